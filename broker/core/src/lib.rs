@@ -1,0 +1,1 @@
+//! Decisions of a broker: no await, clock, disk, socket or unordered map.

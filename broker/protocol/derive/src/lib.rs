@@ -1,0 +1,1 @@
+//! Derives the versioned Kafka codec for a struct.

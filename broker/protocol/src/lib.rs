@@ -1,0 +1,3 @@
+//! The Kafka wire vocabulary: bytes to values and back. No I/O.
+
+pub mod ids;

@@ -1,0 +1,1 @@
+//! The broker process as a library, so that tests can start nodes in-process.

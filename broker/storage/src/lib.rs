@@ -1,0 +1,1 @@
+//! Bytes on disk: one write-ahead log per data directory, partition segments, recovery.

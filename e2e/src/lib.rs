@@ -1,0 +1,1 @@
+//! Real processes and clients, for the end-to-end tests.

@@ -1,0 +1,1 @@
+//! Reconciles `KafkaCluster` and `KafkaTopic` into brokers and topics.
