@@ -1,1 +1,3 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
+
+pub mod metadata;

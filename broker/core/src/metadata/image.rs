@@ -1,0 +1,380 @@
+//! The cluster's metadata as one immutable value: what every broker serves from.
+//!
+//! A [`MetadataImage`] is cheap to clone: its parts are shared, and replaying a batch of records copies only the
+//! maps and topics that the batch touches. Whoever holds an image holds a consistent moment of the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::record::ConfigRecord;
+use ottla_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicIdPartition, TopicName, Uuid,
+};
+
+/// Config values that somebody set, by name.
+pub type ConfigMap = BTreeMap<String, String>;
+
+/// Everything the metadata quorum agreed on, up to one point of its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataImage {
+    /// The cluster's identity; empty until the cluster is formatted.
+    pub cluster_id: Arc<str>,
+    /// Every registered broker, fenced ones included.
+    pub brokers: Arc<BTreeMap<NodeId, Arc<BrokerRegistration>>>,
+    /// Every topic by name.
+    pub topics: Arc<BTreeMap<TopicName, Arc<Topic>>>,
+    /// The name of every topic by id. Invariant: the same topics as in `topics`.
+    pub topic_names: Arc<BTreeMap<TopicId, TopicName>>,
+    /// Dynamic configs; a resource without any is absent.
+    pub configs: Arc<BTreeMap<ConfigResource, Arc<ConfigMap>>>,
+    /// Finalized feature levels.
+    pub features: Arc<BTreeMap<String, i16>>,
+    /// The first producer id that no block was given out of.
+    pub next_producer_id: ProducerId,
+    /// The epoch that the next registration of a broker gets.
+    pub next_broker_epoch: BrokerEpoch,
+}
+
+/// One incarnation of a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerRegistration {
+    /// The broker's id.
+    pub node_id: NodeId,
+    /// Drawn anew by each process, so that a repeated request of one is told from a second process.
+    pub incarnation_id: Uuid,
+    /// Counts incarnations across the cluster; grows with each registration.
+    pub broker_epoch: BrokerEpoch,
+    /// The identity of the data directory; another one means that the broker lost its data.
+    pub storage_id: Uuid,
+    /// Where clients reach it, by listener.
+    pub listeners: Vec<Endpoint>,
+    /// Where brokers reach it.
+    pub peer: Endpoint,
+    /// Its failure domain.
+    pub rack: Option<Arc<str>>,
+    /// Feature levels that its binary supports.
+    pub features: BTreeMap<String, (i16, i16)>,
+    /// A fenced broker leads nothing and is in no ISR but where it is the last.
+    pub fenced: bool,
+    /// A broker on its way out gets no leadership.
+    pub in_controlled_shutdown: bool,
+}
+
+/// Where a listener is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The listener's name.
+    pub name: String,
+    /// Host name or address, as advertised.
+    pub host: String,
+    /// Port, as advertised.
+    pub port: u16,
+    /// Kafka's number of the security protocol: 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL.
+    pub security_protocol: i16,
+}
+
+/// One incarnation of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its id.
+    pub id: TopicId,
+    /// Its name.
+    pub name: TopicName,
+    /// Its partitions by index, without gaps.
+    pub partitions: Vec<Arc<PartitionRegistration>>,
+}
+
+/// Who holds and leads one partition.
+///
+/// Invariants: `isr` and `elr` are disjoint subsets of `replicas`; a leader is in `isr`; epochs only grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionRegistration {
+    /// All that hold the partition, the preferred leader first; during a reassignment the target comes first.
+    pub replicas: Vec<NodeId>,
+    /// In-sync replicas.
+    pub isr: Vec<NodeId>,
+    /// Replicas that a reassignment adds.
+    pub adding_replicas: Vec<NodeId>,
+    /// Replicas that a reassignment removes.
+    pub removing_replicas: Vec<NodeId>,
+    /// Eligible leader replicas: left the ISR while it was below min ISR, so they hold all that is committed (KIP-966).
+    pub elr: Vec<NodeId>,
+    /// Who led last, once neither ISR nor ELR has anybody; else empty.
+    pub last_known_elr: Vec<NodeId>,
+    /// The leader, or none while no eligible replica is alive.
+    pub leader: Option<NodeId>,
+    /// Grows with each change of the leader.
+    pub leader_epoch: LeaderEpoch,
+    /// Grows with each change of this registration.
+    pub partition_epoch: PartitionEpoch,
+}
+
+/// What a config belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigResource {
+    /// A topic, by name.
+    Topic(TopicName),
+    /// One broker.
+    Broker(NodeId),
+    /// All brokers: the cluster-wide dynamic default.
+    Cluster,
+    /// A consumer, share or streams group.
+    Group(String),
+    /// A subscription to clients' metrics (KIP-714).
+    ClientMetrics(String),
+}
+
+impl MetadataImage {
+    /// The topic of that name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    /// The topic of that id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topic_names
+            .get(&id)
+            .and_then(|name| self.topics.get(name))
+    }
+
+    /// The partition of that topic id and index.
+    pub fn partition(&self, partition: TopicIdPartition) -> Option<&Arc<PartitionRegistration>> {
+        self.topic_by_id(partition.topic_id)?
+            .partition(partition.partition)
+    }
+
+    /// The broker of that id, fenced or not.
+    pub fn broker(&self, node: NodeId) -> Option<&Arc<BrokerRegistration>> {
+        self.brokers.get(&node)
+    }
+
+    /// Whether the broker is registered and not fenced.
+    pub fn is_unfenced(&self, node: NodeId) -> bool {
+        self.brokers.get(&node).is_some_and(|b| !b.fenced)
+    }
+
+    /// Whether the broker may join an ISR or lead: registered, not fenced and not on its way out.
+    pub fn is_active(&self, node: NodeId) -> bool {
+        self.brokers
+            .get(&node)
+            .is_some_and(|b| !b.fenced && !b.in_controlled_shutdown)
+    }
+
+    /// The ids of all brokers that are not fenced, in order.
+    pub fn unfenced_brokers(&self) -> impl Iterator<Item = &Arc<BrokerRegistration>> {
+        self.brokers.values().filter(|b| !b.fenced)
+    }
+
+    /// What was set on the resource; empty where nothing was.
+    pub fn configs_of(&self, resource: &ConfigResource) -> Option<&Arc<ConfigMap>> {
+        self.configs.get(resource)
+    }
+
+    /// How many partitions the cluster has.
+    pub fn partition_count(&self) -> usize {
+        self.topics.values().map(|t| t.partitions.len()).sum()
+    }
+
+    /// The finalized level of a feature; 0 where it is off.
+    pub fn feature(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+}
+
+impl BrokerRegistration {
+    /// The endpoint of the listener of that name, or the first one.
+    pub fn listener(&self, name: &str) -> Option<&Endpoint> {
+        self.listeners
+            .iter()
+            .find(|l| l.name.eq_ignore_ascii_case(name))
+            .or(self.listeners.first())
+    }
+}
+
+impl Topic {
+    /// The partition of that index.
+    pub fn partition(&self, index: PartitionIndex) -> Option<&Arc<PartitionRegistration>> {
+        usize::try_from(index.0)
+            .ok()
+            .and_then(|i| self.partitions.get(i))
+    }
+
+    /// Partitions with their indexes.
+    pub fn indexed(
+        &self,
+    ) -> impl Iterator<Item = (PartitionIndex, &Arc<PartitionRegistration>)> + '_ {
+        self.partitions
+            .iter()
+            .enumerate()
+            .map(|(i, p)| (PartitionIndex(i as i32), p))
+    }
+
+    /// How many replicas a partition is to have: the smallest over the partitions, without those being removed.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions
+            .iter()
+            .map(|p| p.target_replicas().len())
+            .min()
+            .unwrap_or(0)
+    }
+}
+
+impl PartitionRegistration {
+    /// Whether replicas are being added or removed.
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+
+    /// The replicas once the reassignment under way, if any, is done.
+    pub fn target_replicas(&self) -> Vec<NodeId> {
+        let staying = |node: &&NodeId| !self.removing_replicas.contains(node);
+        self.replicas.iter().filter(staying).copied().collect()
+    }
+
+    /// The replicas to return to when the reassignment under way is cancelled.
+    pub fn original_replicas(&self) -> Vec<NodeId> {
+        let staying = |node: &&NodeId| !self.adding_replicas.contains(node);
+        self.replicas.iter().filter(staying).copied().collect()
+    }
+
+    /// The replica that should lead while it is in sync: the first.
+    pub fn preferred_leader(&self) -> Option<NodeId> {
+        self.replicas.first().copied()
+    }
+}
+
+/// What changed from one image to the next: consumers look only at what is named here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataDelta {
+    /// Brokers that registered, changed or left.
+    pub brokers: BTreeSet<NodeId>,
+    /// Topics created, changed or deleted.
+    pub topics: BTreeMap<TopicId, TopicDelta>,
+    /// Resources whose dynamic configs changed.
+    pub configs: BTreeSet<ConfigResource>,
+    /// Whether finalized features changed.
+    pub features: bool,
+}
+
+/// What changed in one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDelta {
+    /// The topic's name, also after its deletion.
+    pub name: TopicName,
+    /// Whether the topic is gone from the new image.
+    pub deleted: bool,
+    /// Partitions that are new or changed; after a deletion, all that there were.
+    pub partitions: BTreeSet<PartitionIndex>,
+}
+
+impl MetadataDelta {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What differs between two images: for a snapshot that replaces all one had.
+    pub fn between(old: &MetadataImage, new: &MetadataImage) -> Self {
+        let mut delta = Self {
+            features: old.features != new.features,
+            ..Self::default()
+        };
+        delta.brokers = differing_keys(&old.brokers, &new.brokers);
+        delta.configs = differing_keys(&old.configs, &new.configs);
+        for topic in old.topics.values() {
+            if !new.topic_names.contains_key(&topic.id) {
+                delta.touch_deleted(topic);
+            }
+        }
+        for topic in new.topics.values() {
+            let before = old.topic_by_id(topic.id);
+            if before.is_some_and(|b| Arc::ptr_eq(b, topic) || b == topic) {
+                continue;
+            }
+            let entry = delta.touch(topic.id, &topic.name);
+            for (index, partition) in topic.indexed() {
+                if before.and_then(|b| b.partition(index)) != Some(partition) {
+                    entry.partitions.insert(index);
+                }
+            }
+        }
+        delta
+    }
+
+    pub(crate) fn touch(&mut self, id: TopicId, name: &TopicName) -> &mut TopicDelta {
+        self.topics.entry(id).or_insert_with(|| TopicDelta {
+            name: name.clone(),
+            deleted: false,
+            partitions: BTreeSet::new(),
+        })
+    }
+
+    pub(crate) fn touch_deleted(&mut self, topic: &Topic) {
+        let entry = self.touch(topic.id, &topic.name);
+        entry.deleted = true;
+        entry.partitions = topic.indexed().map(|(index, _)| index).collect();
+    }
+}
+
+fn differing_keys<K: Ord + Clone, V: PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+) -> BTreeSet<K> {
+    let gone = old.keys().filter(|k| !new.contains_key(*k));
+    let changed = new
+        .iter()
+        .filter(|(k, v)| old.get(*k) != Some(*v))
+        .map(|(k, _)| k);
+    gone.chain(changed).cloned().collect()
+}
+
+impl MetadataDelta {
+    /// Adds what a later delta names.
+    pub fn merge(&mut self, later: Self) {
+        self.brokers.extend(later.brokers);
+        self.configs.extend(later.configs);
+        self.features |= later.features;
+        for (id, topic) in later.topics {
+            let entry = self.touch(id, &topic.name);
+            entry.deleted |= topic.deleted;
+            entry.partitions.extend(topic.partitions);
+        }
+    }
+}
+
+impl ConfigResource {
+    /// Kafka's number of the type, and the name, as on the wire.
+    pub fn to_wire(&self) -> (i8, String) {
+        match self {
+            Self::Topic(name) => (2, name.to_string()),
+            Self::Broker(node) => (4, node.to_string()),
+            Self::Cluster => (4, String::new()),
+            Self::ClientMetrics(name) => (16, name.clone()),
+            Self::Group(name) => (32, name.clone()),
+        }
+    }
+
+    /// The resource of that type and name; none where the type has no configs or the name is no broker's id.
+    pub fn from_wire(resource_type: i8, name: &str) -> Option<Self> {
+        match resource_type {
+            2 => Some(Self::Topic(name.into())),
+            4 if name.is_empty() => Some(Self::Cluster),
+            4 => name.parse().ok().map(|id| Self::Broker(NodeId(id))),
+            16 => Some(Self::ClientMetrics(name.to_owned())),
+            32 => Some(Self::Group(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The record that sets (or, with no value, removes) a config of this resource.
+    pub fn record(&self, name: &str, value: Option<String>) -> ConfigRecord {
+        let (resource_type, resource_name) = self.to_wire();
+        ConfigRecord {
+            resource_type,
+            resource_name,
+            name: name.to_owned(),
+            value,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The records that the metadata log holds, and that a snapshot is a list of.
+//!
+//! A record states what is now so, never what was asked for: brokers of two versions replay the same. Each is a type,
+//! a version and a body; a body is flexible, so that a later version adds tagged fields that an older broker skips.
+
+use ottla_protocol::ids::Uuid;
+
+/// One fact of the metadata log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The cluster has an identity.
+    Cluster(ClusterRecord),
+    /// A broker registered, or changed: replaces what was known of it.
+    Broker(BrokerRecord),
+    /// A broker is no longer part of the cluster.
+    RemoveBroker(RemoveBrokerRecord),
+    /// A topic exists.
+    Topic(TopicRecord),
+    /// A topic and its partitions and configs are gone.
+    RemoveTopic(RemoveTopicRecord),
+    /// A partition exists, or changed: replaces what was known of it.
+    Partition(PartitionRecord),
+    /// A dynamic config is set or removed.
+    Config(ConfigRecord),
+    /// Producer ids up to here were given out.
+    ProducerIds(ProducerIdsRecord),
+    /// A feature is finalized at a level; 0 removes it.
+    Feature(FeatureRecord),
+}
+
+/// See [`Record::Cluster`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterRecord {
+    /// The cluster's id, as text.
+    pub cluster_id: String,
+    /// The epoch that the next registration of a broker gets, at least.
+    pub next_broker_epoch: i64,
+}
+
+/// See [`Record::Broker`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerRecord {
+    /// The broker's id.
+    pub node_id: i32,
+    /// The process's random id.
+    pub incarnation_id: Uuid,
+    /// The incarnation's epoch.
+    pub broker_epoch: i64,
+    /// The data directory's id.
+    pub storage_id: Uuid,
+    /// Where clients reach it.
+    pub listeners: Vec<EndpointRecord>,
+    /// Where brokers reach it.
+    pub peer: EndpointRecord,
+    /// Its failure domain.
+    pub rack: Option<String>,
+    /// Feature levels that its binary supports.
+    pub features: Vec<FeatureRangeRecord>,
+    /// Whether it is fenced.
+    pub fenced: bool,
+    /// Whether it is shutting down.
+    pub in_controlled_shutdown: bool,
+}
+
+/// A listener of a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointRecord {
+    /// The listener's name.
+    pub name: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port; below 2¹⁶.
+    pub port: i32,
+    /// Kafka's number of the security protocol.
+    pub security_protocol: i16,
+}
+
+/// What levels of a feature a binary supports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeatureRangeRecord {
+    /// The feature's name.
+    pub name: String,
+    /// The lowest level.
+    pub min: i16,
+    /// The highest level.
+    pub max: i16,
+}
+
+/// See [`Record::RemoveBroker`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoveBrokerRecord {
+    /// The broker's id.
+    pub node_id: i32,
+}
+
+/// See [`Record::Topic`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicRecord {
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// The topic's name.
+    pub name: String,
+}
+
+/// See [`Record::RemoveTopic`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoveTopicRecord {
+    /// The topic's id.
+    pub topic_id: Uuid,
+}
+
+/// See [`Record::Partition`] and [`crate::metadata::image::PartitionRegistration`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionRecord {
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// The partition's index.
+    pub partition: i32,
+    /// All replicas.
+    pub replicas: Vec<i32>,
+    /// In-sync replicas.
+    pub isr: Vec<i32>,
+    /// Replicas being added.
+    pub adding_replicas: Vec<i32>,
+    /// Replicas being removed.
+    pub removing_replicas: Vec<i32>,
+    /// Eligible leader replicas.
+    pub elr: Vec<i32>,
+    /// Who led last, while nobody may.
+    pub last_known_elr: Vec<i32>,
+    /// The leader; −1 for none.
+    pub leader: i32,
+    /// The leader epoch.
+    pub leader_epoch: i32,
+    /// The partition epoch.
+    pub partition_epoch: i32,
+}
+
+/// See [`Record::Config`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigRecord {
+    /// Kafka's number of the resource type.
+    pub resource_type: i8,
+    /// The resource's name; empty for the cluster-wide default of brokers.
+    pub resource_name: String,
+    /// The config's name.
+    pub name: String,
+    /// Its value; null removes it.
+    pub value: Option<String>,
+}
+
+/// See [`Record::ProducerIds`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerIdsRecord {
+    /// The first id that was not given out.
+    pub next_producer_id: i64,
+}
+
+/// See [`Record::Feature`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeatureRecord {
+    /// The feature's name.
+    pub name: String,
+    /// Its finalized level.
+    pub level: i16,
+}

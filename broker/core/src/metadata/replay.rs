@@ -1,0 +1,280 @@
+//! Replaying records into the image, and an image as the records of a snapshot.
+
+use std::sync::Arc;
+
+use ottla_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+};
+
+use super::image::{
+    BrokerRegistration, ConfigResource, Endpoint, MetadataImage, PartitionRegistration, Topic,
+};
+use super::record::{
+    BrokerRecord, ClusterRecord, ConfigRecord, EndpointRecord, FeatureRangeRecord, FeatureRecord,
+    PartitionRecord, ProducerIdsRecord, Record, TopicRecord,
+};
+use super::{Metadata, MetadataDelta};
+
+impl Metadata {
+    /// Makes one committed record part of the image. Every node replays the same records in the same order.
+    pub fn replay(&mut self, record: &Record) {
+        let (image, delta) = (&mut self.image, &mut self.delta);
+        match record {
+            Record::Cluster(r) => {
+                image.cluster_id = r.cluster_id.as_str().into();
+                let next = BrokerEpoch(r.next_broker_epoch);
+                image.next_broker_epoch = image.next_broker_epoch.max(next);
+            }
+            Record::Broker(r) => replay_broker(image, delta, r),
+            Record::RemoveBroker(r) => {
+                let node = NodeId(r.node_id);
+                Arc::make_mut(&mut image.brokers).remove(&node);
+                delta.brokers.insert(node);
+            }
+            Record::Topic(r) => replay_topic(image, delta, r),
+            Record::RemoveTopic(r) => replay_remove_topic(image, delta, TopicId(r.topic_id)),
+            Record::Partition(r) => replay_partition(image, delta, r),
+            Record::Config(r) => replay_config(image, delta, r),
+            Record::ProducerIds(r) => image.next_producer_id = ProducerId(r.next_producer_id),
+            Record::Feature(r) => {
+                let features = Arc::make_mut(&mut image.features);
+                if r.level == 0 {
+                    features.remove(&r.name);
+                } else {
+                    features.insert(r.name.clone(), r.level);
+                }
+                delta.features = true;
+            }
+        }
+    }
+
+    /// Replaces the image by what the records of a snapshot say; the delta then names all that differs.
+    pub fn install<'a>(&mut self, snapshot: impl IntoIterator<Item = &'a Record>) {
+        let mut fresh = Self::default();
+        for record in snapshot {
+            fresh.replay(record);
+        }
+        let delta = MetadataDelta::between(&self.image, &fresh.image);
+        self.delta.merge(delta);
+        self.image = fresh.image;
+    }
+}
+
+fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &BrokerRecord) {
+    let registration = BrokerRegistration {
+        node_id: NodeId(r.node_id),
+        incarnation_id: r.incarnation_id,
+        broker_epoch: BrokerEpoch(r.broker_epoch),
+        storage_id: r.storage_id,
+        listeners: r.listeners.iter().map(endpoint).collect(),
+        peer: endpoint(&r.peer),
+        rack: r.rack.as_deref().map(Arc::from),
+        features: r
+            .features
+            .iter()
+            .map(|f| (f.name.clone(), (f.min, f.max)))
+            .collect(),
+        fenced: r.fenced,
+        in_controlled_shutdown: r.in_controlled_shutdown,
+    };
+    let next = BrokerEpoch(r.broker_epoch + 1);
+    image.next_broker_epoch = image.next_broker_epoch.max(next);
+    delta.brokers.insert(registration.node_id);
+    Arc::make_mut(&mut image.brokers).insert(registration.node_id, Arc::new(registration));
+}
+
+fn endpoint(r: &EndpointRecord) -> Endpoint {
+    Endpoint {
+        name: r.name.clone(),
+        host: r.host.clone(),
+        port: u16::try_from(r.port).unwrap_or(0),
+        security_protocol: r.security_protocol,
+    }
+}
+
+fn replay_topic(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &TopicRecord) {
+    let id = TopicId(r.topic_id);
+    let name: ottla_protocol::ids::TopicName = r.name.as_str().into();
+    let topic = Topic {
+        id,
+        name: name.clone(),
+        partitions: Vec::new(),
+    };
+    delta.touch(id, &name);
+    Arc::make_mut(&mut image.topic_names).insert(id, name.clone());
+    Arc::make_mut(&mut image.topics).insert(name, Arc::new(topic));
+}
+
+fn replay_remove_topic(image: &mut MetadataImage, delta: &mut MetadataDelta, id: TopicId) {
+    let Some(name) = Arc::make_mut(&mut image.topic_names).remove(&id) else {
+        return;
+    };
+    if let Some(topic) = Arc::make_mut(&mut image.topics).remove(&name) {
+        delta.touch_deleted(&topic);
+    }
+    let resource = ConfigResource::Topic(name);
+    if Arc::make_mut(&mut image.configs)
+        .remove(&resource)
+        .is_some()
+    {
+        delta.configs.insert(resource);
+    }
+}
+
+fn replay_partition(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &PartitionRecord) {
+    let id = TopicId(r.topic_id);
+    let Some(name) = image.topic_names.get(&id) else {
+        return;
+    };
+    let topics = Arc::make_mut(&mut image.topics);
+    let Some(topic) = topics.get_mut(name) else {
+        return;
+    };
+    let partitions = &mut Arc::make_mut(topic).partitions;
+    let index = usize::try_from(r.partition).unwrap_or(usize::MAX);
+    assert!(
+        index <= partitions.len(),
+        "partitions of a topic are recorded in order: {} of {name}",
+        r.partition
+    );
+    let registration = Arc::new(r.registration());
+    if index == partitions.len() {
+        partitions.push(registration);
+    } else {
+        partitions[index] = registration;
+    }
+    let entry = delta.touch(id, name);
+    entry.partitions.insert(PartitionIndex(r.partition));
+}
+
+fn replay_config(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &ConfigRecord) {
+    let Some(resource) = ConfigResource::from_wire(r.resource_type, &r.resource_name) else {
+        return;
+    };
+    let configs = Arc::make_mut(&mut image.configs);
+    let values = Arc::make_mut(configs.entry(resource.clone()).or_default());
+    match &r.value {
+        Some(value) => drop(values.insert(r.name.clone(), value.clone())),
+        None => drop(values.remove(&r.name)),
+    }
+    if values.is_empty() {
+        configs.remove(&resource);
+    }
+    delta.configs.insert(resource);
+}
+
+impl PartitionRecord {
+    /// The registration that this record states.
+    pub fn registration(&self) -> PartitionRegistration {
+        PartitionRegistration {
+            replicas: nodes(&self.replicas),
+            isr: nodes(&self.isr),
+            adding_replicas: nodes(&self.adding_replicas),
+            removing_replicas: nodes(&self.removing_replicas),
+            elr: nodes(&self.elr),
+            last_known_elr: nodes(&self.last_known_elr),
+            leader: (self.leader >= 0).then_some(NodeId(self.leader)),
+            leader_epoch: LeaderEpoch(self.leader_epoch),
+            partition_epoch: PartitionEpoch(self.partition_epoch),
+        }
+    }
+
+    /// The record that states a registration.
+    pub fn of(topic_id: TopicId, partition: PartitionIndex, p: &PartitionRegistration) -> Self {
+        Self {
+            topic_id: topic_id.0,
+            partition: partition.0,
+            replicas: numbers(&p.replicas),
+            isr: numbers(&p.isr),
+            adding_replicas: numbers(&p.adding_replicas),
+            removing_replicas: numbers(&p.removing_replicas),
+            elr: numbers(&p.elr),
+            last_known_elr: numbers(&p.last_known_elr),
+            leader: p.leader.map_or(-1, |n| n.0),
+            leader_epoch: p.leader_epoch.0,
+            partition_epoch: p.partition_epoch.0,
+        }
+    }
+}
+
+fn nodes(numbers: &[i32]) -> Vec<NodeId> {
+    numbers.iter().copied().map(NodeId).collect()
+}
+
+fn numbers(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|n| n.0).collect()
+}
+
+impl BrokerRecord {
+    /// The record that states a registration.
+    pub fn of(b: &BrokerRegistration) -> Self {
+        let endpoint = |e: &Endpoint| EndpointRecord {
+            name: e.name.clone(),
+            host: e.host.clone(),
+            port: i32::from(e.port),
+            security_protocol: e.security_protocol,
+        };
+        Self {
+            node_id: b.node_id.0,
+            incarnation_id: b.incarnation_id,
+            broker_epoch: b.broker_epoch.0,
+            storage_id: b.storage_id,
+            listeners: b.listeners.iter().map(endpoint).collect(),
+            peer: endpoint(&b.peer),
+            rack: b.rack.as_deref().map(str::to_owned),
+            features: b
+                .features
+                .iter()
+                .map(|(name, (min, max))| FeatureRangeRecord {
+                    name: name.clone(),
+                    min: *min,
+                    max: *max,
+                })
+                .collect(),
+            fenced: b.fenced,
+            in_controlled_shutdown: b.in_controlled_shutdown,
+        }
+    }
+}
+
+impl MetadataImage {
+    /// The records that rebuild this image from nothing: a snapshot.
+    pub fn to_records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        if !self.cluster_id.is_empty() {
+            let cluster_id = self.cluster_id.to_string();
+            let next_broker_epoch = self.next_broker_epoch.0;
+            records.push(Record::Cluster(ClusterRecord {
+                cluster_id,
+                next_broker_epoch,
+            }));
+        }
+        for (name, level) in self.features.iter() {
+            let (name, level) = (name.clone(), *level);
+            records.push(Record::Feature(FeatureRecord { name, level }));
+        }
+        if self.next_producer_id != ProducerId(0) {
+            records.push(Record::ProducerIds(ProducerIdsRecord {
+                next_producer_id: self.next_producer_id.0,
+            }));
+        }
+        let brokers = self.brokers.values();
+        records.extend(brokers.map(|b| Record::Broker(BrokerRecord::of(b))));
+        for topic in self.topics.values() {
+            records.push(Record::Topic(TopicRecord {
+                topic_id: topic.id.0,
+                name: topic.name.to_string(),
+            }));
+            let partitions = topic.indexed();
+            records.extend(
+                partitions.map(|(i, p)| Record::Partition(PartitionRecord::of(topic.id, i, p))),
+            );
+        }
+        for (resource, values) in self.configs.iter() {
+            for (name, value) in values.iter() {
+                records.push(Record::Config(resource.record(name, Some(value.clone()))));
+            }
+        }
+        records
+    }
+}
