@@ -1,0 +1,66 @@
+# What a person or CI runs. Every target installs what it misses (e2e/setup), Debian packages only as
+# root; whoever is not gets the one line to run.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET)/release
+SECONDS_DEFAULT := 60
+
+# SECONDS is a variable of bash itself; only a value given on make's command line counts
+ifeq ($(origin SECONDS),command line)
+RUN_SECONDS := $(SECONDS)
+else
+RUN_SECONDS := $(SECONDS_DEFAULT)
+endif
+
+.PHONY: help run test e2e sim faults bench lint images deps clean-cache release
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do
+		printf '  make %-12s %s\n' "$$name" "$$what"
+	done
+
+run: release ## three brokers from examples/quickstart in the foreground, until Ctrl-C
+	@exec $(RELEASE)/ottla-operator local examples/quickstart
+
+release:
+	@e2e/setup/packages build
+	e2e/setup/rust
+	cargo build --release --bin ottla-broker --bin ottla-operator
+
+deps: ## fetch and build what the tests need, before they ask for it
+	@e2e/setup/all
+
+test: ## every test that needs no Kubernetes, real clients included
+	@e2e/run-tests
+
+e2e: ## helm, kubectl and stock clients on a kind cluster, or on KUBECONFIG's
+	@e2e/kind/run
+
+sim: ## the simulator, seed after seed, SECONDS=60
+	@e2e/setup/rust
+	OTTLA_SIM_SECONDS=$(RUN_SECONDS) cargo test --release -p ottla-broker --features simulation \
+		--test sim -- --nocapture --test-threads=1 campaign
+
+faults: release ## the fault table on real processes, one line a row; ROW=name
+	@e2e/setup/packages faults
+	e2e/faults/run $(ROW)
+
+bench: release ## side by side with Apache Kafka; QUICK=1 within 10 minutes, ROW=name
+	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW))
+
+lint: ## formatting, clippy, documentation, manifests
+	@e2e/setup/rust
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+
+images: ## the container images ottla-broker and ottla-operator, by docker or buildah
+	@e2e/kind/images
+
+clean-cache: ## drop what was fetched and built outside the checkout
+	@rm -rf "$$(e2e/setup/cache)"
