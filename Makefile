@@ -1,5 +1,5 @@
-# What a person or CI runs. Every target installs what it misses (e2e/setup), Debian packages only as
-# root; whoever is not gets the one line to run.
+# What a person or CI runs. Every target installs what it misses (e2e/setup), Debian packages only
+# as root; whoever is not gets the one line to run.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:

@@ -1,7 +1,7 @@
 //! The identities and offsets of Kafka, a newtype each, so that none is taken for another.
 //!
-//! Wire structs in [`crate::messages`] hold the raw numbers that the schema names; the request handlers
-//! turn them into these at the border, and everything inside speaks these only.
+//! Wire structs in [`crate::messages`] hold the raw numbers that the schema names; the request
+//! handlers turn them into these at the border, and everything inside speaks these only.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ number! {
     Offset(i64)
 }
 number! {
-    /// Counts the leaders a partition has had; every batch carries the epoch of the leader that appended it.
+    /// Counts the leaders a partition has had; every batch carries its leader's.
     LeaderEpoch(i32)
 }
 number! {
@@ -59,7 +59,7 @@ number! {
     ProducerEpoch(i16)
 }
 number! {
-    /// The number of a record within one producer's records to one partition; wraps at 2³¹ − 1 to 0.
+    /// The number of a record among one producer's records to a partition; wraps at 2³¹ − 1.
     Sequence(i32)
 }
 
