@@ -1,1 +1,24 @@
 //! The broker process as a library, so that tests can start nodes in-process.
+//!
+//! # Layout, in reading order
+//! - [`config`]: settings under Kafka's property names, read and validated once
+//! - [`env`](mod@env): the clock and the randomness that everything else is handed
+//! - [`node`]: builds every component, hands out the handles, runs until shutdown
+//! - [`net`]: listeners and connections: a frame in, a response out, in order
+//! - [`api`]: the table of Kafka's APIs and the dispatch; a file per family
+//! - [`replica`]: the partitions this broker holds
+//! - [`coordinator`]: consumer groups and their offsets
+//! - [`controller`]: the metadata quorum and this broker's life in it
+//! - [`peer`]: gRPC between brokers
+//! - [`metrics`]: `/metrics`, `/livez`, `/readyz`
+
+pub mod api;
+pub mod config;
+pub mod controller;
+pub mod coordinator;
+pub mod env;
+pub mod metrics;
+pub mod net;
+pub mod node;
+pub mod peer;
+pub mod replica;

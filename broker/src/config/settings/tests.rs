@@ -1,0 +1,54 @@
+use super::*;
+
+fn refusal(text: &str) -> String {
+    Settings::from_properties("server.properties", text)
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn a_file_is_read_into_typed_values() {
+    let text = "broker.id=7\nlisteners=A://h:1,CONTROLLER://h:2\nbroker.session.timeout.ms=2000\n\
+                log.retention.ms=5\ncontroller.quorum.voters=7@h:2,8@h:3\n";
+    let settings = Settings::from_properties("f", text).unwrap();
+    assert_eq!(settings.node_id, NodeId(7));
+    assert_eq!(settings.session_timeout, Duration::from_secs(2));
+    assert_eq!(settings.topic_defaults["log.retention.ms"], "5");
+    assert_eq!(settings.peer_listener().unwrap().port, 2);
+    assert_eq!(settings.client_listeners().count(), 1);
+    assert!(settings.is_voter());
+    assert!(settings.is_explicit(table::find("node.id").unwrap()));
+    assert!(!settings.is_explicit(table::find("num.partitions").unwrap()));
+}
+
+#[test]
+fn a_refusal_is_one_sentence_that_names_the_place() {
+    let unknown = refusal("node.id=1\nnum.partition=3\n");
+    assert!(
+        unknown.starts_with("server.properties:2: unknown setting 'num.partition'"),
+        "{unknown}"
+    );
+    assert!(
+        unknown.contains("did you mean 'num.partitions'?"),
+        "{unknown}"
+    );
+    let wrong = refusal("num.partitions=many");
+    assert!(
+        wrong.contains("num.partitions=many is refused: give a whole number"),
+        "{wrong}"
+    );
+    assert!(refusal("nonsense").contains("server.properties:1: expected key=value"));
+    assert!(refusal("listeners=CONTROLLER://:9091").contains("no listener for clients"));
+    let advertised = "listeners=A://:1\nadvertised.listeners=A://0.0.0.0:1";
+    assert!(refusal(advertised).contains("nobody can connect to"));
+    assert!(refusal("log.dirs=/a,/b").contains("more than one directory"));
+}
+
+#[test]
+fn dev_is_valid() {
+    let settings = Settings::dev(Path::new("data"), 9092);
+    assert_eq!(
+        settings.client_listeners().next().unwrap().address(),
+        "127.0.0.1:9092"
+    );
+}

@@ -1,0 +1,170 @@
+//! The clock and the randomness of a node: arguments, so that a simulation decides them.
+//!
+//! Time comes from tokio, whose clock turmoil replaces; randomness from one seeded generator a node.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ottla_protocol::ids::Uuid;
+use tokio::time::Instant;
+
+/// What a node takes from its surroundings. Cheap to clone; all clones share one generator.
+#[derive(Clone, Debug)]
+pub struct Env {
+    started: Instant,
+    wall: Wall,
+    generator: Arc<Mutex<Generator>>,
+}
+
+/// Where the time of day comes from.
+#[derive(Clone, Copy, Debug)]
+enum Wall {
+    System,
+    /// This many milliseconds at `started`, moving with the monotonic clock.
+    Simulated(i64),
+}
+
+impl Env {
+    /// The machine's clock, and randomness seeded by the kernel.
+    #[must_use]
+    pub fn real() -> Self {
+        Self {
+            started: Instant::now(),
+            wall: Wall::System,
+            generator: Arc::new(Mutex::new(Generator::new(kernel_seed()))),
+        }
+    }
+
+    /// tokio's (paused or simulated) clock, and randomness from `seed` alone.
+    #[must_use]
+    pub fn simulated(seed: u64, unix_ms_at_start: i64) -> Self {
+        let seeds = [seed, 0x9e37_79b9_7f4a_7c15, !seed, 0xbf58_476d_1ce4_e5b9];
+        Self {
+            started: Instant::now(),
+            wall: Wall::Simulated(unix_ms_at_start),
+            generator: Arc::new(Mutex::new(Generator::new(seeds))),
+        }
+    }
+
+    /// Time since the node was made; never goes back.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// [`Self::now`] in milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// The time of day in milliseconds since 1970, as record timestamps have it. It may jump: leases
+    /// and timeouts go by [`Self::now`].
+    #[must_use]
+    pub fn unix_ms(&self) -> i64 {
+        match self.wall {
+            Wall::System => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+            Wall::Simulated(at_start) => at_start + self.now_ms(),
+        }
+    }
+
+    /// 64 random bits.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        // a panic while drawing is not possible, so a poisoned lock still holds a good generator
+        let mut generator = self
+            .generator
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        generator.next()
+    }
+
+    /// A random number below `bound` (0 where `bound` is 0).
+    #[must_use]
+    pub fn random_below(&self, bound: u64) -> u64 {
+        ((u128::from(self.random()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A random UUID of version 4, which is never one of those that Kafka reserves.
+    #[must_use]
+    pub fn random_uuid(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.random().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.random().to_be_bytes());
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Uuid(bytes)
+    }
+}
+
+/// xoshiro256**: small, fast, and the same numbers from the same seed everywhere.
+#[derive(Debug)]
+struct Generator([u64; 4]);
+
+impl Generator {
+    fn new(mut seed: [u64; 4]) -> Self {
+        if seed == [0; 4] {
+            seed[0] = 1; // an all-zero state would stay zero for ever
+        }
+        let mut generator = Self(seed);
+        for _ in 0..16 {
+            generator.next(); // so that seeds that differ in few bits part ways
+        }
+        generator
+    }
+
+    fn next(&mut self) -> u64 {
+        let s = &mut self.0;
+        let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
+        let t = s[1] << 17;
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= t;
+        s[3] = s[3].rotate_left(45);
+        result
+    }
+}
+
+/// 256 bits from the kernel; without `/dev/urandom`, from the hasher's keys, which the kernel also seeds.
+fn kernel_seed() -> [u64; 4] {
+    use std::hash::{BuildHasher, RandomState};
+    use std::io::Read;
+    let mut bytes = [0; 32];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes));
+    let mut seed = [0; 4];
+    for (place, word) in seed.iter_mut().enumerate() {
+        let mut chunk = [0; 8];
+        chunk.copy_from_slice(&bytes[place * 8..place * 8 + 8]);
+        *word = match read {
+            Ok(()) => u64::from_ne_bytes(chunk),
+            Err(_) => RandomState::new().hash_one(place),
+        };
+    }
+    seed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_seed_gives_one_sequence() {
+        let draw = |seed| {
+            let env = Env::simulated(seed, 0);
+            (0..100).map(|_| env.random()).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+    }
+
+    #[tokio::test]
+    async fn a_random_number_stays_below_its_bound() {
+        let env = Env::real();
+        assert!((0..1000).all(|_| env.random_below(3) < 3));
+        assert_eq!(env.random_below(0), 0);
+    }
+}

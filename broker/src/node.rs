@@ -1,0 +1,1 @@
+//! Builds every component, hands out the handles, runs until shutdown.
