@@ -1,1 +1,31 @@
 //! Reconciles `KafkaCluster` and `KafkaTopic` into brokers and topics.
+//!
+//! # Layout, in reading order
+//! - [`crd`]: the kinds, as a user writes them.
+//!
+//! Invariant: imports only point down this list.
+
+pub mod crd;
+
+use std::process::ExitCode;
+
+/// Brings up and looks after Kafka clusters and topics that are described in YAML.
+#[derive(clap::Parser)]
+#[command(name = "ottla-operator", version)]
+pub enum Command {
+    /// Print the CustomResourceDefinitions
+    Crds,
+}
+
+/// Does what the command says; the exit code is the process's.
+#[must_use]
+pub fn main(command: Command) -> ExitCode {
+    match command {
+        Command::Crds => {
+            for (_, yaml) in crd::all() {
+                print!("{yaml}");
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}

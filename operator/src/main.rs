@@ -1,3 +1,8 @@
 //! The operator process.
 
-fn main() {}
+use clap::Parser;
+use ottla_operator::Command;
+
+fn main() -> std::process::ExitCode {
+    ottla_operator::main(Command::parse())
+}

@@ -1,0 +1,345 @@
+//! `KafkaCluster`: brokers that make up one Kafka cluster.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, KafkaConfig};
+
+/// What a user wants of a Kafka cluster.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "ottla.io",
+    version = "v1alpha1",
+    kind = "KafkaCluster",
+    namespaced,
+    status = "KafkaClusterStatus",
+    shortname = "kfc",
+    category = "kafka",
+    derive = "PartialEq",
+    doc = "A Kafka cluster: brokers, their storage and how clients reach them.",
+    annotation("helm.sh/resource-policy", "keep"),
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Brokers",
+        type_ = "string",
+        json_path = ".status.brokersReady",
+        description = "Brokers that are ready, of those that are wanted"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the cluster is as its spec says"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is or is not"
+    ),
+    printcolumn(
+        name = "Bootstrap",
+        type_ = "string",
+        json_path = ".status.bootstrapServers",
+        description = "Where clients connect first",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Since when the object exists"
+    ),
+    validation = Rule::new("self.metadata.name.size() <= 40 && \
+        self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("a cluster's name is at most 40 lower-case letters, digits and dashes and starts \
+        with a letter, because pods and host names are made from it")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.controllers) || self.controllers <= self.replicas")
+        .message("controllers are brokers: there cannot be more controllers than replicas"),
+    validation = Rule::new("has(self.controllers) == has(oldSelf.controllers) && \
+        (!has(self.controllers) || self.controllers == oldSelf.controllers)")
+        .message("the number of controllers cannot be changed after the cluster was created"),
+    validation = Rule::new("has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || \
+        (has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && \
+        (!has(self.storage.storageClassName) || \
+        self.storage.storageClassName == oldSelf.storage.storageClassName)))")
+        .message("the storage class cannot be changed after the cluster was created")
+)]
+pub struct KafkaClusterSpec {
+    /// How many brokers the cluster has. Their ids are 0 to replicas − 1. May be raised at any time;
+    /// lowering it is refused, because the partitions on the last brokers would lose replicas.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    pub replicas: i32,
+
+    /// How many of the brokers, counted from 0, also vote in the metadata quorum: 1, 3 or 5.
+    /// A cluster stays manageable while more than half of them run. Default: 3, or 1 where there are
+    /// fewer than 3 replicas. Cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self in [1, 3, 5]")
+        .message("controllers must be 1, 3 or 5: an even number tolerates no more failures"))]
+    #[schemars(range(min = 1, max = 5))]
+    pub controllers: Option<i32>,
+
+    /// The broker's container image. Empty: the image that belongs to the operator's own version.
+    /// A change is rolled out one broker at a time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub image: String,
+
+    /// What acks=all promises. Fsync (default): a record is on the disks of the in-sync replicas.
+    /// Replicated: it is in their memory, as in Apache Kafka; faster on slow disks, but a power cut
+    /// that hits all of them loses the last moments.
+    #[serde(default)]
+    pub durability: Durability,
+
+    /// The disk of every broker. Without it data lives as long as the pod: for tests only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+
+    /// Where brokers learn their rack from, so that replicas of a partition are spread over racks and
+    /// consumers can read from the nearest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<Rack>,
+
+    /// How clients reach the brokers. Default: one internal listener on port 9092. The first one
+    /// must be Internal; brokers also use it to replicate.
+    #[serde(default = "default_listeners")]
+    #[schemars(length(min = 1, max = 8), transform = super::list_map_by_name)]
+    #[x_kube(
+        validation = Rule::new("self.size() == 0 || self[0].type == 'Internal'")
+            .message("the first listener must be of type Internal: brokers replicate over it"),
+        validation = Rule::new("self.all(a, self.filter(b, b.port == a.port).size() == 1)")
+            .message("two listeners have the same port")
+    )]
+    pub listeners: Vec<Listener>,
+
+    /// Broker settings by Kafka's names, values as strings. Settings that Kafka can change while it
+    /// runs are changed so; others by a rolling restart. A null value leaves a setting alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::config_schema")]
+    pub config: KafkaConfig,
+
+    /// CPU and memory of every broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Which other namespaces may hold KafkaTopics of this cluster. Its own always may.
+    #[serde(default, skip_serializing_if = "TopicNamespaces::is_empty")]
+    pub topic_namespaces: TopicNamespaces,
+
+    /// Apply (default): changes are carried out at once, restarts one broker at a time.
+    /// Plan: a change that restarts brokers waits until the annotation
+    /// `ottla.io/approve-generation` names the generation to be rolled out.
+    #[serde(default)]
+    pub change_policy: ChangePolicy,
+}
+
+/// What acks=all promises.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[schemars(inline)]
+pub enum Durability {
+    /// On the disks of the in-sync replicas.
+    #[default]
+    Fsync,
+    /// In the memory of the in-sync replicas.
+    Replicated,
+}
+
+/// The disk of a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Storage {
+    /// The size of each broker's volume, such as 100Gi. May grow where the storage class can, never
+    /// shrink.
+    #[schemars(
+        length(max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
+    )]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
+        .message("a volume cannot shrink: keep the old size or choose a larger one"))]
+    pub size: String,
+    /// The storage class. Default: the cluster-wide default class. Cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
+    /// What happens to the volumes when the KafkaCluster is deleted: Retain (default) keeps them,
+    /// and a cluster created again under the same name finds its data; Delete removes them.
+    #[serde(default)]
+    pub reclaim_policy: ReclaimPolicy,
+}
+
+/// What happens to volumes when their cluster is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ReclaimPolicy {
+    /// They are kept.
+    #[default]
+    Retain,
+    /// They are deleted.
+    Delete,
+}
+
+/// Where a broker's rack comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Rack {
+    /// The node label whose value is the rack, such as topology.kubernetes.io/zone.
+    #[schemars(length(min = 1, max = 317))]
+    pub topology_key: String,
+}
+
+/// One way for clients to reach the brokers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Listener {
+    /// The listener's name, unique in the cluster.
+    #[schemars(
+        length(min = 1, max = 15),
+        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The port. In local mode broker n listens on this port + n. Ports 9091 and 9404 are taken by
+    /// the brokers themselves.
+    #[schemars(range(min = 1024, max = 65535))]
+    pub port: i32,
+    /// Internal: reachable inside the Kubernetes cluster. NodePort: reachable through every node's
+    /// address, for clients outside.
+    #[serde(rename = "type", default)]
+    pub type_: ListenerType,
+}
+
+/// Where a listener is reachable from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ListenerType {
+    /// Inside the Kubernetes cluster.
+    #[default]
+    Internal,
+    /// Through the address of every node.
+    NodePort,
+}
+
+/// CPU and memory of a broker, as Kubernetes quantities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Resources {
+    /// What is set aside for the broker, such as cpu: 500m, memory: 512Mi.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub requests: BTreeMap<String, String>,
+    /// What the broker may use at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub limits: BTreeMap<String, String>,
+}
+
+/// Which other namespaces may hold topics of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct TopicNamespaces {
+    /// Namespaces by name. A single "*" admits all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 63)))]
+    pub match_names: Vec<String>,
+}
+
+impl TopicNamespaces {
+    fn is_empty(&self) -> bool {
+        self.match_names.is_empty()
+    }
+}
+
+/// When changes that restart brokers are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ChangePolicy {
+    /// At once.
+    #[default]
+    Apply,
+    /// When they were approved.
+    Plan,
+}
+
+/// What the operator observed of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaClusterStatus {
+    /// The metadata.generation that this status speaks about.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Ready, Reconciling and Stalled.
+    #[serde(default)]
+    #[schemars(length(max = 16), transform = super::list_map_by_type)]
+    pub conditions: Vec<Condition>,
+    /// Kafka's own id of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// How many brokers vote in the metadata quorum; fixed when the cluster was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controllers: Option<i32>,
+    /// Brokers that exist, for the scale subresource.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Brokers that are ready, of those wanted, such as 2/3.
+    #[serde(default)]
+    pub brokers_ready: String,
+    /// The labels of this cluster's pods, for the scale subresource.
+    #[serde(default)]
+    pub selector: String,
+    /// Where clients connect first: the value for bootstrap.servers.
+    #[serde(default)]
+    pub bootstrap_servers: String,
+    /// Bootstrap addresses of every listener, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub listeners: BTreeMap<String, String>,
+    /// The brokers, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), transform = super::list_map_by_id)]
+    pub brokers: Vec<BrokerStatus>,
+}
+
+/// What the operator observed of one broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct BrokerStatus {
+    /// The broker's id, which is the ordinal of its pod.
+    pub id: i32,
+    /// Whether it serves: registered, unfenced and caught up.
+    pub ready: bool,
+    /// What it is doing, or what it waits for, in one sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Why it is yet to be restarted, where it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub restart_reason: String,
+}
+
+fn default_replicas() -> i32 {
+    3
+}
+
+fn default_listeners() -> Vec<Listener> {
+    vec![Listener {
+        name: "internal".to_owned(),
+        port: 9092,
+        type_: ListenerType::Internal,
+    }]
+}

@@ -1,0 +1,3 @@
+//! The operator from outside: its CRDs, its planners, and local mode with real brokers.
+
+mod crds;
