@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ottla_core::metadata::{MetadataImage, Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::sync::watch;
 
@@ -16,16 +17,6 @@ struct Shared {
     node_id: NodeId,
     image: watch::Receiver<Arc<MetadataImage>>,
 }
-
-/// Stands in for `ottla_core::metadata::MetadataImage` until that lands.
-#[derive(Debug, Default)]
-pub struct MetadataImage;
-/// Stands in for `ottla_core::metadata::Request` until that lands.
-#[derive(Debug)]
-pub struct Request;
-/// Stands in for `ottla_core::metadata::Response` until that lands.
-#[derive(Debug)]
-pub struct Response;
 
 /// Why a request got no decision.
 #[derive(Clone, Debug, thiserror::Error)]

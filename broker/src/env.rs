@@ -1,6 +1,6 @@
 //! The clock and the randomness of a node: arguments, so that a simulation decides them.
 //!
-//! Time comes from tokio, whose clock turmoil replaces; randomness from one seeded generator a node.
+//! Time comes from tokio, whose clock turmoil replaces; randomness from one generator a node.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -58,8 +58,8 @@ impl Env {
         i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// The time of day in milliseconds since 1970, as record timestamps have it. It may jump: leases
-    /// and timeouts go by [`Self::now`].
+    /// The time of day in milliseconds since 1970, as record timestamps have it. It may jump:
+    /// leases and timeouts go by [`Self::now`].
     #[must_use]
     pub fn unix_ms(&self) -> i64 {
         match self.wall {
@@ -129,7 +129,7 @@ impl Generator {
     }
 }
 
-/// 256 bits from the kernel; without `/dev/urandom`, from the hasher's keys, which the kernel also seeds.
+/// 256 bits from the kernel; without `/dev/urandom`, from the hasher's keys, also the kernel's.
 fn kernel_seed() -> [u64; 4] {
     use std::hash::{BuildHasher, RandomState};
     use std::io::Read;

@@ -9,10 +9,10 @@ use super::table::{Kind, SETTINGS, Update};
 pub fn page() -> String {
     let mut page = String::from(
         "# Broker settings\n\n\
-         Written by `ottla-broker settings` from the table in the source; a test fails when it is \
-         stale.\n`ottla-broker --config FILE` reads a properties file with these names, which are \
-         Kafka's, or begin with\n`ottla.`. An unknown name is refused. Broker-wide defaults of topic \
-         configs (`log.retention.ms`,\n`min.insync.replicas`, …) may stand in the same file.\n",
+         Written from the table in the source by `ottla-broker settings`; a test fails when it is\n\
+         stale. `ottla-broker --config FILE` reads a properties file with these names, which are\n\
+         Kafka's or begin with `ottla.`; an unknown name is refused. Broker-wide defaults of topic\n\
+         configs (`log.retention.ms`, `min.insync.replicas`, …) may stand in the same file.\n",
     );
     for setting in SETTINGS {
         let kind = match setting.kind {

@@ -177,7 +177,7 @@ impl Settings {
         }
         if self.log_dirs.len() > 1 {
             return Err(conflict(
-                "log.dirs lists more than one directory; give one, the write-ahead log is per broker"
+                "log.dirs lists more than one directory; give one, a broker has one write-ahead log"
                     .into(),
             ));
         }

@@ -91,7 +91,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// The id of this broker, unique in the cluster. In Kubernetes and in local mode it is the ordinal.
+    /// The id of this broker, unique in the cluster. In Kubernetes and locally it is the ordinal.
     node_id: NodeId = "node.id", Int, "0", ReadOnly, parse::node_id;
     /// Where the broker listens: `NAME://host:port`, separated by commas. The one that
     /// `controller.listener.names` names is for peers (gRPC); all others are for clients.
@@ -174,7 +174,7 @@ settings! {
     /// Partitions of a topic created without a number.
     num_partitions: i32 = "num.partitions", Int, "1", ReadOnly,
         |text| parse::number(text, 1, 10_000);
-    /// Replication factor of a topic created without one. 0: three, or as many as there are brokers.
+    /// Replication factor of a topic created without one. 0: three, or all brokers if fewer.
     default_replication_factor: i16 = "default.replication.factor", Int, "0", ReadOnly,
         |text| parse::number(text, 0, i16::MAX);
     /// A follower that has not caught up for this long leaves the ISR, in milliseconds.
