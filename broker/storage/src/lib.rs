@@ -1,1 +1,31 @@
 //! Bytes on disk: one write-ahead log per data directory, partition segments, recovery.
+//!
+//! A [`Store`] is one data directory. It owns the write-ahead log (WAL), which every partition
+//! [`Log`] of the directory shares: an append only queues, [`Store::commit`] writes whatever is
+//! queued with one fsync. Segments are written later, from memory, in big pieces. After a crash
+//! only the WAL's tail is replayed.
+//!
+//! # Layout, in reading order
+//! - [`disk`]: the seam to the file system; [`sim`] is the disk that loses what was not synced.
+//! - [`batch`]: the fields of a record batch that storage needs.
+//! - [`wal`]: the write-ahead log's format, writer and reader.
+//! - [`log`]: one partition's log.
+//! - [`store`]: the directory: open, recover, commit, flush, checkpoint.
+//! - [`journal`]: a small synced record log (for the metadata quorum).
+//! - [`snapshot_file`]: small files that change as a whole or not at all.
+
+pub mod batch;
+pub mod disk;
+mod error;
+pub mod journal;
+pub mod log;
+pub mod sim;
+pub mod snapshot_file;
+pub mod store;
+pub mod wal;
+
+pub use disk::{Disk, File, RealDisk};
+pub use error::{Error, Result};
+pub use journal::Journal;
+pub use log::{Appended, EpochEndOffset, Log, LogReader, LogSettings, Read, TimestampAndOffset};
+pub use store::{Committed, Durable, Identity, Listener, Opened, ProducerState, Settings, Store};

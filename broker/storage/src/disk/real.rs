@@ -1,0 +1,176 @@
+//! The machine's own file system.
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, OFlags};
+
+use super::{Disk, Entry, File, Lock, Mode};
+
+/// The machine's own file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+#[derive(Debug)]
+struct RealFile(fs::File);
+
+#[derive(Debug)]
+struct RealLock(#[expect(dead_code, reason = "held, for its lock goes with it")] fs::File);
+
+impl Lock for RealLock {}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true);
+        match mode {
+            Mode::Read => {}
+            Mode::Write => {
+                options.write(true);
+            }
+            Mode::Create => {
+                options.write(true).create(true);
+            }
+            Mode::CreateDirect => {
+                options.write(true).create(true);
+                let mut direct = options.clone();
+                direct.custom_flags(OFlags::DIRECT.bits() as i32);
+                match direct.open(path) {
+                    // some file systems in memory know no direct writes
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                    opened => return Ok(Arc::new(RealFile(opened?))),
+                }
+            }
+        }
+        Ok(Arc::new(RealFile(options.open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(Entry {
+                    name,
+                    is_dir: entry.file_type()?.is_dir(),
+                });
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(dir)?)?)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(dir)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Result<Box<dyn Lock>, String>> {
+        let mut options = fs::OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Ok(Err(fs::read_to_string(path)?.trim().to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        file.set_len(0)?;
+        RealFile(file.try_clone()?).write_at(holder.as_bytes(), 0)?;
+        Ok(Ok(Box::new(RealLock(file))))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+}
+
+impl File for RealFile {
+    fn read_at(&self, buffer: &mut Vec<u8>, position: u64, bytes: usize) -> io::Result<usize> {
+        buffer.reserve_exact(bytes);
+        let before = buffer.len();
+        while buffer.len() - before < bytes {
+            let done = buffer.len() - before;
+            let room = rustix::buffer::spare_capacity(buffer);
+            let read = rustix::io::pread(&self.0, room, position + done as u64);
+            match read {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // the spare room may have been larger than what was asked for
+        buffer.truncate(before + bytes);
+        Ok(buffer.len() - before)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, position)
+    }
+
+    fn write_vectored_at(
+        &self,
+        mut slices: &mut [IoSlice<'_>],
+        mut position: u64,
+    ) -> io::Result<()> {
+        /// As many slices as the system takes at once.
+        const SLICES_MAX: usize = 1024;
+        while !slices.is_empty() {
+            let now = slices.len().min(SLICES_MAX);
+            match rustix::io::pwritev(&self.0, &slices[..now], position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    position += written as u64;
+                    IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
