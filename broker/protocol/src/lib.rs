@@ -1,3 +1,15 @@
 //! The Kafka wire vocabulary: bytes to values and back. No I/O.
+//!
+//! In reading order: [`ids`] names things, [`error`] and [`api`] are Kafka's two tables, [`codec`] is
+//! how values become bytes, [`messages`] has the struct of every API, [`frame`] puts headers before
+//! them, [`record_batch`] and [`record`] are what logs hold.
 
+// the derive names its traits by this crate's path, here too
+extern crate self as ottla_protocol;
+
+pub mod api;
+pub mod codec;
+pub mod error;
+pub mod frame;
 pub mod ids;
+pub mod messages;
