@@ -197,7 +197,10 @@ impl ErrorCode {
     }
 }
 
-#[allow(clippy::derivable_impls, reason = "the table has no place for a default's mark")]
+#[allow(
+    clippy::derivable_impls,
+    reason = "the table has no place for a default's mark"
+)]
 impl Default for ErrorCode {
     fn default() -> Self {
         Self::None

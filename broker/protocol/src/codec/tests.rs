@@ -34,7 +34,10 @@ fn a_flexible_request_is_compact_and_ends_with_tags() {
 
 #[test]
 fn null_is_minus_one_or_zero() {
-    let all = MetadataRequest { topics: None, ..MetadataRequest::default() };
+    let all = MetadataRequest {
+        topics: None,
+        ..MetadataRequest::default()
+    };
     assert_eq!(written(&all, 1), b"\xff\xff\xff\xff");
     assert_eq!(written(&all, 9), b"\x00\x01\x00\x00\x00");
     // version 0 has no null: there, all topics are asked for by none
@@ -49,10 +52,16 @@ fn a_tagged_field_is_sent_unless_it_is_its_default() {
     let mut request = FetchRequest::default();
     let without = written(&request, 15);
     assert_eq!(without.last(), Some(&0));
-    request.replica_state = ReplicaState { replica_id: 7, replica_epoch: 9 };
+    request.replica_state = ReplicaState {
+        replica_id: 7,
+        replica_epoch: 9,
+    };
     let with = written(&request, 15);
     let tag = b"\x01\x01\x0d\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x09\x00";
-    assert_eq!(with.strip_prefix(&without[..without.len() - 1]), Some(&tag[..]));
+    assert_eq!(
+        with.strip_prefix(&without[..without.len() - 1]),
+        Some(&tag[..])
+    );
     assert_eq!(read(&with, 15), Ok(request));
 }
 
@@ -89,14 +98,27 @@ fn a_field_that_may_not_be_left_out_is_an_error() {
 
 #[test]
 fn a_version_that_does_not_exist_is_refused() {
-    let error = Error::UnsupportedVersion { message: "MetadataRequest", version: 99 };
+    let error = Error::UnsupportedVersion {
+        message: "MetadataRequest",
+        version: 99,
+    };
     assert_eq!(read::<MetadataRequest>(b"", 99), Err(error));
 }
 
 #[test]
 fn a_hostile_count_costs_nothing() {
     let most = read::<MetadataRequest>(b"\x7f\xff\xff\xff", 0);
-    assert_eq!(most, Err(Error::InvalidLength { length: i64::from(i32::MAX) }));
+    assert_eq!(
+        most,
+        Err(Error::InvalidLength {
+            length: i64::from(i32::MAX)
+        })
+    );
     let negative = read::<MetadataRequest>(b"\x80\x00\x00\x00", 0);
-    assert_eq!(negative, Err(Error::InvalidLength { length: i64::from(i32::MIN) }));
+    assert_eq!(
+        negative,
+        Err(Error::InvalidLength {
+            length: i64::from(i32::MIN)
+        })
+    );
 }
