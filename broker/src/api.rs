@@ -4,8 +4,18 @@
 //! XRequest) -> XResponse` in the file of its family and add a line to the table below. What stands
 //! in the table is advertised, in the range of versions that the request struct names.
 
+mod api_versions;
+
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use ottla_protocol::api::ApiKey;
+use ottla_protocol::codec::{self, Decode, Message, Reader, Request, Segments};
+use ottla_protocol::frame::{self, RequestHeader};
+use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 
 use crate::config::Settings;
 use crate::controller;
@@ -44,4 +54,181 @@ pub struct RequestContext {
     pub listener: Arc<str>,
     /// A number for the connection, unique while the broker runs.
     pub connection_id: u64,
+}
+
+/// The frame that answers a request, in segments; none where the request wants no answer.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Option<Segments>, Error>> + Send>>;
+
+/// What became of a request that has begun.
+pub enum Call {
+    /// It is answered.
+    Done(Segments),
+    /// It goes on; where it is `pipelined`, the connection may begin the next request once this one
+    /// has been polled.
+    Waiting {
+        /// The answer.
+        future: Answer,
+        /// See above.
+        pipelined: bool,
+    },
+}
+
+/// Why a request has no answer: the connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are no request.
+    #[error("its bytes are no Kafka request: {0}")]
+    Frame(#[from] frame::Error),
+    /// The request's body is malformed.
+    #[error("a malformed {api} request of version {version}: {error}")]
+    Body {
+        /// The API.
+        api: ApiKey,
+        /// Its version.
+        version: i16,
+        /// What is wrong.
+        error: codec::Error,
+    },
+    /// A version outside the range that is served, of an API other than ApiVersions.
+    #[error("{api} of version {version} is not served")]
+    Unsupported {
+        /// The API.
+        api: ApiKey,
+        /// Its version.
+        version: i16,
+    },
+    /// The answer cannot be said in the request's version.
+    #[error("the answer to {api} of version {version} cannot be written: {error}")]
+    Encode {
+        /// The API.
+        api: ApiKey,
+        /// Its version.
+        version: i16,
+        /// What is wrong.
+        error: codec::Error,
+    },
+    /// A Produce with acks=0 failed, of which the client learns in no other way.
+    #[error("a produce with acks=0 was refused")]
+    Unacknowledged,
+}
+
+impl Error {
+    /// Whether the client sent nonsense, which deserves a line in the log.
+    #[must_use]
+    pub fn is_garbage(&self) -> bool {
+        !matches!(self, Self::Unacknowledged)
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    /// The API.
+    pub key: ApiKey,
+    /// The lowest version advertised.
+    pub version_min: i16,
+    /// The highest version advertised.
+    pub version_max: i16,
+}
+
+macro_rules! apis {
+    ($($request:ty => $handler:path;)*) => {
+        /// What is served besides Produce and ApiVersions.
+        const ROWS: &[Api] = &[$(row::<$request>()),*];
+
+        fn begin(
+            context: &Arc<Context>,
+            header: RequestHeader,
+            request: RequestContext,
+            reader: Reader,
+        ) -> Result<Call, Error> {
+            let context = Arc::clone(context);
+            match header.api_key {
+                $(<$request as Request>::KEY => {
+                    let body = decode::<$request>(&header, reader)?;
+                    let future: Answer = Box::pin(async move {
+                        let response = $handler(&context, &request, body).await;
+                        encode::<$request>(&header, &response)
+                    });
+                    Ok(Call::Waiting { future, pipelined: false })
+                })*
+                api => Err(Error::Unsupported { api, version: header.api_version }),
+            }
+        }
+    };
+}
+
+apis! {
+}
+
+/// Everything that is served, as ApiVersions tells it.
+pub fn table() -> impl Iterator<Item = Api> {
+    let special = [row::<ApiVersionsRequest>()];
+    let mut rows: Vec<Api> = ROWS.iter().copied().chain(special).collect();
+    rows.sort_by_key(|row| row.key);
+    rows.into_iter()
+}
+
+const fn row<R: Request>() -> Api {
+    let versions = R::KEY.versions();
+    Api { key: R::KEY, version_min: *versions.start(), version_max: *versions.end() }
+}
+
+fn decode<R: Request>(header: &RequestHeader, mut reader: Reader) -> Result<R, Error> {
+    let (api, version) = (header.api_key, header.api_version);
+    let body = R::decode(&mut reader, version).and_then(|body| reader.finish().map(|()| body));
+    body.map_err(|error| Error::Body { api, version, error })
+}
+
+fn encode<R: Request>(
+    header: &RequestHeader,
+    response: &R::Response,
+) -> Result<Option<Segments>, Error> {
+    let (api, version) = (header.api_key, header.api_version);
+    let segments = frame::response(header, version, response);
+    segments.map(Some).map_err(|error| Error::Encode { api, version, error })
+}
+
+/// The client at the other end of a connection: turns its frames into calls.
+pub struct Client {
+    context: Arc<Context>,
+    request: RequestContext,
+}
+
+impl Client {
+    /// The client at `client_host` that connected to `listener`.
+    #[must_use]
+    pub fn new(
+        context: Context,
+        client_host: IpAddr,
+        listener: Arc<str>,
+        connection_id: u64,
+    ) -> Self {
+        let request = RequestContext {
+            api_version: 0,
+            client_id: None,
+            client_host,
+            listener,
+            connection_id,
+        };
+        Self { context: Arc::new(context), request }
+    }
+
+    /// Begins the request in `frame`.
+    ///
+    /// # Errors
+    /// Why the connection must be closed.
+    pub fn call(&mut self, frame: BytesMut) -> Result<Call, Error> {
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::read(&mut reader)?;
+        if self.request.client_id.as_deref() != header.client_id.as_deref() {
+            self.request.client_id = header.client_id.as_deref().map(Arc::from);
+        }
+        self.request.api_version = header.api_version;
+        self.context.metrics.request(header.api_key);
+        match header.api_key {
+            ApiKey::ApiVersions => api_versions::call(&self.context, &header, reader),
+            _ => begin(&self.context, header, self.request.clone(), reader),
+        }
+    }
 }

@@ -1,5 +1,191 @@
 //! Listeners and connections of clients.
+//!
+//! A listener accepts while the broker's connections stay within `max.connections` and one
+//! address's within `max.connections.per.ip`; out of descriptors it backs off, and those who are
+//! connected do not notice.
 
+pub mod budget;
+pub mod connection;
+pub mod frames;
 pub mod stream;
 
-pub use stream::{Listener, Stream};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+pub use self::stream::{Listener, Network, Stream};
+
+use self::budget::Budget;
+use self::connection::{Connection, Limits};
+use crate::api::{Client, Context};
+use crate::config::Settings;
+
+/// Descriptors kept for files, peers and the listeners themselves.
+const RESERVED_DESCRIPTORS: usize = 512;
+
+/// How long accepting waits after the system refused a descriptor.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// What all listeners of a broker share: the counts of connections and the account of bytes.
+#[derive(Debug)]
+pub struct Net {
+    limits: Limits,
+    connections_max: usize,
+    per_ip_max: usize,
+    per_ip_overrides: HashMap<IpAddr, usize>,
+    budget: Arc<Budget>,
+    open: AtomicUsize,
+    next_id: AtomicU64,
+    /// Connections by address; an address without any is absent. Held for one entry at a time.
+    per_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Net {
+    /// The limits that `settings` and the limit of open files give.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        let overrides = settings.connections_max_per_ip_overrides.iter();
+        Arc::new(Self {
+            limits: Limits {
+                request_bytes_max: settings.socket_request_bytes_max,
+                requests_max: settings.connection_requests_max,
+                idle_max: settings.connections_max_idle,
+                first_request_timeout: settings.first_request_timeout,
+            },
+            connections_max: match settings.connections_max {
+                0 => connections_by_descriptors(),
+                max => max,
+            },
+            per_ip_max: settings.connections_max_per_ip,
+            per_ip_overrides: overrides
+                .filter_map(|(host, max)| Some((host.parse().ok()?, *max as usize)))
+                .collect(),
+            budget: Budget::new(settings.queued_bytes_max),
+            open: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            per_ip: Mutex::default(),
+        })
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of requests are held.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.budget.taken()
+    }
+
+    /// Accepts on `listener` until `stop` becomes true; connections then end by themselves, and
+    /// `open` tells when all have.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Listener,
+        name: Arc<str>,
+        context: Context,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, from)) => self.admit(stream, from, &name, &context, &stop),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    warn!("listener {name} cannot accept: {error}; trying again");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        stream: Stream,
+        from: SocketAddr,
+        name: &Arc<str>,
+        context: &Context,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let ip = from.ip().to_canonical();
+        let Some(seat) = Seat::take(self, ip) else {
+            info!("closed a connection from {from}: no more are allowed");
+            return;
+        };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let client = Client::new(context.clone(), ip, Arc::clone(name), id);
+        let connection = Connection::new(stream, client, self.limits, Arc::clone(&self.budget));
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            let ended = connection.run(stop).await;
+            drop(seat);
+            if let Err(error) = ended {
+                if error.is_quiet() {
+                    tracing::debug!("closed the connection from {from}: {error}");
+                } else {
+                    warn!("closed the connection from {from}: {error}");
+                }
+            }
+        });
+    }
+}
+
+/// A connection's place in the counts, free again when dropped.
+struct Seat {
+    net: Arc<Net>,
+    ip: IpAddr,
+}
+
+impl Seat {
+    fn take(net: &Arc<Net>, ip: IpAddr) -> Option<Self> {
+        let max = net.per_ip_overrides.get(&ip).copied().unwrap_or(net.per_ip_max);
+        let mut per_ip = net.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = per_ip.get(&ip).copied().unwrap_or(0);
+        if here >= max || net.open.load(Ordering::Relaxed) >= net.connections_max {
+            return None;
+        }
+        per_ip.insert(ip, here + 1);
+        net.open.fetch_add(1, Ordering::Relaxed);
+        drop(per_ip);
+        Some(Self { net: Arc::clone(net), ip })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut per_ip = self.net.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        match per_ip.get_mut(&self.ip) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => {
+                per_ip.remove(&self.ip);
+            }
+        }
+        self.net.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the error is of a connection that was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// How many connections the limit of open files leaves room for.
+fn connections_by_descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
+    let soft = soft.unwrap_or(1024);
+    soft.saturating_sub(RESERVED_DESCRIPTORS).max(soft / 2)
+}

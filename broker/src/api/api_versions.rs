@@ -1,0 +1,74 @@
+//! ApiVersions: what this broker serves, and the features of the cluster.
+
+use ottla_protocol::codec::Reader;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::frame::{self, RequestHeader};
+use ottla_protocol::messages::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+
+use super::{Call, Context, Error, row, table};
+
+/// The features that this binary knows, with their lowest and highest levels.
+pub const FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 1, 29), ("kraft.version", 0, 0)];
+
+/// Answers at once. A version that is not known is answered in the form of version 0, which every
+/// client reads, with the ranges from which it can choose.
+pub fn call(context: &Context, header: &RequestHeader, reader: Reader) -> Result<Call, Error> {
+    let known = row::<ApiVersionsRequest>();
+    let version = header.api_version;
+    let (version, error) = if (known.version_min..=known.version_max).contains(&version) {
+        let request: ApiVersionsRequest = super::decode(header, reader)?;
+        let valid = version < 3
+            || (is_name(&request.client_software_name) && is_name(&request.client_software_version));
+        (version, if valid { ErrorCode::None } else { ErrorCode::InvalidRequest })
+    } else {
+        (0, ErrorCode::UnsupportedVersion)
+    };
+    let response = match error {
+        ErrorCode::InvalidRequest => refusal(error),
+        _ => response(context, error),
+    };
+    let segments = frame::response(header, version, &response);
+    let api = header.api_key;
+    segments.map(Call::Done).map_err(|error| Error::Encode { api, version, error })
+}
+
+fn refusal(error: ErrorCode) -> ApiVersionsResponse {
+    ApiVersionsResponse { error_code: error.code(), ..Default::default() }
+}
+
+fn response(context: &Context, error: ErrorCode) -> ApiVersionsResponse {
+    let image = context.controller.image();
+    let finalized = image.features.iter().map(|(name, level)| FinalizedFeatureKey {
+        name: name.clone(),
+        max_version_level: *level,
+        min_version_level: *level,
+    });
+    let api_keys = table().map(|api| ApiVersion {
+        api_key: api.key.key(),
+        min_version: api.version_min,
+        max_version: api.version_max,
+    });
+    let supported = FEATURES.iter().map(|(name, min, max)| SupportedFeatureKey {
+        name: (*name).to_owned(),
+        min_version: *min,
+        max_version: *max,
+    });
+    ApiVersionsResponse {
+        error_code: error.code(),
+        api_keys: api_keys.collect(),
+        throttle_time_ms: 0,
+        supported_features: supported.collect(),
+        finalized_features_epoch: 0,
+        finalized_features: finalized.collect(),
+        zk_migration_ready: false,
+    }
+}
+
+/// Kafka's rule for the name and the version of a client's software.
+fn is_name(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    let inner = |c: char| edge(c) || c == '.' || c == '-';
+    text.starts_with(edge) && text.ends_with(edge) && text.chars().all(inner)
+}
