@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use ottla_protocol::api::ApiKey;
-use ottla_protocol::codec::{self, Decode, Message, Reader, Request, Segments};
+use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 
@@ -158,8 +158,7 @@ macro_rules! apis {
     };
 }
 
-apis! {
-}
+apis! {}
 
 /// Everything that is served, as ApiVersions tells it.
 pub fn table() -> impl Iterator<Item = Api> {
@@ -171,13 +170,21 @@ pub fn table() -> impl Iterator<Item = Api> {
 
 const fn row<R: Request>() -> Api {
     let versions = R::KEY.versions();
-    Api { key: R::KEY, version_min: *versions.start(), version_max: *versions.end() }
+    Api {
+        key: R::KEY,
+        version_min: *versions.start(),
+        version_max: *versions.end(),
+    }
 }
 
 fn decode<R: Request>(header: &RequestHeader, mut reader: Reader) -> Result<R, Error> {
     let (api, version) = (header.api_key, header.api_version);
     let body = R::decode(&mut reader, version).and_then(|body| reader.finish().map(|()| body));
-    body.map_err(|error| Error::Body { api, version, error })
+    body.map_err(|error| Error::Body {
+        api,
+        version,
+        error,
+    })
 }
 
 fn encode<R: Request>(
@@ -186,7 +193,11 @@ fn encode<R: Request>(
 ) -> Result<Option<Segments>, Error> {
     let (api, version) = (header.api_key, header.api_version);
     let segments = frame::response(header, version, response);
-    segments.map(Some).map_err(|error| Error::Encode { api, version, error })
+    segments.map(Some).map_err(|error| Error::Encode {
+        api,
+        version,
+        error,
+    })
 }
 
 /// The client at the other end of a connection: turns its frames into calls.
@@ -199,7 +210,7 @@ impl Client {
     /// The client at `client_host` that connected to `listener`.
     #[must_use]
     pub fn new(
-        context: Context,
+        context: Arc<Context>,
         client_host: IpAddr,
         listener: Arc<str>,
         connection_id: u64,
@@ -211,7 +222,7 @@ impl Client {
             listener,
             connection_id,
         };
-        Self { context: Arc::new(context), request }
+        Self { context, request }
     }
 
     /// Begins the request in `frame`.

@@ -91,7 +91,7 @@ impl Net {
         self: Arc<Self>,
         listener: Listener,
         name: Arc<str>,
-        context: Context,
+        context: Arc<Context>,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
@@ -115,7 +115,7 @@ impl Net {
         stream: Stream,
         from: SocketAddr,
         name: &Arc<str>,
-        context: &Context,
+        context: &Arc<Context>,
         stop: &watch::Receiver<bool>,
     ) {
         let ip = from.ip().to_canonical();
@@ -124,7 +124,7 @@ impl Net {
             return;
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let client = Client::new(context.clone(), ip, Arc::clone(name), id);
+        let client = Client::new(Arc::clone(context), ip, Arc::clone(name), id);
         let connection = Connection::new(stream, client, self.limits, Arc::clone(&self.budget));
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -149,7 +149,11 @@ struct Seat {
 
 impl Seat {
     fn take(net: &Arc<Net>, ip: IpAddr) -> Option<Self> {
-        let max = net.per_ip_overrides.get(&ip).copied().unwrap_or(net.per_ip_max);
+        let max = net
+            .per_ip_overrides
+            .get(&ip)
+            .copied()
+            .unwrap_or(net.per_ip_max);
         let mut per_ip = net.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
         let here = per_ip.get(&ip).copied().unwrap_or(0);
         if here >= max || net.open.load(Ordering::Relaxed) >= net.connections_max {
@@ -158,13 +162,20 @@ impl Seat {
         per_ip.insert(ip, here + 1);
         net.open.fetch_add(1, Ordering::Relaxed);
         drop(per_ip);
-        Some(Self { net: Arc::clone(net), ip })
+        Some(Self {
+            net: Arc::clone(net),
+            ip,
+        })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut per_ip = self.net.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut per_ip = self
+            .net
+            .per_ip
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match per_ip.get_mut(&self.ip) {
             Some(here) if *here > 1 => *here -= 1,
             _ => {
@@ -178,13 +189,18 @@ impl Drop for Seat {
 /// Whether the error is of a connection that was gone before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
 }
 
 /// How many connections the limit of open files leaves room for.
 fn connections_by_descriptors() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
     let soft = soft.unwrap_or(1024);
     soft.saturating_sub(RESERVED_DESCRIPTORS).max(soft / 2)

@@ -20,8 +20,16 @@ pub fn call(context: &Context, header: &RequestHeader, reader: Reader) -> Result
     let (version, error) = if (known.version_min..=known.version_max).contains(&version) {
         let request: ApiVersionsRequest = super::decode(header, reader)?;
         let valid = version < 3
-            || (is_name(&request.client_software_name) && is_name(&request.client_software_version));
-        (version, if valid { ErrorCode::None } else { ErrorCode::InvalidRequest })
+            || (is_name(&request.client_software_name)
+                && is_name(&request.client_software_version));
+        (
+            version,
+            if valid {
+                ErrorCode::None
+            } else {
+                ErrorCode::InvalidRequest
+            },
+        )
     } else {
         (0, ErrorCode::UnsupportedVersion)
     };
@@ -31,20 +39,30 @@ pub fn call(context: &Context, header: &RequestHeader, reader: Reader) -> Result
     };
     let segments = frame::response(header, version, &response);
     let api = header.api_key;
-    segments.map(Call::Done).map_err(|error| Error::Encode { api, version, error })
+    segments.map(Call::Done).map_err(|error| Error::Encode {
+        api,
+        version,
+        error,
+    })
 }
 
 fn refusal(error: ErrorCode) -> ApiVersionsResponse {
-    ApiVersionsResponse { error_code: error.code(), ..Default::default() }
+    ApiVersionsResponse {
+        error_code: error.code(),
+        ..Default::default()
+    }
 }
 
 fn response(context: &Context, error: ErrorCode) -> ApiVersionsResponse {
     let image = context.controller.image();
-    let finalized = image.features.iter().map(|(name, level)| FinalizedFeatureKey {
-        name: name.clone(),
-        max_version_level: *level,
-        min_version_level: *level,
-    });
+    let finalized = image
+        .features
+        .iter()
+        .map(|(name, level)| FinalizedFeatureKey {
+            name: name.clone(),
+            max_version_level: *level,
+            min_version_level: *level,
+        });
     let api_keys = table().map(|api| ApiVersion {
         api_key: api.key.key(),
         min_version: api.version_min,

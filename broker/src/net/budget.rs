@@ -30,7 +30,11 @@ impl Budget {
     /// An account of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, taken: AtomicUsize::new(0), returned: Arc::new(Notify::new()) })
+        Arc::new(Self {
+            limit,
+            taken: AtomicUsize::new(0),
+            returned: Arc::new(Notify::new()),
+        })
     }
 
     /// How many bytes are taken.
@@ -42,12 +46,17 @@ impl Budget {
     /// A share that holds nothing yet.
     #[must_use]
     pub fn share(self: &Arc<Self>) -> Share {
-        Share { budget: Arc::clone(self), bytes: 0 }
+        Share {
+            budget: Arc::clone(self),
+            bytes: 0,
+        }
     }
 
     fn try_take(&self, bytes: usize) -> bool {
         let take = |taken: usize| (taken + bytes <= self.limit).then_some(taken + bytes);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 }
 

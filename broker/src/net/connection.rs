@@ -11,7 +11,6 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -78,7 +77,11 @@ pub struct Limits {
 /// A request that has begun; its share of the budget goes back when it is answered.
 enum Slot {
     Done(Vec<Bytes>),
-    Waiting { future: api::Answer, pipelined: bool, _share: Share },
+    Waiting {
+        future: api::Answer,
+        pipelined: bool,
+        _share: Share,
+    },
 }
 
 /// A connection and all it holds.
@@ -109,7 +112,9 @@ impl Connection {
             out: VecDeque::new(),
             out_bytes: 0,
             active,
-            idle: Box::pin(tokio::time::sleep_until(active + limits.first_request_timeout)),
+            idle: Box::pin(tokio::time::sleep_until(
+                active + limits.first_request_timeout,
+            )),
             limits,
             requests: 0,
             failed: None,
@@ -138,7 +143,11 @@ impl Connection {
 
     fn poll(&mut self, context: &mut Context<'_>, stop: bool) -> Poll<Result<(), Error>> {
         loop {
-            let begun = if stop { false } else { self.begin_buffered(context)? };
+            let begun = if stop {
+                false
+            } else {
+                self.begin_buffered(context)?
+            };
             self.collect(context);
             let written = self.poll_write(context)?;
             if let Some(error) = self.failed.take() {
@@ -165,7 +174,15 @@ impl Connection {
 
     /// Whether the next request may begin now.
     fn may_begin(&self) -> bool {
-        let held = |slot: &Slot| matches!(slot, Slot::Waiting { pipelined: false, .. });
+        let held = |slot: &Slot| {
+            matches!(
+                slot,
+                Slot::Waiting {
+                    pipelined: false,
+                    ..
+                }
+            )
+        };
         self.slots.len() < self.limits.requests_max
             && self.out_bytes <= WRITE_BYTES_MAX
             && !self.slots.back().is_some_and(held)
@@ -175,15 +192,24 @@ impl Connection {
     fn begin_buffered(&mut self, context: &mut Context<'_>) -> Result<bool, Error> {
         let mut begun = false;
         while self.may_begin() {
-            let Some(frame) = self.reader.buffered()? else { break };
+            let Some(frame) = self.reader.buffered()? else {
+                break;
+            };
             begun = true;
             self.requests += 1;
             match self.client.call(frame.bytes)? {
                 Call::Done(segments) => self.push_done(segments),
-                Call::Waiting { mut future, pipelined } => match future.as_mut().poll(context) {
+                Call::Waiting {
+                    mut future,
+                    pipelined,
+                } => match future.as_mut().poll(context) {
                     Poll::Ready(answer) => self.push_done(answer?.unwrap_or_default()),
                     Poll::Pending => {
-                        let slot = Slot::Waiting { future, pipelined, _share: frame.share };
+                        let slot = Slot::Waiting {
+                            future,
+                            pipelined,
+                            _share: frame.share,
+                        };
                         self.slots.push_back(slot);
                     }
                 },

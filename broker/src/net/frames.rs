@@ -75,7 +75,14 @@ impl FrameReader {
     #[must_use]
     pub fn new(limit: usize, budget: Arc<Budget>) -> Self {
         let buffer = BytesMut::new();
-        Self { limit, budget, buffer, large: None, received: 0, waiting: None }
+        Self {
+            limit,
+            budget,
+            buffer,
+            large: None,
+            received: 0,
+            waiting: None,
+        }
     }
 
     /// How many bytes have come in since the connection began.
@@ -102,14 +109,22 @@ impl FrameReader {
         let declared = i32::from_be_bytes(*declared);
         let length = match usize::try_from(declared) {
             Ok(length) if length <= self.limit => length,
-            _ => return Err(Error::Length { length: declared, limit: self.limit }),
+            _ => {
+                return Err(Error::Length {
+                    length: declared,
+                    limit: self.limit,
+                });
+            }
         };
         if self.buffer.len() >= 4 + length {
             self.buffer.advance(4);
             let mut share = self.budget.share();
             // it is in memory already; where the account is full, the next read waits
             share.try_hold(length);
-            return Ok(Some(Frame { bytes: self.buffer.split_to(length), share }));
+            return Ok(Some(Frame {
+                bytes: self.buffer.split_to(length),
+                share,
+            }));
         }
         if length > SHARED_FRAME_BYTES_MAX {
             self.buffer.advance(4);
@@ -135,7 +150,10 @@ impl FrameReader {
         stream: &mut S,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        let step = self.large.as_ref().map(|(bytes, length, _)| self.step(*length, bytes.len()));
+        let step = self
+            .large
+            .as_ref()
+            .map(|(bytes, length, _)| self.step(*length, bytes.len()));
         let count = match (&mut self.large, step) {
             (Some((bytes, length, share)), Some(step)) => {
                 ready!(share.poll_hold(step, &mut self.waiting, context));
@@ -163,7 +181,11 @@ impl FrameReader {
         };
         if count == 0 {
             let between = self.large.is_none() && self.buffer.is_empty();
-            return Poll::Ready(Err(if between { Error::Closed } else { Error::Truncated }));
+            return Poll::Ready(Err(if between {
+                Error::Closed
+            } else {
+                Error::Truncated
+            }));
         }
         self.received += count;
         Poll::Ready(Ok(()))

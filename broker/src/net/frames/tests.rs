@@ -2,7 +2,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 
-async fn next(reader: &mut FrameReader, stream: &mut (impl AsyncRead + Unpin)) -> Result<Frame, Error> {
+async fn next(
+    reader: &mut FrameReader,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Frame, Error> {
     loop {
         if let Some(frame) = reader.buffered()? {
             return Ok(frame);
@@ -19,8 +22,22 @@ fn framed(body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn frames_of_every_size_come_out_as_they_went_in() {
-    let sizes = [0, 1, 5, 8 * 1024, 8 * 1024 + 1, 16 * 1024, 100_000, 3, 1_000_000, 7];
-    let bodies: Vec<Vec<u8>> = sizes.iter().map(|n| (0..*n).map(|i| i as u8).collect()).collect();
+    let sizes = [
+        0,
+        1,
+        5,
+        8 * 1024,
+        8 * 1024 + 1,
+        16 * 1024,
+        100_000,
+        3,
+        1_000_000,
+        7,
+    ];
+    let bodies: Vec<Vec<u8>> = sizes
+        .iter()
+        .map(|n| (0..*n).map(|i| i as u8).collect())
+        .collect();
     let all: Vec<u8> = bodies.iter().flat_map(|body| framed(body)).collect();
     for chunk in [1 << 20, 4096, 13] {
         let (mut client, mut server) = tokio::io::duplex(chunk);
@@ -34,7 +51,10 @@ async fn frames_of_every_size_come_out_as_they_went_in() {
         }
         assert_eq!(budget.taken(), 0);
         writer.await.unwrap();
-        assert!(matches!(next(&mut reader, &mut server).await, Err(Error::Closed)));
+        assert!(matches!(
+            next(&mut reader, &mut server).await,
+            Err(Error::Closed)
+        ));
     }
 }
 
@@ -46,9 +66,15 @@ async fn a_hostile_length_is_refused_and_costs_no_memory() {
         drop(client);
         let mut reader = FrameReader::new(100 << 20, Budget::new(1 << 30));
         let error = next(&mut reader, &mut server).await.unwrap_err();
-        (error, reader.large.map_or(0, |(bytes, ..)| bytes.capacity()))
+        (
+            error,
+            reader.large.map_or(0, |(bytes, ..)| bytes.capacity()),
+        )
     };
-    assert!(matches!(refused(-1).await.0, Error::Length { length: -1, .. }));
+    assert!(matches!(
+        refused(-1).await.0,
+        Error::Length { length: -1, .. }
+    ));
     assert!(matches!(refused(i32::MAX).await.0, Error::Length { .. }));
     let (error, capacity) = refused(90 << 20).await;
     assert!(matches!(error, Error::Truncated));
