@@ -4,9 +4,9 @@
 //! says. A whole message is a [`Message`]: it also knows its own versions and since when it is
 //! *flexible* (compact lengths, tagged fields). [`Encode`] and [`Decode`] are what callers use.
 //!
-//! Invariants: a declared count or length is never believed beyond the bytes that are left; decoding
-//! takes no more memory than [`MEMORY_FACTOR_MAX`] times the bytes given plus [`MEMORY_FREE_BYTES`];
-//! unknown tags are skipped and never stored; record bytes are never copied.
+//! Invariants: a declared count or length is never believed beyond the bytes that are left;
+//! decoding takes no more memory than [`MEMORY_FACTOR_MAX`] times the bytes given plus
+//! [`MEMORY_FREE_BYTES`]; unknown tags are skipped and never stored; record bytes are never copied.
 
 mod reader;
 mod schema;

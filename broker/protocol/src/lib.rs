@@ -1,8 +1,8 @@
 //! The Kafka wire vocabulary: bytes to values and back. No I/O.
 //!
-//! In reading order: [`ids`] names things, [`error`] and [`api`] are Kafka's two tables, [`codec`] is
-//! how values become bytes, [`messages`] has the struct of every API, [`frame`] puts headers before
-//! them, [`record_batch`] and [`record`] are what logs hold.
+//! In reading order: [`ids`] names things, [`error`] and [`api`] are Kafka's two tables, [`codec`]
+//! is how values become bytes, [`messages`] has the struct of every API, [`frame`] puts headers
+//! before them, [`record_batch`] and [`record`] are what logs hold.
 
 // the derive names its traits by this crate's path, here too
 extern crate self as ottla_protocol;
@@ -13,3 +13,5 @@ pub mod error;
 pub mod frame;
 pub mod ids;
 pub mod messages;
+pub mod record;
+pub mod record_batch;

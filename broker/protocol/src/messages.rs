@@ -1,8 +1,8 @@
 //! One plain struct for each struct of Kafka's schemas, in families of APIs.
 //!
 //! Names, fields and their order are the schema's, in Rust's case: what a field means is said in
-//! Kafka's protocol guide and in the proposals (KIPs) that added it. A field holds the raw number or
-//! text; [`crate::ids`] gives it its type at the border. A test compares every field, version,
+//! Kafka's protocol guide and in the proposals (KIPs) that added it. A field holds the raw number
+//! or text; [`crate::ids`] gives it its type at the border. A test compares every field, version,
 //! nullability, tag and default with the schemas that Kafka publishes.
 #![allow(
     missing_docs,
@@ -14,6 +14,7 @@ pub mod api_versions;
 pub mod cluster;
 pub mod configs;
 pub mod consumer_groups;
+pub mod consumer_protocol;
 pub mod fetch;
 pub mod group_records;
 pub mod groups;

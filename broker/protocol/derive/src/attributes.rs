@@ -12,6 +12,7 @@ pub struct Versions {
 }
 
 impl Versions {
+    /// Every version there is.
     pub const ALL: Self = Self {
         first: 0,
         last: i16::MAX,
@@ -59,6 +60,7 @@ pub struct Field {
     pub ignorable: bool,
 }
 
+/// Reads those of a struct.
 pub fn container(attributes: &[Attribute]) -> syn::Result<Container> {
     let mut found = Container::default();
     each(attributes, |name, input| {
@@ -74,6 +76,7 @@ pub fn container(attributes: &[Attribute]) -> syn::Result<Container> {
     Ok(found)
 }
 
+/// Reads those of a field.
 pub fn field(attributes: &[Attribute]) -> syn::Result<Field> {
     let mut found = Field::default();
     each(attributes, |name, input| {

@@ -18,6 +18,7 @@ struct Field<'a> {
     ignorable: bool,
 }
 
+/// Everything that the derive adds to the struct.
 pub fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let fields = fields(input)?;
     let default = default(&input.ident, &fields);

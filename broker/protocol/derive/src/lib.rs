@@ -14,10 +14,10 @@
 //! }
 //! ```
 //!
-//! On a struct: `versions` and `flexible` make it a message; `key` and `response` make it a request.
-//! On a field: `versions` that have it (all, where missing), `nullable` versions, `default` (an
-//! expression, or `null`), `tag` number, `ignorable`. The macro writes `Default` too, for the
-//! defaults are part of the protocol: a tagged field with its default is not sent.
+//! On a struct: `versions` and `flexible` make it a message; `key` and `response` make it a
+//! request. On a field: `versions` that have it (all, where missing), `nullable` versions,
+//! `default` (an expression, or `null`), `tag` number, `ignorable`. The macro writes `Default` too,
+//! for the defaults are part of the protocol: a tagged field with its default is not sent.
 
 mod attributes;
 mod expand;

@@ -99,7 +99,9 @@ impl Reader {
         Ok(*array)
     }
 
-    integers!(i8 -> i8, i16 -> i16, i32 -> i32, i64 -> i64, u8 -> u8, u16 -> u16, u32 -> u32, f64 -> f64);
+    integers!(
+        i8 -> i8, i16 -> i16, i32 -> i32, i64 -> i64, u8 -> u8, u16 -> u16, u32 -> u32, f64 -> f64
+    );
 
     /// The next 16 bytes.
     pub fn uuid(&mut self) -> Result<[u8; 16], Error> {
