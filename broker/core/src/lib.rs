@@ -1,3 +1,4 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
 
+pub mod group;
 pub mod metadata;

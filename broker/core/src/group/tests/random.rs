@@ -1,0 +1,493 @@
+//! Many members, chance, and a coordinator that fails: what must hold whatever happens.
+//!
+//! - In one generation no partition has two owners.
+//! - A generation that a member was assigned in never comes again with other owners, and the group's
+//!   generation never goes back behind it.
+//! - An offset whose commit was acknowledged is fetched again, or a later one.
+//! - Every request is answered, once, in the end.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::Uuid;
+use ottla_protocol::messages::groups as wire;
+
+use crate::group::{
+    After, Body, Client, Input, Loader, Now, Output, Request, Response, Settings, Shard, Token,
+};
+
+const MEMBERS: usize = 12;
+const PARTITIONS: u8 = 7;
+const STEPS: usize = 4_000;
+
+/// xorshift64*: chance from a seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Doing {
+    #[default]
+    Nothing,
+    Joining,
+    Syncing,
+    Working,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Member {
+    doing: Doing,
+    member_id: String,
+    instance_id: Option<String>,
+    generation: i32,
+    peers: Vec<String>,
+    waits_for: Option<Token>,
+}
+
+struct World {
+    chance: Chance,
+    shard: Shard,
+    now: Now,
+    /// Records by position; those beyond `committed` are lost when the coordinator fails.
+    log: Vec<(Bytes, Option<Bytes>)>,
+    committed: usize,
+    /// Replies that wait for the log to be committed up to a position.
+    waiting: Vec<(usize, Token, Response)>,
+    asked: BTreeMap<Token, (usize, Option<i64>)>,
+    members: Vec<Member>,
+    tokens: u64,
+    owners: BTreeMap<(i32, u8), String>,
+    generation_max: i32,
+    acknowledged: i64,
+    offset: i64,
+    rebalances: usize,
+}
+
+#[test]
+fn whatever_happens_nothing_is_owned_twice_and_no_offset_is_lost() {
+    let mut rebalances = 0;
+    for seed in 1..=10 {
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.act();
+        }
+        world.settle();
+        rebalances += world.rebalances;
+    }
+    assert!(
+        rebalances > 500,
+        "the runs must do something: {rebalances} rebalances"
+    );
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let members = (0..MEMBERS).map(|number| Member {
+            instance_id: (number % 3 == 0).then(|| format!("i{number}")),
+            ..Member::default()
+        });
+        Self {
+            chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            shard: Shard::new(settings()),
+            now: Now {
+                monotonic_ms: 0,
+                wall_ms: 0,
+            },
+            log: Vec::new(),
+            committed: 0,
+            waiting: Vec::new(),
+            asked: BTreeMap::new(),
+            members: members.collect(),
+            tokens: 0,
+            owners: BTreeMap::new(),
+            generation_max: 0,
+            acknowledged: -1,
+            offset: 0,
+            rebalances: 0,
+        }
+    }
+
+    fn act(&mut self) {
+        let number = self.chance.below(MEMBERS as u64) as usize;
+        match self.chance.below(100) {
+            0 => self.fail_over(),
+            1..=30 => self.commit_log(),
+            31..=45 => {
+                let step = [1, 50, 500, 3_000][self.chance.below(4) as usize];
+                self.pass(step);
+            }
+            46 => self.forget(number),
+            47 => self.leave(number),
+            48..=55 => self.commit_offset(number),
+            56 => self.fetch(),
+            _ => self.go_on(number),
+        }
+    }
+
+    /// What a client does next.
+    fn go_on(&mut self, number: usize) {
+        let member = self.members[number].clone();
+        if member.waits_for.is_some() {
+            return;
+        }
+        match member.doing {
+            Doing::Nothing => self.join(number),
+            Doing::Joining => self.join(number),
+            Doing::Syncing => self.sync(number),
+            Doing::Working => self.beat(number),
+        }
+    }
+
+    fn ask(&mut self, number: usize, version: i16, body: Body) {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let offset = match &body {
+            Body::OffsetCommit(_) => Some(self.offset),
+            _ => None,
+        };
+        self.asked.insert(token, (number, offset));
+        if matches!(body, Body::JoinGroup(..) | Body::SyncGroup(_)) {
+            self.members[number].waits_for = Some(token);
+        }
+        let client = Client {
+            id: format!("c{number}"),
+            host: String::new(),
+        };
+        self.step(Input::Request(Request {
+            token,
+            version,
+            client,
+            body,
+        }));
+    }
+
+    fn join(&mut self, number: usize) {
+        let member = self.members[number].clone();
+        self.members[number].doing = Doing::Joining;
+        let body = wire::JoinGroupRequest {
+            group_id: "g".to_owned(),
+            session_timeout_ms: 10_000,
+            rebalance_timeout_ms: 20_000,
+            member_id: member.member_id,
+            group_instance_id: member.instance_id,
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![wire::JoinGroupRequestProtocol {
+                name: "range".to_owned(),
+                metadata: Bytes::new(),
+            }],
+            reason: None,
+        };
+        self.tokens += 1;
+        let mut fresh = [0; 16];
+        fresh[8..].copy_from_slice(&self.tokens.to_be_bytes());
+        let version = [3, 5, 9][self.chance.below(3) as usize];
+        self.ask(number, version, Body::JoinGroup(body, Uuid(fresh)));
+    }
+
+    fn sync(&mut self, number: usize) {
+        let member = self.members[number].clone();
+        let mut given = BTreeMap::<String, Vec<u8>>::new();
+        for partition in 0..PARTITIONS {
+            if !member.peers.is_empty() {
+                let peer = self.chance.below(member.peers.len() as u64) as usize;
+                given
+                    .entry(member.peers[peer].clone())
+                    .or_default()
+                    .push(partition);
+            }
+        }
+        let assignments =
+            given
+                .into_iter()
+                .map(|(member_id, partitions)| wire::SyncGroupRequestAssignment {
+                    member_id,
+                    assignment: partitions.into(),
+                });
+        let body = wire::SyncGroupRequest {
+            group_id: "g".to_owned(),
+            generation_id: member.generation,
+            member_id: member.member_id,
+            group_instance_id: member.instance_id,
+            protocol_type: None,
+            protocol_name: None,
+            assignments: assignments.collect(),
+        };
+        self.ask(number, 5, Body::SyncGroup(body));
+    }
+
+    fn beat(&mut self, number: usize) {
+        let member = self.members[number].clone();
+        let body = wire::HeartbeatRequest {
+            group_id: "g".to_owned(),
+            generation_id: member.generation,
+            member_id: member.member_id,
+            group_instance_id: member.instance_id,
+        };
+        self.ask(number, 4, Body::Heartbeat(body));
+    }
+
+    fn leave(&mut self, number: usize) {
+        let member = self.members[number].clone();
+        let identity = wire::MemberIdentity {
+            member_id: member.member_id,
+            group_instance_id: member.instance_id,
+            reason: None,
+        };
+        let body = wire::LeaveGroupRequest {
+            group_id: "g".to_owned(),
+            member_id: String::new(),
+            members: vec![identity],
+        };
+        self.ask(number, 5, Body::LeaveGroup(body));
+        self.forget(number);
+    }
+
+    /// The client is killed, and starts again knowing nothing.
+    fn forget(&mut self, number: usize) {
+        let instance_id = self.members[number].instance_id.clone();
+        self.members[number] = Member {
+            instance_id,
+            ..Member::default()
+        };
+    }
+
+    fn commit_offset(&mut self, number: usize) {
+        let member = self.members[number].clone();
+        self.offset += 1;
+        let body = wire::OffsetCommitRequest {
+            group_id: "g".to_owned(),
+            generation_id_or_member_epoch: member.generation,
+            member_id: member.member_id,
+            group_instance_id: member.instance_id,
+            retention_time_ms: -1,
+            topics: vec![wire::OffsetCommitRequestTopic {
+                name: "t".to_owned(),
+                topic_id: Uuid::ZERO,
+                partitions: vec![wire::OffsetCommitRequestPartition {
+                    partition_index: 0,
+                    committed_offset: self.offset,
+                    committed_leader_epoch: -1,
+                    committed_metadata: None,
+                }],
+            }],
+        };
+        self.ask(number, 8, Body::OffsetCommit(body));
+    }
+
+    fn fetch(&mut self) {
+        let body = wire::OffsetFetchRequestGroup {
+            group_id: "g".to_owned(),
+            member_id: None,
+            member_epoch: -1,
+            topics: Some(vec![wire::OffsetFetchRequestTopics {
+                name: "t".to_owned(),
+                topic_id: Uuid::ZERO,
+                partition_indexes: vec![0],
+            }]),
+        };
+        self.ask(0, 8, Body::OffsetFetch(body));
+    }
+
+    fn pass(&mut self, milliseconds: u64) {
+        self.now.monotonic_ms += milliseconds;
+        self.now.wall_ms += i64::try_from(milliseconds).expect("a short test");
+        while self
+            .shard
+            .next_deadline_ms()
+            .is_some_and(|at| at <= self.now.monotonic_ms)
+        {
+            self.step(Input::DeadlinePassed);
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let Output { records, replies } = self.shard.step(self.now, input);
+        self.log
+            .extend(records.iter().map(|record| record.encode()));
+        for reply in replies {
+            match reply.after {
+                After::Nothing => self.answer(reply.token, reply.response),
+                After::Commit => self
+                    .waiting
+                    .push((self.log.len(), reply.token, reply.response)),
+            }
+        }
+        self.answer_committed();
+    }
+
+    /// The log is committed up to some point.
+    fn commit_log(&mut self) {
+        let left = (self.log.len() - self.committed) as u64;
+        self.committed += self.chance.below(left + 1) as usize;
+        self.answer_committed();
+    }
+
+    fn answer_committed(&mut self) {
+        let committed = self.committed;
+        let (ready, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(at, _, _)| *at <= committed);
+        self.waiting = waiting;
+        let ready: Vec<(usize, Token, Response)> = ready;
+        for (_, token, response) in ready {
+            self.answer(token, response);
+        }
+    }
+
+    /// A new coordinator has the committed records, and perhaps some of the others.
+    fn fail_over(&mut self) {
+        self.commit_log();
+        self.log.truncate(self.committed);
+        self.waiting.clear();
+        self.asked.clear();
+        for member in &mut self.members {
+            member.waits_for = None;
+        }
+        let mut loader = Loader::default();
+        for (key, value) in &self.log {
+            loader.observe(key, value.as_deref());
+        }
+        let (shard, errors) = loader.finish(self.now, settings());
+        assert!(errors.is_empty());
+        self.shard = shard;
+    }
+
+    fn answer(&mut self, token: Token, response: Response) {
+        let Some((number, offset)) = self.asked.remove(&token) else {
+            panic!("answered twice, or never asked: {response:?}");
+        };
+        let is_waited_for = self.members[number].waits_for == Some(token);
+        if let Response::SyncGroup(response) = &response {
+            self.check_assignment(number, is_waited_for, response);
+        }
+        match (&response, offset) {
+            (Response::OffsetCommit(response), Some(offset)) => {
+                if response.topics[0].partitions[0].error_code == 0 {
+                    self.acknowledged = self.acknowledged.max(offset);
+                }
+            }
+            (Response::OffsetFetch(response), _) => {
+                let fetched = response.topics[0].partitions[0].committed_offset;
+                assert!(
+                    fetched >= self.acknowledged,
+                    "{fetched} < {}",
+                    self.acknowledged
+                );
+            }
+            _ => {}
+        }
+        if is_waited_for || matches!(response, Response::Heartbeat(_)) {
+            self.learn(number, &response);
+        }
+    }
+
+    fn check_assignment(
+        &mut self,
+        number: usize,
+        is_waited_for: bool,
+        response: &wire::SyncGroupResponse,
+    ) {
+        if response.error_code != 0 || !is_waited_for {
+            return;
+        }
+        let member = &self.members[number];
+        assert!(
+            member.generation >= self.generation_max - 1,
+            "the generation went far back"
+        );
+        self.generation_max = self.generation_max.max(member.generation);
+        // a static member keeps what it owns under a new member id
+        let owner = member
+            .instance_id
+            .clone()
+            .unwrap_or_else(|| member.member_id.clone());
+        for partition in &response.assignment {
+            let before = self
+                .owners
+                .insert((member.generation, *partition), owner.clone());
+            assert!(
+                before.is_none_or(|before| before == owner),
+                "partition {partition} has two owners in generation {}",
+                member.generation
+            );
+        }
+    }
+
+    fn learn(&mut self, number: usize, response: &Response) {
+        let member = &mut self.members[number];
+        let (code, is_heartbeat) = match response {
+            Response::JoinGroup(response) => (response.error_code, false),
+            Response::SyncGroup(response) => (response.error_code, false),
+            Response::Heartbeat(response) => (response.error_code, true),
+            _ => return,
+        };
+        if is_heartbeat && member.doing != Doing::Working {
+            return;
+        }
+        if !is_heartbeat {
+            member.waits_for = None;
+        }
+        match (ErrorCode::from(code), response) {
+            (ErrorCode::None, Response::JoinGroup(response)) => {
+                self.rebalances += 1;
+                member.doing = Doing::Syncing;
+                member.generation = response.generation_id;
+                member.member_id = response.member_id.clone();
+                let members = response.members.iter().map(|peer| peer.member_id.clone());
+                member.peers = members.collect();
+            }
+            (ErrorCode::None, Response::SyncGroup(_)) => member.doing = Doing::Working,
+            (ErrorCode::None, _) => {}
+            (ErrorCode::MemberIdRequired, Response::JoinGroup(response)) => {
+                member.member_id = response.member_id.clone();
+            }
+            (ErrorCode::RebalanceInProgress, _) => member.doing = Doing::Joining,
+            (
+                ErrorCode::UnknownMemberId
+                | ErrorCode::FencedInstanceId
+                | ErrorCode::IllegalGeneration,
+                _,
+            ) => self.forget(number),
+            (error, _) => panic!("unexpected {error:?}"),
+        }
+    }
+
+    /// Nothing fails any more: all come to work in one generation, and nobody is left waiting.
+    fn settle(&mut self) {
+        for _ in 0..400 {
+            for number in 0..MEMBERS {
+                self.go_on(number);
+            }
+            self.committed = self.log.len();
+            self.answer_committed();
+            self.pass(500);
+        }
+        let generation = self.members[0].generation;
+        for member in &self.members {
+            assert_eq!(member.doing, Doing::Working, "{member:?}");
+            assert_eq!(member.generation, generation);
+        }
+        assert!(
+            self.asked.is_empty(),
+            "every request is answered: {:?}",
+            self.asked
+        );
+        assert_eq!(self.shard.parked_count(), 0);
+        self.fetch();
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        initial_rebalance_delay_ms: 1_000,
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,393 @@
+//! A small language for tests: one line an action, and what came of it below.
+//!
+//! ```text
+//! A join [v=N] [id=known|none] [static=X] [protocols=range,roundrobin] [session=MS] [rebalance=MS] [type=T]
+//! A sync [A=0 B=1 …] [protocol=NAME]     assignments only from a leader
+//! A beat                                 heartbeat
+//! A leave                                (static=X: by instance alone)
+//! A commit TOPIC-0=5 [meta=…] [v=N] [generation=N] [anonymous]
+//! fetch [TOPIC-0 …]
+//! delete-offset TOPIC-0 | delete-group | describe [v=N] | list [state=…] [type=…]
+//! topics-deleted TOPIC
+//! wait MS                                time passes, deadline by deadline
+//! reload                                 another coordinator replays the log
+//! ```
+//! Members are called by the name of their client; generation and id are those the client knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use expect_test::Expect;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::Uuid;
+use ottla_protocol::messages::groups as wire;
+
+use super::show::{show_record, show_response};
+use crate::group::{
+    Body, Client, Input, Loader, Now, Output, Request, Response, Settings, Shard, Token,
+};
+
+const GROUP: &str = "g";
+
+/// What a client knows of itself.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    member_id: String,
+    instance_id: Option<String>,
+    generation: i32,
+}
+
+pub(super) struct Runner {
+    shard: Shard,
+    settings: Settings,
+    now: Now,
+    log: Vec<(Bytes, Option<Bytes>)>,
+    clients: BTreeMap<String, Known>,
+    waiting: BTreeMap<Token, String>,
+    fresh: u8,
+    tokens: u64,
+    seen: String,
+}
+
+/// Runs a script and compares what came of it.
+pub(super) fn check(script: &str, expected: Expect) {
+    check_with(Settings::default(), script, expected);
+}
+
+/// The same with settings.
+pub(super) fn check_with(settings: Settings, script: &str, expected: Expect) {
+    let mut runner = Runner::new(settings);
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        runner.line(line);
+    }
+    expected.assert_eq(&runner.seen);
+}
+
+/// Settings under which the first generation begins at once.
+pub(super) fn without_delay() -> Settings {
+    Settings {
+        initial_rebalance_delay_ms: 0,
+        ..Settings::default()
+    }
+}
+
+impl Runner {
+    fn new(settings: Settings) -> Self {
+        Self {
+            shard: Shard::new(settings.clone()),
+            settings,
+            now: Now {
+                monotonic_ms: 0,
+                wall_ms: 1_000_000,
+            },
+            log: Vec::new(),
+            clients: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            fresh: 0,
+            tokens: 0,
+            seen: String::new(),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        writeln!(self.seen, "{line}").expect("a string takes all");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["wait", milliseconds] => self.wait(milliseconds.parse().expect("milliseconds")),
+            ["reload"] => self.reload(),
+            ["fetch", names @ ..] => self.ask("", 8, fetch(names)),
+            ["delete-group"] => self.ask("", 2, Body::DeleteGroup(GROUP.to_owned())),
+            ["delete-offset", name] => self.ask("", 0, delete_offset(name)),
+            ["describe", rest @ ..] => {
+                let version = option(rest, "v").map_or(5, |v| v.parse().expect("a version"));
+                self.ask("", version, Body::DescribeGroup(GROUP.to_owned()));
+            }
+            ["list", rest @ ..] => {
+                let list = |name| option(rest, name).map(str::to_owned).into_iter().collect();
+                let filter = wire::ListGroupsRequest {
+                    states_filter: list("state"),
+                    types_filter: list("type"),
+                };
+                self.ask("", 5, Body::ListGroups(filter));
+            }
+            ["topics-deleted", name] => {
+                let names = BTreeSet::from([(*name).into()]);
+                self.step(Input::TopicsDeleted(names));
+            }
+            [client, "join", rest @ ..] => self.join(client, rest),
+            [client, "sync", rest @ ..] => self.sync(client, rest),
+            [client, "beat"] => self.beat(client),
+            [client, "leave", rest @ ..] => self.leave(client, rest),
+            [client, "commit", rest @ ..] => self.commit(client, rest),
+            _ => panic!("no such action: {line}"),
+        }
+    }
+
+    fn known(&mut self, client: &str) -> Known {
+        self.clients.entry(client.to_owned()).or_default().clone()
+    }
+
+    fn ask(&mut self, client: &str, version: i16, body: Body) {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        self.waiting.insert(token, client.to_owned());
+        let client = Client {
+            id: client.to_owned(),
+            host: "/127.0.0.1".to_owned(),
+        };
+        self.step(Input::Request(Request {
+            token,
+            version,
+            client,
+            body,
+        }));
+    }
+
+    fn join(&mut self, client: &str, rest: &[&str]) {
+        let known = self.known(client);
+        let version = option(rest, "v").map_or(3, |v| v.parse().expect("a version"));
+        let number = |name, default| option(rest, name).map_or(default, |v| v.parse().expect(name));
+        let protocols = option(rest, "protocols").unwrap_or("range");
+        let instance_id = option(rest, "static")
+            .map(str::to_owned)
+            .or(known.instance_id);
+        self.clients
+            .entry(client.to_owned())
+            .or_default()
+            .instance_id = instance_id.clone();
+        let is_new = option(rest, "id") == Some("none");
+        self.fresh += 1;
+        let mut fresh = [0; 16];
+        fresh[15] = self.fresh;
+        let body = wire::JoinGroupRequest {
+            group_id: GROUP.to_owned(),
+            session_timeout_ms: number("session", 10_000),
+            rebalance_timeout_ms: number("rebalance", 60_000),
+            member_id: if is_new {
+                String::new()
+            } else {
+                known.member_id
+            },
+            group_instance_id: instance_id,
+            protocol_type: option(rest, "type").unwrap_or("consumer").to_owned(),
+            protocols: protocols.split(',').map(protocol).collect(),
+            reason: None,
+        };
+        self.ask(client, version, Body::JoinGroup(body, Uuid(fresh)));
+    }
+
+    fn sync(&mut self, client: &str, rest: &[&str]) {
+        let known = self.known(client);
+        let mut assignments = Vec::new();
+        for word in rest {
+            let (name, value) = word.split_once('=').expect("NAME=VALUE");
+            if let Some(member) = self.clients.get(name) {
+                assignments.push(wire::SyncGroupRequestAssignment {
+                    member_id: member.member_id.clone(),
+                    assignment: Bytes::copy_from_slice(value.as_bytes()),
+                });
+            }
+        }
+        let body = wire::SyncGroupRequest {
+            group_id: GROUP.to_owned(),
+            generation_id: known.generation,
+            member_id: known.member_id,
+            group_instance_id: known.instance_id,
+            protocol_type: None,
+            protocol_name: option(rest, "protocol").map(str::to_owned),
+            assignments,
+        };
+        self.ask(client, 5, Body::SyncGroup(body));
+    }
+
+    fn beat(&mut self, client: &str) {
+        let known = self.known(client);
+        let body = wire::HeartbeatRequest {
+            group_id: GROUP.to_owned(),
+            generation_id: known.generation,
+            member_id: known.member_id,
+            group_instance_id: known.instance_id,
+        };
+        self.ask(client, 4, Body::Heartbeat(body));
+    }
+
+    fn leave(&mut self, client: &str, rest: &[&str]) {
+        let known = self.known(client);
+        let by_instance = option(rest, "static").map(str::to_owned);
+        let member = wire::MemberIdentity {
+            member_id: if by_instance.is_some() {
+                String::new()
+            } else {
+                known.member_id
+            },
+            group_instance_id: by_instance.or(known.instance_id),
+            reason: None,
+        };
+        let body = wire::LeaveGroupRequest {
+            group_id: GROUP.to_owned(),
+            member_id: String::new(),
+            members: vec![member],
+        };
+        self.ask(client, 5, Body::LeaveGroup(body));
+    }
+
+    fn commit(&mut self, client: &str, rest: &[&str]) {
+        let known = self.known(client);
+        let is_anonymous = rest.contains(&"anonymous");
+        let version = option(rest, "v").map_or(8, |v| v.parse().expect("a version"));
+        let generation = option(rest, "generation").map(|v| v.parse().expect("a generation"));
+        let known_generation = if is_anonymous { -1 } else { known.generation };
+        let (place, offset) = rest[0].split_once('=').expect("TOPIC-0=5");
+        let (topic, partition) = place.rsplit_once('-').expect("TOPIC-0");
+        let body = wire::OffsetCommitRequest {
+            group_id: GROUP.to_owned(),
+            generation_id_or_member_epoch: generation.unwrap_or(known_generation),
+            member_id: if is_anonymous {
+                String::new()
+            } else {
+                known.member_id
+            },
+            group_instance_id: if is_anonymous {
+                None
+            } else {
+                known.instance_id
+            },
+            retention_time_ms: -1,
+            topics: vec![wire::OffsetCommitRequestTopic {
+                name: topic.to_owned(),
+                topic_id: Uuid::ZERO,
+                partitions: vec![wire::OffsetCommitRequestPartition {
+                    partition_index: partition.parse().expect("a partition"),
+                    committed_offset: offset.parse().expect("an offset"),
+                    committed_leader_epoch: -1,
+                    committed_metadata: option(rest, "meta").map(str::to_owned),
+                }],
+            }],
+        };
+        self.ask(client, version, Body::OffsetCommit(body));
+    }
+
+    /// Stops at each deadline on the way.
+    fn wait(&mut self, milliseconds: u64) {
+        let end_ms = self.now.monotonic_ms + milliseconds;
+        while let Some(at_ms) = self
+            .shard
+            .next_deadline_ms()
+            .filter(|at_ms| *at_ms <= end_ms)
+        {
+            self.advance(at_ms);
+            self.step(Input::DeadlinePassed);
+        }
+        self.advance(end_ms);
+    }
+
+    fn advance(&mut self, to_ms: u64) {
+        let passed = to_ms - self.now.monotonic_ms;
+        self.now.monotonic_ms = to_ms;
+        self.now.wall_ms += i64::try_from(passed).expect("a short test");
+    }
+
+    fn reload(&mut self) {
+        let mut loader = Loader::default();
+        for (key, value) in &self.log {
+            loader.observe(key, value.as_deref());
+        }
+        let (shard, errors) = loader.finish(self.now, self.settings.clone());
+        assert!(errors.is_empty(), "{errors:?}");
+        self.shard = shard;
+        self.waiting.clear();
+    }
+
+    fn step(&mut self, input: Input) {
+        let Output { records, replies } = self.shard.step(self.now, input);
+        for record in records {
+            let line = show_record(&record);
+            writeln!(self.seen, "    log: {line}").expect("a string takes all");
+            self.log.push(record.encode());
+        }
+        for reply in replies {
+            let client = self
+                .waiting
+                .remove(&reply.token)
+                .expect("each request has one answer");
+            self.learn(&client, &reply.response);
+            let line = show_response(&reply.response);
+            let who = if client.is_empty() { "answer" } else { &client };
+            writeln!(self.seen, "    {who}: {line}").expect("a string takes all");
+        }
+    }
+
+    fn learn(&mut self, client: &str, response: &Response) {
+        let Response::JoinGroup(response) = response else {
+            return;
+        };
+        let required = ErrorCode::MemberIdRequired.code();
+        if response.error_code == 0 || response.error_code == required {
+            let known = self.clients.entry(client.to_owned()).or_default();
+            known.member_id = response.member_id.clone();
+            known.generation = response.generation_id;
+        }
+    }
+}
+
+fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| {
+        let (found, value) = word.split_once('=')?;
+        (found == name).then_some(value)
+    })
+}
+
+/// `range` or `range:topic`; the metadata is a consumer's subscription to that topic.
+fn protocol(text: &str) -> wire::JoinGroupRequestProtocol {
+    let (name, topic) = text.split_once(':').unwrap_or((text, "t"));
+    let mut metadata = vec![
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0,
+        u8::try_from(topic.len()).expect("short"),
+    ];
+    metadata.extend_from_slice(topic.as_bytes());
+    wire::JoinGroupRequestProtocol {
+        name: name.to_owned(),
+        metadata: metadata.into(),
+    }
+}
+
+fn fetch(names: &[&str]) -> Body {
+    let topics = names.iter().map(|name| {
+        let (topic, partition) = name.rsplit_once('-').expect("TOPIC-0");
+        wire::OffsetFetchRequestTopics {
+            name: topic.to_owned(),
+            topic_id: Uuid::ZERO,
+            partition_indexes: vec![partition.parse().expect("a partition")],
+        }
+    });
+    let topics = (!names.is_empty()).then(|| topics.collect());
+    Body::OffsetFetch(wire::OffsetFetchRequestGroup {
+        group_id: GROUP.to_owned(),
+        member_id: None,
+        member_epoch: -1,
+        topics,
+    })
+}
+
+fn delete_offset(name: &str) -> Body {
+    let (topic, partition) = name.rsplit_once('-').expect("TOPIC-0");
+    let partition_index = partition.parse().expect("a partition");
+    Body::OffsetDelete(wire::OffsetDeleteRequest {
+        group_id: GROUP.to_owned(),
+        topics: vec![wire::OffsetDeleteRequestTopic {
+            name: topic.to_owned(),
+            partitions: vec![wire::OffsetDeleteRequestPartition { partition_index }],
+        }],
+    })
+}
