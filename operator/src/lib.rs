@@ -2,10 +2,18 @@
 //!
 //! # Layout, in reading order
 //! - [`crd`]: the kinds, as a user writes them.
+//! - [`condition`], [`object`]: what a status says, how objects refer to each other.
+//! - [`manifest`]: files of YAML → objects.
+//! - [`cluster`], [`topic`]: for each kind, validate → plan and build, in that order.
 //!
 //! Invariant: imports only point down this list.
 
+pub mod cluster;
+pub mod condition;
 pub mod crd;
+pub mod manifest;
+pub mod object;
+pub mod topic;
 
 use std::process::ExitCode;
 

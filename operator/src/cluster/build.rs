@@ -1,0 +1,3 @@
+//! [`ValidatedCluster`](super::validate::ValidatedCluster) → what a platform applies. Pure.
+
+pub mod config;

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+
+use super::{ClientEndpoint, Endpoints, difference, parse, properties, render};
+use crate::cluster::validate::{Observed, ValidatedCluster, validate};
+use crate::crd::KafkaCluster;
+
+fn cluster(spec: &str) -> ValidatedCluster {
+    let cluster: KafkaCluster =
+        serde_yaml::from_str(&format!("metadata: {{ name: q }}\nspec: {{ {spec} }}")).unwrap();
+    validate(&cluster, Observed::default()).unwrap()
+}
+
+fn everywhere(brokers: i32) -> BTreeMap<i32, Endpoints> {
+    let endpoints = |id: i32| Endpoints {
+        clients: vec![ClientEndpoint {
+            name: "internal".to_owned(),
+            bind: format!("0.0.0.0:{}", 9092 + id),
+            advertised: format!("127.0.0.1:{}", 9092 + id),
+        }],
+        peer_bind: format!("127.0.0.1:{}", 19092 + id),
+        peer_advertised: format!("127.0.0.1:{}", 19092 + id),
+        http_bind: format!("127.0.0.1:{}", 29092 + id),
+        log_dir: format!("data/q-{id}"),
+        rack: None,
+    };
+    (0..brokers).map(|id| (id, endpoints(id))).collect()
+}
+
+#[test]
+fn a_broker_has_all_it_needs_in_one_file() {
+    let cluster = cluster("replicas: 4, durability: Replicated, config: { num.partitions: \"4\" }");
+    let properties = properties(&cluster, 3, &everywhere(4));
+    let text = render(&properties);
+    expect![[r#"
+        # Written by ottla-operator; changes made here are overwritten.
+        advertised.listeners=INTERNAL://127.0.0.1:9095
+        controller.listener.names=CONTROLLER
+        controller.quorum.voters=0@127.0.0.1:19092,1@127.0.0.1:19093,2@127.0.0.1:19094
+        inter.broker.listener.name=INTERNAL
+        listeners=INTERNAL://0.0.0.0:9095,CONTROLLER://127.0.0.1:19095
+        log.dirs=data/q-3
+        node.id=3
+        num.partitions=4
+        ottla.durability=Replicated
+        ottla.http.listener=127.0.0.1:29095
+    "#]]
+    .assert_eq(&text);
+    assert_eq!(parse(&text), properties);
+}
+
+#[test]
+fn a_change_is_dynamic_where_kafkas_is() {
+    let before = cluster("config: { num.partitions: \"4\", log.retention.ms: \"5\", a: \"1\" }");
+    let after = cluster("config: { num.partitions: \"6\", log.segment.bytes: \"7\", a: \"1\" }");
+    let before = properties(&before, 0, &everywhere(3));
+    let after = properties(&after, 0, &everywhere(3));
+    expect![[r#"
+        Difference {
+            restart: {
+                "num.partitions",
+            },
+            dynamic: {
+                "log.retention.ms": None,
+                "log.segment.bytes": Some(
+                    "7",
+                ),
+            },
+        }
+    "#]]
+    .assert_debug_eq(&difference(&before, &after));
+}

@@ -1,0 +1,291 @@
+//! `KafkaCluster` → [`ValidatedCluster`], or the reason why not.
+//!
+//! The rules that the CRD states in CEL are stated here again, because local mode has no API server, and
+//! because an object may be older than a rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::condition::{ClusterReason, Verdict};
+use crate::crd::KafkaCluster;
+use crate::crd::cluster::{
+    ChangePolicy, Durability, Listener, ListenerType, Rack, Resources, Storage,
+};
+use crate::object::ObjectKey;
+
+/// Where brokers listen for each other and for the operator.
+pub const PEER_PORT: i32 = 9091;
+/// Where brokers serve `/metrics`, `/livez` and `/readyz`.
+pub const HTTP_PORT: i32 = 9404;
+/// The longest name of a cluster.
+pub const NAME_LENGTH_MAX: usize = 40;
+/// The most brokers of a cluster.
+pub const REPLICAS_MAX: i32 = 100;
+
+/// Settings that the operator itself writes into every broker's file.
+const OWN_SETTINGS: &[(&str, &str)] = &[
+    ("node.id", "it is the ordinal of the pod"),
+    ("broker.id", "it is the ordinal of the pod"),
+    ("process.roles", "spec.controllers says who votes"),
+    ("listeners", "use spec.listeners"),
+    ("advertised.listeners", "use spec.listeners"),
+    (
+        "inter.broker.listener.name",
+        "it is the first of spec.listeners",
+    ),
+    (
+        "controller.listener.names",
+        "brokers use port 9091 among themselves",
+    ),
+    ("controller.quorum.voters", "use spec.controllers"),
+    ("log.dirs", "use spec.storage"),
+    ("log.dir", "use spec.storage"),
+    ("broker.rack", "use spec.rack"),
+    ("cluster.id", "it is drawn when the cluster is created"),
+    ("ottla.http.listener", "it is port 9404"),
+    ("ottla.durability", "use spec.durability"),
+];
+
+/// A cluster that can be built as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatedCluster {
+    /// Which object it is.
+    pub key: ObjectKey,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// Brokers to run: those wanted, or those that exist where that is more.
+    pub replicas: i32,
+    /// Voters in the metadata quorum: the brokers 0 to this − 1.
+    pub controllers: i32,
+    /// The broker's image, where it is not the operator's default.
+    pub image: Option<String>,
+    /// What acks=all promises.
+    pub durability: Durability,
+    /// The disk of every broker.
+    pub storage: Option<Storage>,
+    /// Where racks come from.
+    pub rack: Option<Rack>,
+    /// How clients reach the brokers; the first is Internal.
+    pub listeners: Vec<Listener>,
+    /// Settings of every broker, by Kafka's names.
+    pub config: BTreeMap<String, String>,
+    /// Settings that are managed elsewhere.
+    pub unmanaged: BTreeSet<String>,
+    /// CPU and memory of every broker.
+    pub resources: Resources,
+    /// Namespaces whose topics are admitted, beside the cluster's own.
+    pub topic_namespaces: Vec<String>,
+    /// Whether restarts wait for approval.
+    pub change_policy: ChangePolicy,
+    /// Parts of the spec that are not carried out, with the reason; the rest is.
+    pub refused: Vec<Verdict>,
+}
+
+/// What was decided when the cluster was created, and holds for its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// How many brokers exist, or have left data behind.
+    pub brokers: i32,
+    /// How many of them vote.
+    pub controllers: Option<i32>,
+}
+
+impl ValidatedCluster {
+    /// Whether topics of this namespace may be placed here.
+    #[must_use]
+    pub fn admits(&self, namespace: &str) -> bool {
+        namespace == self.key.namespace
+            || self
+                .topic_namespaces
+                .iter()
+                .any(|name| name == "*" || name == namespace)
+    }
+
+    /// The name of a broker's pod, which is also the name of its folder in local mode.
+    #[must_use]
+    pub fn pod(&self, ordinal: i32) -> String {
+        format!("{}-{ordinal}", self.key.name)
+    }
+}
+
+/// Checks a cluster as a whole. `observed` is what exists of it already.
+///
+/// # Errors
+/// A [`Verdict`] that names the field and how to mend it; nothing of the spec is carried out then.
+pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedCluster, Verdict> {
+    let spec = &cluster.spec;
+    let key = ObjectKey::of(&cluster.metadata);
+    check_name(&key.name)?;
+    if !(1..=REPLICAS_MAX).contains(&spec.replicas) {
+        return Err(invalid(format!(
+            "spec.replicas is {}; it must be from 1 to {REPLICAS_MAX}.",
+            spec.replicas
+        )));
+    }
+    let mut refused = Vec::new();
+    let replicas = wanted_brokers(spec.replicas, observed, &mut refused);
+    let controllers = voters(spec.controllers, replicas, observed, &mut refused)?;
+    check_listeners(&spec.listeners)?;
+    let (config, unmanaged) = check_config(&spec.config)?;
+    Ok(ValidatedCluster {
+        generation: cluster.metadata.generation.unwrap_or_default(),
+        replicas,
+        controllers,
+        image: Some(spec.image.clone()).filter(|image| !image.is_empty()),
+        durability: spec.durability,
+        storage: spec.storage.clone(),
+        rack: spec.rack.clone(),
+        listeners: spec.listeners.clone(),
+        config,
+        unmanaged,
+        resources: spec.resources.clone().unwrap_or_default(),
+        topic_namespaces: spec.topic_namespaces.match_names.clone(),
+        change_policy: spec.change_policy,
+        refused,
+        key,
+    })
+}
+
+fn invalid(message: String) -> Verdict {
+    Verdict::new(ClusterReason::InvalidSpec, message)
+}
+
+fn check_name(name: &str) -> Result<(), Verdict> {
+    let bytes = name.as_bytes();
+    let fits = (1..=NAME_LENGTH_MAX).contains(&bytes.len())
+        && bytes[0].is_ascii_lowercase()
+        && bytes[bytes.len() - 1] != b'-'
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
+    if fits {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "metadata.name is \"{name}\"; a cluster's name is at most {NAME_LENGTH_MAX} lower-case \
+         letters, digits and dashes and starts with a letter."
+    )))
+}
+
+fn wanted_brokers(replicas: i32, observed: Observed, refused: &mut Vec<Verdict>) -> i32 {
+    if replicas < observed.brokers {
+        refused.push(Verdict::new(
+            ClusterReason::ScaleDownRefused,
+            format!(
+                "spec.replicas is {replicas} but {} brokers exist and hold replicas, which would be \
+                 lost; set it back to {}.",
+                observed.brokers, observed.brokers
+            ),
+        ));
+    }
+    replicas.max(observed.brokers)
+}
+
+fn voters(
+    wanted: Option<i32>,
+    replicas: i32,
+    observed: Observed,
+    refused: &mut Vec<Verdict>,
+) -> Result<i32, Verdict> {
+    if let Some(controllers) = wanted {
+        if ![1, 3, 5].contains(&controllers) {
+            return Err(invalid(format!(
+                "spec.controllers is {controllers}; it must be 1, 3 or 5."
+            )));
+        }
+        if controllers > replicas {
+            return Err(invalid(format!(
+                "spec.controllers is {controllers} but there are only {replicas} brokers; controllers \
+                 are brokers, so raise spec.replicas or lower spec.controllers."
+            )));
+        }
+    }
+    match (observed.controllers, wanted) {
+        (Some(exist), Some(wanted)) if exist != wanted => {
+            refused.push(Verdict::new(
+                ClusterReason::ImmutableField,
+                format!(
+                    "spec.controllers is {wanted} but the cluster was created with {exist}, which \
+                     cannot be changed; set it back to {exist}."
+                ),
+            ));
+            Ok(exist)
+        }
+        (Some(exist), _) => Ok(exist),
+        (None, Some(wanted)) => Ok(wanted),
+        (None, None) => Ok(if replicas >= 3 { 3 } else { 1 }),
+    }
+}
+
+fn check_listeners(listeners: &[Listener]) -> Result<(), Verdict> {
+    let Some(first) = listeners.first() else {
+        return Err(invalid(
+            "spec.listeners is empty; remove the field or name a listener of type Internal."
+                .to_owned(),
+        ));
+    };
+    if first.type_ != ListenerType::Internal {
+        return Err(invalid(format!(
+            "spec.listeners[0] ({}) must be of type Internal, because brokers replicate over it.",
+            first.name
+        )));
+    }
+    for (place, listener) in listeners.iter().enumerate() {
+        let taken = |port: i32| port == PEER_PORT || port == HTTP_PORT;
+        if taken(listener.port) {
+            return Err(invalid(format!(
+                "spec.listeners[{place}].port is {}, which brokers use themselves; choose another.",
+                listener.port
+            )));
+        }
+        if !(1024..=65535).contains(&listener.port) {
+            return Err(invalid(format!(
+                "spec.listeners[{place}].port is {}; it must be from 1024 to 65535.",
+                listener.port
+            )));
+        }
+        for other in &listeners[..place] {
+            if other.name == listener.name || other.port == listener.port {
+                return Err(invalid(format!(
+                    "spec.listeners[{place}] has the name or the port of another listener; each needs \
+                     its own."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+type Settings = (BTreeMap<String, String>, BTreeSet<String>);
+
+fn check_config(config: &crate::crd::KafkaConfig) -> Result<Settings, Verdict> {
+    let mut managed = BTreeMap::new();
+    let mut unmanaged = BTreeSet::new();
+    for (key, value) in config {
+        if let Some((_, instead)) = OWN_SETTINGS.iter().find(|(own, _)| own == key) {
+            return Err(invalid(format!(
+                "spec.config may not set {key}: {instead}."
+            )));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if key.is_empty() || !key.chars().all(plain) {
+            return Err(invalid(format!(
+                "spec.config has the key \"{}\", which is not a setting of Kafka's.",
+                key.escape_default()
+            )));
+        }
+        match value {
+            Some(value) if value.chars().any(char::is_control) => {
+                return Err(invalid(format!(
+                    "spec.config.{key} has a line break or another control character; values are one \
+                     line."
+                )));
+            }
+            Some(value) => drop(managed.insert(key.clone(), value.clone())),
+            None => drop(unmanaged.insert(key.clone())),
+        }
+    }
+    Ok((managed, unmanaged))
+}
+
+#[cfg(test)]
+mod tests;

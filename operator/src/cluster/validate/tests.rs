@@ -1,0 +1,199 @@
+use expect_test::{Expect, expect};
+
+use super::{Observed, validate};
+use crate::crd::KafkaCluster;
+
+fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
+    let cluster: KafkaCluster =
+        serde_yaml::from_str(&format!("metadata: {{ name: {name} }}\nspec: {{ {spec} }}")).unwrap();
+    let shown = match validate(&cluster, observed) {
+        Err(verdict) => format!("{}: {}", verdict.reason.word, verdict.message),
+        Ok(valid) => {
+            let mut shown = format!(
+                "{} brokers, {} controllers, config {:?}, unmanaged {:?}",
+                valid.replicas, valid.controllers, valid.config, valid.unmanaged
+            );
+            for verdict in valid.refused {
+                shown += &format!("\n{}: {}", verdict.reason.word, verdict.message);
+            }
+            shown
+        }
+    };
+    expected.assert_eq(&shown);
+}
+
+const NEW: Observed = Observed {
+    brokers: 0,
+    controllers: None,
+};
+const THREE: Observed = Observed {
+    brokers: 3,
+    controllers: Some(3),
+};
+
+#[test]
+fn sizes() {
+    check(
+        "q",
+        "",
+        NEW,
+        expect!["3 brokers, 3 controllers, config {}, unmanaged {}"],
+    );
+    check(
+        "q",
+        "replicas: 2",
+        NEW,
+        expect!["2 brokers, 1 controllers, config {}, unmanaged {}"],
+    );
+    check(
+        "q",
+        "replicas: 5, controllers: 5",
+        NEW,
+        expect!["5 brokers, 5 controllers, config {}, unmanaged {}"],
+    );
+    check(
+        "q",
+        "replicas: 5",
+        THREE,
+        expect!["5 brokers, 3 controllers, config {}, unmanaged {}"],
+    );
+    check(
+        "q",
+        "replicas: 5",
+        Observed {
+            brokers: 1,
+            controllers: Some(1),
+        },
+        expect!["5 brokers, 1 controllers, config {}, unmanaged {}"],
+    );
+    check(
+        "q",
+        "replicas: 0",
+        NEW,
+        expect!["InvalidSpec: spec.replicas is 0; it must be from 1 to 100."],
+    );
+    check(
+        "q",
+        "replicas: 1, controllers: 3",
+        NEW,
+        expect![
+            "InvalidSpec: spec.controllers is 3 but there are only 1 brokers; controllers are brokers, so raise spec.replicas or lower spec.controllers."
+        ],
+    );
+    check(
+        "q",
+        "controllers: 2",
+        NEW,
+        expect!["InvalidSpec: spec.controllers is 2; it must be 1, 3 or 5."],
+    );
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_refused_and_the_rest_goes_on() {
+    check(
+        "q",
+        "replicas: 1",
+        THREE,
+        expect![[r#"
+        3 brokers, 3 controllers, config {}, unmanaged {}
+        ScaleDownRefused: spec.replicas is 1 but 3 brokers exist and hold replicas, which would be lost; set it back to 3."#]],
+    );
+    check(
+        "q",
+        "replicas: 5, controllers: 5",
+        THREE,
+        expect![[r#"
+        5 brokers, 3 controllers, config {}, unmanaged {}
+        ImmutableField: spec.controllers is 5 but the cluster was created with 3, which cannot be changed; set it back to 3."#]],
+    );
+}
+
+#[test]
+fn names() {
+    check(
+        "Orders",
+        "",
+        NEW,
+        expect![[
+            r#"InvalidSpec: metadata.name is "Orders"; a cluster's name is at most 40 lower-case letters, digits and dashes and starts with a letter."#
+        ]],
+    );
+    check(
+        "o-",
+        "",
+        NEW,
+        expect![[
+            r#"InvalidSpec: metadata.name is "o-"; a cluster's name is at most 40 lower-case letters, digits and dashes and starts with a letter."#
+        ]],
+    );
+}
+
+#[test]
+fn config_is_kafkas_and_not_ours() {
+    check(
+        "q",
+        "config: { num.partitions: \"4\", log.retention.ms: }",
+        NEW,
+        expect![[
+            r#"3 brokers, 3 controllers, config {"num.partitions": "4"}, unmanaged {"log.retention.ms"}"#
+        ]],
+    );
+    check(
+        "q",
+        "config: { node.id: \"4\" }",
+        NEW,
+        expect!["InvalidSpec: spec.config may not set node.id: it is the ordinal of the pod."],
+    );
+    check(
+        "q",
+        "config: { \"a b\": \"4\" }",
+        NEW,
+        expect![[
+            r#"InvalidSpec: spec.config has the key "a b", which is not a setting of Kafka's."#
+        ]],
+    );
+    check(
+        "q",
+        "config: { a: \"4\\nnode.id=7\" }",
+        NEW,
+        expect![
+            "InvalidSpec: spec.config.a has a line break or another control character; values are one line."
+        ],
+    );
+}
+
+#[test]
+fn listeners_do_not_clash() {
+    check(
+        "q",
+        "listeners: []",
+        NEW,
+        expect![
+            "InvalidSpec: spec.listeners is empty; remove the field or name a listener of type Internal."
+        ],
+    );
+    check(
+        "q",
+        "listeners: [{name: a, port: 9092, type: NodePort}]",
+        NEW,
+        expect![
+            "InvalidSpec: spec.listeners[0] (a) must be of type Internal, because brokers replicate over it."
+        ],
+    );
+    check(
+        "q",
+        "listeners: [{name: a, port: 9404}]",
+        NEW,
+        expect![
+            "InvalidSpec: spec.listeners[0].port is 9404, which brokers use themselves; choose another."
+        ],
+    );
+    check(
+        "q",
+        "listeners: [{name: a, port: 9092}, {name: b, port: 9092}]",
+        NEW,
+        expect![
+            "InvalidSpec: spec.listeners[1] has the name or the port of another listener; each needs its own."
+        ],
+    );
+}

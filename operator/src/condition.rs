@@ -1,0 +1,215 @@
+//! Conditions: how a status says, in kstatus's words, what is and why.
+//!
+//! Every kind has an enum of reasons ([`ClusterReason`], [`TopicReason`]); each reason knows whether it
+//! means ready, on the way, or stuck until somebody acts. A [`Verdict`] is one reason with its sentence.
+//!
+//! Invariant: of Ready, Reconciling and Stalled exactly one is True.
+
+use crate::crd::Condition;
+
+/// What a reason means for whoever waits on the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// As the spec says.
+    Ready,
+    /// On the way; nobody needs to act.
+    Reconciling,
+    /// Stuck until somebody changes something.
+    Stalled,
+}
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $kind:ident { $($(#[$line:meta])* $name:ident: $state:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $kind {
+            $($(#[$line])* $name,)*
+        }
+
+        impl $kind {
+            /// All reasons, for the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The word in a condition.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            /// What it means.
+            #[must_use]
+            pub fn state(self) -> State {
+                match self { $(Self::$name => State::$state),* }
+            }
+        }
+
+        impl From<$kind> for Reason {
+            fn from(reason: $kind) -> Self {
+                Self { word: reason.word(), state: reason.state() }
+            }
+        }
+    };
+}
+
+/// A reason of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The word in a condition.
+    pub word: &'static str,
+    /// What it means.
+    pub state: State,
+}
+
+reasons! {
+    /// Why a KafkaCluster is, or is not, as its spec says.
+    ClusterReason {
+        /// All brokers serve.
+        BrokersReady: Ready,
+        /// Brokers are being started and have not all registered yet.
+        BrokersStarting: Reconciling,
+        /// Brokers are being restarted one at a time.
+        RollingRestart: Reconciling,
+        /// A broker that served does not at the moment.
+        BrokerNotReady: Reconciling,
+        /// A change of settings is being given to the brokers.
+        ConfigChanging: Reconciling,
+        /// The brokers are being stopped, because the cluster is being deleted.
+        Deleting: Reconciling,
+        /// A restart waits for the annotation that approves it.
+        WaitingForApproval: Stalled,
+        /// The spec contradicts itself.
+        InvalidSpec: Stalled,
+        /// Fewer replicas are wanted than brokers exist.
+        ScaleDownRefused: Stalled,
+        /// A field cannot be changed any more.
+        ImmutableField: Stalled,
+        /// A broker exits again and again.
+        BrokerCrashLooping: Stalled,
+        /// A broker cannot be placed on any node.
+        BrokerUnschedulable: Stalled,
+        /// A broker's image cannot be pulled.
+        ImagePullFailed: Stalled,
+        /// A broker's volume cannot be had.
+        StorageUnavailable: Stalled,
+        /// Somebody else listens on a port that a broker needs.
+        PortInUse: Stalled,
+        /// The brokers refuse a setting.
+        ConfigRefused: Stalled,
+        /// Annotated to be left alone.
+        Paused: Stalled,
+        /// The Kubernetes API refuses one of the objects.
+        ApplyFailed: Stalled,
+    }
+}
+
+reasons! {
+    /// Why a KafkaTopic is, or is not, as its spec says.
+    TopicReason {
+        /// The topic is as the spec says.
+        TopicReady: Ready,
+        /// The topic is being created or changed.
+        Applying: Reconciling,
+        /// Not all partitions have a leader yet.
+        WaitingForLeaders: Reconciling,
+        /// The cluster cannot be reached at the moment.
+        ClusterNotReady: Reconciling,
+        /// The topic is being deleted.
+        Deleting: Reconciling,
+        /// There is no such KafkaCluster.
+        ClusterNotFound: Stalled,
+        /// The cluster's namespace does not admit topics of this one.
+        NamespaceNotAdmitted: Stalled,
+        /// An older KafkaTopic stands for the same topic.
+        Conflict: Stalled,
+        /// The name is not one that Kafka allows, or belongs to Kafka itself.
+        InvalidName: Stalled,
+        /// A field cannot be changed any more.
+        ImmutableField: Stalled,
+        /// The topic has more partitions than the spec wants.
+        PartitionsDecreased: Stalled,
+        /// More replicas are wanted than there are brokers.
+        ReplicationFactorAboveBrokers: Stalled,
+        /// The topic has another replication factor, which cannot be changed yet.
+        ReplicationFactorChange: Stalled,
+        /// The cluster refuses a config.
+        ConfigRefused: Stalled,
+        /// The cluster refuses the change.
+        Refused: Stalled,
+        /// Annotated to be left alone.
+        Paused: Stalled,
+    }
+}
+
+/// One reason with its sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why.
+    pub reason: Reason,
+    /// The same as one sentence for people.
+    pub message: String,
+}
+
+impl Verdict {
+    /// A verdict.
+    pub fn new(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.reason.state
+    }
+
+    /// The worst of several; of equals the first.
+    #[must_use]
+    pub fn worst(verdicts: Vec<Self>) -> Option<Self> {
+        verdicts
+            .into_iter()
+            .rev()
+            .max_by_key(|verdict| verdict.reason.state)
+    }
+}
+
+/// The three conditions that say `verdict`. What did not change keeps its transition time.
+#[must_use]
+pub fn conditions(
+    observed: &[Condition],
+    verdict: &Verdict,
+    generation: i64,
+    now: &str,
+) -> Vec<Condition> {
+    let state = verdict.state();
+    [
+        ("Ready", state == State::Ready),
+        ("Reconciling", state == State::Reconciling),
+        ("Stalled", state == State::Stalled),
+    ]
+    .into_iter()
+    .map(|(type_, holds)| {
+        let status = if holds { "True" } else { "False" };
+        let since = observed
+            .iter()
+            .find(|c| c.type_ == type_ && c.status == status)
+            .map_or(now, |c| c.last_transition_time.as_str());
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: verdict.reason.word.to_owned(),
+            message: verdict.message.clone(),
+            last_transition_time: since.to_owned(),
+            observed_generation: generation,
+        }
+    })
+    .collect()
+}
+
+/// The reason and sentence that conditions speak of, where there are any.
+#[must_use]
+pub fn spoken(conditions: &[Condition]) -> Option<(&str, &str)> {
+    let ready = conditions.iter().find(|c| c.type_ == "Ready")?;
+    Some((&ready.reason, &ready.message))
+}

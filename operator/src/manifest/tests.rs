@@ -1,0 +1,84 @@
+use expect_test::{Expect, expect};
+
+use super::{Object, parse};
+
+fn check(text: &str, expected: Expect) {
+    let parsed = parse("f.yaml", text);
+    let mut shown = String::new();
+    for object in parsed.objects {
+        shown += &match object {
+            Object::Cluster(c) => format!("cluster {}\n", c.metadata.name.unwrap()),
+            Object::Topic(t) => format!("topic {}\n", t.metadata.name.unwrap()),
+        };
+    }
+    for problem in parsed.problems {
+        shown += &format!("{problem}\n");
+    }
+    expected.assert_eq(&shown);
+}
+
+const HEAD: &str = "apiVersion: ottla.io/v1alpha1\nkind: KafkaTopic\n";
+
+#[test]
+fn documents_stand_for_themselves() {
+    check(
+        &format!(
+            "# a comment\n---\n{HEAD}metadata: {{ name: a }}\nspec: {{ clusterRef: {{ name: c }} }}\n\
+             ---\n{HEAD}metadata: {{ name: [\n---\n\
+             {HEAD}metadata: {{ name: b }}\nspec: {{ clusterRef: {{ name: c }} }}\n\
+             ---\napiVersion: v1\nkind: Namespace\n---\nfoo: bar\n"
+        ),
+        expect![[r#"
+            topic a
+            topic b
+            f.yaml, document 2: is not YAML at line 11: did not find expected node content.
+            f.yaml, document 5: has no apiVersion or no kind; begin it with "apiVersion: ottla.io/v1alpha1" and "kind: KafkaTopic".
+        "#]],
+    );
+}
+
+#[test]
+fn unknown_fields_and_wrong_types_are_named() {
+    check(
+        &format!(
+            "{HEAD}metadata: {{ name: Orders_1, label: x }}\nspec:\n  clusterRef: {{ nam: c }}\n  \
+             partitons: 3\n  partitions: \"6\"\n  replicationFactor: 0\n  config:\n    \
+             retention.ms: 1000\n    preallocate: true\n  deletionPolicy: Remove\nextra: 1\n"
+        ),
+        expect![[r#"
+            f.yaml, document 1 (KafkaTopic Orders_1): metadata.label is not a field; did you mean labels?
+            f.yaml, document 1 (KafkaTopic Orders_1): metadata.name is "Orders_1"; names of objects are lower-case letters, digits, dashes and dots, with a letter or digit at both ends (a topic may have another name in Kafka: spec.topicName).
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.clusterRef.nam is not a field; did you mean name?
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.clusterRef.name is missing.
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.partitons is not a field; did you mean partitions?
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.partitions must be a whole number, not the string "6"; write it without quotes: 6.
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.replicationFactor is 0; it must be at least 1.
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.config.retention.ms must be a string, not the number 1000; write it in quotes: "1000".
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.config.preallocate must be a string, not the boolean true; write it in quotes: "true".
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.deletionPolicy is "Remove"; it must be Delete or Retain.
+        "#]],
+    );
+}
+
+#[test]
+fn kinds_and_versions_are_checked() {
+    check(
+        "apiVersion: ottla.io/v1\nkind: KafkaTopic\n---\napiVersion: ottla.io/v1alpha1\n\
+         kind: KafkaUser\nmetadata: {name: u}\n---\n- 1\n- 2\n",
+        expect![[r#"
+            f.yaml, document 1 (KafkaTopic): has apiVersion ottla.io/v1; the version known here is ottla.io/v1alpha1.
+            f.yaml, document 2 (KafkaUser u): ottla.io has no kind KafkaUser; the kinds are KafkaCluster and KafkaTopic.
+            f.yaml, document 3: has no apiVersion or no kind; begin it with "apiVersion: ottla.io/v1alpha1" and "kind: KafkaTopic".
+        "#]],
+    );
+}
+
+#[test]
+fn a_cluster_needs_nothing_but_a_name() {
+    check(
+        "apiVersion: ottla.io/v1alpha1\nkind: KafkaCluster\nmetadata: {name: q}\nspec: {}\n",
+        expect![[r#"
+            cluster q
+        "#]],
+    );
+}

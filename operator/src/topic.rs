@@ -1,0 +1,5 @@
+//! `KafkaTopic`: validate → settle conflicts → plan → (the admin client performs) → status.
+
+pub mod conflicts;
+pub mod plan;
+pub mod validate;
