@@ -5,9 +5,11 @@
 //! - [`condition`], [`object`]: what a status says, how objects refer to each other.
 //! - [`manifest`]: files of YAML → objects.
 //! - [`cluster`], [`topic`]: for each kind, validate → plan and build, in that order.
+//! - [`admin`]: the Kafka admin client.
 //!
 //! Invariant: imports only point down this list.
 
+pub mod admin;
 pub mod cluster;
 pub mod condition;
 pub mod crd;

@@ -2,4 +2,6 @@
 
 pub mod conflicts;
 pub mod plan;
+pub mod reconcile;
+pub mod status;
 pub mod validate;

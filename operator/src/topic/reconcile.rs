@@ -1,0 +1,327 @@
+//! One pass over all topics of a cluster: look, plan, perform in batches, look again.
+//!
+//! A pass asks for all topics at once and changes them in batches, so its cost in round trips does not
+//! depend on their number. It keeps nothing: what a pass needs to know of the last one is in the status.
+//!
+//! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_protocol::error::ErrorCode;
+
+use super::conflicts::{Claim, losers};
+use super::plan::{Change, ObservedTopic, plan, plan_deletion};
+use super::status::{said, status};
+use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
+use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic, Refusal};
+use crate::condition::{TopicReason, Verdict};
+use crate::crd::{KafkaTopic, KafkaTopicStatus};
+use crate::object::ObjectKey;
+
+/// The annotation that has an object left alone.
+pub const PAUSED: &str = "ottla.io/paused";
+
+/// An object, and whether somebody deleted it.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The object with its last status.
+    pub object: KafkaTopic,
+    /// Whether it is to go.
+    pub deleting: bool,
+}
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It stands; this is its status now.
+    Stands(Box<KafkaTopicStatus>),
+    /// It was deleted and nothing is left to do for it.
+    Gone,
+}
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// What became of each object.
+    pub outcomes: BTreeMap<ObjectKey, Outcome>,
+    /// What was done, one sentence each, for events and the terminal.
+    pub done: Vec<(ObjectKey, String)>,
+}
+
+/// The objects of one cluster in the order of their age.
+pub type Topics = Vec<(ObjectKey, Desired)>;
+
+struct Work<'a> {
+    topics: &'a [(ObjectKey, Desired)],
+    now: &'a str,
+    pass: Pass,
+    valid: BTreeMap<usize, ValidatedTopic>,
+    refused: BTreeMap<usize, Vec<Verdict>>,
+}
+
+/// Brings the topics of one cluster closer to their specs.
+///
+/// # Errors
+/// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic.
+pub async fn pass(admin: &mut Admin, topics: &Topics, now: &str) -> Result<Pass, Error> {
+    let mut work = Work {
+        topics,
+        now,
+        pass: Pass::default(),
+        valid: BTreeMap::new(),
+        refused: BTreeMap::new(),
+    };
+    work.sort_out();
+    if work.valid.is_empty() {
+        return Ok(work.pass);
+    }
+    let names: BTreeSet<String> = work.valid.values().map(|t| t.topic.clone()).collect();
+    let (brokers, observed) = look(admin, &names).await?;
+    let changes = work.plan(&observed, brokers);
+    let observed = if changes.is_empty() {
+        observed
+    } else {
+        work.perform(admin, &changes).await?;
+        look(admin, &names).await?.1
+    };
+    work.conclude(&observed);
+    Ok(work.pass)
+}
+
+/// What every object says while its cluster cannot be asked.
+#[must_use]
+pub fn unreachable(topics: &Topics, verdict: &Verdict, now: &str) -> Pass {
+    let outcomes = topics.iter().map(|(key, desired)| {
+        let status = said(&desired.object, verdict, now);
+        (key.clone(), Outcome::Stands(Box::new(status)))
+    });
+    Pass {
+        outcomes: outcomes.collect(),
+        done: Vec::new(),
+    }
+}
+
+async fn look(
+    admin: &mut Admin,
+    names: &BTreeSet<String>,
+) -> Result<(i32, BTreeMap<String, ObservedTopic>), Error> {
+    let mut cluster = admin.describe(Some(names)).await?;
+    let exist: BTreeSet<String> = cluster.topics.keys().cloned().collect();
+    for (name, config) in admin.topic_configs(&exist).await? {
+        if let Some(topic) = cluster.topics.get_mut(&name) {
+            topic.config = config;
+        }
+    }
+    let brokers = i32::try_from(cluster.brokers.len()).unwrap_or(i32::MAX);
+    Ok((brokers, cluster.topics))
+}
+
+impl Work<'_> {
+    /// Sets aside what is not to be carried out: paused, invalid, or claimed by an older object.
+    fn sort_out(&mut self) {
+        let claims: Vec<Claim> = self.topics.iter().map(claim).collect();
+        let losers = losers(&claims);
+        for (place, (key, desired)) in self.topics.iter().enumerate() {
+            let verdict = match (is_paused(&desired.object), losers.get(key)) {
+                (true, _) => Err(Verdict::new(
+                    TopicReason::Paused,
+                    format!("The annotation {PAUSED} is set, so the topic is left alone."),
+                )),
+                (false, Some(winner)) => Err(conflict(&desired.object, winner)),
+                (false, None) => validate(&desired.object),
+            };
+            match verdict {
+                Ok(valid) => drop(self.valid.insert(place, valid)),
+                // An object that never owned a topic takes none with it.
+                Err(_) if desired.deleting => {
+                    self.pass.outcomes.insert(key.clone(), Outcome::Gone);
+                }
+                Err(verdict) => {
+                    let status = said(&desired.object, &verdict, self.now);
+                    let outcome = Outcome::Stands(Box::new(status));
+                    self.pass.outcomes.insert(key.clone(), outcome);
+                }
+            }
+        }
+    }
+
+    fn plan(
+        &mut self,
+        observed: &BTreeMap<String, ObservedTopic>,
+        brokers: i32,
+    ) -> Vec<(usize, Change)> {
+        let mut changes = Vec::new();
+        for (place, topic) in &self.valid {
+            let exists = observed.get(&topic.topic);
+            let plan = if self.topics[*place].1.deleting {
+                plan_deletion(topic, exists)
+            } else {
+                plan(topic, exists, brokers)
+            };
+            changes.extend(plan.changes.into_iter().map(|change| (*place, change)));
+            self.refused.insert(*place, plan.refused);
+        }
+        changes
+    }
+
+    /// Deletions first, so that a name is free again for whoever wants it next.
+    async fn perform(
+        &mut self,
+        admin: &mut Admin,
+        changes: &[(usize, Change)],
+    ) -> Result<(), Error> {
+        let mut deletes = BTreeMap::new();
+        let mut creates = BTreeMap::new();
+        let mut totals = BTreeMap::new();
+        let mut configs: BTreeMap<usize, ConfigChanges> = BTreeMap::new();
+        for (place, change) in changes {
+            match change {
+                Change::Delete => drop(deletes.insert(*place, ())),
+                Change::Create {
+                    partitions,
+                    replication_factor,
+                    config,
+                } => {
+                    let new = NewTopic {
+                        partitions: *partitions,
+                        replication_factor: *replication_factor,
+                        config: config.clone(),
+                    };
+                    creates.insert(*place, new);
+                }
+                Change::AddPartitions { total } => drop(totals.insert(*place, *total)),
+                Change::AlterConfig { set, delete } => {
+                    let set = set.iter().map(|(k, v)| (k.clone(), Some(v.clone())));
+                    let delete = delete.iter().map(|k| (k.clone(), None));
+                    configs.insert(*place, set.chain(delete).collect());
+                }
+            }
+        }
+        for batch in self.batches(&deletes) {
+            let names = batch.keys().cloned().collect();
+            let answers = admin.delete_topics(&names).await?;
+            self.note(&answers, "deleted", ErrorCode::UnknownTopicOrPartition);
+        }
+        for batch in self.batches(&creates) {
+            let answers = admin.create_topics(&batch).await?;
+            self.note(&answers, "created", ErrorCode::TopicAlreadyExists);
+        }
+        for batch in self.batches(&totals) {
+            let answers = admin.create_partitions(&batch).await?;
+            self.note(&answers, "partitions added", ErrorCode::None);
+        }
+        for batch in self.batches(&configs) {
+            let answers = admin.alter_topic_configs(&batch).await?;
+            let keys: BTreeMap<&String, String> = batch
+                .iter()
+                .map(|(name, changes)| {
+                    let keys: Vec<&str> = changes.keys().map(String::as_str).collect();
+                    (name, keys.join(", "))
+                })
+                .collect();
+            for (name, answer) in answers {
+                let what = format!("config set: {}", keys.get(&name).map_or("", |k| k));
+                self.note(&BTreeMap::from([(name, answer)]), &what, ErrorCode::None);
+            }
+        }
+        Ok(())
+    }
+
+    fn batches<T: Clone>(&self, parts: &BTreeMap<usize, T>) -> Vec<BTreeMap<String, T>> {
+        let named: Vec<(String, T)> = parts
+            .iter()
+            .map(|(place, part)| (self.valid[place].topic.clone(), part.clone()))
+            .collect();
+        let batches = named.chunks(BATCH_TOPICS_MAX);
+        batches
+            .map(|batch| batch.iter().cloned().collect())
+            .collect()
+    }
+
+    /// Keeps what was done and what was refused; `harmless` means that it was done already.
+    fn note(&mut self, answers: &Answers, what: &str, harmless: ErrorCode) {
+        let places: BTreeMap<&str, usize> = self
+            .valid
+            .iter()
+            .map(|(place, topic)| (topic.topic.as_str(), *place))
+            .collect();
+        for (name, answer) in answers {
+            let Some(place) = places.get(name.as_str()) else {
+                continue;
+            };
+            match answer {
+                Ok(()) => {
+                    let key = self.topics[*place].0.clone();
+                    self.pass.done.push((key, what.to_owned()));
+                }
+                Err(refusal) if refusal.code == harmless => {}
+                Err(refusal) => {
+                    let refused = self.refused.entry(*place).or_default();
+                    refused.push(refused_by_broker(refusal));
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self, observed: &BTreeMap<String, ObservedTopic>) {
+        for (place, topic) in &self.valid {
+            let (key, desired) = &self.topics[*place];
+            let exists = observed.get(&topic.topic);
+            let refused = self.refused.remove(place).unwrap_or_default();
+            let outcome = match (desired.deleting, exists) {
+                (true, None) => Outcome::Gone,
+                (true, Some(_)) if plan_deletion(topic, exists).changes.is_empty() => Outcome::Gone,
+                (true, Some(_)) => {
+                    let verdict = Verdict::worst(refused).unwrap_or_else(|| {
+                        Verdict::new(TopicReason::Deleting, "The topic is being deleted.")
+                    });
+                    Outcome::Stands(Box::new(said(&desired.object, &verdict, self.now)))
+                }
+                (false, _) => Outcome::Stands(Box::new(status(
+                    &desired.object,
+                    topic,
+                    exists,
+                    refused,
+                    self.now,
+                ))),
+            };
+            self.pass.outcomes.insert(key.clone(), outcome);
+        }
+    }
+}
+
+fn claim((key, desired): &(ObjectKey, Desired)) -> Claim {
+    let created = desired.object.metadata.creation_timestamp.as_ref();
+    Claim {
+        key: key.clone(),
+        cluster: cluster_key(&desired.object),
+        topic: topic_name(&desired.object).to_owned(),
+        created: created.map_or(String::new(), |time| time.0.to_string()),
+    }
+}
+
+fn conflict(object: &KafkaTopic, winner: &ObjectKey) -> Verdict {
+    Verdict::new(
+        TopicReason::Conflict,
+        format!(
+            "The topic {} belongs to the older KafkaTopic {winner}; remove one of the two.",
+            topic_name(object)
+        ),
+    )
+}
+
+fn is_paused(object: &KafkaTopic) -> bool {
+    let annotations = object.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.get(PAUSED).is_some_and(|value| value == "true"))
+}
+
+fn refused_by_broker(refusal: &Refusal) -> Verdict {
+    let reason = match refusal.code {
+        ErrorCode::InvalidConfig => TopicReason::ConfigRefused,
+        ErrorCode::InvalidReplicationFactor => TopicReason::ReplicationFactorAboveBrokers,
+        ErrorCode::InvalidTopicException => TopicReason::InvalidName,
+        code if code.is_retriable() => TopicReason::Applying,
+        _ => TopicReason::Refused,
+    };
+    Verdict::new(reason, format!("The cluster says: {}", refusal.message))
+}
