@@ -1,7 +1,7 @@
 //! The Kafka admin client: the few calls the operator needs, in batches, over one connection.
 //!
-//! Any broker will do: brokers pass changes on to the active controller. The connection is opened at the
-//! first call, kept, and opened again to another broker where it breaks.
+//! Any broker will do: brokers pass changes on to the active controller. The connection is opened
+//! at the first call, kept, and opened again to another broker where it breaks.
 //!
 //! Invariant: one request is in flight at a time, and a call either has an answer or an [`Error`]
 //! within [`CALL_TIMEOUT`]; what a broker refuses is a [`Refusal`], which is data.
@@ -24,7 +24,7 @@ use ottla_protocol::messages::topics::{
 };
 
 use self::connection::Connection;
-use crate::topic::plan::{ObservedPartition, ObservedTopic};
+use crate::observed::{ObservedCluster, ObservedPartition, ObservedTopic};
 
 /// How long a call may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -114,19 +114,6 @@ fn refusal(code: i16, message: Option<String>) -> Result<(), Refusal> {
 
 /// The answer to each part of a batch, by topic.
 pub type Answers = BTreeMap<String, Result<(), Refusal>>;
-
-/// A cluster as its brokers describe it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ObservedCluster {
-    /// Kafka's own id of it.
-    pub cluster_id: Option<String>,
-    /// The active controller.
-    pub controller: Option<i32>,
-    /// The brokers that serve.
-    pub brokers: BTreeSet<i32>,
-    /// The topics asked for that exist, their configs not among it.
-    pub topics: BTreeMap<String, ObservedTopic>,
-}
 
 /// A topic to be created; none stands for the cluster's default.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Conditions: how a status says, in kstatus's words, what is and why.
 //!
-//! Every kind has an enum of reasons ([`ClusterReason`], [`TopicReason`]); each reason knows whether it
-//! means ready, on the way, or stuck until somebody acts. A [`Verdict`] is one reason with its sentence.
+//! Every kind has an enum of reasons ([`ClusterReason`], [`TopicReason`]); each reason knows
+//! whether it means ready, on the way, or stuck until somebody acts. A [`Verdict`] is one reason
+//! with its sentence.
 //!
 //! Invariant: of Ready, Reconciling and Stalled exactly one is True.
 

@@ -2,12 +2,13 @@
 //!
 //! # Layout, in reading order
 //! - [`crd`]: the kinds, as a user writes them.
-//! - [`condition`], [`object`]: what a status says, how objects refer to each other.
+//! - [`condition`], [`object`], [`observed`]: what a status says, how objects refer to each other,
+//!   what brokers report.
 //! - [`manifest`]: files of YAML → objects.
-//! - [`cluster`], [`topic`]: for each kind, validate → plan and build, in that order.
-//! - [`admin`]: the Kafka admin client.
+//! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
+//! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
 //!
-//! Invariant: imports only point down this list.
+//! Invariant: a module imports only from those named before it.
 
 pub mod admin;
 pub mod cluster;
@@ -15,7 +16,12 @@ pub mod condition;
 pub mod crd;
 pub mod manifest;
 pub mod object;
+pub mod observed;
+pub mod platform;
 pub mod topic;
+
+#[cfg(test)]
+mod testing;
 
 use std::process::ExitCode;
 

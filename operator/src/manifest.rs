@@ -1,8 +1,9 @@
-//! Files of manifests → objects, as strictly as an API server would take them, but in people's words.
+//! Files of manifests → objects, as strictly as an API server would take them, but in people's
+//! words.
 //!
 //! A file holds documents separated by `---`. Each stands for itself: what is wrong with one is one
-//! [`Problem`] with its place and how to mend it, and the others go on. Documents of other API groups
-//! are not ours and are passed over.
+//! [`Problem`] with its place and how to mend it, and the others go on. Documents of other API
+//! groups are not ours and are passed over.
 //!
 //! Invariant: text comes in as an argument; nothing here reads a disk.
 

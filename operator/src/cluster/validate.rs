@@ -1,7 +1,7 @@
 //! `KafkaCluster` → [`ValidatedCluster`], or the reason why not.
 //!
-//! The rules that the CRD states in CEL are stated here again, because local mode has no API server, and
-//! because an object may be older than a rule.
+//! The rules that the CRD states in CEL are stated here again, because local mode has no API
+//! server, and because an object may be older than a rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,8 +171,8 @@ fn wanted_brokers(replicas: i32, observed: Observed, refused: &mut Vec<Verdict>)
         refused.push(Verdict::new(
             ClusterReason::ScaleDownRefused,
             format!(
-                "spec.replicas is {replicas} but {} brokers exist and hold replicas, which would be \
-                 lost; set it back to {}.",
+                "spec.replicas is {replicas} but {} brokers exist and hold replicas, which would \
+                 be lost; set it back to {}.",
                 observed.brokers, observed.brokers
             ),
         ));
@@ -194,8 +194,8 @@ fn voters(
         }
         if controllers > replicas {
             return Err(invalid(format!(
-                "spec.controllers is {controllers} but there are only {replicas} brokers; controllers \
-                 are brokers, so raise spec.replicas or lower spec.controllers."
+                "spec.controllers is {controllers} but there are only {replicas} brokers; \
+                 controllers are brokers, so raise spec.replicas or lower spec.controllers."
             )));
         }
     }
@@ -246,8 +246,8 @@ fn check_listeners(listeners: &[Listener]) -> Result<(), Verdict> {
         for other in &listeners[..place] {
             if other.name == listener.name || other.port == listener.port {
                 return Err(invalid(format!(
-                    "spec.listeners[{place}] has the name or the port of another listener; each needs \
-                     its own."
+                    "spec.listeners[{place}] has the name or the port of another listener; each \
+                     needs its own."
                 )));
             }
         }
@@ -276,8 +276,8 @@ fn check_config(config: &crate::crd::KafkaConfig) -> Result<Settings, Verdict> {
         match value {
             Some(value) if value.chars().any(char::is_control) => {
                 return Err(invalid(format!(
-                    "spec.config.{key} has a line break or another control character; values are one \
-                     line."
+                    "spec.config.{key} has a line break or another control character; values are \
+                     one line."
                 )));
             }
             Some(value) => drop(managed.insert(key.clone(), value.clone())),

@@ -76,15 +76,16 @@ use super::{Condition, KafkaConfig};
         .message("the storage class cannot be changed after the cluster was created")
 )]
 pub struct KafkaClusterSpec {
-    /// How many brokers the cluster has. Their ids are 0 to replicas − 1. May be raised at any time;
-    /// lowering it is refused, because the partitions on the last brokers would lose replicas.
+    /// How many brokers the cluster has. Their ids are 0 to replicas − 1. May be raised at any
+    /// time; lowering it is refused, because the partitions on the last brokers would lose
+    /// replicas.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
 
     /// How many of the brokers, counted from 0, also vote in the metadata quorum: 1, 3 or 5.
-    /// A cluster stays manageable while more than half of them run. Default: 3, or 1 where there are
-    /// fewer than 3 replicas. Cannot be changed later.
+    /// A cluster stays manageable while more than half of them run. Default: 3, or 1 where there
+    /// are fewer than 3 replicas. Cannot be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self in [1, 3, 5]")
         .message("controllers must be 1, 3 or 5: an even number tolerates no more failures"))]
@@ -107,8 +108,8 @@ pub struct KafkaClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
 
-    /// Where brokers learn their rack from, so that replicas of a partition are spread over racks and
-    /// consumers can read from the nearest one.
+    /// Where brokers learn their rack from, so that replicas of a partition are spread over racks
+    /// and consumers can read from the nearest one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rack: Option<Rack>,
 

@@ -81,17 +81,21 @@ use super::{Condition, KafkaConfig};
         .message("topicName cannot be changed: Kafka has no rename; create a second KafkaTopic"),
     validation = Rule::new("!has(oldSelf.partitions) || \
         (has(self.partitions) && self.partitions >= oldSelf.partitions)")
-        .message("partitions may grow but never shrink: Kafka would lose the records of the removed \
-        ones"),
+        .message("partitions may grow but never shrink: Kafka would lose the records of \
+        the removed ones"),
     validation = Rule::new("!has(oldSelf.replicationFactor) || has(self.replicationFactor)")
         .message("replicationFactor cannot be removed once it is set")
 )]
 pub struct KafkaTopicSpec {
     /// The cluster that holds the topic. Cannot be changed later.
+    #[x_kube(validation = Rule::new("self == oldSelf").message(
+        "clusterRef cannot be changed: create a second KafkaTopic for the other cluster"
+    ))]
     pub cluster_ref: ClusterRef,
 
     /// The topic's name in Kafka. Empty: the name of this object. Needed only for names that
-    /// Kubernetes does not allow, such as those with capitals or underscores. Cannot be changed later.
+    /// Kubernetes does not allow, such as those with capitals or underscores. Cannot be changed
+    /// later.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 249), regex(pattern = "^[a-zA-Z0-9._-]*$"))]
     #[x_kube(validation = Rule::new("self != '.' && self != '..'")
@@ -109,8 +113,8 @@ pub struct KafkaTopicSpec {
     #[schemars(range(min = 1, max = 100))]
     pub replication_factor: Option<i32>,
 
-    /// Topic settings by Kafka's names, values as strings. Only the keys named here are managed; what
-    /// somebody else changes in them is put back. A null value leaves a key alone.
+    /// Topic settings by Kafka's names, values as strings. Only the keys named here are managed;
+    /// what somebody else changes in them is put back. A null value leaves a key alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::config_schema")]
     pub config: KafkaConfig,
@@ -125,8 +129,6 @@ pub struct KafkaTopicSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
-#[x_kube(validation = Rule::new("self == oldSelf")
-    .message("clusterRef cannot be changed: create a second KafkaTopic for the other cluster"))]
 pub struct ClusterRef {
     /// The name of the KafkaCluster.
     #[schemars(length(min = 1, max = 63))]
@@ -175,7 +177,8 @@ pub struct KafkaTopicStatus {
     /// Replicas that are in sync, of all, such as 18/18.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub in_sync: String,
-    /// The keys of config that this object manages. One that leaves the spec returns to its default.
+    /// The keys of config that this object manages. One that leaves the spec returns to its
+    /// default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub managed_config: Vec<String>,

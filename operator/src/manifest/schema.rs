@@ -79,9 +79,9 @@ fn check_metadata(metadata: &Value, sentences: &mut Vec<String>) {
                 || !name.ends_with(edge) =>
         {
             sentences.push(format!(
-                "metadata.name is \"{name}\"; names of objects are lower-case letters, digits, dashes \
-                 and dots, with a letter or digit at both ends (a topic may have another name in Kafka: \
-                 spec.topicName)."
+                "metadata.name is \"{name}\"; names of objects are lower-case letters, digits, \
+                 dashes and dots, with a letter or digit at both ends (a topic may have another \
+                 name in Kafka: spec.topicName)."
             ));
         }
         Some(_) => {}

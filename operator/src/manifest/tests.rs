@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::{Object, parse};
+use crate::testing::fold;
 
 fn check(text: &str, expected: Expect) {
     let parsed = parse("f.yaml", text);
@@ -14,7 +15,7 @@ fn check(text: &str, expected: Expect) {
     for problem in parsed.problems {
         shown += &format!("{problem}\n");
     }
-    expected.assert_eq(&shown);
+    expected.assert_eq(&fold(&shown));
 }
 
 const HEAD: &str = "apiVersion: ottla.io/v1alpha1\nkind: KafkaTopic\n";
@@ -23,7 +24,8 @@ const HEAD: &str = "apiVersion: ottla.io/v1alpha1\nkind: KafkaTopic\n";
 fn documents_stand_for_themselves() {
     check(
         &format!(
-            "# a comment\n---\n{HEAD}metadata: {{ name: a }}\nspec: {{ clusterRef: {{ name: c }} }}\n\
+            "# a comment\n---\n{HEAD}metadata: {{ name: a }}\n\
+             spec: {{ clusterRef: {{ name: c }} }}\n\
              ---\n{HEAD}metadata: {{ name: [\n---\n\
              {HEAD}metadata: {{ name: b }}\nspec: {{ clusterRef: {{ name: c }} }}\n\
              ---\napiVersion: v1\nkind: Namespace\n---\nfoo: bar\n"
@@ -32,7 +34,8 @@ fn documents_stand_for_themselves() {
             topic a
             topic b
             f.yaml, document 2: is not YAML at line 11: did not find expected node content.
-            f.yaml, document 5: has no apiVersion or no kind; begin it with "apiVersion: ottla.io/v1alpha1" and "kind: KafkaTopic".
+            f.yaml, document 5: has no apiVersion or no kind; begin it with "apiVersion:
+                ottla.io/v1alpha1" and "kind: KafkaTopic".
         "#]],
     );
 }
@@ -46,16 +49,26 @@ fn unknown_fields_and_wrong_types_are_named() {
              retention.ms: 1000\n    preallocate: true\n  deletionPolicy: Remove\nextra: 1\n"
         ),
         expect![[r#"
-            f.yaml, document 1 (KafkaTopic Orders_1): metadata.label is not a field; did you mean labels?
-            f.yaml, document 1 (KafkaTopic Orders_1): metadata.name is "Orders_1"; names of objects are lower-case letters, digits, dashes and dots, with a letter or digit at both ends (a topic may have another name in Kafka: spec.topicName).
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.clusterRef.nam is not a field; did you mean name?
+            f.yaml, document 1 (KafkaTopic Orders_1): metadata.label is not a field; did you
+                mean labels?
+            f.yaml, document 1 (KafkaTopic Orders_1): metadata.name is "Orders_1"; names of
+                objects are lower-case letters, digits, dashes and dots, with a letter or
+                digit at both ends (a topic may have another name in Kafka: spec.topicName).
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.clusterRef.nam is not a field;
+                did you mean name?
             f.yaml, document 1 (KafkaTopic Orders_1): spec.clusterRef.name is missing.
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.partitons is not a field; did you mean partitions?
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.partitions must be a whole number, not the string "6"; write it without quotes: 6.
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.replicationFactor is 0; it must be at least 1.
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.config.retention.ms must be a string, not the number 1000; write it in quotes: "1000".
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.config.preallocate must be a string, not the boolean true; write it in quotes: "true".
-            f.yaml, document 1 (KafkaTopic Orders_1): spec.deletionPolicy is "Remove"; it must be Delete or Retain.
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.partitons is not a field; did you
+                mean partitions?
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.partitions must be a whole
+                number, not the string "6"; write it without quotes: 6.
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.replicationFactor is 0; it must
+                be at least 1.
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.config.retention.ms must be a
+                string, not the number 1000; write it in quotes: "1000".
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.config.preallocate must be a
+                string, not the boolean true; write it in quotes: "true".
+            f.yaml, document 1 (KafkaTopic Orders_1): spec.deletionPolicy is "Remove"; it
+                must be Delete or Retain.
         "#]],
     );
 }
@@ -66,9 +79,12 @@ fn kinds_and_versions_are_checked() {
         "apiVersion: ottla.io/v1\nkind: KafkaTopic\n---\napiVersion: ottla.io/v1alpha1\n\
          kind: KafkaUser\nmetadata: {name: u}\n---\n- 1\n- 2\n",
         expect![[r#"
-            f.yaml, document 1 (KafkaTopic): has apiVersion ottla.io/v1; the version known here is ottla.io/v1alpha1.
-            f.yaml, document 2 (KafkaUser u): ottla.io has no kind KafkaUser; the kinds are KafkaCluster and KafkaTopic.
-            f.yaml, document 3: has no apiVersion or no kind; begin it with "apiVersion: ottla.io/v1alpha1" and "kind: KafkaTopic".
+            f.yaml, document 1 (KafkaTopic): has apiVersion ottla.io/v1; the version known
+                here is ottla.io/v1alpha1.
+            f.yaml, document 2 (KafkaUser u): ottla.io has no kind KafkaUser; the kinds are
+                KafkaCluster and KafkaTopic.
+            f.yaml, document 3: has no apiVersion or no kind; begin it with "apiVersion:
+                ottla.io/v1alpha1" and "kind: KafkaTopic".
         "#]],
     );
 }

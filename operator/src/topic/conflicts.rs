@@ -1,7 +1,8 @@
 //! Two objects for one topic: the oldest wins, the others name it.
 //!
-//! Age is the creation time; where there is none (local mode) or it is the same, it is the order in which
-//! the objects are given, which in local mode is that of the files' names and of the documents in them.
+//! Age is the creation time; where there is none (local mode) or it is the same, it is the order in
+//! which the objects are given, which in local mode is that of the files' names and of the
+//! documents in them.
 
 use std::collections::BTreeMap;
 

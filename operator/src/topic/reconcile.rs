@@ -1,7 +1,8 @@
 //! One pass over all topics of a cluster: look, plan, perform in batches, look again.
 //!
-//! A pass asks for all topics at once and changes them in batches, so its cost in round trips does not
-//! depend on their number. It keeps nothing: what a pass needs to know of the last one is in the status.
+//! A pass asks for all topics at once and changes them in batches, so its cost in round trips does
+//! not depend on their number. It keeps nothing: what a pass needs to know of the last one is in
+//! the status.
 //!
 //! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
 
@@ -10,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_protocol::error::ErrorCode;
 
 use super::conflicts::{Claim, losers};
-use super::plan::{Change, ObservedTopic, plan, plan_deletion};
+use super::plan::{Change, plan, plan_deletion};
 use super::status::{said, status};
 use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
 use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic, Refusal};
 use crate::condition::{TopicReason, Verdict};
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
 use crate::object::ObjectKey;
+use crate::observed::ObservedTopic;
 
 /// The annotation that has an object left alone.
 pub const PAUSED: &str = "ottla.io/paused";

@@ -1,9 +1,9 @@
 //! What a KafkaTopic's status says. Pure.
 
-use super::plan::ObservedTopic;
 use super::validate::ValidatedTopic;
 use crate::condition::{TopicReason, Verdict, conditions};
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
+use crate::observed::ObservedTopic;
 
 /// The status of a topic that was looked at. `refused` is what was not carried out.
 #[must_use]

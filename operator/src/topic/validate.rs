@@ -93,8 +93,8 @@ fn check_name(name: &str) -> Result<(), Verdict> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.chars().all(legal) {
         return refuse(format!(
-            "\"{name}\" is not a topic's name: those have at most {NAME_LENGTH_MAX} letters, digits, \
-             dots, underscores and dashes; set spec.topicName."
+            "\"{name}\" is not a topic's name: those have at most {NAME_LENGTH_MAX} letters, \
+             digits, dots, underscores and dashes; set spec.topicName."
         ));
     }
     if name == "." || name == ".." {
@@ -119,8 +119,8 @@ fn check_unchanged(topic: &KafkaTopic, name: &str) -> Result<(), Verdict> {
     Err(Verdict::new(
         TopicReason::ImmutableField,
         format!(
-            "spec.topicName is {name} but the object stands for the topic {before}, and Kafka has no \
-             rename; set it back and create a second KafkaTopic."
+            "spec.topicName is {name} but the object stands for the topic {before}, and Kafka has \
+             no rename; set it back and create a second KafkaTopic."
         ),
     ))
 }

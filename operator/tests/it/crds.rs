@@ -16,7 +16,7 @@ fn committed_crds_are_fresh_and_small() {
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == printed,
-            "crds/{file} is not what the types say: run UPDATE_EXPECT=1 cargo test -p ottla-operator"
+            "crds/{file} is stale: run UPDATE_EXPECT=1 cargo test -p ottla-operator"
         );
         assert!(
             printed.len() < CRD_BYTES_MAX,

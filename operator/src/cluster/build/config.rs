@@ -5,40 +5,10 @@ use std::fmt::Write as _;
 
 use crate::cluster::validate::ValidatedCluster;
 use crate::crd::cluster::Durability;
+use crate::platform::{Endpoints, Properties};
 
 /// The name of the listener that brokers use among themselves.
 pub const PEER_LISTENER: &str = "CONTROLLER";
-
-/// Settings by Kafka's names, as a file holds them.
-pub type Properties = BTreeMap<String, String>;
-
-/// One listener for clients, as a platform lays it out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientEndpoint {
-    /// The listener's name in the spec.
-    pub name: String,
-    /// `host:port` to listen on.
-    pub bind: String,
-    /// `host:port` that clients are told.
-    pub advertised: String,
-}
-
-/// Where one broker lives, as its platform lays it out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoints {
-    /// For clients, in the order of the spec.
-    pub clients: Vec<ClientEndpoint>,
-    /// `host:port` for peers to listen on.
-    pub peer_bind: String,
-    /// `host:port` that peers connect to.
-    pub peer_advertised: String,
-    /// `host:port` of `/metrics`, `/livez` and `/readyz`.
-    pub http_bind: String,
-    /// The data directory.
-    pub log_dir: String,
-    /// The zone the broker stands in.
-    pub rack: Option<String>,
-}
 
 /// The settings of broker `node`, given where every broker lives.
 ///
@@ -91,7 +61,8 @@ fn listener_name(name: &str) -> String {
     name.to_ascii_uppercase()
 }
 
-/// The file: a line for each setting, in the order of the keys, so that equal settings are equal files.
+/// The file: a line for each setting, in the order of the keys, so that equal settings are equal
+/// files.
 #[must_use]
 pub fn render(properties: &Properties) -> String {
     let mut text =
@@ -139,7 +110,8 @@ pub fn difference(running: &Properties, desired: &Properties) -> Difference {
     difference
 }
 
-/// Whether a running broker takes a change of this setting: the broker-wide defaults of topic configs.
+/// Whether a running broker takes a change of this setting: the broker-wide defaults of topic
+/// configs.
 #[must_use]
 pub fn is_dynamic(key: &str) -> bool {
     const LOG_BUT_STATIC: &[&str] = &["log.dirs", "log.dir", "log.retention.check.interval.ms"];

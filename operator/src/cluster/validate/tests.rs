@@ -2,6 +2,7 @@ use expect_test::{Expect, expect};
 
 use super::{Observed, validate};
 use crate::crd::KafkaCluster;
+use crate::testing::fold;
 
 fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
     let cluster: KafkaCluster =
@@ -19,7 +20,7 @@ fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
             shown
         }
     };
-    expected.assert_eq(&shown);
+    expected.assert_eq(&fold(&shown));
 }
 
 const NEW: Observed = Observed {
@@ -37,25 +38,33 @@ fn sizes() {
         "q",
         "",
         NEW,
-        expect!["3 brokers, 3 controllers, config {}, unmanaged {}"],
+        expect![[r#"
+        3 brokers, 3 controllers, config {}, unmanaged {}
+    "#]],
     );
     check(
         "q",
         "replicas: 2",
         NEW,
-        expect!["2 brokers, 1 controllers, config {}, unmanaged {}"],
+        expect![[r#"
+        2 brokers, 1 controllers, config {}, unmanaged {}
+    "#]],
     );
     check(
         "q",
         "replicas: 5, controllers: 5",
         NEW,
-        expect!["5 brokers, 5 controllers, config {}, unmanaged {}"],
+        expect![[r#"
+        5 brokers, 5 controllers, config {}, unmanaged {}
+    "#]],
     );
     check(
         "q",
         "replicas: 5",
         THREE,
-        expect!["5 brokers, 3 controllers, config {}, unmanaged {}"],
+        expect![[r#"
+        5 brokers, 3 controllers, config {}, unmanaged {}
+    "#]],
     );
     check(
         "q",
@@ -64,27 +73,34 @@ fn sizes() {
             brokers: 1,
             controllers: Some(1),
         },
-        expect!["5 brokers, 1 controllers, config {}, unmanaged {}"],
+        expect![[r#"
+            5 brokers, 1 controllers, config {}, unmanaged {}
+        "#]],
     );
     check(
         "q",
         "replicas: 0",
         NEW,
-        expect!["InvalidSpec: spec.replicas is 0; it must be from 1 to 100."],
+        expect![[r#"
+        InvalidSpec: spec.replicas is 0; it must be from 1 to 100.
+    "#]],
     );
     check(
         "q",
         "replicas: 1, controllers: 3",
         NEW,
-        expect![
-            "InvalidSpec: spec.controllers is 3 but there are only 1 brokers; controllers are brokers, so raise spec.replicas or lower spec.controllers."
-        ],
+        expect![[r#"
+        InvalidSpec: spec.controllers is 3 but there are only 1 brokers; controllers are
+            brokers, so raise spec.replicas or lower spec.controllers.
+    "#]],
     );
     check(
         "q",
         "controllers: 2",
         NEW,
-        expect!["InvalidSpec: spec.controllers is 2; it must be 1, 3 or 5."],
+        expect![[r#"
+        InvalidSpec: spec.controllers is 2; it must be 1, 3 or 5.
+    "#]],
     );
 }
 
@@ -96,7 +112,9 @@ fn what_cannot_be_taken_back_is_refused_and_the_rest_goes_on() {
         THREE,
         expect![[r#"
         3 brokers, 3 controllers, config {}, unmanaged {}
-        ScaleDownRefused: spec.replicas is 1 but 3 brokers exist and hold replicas, which would be lost; set it back to 3."#]],
+        ScaleDownRefused: spec.replicas is 1 but 3 brokers exist and hold replicas,
+            which would be lost; set it back to 3.
+    "#]],
     );
     check(
         "q",
@@ -104,7 +122,9 @@ fn what_cannot_be_taken_back_is_refused_and_the_rest_goes_on() {
         THREE,
         expect![[r#"
         5 brokers, 3 controllers, config {}, unmanaged {}
-        ImmutableField: spec.controllers is 5 but the cluster was created with 3, which cannot be changed; set it back to 3."#]],
+        ImmutableField: spec.controllers is 5 but the cluster was created with 3, which
+            cannot be changed; set it back to 3.
+    "#]],
     );
 }
 
@@ -114,17 +134,19 @@ fn names() {
         "Orders",
         "",
         NEW,
-        expect![[
-            r#"InvalidSpec: metadata.name is "Orders"; a cluster's name is at most 40 lower-case letters, digits and dashes and starts with a letter."#
-        ]],
+        expect![[r#"
+        InvalidSpec: metadata.name is "Orders"; a cluster's name is at most 40
+            lower-case letters, digits and dashes and starts with a letter.
+    "#]],
     );
     check(
         "o-",
         "",
         NEW,
-        expect![[
-            r#"InvalidSpec: metadata.name is "o-"; a cluster's name is at most 40 lower-case letters, digits and dashes and starts with a letter."#
-        ]],
+        expect![[r#"
+        InvalidSpec: metadata.name is "o-"; a cluster's name is at most 40 lower-case
+            letters, digits and dashes and starts with a letter.
+    "#]],
     );
 }
 
@@ -134,31 +156,35 @@ fn config_is_kafkas_and_not_ours() {
         "q",
         "config: { num.partitions: \"4\", log.retention.ms: }",
         NEW,
-        expect![[
-            r#"3 brokers, 3 controllers, config {"num.partitions": "4"}, unmanaged {"log.retention.ms"}"#
-        ]],
+        expect![[r#"
+            3 brokers, 3 controllers, config {"num.partitions": "4"}, unmanaged
+                {"log.retention.ms"}
+        "#]],
     );
     check(
         "q",
         "config: { node.id: \"4\" }",
         NEW,
-        expect!["InvalidSpec: spec.config may not set node.id: it is the ordinal of the pod."],
+        expect![[r#"
+        InvalidSpec: spec.config may not set node.id: it is the ordinal of the pod.
+    "#]],
     );
     check(
         "q",
         "config: { \"a b\": \"4\" }",
         NEW,
-        expect![[
-            r#"InvalidSpec: spec.config has the key "a b", which is not a setting of Kafka's."#
-        ]],
+        expect![[r#"
+        InvalidSpec: spec.config has the key "a b", which is not a setting of Kafka's.
+    "#]],
     );
     check(
         "q",
         "config: { a: \"4\\nnode.id=7\" }",
         NEW,
-        expect![
-            "InvalidSpec: spec.config.a has a line break or another control character; values are one line."
-        ],
+        expect![[r#"
+        InvalidSpec: spec.config.a has a line break or another control character; values
+            are one line.
+    "#]],
     );
 }
 
@@ -168,32 +194,36 @@ fn listeners_do_not_clash() {
         "q",
         "listeners: []",
         NEW,
-        expect![
-            "InvalidSpec: spec.listeners is empty; remove the field or name a listener of type Internal."
-        ],
+        expect![[r#"
+        InvalidSpec: spec.listeners is empty; remove the field or name a listener of
+            type Internal.
+    "#]],
     );
     check(
         "q",
         "listeners: [{name: a, port: 9092, type: NodePort}]",
         NEW,
-        expect![
-            "InvalidSpec: spec.listeners[0] (a) must be of type Internal, because brokers replicate over it."
-        ],
+        expect![[r#"
+            InvalidSpec: spec.listeners[0] (a) must be of type Internal, because brokers
+                replicate over it.
+        "#]],
     );
     check(
         "q",
         "listeners: [{name: a, port: 9404}]",
         NEW,
-        expect![
-            "InvalidSpec: spec.listeners[0].port is 9404, which brokers use themselves; choose another."
-        ],
+        expect![[r#"
+            InvalidSpec: spec.listeners[0].port is 9404, which brokers use themselves;
+                choose another.
+        "#]],
     );
     check(
         "q",
         "listeners: [{name: a, port: 9092}, {name: b, port: 9092}]",
         NEW,
-        expect![
-            "InvalidSpec: spec.listeners[1] has the name or the port of another listener; each needs its own."
-        ],
+        expect![[r#"
+            InvalidSpec: spec.listeners[1] has the name or the port of another listener;
+                each needs its own.
+        "#]],
     );
 }

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 
-use super::{ClientEndpoint, Endpoints, difference, parse, properties, render};
+use super::{difference, parse, properties, render};
 use crate::cluster::validate::{Observed, ValidatedCluster, validate};
 use crate::crd::KafkaCluster;
+use crate::platform::{ClientEndpoint, Endpoints};
 
 fn cluster(spec: &str) -> ValidatedCluster {
     let cluster: KafkaCluster =

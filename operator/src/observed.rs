@@ -1,0 +1,53 @@
+//! A cluster and its topics as the brokers describe them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A cluster as its brokers describe it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedCluster {
+    /// Kafka's own id of it.
+    pub cluster_id: Option<String>,
+    /// The active controller.
+    pub controller: Option<i32>,
+    /// The brokers that serve.
+    pub brokers: BTreeSet<i32>,
+    /// The topics asked for that exist, their configs not among it.
+    pub topics: BTreeMap<String, ObservedTopic>,
+}
+
+/// A topic as the cluster has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedTopic {
+    /// Kafka's own id of it.
+    pub topic_id: String,
+    /// Its partitions by index.
+    pub partitions: Vec<ObservedPartition>,
+    /// Its configs that differ from the defaults.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A partition as the cluster has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedPartition {
+    /// Whether it has a leader.
+    pub has_leader: bool,
+    /// The brokers that should hold it.
+    pub replicas: Vec<i32>,
+    /// Those of them that are in sync.
+    pub isr: Vec<i32>,
+}
+
+impl ObservedTopic {
+    /// How many replicas a partition has; while they differ, what the first one has.
+    #[must_use]
+    pub fn replication_factor(&self) -> i32 {
+        let first = self.partitions.first();
+        first.map_or(0, |p| i32::try_from(p.replicas.len()).unwrap_or(i32::MAX))
+    }
+
+    /// How many partitions there are.
+    #[must_use]
+    pub fn partition_count(&self) -> i32 {
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+}
