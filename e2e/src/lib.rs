@@ -1,1 +1,14 @@
-//! Real processes and clients, for the end-to-end tests.
+//! Real processes and real clients, for the end-to-end tests, the compatibility table and the bench.
+//!
+//! # Layout
+//! - [`setup`]: what `e2e/setup` fetched or built: jars, suites, binaries, folders.
+//! - [`process`]: one child process: its log, its signals, its CPU time and memory.
+//! - [`cluster`]: brokers as processes, ours or Apache Kafka's, from the same shape.
+//! - [`local`]: `ottla-operator local` as a process.
+//! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
+
+pub mod client;
+pub mod cluster;
+pub mod local;
+pub mod process;
+pub mod setup;

@@ -1,0 +1,104 @@
+//! Apache Kafka's own command-line tools, unmodified: classes in its jars.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Output, run};
+use crate::process::bound_to_us;
+use crate::setup;
+
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A tool with its arguments.
+pub struct Tool {
+    command: Command,
+    input: String,
+    timeout: Duration,
+}
+
+impl Tool {
+    /// The tool of this class, such as `org.apache.kafka.tools.TopicCommand`; a name without dots
+    /// is looked for in `org.apache.kafka.tools`.
+    #[must_use]
+    pub fn new(class: &str) -> Self {
+        let mut command = bound_to_us(Path::new("java"));
+        // short-lived: compiling well and collecting in parallel would cost more than they bring
+        command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M"]);
+        command.args(class_path());
+        let whole = if class.contains('.') {
+            ""
+        } else {
+            "org.apache.kafka.tools."
+        };
+        command.arg(format!("{whole}{class}"));
+        Self {
+            command,
+            input: String::new(),
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// A tool that is told `--bootstrap-server`.
+    #[must_use]
+    pub fn at(class: &str, bootstrap: &str) -> Self {
+        Self::new(class).args(&["--bootstrap-server", bootstrap])
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Adds arguments written as one line, separated by spaces.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.command.args(line.split_whitespace());
+        self
+    }
+
+    /// What it reads from stdin.
+    #[must_use]
+    pub fn input(mut self, input: &str) -> Self {
+        self.input = input.to_string();
+        self
+    }
+
+    /// How long it may run.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Runs it, whatever its exit code.
+    ///
+    /// # Errors
+    /// It cannot be started or does not end in time.
+    pub fn output(self) -> Result<Output> {
+        run(self.command, self.input.as_bytes(), self.timeout)
+    }
+
+    /// Runs it to a successful end.
+    ///
+    /// # Errors
+    /// It exits with another code than 0.
+    pub fn run(self) -> Result<Output> {
+        self.output()?.success()
+    }
+}
+
+/// The flags with which Java finds Kafka's classes and its logging.
+#[must_use]
+pub fn class_path() -> Vec<String> {
+    let logging = setup::checkout().join("e2e/clients/log4j2.properties");
+    vec![
+        format!("-Dlog4j2.configurationFile={}", logging.display()),
+        "-cp".to_string(),
+        format!("{}/*", setup::kafka_jars().display()),
+    ]
+}

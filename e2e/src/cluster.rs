@@ -1,0 +1,394 @@
+//! Brokers as processes on 127.0.0.1: ours, or Apache Kafka's from the same shape.
+//!
+//! `OTTLA_E2E_SERVER=apache` runs a test against Apache Kafka instead, to see whether the test
+//! itself is true.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::client::kcat;
+use crate::process::{Process, tail};
+use crate::setup;
+
+mod apache;
+
+/// Whose brokers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// `ottla-broker`.
+    Ottla,
+    /// `kafka.Kafka` of the jars.
+    Apache,
+}
+
+impl Server {
+    /// Ours, unless the environment asks for Apache Kafka.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        match std::env::var("OTTLA_E2E_SERVER").as_deref() {
+            Ok("apache") => Self::Apache,
+            _ => Self::Ottla,
+        }
+    }
+}
+
+/// What cluster to start.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Whose brokers.
+    pub server: Server,
+    /// Names the folder.
+    pub name: String,
+    /// How many; every one is a voter of the metadata quorum.
+    pub brokers: u16,
+    /// Whether each stands in a rack of its own.
+    pub racks: bool,
+    /// Settings beyond those that every cluster of the tests has.
+    pub settings: Vec<(String, String)>,
+    /// Heap of a JVM broker.
+    pub heap: String,
+}
+
+impl Shape {
+    /// A cluster of this many brokers with the settings that suit most tests.
+    #[must_use]
+    pub fn new(name: &str, brokers: u16) -> Self {
+        Self {
+            server: Server::from_environment(),
+            name: name.to_string(),
+            brokers,
+            racks: true,
+            settings: Vec::new(),
+            heap: "512M".to_string(),
+        }
+    }
+
+    /// Adds a setting, over the one the tests would use.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_string(), value.to_string()));
+        self
+    }
+}
+
+/// A running cluster; dropped, it is killed and its folder removed unless a test is failing.
+pub struct Cluster {
+    shape: Shape,
+    dir: PathBuf,
+    brokers: Vec<Broker>,
+}
+
+/// One broker of a cluster, running or not.
+pub struct Broker {
+    id: u16,
+    port: u16,
+    peer_port: u16,
+    http_port: u16,
+    process: Option<Process>,
+}
+
+impl Broker {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it serves `/metrics`, `/livez` and `/readyz`.
+    #[must_use]
+    pub fn http_port(&self) -> u16 {
+        self.http_port
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the broker runs")
+    }
+}
+
+/// How long a cluster may take until every broker serves; Apache Kafka needs 10 s on two busy cores.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Cluster {
+    /// Starts it and waits until every broker serves.
+    ///
+    /// # Errors
+    /// A broker could not be started or the cluster is not ready in time.
+    pub fn start(shape: Shape) -> Result<Self> {
+        let dir = setup::scratch(&shape.name);
+        let ports = setup::free_ports(usize::from(shape.brokers) * 3);
+        let brokers = (0..shape.brokers)
+            .zip(ports.chunks(3))
+            .map(|(id, ports)| Broker {
+                id,
+                port: ports[0],
+                peer_port: ports[1],
+                http_port: ports[2],
+                process: None,
+            })
+            .collect();
+        let mut cluster = Self {
+            shape,
+            dir,
+            brokers,
+        };
+        for id in 0..cluster.shape.brokers {
+            std::fs::write(cluster.file(id, "properties"), cluster.properties(id))?;
+        }
+        if cluster.shape.server == Server::Apache {
+            apache::format(&cluster)?;
+        }
+        for id in 0..cluster.shape.brokers {
+            cluster.launch(id)?;
+        }
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    /// `host:port` of every broker, separated by commas.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<_> = self.brokers.iter().map(Broker::address).collect();
+        addresses.join(",")
+    }
+
+    /// The broker with this id.
+    pub fn broker(&mut self, id: u16) -> &mut Broker {
+        &mut self.brokers[usize::from(id)]
+    }
+
+    /// How many brokers it has.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.shape.brokers
+    }
+
+    /// Whose brokers run.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        self.shape.server
+    }
+
+    /// The folder of everything that belongs to it.
+    #[must_use]
+    pub fn dir(&self) -> &PathBuf {
+        &self.dir
+    }
+
+    /// The file of a broker that ends in this.
+    #[must_use]
+    pub fn file(&self, id: u16, end: &str) -> PathBuf {
+        self.dir.join(format!("{id}.{end}"))
+    }
+
+    /// Starts a broker that does not run, without waiting for it.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn launch(&mut self, id: u16) -> Result<()> {
+        let (config, log) = (self.file(id, "properties"), self.file(id, "log"));
+        let process = match self.shape.server {
+            Server::Apache => apache::launch(self, &config, &log)?,
+            Server::Ottla => {
+                let args = ["--config".to_string(), config.display().to_string()];
+                Process::spawn(&setup::binary("ottla-broker")?, &args, &log)?
+            }
+        };
+        self.broker(id).process = Some(process);
+        Ok(())
+    }
+
+    /// Kills a broker at once (SIGKILL).
+    pub fn kill(&mut self, id: u16) {
+        self.broker(id).process = None;
+    }
+
+    /// Asks a broker to stop and waits until it has.
+    ///
+    /// # Errors
+    /// It does not stop in time.
+    pub fn stop(&mut self, id: u16) -> Result<()> {
+        self.broker(id).process().stop(Duration::from_secs(30))?;
+        self.broker(id).process = None;
+        Ok(())
+    }
+
+    /// Waits until every broker that runs is known to all others and serves.
+    ///
+    /// # Errors
+    /// It takes too long; the error has the end of each log.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let running = self.brokers.iter().filter(|b| b.process.is_some()).count();
+            let all_see_all = self
+                .brokers
+                .iter()
+                .filter(|broker| broker.process.is_some())
+                .all(|broker| kcat::broker_count(&broker.address()) == Some(running));
+            if all_see_all {
+                return Ok(());
+            }
+            for broker in &mut self.brokers {
+                if let Some(process) = &mut broker.process {
+                    let id = broker.id;
+                    ensure!(
+                        process.is_running(),
+                        "broker {id} ended: {}",
+                        tail(&process.output())
+                    );
+                }
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "not ready in {READY_TIMEOUT:?}\n{}",
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    }
+
+    /// The end of every broker's log.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for broker in &self.brokers {
+            let log = std::fs::read_to_string(self.file(broker.id, "log")).unwrap_or_default();
+            let _ = writeln!(text, "---- broker {}\n{}", broker.id, tail(&log));
+        }
+        text
+    }
+
+    /// CPU time of all brokers together, in seconds.
+    ///
+    /// # Errors
+    /// A broker is gone.
+    pub fn cpu_seconds(&mut self) -> Result<f64> {
+        self.brokers
+            .iter_mut()
+            .map(|broker| broker.process().cpu_seconds())
+            .sum()
+    }
+
+    /// The most memory that one of the brokers holds now, in bytes.
+    ///
+    /// # Errors
+    /// A broker is gone.
+    pub fn resident_bytes(&mut self) -> Result<u64> {
+        let mut most = 0;
+        for broker in &mut self.brokers {
+            most = most.max(broker.process().resident_bytes()?);
+        }
+        Ok(most)
+    }
+
+    /// The most memory that one of the brokers ever held, in bytes.
+    ///
+    /// # Errors
+    /// A broker is gone.
+    pub fn resident_bytes_peak(&mut self) -> Result<u64> {
+        let mut most = 0;
+        for broker in &mut self.brokers {
+            most = most.max(broker.process().resident_bytes_peak()?);
+        }
+        Ok(most)
+    }
+
+    /// The properties file of a broker, in names that both servers know.
+    fn properties(&self, id: u16) -> String {
+        let broker = &self.brokers[usize::from(id)];
+        let many = self.shape.brokers >= 3;
+        let replication = if many { "3" } else { "1" };
+        let voters: Vec<_> = self
+            .brokers
+            .iter()
+            .map(|b| format!("{}@127.0.0.1:{}", b.id, b.peer_port))
+            .collect();
+        let listeners = format!(
+            "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
+            broker.port, broker.peer_port
+        );
+        let mut pairs: Vec<(String, String)> = [
+            ("node.id", id.to_string()),
+            ("listeners", listeners),
+            ("controller.listener.names", "CONTROLLER".into()),
+            ("controller.quorum.voters", voters.join(",")),
+            (
+                "log.dirs",
+                self.dir.join(format!("{id}.data")).display().to_string(),
+            ),
+            ("num.partitions", "4".into()),
+            ("default.replication.factor", replication.into()),
+            ("min.insync.replicas", if many { "2" } else { "1" }.into()),
+            ("offsets.topic.replication.factor", replication.into()),
+            ("group.initial.rebalance.delay.ms", "0".into()),
+            ("auto.create.topics.enable", "true".into()),
+        ]
+        .map(|(key, value)| (key.to_string(), value))
+        .into();
+        if self.shape.racks {
+            pairs.push(("broker.rack".into(), format!("zone-{id}")));
+        }
+        match self.shape.server {
+            Server::Ottla => {
+                let http = format!("127.0.0.1:{}", broker.http_port);
+                pairs.push(("ottla.http.listener".into(), http));
+            }
+            Server::Apache => pairs.extend(apache::properties(replication)),
+        }
+        for (key, value) in &self.shape.settings {
+            pairs.retain(|(known, _)| known != key);
+            pairs.push((key.clone(), value.clone()));
+        }
+        pairs
+            .iter()
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for broker in &mut self.brokers {
+            broker.process = None;
+        }
+        if std::thread::panicking() {
+            eprintln!(
+                "the cluster's files stay in {}\n{}",
+                self.dir.display(),
+                self.logs()
+            );
+        } else {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Asks again and again until the answer is there.
+///
+/// # Errors
+/// It is not there after `timeout`; the last refusal says why.
+pub fn eventually<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match attempt() {
+            Ok(answer) => return Ok(answer),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(error).with_context(|| format!("not within {timeout:?}"));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}

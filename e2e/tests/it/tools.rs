@@ -1,0 +1,10 @@
+//! Apache Kafka's command-line tools, unmodified, one test each: what they print is what they print
+//! against Apache Kafka.
+
+mod cluster;
+mod configs;
+mod groups;
+mod load;
+mod partitions;
+mod records;
+mod topics;
