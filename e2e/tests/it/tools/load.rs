@@ -10,8 +10,7 @@ use crate::shared::{bootstrap, topic};
 fn producer_performance_and_consumer_performance() -> Result<()> {
     let topic = topic("performance", 3);
     let servers = bootstrap();
-    let properties = format!("bootstrap.servers={servers}");
-    let produced = Tool::new("ProducerPerformance")
+    let produced = Tool::at("ProducerPerformance", &servers)
         .args(&[
             "--topic",
             &topic,
@@ -20,7 +19,7 @@ fn producer_performance_and_consumer_performance() -> Result<()> {
             "--record-size",
             "200",
         ])
-        .args(&["--throughput", "-1", "--command-property", &properties])
+        .args(&["--throughput", "-1"])
         .args(&["--command-property", "acks=all"])
         .run()?;
     produced.line_with(&["50000 records sent", "records/sec", "99th"])?;
@@ -40,7 +39,7 @@ fn end_to_end_latency() -> Result<()> {
     let arguments = ["--topic", &topic, "--num-records", "200"];
     let output = Tool::at("EndToEndLatency", &bootstrap())
         .args(&arguments)
-        .args(&["--acks", "all", "--record-size", "100"])
+        .args(&["--producer-acks", "all", "--record-size", "100"])
         .run()?;
     output.line_with(&["Avg latency:"])?;
     output.line_with(&["Percentiles:", "99th"])?;

@@ -67,8 +67,8 @@ fn topic_command_refuses_what_kafka_refuses() -> Result<()> {
             "InvalidConfigurationException",
         ),
         (
-            "--config cleanup.policy=burn --topic refused",
-            "InvalidConfigurationException",
+            "--config min.insync.replicas=0 --topic refused",
+            "Value must be at least 1",
         ),
     ];
     for (arguments, error) in cases {
