@@ -21,7 +21,7 @@ const RECOMPRESSION: Effect =
 const THROTTLE: Effect = Effect::AcceptedWithoutEffect("replication is not throttled");
 
 /// Our own config: what an acknowledgement waits for.
-pub const DURABILITY: &str = "durability";
+pub const DURABILITY: &str = "ottla.durability";
 
 /// Every topic config by name, in order.
 pub static TOPIC_CONFIGS: &[Key] = &[

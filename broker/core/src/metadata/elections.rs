@@ -1,0 +1,234 @@
+//! One partition's change: who leads, who is in sync, who is eligible.
+//!
+//! Every change of a partition goes through [`Change`]: the caller says what it wants of replicas and ISR, and
+//! [`Change::finish`] completes a reassignment that is done, elects where the leader cannot stay, keeps the eligible
+//! leader replicas, and counts the epochs. So the invariants of
+//! [`PartitionRegistration`](super::image::PartitionRegistration) are kept in one place.
+//!
+//! Who may lead, the first that there is:
+//! 1. a member of the ISR that is active, in the order of the replicas;
+//! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader advances no high
+//!    watermark then, so the replica still holds all that is committed (KIP-966);
+//! 3. who led last, where ISR and ELR are empty because their data is in doubt, and either there is no other replica
+//!    or the topic's records are durable in memory only, so that nobody has more;
+//! 4. with `unclean.leader.election.enable`, or asked for by name, any active replica: acknowledged records may go.
+
+use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
+
+use super::image::{MetadataImage, PartitionRegistration};
+
+/// What kind of election is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Election {
+    /// Elect only where the leader cannot stay.
+    Online,
+    /// Make the first replica the leader, where it is in sync.
+    Preferred,
+    /// Elect where there is no leader, from any replica.
+    Unclean,
+}
+
+/// What a topic's configs say about elections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// min.insync.replicas.
+    pub min_insync_replicas: usize,
+    /// unclean.leader.election.enable.
+    pub allows_unclean: bool,
+    /// Whether acknowledged records are durable in memory only.
+    pub is_replicated_durability: bool,
+}
+
+/// A partition about to change.
+pub(super) struct Change<'a> {
+    image: &'a MetadataImage,
+    old: &'a PartitionRegistration,
+    /// What the partition is to be; the caller sets replicas and ISR.
+    pub new: PartitionRegistration,
+    rules: Rules,
+    leaving: Option<NodeId>,
+    arriving: Option<NodeId>,
+    lost: Option<NodeId>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn of(
+        image: &'a MetadataImage,
+        old: &'a PartitionRegistration,
+        rules: Rules,
+    ) -> Self {
+        Self {
+            image,
+            old,
+            new: old.clone(),
+            rules,
+            leaving: None,
+            arriving: None,
+            lost: None,
+        }
+    }
+
+    /// `node` is about to be no candidate, whatever the image says yet, and leaves the ISR.
+    pub(super) fn leaving(mut self, node: NodeId) -> Self {
+        self.leaving = Some(node);
+        self.new.isr.retain(|n| *n != node);
+        self
+    }
+
+    /// `node` is about to be a candidate, whatever the image says yet.
+    pub(super) fn arriving(mut self, node: NodeId) -> Self {
+        self.arriving = Some(node);
+        self
+    }
+
+    /// `node` no longer holds what it held: it is neither in sync nor eligible.
+    pub(super) fn lost(mut self, node: NodeId) -> Self {
+        self.lost = Some(node);
+        self.new.isr.retain(|n| *n != node);
+        self
+    }
+
+    fn is_active(&self, node: NodeId) -> bool {
+        if self.leaving == Some(node) {
+            return false;
+        }
+        self.arriving == Some(node) || self.image.is_active(node)
+    }
+
+    /// The partition after the change, or none where nothing changes.
+    pub(super) fn finish(mut self, election: Election) -> Option<PartitionRegistration> {
+        self.complete_reassignment();
+        let unclean = self.elect(election);
+        self.keep_eligible(unclean);
+        if self.new == *self.old {
+            return None;
+        }
+        let has_removed = |node: &NodeId| !self.new.replicas.contains(node);
+        let bumps = self.new.leader != self.old.leader
+            || unclean
+            || self.old.replicas.iter().any(has_removed);
+        if bumps {
+            self.new.leader_epoch = LeaderEpoch(self.old.leader_epoch.0 + 1);
+        }
+        self.new.partition_epoch = PartitionEpoch(self.old.partition_epoch.0 + 1);
+        self.check();
+        Some(self.new)
+    }
+
+    /// A reassignment is done once every added replica is in sync, and the ISR without the removed ones is neither
+    /// empty nor, by our own act, below min ISR.
+    fn complete_reassignment(&mut self) {
+        if !self.new.is_reassigning() {
+            return;
+        }
+        let target = self.new.target_replicas();
+        let isr = self.new.isr.iter().filter(|n| target.contains(n));
+        let isr: Vec<NodeId> = isr.copied().collect();
+        let needed = self.rules.min_insync_replicas.min(target.len()).max(1);
+        let added = &self.new.adding_replicas;
+        if isr.len() >= needed && added.iter().all(|n| isr.contains(n)) {
+            self.new.replicas = target;
+            self.new.isr = isr;
+            self.new.adding_replicas.clear();
+            self.new.removing_replicas.clear();
+        }
+    }
+
+    /// Chooses the leader; says whether acknowledged records may be gone with that.
+    fn elect(&mut self, election: Election) -> bool {
+        let in_sync = |c: &Self, n: NodeId| c.new.isr.contains(&n) && c.is_active(n);
+        let preferred = self.new.replicas.first().copied();
+        if let Some(node) = preferred
+            && election == Election::Preferred
+            && in_sync(self, node)
+        {
+            self.new.leader = Some(node);
+            return false;
+        }
+        // a leader on its way out stays until there is another: `leaving` is what forces it out
+        let stays = |n: NodeId| {
+            let is_here = self.arriving == Some(n) || self.image.is_unfenced(n);
+            self.new.isr.contains(&n) && is_here && self.leaving != Some(n)
+        };
+        if self.new.leader.is_some_and(stays) {
+            return false;
+        }
+        let replicas = self.new.replicas.clone();
+        let first = |c: &Self, may: &dyn Fn(NodeId) -> bool| {
+            let mut fit = replicas.iter().copied();
+            fit.find(|n| may(*n) && c.is_active(*n))
+        };
+        if let Some(node) = first(self, &|n| self.new.isr.contains(&n)) {
+            self.new.leader = Some(node);
+            return false;
+        }
+        let eligible = |n| self.is_eligible(n);
+        if let Some(node) = first(self, &eligible) {
+            self.lead_alone(node);
+            return false;
+        }
+        let last_known = |n| self.may_lead_as_last_known(n);
+        if let Some(node) = first(self, &last_known) {
+            self.lead_alone(node);
+            return true;
+        }
+        let allowed = self.rules.allows_unclean || election == Election::Unclean;
+        if let Some(node) = first(self, &|_| allowed) {
+            self.lead_alone(node);
+            return true;
+        }
+        self.new.leader = None;
+        false
+    }
+
+    fn lead_alone(&mut self, node: NodeId) {
+        self.new.leader = Some(node);
+        self.new.isr = vec![node];
+    }
+
+    /// Eligible already, or as of this change: it leaves an ISR that was at its minimum.
+    fn is_eligible(&self, node: NodeId) -> bool {
+        let held_all = self.old.elr.contains(&node) || self.old.isr.contains(&node);
+        held_all && self.lost != Some(node) && self.new.replicas.contains(&node)
+    }
+
+    fn may_lead_as_last_known(&self, node: NodeId) -> bool {
+        let is_sole = self.new.replicas == [node];
+        let nobody_has_more = is_sole || self.rules.is_replicated_durability;
+        let others = self.old.elr.iter().chain(&self.new.isr);
+        let has_better = others.into_iter().any(|n| self.lost != Some(*n));
+        let was_last = self.old.leader == Some(node) || self.old.last_known_elr == [node];
+        was_last && nobody_has_more && !has_better
+    }
+
+    fn keep_eligible(&mut self, unclean: bool) {
+        let needed = self.rules.min_insync_replicas.min(self.new.replicas.len());
+        if unclean || self.new.isr.len() >= needed {
+            self.new.elr.clear();
+        } else {
+            let fit = |n: &NodeId| self.is_eligible(*n) && !self.new.isr.contains(n);
+            let held_all = self.old.elr.iter().chain(&self.old.isr).copied();
+            let mut elr: Vec<NodeId> = held_all.filter(fit).collect();
+            elr.sort_unstable();
+            elr.dedup();
+            self.new.elr = elr;
+        }
+        match (self.new.leader, self.old.leader) {
+            (Some(_), _) => self.new.last_known_elr.clear(),
+            (None, Some(last)) => self.new.last_known_elr = vec![last],
+            (None, None) => {}
+        }
+    }
+
+    fn check(&self) {
+        let new = &self.new;
+        let known = |nodes: &[NodeId]| nodes.iter().all(|n| new.replicas.contains(n));
+        assert!(known(&new.isr), "ISR within replicas");
+        assert!(known(&new.elr), "ELR within replicas");
+        let both = new.elr.iter().any(|n| new.isr.contains(n));
+        assert!(!both, "ELR and ISR disjoint");
+        let leads_in_sync = new.leader.is_none_or(|n| new.isr.contains(&n));
+        assert!(leads_in_sync, "a leader is in its ISR");
+        assert!(!new.replicas.is_empty(), "a partition has replicas");
+    }
+}

@@ -1,0 +1,124 @@
+//! Features: what levels this binary supports, and which are finalized for the cluster.
+//!
+//! Only what the broker really does is supported. A client that finds `group.version`, `transaction.version`,
+//! `share.version` or `streams.version` missing falls back to classic groups and the first transaction protocol, as it
+//! does with older clusters.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::cluster::{
+    FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,
+};
+
+use super::record::{FeatureRecord, Record};
+use super::request::{Refusal, Response};
+use super::{Decision, Metadata};
+
+/// A feature that this binary supports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// The lowest level supported.
+    pub min: i16,
+    /// The highest level supported.
+    pub max: i16,
+    /// The level of a new cluster.
+    pub default: i16,
+}
+
+/// Kafka's level for metadata version 4.3-IV0: tools print that name for it.
+pub const METADATA_VERSION: i16 = 30;
+
+/// What this binary supports, by name, in order.
+pub const FEATURES: &[Feature] = &[
+    Feature {
+        name: "eligible.leader.replicas.version",
+        min: 0,
+        max: 1,
+        default: 1,
+    },
+    Feature {
+        name: "kraft.version",
+        min: 0,
+        max: 0,
+        default: 0,
+    },
+    Feature {
+        name: "metadata.version",
+        min: METADATA_VERSION,
+        max: METADATA_VERSION,
+        default: METADATA_VERSION,
+    },
+];
+
+const UPGRADE: i8 = 1;
+const SAFE_DOWNGRADE: i8 = 2;
+const UNSAFE_DOWNGRADE: i8 = 3;
+
+impl Metadata {
+    pub(super) fn update_features(&self, request: &UpdateFeaturesRequest) -> Decision {
+        let mut records = Vec::new();
+        let mut results = Vec::new();
+        let mut first = None;
+        for update in &request.feature_updates {
+            let refusal = self.check_update(update).err();
+            if refusal.is_none() && self.image.feature(&update.feature) != update.max_version_level {
+                records.push(Record::Feature(FeatureRecord {
+                    name: update.feature.clone(),
+                    level: update.max_version_level,
+                }));
+            }
+            results.push(UpdatableFeatureResult {
+                feature: update.feature.clone(),
+                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
+                error_message: refusal.as_ref().map(|r| r.message.clone()),
+            });
+            first = first.or(refusal);
+        }
+        // all or nothing, as clients of version 2 expect
+        if request.validate_only || first.is_some() {
+            records.clear();
+        }
+        Decision {
+            records,
+            response: Response::UpdateFeatures(UpdateFeaturesResponse {
+                error_code: first.as_ref().map_or(0, |r| r.error_code),
+                error_message: first.map(|r| r.message),
+                results,
+                ..UpdateFeaturesResponse::default()
+            }),
+        }
+    }
+
+    fn check_update(&self, update: &FeatureUpdateKey) -> Result<(), Refusal> {
+        let (name, level) = (&update.feature, update.max_version_level);
+        let refuse = |message| Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message));
+        let Some(feature) = FEATURES.iter().find(|f| f.name == name) else {
+            return refuse(format!(
+                "Invalid update version {level} for feature {name}. No such feature is supported."
+            ));
+        };
+        if !(feature.min..=feature.max).contains(&level) {
+            return refuse(format!(
+                "Invalid update version {level} for feature {name}. Supported are {} to {}.",
+                feature.min, feature.max
+            ));
+        }
+        let observed = self.image.feature(name);
+        match update.upgrade_type {
+            UPGRADE if level < observed => refuse(format!(
+                "Invalid update version {level} for feature {name}. Can't downgrade the version of \
+                 this feature without setting the upgrade type to either safe or unsafe downgrade."
+            )),
+            SAFE_DOWNGRADE | UNSAFE_DOWNGRADE if level > observed => refuse(format!(
+                "Invalid update version {level} for feature {name}. Can't downgrade to a newer \
+                 version."
+            )),
+            UPGRADE | SAFE_DOWNGRADE | UNSAFE_DOWNGRADE => Ok(()),
+            _ => {
+                let message = format!("Unknown upgrade type for feature {name}.");
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Moving replicas (KIP-455): add the new ones, wait until they are in sync, then drop the old ones.
+//!
+//! While a reassignment runs, `replicas` is the target followed by what will be removed. Each ISR change may complete
+//! it ([`Change::finish`]); until then it can be replaced by another target, or cancelled.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{NodeId, PartitionIndex};
+use ottla_protocol::messages::cluster::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    ListPartitionReassignmentsRequest, OngoingPartitionReassignment, OngoingTopicReassignment,
+    ReassignablePartition, ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+
+use super::elections::{Change, Election};
+use super::image::{MetadataImage, PartitionRegistration, Topic};
+use super::record::{PartitionRecord, Record};
+use super::request::{Refusal, Response};
+use super::{Decision, Metadata};
+
+impl Metadata {
+    pub(super) fn alter_partition_reassignments(
+        &self,
+        request: &AlterPartitionReassignmentsRequest,
+    ) -> Decision {
+        let mut records = Vec::new();
+        let mut responses = Vec::new();
+        for asked in &request.topics {
+            let topic = self.image.topic(&asked.name);
+            let mut partitions = Vec::new();
+            for item in &asked.partitions {
+                let outcome = match topic {
+                    None => Err(no_such_partition()),
+                    Some(topic) => {
+                        let may_resize = request.allow_replication_factor_change;
+                        self.reassign_one(topic, item, may_resize)
+                    }
+                };
+                let refusal = match outcome {
+                    Ok(record) => {
+                        records.extend(record);
+                        None
+                    }
+                    Err(refusal) => Some(refusal),
+                };
+                partitions.push(ReassignablePartitionResponse {
+                    partition_index: item.partition_index,
+                    error_code: refusal.as_ref().map_or(0, |r| r.error_code),
+                    error_message: refusal.map(|r| r.message),
+                });
+            }
+            let name = asked.name.clone();
+            responses.push(ReassignableTopicResponse { name, partitions });
+        }
+        Decision {
+            records,
+            response: Response::AlterPartitionReassignments(AlterPartitionReassignmentsResponse {
+                allow_replication_factor_change: request.allow_replication_factor_change,
+                responses,
+                ..AlterPartitionReassignmentsResponse::default()
+            }),
+        }
+    }
+
+    fn reassign_one(
+        &self,
+        topic: &Topic,
+        item: &ReassignablePartition,
+        may_resize: bool,
+    ) -> Result<Option<Record>, Refusal> {
+        let index = PartitionIndex(item.partition_index);
+        let partition = topic.partition(index).ok_or_else(no_such_partition)?;
+        let new = match &item.replicas {
+            None => self.cancel(topic, partition)?,
+            Some(target) => {
+                let target: Vec<NodeId> = target.iter().copied().map(NodeId).collect();
+                self.check_replicas(&target)?;
+                if !may_resize && target.len() != partition.target_replicas().len() {
+                    return Err(Refusal::new(
+                        ErrorCode::InvalidReplicationFactor,
+                        "The replication factor is not allowed to change in this request.",
+                    ));
+                }
+                self.reassign(topic, partition, &target)
+            }
+        };
+        let record = |new| Record::Partition(PartitionRecord::of(topic.id, index, &new));
+        Ok(new.map(record))
+    }
+
+    fn cancel(
+        &self,
+        topic: &Topic,
+        partition: &PartitionRegistration,
+    ) -> Result<Option<PartitionRegistration>, Refusal> {
+        if !partition.is_reassigning() {
+            return Err(Refusal::new(
+                ErrorCode::NoReassignmentInProgress,
+                "No partition reassignment is in progress.",
+            ));
+        }
+        let original = partition.original_replicas();
+        let mut change = Change::of(&self.image, partition, self.rules(topic));
+        change.new.isr.retain(|n| original.contains(n));
+        if change.new.isr.is_empty() && !partition.isr.is_empty() {
+            return Err(Refusal::new(
+                ErrorCode::InvalidReplicaAssignment,
+                "Cancelling would leave no replica in sync: only added replicas are.",
+            ));
+        }
+        change.new.replicas = original;
+        change.new.adding_replicas.clear();
+        change.new.removing_replicas.clear();
+        Ok(change.finish(Election::Online))
+    }
+
+    fn reassign(
+        &self,
+        topic: &Topic,
+        partition: &PartitionRegistration,
+        target: &[NodeId],
+    ) -> Option<PartitionRegistration> {
+        // a replica that an earlier, unfinished reassignment added counts as new still, if it is wanted still
+        let settled = partition.original_replicas();
+        let adding: Vec<NodeId> = only(target, |n| !settled.contains(n));
+        let removing: Vec<NodeId> = only(&settled, |n| !target.contains(n));
+        let mut change = Change::of(&self.image, partition, self.rules(topic));
+        change.new.replicas = target.iter().chain(&removing).copied().collect();
+        let known = change.new.replicas.clone();
+        let in_sync = only(&partition.isr, |n| known.contains(n));
+        if in_sync.is_empty() && !partition.isr.is_empty() {
+            // the last in-sync replica is one that the earlier reassignment added: keep it until another is in sync
+            let kept = partition.isr.iter().copied();
+            change.new.replicas.extend(kept.clone());
+            change.new.removing_replicas = removing.into_iter().chain(kept).collect();
+        } else {
+            change.new.isr = in_sync;
+            change.new.removing_replicas = removing;
+        }
+        change.new.adding_replicas = adding;
+        change.finish(Election::Online)
+    }
+
+    /// What is wrong with replicas that somebody names.
+    pub(super) fn check_replicas(&self, replicas: &[NodeId]) -> Result<(), Refusal> {
+        let refuse = |message| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
+        if replicas.is_empty() {
+            return refuse("The manual partition assignment includes an empty replica list.".into());
+        }
+        for (place, node) in replicas.iter().enumerate() {
+            if self.image.broker(*node).is_none() {
+                return refuse(format!(
+                    "The manual partition assignment includes broker {node}, but no such broker is \
+                     registered."
+                ));
+            }
+            if replicas[..place].contains(node) {
+                return refuse(format!(
+                    "The manual partition assignment includes the broker {node} more than once."
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn only(nodes: &[NodeId], keep: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
+    nodes.iter().copied().filter(|n| keep(n)).collect()
+}
+
+fn no_such_partition() -> Refusal {
+    Refusal::new(
+        ErrorCode::UnknownTopicOrPartition,
+        "This server does not host this topic-partition.",
+    )
+}
+
+/// The reassignments under way among the asked partitions, or among all.
+pub fn ongoing_reassignments(
+    image: &MetadataImage,
+    request: &ListPartitionReassignmentsRequest,
+) -> Vec<OngoingTopicReassignment> {
+    let of = |topic: &Topic, wanted: Option<&[i32]>| {
+        let is_wanted = |index: i32| wanted.is_none_or(|w| w.contains(&index));
+        let numbers = |nodes: &[NodeId]| nodes.iter().map(|n| n.0).collect();
+        let partitions: Vec<_> = topic
+            .indexed()
+            .filter(|(index, p)| p.is_reassigning() && is_wanted(index.0))
+            .map(|(index, p)| OngoingPartitionReassignment {
+                partition_index: index.0,
+                replicas: numbers(&p.replicas),
+                adding_replicas: numbers(&p.adding_replicas),
+                removing_replicas: numbers(&p.removing_replicas),
+            })
+            .collect();
+        (!partitions.is_empty()).then(|| OngoingTopicReassignment {
+            name: topic.name.to_string(),
+            partitions,
+        })
+    };
+    match &request.topics {
+        None => image.topics.values().filter_map(|t| of(t, None)).collect(),
+        Some(asked) => asked
+            .iter()
+            .filter_map(|a| of(image.topic(&a.name)?, Some(&a.partition_indexes)))
+            .collect(),
+    }
+}

@@ -1,0 +1,509 @@
+//! Creating, growing and deleting topics. Every topic asked for is answered, valid and invalid mixed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
+use ottla_protocol::messages::topics::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreatePartitionsRequest,
+    CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
+    CreateTopicsRequest, CreateTopicsResponse, DeletableTopicResult, DeleteTopicState,
+    DeleteTopicsRequest, DeleteTopicsResponse,
+};
+
+use super::image::{ConfigMap, ConfigResource, PartitionRegistration, Topic};
+use super::names;
+use super::record::{PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
+use super::request::{Refusal, Response};
+use super::{Decision, Metadata, Moment};
+use crate::config::topic::TOPIC_CONFIGS;
+use crate::config::{self, Layers};
+use crate::placement;
+
+/// How many partitions one request creates at most: its records are one entry of the log.
+pub const CREATED_PARTITIONS_MAX: usize = 10_000;
+
+/// What the topics of one request share while they are decided in turn.
+struct Creation {
+    moment: Moment,
+    names: BTreeMap<String, String>,
+    partitions: usize,
+    records: Vec<Record>,
+}
+
+impl Metadata {
+    pub(super) fn create_topics(&self, moment: Moment, request: &CreateTopicsRequest) -> Decision {
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for topic in &request.topics {
+            *times.entry(topic.name.as_str()).or_default() += 1;
+        }
+        let existing = self.image.topics.keys();
+        let mut creation = Creation {
+            moment,
+            names: existing
+                .map(|name| (names::collision_form(name), name.to_string()))
+                .collect(),
+            partitions: 0,
+            records: Vec::new(),
+        };
+        let mut answered = BTreeSet::new();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in &request.topics {
+            if !answered.insert(topic.name.as_str()) {
+                continue;
+            }
+            let outcome = if times[topic.name.as_str()] > 1 {
+                let message = "Duplicate topic name.";
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            } else {
+                self.create_topic(topic, &mut creation)
+            };
+            topics.push(outcome.unwrap_or_else(|refusal| CreatableTopicResult {
+                name: topic.name.clone(),
+                error_code: refusal.error_code,
+                error_message: Some(refusal.message),
+                configs: Some(Vec::new()),
+                ..CreatableTopicResult::default()
+            }));
+        }
+        if request.validate_only {
+            creation.records.clear();
+            for topic in &mut topics {
+                topic.topic_id = Uuid::ZERO;
+            }
+        }
+        Decision {
+            records: creation.records,
+            response: Response::CreateTopics(CreateTopicsResponse {
+                throttle_time_ms: 0,
+                topics,
+            }),
+        }
+    }
+
+    fn create_topic(
+        &self,
+        topic: &CreatableTopic,
+        creation: &mut Creation,
+    ) -> Result<CreatableTopicResult, Refusal> {
+        self.check_name(&topic.name, creation)?;
+        let configs = self.configs_of_new(topic)?;
+        let seed = placement::mix(creation.moment.seed ^ creation.records.len() as u64);
+        let replicas = if topic.assignments.is_empty() {
+            self.place_new(topic, seed)?
+        } else {
+            self.assigned(topic)?
+        };
+        creation.partitions += replicas.len();
+        if creation.partitions > CREATED_PARTITIONS_MAX {
+            return Err(Refusal::new(
+                ErrorCode::PolicyViolation,
+                format!("One request creates at most {CREATED_PARTITIONS_MAX} partitions."),
+            ));
+        }
+        let id = self.new_topic_id(creation.moment, creation.records.len() as u64);
+        let mut records = vec![Record::Topic(TopicRecord {
+            topic_id: id.0,
+            name: topic.name.clone(),
+        })];
+        let resource = ConfigResource::Topic(topic.name.as_str().into());
+        let set = configs.iter();
+        records.extend(set.map(|(n, v)| Record::Config(resource.record(n, Some(v.clone())))));
+        for (index, nodes) in replicas.iter().enumerate() {
+            let new = self.new_partition(nodes)?;
+            let index = PartitionIndex(index as i32);
+            records.push(Record::Partition(PartitionRecord::of(id, index, &new)));
+        }
+        creation.records.extend(records);
+        let form = names::collision_form(&topic.name);
+        creation.names.insert(form, topic.name.clone());
+        let replication_factor = replicas[0].len();
+        Ok(CreatableTopicResult {
+            name: topic.name.clone(),
+            topic_id: id.0,
+            num_partitions: replicas.len() as i32,
+            replication_factor: replication_factor as i16,
+            configs: Some(self.effective_configs(&configs, replication_factor)),
+            ..CreatableTopicResult::default()
+        })
+    }
+
+    fn check_name(&self, name: &str, creation: &Creation) -> Result<(), Refusal> {
+        if self.image.topic(name).is_some() {
+            let message = format!("Topic '{name}' already exists.");
+            return Err(Refusal::new(ErrorCode::TopicAlreadyExists, message));
+        }
+        let invalid = |message| Err(Refusal::new(ErrorCode::InvalidTopicException, message));
+        if let Some(message) = names::invalid_topic_name(name) {
+            return invalid(message);
+        }
+        if name == names::CLUSTER_METADATA_TOPIC {
+            let message = format!("Creation of internal topic {name} is prohibited.");
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        }
+        match creation.names.get(&names::collision_form(name)) {
+            Some(other) => invalid(format!(
+                "Topic '{name}' collides with existing topic: {other}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn configs_of_new(&self, topic: &CreatableTopic) -> Result<ConfigMap, Refusal> {
+        let refuse = |message| Err(Refusal::new(ErrorCode::InvalidConfig, message));
+        let mut configs = ConfigMap::new();
+        for config in &topic.configs {
+            let Some(value) = &config.value else {
+                let name = &config.name;
+                return refuse(format!(
+                    "Null value not supported for topic configs: {name}"
+                ));
+            };
+            configs.insert(config.name.clone(), value.clone());
+        }
+        match config::topic::conflict(&configs) {
+            Some(message) => refuse(message),
+            None => Ok(configs),
+        }
+    }
+
+    fn place_new(&self, topic: &CreatableTopic, seed: u64) -> Result<Vec<Vec<NodeId>>, Refusal> {
+        let partitions = match topic.num_partitions {
+            -1 => self.default_number("num.partitions", 1),
+            n if n < 1 => {
+                let message = "Number of partitions was set to an invalid non-positive value.";
+                return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
+            }
+            n => n as usize,
+        };
+        let replication_factor = match topic.replication_factor {
+            -1 => self.default_number("default.replication.factor", 1),
+            n if n < 1 => {
+                let message = "Replication factor must be larger than 0, or -1 to use the default \
+                               value.";
+                return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
+            }
+            n => n as usize,
+        };
+        if partitions > CREATED_PARTITIONS_MAX {
+            let message = format!("A topic is created with at most {CREATED_PARTITIONS_MAX} partitions.");
+            return Err(Refusal::new(ErrorCode::PolicyViolation, message));
+        }
+        self.place(&[], partitions, replication_factor, seed)
+    }
+
+    fn place(
+        &self,
+        existing: &[Vec<NodeId>],
+        partitions: usize,
+        replication_factor: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
+        let candidates = placement::candidates(&self.image);
+        placement::place(&candidates, existing, partitions, replication_factor, seed)
+            .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
+    }
+
+    /// A number that the server properties give, as `num.partitions`.
+    fn default_number(&self, name: &str, default: usize) -> usize {
+        let given = self.static_configs.get(name);
+        let number = given.and_then(|text| text.trim().parse().ok());
+        number.filter(|n| *n > 0).unwrap_or(default)
+    }
+
+    fn assigned(&self, topic: &CreatableTopic) -> Result<Vec<Vec<NodeId>>, Refusal> {
+        if topic.num_partitions != -1 || topic.replication_factor != -1 {
+            return Err(Refusal::new(
+                ErrorCode::InvalidRequest,
+                "A manual partition assignment was specified, but numPartitions or \
+                 replicationFactor was not set to -1.",
+            ));
+        }
+        let refuse = |message: String| Refusal::new(ErrorCode::InvalidReplicaAssignment, message);
+        let mut by_index: BTreeMap<i32, Vec<NodeId>> = BTreeMap::new();
+        for assignment in &topic.assignments {
+            let index = assignment.partition_index;
+            let nodes = assignment.broker_ids.iter().copied().map(NodeId).collect();
+            if by_index.insert(index, nodes).is_some() {
+                return Err(refuse(format!(
+                    "Found multiple manual partition assignments for partition {index}"
+                )));
+            }
+        }
+        if by_index.keys().copied().ne(0..by_index.len() as i32) {
+            return Err(refuse(
+                "partitions should be a consecutive 0-based integer sequence".to_owned(),
+            ));
+        }
+        let replicas: Vec<Vec<NodeId>> = by_index.into_values().collect();
+        for nodes in &replicas {
+            self.check_replicas(nodes)?;
+            check_same_size(nodes, replicas[0].len())?;
+        }
+        Ok(replicas)
+    }
+
+    /// A partition that nobody has written to: every active replica is in sync.
+    fn new_partition(&self, replicas: &[NodeId]) -> Result<PartitionRegistration, Refusal> {
+        let active = replicas.iter().filter(|n| self.image.is_active(**n));
+        let isr: Vec<NodeId> = active.copied().collect();
+        if isr.is_empty() {
+            return Err(Refusal::new(
+                ErrorCode::InvalidReplicaAssignment,
+                "All brokers of a partition's assignment are fenced or in controlled shutdown.",
+            ));
+        }
+        Ok(PartitionRegistration {
+            leader: isr.first().copied(),
+            isr,
+            replicas: replicas.to_vec(),
+            ..PartitionRegistration::default()
+        })
+    }
+
+    fn new_topic_id(&self, moment: Moment, salt: u64) -> TopicId {
+        let mut state = placement::mix(moment.seed ^ placement::mix(salt));
+        loop {
+            let high = placement::mix(state);
+            let low = placement::mix(high ^ moment.now_ms as u64);
+            let bits = (u128::from(high) << 64) | u128::from(low);
+            // version 4, variant 1, as random UUIDs are marked
+            let bits = bits & !(0xf000 << 64) | (0x4000 << 64);
+            let bits = bits & !(0xc << 60) | (0x8 << 60);
+            let id = TopicId(Uuid(bits.to_be_bytes()));
+            // tools take an argument that begins with '-' for an option
+            let is_plain = !id.to_string().starts_with('-');
+            if is_plain && !self.image.topic_names.contains_key(&id) {
+                return id;
+            }
+            state = low;
+        }
+    }
+
+    fn effective_configs(
+        &self,
+        configs: &ConfigMap,
+        replication_factor: usize,
+    ) -> Vec<CreatableTopicConfigs> {
+        let layers = Layers::of_cluster(&self.image, &self.static_configs).with_configs(configs);
+        TOPIC_CONFIGS
+            .iter()
+            .filter(|key| !key.name.starts_with("internal."))
+            .map(|key| {
+                let (value, source) = layers.topic_value(key, replication_factor);
+                CreatableTopicConfigs {
+                    name: key.name.to_owned(),
+                    value: Some(value),
+                    read_only: false,
+                    config_source: source as i8,
+                    is_sensitive: false,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn create_partitions(
+        &self,
+        moment: Moment,
+        request: &CreatePartitionsRequest,
+    ) -> Decision {
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for topic in &request.topics {
+            *times.entry(topic.name.as_str()).or_default() += 1;
+        }
+        let mut records = Vec::new();
+        let mut results = Vec::with_capacity(request.topics.len());
+        for (place, topic) in request.topics.iter().enumerate() {
+            let is_first = request.topics[..place].iter().all(|t| t.name != topic.name);
+            if !is_first {
+                continue;
+            }
+            let outcome = if times[topic.name.as_str()] > 1 {
+                let message = "Duplicate topic name.";
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            } else {
+                let seed = placement::mix(moment.seed ^ place as u64);
+                self.add_partitions(topic, seed)
+            };
+            let refusal = match outcome {
+                Ok(added) if records.len() + added.len() > CREATED_PARTITIONS_MAX => {
+                    let message =
+                        format!("One request creates at most {CREATED_PARTITIONS_MAX} partitions.");
+                    Some(Refusal::new(ErrorCode::PolicyViolation, message))
+                }
+                Ok(added) => {
+                    records.extend(added);
+                    None
+                }
+                Err(refusal) => Some(refusal),
+            };
+            results.push(CreatePartitionsTopicResult {
+                name: topic.name.clone(),
+                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
+                error_message: refusal.map(|r| r.message),
+            });
+        }
+        if request.validate_only {
+            records.clear();
+        }
+        Decision {
+            records,
+            response: Response::CreatePartitions(CreatePartitionsResponse {
+                throttle_time_ms: 0,
+                results,
+            }),
+        }
+    }
+
+    fn add_partitions(
+        &self,
+        request: &CreatePartitionsTopic,
+        seed: u64,
+    ) -> Result<Vec<Record>, Refusal> {
+        let name = &request.name;
+        let unknown = || {
+            let message = "This server does not host this topic-partition.";
+            Refusal::new(ErrorCode::UnknownTopicOrPartition, message)
+        };
+        let topic = self.image.topic(name).ok_or_else(unknown)?;
+        let observed = topic.partitions.len();
+        let wanted = usize::try_from(request.count).unwrap_or(0);
+        let refuse = |message| Err(Refusal::new(ErrorCode::InvalidPartitions, message));
+        if wanted == observed {
+            return refuse(format!("Topic already has {observed} partition(s)."));
+        }
+        if wanted < observed {
+            return refuse(format!(
+                "The topic {name} currently has {observed} partition(s); {} would not be an \
+                 increase.",
+                request.count
+            ));
+        }
+        let count = wanted - observed;
+        if count > CREATED_PARTITIONS_MAX {
+            return refuse(format!(
+                "At most {CREATED_PARTITIONS_MAX} partitions are added at once."
+            ));
+        }
+        let replicas = self.replicas_of_added(request, topic, count, seed)?;
+        let mut records = Vec::with_capacity(count);
+        for (place, nodes) in replicas.iter().enumerate() {
+            let index = PartitionIndex((observed + place) as i32);
+            let new = self.new_partition(nodes)?;
+            let record = PartitionRecord::of(topic.id, index, &new);
+            records.push(Record::Partition(record));
+        }
+        Ok(records)
+    }
+
+    fn replicas_of_added(
+        &self,
+        request: &CreatePartitionsTopic,
+        topic: &Topic,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
+        let existing = topic.partitions.iter().map(|p| p.target_replicas());
+        let existing: Vec<Vec<NodeId>> = existing.collect();
+        let size = existing.first().map_or(1, Vec::len);
+        let Some(assignments) = &request.assignments else {
+            return self.place(&existing, count, size, seed);
+        };
+        if assignments.len() != count {
+            return Err(Refusal::new(
+                ErrorCode::InvalidReplicaAssignment,
+                format!(
+                    "Attempted to add {count} additional partition(s), but only {} assignment(s) \
+                     were specified.",
+                    assignments.len()
+                ),
+            ));
+        }
+        let mut replicas = Vec::with_capacity(count);
+        for assignment in assignments {
+            let nodes: Vec<NodeId> = assignment.broker_ids.iter().copied().map(NodeId).collect();
+            self.check_replicas(&nodes)?;
+            check_same_size(&nodes, size)?;
+            replicas.push(nodes);
+        }
+        Ok(replicas)
+    }
+
+    pub(super) fn delete_topics(&self, request: &DeleteTopicsRequest) -> Decision {
+        let mut gone = BTreeSet::new();
+        let mut responses = Vec::with_capacity(request.topics.len());
+        let by_name = request.topic_names.iter().map(|name| DeleteTopicState {
+            name: Some(name.clone()),
+            ..DeleteTopicState::default()
+        });
+        for asked in request.topics.iter().cloned().chain(by_name) {
+            let outcome = self.topic_to_delete(&asked).and_then(|topic| {
+                if gone.insert(topic.id) {
+                    return Ok(topic);
+                }
+                let message = "The topic is named twice.";
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            });
+            let (topic, refusal) = match outcome {
+                Ok(topic) => (Some(topic), None),
+                Err(refusal) => (None, Some(refusal)),
+            };
+            responses.push(DeletableTopicResult {
+                name: topic.map(|t| t.name.to_string()).or(asked.name),
+                topic_id: topic.map_or(asked.topic_id, |t| t.id.0),
+                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
+                error_message: refusal.map(|r| r.message),
+            });
+        }
+        let remove = |id: TopicId| Record::RemoveTopic(RemoveTopicRecord { topic_id: id.0 });
+        Decision {
+            records: gone.into_iter().map(remove).collect(),
+            response: Response::DeleteTopics(DeleteTopicsResponse {
+                throttle_time_ms: 0,
+                responses,
+            }),
+        }
+    }
+
+    fn topic_to_delete(&self, asked: &DeleteTopicState) -> Result<&Topic, Refusal> {
+        let is_disabled = self.static_configs.get("delete.topic.enable");
+        if is_disabled.is_some_and(|v| v.trim().eq_ignore_ascii_case("false")) {
+            let message = "Topic deletion is disabled.";
+            return Err(Refusal::new(ErrorCode::TopicDeletionDisabled, message));
+        }
+        let (found, error) = match &asked.name {
+            Some(_) if !asked.topic_id.is_zero() => {
+                let message = "You may not specify both topic name and topic id.";
+                return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+            }
+            Some(name) => (
+                self.image.topic(name),
+                ErrorCode::UnknownTopicOrPartition,
+            ),
+            None if asked.topic_id.is_zero() => {
+                let message = "Neither topic name nor id were specified.";
+                return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+            }
+            None => (
+                self.image.topic_by_id(TopicId(asked.topic_id)),
+                ErrorCode::UnknownTopicId,
+            ),
+        };
+        let topic = found.map(std::sync::Arc::as_ref);
+        topic.ok_or_else(|| Refusal::new(error, "This server does not host this topic."))
+    }
+}
+
+fn check_same_size(nodes: &[NodeId], size: usize) -> Result<(), Refusal> {
+    if nodes.len() == size {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::InvalidReplicaAssignment,
+        format!(
+            "The manual partition assignment includes a partition with {} replica(s), but this is \
+             not consistent with previous partitions, which have {size} replica(s).",
+            nodes.len()
+        ),
+    ))
+}

@@ -1,0 +1,264 @@
+//! Which brokers hold a partition, and which of them leads.
+//!
+//! Goals, the strongest first; each choice takes the broker that is best by the first goal on which they differ:
+//! 1. **Active brokers.** A fenced broker, or one on its way out, gets a replica only where the replication factor
+//!    cannot be reached without it, and never the first place.
+//! 2. **Distinct racks.** A rack gets a second replica of a partition only once every rack has one. A broker without
+//!    a rack counts as a rack of its own.
+//! 3. **Even within the topic.** Every broker leads, and holds, as many of the topic's partitions as any other, give
+//!    or take one, as far as racks allow: a topic's load is even whatever else the cluster does.
+//! 4. **Spread heirs.** The second replica is who leads after a failure. The partitions that one broker leads are
+//!    given to different heirs, so that its load does not fall on one neighbour.
+//! 5. **Even in the cluster.** Among equals, the broker with fewer leaderships, or replicas, over all topics.
+//! 6. **Chance**, from the seed: a thousand topics of one partition do not all begin at broker 0.
+//!
+//! It goes through the partitions in turn and chooses greedily, leader first, counting what it gave out. With equal
+//! racks greedy is as even as can be, since each choice goes to a broker that had least. With racks of unequal size
+//! goal 2 makes brokers of small racks hold more; that is meant, a rack's failure is worse than an uneven disk.
+//!
+//! Invariant: a pure function; the same candidates, numbers and seed give the same placement.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_protocol::ids::NodeId;
+
+use crate::metadata::{MetadataImage, PartitionRegistration, Topic};
+
+/// A broker that may get replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The broker.
+    pub node: NodeId,
+    /// Its failure domain.
+    pub rack: Option<Arc<str>>,
+    /// Whether it may lead now.
+    pub is_active: bool,
+    /// How many replicas it holds.
+    pub replica_count: usize,
+    /// Of how many partitions it is the preferred leader.
+    pub leader_count: usize,
+}
+
+/// Why there is no placement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// More replicas are wanted than there are brokers.
+    #[error(
+        "Unable to replicate the partition {wanted} time(s): The target replication factor of \
+         {wanted} cannot be reached because only {registered} broker(s) are registered."
+    )]
+    TooFewBrokers {
+        /// The replication factor.
+        wanted: usize,
+        /// How many brokers there are.
+        registered: usize,
+    },
+    /// No broker may lead.
+    #[error(
+        "Unable to replicate the partition {wanted} time(s): All brokers are currently fenced or \
+         in controlled shutdown."
+    )]
+    NoneActive {
+        /// The replication factor.
+        wanted: usize,
+    },
+}
+
+/// Counts what is given out while placing one topic.
+struct Placer<'a> {
+    candidates: &'a [Candidate],
+    seed: u64,
+    replicas: BTreeMap<NodeId, usize>,
+    leaders: BTreeMap<NodeId, usize>,
+    heirs: BTreeMap<(NodeId, NodeId), usize>,
+}
+
+/// The brokers of an image as candidates.
+pub fn candidates(image: &MetadataImage) -> Vec<Candidate> {
+    let mut replicas: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let mut leaders: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for partition in image.topics.values().flat_map(|t| &t.partitions) {
+        let target = partition.target_replicas();
+        for node in &target {
+            *replicas.entry(*node).or_default() += 1;
+        }
+        if let Some(first) = target.first() {
+            *leaders.entry(*first).or_default() += 1;
+        }
+    }
+    let brokers = image.brokers.values();
+    brokers
+        .map(|b| Candidate {
+            node: b.node_id,
+            rack: b.rack.clone(),
+            is_active: !b.fenced && !b.in_controlled_shutdown,
+            replica_count: replicas.get(&b.node_id).copied().unwrap_or(0),
+            leader_count: leaders.get(&b.node_id).copied().unwrap_or(0),
+        })
+        .collect()
+}
+
+/// Places `count` new partitions; `existing` are those that the topic has already.
+pub fn place(
+    candidates: &[Candidate],
+    existing: &[Vec<NodeId>],
+    count: usize,
+    replication_factor: usize,
+    seed: u64,
+) -> Result<Vec<Vec<NodeId>>, Error> {
+    check(candidates, replication_factor)?;
+    let mut placer = Placer::of(candidates, existing, seed);
+    let first = existing.len();
+    Ok((first..first + count)
+        .map(|partition| placer.grow(Vec::new(), replication_factor, partition))
+        .collect())
+}
+
+/// The replicas that each partition of `topic` should have at another replication factor; none where it has them.
+///
+/// Growing adds to what is there. Shrinking drops, the first that there is: inactive brokers, replicas not in sync,
+/// replicas whose rack has another, the most loaded; never the preferred leader, and never the last in sync.
+pub fn change_replication_factor(
+    candidates: &[Candidate],
+    topic: &Topic,
+    replication_factor: usize,
+    seed: u64,
+) -> Result<Vec<Option<Vec<NodeId>>>, Error> {
+    check(candidates, replication_factor)?;
+    let existing: Vec<Vec<NodeId>> = topic
+        .partitions
+        .iter()
+        .map(|p| p.target_replicas())
+        .collect();
+    let mut placer = Placer::of(candidates, &existing, seed);
+    let mut plan = Vec::with_capacity(existing.len());
+    for (index, (replicas, partition)) in existing.iter().zip(&topic.partitions).enumerate() {
+        let mut wanted = replicas.clone();
+        while wanted.len() > replication_factor {
+            placer.drop_one(&mut wanted, partition);
+        }
+        if wanted.len() < replication_factor {
+            wanted = placer.grow(wanted, replication_factor, index);
+        }
+        plan.push((wanted != *replicas).then_some(wanted));
+    }
+    Ok(plan)
+}
+
+fn check(candidates: &[Candidate], wanted: usize) -> Result<(), Error> {
+    let registered = candidates.len();
+    if wanted > registered {
+        return Err(Error::TooFewBrokers { wanted, registered });
+    }
+    if !candidates.iter().any(|c| c.is_active) {
+        return Err(Error::NoneActive { wanted });
+    }
+    Ok(())
+}
+
+impl<'a> Placer<'a> {
+    fn of(candidates: &'a [Candidate], existing: &[Vec<NodeId>], seed: u64) -> Self {
+        let mut placer = Self {
+            candidates,
+            seed,
+            replicas: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+        };
+        for replicas in existing {
+            for place in 0..replicas.len() {
+                placer.count(&replicas[..=place]);
+            }
+        }
+        placer
+    }
+
+    /// Adds replicas until there are enough; an empty list gets its leader first.
+    fn grow(&mut self, mut replicas: Vec<NodeId>, wanted: usize, partition: usize) -> Vec<NodeId> {
+        while replicas.len() < wanted {
+            let best = self
+                .candidates
+                .iter()
+                .filter(|c| !replicas.contains(&c.node))
+                .min_by_key(|c| self.rank(c, &replicas, partition))
+                .expect("there are as many brokers as replicas are wanted");
+            replicas.push(best.node);
+            self.count(&replicas);
+        }
+        replicas
+    }
+
+    /// The goals in order, as numbers of which less is better.
+    fn rank(&self, c: &Candidate, replicas: &[NodeId], partition: usize) -> [u64; 7] {
+        let of = |map: &BTreeMap<NodeId, usize>| map.get(&c.node).copied().unwrap_or(0) as u64;
+        let chance = mix(self.seed ^ mix(partition as u64) ^ mix(!(c.node.0 as u64)));
+        let inactive = u64::from(!c.is_active);
+        let Some(leader) = replicas.first() else {
+            let total = (of(&self.leaders) + c.leader_count as u64, of(&self.replicas));
+            return [inactive, of(&self.leaders), total.1, 0, total.0, 0, chance];
+        };
+        let in_rack = replicas.iter().filter(|n| self.shares_rack(c, **n)).count() as u64;
+        let heir = self.heirs.get(&(*leader, c.node)).copied().unwrap_or(0) as u64;
+        let heir = if replicas.len() == 1 { heir } else { 0 };
+        let total = of(&self.replicas) + c.replica_count as u64;
+        [inactive, in_rack, of(&self.replicas), heir, total, 0, chance]
+    }
+
+    fn shares_rack(&self, c: &Candidate, other: NodeId) -> bool {
+        let other = self.candidates.iter().find(|o| o.node == other);
+        c.rack.is_some() && other.is_some_and(|o| o.rack == c.rack)
+    }
+
+    /// Counts the last of `replicas`.
+    fn count(&mut self, replicas: &[NodeId]) {
+        let Some(added) = replicas.last() else { return };
+        *self.replicas.entry(*added).or_default() += 1;
+        match replicas {
+            [leader] => *self.leaders.entry(*leader).or_default() += 1,
+            [leader, heir] => *self.heirs.entry((*leader, *heir)).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    fn drop_one(&mut self, replicas: &mut Vec<NodeId>, partition: &PartitionRegistration) {
+        let is_last_in_sync = |node: NodeId| {
+            let in_sync = replicas.iter().filter(|n| partition.isr.contains(n));
+            partition.isr.contains(&node) && in_sync.count() == 1
+        };
+        let worst = (1..replicas.len()).max_by_key(|place| {
+            let node = replicas[*place];
+            let candidate = self.candidates.iter().find(|c| c.node == node);
+            let is_active = candidate.is_some_and(|c| c.is_active);
+            let in_rack = candidate.map_or(0, |c| {
+                replicas.iter().filter(|n| self.shares_rack(c, **n)).count()
+            });
+            let load = self.replicas.get(&node).copied().unwrap_or(0);
+            (
+                !is_last_in_sync(node),
+                !is_active,
+                !partition.isr.contains(&node),
+                in_rack,
+                load,
+                *place,
+            )
+        });
+        if let Some(place) = worst {
+            let node = replicas.remove(place);
+            if let Some(count) = self.replicas.get_mut(&node) {
+                *count -= 1;
+            }
+        }
+    }
+}
+
+/// Scrambles a number (the finalizer of SplitMix64).
+pub(crate) fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

@@ -1,0 +1,153 @@
+use super::*;
+use crate::metadata::image::Topic;
+use ottla_protocol::ids::TopicId;
+
+fn brokers(racks: &[&str]) -> Vec<Candidate> {
+    let rack = |name: &&str| (!name.is_empty()).then(|| Arc::from(*name));
+    racks
+        .iter()
+        .enumerate()
+        .map(|(i, name)| Candidate {
+            node: NodeId(i as i32),
+            rack: rack(name),
+            is_active: true,
+            replica_count: 0,
+            leader_count: 0,
+        })
+        .collect()
+}
+
+fn spread(counts: impl IntoIterator<Item = usize>) -> (usize, usize) {
+    let counts: Vec<usize> = counts.into_iter().collect();
+    let (min, max) = (counts.iter().min(), counts.iter().max());
+    (*min.unwrap(), *max.unwrap())
+}
+
+fn leaders_and_replicas(placed: &[Vec<NodeId>], brokers: usize) -> ((usize, usize), (usize, usize)) {
+    let node = |i: usize| NodeId(i as i32);
+    let leads = |i| placed.iter().filter(|r| r[0] == node(i)).count();
+    let holds = |i| placed.iter().filter(|r| r.contains(&node(i))).count();
+    (
+        spread((0..brokers).map(leads)),
+        spread((0..brokers).map(holds)),
+    )
+}
+
+#[test]
+fn leaders_and_replicas_are_even_whatever_the_seed() {
+    for (racks, partitions, rf) in [
+        (vec![""; 3], 6, 3),
+        (vec![""; 5], 10, 3),
+        (vec!["a", "b", "c"], 12, 2),
+        (vec!["a", "a", "b", "b", "c", "c"], 24, 3),
+        (vec![""; 4], 7, 2),
+    ] {
+        for seed in 0..50 {
+            let placed = place(&brokers(&racks), &[], partitions, rf, seed).unwrap();
+            let (leads, holds) = leaders_and_replicas(&placed, racks.len());
+            assert!(leads.1 - leads.0 <= 1, "{racks:?} {seed}: leads {leads:?} {placed:?}");
+            assert!(holds.1 - holds.0 <= 2, "{racks:?} {seed}: holds {holds:?} {placed:?}");
+        }
+    }
+}
+
+#[test]
+fn racks_are_distinct_where_there_are_enough() {
+    let brokers = brokers(&["a", "a", "a", "b", "c"]);
+    for seed in 0..50 {
+        for replicas in place(&brokers, &[], 9, 3, seed).unwrap() {
+            let mut racks: Vec<_> = replicas
+                .iter()
+                .map(|n| brokers[n.0 as usize].rack.clone())
+                .collect();
+            racks.sort();
+            racks.dedup();
+            assert_eq!(racks.len(), 3, "{replicas:?}");
+        }
+    }
+}
+
+#[test]
+fn the_load_of_a_failed_broker_falls_on_all_others() {
+    let placed = place(&brokers(&[""; 4]), &[], 24, 3, 7).unwrap();
+    let heirs = placed.iter().filter(|r| r[0] == NodeId(0)).map(|r| r[1]);
+    let mut counts = BTreeMap::new();
+    for heir in heirs {
+        *counts.entry(heir).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 3, "{placed:?}");
+}
+
+#[test]
+fn fenced_brokers_are_the_last_resort_and_never_lead() {
+    let mut brokers = brokers(&[""; 4]);
+    brokers[1].is_active = false;
+    for replicas in place(&brokers, &[], 8, 3, 1).unwrap() {
+        assert!(!replicas.contains(&NodeId(1)));
+    }
+    for replicas in place(&brokers, &[], 8, 4, 1).unwrap() {
+        assert_eq!(replicas[3], NodeId(1));
+    }
+    for broker in &mut brokers {
+        broker.is_active = false;
+    }
+    assert_eq!(place(&brokers, &[], 1, 2, 1), Err(Error::NoneActive { wanted: 2 }));
+    let (wanted, registered) = (5, 4);
+    let refused = Err(Error::TooFewBrokers { wanted, registered });
+    assert_eq!(place(&brokers, &[], 1, 5, 1), refused);
+}
+
+#[test]
+fn many_small_topics_spread_over_the_cluster() {
+    let mut brokers = brokers(&[""; 3]);
+    for seed in 0..30 {
+        let placed = place(&brokers, &[], 1, 1, seed).unwrap();
+        let node = placed[0][0].0 as usize;
+        brokers[node].leader_count += 1;
+        brokers[node].replica_count += 1;
+    }
+    assert!(brokers.iter().all(|b| b.leader_count == 10), "{brokers:?}");
+}
+
+#[test]
+fn added_partitions_go_on_where_the_topic_left_off() {
+    let all = brokers(&[""; 3]);
+    let first = place(&all, &[], 4, 2, 3).unwrap();
+    let more = place(&all, &first, 2, 2, 3).unwrap();
+    let placed: Vec<_> = first.into_iter().chain(more).collect();
+    assert_eq!(leaders_and_replicas(&placed, 3), ((2, 2), (4, 4)));
+}
+
+fn topic(replicas: &[&[i32]], isr: &[i32]) -> Topic {
+    let nodes = |list: &[i32]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
+    let partition = |r: &&[i32]| {
+        let replicas = nodes(r);
+        let isr = nodes(isr).into_iter().filter(|n| replicas.contains(n));
+        Arc::new(PartitionRegistration {
+            isr: isr.collect(),
+            replicas,
+            ..PartitionRegistration::default()
+        })
+    };
+    Topic {
+        id: TopicId::default(),
+        name: "t".into(),
+        partitions: replicas.iter().map(partition).collect(),
+    }
+}
+
+#[test]
+fn a_replication_factor_grows_by_adding_and_shrinks_by_dropping() {
+    let all = brokers(&["a", "b", "c"]);
+    let two = topic(&[&[0, 1], &[1, 2], &[2, 0]], &[0, 1, 2]);
+    let grown = change_replication_factor(&all, &two, 3, 0).unwrap();
+    let shown: Vec<_> = grown.iter().flatten().map(|r| r[..2].to_vec()).collect();
+    assert_eq!(shown, two.partitions.iter().map(|p| p.replicas.clone()).collect::<Vec<_>>());
+    assert!(grown.iter().flatten().all(|r| r.len() == 3));
+    let same = change_replication_factor(&all, &two, 2, 0).unwrap();
+    assert_eq!(same, [None, None, None]);
+    // the preferred leader stays, and where it is not in sync, so does the last that is
+    let behind = topic(&[&[0, 1, 2]], &[2]);
+    let shrunk = change_replication_factor(&all, &behind, 2, 0).unwrap();
+    assert_eq!(shrunk, [Some(vec![NodeId(0), NodeId(2)])]);
+}
