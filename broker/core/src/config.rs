@@ -1,8 +1,9 @@
-//! Configs that are metadata: what may be set on topics, brokers, groups and client metrics, and what it means.
+//! Configs that are metadata: what may be set on topics, brokers, groups and client metrics, and
+//! what it means.
 //!
-//! Each kind of resource has one table of [`Key`]s. The table is all there is: decisions validate by it,
-//! DescribeConfigs answers from it, and the documentation is written from it. A name that is not in the table is
-//! refused; one that is there but changes nothing here says so in [`Effect`].
+//! Each kind of resource has one table of [`Key`]s. The table is all there is: decisions validate
+//! by it, DescribeConfigs answers from it, and the documentation is written from it. A name that is
+//! not in the table is refused; one that is there but changes nothing here says so in [`Effect`].
 
 pub mod broker;
 pub mod client_metrics;

@@ -3,3 +3,5 @@
 pub mod group;
 pub mod metadata;
 pub mod config;
+pub mod metadata;
+pub mod placement;

@@ -1,20 +1,37 @@
 //! The metadata machine: requests become records, records become the image.
 //!
-//! [`Metadata::decide`] reads the image and answers what records a request makes and what it will be answered once they
-//! are committed; it changes nothing. [`Metadata::replay`] is the only way the image changes, on every node and in the
-//! same order. A request's records are one atomic batch: the log takes all of them in one entry or none.
+//! [`Metadata::decide`] reads the image and answers what records a request makes and what it will
+//! be answered once they are committed; it changes nothing. [`Metadata::replay`] is the only way
+//! the image changes, on every node and in the same order. A request's records are one atomic
+//! batch: the log takes all of them in one entry or none.
 
+mod brokers;
+mod configs;
+mod elections;
+pub mod features;
 pub mod image;
+mod in_sync;
+pub mod liveness;
+pub mod names;
+mod partitions;
+mod producer_ids;
+pub mod reassignments;
 pub mod record;
 mod replay;
 pub mod request;
+pub mod topics;
+
+use std::sync::Arc;
 
 pub use image::{
     BrokerRegistration, ConfigMap, ConfigResource, Endpoint, MetadataDelta, MetadataImage,
     PartitionRegistration, Topic, TopicDelta,
 };
 pub use record::Record;
-pub use request::{Request, Response};
+pub use request::{Refusal, Request, Response};
+
+use crate::config::Layers;
+use elections::Rules;
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,14 +56,14 @@ pub struct Moment {
 pub struct Metadata {
     image: MetadataImage,
     delta: MetadataDelta,
-    static_configs: std::sync::Arc<ConfigMap>,
+    static_configs: Arc<ConfigMap>,
 }
 
 impl Metadata {
     /// An empty machine; `static_configs` are this broker's server properties by Kafka's names.
     pub fn new(static_configs: ConfigMap) -> Self {
         Self {
-            static_configs: std::sync::Arc::new(static_configs),
+            static_configs: Arc::new(static_configs),
             ..Self::default()
         }
     }
@@ -59,5 +76,51 @@ impl Metadata {
     /// What changed since this was last called.
     pub fn take_delta(&mut self) -> MetadataDelta {
         std::mem::take(&mut self.delta)
+    }
+
+    /// What a request comes to at this moment, by the image as it is.
+    pub fn decide(&self, moment: Moment, request: &Request) -> Decision {
+        match request {
+            Request::FormatCluster(r) => self.format_cluster(r),
+            Request::RegisterBroker(r) => self.register_broker(r),
+            Request::BrokerHeartbeat(r) => self.broker_heartbeat(r),
+            Request::FenceBroker(r) => self.fence_broker(*r),
+            Request::AlterPartition(r) => self.alter_partition(r),
+            Request::AllocateProducerIds(r) => self.allocate_producer_ids(*r),
+            Request::RebalanceLeaders(r) => self.rebalance_leaders(*r),
+            Request::CreateTopics(r) => self.create_topics(moment, r),
+            Request::DeleteTopics(r) => self.delete_topics(r),
+            Request::CreatePartitions(r) => self.create_partitions(moment, r),
+            Request::AlterConfigs(r) => self.alter_configs(r),
+            Request::IncrementalAlterConfigs(r) => self.incremental_alter_configs(r),
+            Request::ElectLeaders(r) => self.elect_leaders(r),
+            Request::AlterPartitionReassignments(r) => self.alter_partition_reassignments(r),
+            Request::UnregisterBroker(r) => self.unregister_broker(r),
+            Request::UpdateFeatures(r) => self.update_features(r),
+        }
+    }
+
+    /// What the topic's configs say about elections, as the controller sees them.
+    fn rules(&self, topic: &Topic) -> Rules {
+        let layers = Layers::of_cluster(&self.image, &self.static_configs);
+        let layers = layers.with_topic(&self.image, &topic.name);
+        Rules {
+            min_insync_replicas: layers.min_insync_replicas(topic.replication_factor()),
+            allows_unclean: layers.unclean_leader_election(),
+            is_replicated_durability: layers.is_replicated_durability(),
+        }
+    }
+}
+
+impl Decision {
+    /// Nothing changes, and that is well.
+    fn unchanged(response: Response) -> Self {
+        let records = Vec::new();
+        Self { records, response }
+    }
+
+    /// Nothing changes, because the request is refused.
+    fn refused(response: Response) -> Self {
+        Self::unchanged(response)
     }
 }

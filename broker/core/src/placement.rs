@@ -1,20 +1,24 @@
 //! Which brokers hold a partition, and which of them leads.
 //!
-//! Goals, the strongest first; each choice takes the broker that is best by the first goal on which they differ:
-//! 1. **Active brokers.** A fenced broker, or one on its way out, gets a replica only where the replication factor
-//!    cannot be reached without it, and never the first place.
-//! 2. **Distinct racks.** A rack gets a second replica of a partition only once every rack has one. A broker without
-//!    a rack counts as a rack of its own.
-//! 3. **Even within the topic.** Every broker leads, and holds, as many of the topic's partitions as any other, give
-//!    or take one, as far as racks allow: a topic's load is even whatever else the cluster does.
-//! 4. **Spread heirs.** The second replica is who leads after a failure. The partitions that one broker leads are
-//!    given to different heirs, so that its load does not fall on one neighbour.
-//! 5. **Even in the cluster.** Among equals, the broker with fewer leaderships, or replicas, over all topics.
+//! Goals, the strongest first; each choice takes the broker that is best by the first goal on which
+//! they differ:
+//! 1. **Active brokers.** A fenced broker, or one on its way out, gets a replica only where the
+//!    replication factor cannot be reached without it, and never the first place.
+//! 2. **Distinct racks.** A rack gets a second replica of a partition only once every rack has one.
+//!    A broker without a rack counts as a rack of its own.
+//! 3. **Even within the topic.** Every broker leads, and holds, as many of the topic's partitions
+//!    as any other, give or take one, as far as racks allow: a topic's load is even whatever else
+//!    the cluster does.
+//! 4. **Spread heirs.** The second replica is who leads after a failure. The partitions that one
+//!    broker leads are given to different heirs, so that its load does not fall on one neighbour.
+//! 5. **Even in the cluster.** Among equals, the broker with fewer leaderships, or replicas, over
+//!    all topics.
 //! 6. **Chance**, from the seed: a thousand topics of one partition do not all begin at broker 0.
 //!
-//! It goes through the partitions in turn and chooses greedily, leader first, counting what it gave out. With equal
-//! racks greedy is as even as can be, since each choice goes to a broker that had least. With racks of unequal size
-//! goal 2 makes brokers of small racks hold more; that is meant, a rack's failure is worse than an uneven disk.
+//! It goes through the partitions in turn and chooses greedily, leader first, counting what it gave
+//! out. With equal racks greedy is as even as can be, since each choice goes to a broker that had
+//! least. With racks of unequal size goal 2 makes brokers of small racks hold more; that is meant,
+//! a rack's failure is worse than an uneven disk.
 //!
 //! Invariant: a pure function; the same candidates, numbers and seed give the same placement.
 
@@ -118,10 +122,12 @@ pub fn place(
         .collect())
 }
 
-/// The replicas that each partition of `topic` should have at another replication factor; none where it has them.
+/// The replicas that each partition of `topic` should have at another replication factor; none
+/// where it has them.
 ///
-/// Growing adds to what is there. Shrinking drops, the first that there is: inactive brokers, replicas not in sync,
-/// replicas whose rack has another, the most loaded; never the preferred leader, and never the last in sync.
+/// Growing adds to what is there. Shrinking drops, the first that there is: inactive brokers,
+/// replicas not in sync, replicas whose rack has another, the most loaded; never the preferred
+/// leader, and never the last in sync.
 pub fn change_replication_factor(
     candidates: &[Candidate],
     topic: &Topic,
@@ -198,14 +204,25 @@ impl<'a> Placer<'a> {
         let chance = mix(self.seed ^ mix(partition as u64) ^ mix(!(c.node.0 as u64)));
         let inactive = u64::from(!c.is_active);
         let Some(leader) = replicas.first() else {
-            let total = (of(&self.leaders) + c.leader_count as u64, of(&self.replicas));
+            let total = (
+                of(&self.leaders) + c.leader_count as u64,
+                of(&self.replicas),
+            );
             return [inactive, of(&self.leaders), total.1, 0, total.0, 0, chance];
         };
         let in_rack = replicas.iter().filter(|n| self.shares_rack(c, **n)).count() as u64;
         let heir = self.heirs.get(&(*leader, c.node)).copied().unwrap_or(0) as u64;
         let heir = if replicas.len() == 1 { heir } else { 0 };
         let total = of(&self.replicas) + c.replica_count as u64;
-        [inactive, in_rack, of(&self.replicas), heir, total, 0, chance]
+        [
+            inactive,
+            in_rack,
+            of(&self.replicas),
+            heir,
+            total,
+            0,
+            chance,
+        ]
     }
 
     fn shares_rack(&self, c: &Candidate, other: NodeId) -> bool {

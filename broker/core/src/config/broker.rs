@@ -1,7 +1,7 @@
 //! Broker configs that change without a restart, for one broker or for all.
 //!
-//! Most are the broker's defaults of topic configs, which the topic table names as synonyms. What a broker's file
-//! may say besides is the broker's own table of settings, and needs a restart.
+//! Most are the broker's defaults of topic configs, which the topic table names as synonyms. What a
+//! broker's file may say besides is the broker's own table of settings, and needs a restart.
 
 use super::topic::TOPIC_CONFIGS;
 use super::{Bounds, Effect, InvalidValue, Key, Kind};
@@ -97,6 +97,8 @@ pub fn conflict(configs: &ConfigMap) -> Option<String> {
             let checked = validate_topic_default(name, value);
             checked.err().map(|e| e.to_string())
         }
-        None => Some(format!("Cannot update these configs dynamically: Set({name})")),
+        None => Some(format!(
+            "Cannot update these configs dynamically: Set({name})"
+        )),
     })
 }

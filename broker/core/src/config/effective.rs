@@ -64,9 +64,7 @@ impl<'a> Layers<'a> {
         Self {
             topic: None,
             broker: None,
-            cluster: image
-                .configs_of(&ConfigResource::Cluster)
-                .map(Arc::as_ref),
+            cluster: image.configs_of(&ConfigResource::Cluster).map(Arc::as_ref),
             statics,
         }
     }
@@ -140,6 +138,16 @@ impl<'a> Layers<'a> {
 
     fn flag(&self, name: &str) -> bool {
         self.text(name).0.trim().eq_ignore_ascii_case("true")
+    }
+
+    /// As [`Self::value`], with the default that follows from the topic's replication factor.
+    pub fn topic_value(&self, key: &'static Key, replication_factor: usize) -> (String, Source) {
+        let (value, source) = self.value(key);
+        if key.name == "min.insync.replicas" && source == Source::Default {
+            let number = default_min_insync_replicas(replication_factor);
+            return (number.to_string(), source);
+        }
+        (value, source)
     }
 
     /// min.insync.replicas of a topic: where nobody set it, 2 from three replicas on, else 1.

@@ -6,7 +6,8 @@ const LATER: Effect =
     Effect::AcceptedWithoutEffect("groups of the new protocols are not served; classic ones are");
 
 macro_rules! keys {
-    ($($name:literal $kind:ident $default:literal $bounds:expr, $synonym:literal, $doc:literal;)*) => {
+    ($($name:literal $kind:ident $default:literal $bounds:expr, $synonym:literal,
+       $doc:literal;)*) => {
         /// Every group config by name, in order.
         pub static GROUP_CONFIGS: &[Key] = &[$(Key {
             name: $name,
@@ -77,10 +78,10 @@ keys! {
 
 /// Why a group's configs cannot stand; `None` where they can.
 pub fn conflict(configs: &crate::metadata::ConfigMap) -> Option<String> {
-    configs.iter().find_map(|(name, value)| {
-        match super::find(GROUP_CONFIGS, name) {
+    configs
+        .iter()
+        .find_map(|(name, value)| match super::find(GROUP_CONFIGS, name) {
             Some(key) => key.validate(value).err().map(|e| e.to_string()),
             None => Some(format!("Unknown group config name: {name}")),
-        }
-    })
+        })
 }

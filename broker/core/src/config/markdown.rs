@@ -35,7 +35,11 @@ pub fn topic_configuration() -> String {
         if !bounds.is_empty() {
             let _ = write!(facts, ", {bounds}");
         }
-        let names: Vec<String> = key.synonyms.iter().map(|s| format!("`{}`", s.name)).collect();
+        let names: Vec<String> = key
+            .synonyms
+            .iter()
+            .map(|s| format!("`{}`", s.name))
+            .collect();
         if !names.is_empty() {
             let _ = write!(facts, "; broker: {}", names.join(", "));
         }

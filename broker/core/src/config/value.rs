@@ -103,7 +103,11 @@ fn is_offset_reset(text: &str) -> bool {
 
 /// The items of a list value: trimmed, and none where the text is blank.
 pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
-    let all = if text.trim().is_empty() { None } else { Some(text) };
+    let all = if text.trim().is_empty() {
+        None
+    } else {
+        Some(text)
+    };
     all.into_iter().flat_map(|t| t.split(',')).map(str::trim)
 }
 

@@ -1,30 +1,63 @@
-//! A broker's life: registered fenced, unfenced once it is ready, fenced when its lease runs out or it stops.
+//! A broker's life: registered fenced, unfenced once it is ready, fenced when its lease runs out or
+//! it stops.
 //!
 //! | from | on | to |
 //! |---|---|---|
 //! | – | RegisterBroker | fenced, a new broker epoch |
 //! | fenced | heartbeat, ready | unfenced; leaderless partitions that it may lead get it |
 //! | unfenced | lease expired, FenceBroker | fenced; out of every ISR, its leaderships move |
-//! | unfenced | heartbeat, wants to shut down | in controlled shutdown; out of every ISR with another member |
+//! | unfenced | heartbeat, wants to shut down | in controlled shutdown; out of ISRs that others are in |
 //! | any | UnregisterBroker | gone |
 //!
-//! A second process with the id of a live broker is refused, but for one that holds the same data directory: the
-//! directory's lock proves that the first one is dead.
+//! A second process with the id of a live broker is refused, but for one that holds the same data
+//! directory: the directory's lock proves that the first one is dead.
 
 use std::sync::Arc;
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
+use ottla_protocol::messages::cluster::{UnregisterBrokerRequest, UnregisterBrokerResponse};
 
 use super::elections::{Change, Election, Rules};
-use super::image::{BrokerRegistration, MetadataImage, PartitionRegistration};
-use super::record::{BrokerRecord, PartitionRecord, Record, RemoveBrokerRecord};
+use super::features::FEATURES;
+use super::image::{BrokerRegistration, PartitionRegistration};
+use super::record::{
+    BrokerRecord, ClusterRecord, FeatureRecord, PartitionRecord, Record, RemoveBrokerRecord,
+};
 use super::request::{
-    BrokerHeartbeat, BrokerStanding, FenceBroker, Refusal, RegisterBroker, Response,
+    BrokerHeartbeat, BrokerStanding, FenceBroker, FormatCluster, Refusal, RegisterBroker, Response,
 };
 use super::{Decision, Metadata};
 
+const FENCED: BrokerStanding = BrokerStanding {
+    is_fenced: true,
+    should_shut_down: false,
+};
+
 impl Metadata {
+    /// The identity and the finalized features of a new cluster.
+    pub(super) fn format_cluster(&self, request: &FormatCluster) -> Decision {
+        if !self.image.cluster_id.is_empty() {
+            let cluster_id = self.image.cluster_id.to_string();
+            return Decision::unchanged(Response::FormatCluster(Ok(FormatCluster { cluster_id })));
+        }
+        let mut records = vec![Record::Cluster(ClusterRecord {
+            cluster_id: request.cluster_id.clone(),
+            next_broker_epoch: 1,
+        })];
+        let finalized = FEATURES.iter().filter(|f| f.default > 0);
+        records.extend(finalized.map(|f| {
+            Record::Feature(FeatureRecord {
+                name: f.name.to_owned(),
+                level: f.default,
+            })
+        }));
+        Decision {
+            records,
+            response: Response::FormatCluster(Ok(request.clone())),
+        }
+    }
+
     pub(super) fn register_broker(&self, request: &RegisterBroker) -> Decision {
         let refuse = |refusal| Decision::refused(Response::RegisterBroker(Err(refusal)));
         if *request.cluster_id != *self.image.cluster_id {
@@ -67,7 +100,7 @@ impl Metadata {
     fn unsupported_feature(&self, request: &RegisterBroker) -> Option<Refusal> {
         self.image.features.iter().find_map(|(name, level)| {
             let mut supported = request.features.iter();
-            let fits = supported.any(|(n, min, max)| n == name && (min..=max).contains(&level));
+            let fits = supported.any(|f| f.name == *name && (f.min..=f.max).contains(level));
             (!fits).then(|| {
                 Refusal::new(
                     ErrorCode::UnsupportedVersion,
@@ -90,16 +123,14 @@ impl Metadata {
             listeners: request.listeners.clone(),
             peer: request.peer.clone(),
             rack: request.rack.as_deref().map(Arc::from),
-            features: features
-                .map(|(name, min, max)| (name.clone(), (*min, *max)))
-                .collect(),
+            features: features.map(|f| (f.name.clone(), (f.min, f.max))).collect(),
             fenced: true,
             in_controlled_shutdown: false,
         }
     }
 
-    /// What the end of the previous incarnation means: it leads and is in sync no more; and where its records may be
-    /// gone, it is not eligible either.
+    /// What the end of the previous incarnation means: it leads and is in sync no more; and where
+    /// its records may be gone, it is not eligible either.
     fn replace_incarnation(
         &self,
         previous: &BrokerRegistration,
@@ -109,8 +140,7 @@ impl Metadata {
         let node = request.node_id;
         let is_wiped = previous.storage_id != request.storage_id;
         self.change_partitions_of(node, records, |rules, p| {
-            let is_lost =
-                is_wiped || (!request.clean_shutdown && rules.is_replicated_durability);
+            let is_lost = is_wiped || (!request.clean_shutdown && rules.is_replicated_durability);
             let change = Change::of(&self.image, p, rules).leaving(node);
             let change = if is_lost { change.lost(node) } else { change };
             change.finish(Election::Online)
@@ -180,7 +210,8 @@ impl Metadata {
         self.current_incarnation(node, epoch).map(drop)
     }
 
-    /// Out of every ISR that has another active member; where it is the last, it stays and goes on leading.
+    /// Out of every ISR that has another active member; where it is the last, it stays and goes on
+    /// leading.
     fn move_away_from(&self, node: NodeId, records: &mut Vec<Record>) {
         self.change_partitions_of(node, records, |rules, p| {
             let others = p.isr.iter();
@@ -212,7 +243,7 @@ impl Metadata {
             Err(refusal) => return Decision::refused(Response::FenceBroker(Err(refusal))),
         };
         if broker.fenced {
-            return Decision::unchanged(Response::FenceBroker(Ok(())));
+            return Decision::unchanged(Response::FenceBroker(Ok(FENCED)));
         }
         let mut fenced = BrokerRegistration::clone(broker);
         fenced.fenced = true;
@@ -220,7 +251,7 @@ impl Metadata {
         self.remove_from_isrs(node, &mut records);
         Decision {
             records,
-            response: Response::FenceBroker(Ok(())),
+            response: Response::FenceBroker(Ok(FENCED)),
         }
     }
 
@@ -231,8 +262,22 @@ impl Metadata {
         });
     }
 
-    /// The records that remove a broker from the cluster.
-    pub(super) fn unregister(&self, node: NodeId) -> Result<Vec<Record>, Refusal> {
+    pub(super) fn unregister_broker(&self, request: &UnregisterBrokerRequest) -> Decision {
+        let (records, refusal) = match self.unregister(NodeId(request.broker_id)) {
+            Ok(records) => (records, None),
+            Err(refusal) => (Vec::new(), Some(refusal)),
+        };
+        Decision {
+            records,
+            response: Response::UnregisterBroker(UnregisterBrokerResponse {
+                throttle_time_ms: 0,
+                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
+                error_message: refusal.map(|r| r.message),
+            }),
+        }
+    }
+
+    fn unregister(&self, node: NodeId) -> Result<Vec<Record>, Refusal> {
         if self.image.broker(node).is_none() {
             return Err(Refusal::new(
                 ErrorCode::BrokerIdNotRegistered,
@@ -267,15 +312,4 @@ impl Metadata {
             }
         }
     }
-}
-
-/// How many partitions each broker leads.
-pub fn leader_counts(image: &MetadataImage) -> std::collections::BTreeMap<NodeId, usize> {
-    let mut counts = std::collections::BTreeMap::new();
-    for topic in image.topics.values() {
-        for leader in topic.partitions.iter().filter_map(|p| p.leader) {
-            *counts.entry(leader).or_insert(0) += 1;
-        }
-    }
-    counts
 }

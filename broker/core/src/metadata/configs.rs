@@ -1,4 +1,5 @@
-//! Changing dynamic configs: replace all (AlterConfigs) or single ones (IncrementalAlterConfigs, KIP-339).
+//! Changing dynamic configs: replace all (AlterConfigs) or single ones (IncrementalAlterConfigs,
+//! KIP-339).
 //!
 //! A resource's changes are taken together or not at all; resources of one request are independent.
 
@@ -221,8 +222,8 @@ impl Metadata {
         })
     }
 
-    /// What was eligible by the old min.insync.replicas is not by a smaller one: a shorter ISR may have committed
-    /// records since. Nobody stays eligible across the change.
+    /// What was eligible by the old min.insync.replicas is not by a smaller one: a shorter ISR may
+    /// have committed records since. Nobody stays eligible across the change.
     fn forget_eligible(&self, target: &ConfigResource, records: &mut Vec<Record>) {
         let is_concerned = |name: &str| match target {
             ConfigResource::Topic(topic) => **topic == *name,
@@ -231,7 +232,8 @@ impl Metadata {
         };
         for topic in self.image.topics.values().filter(|t| is_concerned(&t.name)) {
             for (index, partition) in topic.indexed() {
-                // without a leader nothing can be committed meanwhile, and they are all there is to choose from
+                // without a leader nothing can be committed meanwhile, and they are all there is to
+                // choose from
                 if partition.elr.is_empty() || partition.leader.is_none() {
                     continue;
                 }
@@ -253,19 +255,15 @@ fn key_of(target: &ConfigResource, name: &str) -> Option<&'static Key> {
             config::find(config::client_metrics::CLIENT_METRICS_CONFIGS, name)
         }
         ConfigResource::Broker(_) | ConfigResource::Cluster => match config::broker::find(name) {
-            Some(config::broker::Dynamic::Own(key) | config::broker::Dynamic::TopicDefault(key)) => {
-                Some(key)
-            }
+            Some(
+                config::broker::Dynamic::Own(key) | config::broker::Dynamic::TopicDefault(key),
+            ) => Some(key),
             None => None,
         },
     }
 }
 
-fn check(
-    target: &ConfigResource,
-    before: &ConfigMap,
-    after: &ConfigMap,
-) -> Result<(), Refusal> {
+fn check(target: &ConfigResource, before: &ConfigMap, after: &ConfigMap) -> Result<(), Refusal> {
     let is_broker = matches!(target, ConfigResource::Broker(_) | ConfigResource::Cluster);
     let conflict = match target {
         ConfigResource::Topic(_) => config::topic::conflict(after),
@@ -277,11 +275,16 @@ fn check(
         return Ok(());
     };
     // what was recorded before a table changed must not bar the way to changing it
-    let stale = before.iter().all(|(name, value)| after.get(name) == Some(value));
+    let stale = before
+        .iter()
+        .all(|(name, value)| after.get(name) == Some(value));
     if stale && before.len() == after.len() {
         return Ok(());
     }
-    let is_static = is_broker && after.keys().any(|name| config::broker::find(name).is_none());
+    let is_static = is_broker
+        && after
+            .keys()
+            .any(|name| config::broker::find(name).is_none());
     let error = if is_static {
         ErrorCode::InvalidRequest
     } else {

@@ -1,17 +1,19 @@
 //! One partition's change: who leads, who is in sync, who is eligible.
 //!
-//! Every change of a partition goes through [`Change`]: the caller says what it wants of replicas and ISR, and
-//! [`Change::finish`] completes a reassignment that is done, elects where the leader cannot stay, keeps the eligible
-//! leader replicas, and counts the epochs. So the invariants of
+//! Every change of a partition goes through [`Change`]: the caller says what it wants of replicas
+//! and ISR, and
+//! [`Change::finish`] completes a reassignment that is done, elects where the leader cannot stay,
+//! keeps the eligible leader replicas, and counts the epochs. So the invariants of
 //! [`PartitionRegistration`](super::image::PartitionRegistration) are kept in one place.
 //!
 //! Who may lead, the first that there is:
 //! 1. a member of the ISR that is active, in the order of the replicas;
-//! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader advances no high
-//!    watermark then, so the replica still holds all that is committed (KIP-966);
-//! 3. who led last, where ISR and ELR are empty because their data is in doubt, and either there is no other replica
-//!    or the topic's records are durable in memory only, so that nobody has more;
-//! 4. with `unclean.leader.election.enable`, or asked for by name, any active replica: acknowledged records may go.
+//! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader
+//!    advances no high watermark then, so the replica still holds all that is committed (KIP-966);
+//! 3. who led last, where ISR and ELR are empty because their data is in doubt, and either there is
+//!    no other replica or the topic's records are durable in memory only, so that nobody has more;
+//! 4. with `unclean.leader.election.enable`, or asked for by name, any active replica: acknowledged
+//!    records may go.
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
@@ -115,8 +117,8 @@ impl<'a> Change<'a> {
         Some(self.new)
     }
 
-    /// A reassignment is done once every added replica is in sync, and the ISR without the removed ones is neither
-    /// empty nor, by our own act, below min ISR.
+    /// A reassignment is done once every added replica is in sync, and the ISR without the removed
+    /// ones is neither empty nor, by our own act, below min ISR.
     fn complete_reassignment(&mut self) {
         if !self.new.is_reassigning() {
             return;

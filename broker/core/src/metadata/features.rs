@@ -1,8 +1,8 @@
 //! Features: what levels this binary supports, and which are finalized for the cluster.
 //!
-//! Only what the broker really does is supported. A client that finds `group.version`, `transaction.version`,
-//! `share.version` or `streams.version` missing falls back to classic groups and the first transaction protocol, as it
-//! does with older clusters.
+//! Only what the broker really does is supported. A client that finds `group.version`,
+//! `transaction.version`, `share.version` or `streams.version` missing falls back to classic groups
+//! and the first transaction protocol, as it does with older clusters.
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
@@ -62,7 +62,8 @@ impl Metadata {
         let mut first = None;
         for update in &request.feature_updates {
             let refusal = self.check_update(update).err();
-            if refusal.is_none() && self.image.feature(&update.feature) != update.max_version_level {
+            if refusal.is_none() && self.image.feature(&update.feature) != update.max_version_level
+            {
                 records.push(Record::Feature(FeatureRecord {
                     name: update.feature.clone(),
                     level: update.max_version_level,

@@ -1,12 +1,14 @@
 //! The cluster's metadata as one immutable value: what every broker serves from.
 //!
-//! A [`MetadataImage`] is cheap to clone: its parts are shared, and replaying a batch of records copies only the
-//! maps and topics that the batch touches. Whoever holds an image holds a consistent moment of the cluster.
+//! A [`MetadataImage`] is cheap to clone: its parts are shared, and replaying a batch of records
+//! copies only the maps and topics that the batch touches. Whoever holds an image holds a
+//! consistent moment of the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::record::ConfigRecord;
+use ottla_protocol::codec::Kafka;
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
     TopicIdPartition, TopicName, Uuid,
@@ -62,7 +64,7 @@ pub struct BrokerRegistration {
 }
 
 /// Where a listener is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 pub struct Endpoint {
     /// The listener's name.
     pub name: String,
@@ -87,10 +89,12 @@ pub struct Topic {
 
 /// Who holds and leads one partition.
 ///
-/// Invariants: `isr` and `elr` are disjoint subsets of `replicas`; a leader is in `isr`; epochs only grow.
+/// Invariants: `isr` and `elr` are disjoint subsets of `replicas`; a leader is in `isr`; epochs
+/// only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionRegistration {
-    /// All that hold the partition, the preferred leader first; during a reassignment the target comes first.
+    /// All that hold the partition, the preferred leader first; during a reassignment the target
+    /// comes first.
     pub replicas: Vec<NodeId>,
     /// In-sync replicas.
     pub isr: Vec<NodeId>,
@@ -98,9 +102,10 @@ pub struct PartitionRegistration {
     pub adding_replicas: Vec<NodeId>,
     /// Replicas that a reassignment removes.
     pub removing_replicas: Vec<NodeId>,
-    /// Eligible leader replicas: left the ISR while it was below min ISR, so they hold all that is committed (KIP-966).
+    /// Eligible leader replicas: left the ISR while it was below min ISR, so they hold all that is
+    /// committed (KIP-966).
     pub elr: Vec<NodeId>,
-    /// Who led last, once neither ISR nor ELR has anybody; else empty.
+    /// Who led last, while nobody leads; else empty.
     pub last_known_elr: Vec<NodeId>,
     /// The leader, or none while no eligible replica is alive.
     pub leader: Option<NodeId>,
@@ -210,7 +215,8 @@ impl Topic {
             .map(|(i, p)| (PartitionIndex(i as i32), p))
     }
 
-    /// How many replicas a partition is to have: the smallest over the partitions, without those being removed.
+    /// How many replicas a partition is to have: the smallest over the partitions, without those
+    /// being removed.
     pub fn replication_factor(&self) -> usize {
         self.partitions
             .iter()
@@ -355,7 +361,8 @@ impl ConfigResource {
         }
     }
 
-    /// The resource of that type and name; none where the type has no configs or the name is no broker's id.
+    /// The resource of that type and name; none where the type has no configs or the name is no
+    /// broker's id.
     pub fn from_wire(resource_type: i8, name: &str) -> Option<Self> {
         match resource_type {
             2 => Some(Self::Topic(name.into())),

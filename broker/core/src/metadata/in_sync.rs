@@ -1,13 +1,14 @@
 //! The ISR changes that leaders ask for (KIP-497), and leaders that others ask for.
 //!
-//! A leader's request is taken only from the leader of this epoch, about the registration that it saw. Into the ISR
-//! comes only a replica whose broker is active, in the very incarnation whose fetches the leader counted (KIP-841,
-//! KIP-903): a broker that restarted meanwhile may have lost what the leader thinks it has.
+//! A leader's request is taken only from the leader of this epoch, about the registration that it
+//! saw. Into the ISR comes only a replica whose broker is active, in the very incarnation whose
+//! fetches the leader counted (KIP-841, KIP-903): a broker that restarted meanwhile may have lost
+//! what the leader thinks it has.
 
 use std::collections::BTreeMap;
 
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{BrokerEpoch, NodeId, PartitionIndex};
+use ottla_protocol::ids::{NodeId, PartitionIndex};
 use ottla_protocol::messages::cluster::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
 };
@@ -15,10 +16,13 @@ use ottla_protocol::messages::cluster::{
 use super::elections::{Change, Election};
 use super::image::{PartitionRegistration, Topic};
 use super::record::{PartitionRecord, Record};
-use super::request::{AlterPartition, AlterPartitionItem, AlterPartitionResult, Response};
+use super::request::{
+    AlterPartition, AlterPartitionItem, AlterPartitionResult, IsrMember, RebalanceLeaders, Response,
+};
 use super::{Decision, Metadata};
 
-/// How many leaders one [`Request::RebalanceLeaders`](super::Request::RebalanceLeaders) moves at most.
+/// How many leaders one [`Request::RebalanceLeaders`](super::Request::RebalanceLeaders) moves at
+/// most.
 pub const REBALANCED_LEADERS_MAX: usize = 1000;
 
 const PREFERRED: i8 = 0;
@@ -37,7 +41,7 @@ impl Metadata {
                     topic_id: item.topic_id,
                     partition: item.partition,
                     error_code: 0,
-                    leader: partition.leader.unwrap_or(NodeId(-1)),
+                    leader: partition.leader,
                     leader_epoch: partition.leader_epoch,
                     isr: partition.isr,
                     partition_epoch: partition.partition_epoch,
@@ -69,14 +73,15 @@ impl Metadata {
         self.check_leader(node, item, partition)?;
         self.check_new_isr(node, item, partition)?;
         let mut change = Change::of(&self.image, partition, self.rules(topic));
-        change.new.isr = item.new_isr.iter().map(|(member, _)| *member).collect();
+        change.new.isr = item.new_isr.iter().map(|m| m.node_id).collect();
         let Some(new) = change.finish(Election::Online) else {
             return Ok(PartitionRegistration::clone(partition));
         };
         let record = PartitionRecord::of(topic.id, item.partition, &new);
         records.push(Record::Partition(record));
         if new.leader_epoch != partition.leader_epoch {
-            // the request completed a reassignment that this leader is no part of, or that removed replicas
+            // the request completed a reassignment that this leader is no part of, or that removed
+            // replicas
             if new.leader != Some(node) {
                 return Err(ErrorCode::NewLeaderElected);
             }
@@ -114,17 +119,17 @@ impl Metadata {
         item: &AlterPartitionItem,
         partition: &PartitionRegistration,
     ) -> Result<(), ErrorCode> {
-        let members: Vec<NodeId> = item.new_isr.iter().map(|(member, _)| *member).collect();
+        let members: Vec<NodeId> = item.new_isr.iter().map(|m| m.node_id).collect();
         let has_twice = (1..members.len()).any(|i| members[..i].contains(&members[i]));
         let is_foreign = |member: &NodeId| !partition.replicas.contains(member);
         if has_twice || !members.contains(&node) || members.iter().any(is_foreign) {
             return Err(ErrorCode::InvalidRequest);
         }
-        let is_fit = |(member, epoch): &(NodeId, BrokerEpoch)| {
-            let broker = self.image.broker(*member);
-            let same = broker.is_some_and(|b| b.broker_epoch == *epoch);
+        let is_fit = |member: &IsrMember| {
+            let broker = self.image.broker(member.node_id);
+            let same = broker.is_some_and(|b| b.broker_epoch == member.broker_epoch);
             // a leader on its way out may still say who is in sync with it
-            same && (self.image.is_active(*member) || *member == node)
+            same && (self.image.is_active(member.node_id) || member.node_id == node)
         };
         if item.new_isr.iter().all(is_fit) {
             Ok(())
@@ -241,21 +246,33 @@ impl Metadata {
         Ok(())
     }
 
-    /// Moves leaderships back to where the placement wants them, where the preferred leader is in sync.
-    pub(super) fn rebalance_leaders(&self) -> Decision {
+    /// Moves leaderships back to where the placement wants them, where the preferred leader is in
+    /// sync. A broker is left alone while most of its partitions are led by it.
+    pub(super) fn rebalance_leaders(&self, request: RebalanceLeaders) -> Decision {
         let mut records = Vec::new();
+        let allowed = usize::try_from(request.imbalance_percent_max).unwrap_or(0);
+        let mut counts: BTreeMap<NodeId, (usize, usize)> = BTreeMap::new();
+        for partition in self.image.topics.values().flat_map(|t| &t.partitions) {
+            if let Some(preferred) = partition.preferred_leader() {
+                let (all, away) = counts.entry(preferred).or_default();
+                *all += 1;
+                *away += usize::from(partition.leader != Some(preferred));
+            }
+        }
+        counts.retain(|_, (all, away)| *away * 100 > *all * allowed);
         for topic in self.image.topics.values() {
             for (index, partition) in topic.indexed() {
-                if records.len() >= REBALANCED_LEADERS_MAX {
-                    break;
+                let preferred = partition.preferred_leader();
+                let is_off = preferred.is_some_and(|n| counts.contains_key(&n));
+                if is_off && records.len() < REBALANCED_LEADERS_MAX {
+                    records.extend(self.back_to_preferred(topic, index, partition));
                 }
-                records.extend(self.back_to_preferred(topic, index, partition));
             }
         }
         let moved = i32::try_from(records.len()).unwrap_or(i32::MAX);
         Decision {
             records,
-            response: Response::RebalanceLeaders(moved),
+            response: Response::RebalanceLeaders(Ok(moved)),
         }
     }
 

@@ -3,7 +3,8 @@
 /// The longest topic name: with a partition's number it must make a directory's name.
 pub const TOPIC_NAME_LENGTH_MAX: usize = 249;
 
-/// The topic that Kafka's brokers keep metadata in; ours is elsewhere, and nobody may take the name.
+/// The topic that Kafka's brokers keep metadata in; ours is elsewhere, and nobody may take the
+/// name.
 pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Topics that the brokers themselves write.

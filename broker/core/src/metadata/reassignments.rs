@@ -1,7 +1,9 @@
-//! Moving replicas (KIP-455): add the new ones, wait until they are in sync, then drop the old ones.
+//! Moving replicas (KIP-455): add the new ones, wait until they are in sync, then drop the old
+//! ones.
 //!
-//! While a reassignment runs, `replicas` is the target followed by what will be removed. Each ISR change may complete
-//! it ([`Change::finish`]); until then it can be replaced by another target, or cancelled.
+//! While a reassignment runs, `replicas` is the target followed by what will be removed. Each ISR
+//! change may complete it ([`Change::finish`]); until then it can be replaced by another target, or
+//! cancelled.
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex};
@@ -119,7 +121,8 @@ impl Metadata {
         partition: &PartitionRegistration,
         target: &[NodeId],
     ) -> Option<PartitionRegistration> {
-        // a replica that an earlier, unfinished reassignment added counts as new still, if it is wanted still
+        // a replica that an earlier, unfinished reassignment added counts as new still, if it is
+        // wanted still
         let settled = partition.original_replicas();
         let adding: Vec<NodeId> = only(target, |n| !settled.contains(n));
         let removing: Vec<NodeId> = only(&settled, |n| !target.contains(n));
@@ -128,7 +131,8 @@ impl Metadata {
         let known = change.new.replicas.clone();
         let in_sync = only(&partition.isr, |n| known.contains(n));
         if in_sync.is_empty() && !partition.isr.is_empty() {
-            // the last in-sync replica is one that the earlier reassignment added: keep it until another is in sync
+            // the last in-sync replica is one that the earlier reassignment added: keep it until
+            // another is in sync
             let kept = partition.isr.iter().copied();
             change.new.replicas.extend(kept.clone());
             change.new.removing_replicas = removing.into_iter().chain(kept).collect();
@@ -144,7 +148,9 @@ impl Metadata {
     pub(super) fn check_replicas(&self, replicas: &[NodeId]) -> Result<(), Refusal> {
         let refuse = |message| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
         if replicas.is_empty() {
-            return refuse("The manual partition assignment includes an empty replica list.".into());
+            return refuse(
+                "The manual partition assignment includes an empty replica list.".into(),
+            );
         }
         for (place, node) in replicas.iter().enumerate() {
             if self.image.broker(*node).is_none() {

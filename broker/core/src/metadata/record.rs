@@ -1,9 +1,14 @@
 //! The records that the metadata log holds, and that a snapshot is a list of.
 //!
-//! A record states what is now so, never what was asked for: brokers of two versions replay the same. Each is a type,
-//! a version and a body; a body is flexible, so that a later version adds tagged fields that an older broker skips.
+//! A record states what is now so, never what was asked for: brokers of two versions replay the
+//! same. Each is a type, a version and a body; a body is flexible, so that a later version adds
+//! tagged fields that an older broker skips.
 
+use bytes::{BufMut, Bytes, BytesMut};
+use ottla_protocol::codec::{Decode, Encode, Error, Kafka, Message, Reader, Writer};
 use ottla_protocol::ids::Uuid;
+
+use super::image::Endpoint;
 
 /// One fact of the metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +33,62 @@ pub enum Record {
     Feature(FeatureRecord),
 }
 
+macro_rules! records {
+    ($($number:literal $variant:ident $body:ty;)*) => {
+        impl Record {
+            /// The record's bytes: type, version, body.
+            pub fn encode(&self) -> Bytes {
+                let mut writer = Writer::new();
+                match self {
+                    $(Self::$variant(body) => write(&mut writer, $number, body),)*
+                }
+                writer.into_bytes()
+            }
+
+            /// Reads what [`Self::encode`] wrote. A type that is not known is an error: an older
+            /// broker must not go on without a fact that a newer one recorded.
+            pub fn decode(bytes: Bytes) -> Result<Self, Error> {
+                let mut reader = Reader::new(BytesMut::from(bytes));
+                let number = reader.i16()?;
+                let version = reader.i16()?;
+                let record = match number {
+                    $($number => Self::$variant(<$body>::decode(&mut reader, version)?),)*
+                    _ => return Err(Error::UnsupportedVersion {
+                        message: "metadata record",
+                        version: number,
+                    }),
+                };
+                reader.finish()?;
+                Ok(record)
+            }
+        }
+    };
+}
+
+records! {
+    1 Cluster ClusterRecord;
+    2 Broker BrokerRecord;
+    3 RemoveBroker RemoveBrokerRecord;
+    4 Topic TopicRecord;
+    5 RemoveTopic RemoveTopicRecord;
+    6 Partition PartitionRecord;
+    7 Config ConfigRecord;
+    8 ProducerIds ProducerIdsRecord;
+    9 Feature FeatureRecord;
+}
+
+/// Writes type, version and body; the version is the newest that there is.
+pub(super) fn write<M: Message>(writer: &mut Writer, number: i16, body: &M) {
+    let version = *M::VERSIONS.end();
+    writer.buffer().put_i16(number);
+    writer.buffer().put_i16(version);
+    let written = body.encode(writer, version);
+    written.expect("a body of the newest version leaves nothing out");
+}
+
 /// See [`Record::Cluster`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct ClusterRecord {
     /// The cluster's id, as text.
     pub cluster_id: String,
@@ -38,7 +97,8 @@ pub struct ClusterRecord {
 }
 
 /// See [`Record::Broker`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct BrokerRecord {
     /// The broker's id.
     pub node_id: i32,
@@ -49,10 +109,11 @@ pub struct BrokerRecord {
     /// The data directory's id.
     pub storage_id: Uuid,
     /// Where clients reach it.
-    pub listeners: Vec<EndpointRecord>,
+    pub listeners: Vec<Endpoint>,
     /// Where brokers reach it.
-    pub peer: EndpointRecord,
+    pub peer: Endpoint,
     /// Its failure domain.
+    #[kafka(nullable = "0+", default = null)]
     pub rack: Option<String>,
     /// Feature levels that its binary supports.
     pub features: Vec<FeatureRangeRecord>,
@@ -62,21 +123,8 @@ pub struct BrokerRecord {
     pub in_controlled_shutdown: bool,
 }
 
-/// A listener of a broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EndpointRecord {
-    /// The listener's name.
-    pub name: String,
-    /// Host name or address.
-    pub host: String,
-    /// Port; below 2¹⁶.
-    pub port: i32,
-    /// Kafka's number of the security protocol.
-    pub security_protocol: i16,
-}
-
 /// What levels of a feature a binary supports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 pub struct FeatureRangeRecord {
     /// The feature's name.
     pub name: String,
@@ -87,14 +135,16 @@ pub struct FeatureRangeRecord {
 }
 
 /// See [`Record::RemoveBroker`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct RemoveBrokerRecord {
     /// The broker's id.
     pub node_id: i32,
 }
 
 /// See [`Record::Topic`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct TopicRecord {
     /// The topic's id.
     pub topic_id: Uuid,
@@ -103,14 +153,16 @@ pub struct TopicRecord {
 }
 
 /// See [`Record::RemoveTopic`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct RemoveTopicRecord {
     /// The topic's id.
     pub topic_id: Uuid,
 }
 
 /// See [`Record::Partition`] and [`crate::metadata::image::PartitionRegistration`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct PartitionRecord {
     /// The topic's id.
     pub topic_id: Uuid,
@@ -137,7 +189,8 @@ pub struct PartitionRecord {
 }
 
 /// See [`Record::Config`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct ConfigRecord {
     /// Kafka's number of the resource type.
     pub resource_type: i8,
@@ -146,18 +199,21 @@ pub struct ConfigRecord {
     /// The config's name.
     pub name: String,
     /// Its value; null removes it.
+    #[kafka(nullable = "0+", default = null)]
     pub value: Option<String>,
 }
 
 /// See [`Record::ProducerIds`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct ProducerIdsRecord {
     /// The first id that was not given out.
     pub next_producer_id: i64,
 }
 
 /// See [`Record::Feature`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct FeatureRecord {
     /// The feature's name.
     pub name: String,

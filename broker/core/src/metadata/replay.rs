@@ -7,16 +7,17 @@ use ottla_protocol::ids::{
 };
 
 use super::image::{
-    BrokerRegistration, ConfigResource, Endpoint, MetadataImage, PartitionRegistration, Topic,
+    BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Topic,
 };
 use super::record::{
-    BrokerRecord, ClusterRecord, ConfigRecord, EndpointRecord, FeatureRangeRecord, FeatureRecord,
-    PartitionRecord, ProducerIdsRecord, Record, TopicRecord,
+    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, PartitionRecord,
+    ProducerIdsRecord, Record, TopicRecord,
 };
 use super::{Metadata, MetadataDelta};
 
 impl Metadata {
-    /// Makes one committed record part of the image. Every node replays the same records in the same order.
+    /// Makes one committed record part of the image. Every node replays the same records in the
+    /// same order.
     pub fn replay(&mut self, record: &Record) {
         let (image, delta) = (&mut self.image, &mut self.delta);
         match record {
@@ -48,7 +49,8 @@ impl Metadata {
         }
     }
 
-    /// Replaces the image by what the records of a snapshot say; the delta then names all that differs.
+    /// Replaces the image by what the records of a snapshot say; the delta then names all that
+    /// differs.
     pub fn install<'a>(&mut self, snapshot: impl IntoIterator<Item = &'a Record>) {
         let mut fresh = Self::default();
         for record in snapshot {
@@ -66,8 +68,8 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
         incarnation_id: r.incarnation_id,
         broker_epoch: BrokerEpoch(r.broker_epoch),
         storage_id: r.storage_id,
-        listeners: r.listeners.iter().map(endpoint).collect(),
-        peer: endpoint(&r.peer),
+        listeners: r.listeners.clone(),
+        peer: r.peer.clone(),
         rack: r.rack.as_deref().map(Arc::from),
         features: r
             .features
@@ -81,15 +83,6 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
     image.next_broker_epoch = image.next_broker_epoch.max(next);
     delta.brokers.insert(registration.node_id);
     Arc::make_mut(&mut image.brokers).insert(registration.node_id, Arc::new(registration));
-}
-
-fn endpoint(r: &EndpointRecord) -> Endpoint {
-    Endpoint {
-        name: r.name.clone(),
-        host: r.host.clone(),
-        port: u16::try_from(r.port).unwrap_or(0),
-        security_protocol: r.security_protocol,
-    }
 }
 
 fn replay_topic(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &TopicRecord) {
@@ -208,19 +201,13 @@ fn numbers(nodes: &[NodeId]) -> Vec<i32> {
 impl BrokerRecord {
     /// The record that states a registration.
     pub fn of(b: &BrokerRegistration) -> Self {
-        let endpoint = |e: &Endpoint| EndpointRecord {
-            name: e.name.clone(),
-            host: e.host.clone(),
-            port: i32::from(e.port),
-            security_protocol: e.security_protocol,
-        };
         Self {
             node_id: b.node_id.0,
             incarnation_id: b.incarnation_id,
             broker_epoch: b.broker_epoch.0,
             storage_id: b.storage_id,
-            listeners: b.listeners.iter().map(endpoint).collect(),
-            peer: endpoint(&b.peer),
+            listeners: b.listeners.clone(),
+            peer: b.peer.clone(),
             rack: b.rack.as_deref().map(str::to_owned),
             features: b
                 .features

@@ -1,51 +1,203 @@
 //! What the active controller is asked, and answers.
+//!
+//! A broker that is not the active controller forwards a request as the bytes of
+//! [`Request::encode`] and gets those of
+//! [`Response::encode`] back. Each is a number, a version and a body.
 
+use bytes::{BufMut, Bytes, BytesMut};
+use ottla_protocol::codec::{Context, Decode, Error, Kafka, Reader, Value, Writer};
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId, Uuid,
 };
+use ottla_protocol::messages::cluster::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ElectLeadersRequest,
+    ElectLeadersResponse, UnregisterBrokerRequest, UnregisterBrokerResponse, UpdateFeaturesRequest,
+    UpdateFeaturesResponse,
+};
+use ottla_protocol::messages::configs::{
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+};
+use ottla_protocol::messages::topics::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse,
+};
 
 use super::image::Endpoint;
+use super::record::{FeatureRangeRecord, write};
 
-/// A request to the active controller. Wire requests are Kafka's own structs.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// Gives a new cluster its identity; a cluster that has one keeps it.
-    FormatCluster(FormatCluster),
-    /// A broker that starts asks for an epoch.
-    RegisterBroker(RegisterBroker),
-    /// A broker says how it is.
-    BrokerHeartbeat(BrokerHeartbeat),
-    /// A broker's lease has run out.
-    FenceBroker(FenceBroker),
-    /// A leader asks for another ISR.
-    AlterPartition(AlterPartition),
-    /// A broker asks for a block of producer ids.
-    AllocateProducerIds(AllocateProducerIds),
-    /// Moves leaderships back to preferred leaders where they are too far off.
-    RebalanceLeaders,
+macro_rules! requests {
+    ($($number:literal $(#[doc = $doc:literal])+ $name:ident($request:ty) -> $response:ty;)*) => {
+        /// A request to the active controller. Wire requests are Kafka's own structs.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Request {
+            $($(#[doc = $doc])+ $name($request),)*
+        }
+
+        /// The answer to the [`Request`] of the same name.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Response {
+            $(#[doc = concat!("See [`Request::", stringify!($name), "`].")] $name($response),)*
+        }
+
+        impl Request {
+            /// The request's bytes.
+            pub fn encode(&self) -> Bytes {
+                let mut writer = Writer::new();
+                match self {
+                    $(Self::$name(body) => write(&mut writer, $number, body),)*
+                }
+                writer.into_bytes()
+            }
+
+            /// Reads what [`Self::encode`] wrote.
+            pub fn decode(bytes: Bytes) -> Result<Self, Error> {
+                let mut reader = Reader::new(BytesMut::from(bytes));
+                let number = reader.i16()?;
+                let version = reader.i16()?;
+                let request = match number {
+                    $($number => Self::$name(<$request>::decode(&mut reader, version)?),)*
+                    _ => return Err(unknown(number)),
+                };
+                reader.finish()?;
+                Ok(request)
+            }
+
+            /// What is asked, in a word.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+        }
+
+        impl Response {
+            /// The response's bytes.
+            pub fn encode(&self) -> Bytes {
+                let mut writer = Writer::new();
+                match self {
+                    $(Self::$name(body) => {
+                        writer.buffer().put_i16($number);
+                        body.put(&mut writer);
+                    })*
+                }
+                writer.into_bytes()
+            }
+
+            /// Reads what [`Self::encode`] wrote.
+            pub fn decode(bytes: Bytes) -> Result<Self, Error> {
+                let mut reader = Reader::new(BytesMut::from(bytes));
+                let response = match reader.i16()? {
+                    $($number => Self::$name(<$response as Answer>::get(&mut reader)?),)*
+                    number => return Err(unknown(number)),
+                };
+                reader.finish()?;
+                Ok(response)
+            }
+        }
+    };
 }
 
-/// The answer to the [`Request`] of the same name.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Response {
-    /// See [`Request::FormatCluster`].
-    FormatCluster(Result<(), Refusal>),
-    /// See [`Request::RegisterBroker`].
-    RegisterBroker(Result<BrokerEpoch, Refusal>),
-    /// See [`Request::BrokerHeartbeat`].
-    BrokerHeartbeat(Result<BrokerStanding, Refusal>),
-    /// See [`Request::FenceBroker`].
-    FenceBroker(Result<(), Refusal>),
-    /// See [`Request::AlterPartition`].
-    AlterPartition(Result<Vec<AlterPartitionResult>, Refusal>),
-    /// See [`Request::AllocateProducerIds`].
-    AllocateProducerIds(Result<ProducerIdBlock, Refusal>),
-    /// See [`Request::RebalanceLeaders`]: how many partitions got their preferred leader.
-    RebalanceLeaders(usize),
+requests! {
+    1 /// Gives a new cluster its identity; a cluster that has one keeps it.
+    FormatCluster(FormatCluster) -> Result<FormatCluster, Refusal>;
+    2 /// A broker that starts asks for an epoch.
+    RegisterBroker(RegisterBroker) -> Result<BrokerEpoch, Refusal>;
+    3 /// A broker says how it is.
+    BrokerHeartbeat(BrokerHeartbeat) -> Result<BrokerStanding, Refusal>;
+    4 /// A broker's lease has run out.
+    FenceBroker(FenceBroker) -> Result<BrokerStanding, Refusal>;
+    5 /// A leader asks for another ISR.
+    AlterPartition(AlterPartition) -> Result<Vec<AlterPartitionResult>, Refusal>;
+    6 /// A broker asks for a block of producer ids.
+    AllocateProducerIds(AllocateProducerIds) -> Result<ProducerIdBlock, Refusal>;
+    7 /// Moves leaderships back to preferred leaders; answers how many.
+    RebalanceLeaders(RebalanceLeaders) -> Result<i32, Refusal>;
+    8 /// Creates topics.
+    CreateTopics(CreateTopicsRequest) -> CreateTopicsResponse;
+    9 /// Deletes topics.
+    DeleteTopics(DeleteTopicsRequest) -> DeleteTopicsResponse;
+    10 /// Adds partitions to topics.
+    CreatePartitions(CreatePartitionsRequest) -> CreatePartitionsResponse;
+    11 /// Replaces all configs of resources.
+    AlterConfigs(AlterConfigsRequest) -> AlterConfigsResponse;
+    12 /// Changes single configs of resources.
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse;
+    13 /// Makes the preferred replica the leader, or any at the price of data.
+    ElectLeaders(ElectLeadersRequest) -> ElectLeadersResponse;
+    14 /// Sets or cancels the replicas that partitions shall have.
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest)
+        -> AlterPartitionReassignmentsResponse;
+    15 /// Takes a broker that is gone for good out of the cluster.
+    UnregisterBroker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
+    16 /// Raises or lowers finalized features.
+    UpdateFeatures(UpdateFeaturesRequest) -> UpdateFeaturesResponse;
+}
+
+fn unknown(number: i16) -> Error {
+    Error::UnsupportedVersion {
+        message: "controller request",
+        version: number,
+    }
+}
+
+/// What a response can carry.
+trait Answer: Sized {
+    fn put(&self, writer: &mut Writer);
+    fn get(reader: &mut Reader) -> Result<Self, Error>;
+}
+
+/// The context of the bodies that are ours alone.
+fn own() -> Context {
+    Context::new(0, true)
+}
+
+impl<V: Value> Answer for Result<V, Refusal> {
+    fn put(&self, writer: &mut Writer) {
+        writer.buffer().put_u8(u8::from(self.is_ok()));
+        let written = match self {
+            Ok(value) => value.write(writer, own()),
+            Err(refusal) => refusal.write(writer, own()),
+        };
+        written.expect("own bodies have no fields of other versions");
+    }
+
+    fn get(reader: &mut Reader) -> Result<Self, Error> {
+        Ok(match reader.i8()? {
+            0 => Err(Refusal::read(reader, own())?),
+            _ => Ok(V::read(reader, own())?),
+        })
+    }
+}
+
+macro_rules! wire_answers {
+    ($($body:ty)*) => {
+        $(impl Answer for $body {
+            fn put(&self, writer: &mut Writer) {
+                use ottla_protocol::codec::Message;
+                let version = *Self::VERSIONS.end();
+                writer.buffer().put_i16(version);
+                let written = ottla_protocol::codec::Encode::encode(self, writer, version);
+                written.expect("a body of the newest version leaves nothing out");
+            }
+
+            fn get(reader: &mut Reader) -> Result<Self, Error> {
+                let version = reader.i16()?;
+                <Self as Decode>::decode(reader, version)
+            }
+        })*
+    };
+}
+
+wire_answers! {
+    CreateTopicsResponse DeleteTopicsResponse CreatePartitionsResponse AlterConfigsResponse
+    IncrementalAlterConfigsResponse ElectLeadersResponse AlterPartitionReassignmentsResponse
+    UnregisterBrokerResponse UpdateFeaturesResponse
 }
 
 /// Why a request is refused: Kafka's error code and one sentence.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 pub struct Refusal {
     /// Kafka's error code.
     pub error_code: i16,
@@ -53,15 +205,32 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// See [`Request::FormatCluster`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl Refusal {
+    /// A refusal for that reason.
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            error_code: error.code(),
+            message: message.into(),
+        }
+    }
+
+    /// Kafka's error.
+    pub fn error(&self) -> ErrorCode {
+        ErrorCode::from(self.error_code)
+    }
+}
+
+/// See [`Request::FormatCluster`]; the answer is the identity that the cluster has.
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct FormatCluster {
     /// The identity, as text.
     pub cluster_id: String,
 }
 
 /// See [`Request::RegisterBroker`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct RegisterBroker {
     /// The broker's id.
     pub node_id: NodeId,
@@ -78,26 +247,29 @@ pub struct RegisterBroker {
     /// Where brokers reach it.
     pub peer: Endpoint,
     /// Its failure domain.
+    #[kafka(nullable = "0+", default = null)]
     pub rack: Option<String>,
-    /// Feature levels that its binary supports: name, min, max.
-    pub features: Vec<(String, i16, i16)>,
+    /// Feature levels that its binary supports.
+    pub features: Vec<FeatureRangeRecord>,
 }
 
 /// See [`Request::BrokerHeartbeat`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct BrokerHeartbeat {
     /// The broker's id.
     pub node_id: NodeId,
     /// The incarnation that speaks.
     pub broker_epoch: BrokerEpoch,
-    /// Whether the broker is ready to serve: its image holds its own registration and its logs are open.
+    /// Whether the broker is ready to serve: its image holds its own registration and its logs are
+    /// open.
     pub ready: bool,
     /// Whether the broker wants to stop and asks that its leaderships be moved.
     pub want_shut_down: bool,
 }
 
 /// How the controller sees a broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
 pub struct BrokerStanding {
     /// Whether it is fenced.
     pub is_fenced: bool,
@@ -106,7 +278,8 @@ pub struct BrokerStanding {
 }
 
 /// See [`Request::FenceBroker`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct FenceBroker {
     /// The broker's id.
     pub node_id: NodeId,
@@ -115,7 +288,8 @@ pub struct FenceBroker {
 }
 
 /// See [`Request::AlterPartition`] (KIP-497, KIP-841, KIP-903).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct AlterPartition {
     /// The leader that asks.
     pub node_id: NodeId,
@@ -126,7 +300,7 @@ pub struct AlterPartition {
 }
 
 /// One partition of an [`AlterPartition`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 pub struct AlterPartitionItem {
     /// The topic's id.
     pub topic_id: TopicId,
@@ -136,12 +310,21 @@ pub struct AlterPartitionItem {
     pub leader_epoch: LeaderEpoch,
     /// The registration that the leader saw.
     pub partition_epoch: PartitionEpoch,
-    /// The wanted ISR, each with the broker epoch whose fetches put it there.
-    pub new_isr: Vec<(NodeId, BrokerEpoch)>,
+    /// The wanted ISR.
+    pub new_isr: Vec<IsrMember>,
+}
+
+/// One member of a wanted ISR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
+pub struct IsrMember {
+    /// The broker.
+    pub node_id: NodeId,
+    /// The incarnation whose fetches put it there.
+    pub broker_epoch: BrokerEpoch,
 }
 
 /// What became of one partition of an [`AlterPartition`], in the order of the request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 pub struct AlterPartitionResult {
     /// The topic's id.
     pub topic_id: TopicId,
@@ -150,6 +333,7 @@ pub struct AlterPartitionResult {
     /// Kafka's error code.
     pub error_code: i16,
     /// The leader.
+    #[kafka(nullable = "0+", default = null)]
     pub leader: Option<NodeId>,
     /// The leader epoch.
     pub leader_epoch: LeaderEpoch,
@@ -160,7 +344,8 @@ pub struct AlterPartitionResult {
 }
 
 /// See [`Request::AllocateProducerIds`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
 pub struct AllocateProducerIds {
     /// The broker that asks.
     pub node_id: NodeId,
@@ -169,10 +354,19 @@ pub struct AllocateProducerIds {
 }
 
 /// Producer ids that nobody else will give out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
 pub struct ProducerIdBlock {
     /// The first id.
     pub first: ProducerId,
     /// How many.
     pub count: i32,
+}
+
+/// See [`Request::RebalanceLeaders`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct RebalanceLeaders {
+    /// Which share of a broker's preferred leaderships may be elsewhere before any is moved, in
+    /// percent.
+    pub imbalance_percent_max: i32,
 }

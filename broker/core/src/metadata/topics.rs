@@ -1,18 +1,19 @@
-//! Creating, growing and deleting topics. Every topic asked for is answered, valid and invalid mixed.
+//! Creating and deleting topics. Every topic asked for is answered, valid and invalid
+//! mixed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
 use ottla_protocol::messages::topics::{
-    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
-    CreateTopicsRequest, CreateTopicsResponse, DeletableTopicResult, DeleteTopicState,
-    DeleteTopicsRequest, DeleteTopicsResponse,
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
+    CreateTopicsResponse, DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest,
+    DeleteTopicsResponse,
 };
 
-use super::image::{ConfigMap, ConfigResource, PartitionRegistration, Topic};
+use super::image::{ConfigMap, ConfigResource, Topic};
 use super::names;
+use super::partitions::check_same_size;
 use super::record::{PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata, Moment};
@@ -186,13 +187,14 @@ impl Metadata {
             n => n as usize,
         };
         if partitions > CREATED_PARTITIONS_MAX {
-            let message = format!("A topic is created with at most {CREATED_PARTITIONS_MAX} partitions.");
+            let message =
+                format!("A topic is created with at most {CREATED_PARTITIONS_MAX} partitions.");
             return Err(Refusal::new(ErrorCode::PolicyViolation, message));
         }
         self.place(&[], partitions, replication_factor, seed)
     }
 
-    fn place(
+    pub(super) fn place(
         &self,
         existing: &[Vec<NodeId>],
         partitions: usize,
@@ -243,24 +245,6 @@ impl Metadata {
         Ok(replicas)
     }
 
-    /// A partition that nobody has written to: every active replica is in sync.
-    fn new_partition(&self, replicas: &[NodeId]) -> Result<PartitionRegistration, Refusal> {
-        let active = replicas.iter().filter(|n| self.image.is_active(**n));
-        let isr: Vec<NodeId> = active.copied().collect();
-        if isr.is_empty() {
-            return Err(Refusal::new(
-                ErrorCode::InvalidReplicaAssignment,
-                "All brokers of a partition's assignment are fenced or in controlled shutdown.",
-            ));
-        }
-        Ok(PartitionRegistration {
-            leader: isr.first().copied(),
-            isr,
-            replicas: replicas.to_vec(),
-            ..PartitionRegistration::default()
-        })
-    }
-
     fn new_topic_id(&self, moment: Moment, salt: u64) -> TopicId {
         let mut state = placement::mix(moment.seed ^ placement::mix(salt));
         loop {
@@ -300,133 +284,6 @@ impl Metadata {
                 }
             })
             .collect()
-    }
-
-    pub(super) fn create_partitions(
-        &self,
-        moment: Moment,
-        request: &CreatePartitionsRequest,
-    ) -> Decision {
-        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        for topic in &request.topics {
-            *times.entry(topic.name.as_str()).or_default() += 1;
-        }
-        let mut records = Vec::new();
-        let mut results = Vec::with_capacity(request.topics.len());
-        for (place, topic) in request.topics.iter().enumerate() {
-            let is_first = request.topics[..place].iter().all(|t| t.name != topic.name);
-            if !is_first {
-                continue;
-            }
-            let outcome = if times[topic.name.as_str()] > 1 {
-                let message = "Duplicate topic name.";
-                Err(Refusal::new(ErrorCode::InvalidRequest, message))
-            } else {
-                let seed = placement::mix(moment.seed ^ place as u64);
-                self.add_partitions(topic, seed)
-            };
-            let refusal = match outcome {
-                Ok(added) if records.len() + added.len() > CREATED_PARTITIONS_MAX => {
-                    let message =
-                        format!("One request creates at most {CREATED_PARTITIONS_MAX} partitions.");
-                    Some(Refusal::new(ErrorCode::PolicyViolation, message))
-                }
-                Ok(added) => {
-                    records.extend(added);
-                    None
-                }
-                Err(refusal) => Some(refusal),
-            };
-            results.push(CreatePartitionsTopicResult {
-                name: topic.name.clone(),
-                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
-                error_message: refusal.map(|r| r.message),
-            });
-        }
-        if request.validate_only {
-            records.clear();
-        }
-        Decision {
-            records,
-            response: Response::CreatePartitions(CreatePartitionsResponse {
-                throttle_time_ms: 0,
-                results,
-            }),
-        }
-    }
-
-    fn add_partitions(
-        &self,
-        request: &CreatePartitionsTopic,
-        seed: u64,
-    ) -> Result<Vec<Record>, Refusal> {
-        let name = &request.name;
-        let unknown = || {
-            let message = "This server does not host this topic-partition.";
-            Refusal::new(ErrorCode::UnknownTopicOrPartition, message)
-        };
-        let topic = self.image.topic(name).ok_or_else(unknown)?;
-        let observed = topic.partitions.len();
-        let wanted = usize::try_from(request.count).unwrap_or(0);
-        let refuse = |message| Err(Refusal::new(ErrorCode::InvalidPartitions, message));
-        if wanted == observed {
-            return refuse(format!("Topic already has {observed} partition(s)."));
-        }
-        if wanted < observed {
-            return refuse(format!(
-                "The topic {name} currently has {observed} partition(s); {} would not be an \
-                 increase.",
-                request.count
-            ));
-        }
-        let count = wanted - observed;
-        if count > CREATED_PARTITIONS_MAX {
-            return refuse(format!(
-                "At most {CREATED_PARTITIONS_MAX} partitions are added at once."
-            ));
-        }
-        let replicas = self.replicas_of_added(request, topic, count, seed)?;
-        let mut records = Vec::with_capacity(count);
-        for (place, nodes) in replicas.iter().enumerate() {
-            let index = PartitionIndex((observed + place) as i32);
-            let new = self.new_partition(nodes)?;
-            let record = PartitionRecord::of(topic.id, index, &new);
-            records.push(Record::Partition(record));
-        }
-        Ok(records)
-    }
-
-    fn replicas_of_added(
-        &self,
-        request: &CreatePartitionsTopic,
-        topic: &Topic,
-        count: usize,
-        seed: u64,
-    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
-        let existing = topic.partitions.iter().map(|p| p.target_replicas());
-        let existing: Vec<Vec<NodeId>> = existing.collect();
-        let size = existing.first().map_or(1, Vec::len);
-        let Some(assignments) = &request.assignments else {
-            return self.place(&existing, count, size, seed);
-        };
-        if assignments.len() != count {
-            return Err(Refusal::new(
-                ErrorCode::InvalidReplicaAssignment,
-                format!(
-                    "Attempted to add {count} additional partition(s), but only {} assignment(s) \
-                     were specified.",
-                    assignments.len()
-                ),
-            ));
-        }
-        let mut replicas = Vec::with_capacity(count);
-        for assignment in assignments {
-            let nodes: Vec<NodeId> = assignment.broker_ids.iter().copied().map(NodeId).collect();
-            self.check_replicas(&nodes)?;
-            check_same_size(&nodes, size)?;
-            replicas.push(nodes);
-        }
-        Ok(replicas)
     }
 
     pub(super) fn delete_topics(&self, request: &DeleteTopicsRequest) -> Decision {
@@ -476,10 +333,7 @@ impl Metadata {
                 let message = "You may not specify both topic name and topic id.";
                 return Err(Refusal::new(ErrorCode::InvalidRequest, message));
             }
-            Some(name) => (
-                self.image.topic(name),
-                ErrorCode::UnknownTopicOrPartition,
-            ),
+            Some(name) => (self.image.topic(name), ErrorCode::UnknownTopicOrPartition),
             None if asked.topic_id.is_zero() => {
                 let message = "Neither topic name nor id were specified.";
                 return Err(Refusal::new(ErrorCode::InvalidRequest, message));
@@ -492,18 +346,4 @@ impl Metadata {
         let topic = found.map(std::sync::Arc::as_ref);
         topic.ok_or_else(|| Refusal::new(error, "This server does not host this topic."))
     }
-}
-
-fn check_same_size(nodes: &[NodeId], size: usize) -> Result<(), Refusal> {
-    if nodes.len() == size {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        ErrorCode::InvalidReplicaAssignment,
-        format!(
-            "The manual partition assignment includes a partition with {} replica(s), but this is \
-             not consistent with previous partitions, which have {size} replica(s).",
-            nodes.len()
-        ),
-    ))
 }

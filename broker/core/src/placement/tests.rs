@@ -23,7 +23,10 @@ fn spread(counts: impl IntoIterator<Item = usize>) -> (usize, usize) {
     (*min.unwrap(), *max.unwrap())
 }
 
-fn leaders_and_replicas(placed: &[Vec<NodeId>], brokers: usize) -> ((usize, usize), (usize, usize)) {
+fn leaders_and_replicas(
+    placed: &[Vec<NodeId>],
+    brokers: usize,
+) -> ((usize, usize), (usize, usize)) {
     let node = |i: usize| NodeId(i as i32);
     let leads = |i| placed.iter().filter(|r| r[0] == node(i)).count();
     let holds = |i| placed.iter().filter(|r| r.contains(&node(i))).count();
@@ -45,8 +48,14 @@ fn leaders_and_replicas_are_even_whatever_the_seed() {
         for seed in 0..50 {
             let placed = place(&brokers(&racks), &[], partitions, rf, seed).unwrap();
             let (leads, holds) = leaders_and_replicas(&placed, racks.len());
-            assert!(leads.1 - leads.0 <= 1, "{racks:?} {seed}: leads {leads:?} {placed:?}");
-            assert!(holds.1 - holds.0 <= 2, "{racks:?} {seed}: holds {holds:?} {placed:?}");
+            assert!(
+                leads.1 - leads.0 <= 1,
+                "{racks:?} {seed}: leads {leads:?} {placed:?}"
+            );
+            assert!(
+                holds.1 - holds.0 <= 2,
+                "{racks:?} {seed}: holds {holds:?} {placed:?}"
+            );
         }
     }
 }
@@ -91,7 +100,10 @@ fn fenced_brokers_are_the_last_resort_and_never_lead() {
     for broker in &mut brokers {
         broker.is_active = false;
     }
-    assert_eq!(place(&brokers, &[], 1, 2, 1), Err(Error::NoneActive { wanted: 2 }));
+    assert_eq!(
+        place(&brokers, &[], 1, 2, 1),
+        Err(Error::NoneActive { wanted: 2 })
+    );
     let (wanted, registered) = (5, 4);
     let refused = Err(Error::TooFewBrokers { wanted, registered });
     assert_eq!(place(&brokers, &[], 1, 5, 1), refused);
@@ -142,7 +154,13 @@ fn a_replication_factor_grows_by_adding_and_shrinks_by_dropping() {
     let two = topic(&[&[0, 1], &[1, 2], &[2, 0]], &[0, 1, 2]);
     let grown = change_replication_factor(&all, &two, 3, 0).unwrap();
     let shown: Vec<_> = grown.iter().flatten().map(|r| r[..2].to_vec()).collect();
-    assert_eq!(shown, two.partitions.iter().map(|p| p.replicas.clone()).collect::<Vec<_>>());
+    assert_eq!(
+        shown,
+        two.partitions
+            .iter()
+            .map(|p| p.replicas.clone())
+            .collect::<Vec<_>>()
+    );
     assert!(grown.iter().flatten().all(|r| r.len() == 3));
     let same = change_replication_factor(&all, &two, 2, 0).unwrap();
     assert_eq!(same, [None, None, None]);
