@@ -1,7 +1,6 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
 
-pub mod group;
-pub mod metadata;
 pub mod config;
+pub mod group;
 pub mod metadata;
 pub mod placement;
