@@ -3,4 +3,8 @@
 pub mod config;
 pub mod group;
 pub mod metadata;
+<<<<<<< HEAD
 pub mod placement;
+=======
+pub mod partition;
+>>>>>>> f908d0c (Partition: wired into core)
