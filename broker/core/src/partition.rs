@@ -8,8 +8,9 @@
 //!      └───────────────────────── WentOffline, not a replica ───────────────────┘
 //! ```
 //!
-//! [`Partition::step`] takes what happened and adds what to do to a list; it waits for nothing and fails at nothing. The
-//! driver holds one `Partition` and one log under one lock, and performs the effects in order before it lets go.
+//! [`Partition::step`] takes what happened and adds what to do to a list; it waits for nothing and
+//! fails at nothing. The driver holds one `Partition` and one log under one lock, and performs the
+//! effects in order before it lets go.
 //!
 //! Invariants, checked after every step:
 //! - `log_start_offset <= high_watermark <= log_end_offset`, `flushed_offset <= log_end_offset`;
@@ -70,8 +71,8 @@ enum Role {
 
 /// One replica of one partition.
 ///
-/// Owned by the driver under a lock of its own; nothing else may change it, and no lock of another partition is
-/// taken while it is held.
+/// Owned by the driver under a lock of its own; nothing else may change it, and no lock of another
+/// partition is taken while it is held.
 #[derive(Clone, Debug)]
 pub struct Partition {
     node: NodeId,
@@ -108,7 +109,8 @@ impl Partition {
         }
     }
 
-    /// Takes what happened at `now` (since any fixed moment, never going back) and adds what to do to `effects`.
+    /// Takes what happened at `now` (since any fixed moment, never going back) and adds what to do
+    /// to `effects`.
     pub fn step(&mut self, now: Duration, input: Input<'_>, effects: &mut Effects) {
         let before = self.marks;
         match input {

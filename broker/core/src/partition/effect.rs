@@ -44,7 +44,8 @@ pub enum Effect {
     TruncateTo(Offset),
     /// Drop all of the log, which starts anew here.
     TruncateFullyAndStartAt(Offset),
-    /// After a truncation: read the producers anew from what is left, before anything else is appended.
+    /// After a truncation: read the producers anew from what is left, before anything else is
+    /// appended.
     ReloadProducers,
     /// Records before this offset are gone; segments may follow.
     SetLogStartOffset(Offset),

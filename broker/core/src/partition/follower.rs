@@ -19,9 +19,11 @@ pub struct FetchPosition {
     pub leader: NodeId,
     /// The epoch that leader is known by.
     pub leader_epoch: LeaderEpoch,
-    /// The first offset that is missing. Where durability is Fsync, the driver asks only once all before it is on disk.
+    /// The first offset that is missing. Where durability is Fsync, the driver asks only once all
+    /// before it is on disk.
     pub fetch_offset: Offset,
-    /// The epoch of the record before it, by the log itself: never by an answer, which may have been empty.
+    /// The epoch of the record before it, by the log itself: never by an answer, which may have
+    /// been empty.
     pub last_fetched_epoch: Option<LeaderEpoch>,
     /// The first offset of our log.
     pub log_start_offset: Offset,
@@ -75,7 +77,8 @@ impl Partition {
             Some(_) => return, // the driver waits and asks again
         }
         if let Some((leader_epoch, end_offset)) = fetched.diverging {
-            // nothing else in this answer holds for our log, its high watermark least of all (KAFKA-14704)
+            // nothing else in this answer holds for our log, its high watermark least of all
+            // (KAFKA-14704)
             return self.on_diverging(leader_epoch, end_offset, effects);
         }
         self.append_fetched(fetched.batches, effects);
@@ -119,8 +122,9 @@ impl Partition {
         })
     }
 
-    /// The leader's last epoch at or below our last one, and where it ends there. We cut where both logs still agree; if
-    /// we lack that epoch, at the end of our last one before it, and ask again (KIP-279).
+    /// The leader's last epoch at or below our last one, and where it ends there. We cut where both
+    /// logs still agree; if we lack that epoch, at the end of our last one before it, and ask again
+    /// (KIP-279).
     fn on_diverging(&mut self, leader_epoch: LeaderEpoch, end: Offset, effects: &mut Effects) {
         let log_end_offset = self.marks.log_end_offset;
         let offset = match self.leader_epochs.end_offset_for(leader_epoch, log_end_offset) {
@@ -157,8 +161,9 @@ impl Partition {
         effects.push(Effect::TruncateFullyAndStartAt(offset));
     }
 
-    /// The leader no longer has what we ask for, or never had. Only a log that ended before the leader's begins, or one
-    /// without any record, starts anew there; any other is left alone and the question asked again.
+    /// The leader no longer has what we ask for, or never had. Only a log that ended before the
+    /// leader's begins, or one without any record, starts anew there; any other is left alone and
+    /// the question asked again.
     fn on_out_of_range(&mut self, fetched: &Fetched<'_>, effects: &mut Effects) {
         let is_behind = fetched.log_start_offset > self.marks.log_end_offset;
         let is_empty = self.marks.log_start_offset == self.marks.log_end_offset;

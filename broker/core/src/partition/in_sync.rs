@@ -1,8 +1,9 @@
 //! Who is in sync: the ISR as the controller has committed it, and the change that is under way.
 //!
-//! A change counts only when the controller has committed it (KIP-497). Until then the high watermark waits for the
-//! *maximal* ISR: a replica on its way in already, one on its way out still. So whichever of the two the controller has
-//! committed when this leader dies, all its members hold everything that was acknowledged.
+//! A change counts only when the controller has committed it (KIP-497). Until then the high
+//! watermark waits for the *maximal* ISR: a replica on its way in already, one on its way out
+//! still. So whichever of the two the controller has committed when this leader dies, all its
+//! members hold everything that was acknowledged.
 
 use std::time::Duration;
 
@@ -58,8 +59,8 @@ impl Partition {
         }
     }
 
-    /// Asks for a follower to join that has come to the high watermark and to the start of this leader's epoch: before
-    /// that its log may still depart from ours.
+    /// Asks for a follower to join that has come to the high watermark and to the start of this
+    /// leader's epoch: before that its log may still depart from ours.
     pub(super) fn expand_isr(&mut self, effects: &mut Effects) {
         let high_watermark = self.marks.high_watermark;
         let Role::Leader(leader) = &mut self.role else {
@@ -83,7 +84,8 @@ impl Partition {
         self.alter_isr(&isr, Some(joining), effects);
     }
 
-    /// Asks for followers to leave that are behind for too long, and looks again at who is waited for.
+    /// Asks for followers to leave that are behind for too long, and looks again at who is waited
+    /// for.
     pub(super) fn on_lag_checked(&mut self, now: Duration, effects: &mut Effects) {
         let log_end_offset = self.marks.log_end_offset;
         let lag_max = self.config.replica_lag_time_max;
@@ -168,8 +170,8 @@ impl Partition {
                 leader.in_sync.pending = None;
                 return; // asking again at once would be answered the same; the next fetch or image asks anew
             }
-            // anything else says that a newer registration exists: it will come with an image, and until then the change
-            // may or may not hold
+            // anything else says that a newer registration exists: it will come with an image, and
+            // until then the change may or may not hold
             Ok(_) | Err(_) => return,
         }
         self.expand_isr(effects);

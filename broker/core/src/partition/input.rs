@@ -96,7 +96,8 @@ impl Batch {
 pub struct ReplicaState {
     /// The broker.
     pub node: NodeId,
-    /// Its incarnation, where it is registered, unfenced and not shutting down; `None` where it may not join the ISR.
+    /// Its incarnation, where it is registered, unfenced and not shutting down; `None` where it may
+    /// not join the ISR.
     pub eligible: Option<BrokerEpoch>,
 }
 
@@ -148,7 +149,8 @@ pub struct Fetched<'a> {
     pub fetch_offset: Offset,
     /// Kafka's error.
     pub error: Option<ErrorCode>,
-    /// Our log departs from the leader's: the leader's last epoch at or below ours, and where it ends.
+    /// Our log departs from the leader's: the leader's last epoch at or below ours, and where it
+    /// ends.
     pub diverging: Option<(LeaderEpoch, Offset)>,
     /// The leader's high watermark.
     pub high_watermark: Offset,
@@ -172,7 +174,8 @@ pub struct AlteredIsr {
 /// What a partition is told. Facts in the past tense, requests as nouns.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
-    /// A metadata image was published that has this partition, or a broker of its replicas, changed.
+    /// A metadata image was published that has this partition, or a broker of its replicas,
+    /// changed.
     Assigned(Assignment),
     /// The partition no longer belongs here, or its disk failed.
     WentOffline,

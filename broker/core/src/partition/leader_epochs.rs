@@ -14,8 +14,8 @@ pub struct EpochStart {
 
 /// The epochs of a log in order.
 ///
-/// Invariant: epochs and start offsets both rise strictly from entry to entry, but for the last entry,
-/// which may start where the log ends (a leader that has appended nothing yet).
+/// Invariant: epochs and start offsets both rise strictly from entry to entry, but for the last
+/// entry, which may start where the log ends (a leader that has appended nothing yet).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderEpochs {
     entries: Vec<EpochStart>,
@@ -44,8 +44,8 @@ impl LeaderEpochs {
         self.entries.last().map(|entry| entry.leader_epoch)
     }
 
-    /// Notes that `leader_epoch` begins at `start_offset`. Does nothing where the epoch is known or older than
-    /// the latest one.
+    /// Notes that `leader_epoch` begins at `start_offset`. Does nothing where the epoch is known or
+    /// older than the latest one.
     pub fn assign(&mut self, leader_epoch: LeaderEpoch, start_offset: Offset) {
         if self
             .latest()
@@ -53,7 +53,8 @@ impl LeaderEpochs {
         {
             return;
         }
-        // an epoch in which nothing was written has no records to find: the newer one takes its place
+        // an epoch in which nothing was written has no records to find: the newer one takes its
+        // place
         while self
             .entries
             .last()
@@ -67,10 +68,10 @@ impl LeaderEpochs {
         });
     }
 
-    /// Where the records of `leader_epoch` and of all older epochs end: the largest epoch not above the asked one,
-    /// and the start of the next epoch (or the end of the log). An epoch older than all that is known ended where
-    /// the oldest known one begins. `None` where the epoch is newer than the latest: an undefined answer, never a
-    /// made-up one (KAFKA-6857).
+    /// Where the records of `leader_epoch` and of all older epochs end: the largest epoch not above
+    /// the asked one, and the start of the next epoch (or the end of the log). An epoch older than
+    /// all that is known ended where the oldest known one begins. `None` where the epoch is newer
+    /// than the latest: an undefined answer, never a made-up one (KAFKA-6857).
     #[must_use]
     pub fn end_offset_for(
         &self,
@@ -106,12 +107,14 @@ impl LeaderEpochs {
             .map(|entry| entry.leader_epoch)
     }
 
-    /// Forgets the epochs that begin at or after `end_offset`: the log now ends there (KAFKA-10706).
+    /// Forgets the epochs that begin at or after `end_offset`: the log now ends there
+    /// (KAFKA-10706).
     pub fn truncate_from_end(&mut self, end_offset: Offset) {
         self.entries.retain(|entry| entry.start_offset < end_offset);
     }
 
-    /// Forgets the epochs that ended before `start_offset`; the one that covers it now begins there.
+    /// Forgets the epochs that ended before `start_offset`; the one that covers it now begins
+    /// there.
     pub fn truncate_from_start(&mut self, start_offset: Offset) {
         let next = self
             .entries

@@ -1,9 +1,9 @@
-//! What a partition remembers of each idempotent producer (KIP-98, KIP-360): enough to tell a batch that is sent
-//! again from a new one, and to refuse one that skips.
+//! What a partition remembers of each idempotent producer (KIP-98, KIP-360): enough to tell a batch
+//! that is sent again from a new one, and to refuse one that skips.
 //!
-//! The state is a function of the log: a leader updates it as it appends, a follower as it replicates, and a
-//! broker that starts rebuilds it from a snapshot and the batches after it. So a new leader answers duplicates
-//! exactly as the old one would have.
+//! The state is a function of the log: a leader updates it as it appends, a follower as it
+//! replicates, and a broker that starts rebuilds it from a snapshot and the batches after it. So a
+//! new leader answers duplicates exactly as the old one would have.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,7 +15,8 @@ use super::Batch;
 /// How many batches of a producer are remembered: as many as a client may have in flight.
 pub const BATCHES_PER_PRODUCER_MAX: usize = 5;
 
-/// How many producers a partition remembers; beyond it the ones that were idle longest are forgotten.
+/// How many producers a partition remembers; beyond it the ones that were idle longest are
+/// forgotten.
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 100_000;
 
 /// One batch that was appended.

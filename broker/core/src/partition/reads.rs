@@ -128,8 +128,9 @@ impl Partition {
             .end_offset_for(leader_epoch, self.marks.log_end_offset)
     }
 
-    /// The latest offset for a kind of reader. A new leader does not answer consumers before its high watermark has come
-    /// to its epoch: it would be an older one than the last leader gave (KIP-207).
+    /// The latest offset for a kind of reader. A new leader does not answer consumers before its
+    /// high watermark has come to its epoch: it would be an older one than the last leader gave
+    /// (KIP-207).
     pub fn latest_offset(&self, kind: LatestOffset) -> Result<Offset, ErrorCode> {
         let Role::Leader(leader) = &self.role else {
             return Err(ErrorCode::NotLeaderOrFollower);

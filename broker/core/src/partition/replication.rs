@@ -37,8 +37,8 @@ impl FollowerState {
         }
     }
 
-    /// It counts as caught up from a fetch that asked for the end of the log, or for where the end was when it fetched
-    /// before: under load it is always one fetch behind.
+    /// It counts as caught up from a fetch that asked for the end of the log, or for where the end
+    /// was when it fetched before: under load it is always one fetch behind.
     fn fetched(&mut self, now: Duration, fetch: &FollowerFetch, leader_end_offset: Offset) {
         if fetch.fetch_offset >= leader_end_offset {
             self.last_caught_up = Some(now);
@@ -65,14 +65,16 @@ impl FollowerState {
                 .is_some_and(|at| now.saturating_sub(at) <= lag_max)
     }
 
-    /// It may join the ISR: alive, and the incarnation that fetched is the one that is registered (KIP-903).
+    /// It may join the ISR: alive, and the incarnation that fetched is the one that is registered
+    /// (KIP-903).
     pub(super) fn is_eligible(&self) -> bool {
         self.eligible.is_some() && self.eligible == self.broker_epoch
     }
 }
 
 impl Leader {
-    /// Takes over who the replicas are and which of them are alive; what is known of those that stay is kept.
+    /// Takes over who the replicas are and which of them are alive; what is known of those that
+    /// stay is kept.
     pub(super) fn update_followers(
         &mut self,
         now: Duration,
@@ -132,8 +134,8 @@ impl Partition {
         }
     }
 
-    /// Fewer in-sync replicas than producers with `acks=all` were promised. A topic with fewer replicas than
-    /// `min.insync.replicas` asks for all it has.
+    /// Fewer in-sync replicas than producers with `acks=all` were promised. A topic with fewer
+    /// replicas than `min.insync.replicas` asks for all it has.
     #[must_use]
     pub fn is_under_min_isr(&self) -> bool {
         let Role::Leader(leader) = &self.role else {
@@ -143,10 +145,11 @@ impl Partition {
         leader.in_sync.members().len() < self.config.min_insync_replicas.min(replicas)
     }
 
-    /// Raises the high watermark to what every replica holds that counts: the maximal ISR (what the controller may have
-    /// committed already), and those that keep up and are about to join. Without waiting for the latter a follower could
-    /// never reach the high watermark of a busy partition. Below `min.insync.replicas` it stands still, so that nothing
-    /// is offered to readers that a last replica standing could lose (KIP-966).
+    /// Raises the high watermark to what every replica holds that counts: the maximal ISR (what the
+    /// controller may have committed already), and those that keep up and are about to join.
+    /// Without waiting for the latter a follower could never reach the high watermark of a busy
+    /// partition. Below `min.insync.replicas` it stands still, so that nothing is offered to
+    /// readers that a last replica standing could lose (KIP-966).
     pub(super) fn advance_high_watermark(&mut self, now: Duration, effects: &mut Effects) {
         if self.is_under_min_isr() {
             return;

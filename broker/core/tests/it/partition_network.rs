@@ -1,8 +1,9 @@
 //! Replicas of one partition, a controller, clients, and a network that loses, delays and reorders.
 //!
-//! One seed decides everything. After each step the invariants hold that Kafka names: SingleLeader (one leader in an
-//! epoch), MonotonicHighWatermark, committed prefixes equal on all replicas, no acknowledgement before the record is
-//! flushed on `min.insync.replicas` brokers; and at the end every acknowledged record is there once.
+//! One seed decides everything. After each step the invariants hold that Kafka names: SingleLeader
+//! (one leader in an epoch), MonotonicHighWatermark, committed prefixes equal on all replicas, no
+//! acknowledgement before the record is flushed on `min.insync.replicas` brokers; and at the end
+//! every acknowledged record is there once.
 
 mod checks;
 mod cluster;

@@ -12,7 +12,8 @@ pub(super) struct Checks {
     committed: BTreeMap<Offset, u64>,
     high_watermarks: BTreeMap<NodeId, (LeaderEpoch, Offset)>,
     leaders: BTreeMap<LeaderEpoch, NodeId>,
-    /// How far each node's log was compared; a node that starts again or truncates is compared again.
+    /// How far each node's log was compared; a node that starts again or truncates is compared
+    /// again.
     compared: BTreeMap<NodeId, Offset>,
 }
 
