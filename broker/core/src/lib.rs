@@ -3,8 +3,5 @@
 pub mod config;
 pub mod group;
 pub mod metadata;
-<<<<<<< HEAD
-pub mod placement;
-=======
 pub mod partition;
->>>>>>> f908d0c (Partition: wired into core)
+pub mod placement;

@@ -127,7 +127,10 @@ impl Partition {
     /// (KIP-279).
     fn on_diverging(&mut self, leader_epoch: LeaderEpoch, end: Offset, effects: &mut Effects) {
         let log_end_offset = self.marks.log_end_offset;
-        let offset = match self.leader_epochs.end_offset_for(leader_epoch, log_end_offset) {
+        let offset = match self
+            .leader_epochs
+            .end_offset_for(leader_epoch, log_end_offset)
+        {
             Some((own_epoch, own_end)) if own_epoch == leader_epoch => own_end.min(end),
             Some((_, own_end)) => own_end,
             None => end,

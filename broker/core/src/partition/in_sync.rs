@@ -45,7 +45,11 @@ impl InSync {
 
     /// Whether the high watermark has to wait for `node`.
     pub(super) fn is_maximal_member(&self, node: NodeId) -> bool {
-        self.is_member(node) || self.pending.as_ref().is_some_and(|p| p.joining == Some(node))
+        self.is_member(node)
+            || self
+                .pending
+                .as_ref()
+                .is_some_and(|p| p.joining == Some(node))
     }
 }
 
@@ -72,9 +76,9 @@ impl Partition {
         let joining = leader.followers.iter().find(|follower| {
             !leader.in_sync.is_member(follower.node)
                 && follower.is_eligible()
-                && follower.log_end_offset.is_some_and(|end| {
-                    end >= high_watermark && end >= leader.epoch_start_offset
-                })
+                && follower
+                    .log_end_offset
+                    .is_some_and(|end| end >= high_watermark && end >= leader.epoch_start_offset)
         });
         let Some(joining) = joining.map(|follower| follower.node) else {
             return;

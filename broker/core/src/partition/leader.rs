@@ -9,7 +9,9 @@ use ottla_protocol::ids::Offset;
 use super::in_sync::InSync;
 use super::producers::Check;
 use super::replication::FollowerState;
-use super::{Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Partition, Role, Token};
+use super::{
+    Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Partition, Role, Token,
+};
 
 /// A producer that waits for an offset.
 #[derive(Clone, Copy, Debug)]
@@ -184,13 +186,7 @@ impl Partition {
         }
     }
 
-    fn wait_for(
-        &mut self,
-        appended: Appended,
-        acks: Acks,
-        token: Token,
-        effects: &mut Effects,
-    ) {
+    fn wait_for(&mut self, appended: Appended, acks: Acks, token: Token, effects: &mut Effects) {
         let high_watermark = self.marks.high_watermark;
         let own_end_offset = self.own_end_offset();
         let Role::Leader(leader) = &mut self.role else {

@@ -47,10 +47,7 @@ impl LeaderEpochs {
     /// Notes that `leader_epoch` begins at `start_offset`. Does nothing where the epoch is known or
     /// older than the latest one.
     pub fn assign(&mut self, leader_epoch: LeaderEpoch, start_offset: Offset) {
-        if self
-            .latest()
-            .is_some_and(|latest| leader_epoch <= latest)
-        {
+        if self.latest().is_some_and(|latest| leader_epoch <= latest) {
             return;
         }
         // an epoch in which nothing was written has no records to find: the newer one takes its

@@ -93,7 +93,8 @@ impl Producers {
         }
         let last_sequence = batch.last_sequence();
         let duplicate = producer.batches.iter().find(|appended| {
-            appended.first_sequence == batch.base_sequence && appended.last_sequence == last_sequence
+            appended.first_sequence == batch.base_sequence
+                && appended.last_sequence == last_sequence
         });
         if let Some(appended) = duplicate {
             return Check::Duplicate(*appended);
@@ -174,7 +175,10 @@ impl Producers {
     /// The first offset of the oldest open transaction.
     #[must_use]
     pub fn first_open_transaction(&self) -> Option<Offset> {
-        self.by_id.values().filter_map(|p| p.transaction_start).min()
+        self.by_id
+            .values()
+            .filter_map(|p| p.transaction_start)
+            .min()
     }
 
     /// Forgets producers that have not written since `timestamp`; open transactions are kept.

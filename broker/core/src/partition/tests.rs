@@ -114,7 +114,10 @@ fn all_means_flushed_on_the_whole_isr() {
 fn one_means_flushed_here() {
     let mut partition = leader(&[0, 1, 2]);
     assert_eq!(acknowledged(&produce(&mut partition, Acks::Leader, 1)), []);
-    assert_eq!(acknowledged(&produce(&mut partition, Acks::None, 2)), [(2, Ok(10))]);
+    assert_eq!(
+        acknowledged(&produce(&mut partition, Acks::None, 2)),
+        [(2, Ok(10))]
+    );
     let effects = step(&mut partition, 0, Input::Flushed(Offset(10)));
     assert_eq!(acknowledged(&effects), [(1, Ok(0))]);
     assert_eq!(partition.marks().high_watermark, Offset(0));
@@ -123,17 +126,30 @@ fn one_means_flushed_here() {
 #[test]
 fn replicated_counts_what_is_in_memory() {
     let mut partition = partition(Durability::Replicated);
-    step(&mut partition, 0, Input::Assigned(assignment(0, 1, &[0, 1])));
-    assert_eq!(acknowledged(&produce(&mut partition, Acks::Leader, 1)), [(1, Ok(0))]);
+    step(
+        &mut partition,
+        0,
+        Input::Assigned(assignment(0, 1, &[0, 1])),
+    );
+    assert_eq!(
+        acknowledged(&produce(&mut partition, Acks::Leader, 1)),
+        [(1, Ok(0))]
+    );
     assert_eq!(acknowledged(&produce(&mut partition, Acks::All, 2)), []);
-    assert_eq!(acknowledged(&fetch(&mut partition, 0, 1, 20)), [(2, Ok(10))]);
+    assert_eq!(
+        acknowledged(&fetch(&mut partition, 0, 1, 20)),
+        [(2, Ok(10))]
+    );
 }
 
 #[test]
 fn too_few_in_sync_replicas_refuse_all_and_hold_the_high_watermark() {
     let mut partition = leader(&[0]);
     let refused = Err(ErrorCode::NotEnoughReplicas);
-    assert_eq!(acknowledged(&produce(&mut partition, Acks::All, 1)), [(1, refused)]);
+    assert_eq!(
+        acknowledged(&produce(&mut partition, Acks::All, 1)),
+        [(1, refused)]
+    );
     produce(&mut partition, Acks::Leader, 2);
     let effects = step(&mut partition, 0, Input::Flushed(Offset(10)));
     assert_eq!(acknowledged(&effects), [(2, Ok(0))]);
@@ -145,15 +161,25 @@ fn a_follower_joins_once_it_has_come_to_the_start_of_the_epoch() {
     let mut partition = leader(&[0, 1]);
     produce(&mut partition, Acks::Leader, 1);
     step(&mut partition, 0, Input::Flushed(Offset(10)));
-    step(&mut partition, 0, Input::Assigned(assignment(0, 2, &[0, 1])));
+    step(
+        &mut partition,
+        0,
+        Input::Assigned(assignment(0, 2, &[0, 1])),
+    );
     assert_eq!(partition.marks().high_watermark, Offset(0));
     assert_eq!(wanted_isr(&fetch(&mut partition, 0, 2, 9)), None);
-    assert_eq!(wanted_isr(&fetch(&mut partition, 0, 2, 10)), Some(vec![0, 1, 2]));
+    assert_eq!(
+        wanted_isr(&fetch(&mut partition, 0, 2, 10)),
+        Some(vec![0, 1, 2])
+    );
     // on its way in it is waited for
     produce(&mut partition, Acks::All, 2);
     step(&mut partition, 0, Input::Flushed(Offset(20)));
     assert_eq!(acknowledged(&fetch(&mut partition, 0, 1, 20)), []);
-    assert_eq!(acknowledged(&fetch(&mut partition, 0, 2, 20)), [(2, Ok(10))]);
+    assert_eq!(
+        acknowledged(&fetch(&mut partition, 0, 2, 20)),
+        [(2, Ok(10))]
+    );
 }
 
 #[test]
@@ -171,7 +197,10 @@ fn a_follower_that_lags_leaves_once_the_controller_says_so() {
     produce(&mut partition, Acks::All, 1);
     step(&mut partition, 0, Input::Flushed(Offset(10)));
     fetch(&mut partition, 20, 1, 10);
-    assert_eq!(wanted_isr(&step(&mut partition, 30, Input::LagChecked)), None);
+    assert_eq!(
+        wanted_isr(&step(&mut partition, 30, Input::LagChecked)),
+        None
+    );
     let effects = step(&mut partition, 31, Input::LagChecked);
     assert_eq!(wanted_isr(&effects), Some(vec![0, 1]));
     assert_eq!(acknowledged(&effects), []);
@@ -184,24 +213,38 @@ fn a_follower_that_lags_leaves_once_the_controller_says_so() {
         asked: PartitionEpoch(10),
         result,
     };
-    assert_eq!(acknowledged(&step(&mut partition, 31, altered)), [(1, Ok(0))]);
+    assert_eq!(
+        acknowledged(&step(&mut partition, 31, altered)),
+        [(1, Ok(0))]
+    );
 }
 
 #[test]
 fn those_who_wait_are_told_when_leadership_is_lost() {
     let mut partition = leader(&[0, 1, 2]);
     produce(&mut partition, Acks::All, 1);
-    let effects = step(&mut partition, 0, Input::Assigned(assignment(1, 2, &[1, 2])));
+    let effects = step(
+        &mut partition,
+        0,
+        Input::Assigned(assignment(1, 2, &[1, 2])),
+    );
     let lost = Err(ErrorCode::NotLeaderOrFollower);
     assert_eq!(acknowledged(&effects), [(1, lost)]);
-    assert_eq!(acknowledged(&produce(&mut partition, Acks::All, 2)), [(2, lost)]);
+    assert_eq!(
+        acknowledged(&produce(&mut partition, Acks::All, 2)),
+        [(2, lost)]
+    );
 }
 
 #[test]
 fn a_diverging_answer_moves_no_high_watermark() {
     let mut partition = leader(&[0, 1]);
     produce(&mut partition, Acks::Leader, 1);
-    step(&mut partition, 0, Input::Assigned(assignment(1, 3, &[1, 2])));
+    step(
+        &mut partition,
+        0,
+        Input::Assigned(assignment(1, 3, &[1, 2])),
+    );
     let position = partition.fetch_position().expect("it follows");
     assert_eq!(position.last_fetched_epoch, Some(LeaderEpoch(1)));
     let fetched = Fetched {
@@ -214,7 +257,10 @@ fn a_diverging_answer_moves_no_high_watermark() {
         batches: &[],
     };
     let effects = step(&mut partition, 0, Input::Fetched(fetched));
-    assert_eq!(effects, [Effect::TruncateTo(Offset(4)), Effect::ReloadProducers]);
+    assert_eq!(
+        effects,
+        [Effect::TruncateTo(Offset(4)), Effect::ReloadProducers]
+    );
     assert_eq!(partition.marks().high_watermark, Offset(0));
     // the same answer once more is an answer to a question nobody asked
     assert_eq!(step(&mut partition, 0, Input::Fetched(fetched)), []);

@@ -24,9 +24,17 @@ fn an_epoch_ends_where_the_next_one_begins() {
         end.map(|(epoch, offset)| (epoch.0, offset.0))
     };
     assert_eq!(end(-1), None);
-    assert_eq!(end(1), Some((1, 10)), "older than all: ended where all begins");
+    assert_eq!(
+        end(1),
+        Some((1, 10)),
+        "older than all: ended where all begins"
+    );
     assert_eq!(end(2), Some((2, 20)));
-    assert_eq!(end(3), Some((2, 20)), "a gap belongs to the epoch before it");
+    assert_eq!(
+        end(3),
+        Some((2, 20)),
+        "a gap belongs to the epoch before it"
+    );
     assert_eq!(end(4), Some((4, 30)));
     assert_eq!(end(5), Some((5, 35)));
     assert_eq!(end(6), None, "newer than all: undefined");
@@ -36,7 +44,10 @@ fn an_epoch_ends_where_the_next_one_begins() {
 
 #[test]
 fn an_epoch_without_records_gives_way() {
-    assert_eq!(entries(&epochs(&[(1, 0), (2, 10), (3, 10)])), [(1, 0), (3, 10)]);
+    assert_eq!(
+        entries(&epochs(&[(1, 0), (2, 10), (3, 10)])),
+        [(1, 0), (3, 10)]
+    );
     assert_eq!(entries(&epochs(&[(3, 10), (2, 20), (3, 30)])), [(3, 10)]);
 }
 

@@ -31,7 +31,9 @@ const REFUSED: Check = Check::Rejected(ErrorCode::OutOfOrderSequenceNumber);
 
 #[test]
 fn the_last_five_batches_are_known_again() {
-    let six: Vec<Batch> = (0..6).map(|n| batch(0, n * 10, 10, i64::from(n) * 10)).collect();
+    let six: Vec<Batch> = (0..6)
+        .map(|n| batch(0, n * 10, 10, i64::from(n) * 10))
+        .collect();
     let producers = after(&six);
     for known in &six[1..] {
         let Check::Duplicate(earlier) = producers.check(known) else {
@@ -41,7 +43,11 @@ fn the_last_five_batches_are_known_again() {
     }
     assert_eq!(producers.check(&six[0]), REFUSED, "too long ago");
     assert_eq!(producers.check(&batch(0, 50, 9, 0)), REFUSED, "half of one");
-    assert_eq!(producers.check(&batch(0, 61, 1, 0)), REFUSED, "one is missing");
+    assert_eq!(
+        producers.check(&batch(0, 61, 1, 0)),
+        REFUSED,
+        "one is missing"
+    );
     assert_eq!(producers.check(&batch(0, 60, 1, 0)), Check::Next);
 }
 
