@@ -87,11 +87,15 @@ fn values_are_checked_by_type_and_bounds() {
             "NaN" Not a number of type DOUBLE
         "#]],
     );
-    check("preallocate", &["TRUE", "false", "1"], expect![[r#"
+    check(
+        "preallocate",
+        &["TRUE", "false", "1"],
+        expect![[r#"
         "TRUE" ok
         "false" ok
         "1" Expected value to be either true or false
-    "#]]);
+    "#]],
+    );
     check(
         "message.timestamp.type",
         &["CreateTime", "createtime"],
@@ -194,7 +198,8 @@ fn min_insync_replicas_is_two_of_three_unless_somebody_says() {
             min_insync_replicas: 2,
             unclean_leader_election_enable: false,
             is_replicated_durability: false,
-        }"#]].assert_eq(&format!("{:#?}", config(&nothing, 3)));
+        }"#]]
+    .assert_eq(&format!("{:#?}", config(&nothing, 3)));
 }
 
 #[test]
@@ -205,7 +210,8 @@ fn only_the_strongest_property_of_a_topic_default_is_dynamic() {
     assert!(broker::topic_default("log.dirs").is_none());
     assert!(broker::validate_topic_default("log.retention.hours", "-1").is_ok());
     let wrong = broker::validate_topic_default("log.roll.hours", "0");
-    expect!["Invalid value 0 for configuration log.roll.hours: Value must be at least 1"].assert_eq(&wrong.unwrap_err().to_string());
+    expect!["Invalid value 0 for configuration log.roll.hours: Value must be at least 1"]
+        .assert_eq(&wrong.unwrap_err().to_string());
 }
 
 #[test]
