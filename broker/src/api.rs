@@ -5,6 +5,8 @@
 //! in the table is advertised, in the range of versions that the request struct names.
 
 mod api_versions;
+mod groups;
+mod producer_ids;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -16,6 +18,12 @@ use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
+use ottla_protocol::messages::groups::{
+    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+};
+use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 
 use crate::config::Settings;
 use crate::controller;
@@ -158,7 +166,20 @@ macro_rules! apis {
     };
 }
 
-apis! {}
+apis! {
+    OffsetCommitRequest => groups::offset_commit;
+    OffsetFetchRequest => groups::offset_fetch;
+    FindCoordinatorRequest => groups::find_coordinator;
+    JoinGroupRequest => groups::join_group;
+    HeartbeatRequest => groups::heartbeat;
+    LeaveGroupRequest => groups::leave_group;
+    SyncGroupRequest => groups::sync_group;
+    DescribeGroupsRequest => groups::describe_groups;
+    ListGroupsRequest => groups::list_groups;
+    InitProducerIdRequest => producer_ids::init_producer_id;
+    DeleteGroupsRequest => groups::delete_groups;
+    OffsetDeleteRequest => groups::offset_delete;
+}
 
 /// Everything that is served, as ApiVersions tells it.
 pub fn table() -> impl Iterator<Item = Api> {

@@ -1,19 +1,19 @@
 //! Groups and their committed offsets: what one partition of `__consumer_offsets` holds.
 //!
-//! A [`Shard`] is driven by `step(now, input) -> Output { records, replies }`. It keeps two kinds of
-//! state side by side:
+//! A [`Shard`] is driven by `step(now, input) -> Output { records, replies }`. It keeps two kinds
+//! of state side by side:
 //! - *durable*: offsets, and each group's last completed generation. It is what replaying the log
 //!   gives ([`Loader`]), and changes only together with a record in an [`Output`];
-//! - *soft*: members' deadlines, parked joins and syncs, a rebalance in progress. It is lost with the
-//!   coordinator, and clients bring it back by joining again, as in Apache Kafka.
+//! - *soft*: members' deadlines, parked joins and syncs, a rebalance in progress. It is lost with
+//!   the coordinator, and clients bring it back by joining again, as in Apache Kafka.
 //!
 //! What the driver must keep:
 //! - records are appended in the order of the outputs;
 //! - a reply marked [`After::Commit`] leaves only once the records of its own output and of every
 //!   earlier one are below the high watermark. So no reply acknowledges, or shows, what a new
 //!   coordinator might not know;
-//! - after a failed append the shard is thrown away, waiting replies become NOT_COORDINATOR, and the
-//!   log is loaded again: durable state never runs ahead of a log that did not take it.
+//! - after a failed append the shard is thrown away, waiting replies become NOT_COORDINATOR, and
+//!   the log is loaded again: durable state never runs ahead of a log that did not take it.
 //!
 //! Invariant: nothing here waits, reads a clock or draws a random number; all three are arguments.
 

@@ -3,5 +3,4 @@
 pub mod config;
 pub mod group;
 pub mod metadata;
-pub mod partition;
 pub mod placement;

@@ -19,8 +19,6 @@ pub mod reassignments;
 pub mod record;
 mod replay;
 pub mod request;
-#[cfg(test)]
-mod tests;
 pub mod topics;
 
 use std::sync::Arc;

@@ -219,6 +219,10 @@ settings! {
     /// How often expired offsets are looked for, in milliseconds.
     offsets_retention_check_interval: Duration = "offsets.retention.check.interval.ms", Long,
         "600000", ReadOnly, |text| parse::milliseconds(text, 1, 86_400_000);
+    /// How long an answer of the group coordinator waits for its records to be committed, in
+    /// milliseconds.
+    offsets_commit_timeout: Duration = "offsets.commit.timeout.ms", Int, "5000", ReadOnly,
+        |text| parse::milliseconds(text, 1, 3_600_000);
     /// The largest metadata string of an offset commit, in bytes.
     offset_metadata_bytes_max: usize = "offset.metadata.max.bytes", Int, "4096", ReadOnly,
         |text| parse::number(text, 0, 1 << 20);

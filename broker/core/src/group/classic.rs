@@ -10,9 +10,9 @@
 //! ```
 //! A group that was deleted is in state Dead; here it is simply absent.
 //!
-//! The record is written when the leader's assignments arrive (and when the group becomes empty, and
-//! when a static member takes a new id). So a coordinator that fails in the middle of a rebalance
-//! leaves the last stable generation behind, and members join again.
+//! The record is written when the leader's assignments arrive (and when the group becomes empty,
+//! and when a static member takes a new id). So a coordinator that fails in the middle of a
+//! rebalance leaves the last stable generation behind, and members join again.
 
 mod answers;
 mod join;
@@ -278,8 +278,8 @@ impl Classic {
         self.supported.get(name) == Some(&self.members.len())
     }
 
-    /// The protocol with the most votes among those that all support; each member votes for the first
-    /// such one in its list. Ties go to the name that sorts first, so that runs repeat.
+    /// The protocol with the most votes among those that all support; each member votes for the
+    /// first such one in its list. Ties go to the name that sorts first, so that runs repeat.
     fn select_protocol(&self) -> Option<String> {
         let mut votes = BTreeMap::<&str, usize>::new();
         for member in self.members.values() {

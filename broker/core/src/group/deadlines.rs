@@ -1,8 +1,8 @@
 //! When to look at which group again.
 //!
-//! One entry a group, not one a member: a visit looks at all members of the group, and the next one is
-//! set for the earliest deadline then left. A heartbeat only moves its member's own deadline to later,
-//! so it costs nothing here; the queue's entry may be early, never late.
+//! One entry a group, not one a member: a visit looks at all members of the group, and the next one
+//! is set for the earliest deadline then left. A heartbeat only moves its member's own deadline to
+//! later, so it costs nothing here; the queue's entry may be early, never late.
 
 use std::collections::BTreeSet;
 

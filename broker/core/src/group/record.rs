@@ -1,4 +1,5 @@
-//! The records of `__consumer_offsets`, in Apache Kafka's own format: tools and backups can read them.
+//! The records of `__consumer_offsets`, in Apache Kafka's own format: tools and backups can read
+//! them.
 //!
 //! ```text
 //!   key:   version i16   0, 1 offset │ 2 group        value:  version i16

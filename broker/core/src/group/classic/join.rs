@@ -227,7 +227,8 @@ impl Classic {
         self.members.insert(member_id.into(), member);
     }
 
-    /// Parks a join. An older one of the same member is answered: its client no longer waits for it.
+    /// Parks a join. An older one of the same member is answered: its client no longer waits for
+    /// it.
     fn park_join(&mut self, member_id: &str, parked: ParkedJoin, output: &mut Output) {
         let Some(member) = self.members.get_mut(member_id) else {
             return;
@@ -244,8 +245,8 @@ impl Classic {
         }
     }
 
-    /// A static member is back under a new id. While its subscription leaves the choice of protocol as
-    /// it is, it takes its old place without a rebalance (KIP-345).
+    /// A static member is back under a new id. While its subscription leaves the choice of protocol
+    /// as it is, it takes its old place without a rebalance (KIP-345).
     fn replace_static(
         &mut self,
         id: &GroupId,
@@ -289,9 +290,9 @@ impl Classic {
         }
     }
 
-    /// The answer to a static member that took its old place. A client that does not know of skipped
-    /// assignments is shown the leader's old id: so it takes itself for a follower and gets its
-    /// assignment by SyncGroup.
+    /// The answer to a static member that took its old place. A client that does not know of
+    /// skipped assignments is shown the leader's old id: so it takes itself for a follower and gets
+    /// its assignment by SyncGroup.
     fn rejoined(
         &self,
         member_id: &str,

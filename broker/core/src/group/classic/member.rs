@@ -31,8 +31,8 @@ pub(super) struct Member {
     /// In the member's order of preference.
     pub(super) protocols: Vec<Protocol>,
     pub(super) assignment: Bytes,
-    /// Has never been part of a generation. Such a member sends no heartbeats yet, so its deadline is
-    /// a generous one, and it counts even while the join is parked: its client may be gone.
+    /// Has never been part of a generation. Such a member sends no heartbeats yet, so its deadline
+    /// is a generous one, and it counts even while the join is parked: its client may be gone.
     pub(super) is_new: bool,
     pub(super) session_deadline_ms: u64,
     pub(super) join: Option<ParkedJoin>,
@@ -89,8 +89,8 @@ impl Member {
     }
 }
 
-/// The topics in a consumer's subscription: a version, then an array of names, then what else there is.
-/// None where the bytes are something else.
+/// The topics in a consumer's subscription: a version, then an array of names, then what else there
+/// is. None where the bytes are something else.
 pub(super) fn subscribed_topics(mut metadata: &[u8]) -> Option<Vec<String>> {
     let metadata = &mut metadata;
     if metadata.is_empty() {

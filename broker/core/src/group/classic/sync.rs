@@ -1,4 +1,5 @@
-//! SyncGroup and Heartbeat: the leader's assignments reach everybody, and members show that they live.
+//! SyncGroup and Heartbeat: the leader's assignments reach everybody, and members show that they
+//! live.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +66,8 @@ impl Classic {
         }
     }
 
-    /// Parks a sync. An older one of the same member is answered: its client no longer waits for it.
+    /// Parks a sync. An older one of the same member is answered: its client no longer waits for
+    /// it.
     fn park_sync(&mut self, member_id: &str, token: Token, step: &mut Step<'_>) {
         self.has_synced(member_id);
         if let Some(member) = self.members.get_mut(member_id)

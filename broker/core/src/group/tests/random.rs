@@ -1,8 +1,8 @@
 //! Many members, chance, and a coordinator that fails: what must hold whatever happens.
 //!
 //! - In one generation no partition has two owners.
-//! - A generation that a member was assigned in never comes again with other owners, and the group's
-//!   generation never goes back behind it.
+//! - A generation that a member was assigned in never comes again with other owners, and the
+//!   group's generation never goes back behind it.
 //! - An offset whose commit was acknowledged is fetched again, or a later one.
 //! - Every request is answered, once, in the end.
 

@@ -1,0 +1,57 @@
+//! Consumer groups and their offsets: from the wire to the coordinator and back.
+//!
+//! Each handler does the same three things: it checks what needs no group, asks the coordinator, and
+//! says the answer, or the coordinator's refusal, in the shape of its API.
+
+mod find_coordinator;
+mod membership;
+mod offset_commit;
+mod offset_fetch;
+mod operate;
+
+pub use find_coordinator::find_coordinator;
+pub use membership::{heartbeat, join_group, leave_group, sync_group};
+pub use offset_commit::offset_commit;
+pub use offset_fetch::offset_fetch;
+pub use operate::{delete_groups, describe_groups, list_groups, offset_delete};
+
+use std::future::Future;
+
+use ottla_core::group::{Body, Client, Response};
+use ottla_protocol::error::ErrorCode;
+
+use super::{Context, RequestContext};
+
+/// Who asks, as the coordinator remembers it.
+fn client(request: &RequestContext) -> Client {
+    Client {
+        id: request.client_id.as_deref().unwrap_or("").to_owned(),
+        // Java's way to print an address without a name, which tools show
+        host: format!("/{}", request.client_host),
+    }
+}
+
+/// Asks the coordinator; the request is on its way when this returns.
+fn ask(
+    context: &Context,
+    request: &RequestContext,
+    group_id: &str,
+    body: Body,
+) -> impl Future<Output = Result<Response, ErrorCode>> + Send + 'static + use<> {
+    context
+        .coordinator
+        .request(group_id, request.api_version, client(request), body)
+}
+
+/// Asks the coordinator about a group with members, whose id cannot be empty.
+async fn ask_members(
+    context: &Context,
+    request: &RequestContext,
+    group_id: &str,
+    body: Body,
+) -> Result<Response, ErrorCode> {
+    if group_id.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    ask(context, request, group_id, body).await
+}

@@ -1,0 +1,117 @@
+//! OffsetCommit.
+
+use std::collections::BTreeMap;
+
+use ottla_core::group::{Body, Response};
+use ottla_core::metadata::MetadataImage;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::TopicId;
+use ottla_protocol::messages::groups::{
+    OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+
+use super::super::{Context, RequestContext};
+use super::ask;
+
+/// The first version that names topics by id.
+const TOPIC_ID_VERSION: i16 = 10;
+
+/// Answers an OffsetCommit.
+pub async fn offset_commit(
+    context: &Context,
+    request: &RequestContext,
+    mut body: OffsetCommitRequest,
+) -> OffsetCommitResponse {
+    let image = context.controller.image();
+    let uses_ids = request.api_version >= TOPIC_ID_VERSION;
+    let mut known = Vec::with_capacity(body.topics.len());
+    // topics answer in the order of the request: this is where each one's answer comes from
+    let mut places = Vec::with_capacity(body.topics.len());
+    for mut topic in std::mem::take(&mut body.topics) {
+        match identify(&image, uses_ids, &mut topic) {
+            Ok(()) => {
+                places.push(Place::Known(known.len()));
+                known.push(topic);
+            }
+            Err(error) => places.push(Place::Refused(refused(&topic, error))),
+        }
+    }
+    let mut answers = match known.is_empty() {
+        true => BTreeMap::new(),
+        false => {
+            commit(
+                context,
+                request,
+                OffsetCommitRequest {
+                    topics: known,
+                    ..body
+                },
+            )
+            .await
+        }
+    };
+    let topics = places.into_iter().filter_map(|place| match place {
+        Place::Known(place) => answers.remove(&place),
+        Place::Refused(topic) => Some(topic),
+    });
+    OffsetCommitResponse {
+        topics: topics.collect(),
+        ..OffsetCommitResponse::default()
+    }
+}
+
+enum Place {
+    Known(usize),
+    Refused(OffsetCommitResponseTopic),
+}
+
+/// Gives a topic both its id and its name.
+fn identify(
+    image: &MetadataImage,
+    uses_ids: bool,
+    topic: &mut OffsetCommitRequestTopic,
+) -> Result<(), ErrorCode> {
+    if uses_ids {
+        let known = image
+            .topic_by_id(TopicId(topic.topic_id))
+            .ok_or(ErrorCode::UnknownTopicId)?;
+        topic.name = known.name.to_string();
+    } else {
+        let known = image
+            .topic(&topic.name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        topic.topic_id = known.id.0;
+    }
+    Ok(())
+}
+
+async fn commit(
+    context: &Context,
+    request: &RequestContext,
+    body: OffsetCommitRequest,
+) -> BTreeMap<usize, OffsetCommitResponseTopic> {
+    let group_id = body.group_id.clone();
+    let topics = body.topics.clone();
+    let topics = match ask(context, request, &group_id, Body::OffsetCommit(body)).await {
+        Ok(Response::OffsetCommit(response)) => response.topics,
+        Ok(other) => unreachable!("the answer to another request: {other:?}"),
+        Err(error) => topics.iter().map(|topic| refused(topic, error)).collect(),
+    };
+    topics.into_iter().enumerate().collect()
+}
+
+fn refused(topic: &OffsetCommitRequestTopic, error: ErrorCode) -> OffsetCommitResponseTopic {
+    let partitions = topic
+        .partitions
+        .iter()
+        .map(|partition| OffsetCommitResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: error.code(),
+        });
+    OffsetCommitResponseTopic {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partitions: partitions.collect(),
+    }
+}

@@ -1,0 +1,48 @@
+//! The log that a shard lives in: what the coordinator asks of the replicas.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+
+/// A future that a caller may keep.
+pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, ErrorCode>> + Send>>;
+
+/// Part of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Whole batches from the asked offset on (the first one may begin before it); empty at the end.
+    pub batches: Vec<Bytes>,
+    /// Where the log begins.
+    pub log_start_offset: Offset,
+    /// What is below is committed.
+    pub high_watermark: Offset,
+    /// Where the next record goes.
+    pub log_end_offset: Offset,
+}
+
+/// Partitions that this broker leads.
+pub trait Log: Send + Sync + 'static {
+    /// Appends a batch as the leader of exactly that epoch.
+    ///
+    /// Invariants: batches stand in the log in the order of the calls, not of the polls; the future is
+    /// done once the batch is below the high watermark; NOT_ENOUGH_REPLICAS says that nothing was
+    /// appended.
+    fn append(
+        &self,
+        partition: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        batch: BytesMut,
+    ) -> Later<Offset>;
+
+    /// Reads up to the log end, as the leader of exactly that epoch.
+    fn read(
+        &self,
+        partition: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Later<Part>;
+}
