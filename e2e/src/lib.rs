@@ -6,9 +6,11 @@
 //! - [`cluster`]: brokers as processes, ours or Apache Kafka's, from the same shape.
 //! - [`local`]: `ottla-operator local` as a process.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
+//! - [`suite`]: librdkafka's test suite and its table.
 
 pub mod client;
 pub mod cluster;
 pub mod local;
 pub mod process;
 pub mod setup;
+pub mod suite;

@@ -1,5 +1,10 @@
 //! Real clients against real processes. `OTTLA_E2E_SERVER=apache` runs the same tests against
 //! Apache Kafka, which shows whether a test is true.
 
+mod failover;
+mod hostile;
+mod kcat;
+mod local;
 mod shared;
+mod start;
 mod tools;

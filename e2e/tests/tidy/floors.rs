@@ -43,22 +43,21 @@ const BROKER: [(&str, u8); 13] = [
 ];
 
 /// The floor of each module at the root of `operator/src`.
-const OPERATOR: [(&str, u8); 16] = [
+const OPERATOR: [(&str, u8); 15] = [
     ("main", 5),
     ("lib", 5),
+    ("testing", 5),
     ("context", 4),
     ("local", 4),
-    ("run", 4),
     ("cluster", 3),
     ("topic", 3),
     ("platform", 2),
     ("admin", 2),
     ("status", 2),
     ("manifest", 1),
-    ("condition", 1),
-    ("object", 1),
     ("observed", 1),
-    ("testing", 1),
+    ("object", 1),
+    ("condition", 1),
     ("crd", 0),
 ];
 

@@ -1,0 +1,34 @@
+//! librdkafka's own test suite against a cluster of three brokers in racks, and the table of what
+//! passed (`docs/compatibility.md`).
+//!
+//! Each test is a process of its own: one that fails or hangs ends none of the others.
+//!
+//! - [`catalogue`]: which tests the suite registers, and which of them say nothing about a broker.
+//! - [`run`]: runs them, several at a time, and once more alone what failed beside others.
+//! - [`table`]: the page.
+
+pub mod catalogue;
+pub mod run;
+pub mod table;
+
+/// How a test ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It passed.
+    Passed,
+    /// It failed, for this reason.
+    Failed(String),
+    /// It was not run or skipped itself, for this reason.
+    Skipped(String),
+}
+
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The test's name in the suite.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it ran.
+    pub seconds: f64,
+}

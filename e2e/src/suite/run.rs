@@ -1,0 +1,233 @@
+//! Runs the tests, several at a time.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::catalogue::Test;
+use super::{Outcome, Row};
+use crate::client::{Output, run as run_command, tool};
+use crate::process::bound_to_us;
+
+/// Longer than any test takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(240);
+
+/// Tests that take long; they go first, so that the last ones to finish are short.
+const LONG: [&str; 12] = [
+    "0089", "0102", "0113", "0038", "0044", "0056", "0091", "0118", "0033", "0030", "0050", "0069",
+];
+
+/// What a run needs to know.
+pub struct Suite {
+    /// The suite's `tests` folder.
+    pub folder: PathBuf,
+    /// A cluster that creates topics by itself.
+    pub bootstrap: String,
+    /// One that does not.
+    pub bootstrap_without_auto_create: String,
+    /// Where configuration, shims and the output of each test go.
+    pub scratch: PathBuf,
+    /// How many run at a time.
+    pub lanes: usize,
+}
+
+impl Suite {
+    /// Runs all tests and gives a row for each, in their order.
+    ///
+    /// # Errors
+    /// The shims cannot be written.
+    pub fn run(&self, tests: &[Test]) -> Result<Vec<Row>> {
+        self.write_shims()?;
+        let mut order: Vec<usize> = (0..tests.len()).collect();
+        order.sort_by_key(|&at| !LONG.iter().any(|long| tests[at].name.starts_with(long)));
+        let queue = Mutex::new(VecDeque::from(order));
+        let rows: Vec<_> = tests.iter().map(|_| Mutex::new(None)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..self.lanes {
+                scope.spawn(|| {
+                    loop {
+                        let next = queue.lock().expect("no lane panics").pop_front();
+                        let Some(at) = next else { return };
+                        let row = self.row(&tests[at]);
+                        announce(&row);
+                        *rows[at].lock().expect("no lane panics") = Some(row);
+                    }
+                });
+            }
+        });
+        let rows = rows
+            .into_iter()
+            .map(|row| row.into_inner().expect("no lane panics"));
+        let rows: Vec<Row> = rows.map(|row| row.expect("every test has a row")).collect();
+        Ok(self.again(tests, rows))
+    }
+
+    /// What failed beside others runs once more alone: the suite measures times.
+    fn again(&self, tests: &[Test], mut rows: Vec<Row>) -> Vec<Row> {
+        for (test, row) in tests.iter().zip(&mut rows) {
+            if matches!(row.outcome, Outcome::Failed(_)) && self.lanes > 1 {
+                *row = self.row(test);
+                println!("alone: ");
+                announce(row);
+            }
+        }
+        rows
+    }
+
+    fn row(&self, test: &Test) -> Row {
+        let started = Instant::now();
+        let outcome = match test.left_out {
+            Some(reason) => Outcome::Skipped(reason.to_string()),
+            None => self
+                .outcome(test)
+                .unwrap_or_else(|error| Outcome::Failed(error.to_string())),
+        };
+        Row {
+            name: test.label(),
+            outcome,
+            seconds: started.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn outcome(&self, test: &Test) -> Result<Outcome> {
+        let label = test.label().replace(' ', "-");
+        let (bootstrap, scenario) = if test.without_auto_create {
+            (&self.bootstrap_without_auto_create, "noautocreate")
+        } else {
+            (&self.bootstrap, "default")
+        };
+        let config = self.scratch.join(format!("{label}.conf"));
+        std::fs::write(&config, format!("bootstrap.servers={bootstrap}\n"))?;
+        let mut command = bound_to_us(&self.folder.join("test-runner"));
+        command
+            .args(["-p1", "-Q", "-L", "-s", scenario])
+            .current_dir(&self.folder)
+            .env("TESTS", &test.name)
+            .env("RDKAFKA_TEST_CONF", &config)
+            .env("LD_LIBRARY_PATH", "../src:../src-cpp")
+            .env("TEST_KAFKA_VERSION", "4.2.0")
+            .env("KAFKA_PATH", &self.scratch)
+            .env("BROKERS", bootstrap)
+            .env_remove("CI");
+        if let Some(part) = test.part {
+            command.env("SUBTESTS", part);
+        }
+        let output = run_command(command, b"", TIMEOUT);
+        let log = self.scratch.join(format!("{label}.log"));
+        match output {
+            Ok(output) => {
+                std::fs::write(log, output.all())?;
+                Ok(verdict(&test.name, &output))
+            }
+            Err(error) => {
+                std::fs::write(log, format!("{error}"))?;
+                Ok(Outcome::Failed(format!(
+                    "still running after {} s",
+                    TIMEOUT.as_secs()
+                )))
+            }
+        }
+    }
+
+    /// Kafka's shell scripts, as the suite calls them.
+    fn write_shims(&self) -> Result<()> {
+        let bin = self.scratch.join("bin");
+        std::fs::create_dir_all(&bin)?;
+        let flags = tool::class_path().join("' '");
+        for (name, class) in [
+            ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
+            ("kafka-acls.sh", "kafka.admin.AclCommand"),
+            ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
+        ] {
+            let text = format!(
+                "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC '{flags}' {class} \
+                 \"$@\"\n"
+            );
+            write_executable(&bin.join(name), &text)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_executable(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    Ok(std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(0o755),
+    )?)
+}
+
+/// Reads the suite's own summary: `| 0012_produce_consume | PASSED | 3.2s | reason`.
+fn verdict(name: &str, output: &Output) -> Outcome {
+    let text = without_colours(&output.all());
+    let mut lines = text.lines().filter(|line| line.starts_with('|'));
+    let summary = lines.find(|line| line.split('|').nth(1).is_some_and(|n| n.trim() == name));
+    let Some(summary) = summary else {
+        let crash = text
+            .lines()
+            .rev()
+            .find(|line| line.contains("Assert") || line.contains("FAIL"));
+        let why = crash.unwrap_or("it left no summary").trim();
+        return Outcome::Failed(format!("exit code {}: {}", output.code, shorten(why)));
+    };
+    let fields: Vec<_> = summary.split('|').map(str::trim).collect();
+    let why = shorten(&fields[4..].join(" "));
+    match fields[2] {
+        "PASSED" if output.code == 0 => Outcome::Passed,
+        "SKIPPED" => Outcome::Skipped(why),
+        state => Outcome::Failed(if why.is_empty() {
+            state.to_string()
+        } else {
+            why
+        }),
+    }
+}
+
+fn without_colours(text: &str) -> String {
+    let mut plain = String::new();
+    let mut parts = text.split("\x1b[");
+    plain.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    plain
+}
+
+fn shorten(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 160;
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(CHARACTERS_MAX)
+        .collect()
+}
+
+fn announce(row: &Row) {
+    match &row.outcome {
+        Outcome::Skipped(_) => {}
+        Outcome::Passed => println!("passed  {:6.1} s  {}", row.seconds, row.name),
+        Outcome::Failed(why) => println!("FAILED  {:6.1} s  {}: {why}", row.seconds, row.name),
+    }
+}
+
+#[test]
+fn summaries_are_read() {
+    let said = |line: &str, code| Output {
+        code,
+        stdout: format!("|\x1b[32m 0012_produce_consume   | {line}\n"),
+        stderr: String::new(),
+    };
+    let name = "0012_produce_consume";
+    assert_eq!(
+        verdict(name, &said("    PASSED |   3.200s \x1b[0m|", 0)),
+        Outcome::Passed
+    );
+    let failed = verdict(name, &said("    FAILED |   3.2s | no leader", 1));
+    assert_eq!(failed, Outcome::Failed("no leader".into()));
+    let skipped = verdict(name, &said("   SKIPPED |   0.0s | too old", 0));
+    assert_eq!(skipped, Outcome::Skipped("too old".into()));
+    assert!(matches!(verdict("0013", &said("", -1)), Outcome::Failed(_)));
+}

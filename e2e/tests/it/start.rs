@@ -1,0 +1,114 @@
+//! How soon brokers serve, and what they hold when idle. Figures hold for release builds.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use ottla_e2e::client::kcat::{broker_count, kcat};
+use ottla_e2e::cluster::{Cluster, Shape, eventually};
+use ottla_e2e::process::Process;
+use ottla_e2e::setup;
+
+const READY_THREE_MAX: Duration = Duration::from_millis(2000);
+const READY_DEV_MAX: Duration = Duration::from_millis(300);
+const IDLE_BYTES_MAX: u64 = 30 << 20;
+
+/// Debug builds and busy machines are slower; only the figures of a quiet release build are promises.
+fn is_measured() -> bool {
+    let dir = std::env::var("OTTLA_BIN_DIR").unwrap_or_default();
+    dir.contains("release") && std::env::var_os("OTTLA_E2E_UNTIMED").is_none()
+}
+
+#[test]
+fn three_brokers_are_soon_ready_and_small() -> Result<()> {
+    let started = Instant::now();
+    let mut cluster = Cluster::start(Shape::new("start", 3))?;
+    let ready = started.elapsed();
+    kcat(&cluster.bootstrap(), &["-P", "-t", "first"], "record\n")?.success()?;
+    std::thread::sleep(Duration::from_secs(2));
+    let resident = cluster.resident_bytes()?;
+    println!(
+        "three brokers: ready in {} ms, {} KiB each",
+        ready.as_millis(),
+        resident >> 10
+    );
+    if is_measured() {
+        ensure!(ready <= READY_THREE_MAX, "ready in {ready:?}");
+        ensure!(resident <= IDLE_BYTES_MAX, "{resident} bytes each");
+    }
+    Ok(())
+}
+
+#[test]
+fn dev_is_one_broker_without_a_config() -> Result<()> {
+    // dev listens on 9092, as Kafka does; where somebody has that port there is nothing to see
+    if std::net::TcpListener::bind("127.0.0.1:9092").is_err() {
+        println!("skipped: port 9092 is taken");
+        return Ok(());
+    }
+    let dir = setup::scratch("dev");
+    let started = Instant::now();
+    let mut command = ottla_e2e::process::bound_to_us(&setup::binary("ottla-broker")?);
+    command.arg("dev").current_dir(&dir);
+    let mut process = Process::start(command, &dir.join("log"))?;
+    let address = "127.0.0.1:9092";
+    let ready = eventually(Duration::from_secs(20), || {
+        std::net::TcpStream::connect(address)?;
+        ensure!(broker_count(address) == Some(1));
+        Ok(started.elapsed())
+    })?;
+    kcat(address, &["-P", "-t", "hello"], "world\n")?.success()?;
+    let read = kcat(address, &["-C", "-t", "hello", "-e", "-q"], "")?.success()?;
+    ensure!(read.stdout == "world\n", "{}", read.stdout);
+    let said = process.output();
+    ensure!(said.lines().count() == 1, "one line: {said}");
+    let resident = process.resident_bytes()?;
+    println!(
+        "dev: ready in {} ms, {} KiB",
+        ready.as_millis(),
+        resident >> 10
+    );
+    if is_measured() {
+        ensure!(ready <= READY_DEV_MAX, "ready in {ready:?}");
+        ensure!(resident <= IDLE_BYTES_MAX, "{resident} bytes");
+    }
+    process.stop(Duration::from_secs(10))?;
+    Ok(())
+}
+
+#[test]
+fn health_and_metrics_are_served() -> Result<()> {
+    let mut cluster = Cluster::start(Shape::new("health", 1))?;
+    kcat(&cluster.bootstrap(), &["-P", "-t", "counted"], "record\n")?.success()?;
+    let port = cluster.broker(0).http_port();
+    for (path, word) in [
+        ("/livez", "200"),
+        ("/readyz", "200"),
+        ("/metrics", "# HELP"),
+    ] {
+        let answer = get(port, path)?;
+        ensure!(answer.contains(word), "{path} answers {answer}");
+    }
+    let metrics = get(port, "/metrics")?;
+    let has_type = metrics
+        .lines()
+        .filter(|line| line.starts_with("# TYPE ottla_"))
+        .count();
+    ensure!(
+        has_type > 5,
+        "metrics of ours, each with its type: {metrics}"
+    );
+    ensure!(get(port, "/nothing")?.starts_with("HTTP/1.1 404"));
+    Ok(())
+}
+
+fn get(port: u16, path: &str) -> Result<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
