@@ -40,6 +40,15 @@ pub struct Entry {
     pub is_dir: bool,
 }
 
+/// A file system's room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
 /// A held lock; dropping it (or the end of the process) frees it.
 pub trait Lock: Send + Sync + fmt::Debug {}
 
@@ -61,8 +70,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes everything in `dir`'s file system durable: cheaper than many single syncs.
     fn sync_all(&self, dir: &Path) -> io::Result<()>;
-    /// Bytes that may still be written.
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// How much room there is.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
     /// Takes the file as an exclusive lock and writes `holder` into it.
     /// The inner `Err` is what the present holder wrote.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Result<Box<dyn Lock>, String>>;

@@ -5,12 +5,27 @@
 //! to the same state behind a short inner lock, because the store's own threads write the log's
 //! segments and mark what became durable. No disk is touched under that inner lock.
 
-use std::sync::Arc;
+pub(crate) mod epochs;
+pub(crate) mod index;
+mod read;
+mod scan;
+pub(crate) mod segment;
+pub(crate) mod state;
+pub(crate) mod tail;
+mod timestamp;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, TopicPartition};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::store::core::{Core, lock};
+pub use read::SegmentRead;
+pub(crate) use state::State;
 
 /// What a topic's configs say about its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +61,10 @@ pub struct Appended {
     pub base_offset: Offset,
     /// The log end offset now.
     pub log_end_offset: Offset,
-    /// A new segment was begun with these batches (a moment to snapshot producer state).
+    /// A new segment was begun with these batches.
     pub rolled: bool,
+    /// The WAL record of these batches: durable once a commit's `lsn` is not below.
+    pub lsn: u64,
 }
 
 /// An answer to "where does this leader epoch end?" (KIP-101, KIP-279).
@@ -89,19 +106,6 @@ impl Read {
     }
 }
 
-/// A planned read of one segment.
-#[derive(Debug)]
-pub struct SegmentRead {
-    dir: std::path::PathBuf,
-}
-
-impl SegmentRead {
-    /// Reads whole batches and checks their CRCs. Empty when the log was truncated meanwhile.
-    pub fn perform(self) -> Result<Bytes> {
-        Err(unavailable(self.dir))
-    }
-}
-
 /// Producer state as it was at an offset, kept for the replica (opaque to storage).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerSnapshot {
@@ -111,106 +115,139 @@ pub struct ProducerSnapshot {
     pub state: Option<Vec<u8>>,
 }
 
+/// What the handles of one log and the store's threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Given once per directory, never again.
+    pub(crate) number: u64,
+    pub(crate) id: TopicIdPartition,
+    pub(crate) name: TopicPartition,
+    pub(crate) dir: PathBuf,
+    pub(crate) core: Arc<Core>,
+    pub(crate) state: Mutex<State>,
+    /// The indexes that are being written, by base offset; held during their I/O.
+    pub(crate) indexes: Mutex<BTreeMap<Offset, index::Index>>,
+    /// What the flusher knows of the files; taken by whoever has the store's maintenance lock.
+    pub(crate) files: Mutex<Files>,
+    /// Where the last reads ended, so that a reader that goes on needs no index.
+    pub(crate) hints: Mutex<read::Hints>,
+}
+
+/// What is made, and what is not synced.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) is_dir_made: bool,
+    pub(crate) is_dir_synced: bool,
+    pub(crate) unsynced: std::collections::BTreeSet<Offset>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        number: u64,
+        id: TopicIdPartition,
+        topic: ottla_protocol::ids::TopicName,
+        state: State,
+    ) -> Self {
+        let name = TopicPartition {
+            topic,
+            partition: id.partition,
+        };
+        let dir = core.dir.join(name.to_string());
+        Self {
+            number,
+            id,
+            name,
+            dir,
+            core,
+            state: Mutex::new(state),
+            indexes: Mutex::default(),
+            files: Mutex::default(),
+            hints: Mutex::default(),
+        }
+    }
+}
+
 /// Reads a log from any thread; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    shared: Arc<TopicPartition>,
-    id: TopicIdPartition,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// The writing handle of one log.
 #[derive(Debug)]
 pub struct Log {
-    reader: LogReader,
-}
-
-fn unavailable(dir: std::path::PathBuf) -> Error {
-    Error::Offline {
-        dir,
-        reason: "not built yet".into(),
-    }
+    pub(crate) reader: LogReader,
 }
 
 impl LogReader {
     /// Which partition this is.
     #[must_use]
     pub fn id(&self) -> TopicIdPartition {
-        self.id
+        self.shared.id
     }
 
     /// Its name.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {
-        &self.shared
+        &self.shared.name
     }
 
     /// The first offset that may be read.
     #[must_use]
     pub fn log_start_offset(&self) -> Offset {
-        Offset::ZERO
+        lock(&self.shared.state).log_start_offset
     }
 
     /// The offset that the next append begins at.
     #[must_use]
     pub fn log_end_offset(&self) -> Offset {
-        Offset::ZERO
+        lock(&self.shared.state).log_end_offset
     }
 
     /// Everything below survives a power cut. Goes back only by truncation.
     #[must_use]
     pub fn durable_end_offset(&self) -> Offset {
-        Offset::ZERO
+        lock(&self.shared.state).durable_end_offset()
+    }
+
+    /// The last WAL record about this log: an append, a truncation, or another change.
+    #[must_use]
+    pub fn lsn(&self) -> u64 {
+        lock(&self.shared.state).lsn
     }
 
     /// Bytes in segments, written or not.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        0
-    }
-
-    /// Whole batches from the one that contains `from` on, up to `bytes_max` but at least one
-    /// (KIP-74), all of them below `upper_bound`. `from` = log end offset (or the upper bound)
-    /// gives nothing; outside of the log is [`Error::OffsetOutOfRange`].
-    pub fn read(&self, from: Offset, bytes_max: usize, upper_bound: Offset) -> Result<Read> {
-        let _ = (from, bytes_max, upper_bound);
-        Ok(Read::Memory(Vec::new()))
-    }
-
-    /// The first record with this timestamp or a later one. May read the disk.
-    pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampAndOffset>> {
-        let _ = timestamp;
-        Ok(None)
-    }
-
-    /// The record with the largest timestamp (the first of them). May read the disk.
-    pub fn max_timestamp(&self) -> Result<Option<TimestampAndOffset>> {
-        Ok(None)
+        lock(&self.shared.state).size_bytes()
     }
 
     /// The leader epochs and where each began, ascending.
     #[must_use]
     pub fn leader_epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
-        Vec::new()
+        lock(&self.shared.state).epochs.0.clone()
     }
 
     /// The last leader epoch, where any is known.
     #[must_use]
     pub fn latest_leader_epoch(&self) -> Option<LeaderEpoch> {
-        None
+        lock(&self.shared.state).epochs.latest()
     }
 
     /// Where `leader_epoch` ends here; `None` where the epoch is newer than any known.
     #[must_use]
     pub fn end_offset_for(&self, leader_epoch: LeaderEpoch) -> Option<EpochEndOffset> {
-        let _ = leader_epoch;
-        None
+        let state = lock(&self.shared.state);
+        state
+            .epochs
+            .end_offset_for(leader_epoch, state.log_end_offset)
     }
 
     /// The leader epoch that the record at `offset` was appended in.
     #[must_use]
     pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
-        let _ = offset;
-        None
+        lock(&self.shared.state).epochs.at(offset)
     }
 }
 
@@ -231,62 +268,6 @@ impl Log {
 
     /// Puts the topic's configs into effect.
     pub fn set_settings(&mut self, settings: LogSettings) {
-        let _ = settings;
-    }
-
-    /// Appends whole batches whose offsets and leader epochs are stamped already; the first must
-    /// begin at or after the log end offset. Readable at once, durable after the next commit.
-    /// `frame_bytes` is the size of the buffer that `batches` is a slice of: a small slice of a
-    /// big frame is copied, so that it does not keep the frame alive.
-    pub fn append(&mut self, batches: Bytes, frame_bytes: usize, now_ms: i64) -> Result<Appended> {
-        let _ = (batches, frame_bytes, now_ms);
-        Err(unavailable(Default::default()))
-    }
-
-    /// Removes everything from `offset` on; a batch that contains `offset` goes whole. Returns the
-    /// new log end offset. Nothing happens where the log ends before.
-    pub fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
-        Ok(offset)
-    }
-
-    /// Empties the log; the next append begins at `offset`.
-    pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<()> {
-        let _ = offset;
-        Ok(())
-    }
-
-    /// Moves the log start offset up (DeleteRecords, or a follower whose leader did); segments
-    /// wholly below are deleted. Beyond the log end is [`Error::OffsetOutOfRange`].
-    pub fn set_log_start_offset(&mut self, offset: Offset) -> Result<()> {
-        let _ = offset;
-        Ok(())
-    }
-
-    /// Says that `leader_epoch` begins at `start_offset` (a leader at election, before its first
-    /// append). Ignored where that epoch or a later one is known.
-    pub fn assign_leader_epoch(
-        &mut self,
-        leader_epoch: LeaderEpoch,
-        start_offset: Offset,
-    ) -> Result<()> {
-        let _ = (leader_epoch, start_offset);
-        Ok(())
-    }
-
-    /// Deletes old segments by time and by size, none with records at or above `high_watermark`.
-    /// Returns the new log start offset where it moved.
-    pub fn apply_retention(
-        &mut self,
-        now_ms: i64,
-        high_watermark: Offset,
-    ) -> Result<Option<Offset>> {
-        let _ = (now_ms, high_watermark);
-        Ok(None)
-    }
-
-    /// The newest usable producer state that was saved (see `Listener::producer_state`), and from
-    /// where batches must be replayed on top of it. Reads the disk.
-    pub fn producer_snapshot(&self) -> Result<ProducerSnapshot> {
-        Ok(ProducerSnapshot::default())
+        lock(&self.shared.state).settings = settings;
     }
 }

@@ -1,1 +1,400 @@
 //! A disk in memory that loses what was not synced.
+//!
+//! [`SimDisk`] keeps, beside what a process sees, what a power cut would leave: of each unsynced
+//! write any of its sectors may have arrived or not, of the unsynced names in a directory the
+//! first few, as the seed has it. After [`SimDisk::crash`] every open handle is dead. Faults:
+//! a failing fsync, errors, a full disk, flipped bits. The same seed and the same calls give the
+//! same disk.
+
+mod tree;
+
+use std::collections::BTreeSet;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{DIRECT_ALIGN, Disk, Entry, File, Lock, Mode, Space};
+use tree::{Change, Inode, Tree};
+
+/// What a power cut keeps or loses as one.
+const SECTOR_BYTES: usize = 512;
+
+/// A small generator, so that a seed is all that a run depends on (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Begins with a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next_u64() % end as u64) as usize
+    }
+
+    /// True once in `times`.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    tree: Tree,
+    random: Random,
+    /// Counts crashes and kills: handles of an earlier life are dead.
+    life: u64,
+    locks: BTreeSet<PathBuf>,
+    bytes_max: u64,
+    /// Writes, syncs and changes of names left until one fails.
+    fails_after: Option<u64>,
+    /// Whether the failing call is the only one, or all after it fail too.
+    fails_once: bool,
+    syncs: u64,
+}
+
+/// A disk in memory; cheap to clone, all clones are the same disk.
+#[derive(Clone, Debug)]
+pub struct SimDisk(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    inode: Arc<Mutex<Inode>>,
+    life: u64,
+    is_writable: bool,
+    is_direct: bool,
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+    life: u64,
+}
+
+impl Lock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut inner = self.disk.inner();
+        if inner.life == self.life {
+            inner.locks.remove(&self.path);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_found() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl SimDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            tree: Tree::default(),
+            random: Random::new(seed),
+            life: 0,
+            locks: BTreeSet::new(),
+            bytes_max: 1 << 40,
+            fails_after: None,
+            fails_once: false,
+            syncs: 0,
+        })))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.0)
+    }
+
+    /// A power cut: what was not synced is lost, or kept, or torn. Open handles are dead.
+    pub fn crash(&self) {
+        let mut inner = self.inner();
+        let Inner { tree, random, .. } = &mut *inner;
+        tree.crash(random);
+        inner.restart();
+    }
+
+    /// The process ends at once, the machine does not: everything written is there.
+    pub fn kill(&self) {
+        self.inner().restart();
+    }
+
+    /// The disk holds at most this much.
+    pub fn set_bytes_max(&self, bytes: u64) {
+        self.inner().bytes_max = bytes;
+    }
+
+    /// The `calls`-th write, sync or change of names from now on fails with EIO, and all after it.
+    /// Unsynced bytes of a file whose sync failed are lost at the next crash, come what may.
+    pub fn fail_after(&self, calls: u64) {
+        let mut inner = self.inner();
+        (inner.fails_after, inner.fails_once) = (Some(calls), false);
+    }
+
+    /// As [`Self::fail_after`], but only that one call fails.
+    pub fn fail_once_after(&self, calls: u64) {
+        let mut inner = self.inner();
+        (inner.fails_after, inner.fails_once) = (Some(calls), true);
+    }
+
+    /// No more faults.
+    pub fn heal(&self) {
+        self.inner().fails_after = None;
+    }
+
+    /// How many syncs there were.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.inner().syncs
+    }
+
+    /// The files, sorted by name.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.inner().tree.files.keys().cloned().collect()
+    }
+
+    /// A file's content as a process sees it.
+    #[must_use]
+    pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
+        self.inner()
+            .tree
+            .files
+            .get(path)
+            .map(|inode| lock(inode).bytes.clone())
+    }
+
+    /// Replaces a file's content on the medium itself, or makes the file.
+    pub fn set_content(&self, path: &Path, bytes: Vec<u8>) {
+        self.inner().tree.set_content(path, bytes);
+    }
+}
+
+impl Inner {
+    fn restart(&mut self) {
+        self.life += 1;
+        self.locks.clear();
+        self.fails_after = None;
+    }
+
+    /// Counts a call that a fault may hit.
+    fn step(&mut self) -> io::Result<()> {
+        match &mut self.fails_after {
+            Some(0) => {
+                if self.fails_once {
+                    self.fails_after = None;
+                }
+                Err(io::Error::other("simulated failure"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
+        let mut inner = self.inner();
+        let create = matches!(mode, Mode::Create | Mode::CreateDirect);
+        let inode = match inner.tree.files.get(path) {
+            Some(inode) => inode.clone(),
+            None if create => {
+                inner.step()?;
+                inner.tree.create(path)?
+            }
+            None => return Err(not_found()),
+        };
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            inode,
+            life: inner.life,
+            is_writable: mode != Mode::Read,
+            is_direct: mode == Mode::CreateDirect,
+        }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.inner().tree.list(dir)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.step()?;
+        inner.tree.create_dir_all(dir);
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        assert_eq!(
+            from.parent(),
+            to.parent(),
+            "renames stay within a directory"
+        );
+        let mut inner = self.inner();
+        inner.step()?;
+        inner.tree.change(Change::Rename(from.into(), to.into()))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.step()?;
+        inner.tree.change(Change::Remove(path.into()))
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.step()?;
+        inner.tree.change(Change::RemoveAll(dir.into()))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.step()?;
+        inner.syncs += 1;
+        inner.tree.sync_dir(dir)
+    }
+
+    fn sync_all(&self, _dir: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.step()?;
+        inner.syncs += 1;
+        inner.tree.sync_all();
+        Ok(())
+    }
+
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        let inner = self.inner();
+        let free_bytes = inner.bytes_max.saturating_sub(inner.tree.used_bytes());
+        Ok(Space {
+            free_bytes,
+            total_bytes: inner.bytes_max,
+        })
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Result<Box<dyn Lock>, String>> {
+        let mut inner = self.inner();
+        if !inner.locks.insert(path.to_path_buf()) {
+            let inode = inner.tree.files.get(path).ok_or_else(not_found)?;
+            return Ok(Err(String::from_utf8_lossy(&lock(inode).bytes).into_owned()));
+        }
+        let inode = match inner.tree.files.get(path) {
+            Some(inode) => inode.clone(),
+            None => inner.tree.create(path)?,
+        };
+        lock(&inode).bytes = holder.as_bytes().to_vec();
+        let life = inner.life;
+        Ok(Ok(Box::new(SimLock {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+            life,
+        })))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        let inner = self.inner();
+        inner.tree.files.contains_key(path) || inner.tree.dirs.contains(path)
+    }
+}
+
+impl SimFile {
+    /// Counts a changing call; dead handles and handles for reading refuse it.
+    fn step(&self) -> io::Result<MutexGuard<'_, Inner>> {
+        let mut inner = self.disk.inner();
+        if inner.life != self.life {
+            return Err(io::Error::other(
+                "the process that opened this file is gone",
+            ));
+        }
+        if !self.is_writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        inner.step()?;
+        Ok(inner)
+    }
+}
+
+impl File for SimFile {
+    fn read_at(&self, buffer: &mut Vec<u8>, position: u64, bytes: usize) -> io::Result<usize> {
+        if self.disk.inner().life != self.life {
+            return Err(io::Error::other(
+                "the process that opened this file is gone",
+            ));
+        }
+        let inode = lock(&self.inode);
+        let start = inode.bytes.len().min(position as usize);
+        let end = inode.bytes.len().min(start + bytes);
+        buffer.extend_from_slice(&inode.bytes[start..end]);
+        Ok(end - start)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        if self.is_direct {
+            let is_aligned = |place: usize| place.is_multiple_of(DIRECT_ALIGN);
+            let places = [bytes.as_ptr() as usize, bytes.len(), position as usize];
+            assert!(
+                places.into_iter().all(is_aligned),
+                "a direct write is aligned"
+            );
+        }
+        let inner = self.step()?;
+        let mut inode = lock(&self.inode);
+        let growth = (position + bytes.len() as u64).saturating_sub(inode.bytes.len() as u64);
+        drop(inode);
+        let is_full = inner.tree.used_bytes() + growth > inner.bytes_max;
+        if growth > 0 && is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        inode = lock(&self.inode);
+        inode.write(position as usize, bytes);
+        Ok(())
+    }
+
+    fn write_vectored_at(&self, slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        for slice in slices {
+            self.write_at(slice, position)?;
+            position += slice.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let synced = self.step().map(|mut inner| inner.syncs += 1);
+        let mut inode = lock(&self.inode);
+        match synced {
+            Ok(()) => inode.sync(),
+            Err(_) => inode.forget(),
+        }
+        synced
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        drop(self.step()?);
+        lock(&self.inode).set_len(bytes as usize);
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(lock(&self.inode).bytes.len() as u64)
+    }
+}

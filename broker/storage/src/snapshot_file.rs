@@ -19,11 +19,24 @@ const BYTES_MAX: usize = 1 << 30;
 
 /// Replaces the file's content; durable when it returns.
 pub fn write(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<()> {
+    write_plain(disk, path, &envelope(content))
+}
+
+/// As [`write`], but a power cut may leave the old content, the new, or one whose checksum fails.
+pub(crate) fn write_unsynced(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<()> {
+    let file = disk
+        .open(path, crate::disk::Mode::Create)
+        .context("create", path)?;
+    file.set_len(0).context("cut", path)?;
+    file.write_at(&envelope(content), 0).context("write", path)
+}
+
+fn envelope(content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&crc32c::crc32c(content).to_le_bytes());
     bytes.extend_from_slice(content);
-    write_plain(disk, path, &bytes)
+    bytes
 }
 
 /// The file's content; `None` where there is no such file.

@@ -1,12 +1,52 @@
 //! One data directory.
+//!
+//! ```text
+//! <dir>/.lock                       held while a process has the directory open
+//! <dir>/meta.properties             whose data this is
+//! <dir>/wal/0000.wal …              the write-ahead log
+//! <dir>/checkpoint                  every log's state, and where the WAL's tail begins
+//! <dir>/high-watermarks             lower bounds for after a restart
+//! <dir>/<topic>-<partition>/        one log:
+//!     partition.metadata            whose directory this is
+//!     <base offset>.log, .index     segments
+//!     <offset>.snapshot             producer state
+//! <dir>/….deleted/                  a deleted log, on its way out
+//! ```
+//!
+//! The life of a record: `append` queues it for the WAL and keeps it in memory; a commit makes it
+//! durable in the WAL; a flush writes it into its segment; a checkpoint syncs the segments and
+//! notes every log's state, from when on the WAL's older files are free. A start reads the
+//! checkpoint and replays the WAL from there.
+
+mod checkpoint;
+mod commit;
+pub(crate) mod core;
+mod files;
+mod flush;
+mod image;
+mod meta;
+mod open;
+mod producers;
+mod threads;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ottla_protocol::ids::{NodeId, Offset, TopicIdPartition, TopicName, Uuid};
+use ottla_protocol::ids::{
+    NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, TopicPartition, Uuid,
+};
 
-use crate::{Disk, Error, Log, LogSettings, Result};
+use self::commit::Wal;
+use self::core::{Core, lock};
+use crate::log::{LogReader, Shared, State};
+use crate::wal::{Operation, eight, four};
+use crate::{Error, Log, LogSettings, Result, snapshot_file};
+
+const HIGH_WATERMARKS: &str = "high-watermarks";
+/// Topic id, partition, offset.
+const MARK_BYTES: usize = 28;
 
 /// Bounds and sizes of one data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +111,9 @@ pub struct Durable {
     pub id: TopicIdPartition,
     /// Everything below survives a power cut.
     pub durable_end_offset: Offset,
+    /// The last record of this log that was committed. What is said here was computed before any
+    /// truncation with a higher lsn.
+    pub lsn: u64,
 }
 
 /// What one commit made durable.
@@ -78,7 +121,9 @@ pub struct Durable {
 pub struct Committed {
     /// The logs that it touched, each once.
     pub logs: Vec<Durable>,
-    /// Bytes of records written.
+    /// Every record up to this one, of any log, is durable.
+    pub lsn: u64,
+    /// Bytes of record batches written.
     pub bytes: u64,
 }
 
@@ -109,92 +154,134 @@ pub trait Listener: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Store {
     identity: Identity,
+    core: Arc<Core>,
+    wal: Mutex<Wal>,
+    /// Whoever writes segments or a checkpoint holds it, during I/O.
+    maintenance: Mutex<()>,
+    /// The last start's tail is replayed, but not yet checkpointed.
+    needs_checkpoint: AtomicBool,
+    /// The lsn that the last checkpoint contains.
+    checkpointed_lsn: AtomicU64,
+    threads: threads::Threads,
+    _lock: Box<dyn crate::disk::Lock>,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.core.clear();
+    }
 }
 
 impl Store {
-    /// Locks the directory, makes it where missing, and recovers what is in it.
-    pub fn open(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        identity: Identity,
-        settings: Settings,
-    ) -> Result<Opened> {
-        let _ = (disk, dir, settings);
-        Ok(Opened {
-            store: Arc::new(Self { identity }),
-            logs: Vec::new(),
-        })
-    }
-
     /// The directory's identity: its own directory id, as kept in `meta.properties`.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.core.dir
+    }
+
     /// Makes a log that starts at offset 0. Exists on disk after the next commit.
     pub fn create(
-        self: &Arc<Self>,
+        &self,
         id: TopicIdPartition,
         topic: TopicName,
         settings: LogSettings,
     ) -> Result<Log> {
-        let _ = (id, topic, settings);
-        Err(Error::Offline {
-            dir: Default::default(),
-            reason: "not built yet".into(),
+        let core = &self.core;
+        core.check_online()?;
+        let mut logs = lock(&core.logs);
+        let name = TopicPartition {
+            topic: topic.clone(),
+            partition: id.partition,
+        };
+        if logs.by_name.contains_key(&name) {
+            return Err(Error::LogExists(name));
+        }
+        let number = logs.next_number;
+        let state = State::new(settings, 0);
+        let shared = Arc::new(Shared::new(core.clone(), number, id, topic.clone(), state));
+        core.change(
+            &shared,
+            &mut lock(&shared.state),
+            Operation::Create { id, topic },
+        );
+        logs.insert(shared.clone());
+        Ok(Log {
+            reader: LogReader { shared },
         })
     }
 
     /// Deletes a log; its files go in the background after the next commit.
     pub fn delete(&self, log: Log) -> Result<()> {
-        drop(log);
+        let core = &self.core;
+        core.check_online()?;
+        let shared = &log.reader.shared;
+        let lsn = core.change(shared, &mut lock(&shared.state), Operation::Delete);
+        lock(&core.logs).remove(shared);
+        lock(&core.deleted).push((lsn, shared.clone()));
         Ok(())
     }
 
-    /// Makes everything queued durable with one fsync. Inline in the simulator; in production
-    /// the thread of [`Store::spawn`] does it.
-    pub fn commit(&self) -> Result<Committed> {
-        Ok(Committed::default())
-    }
-
-    /// Writes segments where memory asks for it, checkpoints where the WAL asks for it, deletes
-    /// files that are no longer needed. Inline in the simulator; a thread's work in production.
-    pub fn maintain(&self, listener: &dyn Listener) -> Result<()> {
-        let _ = listener;
-        Ok(())
-    }
-
-    /// Flushes and syncs everything, so that the next start replays nothing.
-    pub fn checkpoint(&self, listener: &dyn Listener) -> Result<()> {
-        let _ = listener;
-        Ok(())
-    }
-
-    /// Starts the committing and the flushing thread. They end when [`Store::close`] is called.
-    pub fn spawn(self: &Arc<Self>, listener: Arc<dyn Listener>) {
-        drop(listener);
-    }
-
-    /// Commits, checkpoints, and stops the threads.
-    pub fn close(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Bytes free on the file system, and whether appends are refused for that reason.
+    /// Bytes free on the file system. Below the reserve appends are refused
+    /// ([`Error::DiskFull`]) until a later look finds more.
     pub fn free_bytes(&self) -> Result<u64> {
-        Ok(0)
+        self.core.measure_space()
+    }
+
+    /// Why the directory is offline, where it is.
+    #[must_use]
+    pub fn offline(&self) -> Option<&Error> {
+        self.core.offline.get()
+    }
+
+    /// Record bytes in memory, those that are in segments too (a cache) included.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let waiting = self.core.unflushed_bytes.load(Ordering::Relaxed);
+        waiting + self.core.cached_bytes.load(Ordering::Relaxed)
     }
 
     /// Keeps the high watermarks: a lower bound for each log after a restart.
     pub fn write_high_watermarks(&self, marks: &[(TopicIdPartition, Offset)]) -> Result<()> {
-        let _ = marks;
-        Ok(())
+        self.core.check_online()?;
+        let mut content = Vec::with_capacity(marks.len() * MARK_BYTES);
+        for (id, offset) in marks {
+            content.extend_from_slice(&id.topic_id.0.0);
+            content.extend_from_slice(&id.partition.0.to_le_bytes());
+            content.extend_from_slice(&offset.0.to_le_bytes());
+        }
+        snapshot_file::write(
+            &*self.core.disk,
+            &self.core.dir.join(HIGH_WATERMARKS),
+            &content,
+        )
     }
 
-    /// The high watermarks last kept (none where there are none, or the file is damaged).
+    /// The high watermarks last kept (none where there are none, or the file is damaged: they are
+    /// found again by replication).
     #[must_use]
     pub fn read_high_watermarks(&self) -> Vec<(TopicIdPartition, Offset)> {
-        Vec::new()
+        let path = self.core.dir.join(HIGH_WATERMARKS);
+        let content = snapshot_file::read(&*self.core.disk, &path).ok().flatten();
+        let mark = |bytes: &[u8]| {
+            let mut topic_id = [0; 16];
+            topic_id.copy_from_slice(&bytes[..16]);
+            let partition = PartitionIndex(i32::from_le_bytes(four(bytes, 16)));
+            let id = TopicIdPartition {
+                topic_id: TopicId(Uuid(topic_id)),
+                partition,
+            };
+            (id, Offset(i64::from_le_bytes(eight(bytes, 20))))
+        };
+        content
+            .unwrap_or_default()
+            .chunks_exact(MARK_BYTES)
+            .map(mark)
+            .collect()
     }
 }

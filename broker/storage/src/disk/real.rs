@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, OFlags};
 
-use super::{Disk, Entry, File, Lock, Mode};
+use super::{Disk, Entry, File, Lock, Mode, Space};
 
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,9 +87,12 @@ impl Disk for RealDisk {
         Ok(rustix::fs::syncfs(fs::File::open(dir)?)?)
     }
 
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+    fn space(&self, dir: &Path) -> io::Result<Space> {
         let system = rustix::fs::statvfs(dir)?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+        Ok(Space {
+            free_bytes: system.f_bavail.saturating_mul(system.f_frsize),
+            total_bytes: system.f_blocks.saturating_mul(system.f_frsize),
+        })
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Result<Box<dyn Lock>, String>> {

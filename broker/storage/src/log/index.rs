@@ -1,0 +1,255 @@
+//! A segment's index: sparse places by offset and by time.
+//!
+//! ```text
+//! <base offset, 20 digits>.index, entries of 20 bytes:
+//! 0          4          8                   16
+//! | relative | position | largest timestamp | crc |
+//! | offset   | u32      | before it  i64    | u32 |
+//! | u32      |          |                   |     |
+//! ```
+//! Little-endian. An entry names a batch; its timestamp is the largest of all batches before that
+//! one in the segment. The crc is seeded with the log's number and the base offset. An index is
+//! synced only when it is cut: entries that are lost or damaged are found by their crc and made
+//! again from the data.
+
+use std::sync::Arc;
+
+use ottla_protocol::ids::Offset;
+
+use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use super::{Shared, scan};
+use crate::batch::Header;
+use crate::error::Context;
+use crate::store::core::lock;
+use crate::wal::{eight, four};
+use crate::{File, Result};
+
+const ENTRY_BYTES: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) relative_offset: u32,
+    pub(crate) position: u32,
+    pub(crate) max_timestamp_before: i64,
+}
+
+/// The end of an index that is being written. Owned by `Shared::indexes`, whose lock is held
+/// during I/O: it serializes the flusher's writes with lookups.
+#[derive(Debug)]
+pub(crate) struct Index {
+    file: Arc<dyn File>,
+    seed: u32,
+    base_offset: Offset,
+    entries: u64,
+    last_position: u64,
+    max_timestamp: i64,
+    /// Entries not written yet.
+    fresh: Vec<u8>,
+}
+
+fn encode(entry: &Entry, seed: u32) -> [u8; ENTRY_BYTES] {
+    let mut bytes = [0; ENTRY_BYTES];
+    bytes[..4].copy_from_slice(&entry.relative_offset.to_le_bytes());
+    bytes[4..8].copy_from_slice(&entry.position.to_le_bytes());
+    bytes[8..16].copy_from_slice(&entry.max_timestamp_before.to_le_bytes());
+    let crc = crc32c::crc32c_append(seed, &bytes[..16]);
+    bytes[16..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8], seed: u32) -> Option<Entry> {
+    if bytes.len() != ENTRY_BYTES
+        || crc32c::crc32c_append(seed, &bytes[..16]) != u32::from_le_bytes(four(bytes, 16))
+    {
+        return None;
+    }
+    Some(Entry {
+        relative_offset: u32::from_le_bytes(four(bytes, 0)),
+        position: u32::from_le_bytes(four(bytes, 4)),
+        max_timestamp_before: i64::from_le_bytes(eight(bytes, 8)),
+    })
+}
+
+fn read_entry(file: &dyn File, place: u64, seed: u32) -> std::io::Result<Option<Entry>> {
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES);
+    file.read_at(&mut bytes, place * ENTRY_BYTES as u64, ENTRY_BYTES)?;
+    Ok(decode(&bytes, seed))
+}
+
+fn seed(shared: &Shared, base_offset: Offset) -> u32 {
+    let crc = crc32c::crc32c(&shared.number.to_le_bytes());
+    crc32c::crc32c_append(crc, &base_offset.0.to_le_bytes())
+}
+
+impl Index {
+    /// Opens the index of a segment whose data file is complete up to `written`: entries from
+    /// `cut` on are dropped, those that are missing are made from the data.
+    pub(crate) fn open(
+        shared: &Shared,
+        base_offset: Offset,
+        written: u64,
+        cut: u64,
+        interval: u64,
+    ) -> Result<Self> {
+        let core = &shared.core;
+        let path = segment::path(&shared.dir, base_offset, Kind::Index);
+        let key = (shared.number, base_offset, Kind::Index);
+        let file = core
+            .files
+            .open(&*core.disk, key, &path, true)
+            .context("open", &path)?;
+        let seed = seed(shared, base_offset);
+        let found = file.len().context("look at", &path)? / ENTRY_BYTES as u64;
+        let mut entries = found;
+        let mut last = None;
+        while entries > 0 {
+            last = read_entry(&*file, entries - 1, seed).context("read", &path)?;
+            if last.is_some_and(|last| u64::from(last.position) < cut.min(written)) {
+                break;
+            }
+            last = None;
+            entries -= 1;
+        }
+        file.set_len(entries * ENTRY_BYTES as u64)
+            .context("cut", &path)?;
+        if entries < found {
+            // entries of batches that were truncated must not come back after a power cut
+            file.sync_data().context("sync", &path)?;
+        }
+        let mut index = Self {
+            file,
+            seed,
+            base_offset,
+            entries,
+            last_position: last.map_or(SEGMENT_HEADER_BYTES, |last| u64::from(last.position)),
+            max_timestamp: last.map_or(-1, |last| last.max_timestamp_before),
+            fresh: Vec::new(),
+        };
+        let from = index.last_position;
+        scan::headers(
+            shared,
+            base_offset,
+            from,
+            written,
+            &mut |position, header| {
+                index.add(position, header, interval);
+                true
+            },
+        )?;
+        index.write().context("write", &path)?;
+        Ok(index)
+    }
+
+    /// Notes the next batch.
+    pub(crate) fn add(&mut self, position: u64, header: &Header, interval: u64) {
+        let relative = u32::try_from(header.base_offset.0 - self.base_offset.0);
+        if let (Ok(relative_offset), Ok(place)) = (relative, u32::try_from(position))
+            && position >= self.last_position + interval.max(1)
+        {
+            let max_timestamp_before = self.max_timestamp;
+            let entry = Entry {
+                relative_offset,
+                position: place,
+                max_timestamp_before,
+            };
+            self.fresh.extend_from_slice(&encode(&entry, self.seed));
+            self.last_position = position;
+        }
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+    }
+
+    /// Writes the entries noted.
+    pub(crate) fn write(&mut self) -> std::io::Result<()> {
+        if !self.fresh.is_empty() {
+            self.file
+                .write_at(&self.fresh, self.entries * ENTRY_BYTES as u64)?;
+            self.entries += (self.fresh.len() / ENTRY_BYTES) as u64;
+            self.fresh.clear();
+        }
+        Ok(())
+    }
+}
+
+/// A position at or before the first batch with an offset at or after `offset`.
+pub(crate) fn floor_offset(
+    shared: &Shared,
+    base_offset: Offset,
+    written: u64,
+    offset: Offset,
+) -> Result<u64> {
+    let relative = u32::try_from(offset.0 - base_offset.0).unwrap_or(u32::MAX);
+    floor(shared, base_offset, written, &|entry| {
+        entry.relative_offset <= relative
+    })
+}
+
+/// A position such that every batch before it is older than `timestamp`.
+pub(crate) fn floor_timestamp(
+    shared: &Shared,
+    base_offset: Offset,
+    written: u64,
+    timestamp: i64,
+) -> Result<u64> {
+    floor(shared, base_offset, written, &|entry| {
+        entry.max_timestamp_before < timestamp
+    })
+}
+
+/// The position of the last entry that is `below`; the segment's front where none is.
+fn floor(
+    shared: &Shared,
+    base_offset: Offset,
+    written: u64,
+    below: &dyn Fn(&Entry) -> bool,
+) -> Result<u64> {
+    let mut indexes = lock(&shared.indexes);
+    for _ in 0..2 {
+        if let Some(position) = search(shared, base_offset, written, below)? {
+            return Ok(position);
+        }
+        // lost or damaged: made anew from the data
+        let interval = lock(&shared.state).settings.index_interval_bytes;
+        let was_open = indexes.remove(&base_offset).is_some();
+        let index = Index::open(shared, base_offset, written, 0, interval)?;
+        if was_open {
+            indexes.insert(base_offset, index);
+        }
+    }
+    Ok(SEGMENT_HEADER_BYTES)
+}
+
+/// `None` where an entry is damaged.
+fn search(
+    shared: &Shared,
+    base_offset: Offset,
+    written: u64,
+    below: &dyn Fn(&Entry) -> bool,
+) -> Result<Option<u64>> {
+    let core = &shared.core;
+    let path = segment::path(&shared.dir, base_offset, Kind::Index);
+    let key = (shared.number, base_offset, Kind::Index);
+    let file = match core.files.open(&*core.disk, key, &path, false) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.context("open", &path)?,
+    };
+    let seed = seed(shared, base_offset);
+    let (mut low, mut high) = (
+        0,
+        file.len().context("look at", &path)? / ENTRY_BYTES as u64,
+    );
+    let mut found = SEGMENT_HEADER_BYTES;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let Some(entry) = read_entry(&*file, middle, seed).context("read", &path)? else {
+            return Ok(None);
+        };
+        // entries beyond what is written are stale
+        if u64::from(entry.position) < written && below(&entry) {
+            found = u64::from(entry.position);
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(Some(found))
+}

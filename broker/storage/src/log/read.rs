@@ -1,0 +1,221 @@
+//! Reads by offset: from memory at once, from a segment by a plan without locks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_protocol::ids::Offset;
+
+use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use super::state::State;
+use super::{LogReader, Read, Shared, index, scan};
+use crate::batch::{self, HEADER_BYTES, Header};
+use crate::error::Context;
+use crate::store::core::lock;
+use crate::{Error, Result};
+
+/// How many readers of one log are remembered.
+const HINTS_MAX: usize = 4;
+
+/// Where reads of segments ended: the next offset, its segment, and its position there.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    places: [Option<(Offset, Offset, u64)>; HINTS_MAX],
+    next: usize,
+}
+
+impl Hints {
+    fn find(&self, offset: Offset, segment: Offset) -> Option<u64> {
+        let is_it = |&&(at, base, _): &&(Offset, Offset, u64)| at == offset && base == segment;
+        self.places
+            .iter()
+            .flatten()
+            .find(is_it)
+            .map(|place| place.2)
+    }
+
+    fn note(&mut self, from: Offset, place: (Offset, Offset, u64)) {
+        // a reader that goes on takes its old place
+        let is_it = |old: &Option<(Offset, Offset, u64)>| old.is_some_and(|old| old.0 == from);
+        let at = self.places.iter().position(is_it).unwrap_or_else(|| {
+            self.next = (self.next + 1) % HINTS_MAX;
+            self.next
+        });
+        self.places[at] = Some(place);
+    }
+
+    fn clear(&mut self) {
+        self.places = Default::default();
+    }
+}
+
+/// A planned read of one segment.
+#[derive(Debug)]
+pub struct SegmentRead {
+    shared: Arc<Shared>,
+    segment: Offset,
+    /// The file's length as of the plan.
+    written: u64,
+    from: Offset,
+    bytes_max: usize,
+    upper_bound: Offset,
+    cuts: u64,
+}
+
+impl LogReader {
+    /// Whole batches from the one that contains `from` on, up to `bytes_max` but at least one
+    /// (KIP-74), all of them below `upper_bound`. `from` = log end offset (or the upper bound)
+    /// gives nothing; outside of the log is [`Error::OffsetOutOfRange`].
+    pub fn read(&self, from: Offset, bytes_max: usize, upper_bound: Offset) -> Result<Read> {
+        let shared = &self.shared;
+        let state = lock(&shared.state);
+        if state.is_deleted {
+            return Err(Error::LogDeleted(shared.name.clone()));
+        }
+        if from < state.log_start_offset || from > state.log_end_offset {
+            return Err(Error::OffsetOutOfRange {
+                offset: from,
+                log_start_offset: state.log_start_offset,
+                log_end_offset: state.log_end_offset,
+            });
+        }
+        let upper_bound = upper_bound.min(state.log_end_offset);
+        if from >= upper_bound {
+            return Ok(Read::Memory(Vec::new()));
+        }
+        if state.tail.base_offset().is_some_and(|base| base <= from) {
+            return Ok(Read::Memory(state.tail.read(from, bytes_max, upper_bound)));
+        }
+        Ok(plan(shared, &state, from, bytes_max, upper_bound))
+    }
+}
+
+fn plan(
+    shared: &Arc<Shared>,
+    state: &State,
+    from: Offset,
+    bytes_max: usize,
+    upper_bound: Offset,
+) -> Read {
+    let place = state.segment_at(from);
+    Read::Segment(SegmentRead {
+        shared: shared.clone(),
+        segment: state.segments[place].base_offset,
+        written: state.written_bytes(place),
+        from,
+        bytes_max,
+        upper_bound,
+        cuts: state.cuts,
+    })
+}
+
+impl SegmentRead {
+    /// Reads whole batches and checks their CRCs. Empty when the log was truncated meanwhile.
+    pub fn perform(self) -> Result<Bytes> {
+        let found = self.read();
+        // a truncation meanwhile explains anything: the caller asks again
+        let state = lock(&self.shared.state);
+        if state.cuts != self.cuts {
+            lock(&self.shared.hints).clear();
+            return Ok(Bytes::new());
+        }
+        match found? {
+            Some(bytes) => Ok(bytes),
+            // compaction may leave nothing at a segment's end: the next one has it
+            None => {
+                let place = state.segment_at(self.from) + 1;
+                let Some(next) = state.segments.get(place).map(|next| next.base_offset) else {
+                    return Ok(memory(&state, &self));
+                };
+                if next >= self.upper_bound {
+                    return Ok(Bytes::new());
+                }
+                drop(state);
+                let reader = LogReader {
+                    shared: self.shared,
+                };
+                match reader.read(next, self.bytes_max, self.upper_bound)? {
+                    Read::Memory(slices) => Ok(slices.into_iter().next().unwrap_or_default()),
+                    Read::Segment(read) => read.perform(),
+                }
+            }
+        }
+    }
+
+    /// `None` where the segment has nothing at or after the offset.
+    fn read(&self) -> Result<Option<Bytes>> {
+        let shared = &*self.shared;
+        let Some(position) = self.find()? else {
+            return Ok(None);
+        };
+        let path = segment::path(&shared.dir, self.segment, Kind::Data);
+        let file = scan::data_file(shared, self.segment)?;
+        let left = (self.written - position) as usize;
+        let mut buffer = Vec::new();
+        let wanted = self.bytes_max.clamp(HEADER_BYTES, left);
+        file.read_at(&mut buffer, position, wanted)
+            .context("read", &path)?;
+        let corrupt = |at: usize, what| Error::Corrupt {
+            path: path.clone(),
+            position: position + at as u64,
+            what,
+        };
+        let first = Header::read(&buffer).map_err(|what| corrupt(0, what))?;
+        if first.bytes > left {
+            return Err(corrupt(0, "a record batch is cut off"));
+        }
+        if first.bytes > buffer.len() {
+            let (from, more) = (position + buffer.len() as u64, first.bytes - buffer.len());
+            file.read_at(&mut buffer, from, more)
+                .context("read", &path)?;
+        }
+        let mut end = 0;
+        let mut next_offset = self.from;
+        while let Ok(header) = Header::read(&buffer[end..])
+            && end + header.bytes <= buffer.len()
+            && header.next_offset() <= self.upper_bound
+        {
+            if !batch::crc_holds(&buffer[end..], &header) {
+                return Err(corrupt(end, "a record batch's checksum does not match"));
+            }
+            end += header.bytes;
+            next_offset = header.next_offset();
+        }
+        buffer.truncate(end);
+        let place = (next_offset, self.segment, position + end as u64);
+        lock(&shared.hints).note(self.from, place);
+        Ok(Some(buffer.into()))
+    }
+
+    /// The position of the batch that contains the offset, or the first one after it.
+    fn find(&self) -> Result<Option<u64>> {
+        let shared = &*self.shared;
+        if let Some(position) = lock(&shared.hints).find(self.from, self.segment)
+            && position < self.written
+        {
+            return Ok(Some(position));
+        }
+        if self.written == SEGMENT_HEADER_BYTES {
+            return Ok(None);
+        }
+        let from = index::floor_offset(shared, self.segment, self.written, self.from)?;
+        let mut found = None;
+        scan::headers(
+            shared,
+            self.segment,
+            from,
+            self.written,
+            &mut |position, header| {
+                let is_it = header.last_offset >= self.from;
+                found = is_it.then_some(position);
+                !is_it
+            },
+        )?;
+        Ok(found)
+    }
+}
+
+/// What memory has at or after the offset, where no segment has.
+fn memory(state: &State, read: &SegmentRead) -> Bytes {
+    let slices = state.tail.read(read.from, read.bytes_max, read.upper_bound);
+    slices.into_iter().next().unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! Walks the batches of a segment's file.
+
+use std::sync::Arc;
+
+use ottla_protocol::ids::Offset;
+
+use super::Shared;
+use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use crate::batch::{HEADER_BYTES, Header};
+use crate::error::Context;
+use crate::{Error, File, Result};
+
+/// Bytes read at once: the headers of many small batches, or of one big one.
+const STEP_BYTES: usize = 4096;
+
+/// The data file of a segment, its identity checked when it is opened.
+pub(crate) fn data_file(shared: &Shared, base_offset: Offset) -> Result<Arc<dyn File>> {
+    let core = &shared.core;
+    let key = (shared.number, base_offset, Kind::Data);
+    if let Some(file) = core.files.get(key) {
+        return Ok(file);
+    }
+    let path = segment::path(&shared.dir, base_offset, Kind::Data);
+    let file = core
+        .files
+        .open(&*core.disk, key, &path, false)
+        .context("open", &path)?;
+    let mut bytes = Vec::new();
+    file.read_at(&mut bytes, 0, SEGMENT_HEADER_BYTES as usize)
+        .context("read", &path)?;
+    segment::check_header(&path, &bytes, shared.id, base_offset)
+        .inspect_err(|_| core.files.close(key))?;
+    Ok(file)
+}
+
+/// Gives the headers from `from` (where a batch begins) to `until`, while `more` says so.
+pub(crate) fn headers(
+    shared: &Shared,
+    base_offset: Offset,
+    from: u64,
+    until: u64,
+    more: &mut dyn FnMut(u64, &Header) -> bool,
+) -> Result<()> {
+    if from >= until {
+        return Ok(());
+    }
+    let file = data_file(shared, base_offset)?;
+    let path = || segment::path(&shared.dir, base_offset, Kind::Data);
+    let mut buffer = Vec::with_capacity(STEP_BYTES);
+    let (mut front, mut position) = (from, from);
+    while position < until {
+        let ahead = (position - front) as usize;
+        if buffer.len() < ahead + HEADER_BYTES {
+            buffer.clear();
+            front = position;
+            file.read_at(&mut buffer, front, STEP_BYTES)
+                .context("read", &path())?;
+        }
+        let bytes = &buffer[(position - front) as usize..];
+        let header = Header::read(bytes).and_then(|header| {
+            let fits = position + header.bytes as u64 <= until;
+            if fits {
+                Ok(header)
+            } else {
+                Err("a record batch is cut off")
+            }
+        });
+        let header = header.map_err(|what| Error::Corrupt {
+            path: path(),
+            position,
+            what,
+        })?;
+        if !more(position, &header) {
+            break;
+        }
+        position += header.bytes as u64;
+    }
+    Ok(())
+}

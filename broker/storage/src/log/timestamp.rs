@@ -1,0 +1,160 @@
+//! Reads by time.
+
+use bytes::Bytes;
+use ottla_protocol::ids::Offset;
+
+use super::segment::{self, Kind};
+use super::{LogReader, TimestampAndOffset, index, scan};
+use crate::batch::{self, Header};
+use crate::error::Context;
+use crate::store::core::lock;
+use crate::{Error, Result};
+
+/// What a candidate batch says.
+fn answer(batch: &Bytes, header: &Header, timestamp: i64) -> TimestampAndOffset {
+    // a batch whose records cannot be looked into answers for its first one
+    let (at, offset) = batch::first_record_at(batch, timestamp)
+        .unwrap_or((header.max_timestamp, header.base_offset));
+    TimestampAndOffset {
+        timestamp: at,
+        offset,
+        leader_epoch: header.leader_epoch,
+    }
+}
+
+impl LogReader {
+    /// The first record with this timestamp or a later one. May read the disk. In a batch that is
+    /// compressed, and that this build cannot look into, its first record.
+    pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampAndOffset>> {
+        let shared = &self.shared;
+        loop {
+            let state = lock(&shared.state);
+            let cuts = state.cuts;
+            let start = state.log_start_offset;
+            let found = (state.segment_at(start)..state.segments.len())
+                .find(|&place| state.segments[place].max_timestamp >= timestamp);
+            let Some(place) = found else {
+                return Ok(None);
+            };
+            let base = state.segments[place].base_offset;
+            let written = state.written_bytes(place);
+            drop(state);
+            let found = self.find_in_segment(base, written, timestamp, start);
+            let state = lock(&shared.state);
+            if state.cuts != cuts {
+                continue;
+            }
+            if let Some(found) = found? {
+                return Ok(Some(found));
+            }
+            let answer = in_memory(&state, base, timestamp, start);
+            if answer.is_some() {
+                return Ok(answer);
+            }
+            // the record was below the log start: what follows may have one
+            let Some(next) = state.segments.get(place + 1).map(|next| next.base_offset) else {
+                return Ok(None);
+            };
+            drop(state);
+            return self.first_after(next, timestamp);
+        }
+    }
+
+    /// The record with the largest timestamp (the first of them). May read the disk.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampAndOffset>> {
+        let state = lock(&self.shared.state);
+        let from = state.segment_at(state.log_start_offset);
+        let segments = state.segments.iter().skip(from);
+        let largest = segments
+            .map(|segment| segment.max_timestamp)
+            .max()
+            .unwrap_or(-1);
+        drop(state);
+        if largest < 0 {
+            Ok(None)
+        } else {
+            self.offset_for_timestamp(largest)
+        }
+    }
+
+    fn first_after(&self, base: Offset, timestamp: i64) -> Result<Option<TimestampAndOffset>> {
+        let state = lock(&self.shared.state);
+        let places = state.segment_at(base)..state.segments.len();
+        let later: Vec<_> = places
+            .filter(|&place| state.segments[place].max_timestamp >= timestamp)
+            .map(|place| {
+                (
+                    state.segments[place].base_offset,
+                    state.written_bytes(place),
+                )
+            })
+            .collect();
+        drop(state);
+        for (base, written) in later {
+            if let Some(found) = self.find_in_segment(base, written, timestamp, base)? {
+                return Ok(Some(found));
+            }
+            let state = lock(&self.shared.state);
+            if let Some(found) = in_memory(&state, base, timestamp, base) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_in_segment(
+        &self,
+        base: Offset,
+        written: u64,
+        timestamp: i64,
+        start: Offset,
+    ) -> Result<Option<TimestampAndOffset>> {
+        let shared = &*self.shared;
+        if written <= segment::SEGMENT_HEADER_BYTES {
+            return Ok(None);
+        }
+        let from = index::floor_timestamp(shared, base, written, timestamp)?;
+        let mut candidate = None;
+        scan::headers(shared, base, from, written, &mut |position, header| {
+            if header.max_timestamp >= timestamp && header.last_offset >= start {
+                candidate = Some((position, *header));
+            }
+            candidate.is_none()
+        })?;
+        let Some((position, header)) = candidate else {
+            return Ok(None);
+        };
+        let path = segment::path(&shared.dir, base, Kind::Data);
+        let file = scan::data_file(shared, base)?;
+        let mut buffer = Vec::new();
+        file.read_at(&mut buffer, position, header.bytes)
+            .context("read", &path)?;
+        if !batch::crc_holds(&buffer, &header) {
+            let what = "a record batch's checksum does not match";
+            return Err(Error::Corrupt {
+                path,
+                position,
+                what,
+            });
+        }
+        Ok(Some(answer(&buffer.into(), &header, timestamp)))
+    }
+}
+
+/// The answer of the batches of a segment that are in memory.
+fn in_memory(
+    state: &super::State,
+    base: Offset,
+    timestamp: i64,
+    start: Offset,
+) -> Option<TimestampAndOffset> {
+    for chunk in state.tail.from(start).filter(|chunk| chunk.segment == base) {
+        for (position, header) in batch::headers(&chunk.bytes).map_while(std::result::Result::ok) {
+            if header.max_timestamp >= timestamp && header.last_offset >= start {
+                let batch = chunk.bytes.slice(position..position + header.bytes);
+                return Some(answer(&batch, &header, timestamp));
+            }
+        }
+    }
+    None
+}

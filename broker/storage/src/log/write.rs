@@ -1,0 +1,301 @@
+//! What changes a log: each call queues WAL records and changes the state in memory by them.
+
+use bytes::Bytes;
+use ottla_protocol::ids::{LeaderEpoch, Offset};
+
+use super::segment::SEGMENT_HEADER_BYTES;
+use super::state::State;
+use super::{Appended, Log, scan};
+use crate::batch;
+use crate::store::core::lock;
+use crate::wal::Operation;
+use crate::{Error, Result};
+
+/// A slice of less than this part of its frame is copied.
+const PINNED_PART: usize = 8;
+/// The largest distance of an offset from its segment's base.
+const RELATIVE_OFFSET_MAX: i64 = i32::MAX as i64;
+
+/// What an append needs to know of its batches.
+struct Extent {
+    base_offset: Offset,
+    next_offset: Offset,
+    max_timestamp: i64,
+}
+
+fn measure(bytes: &[u8], log_end_offset: Offset) -> Result<Extent> {
+    let mut extent: Option<Extent> = None;
+    for found in batch::headers(bytes) {
+        let (_, header) = found.map_err(Error::InvalidBatches)?;
+        let end = extent
+            .as_ref()
+            .map_or(log_end_offset, |extent| extent.next_offset);
+        if header.base_offset < end {
+            return Err(Error::InvalidBatches(
+                "a batch begins below the log end offset",
+            ));
+        }
+        let extent = extent.get_or_insert(Extent {
+            base_offset: header.base_offset,
+            next_offset: header.next_offset(),
+            max_timestamp: -1,
+        });
+        extent.next_offset = header.next_offset();
+        extent.max_timestamp = extent.max_timestamp.max(header.max_timestamp);
+    }
+    extent.ok_or(Error::InvalidBatches("there is no batch"))
+}
+
+/// Whether these batches belong into a new segment, as Kafka decides it.
+fn is_roll_due(state: &State, bytes: usize, extent: &Extent, now_ms: i64) -> bool {
+    let segment = state.active();
+    if segment.is_empty() {
+        // an empty segment after a gap would give relative offsets that do not fit
+        return extent.next_offset.0 - segment.base_offset.0 > RELATIVE_OFFSET_MAX;
+    }
+    let settings = &state.settings;
+    let is_old = if segment.first_timestamp >= 0 && extent.max_timestamp >= 0 {
+        extent.max_timestamp - segment.first_timestamp > settings.segment_ms
+    } else {
+        segment.created_ms >= 0 && now_ms - segment.created_ms > settings.segment_ms
+    };
+    is_old
+        || segment.data_bytes() + bytes as u64 > settings.segment_bytes
+        || extent.next_offset.0 - segment.base_offset.0 > RELATIVE_OFFSET_MAX
+}
+
+impl Log {
+    /// Appends whole batches whose offsets and leader epochs are stamped already; the first must
+    /// begin at or after the log end offset. Readable at once, durable after the next commit.
+    /// `frame_bytes` is the size of the buffer that `batches` is a slice of: a small slice of a
+    /// big frame is copied, so that it does not keep the frame alive.
+    pub fn append(
+        &mut self,
+        mut batches: Bytes,
+        frame_bytes: usize,
+        now_ms: i64,
+    ) -> Result<Appended> {
+        let shared = &self.reader.shared;
+        let core = &shared.core;
+        core.check_online()?;
+        if core.is_full.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(core.full());
+        }
+        if batches.len() * PINNED_PART < frame_bytes {
+            batches = Bytes::copy_from_slice(&batches);
+        }
+        let mut state = lock(&shared.state);
+        self.check_exists(&state)?;
+        let extent = measure(&batches, state.log_end_offset)?;
+        let rolled = is_roll_due(&state, batches.len(), &extent, now_ms);
+        if rolled {
+            let roll = Operation::Roll {
+                base_offset: extent.base_offset,
+                created_ms: now_ms,
+            };
+            core.change(shared, &mut state, roll);
+        }
+        let lsn = core.change(shared, &mut state, Operation::Append { bytes: batches });
+        Ok(Appended {
+            base_offset: extent.base_offset,
+            log_end_offset: extent.next_offset,
+            rolled,
+            lsn,
+        })
+    }
+
+    fn check_exists(&self, state: &State) -> Result<()> {
+        if state.is_deleted {
+            return Err(Error::LogDeleted(self.shared.name.clone()));
+        }
+        self.shared.core.check_online()
+    }
+
+    /// Removes everything from `offset` on; a batch that contains `offset` goes whole. Returns the
+    /// new log end offset. Nothing happens where the log ends before. Below the log start, the log
+    /// is emptied and goes on at `offset`.
+    pub fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
+        let shared = &self.reader.shared;
+        let (log_start_offset, log_end_offset) = {
+            let state = lock(&shared.state);
+            self.check_exists(&state)?;
+            (state.log_start_offset, state.log_end_offset)
+        };
+        if offset >= log_end_offset {
+            return Ok(log_end_offset);
+        }
+        if offset < log_start_offset {
+            self.truncate_fully_and_start_at(offset)?;
+            return Ok(offset);
+        }
+        // nobody else changes this log meanwhile: this handle is the only one that may
+        let cut = self.find_cut(offset)?;
+        let mut state = lock(&shared.state);
+        let end_offset = match cut {
+            Operation::Truncate { end_offset, .. } => end_offset,
+            _ => offset,
+        };
+        if end_offset < state.log_start_offset {
+            // the batch began before the log start: nothing readable is left
+            shared
+                .core
+                .change(shared, &mut state, Operation::StartAt { offset });
+            return Ok(offset);
+        }
+        shared.core.change(shared, &mut state, cut);
+        Ok(end_offset)
+    }
+
+    /// The operation that removes the batch that contains `offset`, and all after it.
+    fn find_cut(&self, offset: Offset) -> Result<Operation> {
+        let shared = &self.reader.shared;
+        let state = lock(&shared.state);
+        let place = state.segment_at(offset);
+        let segment = state.segments[place].clone();
+        let written = state.written_bytes(place);
+        let mut end_offset = None;
+        let (mut position, mut max_timestamp) = (segment.bytes, -1);
+        let mut visit = |at: u64, header: &batch::Header| {
+            if header.last_offset >= offset {
+                end_offset = Some(header.base_offset.min(offset));
+                position = at;
+                return false;
+            }
+            max_timestamp = max_timestamp.max(header.max_timestamp);
+            true
+        };
+        let chunks: Vec<_> = state
+            .tail
+            .unflushed()
+            .filter(|chunk| chunk.segment == segment.base_offset)
+            .map(|chunk| (chunk.position, chunk.bytes.clone()))
+            .collect();
+        drop(state);
+        // rare enough to read the segment's headers: the largest timestamp is of all that stays
+        let mut is_found = false;
+        scan::headers(
+            shared,
+            segment.base_offset,
+            SEGMENT_HEADER_BYTES,
+            written,
+            &mut |at, h| {
+                is_found = !visit(at, h);
+                !is_found
+            },
+        )?;
+        if !is_found {
+            'chunks: for (start, bytes) in &chunks {
+                for (at, header) in batch::headers(bytes).map_while(std::result::Result::ok) {
+                    if !visit(start + at as u64, &header) {
+                        break 'chunks;
+                    }
+                }
+            }
+        }
+        let end_offset = end_offset.unwrap_or(offset);
+        Ok(Operation::Truncate {
+            end_offset,
+            position,
+            max_timestamp,
+        })
+    }
+
+    /// Empties the log; the next append begins at `offset`.
+    pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<()> {
+        let shared = &self.reader.shared;
+        let mut state = lock(&shared.state);
+        self.check_exists(&state)?;
+        shared
+            .core
+            .change(shared, &mut state, Operation::StartAt { offset });
+        Ok(())
+    }
+
+    /// Moves the log start offset up (DeleteRecords, or a follower whose leader did); segments
+    /// wholly below are deleted. Beyond the log end is [`Error::OffsetOutOfRange`].
+    pub fn set_log_start_offset(&mut self, offset: Offset) -> Result<()> {
+        let shared = &self.reader.shared;
+        let mut state = lock(&shared.state);
+        self.check_exists(&state)?;
+        if offset > state.log_end_offset || offset < Offset::ZERO {
+            return Err(Error::OffsetOutOfRange {
+                offset,
+                log_start_offset: state.log_start_offset,
+                log_end_offset: state.log_end_offset,
+            });
+        }
+        if offset > state.log_start_offset {
+            shared
+                .core
+                .change(shared, &mut state, Operation::LogStart { offset });
+        }
+        Ok(())
+    }
+
+    /// Says that `leader_epoch` begins at `start_offset` (a leader at election, before its first
+    /// append). Ignored where that epoch or a later one is known.
+    pub fn assign_leader_epoch(
+        &mut self,
+        leader_epoch: LeaderEpoch,
+        start_offset: Offset,
+    ) -> Result<()> {
+        let shared = &self.reader.shared;
+        let mut state = lock(&shared.state);
+        self.check_exists(&state)?;
+        if state.epochs.is_news(leader_epoch) {
+            let epoch = Operation::Epoch {
+                leader_epoch,
+                start_offset,
+            };
+            shared.core.change(shared, &mut state, epoch);
+        }
+        Ok(())
+    }
+
+    /// Deletes old segments by time and by size, none with records at or above `high_watermark`.
+    /// Returns the new log start offset where it moved.
+    pub fn apply_retention(
+        &mut self,
+        now_ms: i64,
+        high_watermark: Offset,
+    ) -> Result<Option<Offset>> {
+        let shared = &self.reader.shared;
+        let mut state = lock(&shared.state);
+        self.check_exists(&state)?;
+        let settings = state.settings;
+        let mut size = state.size_bytes();
+        let mut start = state.log_start_offset;
+        let mut is_all = true;
+        for (place, segment) in state.segments.iter().enumerate() {
+            let next = state.segments.get(place + 1);
+            let end = next.map_or(state.log_end_offset, |next| next.base_offset);
+            let is_old = settings.retention_ms >= 0
+                && segment.max_timestamp >= 0
+                && now_ms.saturating_sub(segment.max_timestamp) > settings.retention_ms;
+            let is_excess = settings.retention_bytes >= 0
+                && next.is_some()
+                && size.saturating_sub(segment.data_bytes()) >= settings.retention_bytes as u64;
+            if segment.is_empty() || end > high_watermark || !(is_old || is_excess) {
+                is_all = false;
+                break;
+            }
+            size -= segment.data_bytes();
+            start = start.max(end);
+        }
+        if start == state.log_start_offset {
+            return Ok(None);
+        }
+        if is_all {
+            // the active segment goes too: what follows begins in a new one
+            let roll = Operation::Roll {
+                base_offset: state.log_end_offset,
+                created_ms: now_ms,
+            };
+            shared.core.change(shared, &mut state, roll);
+        }
+        shared
+            .core
+            .change(shared, &mut state, Operation::LogStart { offset: start });
+        Ok(Some(start))
+    }
+}

@@ -1,0 +1,209 @@
+//! Checkpoints, and what else is done beside the commits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::core::lock;
+use super::image::{self, Head};
+use super::{Listener, Store, flush, producers};
+use crate::error::Context;
+use crate::log::Shared;
+use crate::log::segment::{self, Kind};
+use crate::{Error, Result, snapshot_file};
+
+pub(super) const FILE: &str = "checkpoint";
+/// From this many files on, syncing the whole file system is cheaper.
+const SYNC_FILES_MAX: usize = 16;
+/// How often a log that is truncated again and again is waited for.
+const TRIES_MAX: usize = 100;
+
+impl Store {
+    /// Writes segments where memory asks for it, checkpoints where the WAL asks for it, deletes
+    /// files that are no longer needed. Inline in the simulator; a thread's work in production.
+    /// A commit should follow: it tells of what had to be committed here.
+    pub fn maintain(&self, listener: &dyn Listener) -> Result<()> {
+        let core = &*self.core;
+        core.check_online()?;
+        if core.is_full.load(Ordering::Acquire) {
+            self.make_room(listener)?;
+        }
+        let flushed = {
+            let _maintenance = lock(&self.maintenance);
+            flush::remove_deleted(core).and_then(|()| flush::flush_where_needed(core))
+        };
+        self.settle(flushed)?;
+        if self.is_checkpoint_due() {
+            self.checkpoint(listener)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes and syncs everything, so that the next start replays nothing. A commit should
+    /// follow, see [`Store::maintain`].
+    pub fn checkpoint(&self, listener: &dyn Listener) -> Result<()> {
+        self.checkpoint_with(Some(listener))
+    }
+
+    /// Whether the WAL is more than half full.
+    pub(super) fn is_checkpoint_due(&self) -> bool {
+        let in_use = lock(&self.wal).writer.slots_in_use();
+        in_use > 1 && in_use > self.core.settings.wal_segments_max / 2
+    }
+
+    /// A full disk: deletes what may be deleted, and looks again.
+    fn make_room(&self, listener: &dyn Listener) -> Result<()> {
+        let core = &*self.core;
+        match self.checkpoint(listener) {
+            Ok(()) | Err(Error::DiskFull { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        core.measure_space().map_err(|error| core.fail(&error))?;
+        Ok(())
+    }
+
+    /// A full disk is waited for; any other failure takes the directory offline.
+    fn settle(&self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(error) if error.is_no_space() => {
+                self.core.is_full.store(true, Ordering::Release);
+                Err(self.core.full())
+            }
+            Err(error @ Error::Offline { .. }) => Err(error),
+            Err(error) => Err(self.core.fail(&error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    pub(super) fn checkpoint_with(&self, listener: Option<&dyn Listener>) -> Result<()> {
+        let core = &*self.core;
+        core.check_online()?;
+        let _maintenance = lock(&self.maintenance);
+        if let Some(listener) = listener {
+            let saved = self.save_producers(listener);
+            self.settle(saved)?;
+        }
+        let done = self.write_checkpoint();
+        self.settle(done)?;
+        self.needs_checkpoint.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Keeps the producer state of the logs that changed.
+    fn save_producers(&self, listener: &dyn Listener) -> Result<()> {
+        let core = &*self.core;
+        let logs: Vec<_> = lock(&core.logs).by_number.values().cloned().collect();
+        let mut states = Vec::new();
+        for shared in logs {
+            if std::mem::take(&mut lock(&shared.state).is_producer_state_old)
+                && let Some(producers) = listener.producer_state(shared.id)
+            {
+                states.push((shared, producers));
+            }
+        }
+        // what the states contain must be durable before they are
+        self.commit_for_checkpoint()?;
+        for (shared, producers) in states {
+            producers::save(core, &shared, &producers)?;
+        }
+        Ok(())
+    }
+
+    /// The caller has the maintenance lock. In this order: commit (so that truncations are
+    /// durable and files may be written); note the WAL's position (all before is in the logs'
+    /// states); write and sync every log's files; write the checkpoint; free the WAL before.
+    fn write_checkpoint(&self) -> Result<()> {
+        let core = &*self.core;
+        if !self.needs_checkpoint.load(Ordering::Acquire) {
+            self.commit_for_checkpoint()?;
+        }
+        let position = lock(&self.wal).writer.position();
+        let lsn = core.durable_lsn.load(Ordering::Acquire);
+        flush::remove_deleted(core)?;
+        let (logs, next_number): (Vec<_>, _) = {
+            let logs = lock(&core.logs);
+            (logs.by_number.values().cloned().collect(), logs.next_number)
+        };
+        let mut images = Vec::with_capacity(logs.len());
+        for shared in &logs {
+            let image = self.flush_for_checkpoint(shared)?;
+            if !image.is_empty() {
+                images.push(image);
+            }
+        }
+        self.sync(&logs)?;
+        let last_lsn = lock(&core.queue).last_lsn;
+        let content = image::encode(
+            &Head {
+                position,
+                last_lsn,
+                next_number,
+            },
+            &images,
+        );
+        snapshot_file::write(&*core.disk, &core.dir.join(FILE), &content)?;
+        lock(&self.wal).writer.release_before(position.generation);
+        self.checkpointed_lsn.store(lsn, Ordering::Release);
+        flush::evict(core);
+        Ok(())
+    }
+
+    fn flush_for_checkpoint(&self, shared: &Arc<Shared>) -> Result<Vec<u8>> {
+        let core = &*self.core;
+        for _ in 0..TRIES_MAX {
+            let flushed = flush::flush(core, shared, true);
+            if !matches!(flushed, Ok(Some(_))) {
+                flush::requeue(core, shared);
+            }
+            if let Some(image) = flushed? {
+                return Ok(image);
+            }
+            // it was created or truncated since the commit
+            self.commit_for_checkpoint()?;
+        }
+        Err(core.full())
+    }
+
+    /// Makes the files written since the last time durable, and the names that lead to them.
+    fn sync(&self, logs: &[Arc<Shared>]) -> Result<()> {
+        let core = &*self.core;
+        let disk = &*core.disk;
+        let mut changed = Vec::new();
+        let mut files_count = 0;
+        for shared in logs {
+            let files = lock(&shared.files);
+            if !files.unsynced.is_empty() || (files.is_dir_made && !files.is_dir_synced) {
+                files_count += files.unsynced.len() + usize::from(!files.is_dir_synced);
+                changed.push(shared);
+            }
+        }
+        let is_many = files_count > SYNC_FILES_MAX;
+        if is_many {
+            disk.sync_all(&core.dir).context("sync", &core.dir)?;
+        }
+        let mut names_changed = false;
+        for shared in changed {
+            let mut files = lock(&shared.files);
+            if !is_many {
+                for &base_offset in &files.unsynced {
+                    let path = segment::path(&shared.dir, base_offset, Kind::Data);
+                    let key = (shared.number, base_offset, Kind::Data);
+                    let file = core
+                        .files
+                        .open(disk, key, &path, false)
+                        .context("open", &path)?;
+                    file.sync_data().context("sync", &path)?;
+                }
+                if !files.is_dir_synced {
+                    disk.sync_dir(&shared.dir).context("sync", &shared.dir)?;
+                    names_changed = true;
+                }
+            }
+            files.unsynced.clear();
+            files.is_dir_synced = true;
+        }
+        if names_changed {
+            disk.sync_dir(&core.dir).context("sync", &core.dir)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,305 @@
+//! Writes logs' bytes from memory into their segments, and removes files that are not needed.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ottla_protocol::ids::Offset;
+
+use super::core::{Core, lock};
+use super::{image, producers};
+use crate::batch;
+use crate::disk::Mode;
+use crate::error::Context;
+use crate::log::Shared;
+use crate::log::index::Index;
+use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use crate::log::state::Doomed;
+use crate::log::tail::Chunk;
+use crate::{Disk, Result};
+
+/// What was taken from a log's state under its lock, to be written without it.
+struct Work {
+    chunks: Vec<Chunk>,
+    doomed: Vec<Doomed>,
+    /// Of the segments that get chunks: where the index is stale, and the index interval.
+    cuts: Vec<(Offset, Option<u64>)>,
+    interval: u64,
+    is_deleted: bool,
+    image: Vec<u8>,
+}
+
+fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
+    let durable = core.durable_lsn.load(Ordering::Acquire);
+    let mut state = lock(&shared.state);
+    state.is_queued = false;
+    if state.barrier_lsn > durable {
+        return None;
+    }
+    let doomed = state
+        .doomed
+        .extract_if(.., |(lsn, _)| *lsn <= durable)
+        .map(|(_, d)| d)
+        .collect();
+    let chunks: Vec<Chunk> = state.tail.unflushed().cloned().collect();
+    let mut cuts: Vec<(Offset, Option<u64>)> = Vec::new();
+    for chunk in &chunks {
+        if cuts.last().is_none_or(|last| last.0 != chunk.segment) {
+            let place = state.segment_at(chunk.segment);
+            cuts.push((chunk.segment, state.segments[place].index_cut.take()));
+        }
+    }
+    Some(Work {
+        chunks,
+        doomed,
+        cuts,
+        interval: state.settings.index_interval_bytes,
+        is_deleted: state.is_deleted,
+        image: if with_image {
+            image::encode_log(shared, &state)
+        } else {
+            Vec::new()
+        },
+    })
+}
+
+/// Writes what the log has in memory. `None`: it may not be written yet, for a truncation or the
+/// creation is not durable. Else the log's image as of what is now written (where asked for).
+///
+/// The caller has the store's maintenance lock.
+pub(super) fn flush(
+    core: &Core,
+    shared: &Arc<Shared>,
+    with_image: bool,
+) -> Result<Option<Vec<u8>>> {
+    let Some(work) = take(core, shared, with_image) else {
+        return Ok(None);
+    };
+    if work.is_deleted {
+        return Ok(Some(Vec::new()));
+    }
+    for doomed in &work.doomed {
+        remove(core, shared, doomed)?;
+    }
+    let written = write(core, shared, &work);
+    if written.is_err() {
+        // what was taken is to be done again: a full disk is no reason to forget it
+        let mut state = lock(&shared.state);
+        for (base_offset, cut) in &work.cuts {
+            let mut segments = state.segments.iter_mut();
+            if let Some(segment) = segments.find(|segment| segment.base_offset == *base_offset) {
+                let redo = cut
+                    .unwrap_or(segment.bytes)
+                    .min(first_position(&work, *base_offset));
+                segment.index_cut = Some(segment.index_cut.map_or(redo, |cut| cut.min(redo)));
+            }
+        }
+        lock(&shared.indexes).clear();
+    }
+    written?;
+    if let Some(last) = work.chunks.last() {
+        let mut state = lock(&shared.state);
+        let bytes = state.tail.mark_flushed(last.number);
+        drop(state);
+        core.unflushed_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        core.cached_bytes.fetch_add(bytes, Ordering::Relaxed);
+        lock(&core.written).push_back((shared.clone(), last.number));
+    }
+    Ok(Some(work.image))
+}
+
+fn first_position(work: &Work, base_offset: Offset) -> u64 {
+    let mut chunks = work
+        .chunks
+        .iter()
+        .filter(|chunk| chunk.segment == base_offset);
+    chunks.next().map_or(u64::MAX, |chunk| chunk.position)
+}
+
+fn write(core: &Core, shared: &Arc<Shared>, work: &Work) -> Result<()> {
+    if work.chunks.is_empty() {
+        return Ok(());
+    }
+    make_dir(core, shared)?;
+    for (base_offset, cut) in &work.cuts {
+        let chunks: Vec<&Chunk> = work
+            .chunks
+            .iter()
+            .filter(|chunk| chunk.segment == *base_offset)
+            .collect();
+        write_segment(core, shared, *base_offset, &chunks, *cut, work.interval)?;
+    }
+    Ok(())
+}
+
+/// Makes the log's directory with its identity.
+pub(super) fn make_dir(core: &Core, shared: &Shared) -> Result<()> {
+    let mut files = lock(&shared.files);
+    if files.is_dir_made {
+        return Ok(());
+    }
+    // a deleted log may have left a directory of this name
+    remove_deleted(core)?;
+    let disk = &*core.disk;
+    disk.create_dir_all(&shared.dir)
+        .context("create", &shared.dir)?;
+    let path = shared.dir.join("partition.metadata");
+    let text = metadata(shared);
+    let file = disk.open(&path, Mode::Create).context("create", &path)?;
+    file.set_len(0).context("cut", &path)?;
+    file.write_at(text.as_bytes(), 0).context("write", &path)?;
+    files.is_dir_made = true;
+    files.is_dir_synced = false;
+    Ok(())
+}
+
+/// What `partition.metadata` says: whose directory it is.
+fn metadata(shared: &Shared) -> String {
+    let Shared { number, id, .. } = shared;
+    format!(
+        "version: 0\ntopic_id: {}\nlog_number: {number}\n",
+        id.topic_id
+    )
+}
+
+/// Removes the directories of logs whose deletion is durable: renamed at once, so that the name is
+/// free, then emptied.
+pub(super) fn remove_deleted(core: &Core) -> Result<()> {
+    let durable = core.durable_lsn.load(Ordering::Acquire);
+    let due: Vec<_> = lock(&core.deleted)
+        .extract_if(.., |(lsn, _)| *lsn <= durable)
+        .collect();
+    let disk = &*core.disk;
+    for (_, shared) in due {
+        core.files.close_log(shared.number);
+        // the name may belong to a new log already
+        let path = shared.dir.join("partition.metadata");
+        let found = crate::disk::read_whole(disk, &path, 4096).unwrap_or_default();
+        if found != metadata(&shared).as_bytes() {
+            continue;
+        }
+        let doomed = core
+            .dir
+            .join(format!("{}.{}.deleted", shared.name, shared.number));
+        disk.rename(&shared.dir, &doomed)
+            .context("rename", &shared.dir)?;
+        disk.sync_dir(&core.dir).context("sync", &core.dir)?;
+        disk.remove_dir_all(&doomed).context("remove", &doomed)?;
+    }
+    Ok(())
+}
+
+fn write_segment(
+    core: &Core,
+    shared: &Shared,
+    base_offset: Offset,
+    chunks: &[&Chunk],
+    cut: Option<u64>,
+    interval: u64,
+) -> Result<()> {
+    let start = chunks[0].position;
+    let path = segment::path(&shared.dir, base_offset, Kind::Data);
+    let key = (shared.number, base_offset, Kind::Data);
+    let file = core
+        .files
+        .open(&*core.disk, key, &path, true)
+        .context("open", &path)?;
+    if start == SEGMENT_HEADER_BYTES {
+        // what an earlier life left under this name
+        file.set_len(0).context("cut", &path)?;
+        let header = segment::encode_header(shared.id, base_offset);
+        file.write_at(&header, 0).context("write", &path)?;
+        lock(&shared.files).is_dir_synced = false;
+    }
+    lock(&shared.files).unsynced.insert(base_offset);
+    let mut slices: Vec<_> = chunks
+        .iter()
+        .map(|chunk| IoSlice::new(&chunk.bytes))
+        .collect();
+    file.write_vectored_at(&mut slices, start)
+        .context("write", &path)?;
+    let mut indexes = lock(&shared.indexes);
+    if cut.is_some() || !indexes.contains_key(&base_offset) {
+        // only the newest segment is written to
+        indexes.clear();
+        let cut = cut.unwrap_or(start).min(start);
+        let opened = Index::open(shared, base_offset, start, cut, interval)?;
+        indexes.insert(base_offset, opened);
+    }
+    let Some(index) = indexes.get_mut(&base_offset) else {
+        unreachable!("it was opened")
+    };
+    for chunk in chunks {
+        let batches = batch::headers(&chunk.bytes).map_while(std::result::Result::ok);
+        for (position, header) in batches {
+            index.add(chunk.position + position as u64, &header, interval);
+        }
+    }
+    let path = segment::path(&shared.dir, base_offset, Kind::Index);
+    index.write().context("write", &path)
+}
+
+fn remove(core: &Core, shared: &Shared, doomed: &Doomed) -> Result<()> {
+    match doomed {
+        Doomed::Segment(base_offset) => {
+            lock(&shared.indexes).remove(base_offset);
+            lock(&shared.files).unsynced.remove(base_offset);
+            for kind in [Kind::Data, Kind::Index] {
+                core.files.close((shared.number, *base_offset, kind));
+                remove_file(&*core.disk, &segment::path(&shared.dir, *base_offset, kind))?;
+            }
+            Ok(())
+        }
+        Doomed::SnapshotsAfter(offset) => producers::remove_after(core, shared, *offset),
+    }
+}
+
+pub(super) fn remove_file(disk: &dyn Disk, path: &std::path::Path) -> Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.context("remove", path),
+    }
+}
+
+/// Writes the longest waiting logs until few enough bytes wait, then forgets the oldest bytes
+/// that are in segments.
+pub(super) fn flush_where_needed(core: &Core) -> Result<()> {
+    let limit = core.settings.flush_bytes;
+    if core.unflushed_bytes.load(Ordering::Relaxed) > limit {
+        let turns = lock(&core.dirty).len();
+        for _ in 0..turns {
+            if core.unflushed_bytes.load(Ordering::Relaxed) <= limit / 2 {
+                break;
+            }
+            let Some(shared) = lock(&core.dirty).pop_front() else {
+                break;
+            };
+            if flush(core, &shared, false)?.is_none() {
+                requeue(core, &shared);
+            }
+        }
+    }
+    evict(core);
+    Ok(())
+}
+
+/// Puts a log back that could not be written yet.
+pub(super) fn requeue(core: &Core, shared: &Arc<Shared>) {
+    let mut state = lock(&shared.state);
+    if !state.is_queued {
+        state.is_queued = true;
+        lock(&core.dirty).push_back(shared.clone());
+    }
+}
+
+pub(super) fn evict(core: &Core) {
+    let held =
+        || core.unflushed_bytes.load(Ordering::Relaxed) + core.cached_bytes.load(Ordering::Relaxed);
+    while held() > core.settings.memory_bytes_max {
+        let Some((shared, number)) = lock(&core.written).pop_front() else {
+            break;
+        };
+        let bytes = lock(&shared.state).tail.evict(number);
+        core.cached_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,252 @@
+//! The two threads of a store in production: one commits, one flushes and checkpoints.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::core::lock;
+use super::{Listener, Store};
+use crate::{Error, Result};
+
+/// How long a full disk, or a flusher that lags, is waited for before another look.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The running threads.
+#[derive(Default)]
+pub(crate) struct Threads {
+    running: Mutex<Running>,
+    signal: Mutex<Signal>,
+    signalled: Condvar,
+}
+
+#[derive(Default)]
+struct Running {
+    handles: Vec<JoinHandle<()>>,
+    listener: Option<Arc<dyn Listener>>,
+}
+
+/// What the flusher is woken for.
+#[derive(Debug, Default)]
+struct Signal {
+    has_work: bool,
+    is_closed: bool,
+    /// Whether the committer waits for memory.
+    is_awaited: bool,
+    /// Whether the flusher sleeps until told: after a commit it is to look at the clock again.
+    is_asleep: bool,
+}
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+/// Nobody to tell.
+struct Nobody;
+
+impl Listener for Nobody {
+    fn committed(&self, _: super::Committed) {}
+    fn offline(&self, _: &Error) {}
+}
+
+impl Store {
+    /// Starts the committing and the flushing thread. They end when [`Store::close`] is called.
+    pub fn spawn(self: &Arc<Self>, listener: Arc<dyn Listener>) {
+        let mut running = lock(&self.threads.running);
+        assert!(running.handles.is_empty(), "the threads are started once");
+        let (store, told) = (self.clone(), listener.clone());
+        let committer = move || store.run_committer(&*told);
+        let (store, told) = (self.clone(), listener.clone());
+        let flusher = move || store.run_flusher(&*told);
+        let threads: [(&str, Box<dyn FnOnce() + Send>); 2] = [
+            ("wal-committer", Box::new(committer)),
+            ("log-flusher", Box::new(flusher)),
+        ];
+        for (name, body) in threads {
+            match std::thread::Builder::new().name(name.into()).spawn(body) {
+                Ok(handle) => running.handles.push(handle),
+                Err(error) => {
+                    let error = crate::error::Context::<()>::context(
+                        Err(error),
+                        "start a thread for",
+                        &self.core.dir,
+                    );
+                    let offline = error.map_err(|error| self.core.fail(&error));
+                    offline.unwrap_or_else(|error| listener.offline(&error));
+                }
+            }
+        }
+        running.listener = Some(listener);
+    }
+
+    /// Commits, checkpoints, and stops the threads. Not to be called by a listener.
+    pub fn close(&self) -> Result<()> {
+        lock(&self.core.queue).is_closed = true;
+        self.core.queued.notify_all();
+        lock(&self.threads.signal).is_closed = true;
+        self.threads.signalled.notify_all();
+        let Running { handles, listener } = std::mem::take(&mut *lock(&self.threads.running));
+        for handle in handles {
+            // a thread that panicked has nothing more to say
+            let _ = handle.join();
+        }
+        let listener = listener.unwrap_or_else(|| Arc::new(Nobody));
+        let committed = self.commit()?;
+        listener.committed(committed);
+        self.checkpoint(&*listener)?;
+        let committed = self.commit()?;
+        if !committed.logs.is_empty() {
+            listener.committed(committed);
+        }
+        Ok(())
+    }
+
+    fn run_committer(&self, listener: &dyn Listener) {
+        let mut is_left_over = false;
+        while self.wait_for_records(is_left_over) {
+            self.wait_for_memory();
+            match self.commit() {
+                Ok(committed) => {
+                    is_left_over = false;
+                    if !committed.logs.is_empty() {
+                        listener.committed(committed);
+                    }
+                }
+                Err(Error::DiskFull { .. }) => {
+                    is_left_over = true;
+                    std::thread::sleep(RETRY);
+                }
+                Err(error) => {
+                    listener.offline(&error);
+                    return;
+                }
+            }
+            self.start_idle_timer();
+            let limit = self.core.settings.flush_bytes;
+            if self.core.unflushed_bytes.load(Ordering::Relaxed) > limit || self.is_checkpoint_due()
+            {
+                self.wake_flusher();
+            }
+        }
+    }
+
+    /// Sleeps until there is something to commit or to tell; `false`: the store closes.
+    fn wait_for_records(&self, is_left_over: bool) -> bool {
+        let core = &*self.core;
+        let mut queue = lock(&core.queue);
+        loop {
+            if queue.is_closed && (queue.records.is_empty() || core.offline.get().is_some()) {
+                return false;
+            }
+            let has_work = is_left_over || !queue.records.is_empty() || queue.has_untold;
+            if has_work || core.offline.get().is_some() {
+                return true;
+            }
+            queue.is_awaited = true;
+            queue = core
+                .queued
+                .wait(queue)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    /// Holds commits, and so acknowledgements, back while segments are written too slowly.
+    fn wait_for_memory(&self) {
+        let core = &*self.core;
+        let is_over = || {
+            let waiting = core.unflushed_bytes.load(Ordering::Relaxed);
+            waiting > core.settings.memory_bytes_max && core.offline.get().is_none()
+        };
+        while is_over() && !core.is_full.load(Ordering::Acquire) {
+            self.wake_flusher();
+            let mut signal = lock(&self.threads.signal);
+            if signal.is_closed {
+                return;
+            }
+            signal.is_awaited = true;
+            let waited = self.threads.signalled.wait_timeout(signal, RETRY);
+            drop(waited);
+        }
+    }
+
+    fn start_idle_timer(&self) {
+        if std::mem::take(&mut lock(&self.threads.signal).is_asleep) {
+            self.threads.signalled.notify_all();
+        }
+    }
+
+    fn wake_flusher(&self) {
+        let mut signal = lock(&self.threads.signal);
+        if !signal.has_work {
+            signal.has_work = true;
+            self.threads.signalled.notify_all();
+        }
+    }
+
+    fn run_flusher(&self, listener: &dyn Listener) {
+        loop {
+            let before = self.core.durable_lsn.load(Ordering::Acquire);
+            let Some(has_work) = self.wait_for_work() else {
+                return;
+            };
+            let is_idle = before == self.core.durable_lsn.load(Ordering::Acquire);
+            let is_full = self.core.is_full.load(Ordering::Acquire);
+            let done = if has_work || is_full {
+                self.maintain(listener)
+            } else if is_idle && before > self.checkpointed_lsn.load(Ordering::Acquire) {
+                self.checkpoint(listener)
+            } else {
+                Ok(())
+            };
+            {
+                let mut signal = lock(&self.threads.signal);
+                if std::mem::take(&mut signal.is_awaited) {
+                    self.threads.signalled.notify_all();
+                }
+            }
+            match done {
+                Ok(()) | Err(Error::DiskFull { .. }) => {}
+                // the committer, which the failure woke, tells the listener
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// `Some(true)`: there is work; `Some(false)`: nothing for a while; `None`: the store closes.
+    fn wait_for_work(&self) -> Option<bool> {
+        let core = &*self.core;
+        let is_clean = || {
+            let lsn = core.durable_lsn.load(Ordering::Acquire);
+            lsn <= self.checkpointed_lsn.load(Ordering::Acquire)
+        };
+        let mut signal = lock(&self.threads.signal);
+        loop {
+            if signal.is_closed {
+                return None;
+            }
+            if std::mem::take(&mut signal.has_work) {
+                return Some(true);
+            }
+            let is_full = core.is_full.load(Ordering::Acquire);
+            let poisoned = std::sync::PoisonError::into_inner;
+            if is_clean() && !is_full {
+                signal.is_asleep = true;
+                signal = self.threads.signalled.wait(signal).unwrap_or_else(poisoned);
+                continue;
+            }
+            let limit = if is_full {
+                RETRY * 10
+            } else {
+                core.settings.checkpoint_idle
+            };
+            let waited = self.threads.signalled.wait_timeout(signal, limit);
+            let (again, timeout) = waited.unwrap_or_else(|error| error.into_inner());
+            signal = again;
+            if timeout.timed_out() {
+                return Some(false);
+            }
+        }
+    }
+}

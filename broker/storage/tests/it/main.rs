@@ -1,0 +1,9 @@
+//! Storage against disks that lose, tear and flip.
+
+mod batches;
+mod crash;
+mod damage;
+mod journal;
+mod model;
+mod real;
+mod store;
