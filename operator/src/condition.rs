@@ -214,3 +214,14 @@ pub fn spoken(conditions: &[Condition]) -> Option<(&str, &str)> {
     let ready = conditions.iter().find(|c| c.type_ == "Ready")?;
     Some((&ready.reason, &ready.message))
 }
+
+/// What conditions amount to, where there are any.
+#[must_use]
+pub fn state(conditions: &[Condition]) -> Option<State> {
+    let holds = conditions.iter().find(|c| c.status == "True")?;
+    match holds.type_.as_str() {
+        "Ready" => Some(State::Ready),
+        "Reconciling" => Some(State::Reconciling),
+        _ => Some(State::Stalled),
+    }
+}

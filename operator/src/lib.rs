@@ -7,6 +7,7 @@
 //! - [`manifest`]: files of YAML → objects.
 //! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
 //! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
+//! - [`local`]: the process, with a folder and child processes.
 //!
 //! Invariant: a module imports only from those named before it.
 
@@ -14,6 +15,7 @@ pub mod admin;
 pub mod cluster;
 pub mod condition;
 pub mod crd;
+pub mod local;
 pub mod manifest;
 pub mod object;
 pub mod observed;
@@ -29,6 +31,8 @@ use std::process::ExitCode;
 #[derive(clap::Parser)]
 #[command(name = "ottla-operator", version)]
 pub enum Command {
+    /// Run the clusters and topics of a folder of manifests as processes of this machine
+    Local(local::Options),
     /// Print the CustomResourceDefinitions
     Crds,
 }
@@ -37,6 +41,7 @@ pub enum Command {
 #[must_use]
 pub fn main(command: Command) -> ExitCode {
     match command {
+        Command::Local(options) => local::run(&options),
         Command::Crds => {
             for (_, yaml) in crd::all() {
                 print!("{yaml}");

@@ -6,7 +6,10 @@
 //!
 //! Invariant: nothing here knows what a KafkaCluster is.
 
+pub mod local;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Settings by Kafka's names, as a file holds them.
 pub type Properties = BTreeMap<String, String>;
@@ -34,7 +37,60 @@ pub struct Endpoints {
     /// `host:port` of `/metrics`, `/livez` and `/readyz`.
     pub http_bind: String,
     /// The data directory.
-    pub log_dir: String,
+    pub log_dir: PathBuf,
     /// The zone the broker stands in.
     pub rack: Option<String>,
+}
+
+/// Why a broker does not come up by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It exits again and again.
+    CrashLooping,
+    /// Somebody else listens on one of its ports.
+    PortInUse,
+    /// It cannot be placed on any node.
+    Unschedulable,
+    /// Its image cannot be had.
+    ImagePull,
+    /// Its volume cannot be had.
+    Storage,
+}
+
+/// How a broker is, as its platform sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerState {
+    /// Whether it serves: its `/readyz` says so.
+    pub ready: bool,
+    /// What it does, or why it does not serve; one sentence without a full stop.
+    pub message: String,
+    /// Why it will not serve unless somebody acts, where that is so.
+    pub failure: Option<Failure>,
+    /// The settings that it runs with.
+    pub running_with: Properties,
+    /// Why it must be restarted though its settings are the same.
+    pub restart: Option<String>,
+}
+
+/// What a reconcile asks of the place where brokers run.
+#[allow(
+    async_fn_in_trait,
+    reason = "each platform drives its reconciles in one task, so no future needs to be Send"
+)]
+pub trait Platform {
+    /// Where brokers 0 to `brokers` − 1 live. `listeners` has the name and port of each.
+    fn lay_out(&self, brokers: i32, listeners: &[(String, u16)]) -> BTreeMap<i32, Endpoints>;
+
+    /// The brokers that exist, and how they are.
+    async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;
+
+    /// Brings a broker into being that does not exist.
+    async fn start(&mut self, broker: i32, settings: &Properties);
+
+    /// Stops a broker in order and starts it with these settings. Returns at once; the broker is not
+    /// ready until it has come back.
+    async fn restart(&mut self, broker: i32, settings: &Properties);
+
+    /// Keeps the settings for the broker's next start: it runs with them already.
+    async fn keep(&mut self, broker: i32, settings: &Properties);
 }

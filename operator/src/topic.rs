@@ -1,6 +1,7 @@
 //! `KafkaTopic`: validate → settle conflicts → plan → (the admin client performs) → status.
 
 pub mod conflicts;
+pub mod driver;
 pub mod plan;
 pub mod reconcile;
 pub mod status;

@@ -61,11 +61,17 @@ struct Work<'a> {
     refused: BTreeMap<usize, Vec<Verdict>>,
 }
 
-/// Brings the topics of one cluster closer to their specs.
+/// Brings the topics of one cluster closer to their specs. `brokers` is how many it has when all are
+/// up.
 ///
 /// # Errors
 /// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic.
-pub async fn pass(admin: &mut Admin, topics: &Topics, now: &str) -> Result<Pass, Error> {
+pub async fn pass(
+    admin: &mut Admin,
+    topics: &Topics,
+    brokers: i32,
+    now: &str,
+) -> Result<Pass, Error> {
     let mut work = Work {
         topics,
         now,
@@ -78,13 +84,13 @@ pub async fn pass(admin: &mut Admin, topics: &Topics, now: &str) -> Result<Pass,
         return Ok(work.pass);
     }
     let names: BTreeSet<String> = work.valid.values().map(|t| t.topic.clone()).collect();
-    let (brokers, observed) = look(admin, &names).await?;
+    let observed = look(admin, &names).await?;
     let changes = work.plan(&observed, brokers);
     let observed = if changes.is_empty() {
         observed
     } else {
         work.perform(admin, &changes).await?;
-        look(admin, &names).await?.1
+        look(admin, &names).await?
     };
     work.conclude(&observed);
     Ok(work.pass)
@@ -106,7 +112,7 @@ pub fn unreachable(topics: &Topics, verdict: &Verdict, now: &str) -> Pass {
 async fn look(
     admin: &mut Admin,
     names: &BTreeSet<String>,
-) -> Result<(i32, BTreeMap<String, ObservedTopic>), Error> {
+) -> Result<BTreeMap<String, ObservedTopic>, Error> {
     let mut cluster = admin.describe(Some(names)).await?;
     let exist: BTreeSet<String> = cluster.topics.keys().cloned().collect();
     for (name, config) in admin.topic_configs(&exist).await? {
@@ -114,8 +120,7 @@ async fn look(
             topic.config = config;
         }
     }
-    let brokers = i32::try_from(cluster.brokers.len()).unwrap_or(i32::MAX);
-    Ok((brokers, cluster.topics))
+    Ok(cluster.topics)
 }
 
 impl Work<'_> {
@@ -320,7 +325,8 @@ fn is_paused(object: &KafkaTopic) -> bool {
 fn refused_by_broker(refusal: &Refusal) -> Verdict {
     let reason = match refusal.code {
         ErrorCode::InvalidConfig => TopicReason::ConfigRefused,
-        ErrorCode::InvalidReplicationFactor => TopicReason::ReplicationFactorAboveBrokers,
+        // More replicas than the cluster has at all were refused by the plan: some are down now.
+        ErrorCode::InvalidReplicationFactor => TopicReason::Applying,
         ErrorCode::InvalidTopicException => TopicReason::InvalidName,
         code if code.is_retriable() => TopicReason::Applying,
         _ => TopicReason::Refused,

@@ -1,7 +1,6 @@
 //! The settings file of a broker, and what it takes to get from one file to another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use crate::cluster::validate::ValidatedCluster;
 use crate::crd::cluster::Durability;
@@ -45,7 +44,7 @@ pub fn properties(
     set("advertised.listeners", advertised.join(","));
     set("controller.listener.names", PEER_LISTENER.to_owned());
     set("controller.quorum.voters", voters.join(","));
-    set("log.dirs", here.log_dir.clone());
+    set("log.dirs", here.log_dir.display().to_string());
     set("ottla.http.listener", here.http_bind.clone());
     set("ottla.durability", durability.to_owned());
     if let Some(first) = here.clients.first() {
@@ -59,28 +58,6 @@ pub fn properties(
 
 fn listener_name(name: &str) -> String {
     name.to_ascii_uppercase()
-}
-
-/// The file: a line for each setting, in the order of the keys, so that equal settings are equal
-/// files.
-#[must_use]
-pub fn render(properties: &Properties) -> String {
-    let mut text =
-        String::from("# Written by ottla-operator; changes made here are overwritten.\n");
-    for (key, value) in properties {
-        let _ = writeln!(text, "{key}={}", value.replace('\\', "\\\\"));
-    }
-    text
-}
-
-/// Reads what [`render`] wrote.
-#[must_use]
-pub fn parse(text: &str) -> Properties {
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.trim().to_owned(), value.replace("\\\\", "\\")))
-        .collect()
 }
 
 /// What lies between the settings a broker runs with and those it should run with.

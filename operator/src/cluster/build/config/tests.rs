@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 
-use super::{difference, parse, properties, render};
+use super::{difference, properties};
 use crate::cluster::validate::{Observed, ValidatedCluster, validate};
 use crate::crd::KafkaCluster;
+use crate::platform::local::{parse_settings, render_settings};
 use crate::platform::{ClientEndpoint, Endpoints};
 
 fn cluster(spec: &str) -> ValidatedCluster {
@@ -23,7 +24,7 @@ fn everywhere(brokers: i32) -> BTreeMap<i32, Endpoints> {
         peer_bind: format!("127.0.0.1:{}", 19092 + id),
         peer_advertised: format!("127.0.0.1:{}", 19092 + id),
         http_bind: format!("127.0.0.1:{}", 29092 + id),
-        log_dir: format!("data/q-{id}"),
+        log_dir: format!("data/q-{id}").into(),
         rack: None,
     };
     (0..brokers).map(|id| (id, endpoints(id))).collect()
@@ -33,7 +34,7 @@ fn everywhere(brokers: i32) -> BTreeMap<i32, Endpoints> {
 fn a_broker_has_all_it_needs_in_one_file() {
     let cluster = cluster("replicas: 4, durability: Replicated, config: { num.partitions: \"4\" }");
     let properties = properties(&cluster, 3, &everywhere(4));
-    let text = render(&properties);
+    let text = render_settings(&properties);
     expect![[r#"
         # Written by ottla-operator; changes made here are overwritten.
         advertised.listeners=INTERNAL://127.0.0.1:9095
@@ -48,7 +49,7 @@ fn a_broker_has_all_it_needs_in_one_file() {
         ottla.http.listener=127.0.0.1:29095
     "#]]
     .assert_eq(&text);
-    assert_eq!(parse(&text), properties);
+    assert_eq!(parse_settings(&text), properties);
 }
 
 #[test]

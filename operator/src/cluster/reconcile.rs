@@ -1,0 +1,309 @@
+//! One step of a cluster: observe → validate → build → start or change → roll → status.
+//!
+//! A step never waits for a broker: what takes time is looked at again in the next step.
+//!
+//! Invariant: at most one broker is asked to restart in a step, and only if the plan of
+//! [`rolling_restart`](super::rolling_restart) says so.
+
+use std::collections::BTreeMap;
+
+use super::build::config::{Difference, difference, properties};
+use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
+use super::status::{Seen, status};
+use super::validate::{Observed, ValidatedCluster, validate};
+use crate::admin::{Admin, ConfigChanges};
+use crate::condition::{ClusterReason, Verdict};
+use crate::crd::cluster::ChangePolicy;
+use crate::crd::{KafkaCluster, KafkaClusterStatus};
+use crate::platform::{BrokerState, Platform, Properties};
+
+/// The annotation that approves the restarts of a generation under changePolicy Plan.
+pub const APPROVE: &str = "ottla.io/approve-generation";
+/// At most so many partitions out of sync are remembered for a sentence.
+const OUT_OF_SYNC_MAX: usize = 1000;
+
+/// Reconciles one cluster on one platform.
+#[derive(Debug)]
+pub struct Reconciler<P> {
+    /// Where the brokers run.
+    pub platform: P,
+    admin: Admin,
+    cluster_id: Option<String>,
+    /// A change of settings that the brokers refused, so that they are not asked again and again.
+    refused: Option<(ConfigChanges, Verdict)>,
+}
+
+/// What a step found and did.
+#[derive(Debug)]
+pub struct Step {
+    /// The status now.
+    pub status: KafkaClusterStatus,
+    /// The cluster as it is carried out; none where the spec is invalid.
+    pub valid: Option<ValidatedCluster>,
+    /// What was done, one sentence each.
+    pub done: Vec<String>,
+}
+
+impl<P: Platform> Reconciler<P> {
+    /// A reconciler that has yet to look.
+    #[must_use]
+    pub fn new(platform: P) -> Self {
+        Self {
+            platform,
+            admin: Admin::new(Vec::new()),
+            cluster_id: None,
+            refused: None,
+        }
+    }
+
+    /// Looks, and does what can be done now.
+    pub async fn step(&mut self, cluster: &KafkaCluster, now: &str) -> Step {
+        let states = self.platform.observe().await;
+        let valid = match validate(cluster, existing(cluster, &states)) {
+            Ok(valid) => valid,
+            Err(verdict) => {
+                let seen = Seen::new(&states, verdict);
+                let status = status(cluster, None, &seen, now);
+                return Step {
+                    status,
+                    valid: None,
+                    done: Vec::new(),
+                };
+            }
+        };
+        let listeners: Vec<(String, u16)> = valid
+            .listeners
+            .iter()
+            .map(|one| {
+                (
+                    one.name.clone(),
+                    u16::try_from(one.port).unwrap_or(u16::MAX),
+                )
+            })
+            .collect();
+        let everywhere = self.platform.lay_out(valid.replicas, &listeners);
+        let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
+            .map(|id| (id, properties(&valid, id, &everywhere)))
+            .collect();
+        let addresses = everywhere
+            .values()
+            .filter_map(|endpoints| Some(endpoints.clients.first()?.advertised.clone()));
+        self.admin.set_addresses(addresses.collect());
+
+        let mut done = Vec::new();
+        for (id, settings) in desired.iter().filter(|(id, _)| !states.contains_key(id)) {
+            self.platform.start(*id, settings).await;
+            done.push(format!("broker {id} is started"));
+        }
+        let mut verdicts = valid.refused.clone();
+        let differences = differences(&states, &desired);
+        verdicts.extend(self.change(&states, &differences, &mut done).await);
+        let (brokers, plan) = self.roll(cluster, &valid, &states, &differences).await;
+        if let Some(id) = plan.restart {
+            self.platform.restart(id, &desired[&id]).await;
+            let reason = brokers.iter().find(|broker| broker.id == id);
+            let reason = reason.and_then(|broker| broker.restart.clone());
+            done.push(format!(
+                "broker {id} is restarted: {}",
+                reason.unwrap_or_default()
+            ));
+        }
+        self.ask_cluster_id(&states, &valid).await;
+        let seen = Seen {
+            states: &states,
+            brokers: &brokers,
+            plan: &plan,
+            verdicts,
+            cluster_id: self.cluster_id.clone(),
+            bootstrap: bootstrap(&everywhere),
+        };
+        let status = status(cluster, Some(&valid), &seen, now);
+        Step {
+            status,
+            valid: Some(valid),
+            done,
+        }
+    }
+
+    /// Gives running brokers the settings that need no restart.
+    async fn change(
+        &mut self,
+        states: &BTreeMap<i32, BrokerState>,
+        differences: &BTreeMap<i32, Difference>,
+        done: &mut Vec<String>,
+    ) -> Option<Verdict> {
+        let changes: ConfigChanges = differences
+            .values()
+            .flat_map(|difference| difference.dynamic.clone())
+            .collect();
+        if changes.is_empty() {
+            self.refused = None;
+            return None;
+        }
+        if let Some((refused, verdict)) = &self.refused
+            && *refused == changes
+        {
+            return Some(verdict.clone());
+        }
+        let keys: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let keys = keys.join(", ");
+        match self.admin.alter_cluster_config(&changes).await {
+            Ok(Ok(())) => {
+                for (id, difference) in differences {
+                    let mut settings = states[id].running_with.clone();
+                    for (key, value) in &difference.dynamic {
+                        match value {
+                            Some(value) => settings.insert(key.clone(), value.clone()),
+                            None => settings.remove(key),
+                        };
+                    }
+                    self.platform.keep(*id, &settings).await;
+                }
+                done.push(format!("{keys} changed without a restart"));
+                None
+            }
+            Ok(Err(refusal)) => {
+                let message = format!("The brokers refuse a change of {keys}: {refusal}");
+                let verdict = Verdict::new(ClusterReason::ConfigRefused, message);
+                self.refused = Some((changes, verdict.clone()));
+                Some(verdict)
+            }
+            Err(error) => Some(Verdict::new(
+                ClusterReason::ConfigChanging,
+                format!("A change of {keys} waits: {error}."),
+            )),
+        }
+    }
+
+    async fn roll(
+        &mut self,
+        cluster: &KafkaCluster,
+        valid: &ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        differences: &BTreeMap<i32, Difference>,
+    ) -> (Vec<ObservedBroker>, Plan) {
+        let brokers: Vec<ObservedBroker> = states
+            .iter()
+            .map(|(id, state)| ObservedBroker {
+                id: *id,
+                ready: state.ready,
+                failing: state.failure.map(|_| state.message.clone()),
+                restart: restart_reason(state, differences.get(id)),
+            })
+            .collect();
+        if brokers.iter().all(|broker| broker.restart.is_none()) {
+            return (brokers, Plan::default());
+        }
+        if valid.change_policy == ChangePolicy::Plan && !is_approved(cluster, valid.generation) {
+            let restart = brokers.iter().filter(|broker| broker.restart.is_some());
+            let approval = format!(
+                "changePolicy is Plan; annotate the object with {APPROVE}: \"{}\"",
+                valid.generation
+            );
+            let plan = Plan {
+                restart: None,
+                waiting: restart
+                    .map(|broker| (broker.id, approval.clone()))
+                    .collect(),
+            };
+            return (brokers, plan);
+        }
+        let health = self.health().await;
+        let plan = plan(&brokers, &health);
+        (brokers, plan)
+    }
+
+    async fn health(&mut self) -> Health {
+        match self.admin.describe(None).await {
+            Err(error) => Health::Unknown(error.to_string()),
+            Ok(cluster) => {
+                let mut out_of_sync = Vec::new();
+                for (topic, observed) in &cluster.topics {
+                    for (index, partition) in observed.partitions.iter().enumerate() {
+                        let missing = partition.replicas.iter();
+                        let missing = missing.filter(|id| !partition.isr.contains(id));
+                        let missing: Vec<i32> = missing.copied().collect();
+                        if !missing.is_empty() && out_of_sync.len() < OUT_OF_SYNC_MAX {
+                            out_of_sync.push((format!("{topic}-{index}"), missing));
+                        }
+                    }
+                }
+                Health::Known {
+                    controller: cluster.controller,
+                    out_of_sync,
+                }
+            }
+        }
+    }
+
+    async fn ask_cluster_id(
+        &mut self,
+        states: &BTreeMap<i32, BrokerState>,
+        valid: &ValidatedCluster,
+    ) {
+        let ready = states.values().filter(|state| state.ready).count();
+        if self.cluster_id.is_some() || ready < usize::try_from(valid.replicas).unwrap_or(0) {
+            return;
+        }
+        let none = std::collections::BTreeSet::new();
+        if let Ok(cluster) = self.admin.describe(Some(&none)).await {
+            self.cluster_id = cluster.cluster_id;
+        }
+    }
+}
+
+/// What was decided when the cluster was created: by its status, or by the brokers that exist.
+fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerState>) -> Observed {
+    let voters = |state: &BrokerState| {
+        let voters = state.running_with.get("controller.quorum.voters")?;
+        i32::try_from(voters.split(',').filter(|v| !v.is_empty()).count()).ok()
+    };
+    let said = cluster
+        .status
+        .as_ref()
+        .and_then(|status| status.controllers);
+    Observed {
+        brokers: states.keys().next_back().map_or(0, |last| last + 1),
+        controllers: states.values().find_map(voters).or(said),
+    }
+}
+
+fn differences(
+    states: &BTreeMap<i32, BrokerState>,
+    desired: &BTreeMap<i32, Properties>,
+) -> BTreeMap<i32, Difference> {
+    let both = states.iter().filter_map(|(id, state)| {
+        let difference = difference(&state.running_with, desired.get(id)?);
+        Some((*id, difference))
+    });
+    both.collect()
+}
+
+fn restart_reason(state: &BrokerState, difference: Option<&Difference>) -> Option<String> {
+    let keys = difference.map(|difference| &difference.restart);
+    match keys.filter(|keys| !keys.is_empty()) {
+        Some(keys) => {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            Some(format!("{} changed", keys.join(", ")))
+        }
+        None => state.restart.clone(),
+    }
+}
+
+fn is_approved(cluster: &KafkaCluster, generation: i64) -> bool {
+    let annotations = cluster.metadata.annotations.as_ref();
+    let approved = annotations.and_then(|all| all.get(APPROVE));
+    approved.is_some_and(|approved| *approved == generation.to_string())
+}
+
+fn bootstrap(everywhere: &BTreeMap<i32, crate::platform::Endpoints>) -> BTreeMap<String, String> {
+    let mut addresses: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for client in everywhere.values().flat_map(|one| &one.clients) {
+        let listener = addresses.entry(client.name.clone()).or_default();
+        listener.push(&client.advertised);
+    }
+    let joined = addresses
+        .into_iter()
+        .map(|(name, all)| (name, all.join(",")));
+    joined.collect()
+}

@@ -1,0 +1,174 @@
+//! What a KafkaCluster's status says. Pure.
+
+use std::collections::BTreeMap;
+
+use super::rolling_restart::{ObservedBroker, Plan};
+use super::validate::ValidatedCluster;
+use crate::condition::{ClusterReason, Verdict, conditions};
+use crate::crd::cluster::BrokerStatus;
+use crate::crd::{KafkaCluster, KafkaClusterStatus};
+use crate::platform::{BrokerState, Failure};
+
+/// What a step saw.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The brokers as their platform sees them.
+    pub states: &'a BTreeMap<i32, BrokerState>,
+    /// The same as the rolling restart sees them.
+    pub brokers: &'a [ObservedBroker],
+    /// Who is restarted, and why the others wait.
+    pub plan: &'a Plan,
+    /// What is not carried out.
+    pub verdicts: Vec<Verdict>,
+    /// Kafka's own id of the cluster.
+    pub cluster_id: Option<String>,
+    /// Bootstrap addresses by listener.
+    pub bootstrap: BTreeMap<String, String>,
+}
+
+const NO_PLAN: &Plan = &Plan {
+    restart: None,
+    waiting: BTreeMap::new(),
+};
+
+impl<'a> Seen<'a> {
+    /// What is seen of a cluster whose spec cannot be carried out at all.
+    #[must_use]
+    pub fn new(states: &'a BTreeMap<i32, BrokerState>, verdict: Verdict) -> Self {
+        Self {
+            states,
+            brokers: &[],
+            plan: NO_PLAN,
+            verdicts: vec![verdict],
+            cluster_id: None,
+            bootstrap: BTreeMap::new(),
+        }
+    }
+}
+
+/// The status.
+#[must_use]
+pub fn status(
+    cluster: &KafkaCluster,
+    valid: Option<&ValidatedCluster>,
+    seen: &Seen<'_>,
+    now: &str,
+) -> KafkaClusterStatus {
+    let mut status = cluster.status.clone().unwrap_or_default();
+    let generation = cluster.metadata.generation.unwrap_or_default();
+    let mut verdicts = seen.verdicts.clone();
+    if let Some(valid) = valid {
+        verdicts.extend(broker_verdicts(valid, seen));
+        status.controllers = Some(valid.controllers);
+        let first = &valid.listeners[0].name;
+        status.bootstrap_servers = seen.bootstrap.get(first).cloned().unwrap_or_default();
+        status.listeners.clone_from(&seen.bootstrap);
+    }
+    let verdict = Verdict::worst(verdicts).unwrap_or_else(|| {
+        Verdict::new(
+            ClusterReason::BrokersReady,
+            format!("All {} brokers serve.", seen.states.len()),
+        )
+    });
+    let ready = seen.states.values().filter(|state| state.ready).count();
+    let wanted = valid.map_or(cluster.spec.replicas, |valid| valid.replicas);
+    status.observed_generation = generation;
+    status.conditions = conditions(&status.conditions, &verdict, generation, now);
+    status.replicas = i32::try_from(seen.states.len()).unwrap_or(i32::MAX);
+    status.brokers_ready = format!("{ready}/{wanted}");
+    status.selector = format!(
+        "app.kubernetes.io/name=ottla,app.kubernetes.io/instance={}",
+        cluster.metadata.name.as_deref().unwrap_or_default()
+    );
+    if seen.cluster_id.is_some() {
+        status.cluster_id.clone_from(&seen.cluster_id);
+    }
+    status.brokers = brokers(seen);
+    status
+}
+
+fn brokers(seen: &Seen<'_>) -> Vec<BrokerStatus> {
+    let restart_reason = |id: i32| {
+        let broker = seen.brokers.iter().find(|broker| broker.id == id)?;
+        broker.restart.clone()
+    };
+    let brokers = seen.states.iter().map(|(id, state)| {
+        let message = match seen.plan.waiting.get(id) {
+            Some(why) => format!("waits to be restarted: {why}"),
+            None if seen.plan.restart == Some(*id) => "restarts".to_owned(),
+            None => state.message.clone(),
+        };
+        BrokerStatus {
+            id: *id,
+            ready: state.ready,
+            message,
+            restart_reason: restart_reason(*id).unwrap_or_default(),
+        }
+    });
+    brokers.collect()
+}
+
+fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (id, state) in seen.states {
+        if let Some(failure) = state.failure {
+            let reason = match failure {
+                Failure::CrashLooping => ClusterReason::BrokerCrashLooping,
+                Failure::PortInUse => ClusterReason::PortInUse,
+                Failure::Unschedulable => ClusterReason::BrokerUnschedulable,
+                Failure::ImagePull => ClusterReason::ImagePullFailed,
+                Failure::Storage => ClusterReason::StorageUnavailable,
+            };
+            verdicts.push(Verdict::new(
+                reason,
+                format!("Broker {id}: {}.", state.message),
+            ));
+        }
+    }
+    verdicts.extend(roll_verdict(seen));
+    let exist = seen.states.len();
+    let wanted = usize::try_from(valid.replicas).unwrap_or(0);
+    let down = seen.states.iter().find(|(_, state)| !state.ready);
+    if let Some((id, state)) = down {
+        let unready = seen.states.values().filter(|state| !state.ready).count();
+        let reason = if unready == exist {
+            ClusterReason::BrokersStarting
+        } else {
+            ClusterReason::BrokerNotReady
+        };
+        let message = format!(
+            "{} of {wanted} brokers serve; broker {id} {}.",
+            exist - unready,
+            state.message
+        );
+        verdicts.push(Verdict::new(reason, message));
+    } else if exist < wanted {
+        verdicts.push(Verdict::new(
+            ClusterReason::BrokersStarting,
+            format!("{exist} of {wanted} brokers serve; the others are being started."),
+        ));
+    }
+    verdicts
+}
+
+fn roll_verdict(seen: &Seen<'_>) -> Option<Verdict> {
+    let waiting = seen.plan.waiting.iter().next();
+    let (id, why) = match (seen.plan.restart, waiting) {
+        (None, None) => return None,
+        (Some(going), _) => {
+            let left = seen.plan.waiting.len();
+            let message = format!("Broker {going} is being restarted; {left} more follow it.");
+            return Some(Verdict::new(ClusterReason::RollingRestart, message));
+        }
+        (None, Some(waiting)) => waiting,
+    };
+    let reason = if why.starts_with("changePolicy") {
+        ClusterReason::WaitingForApproval
+    } else {
+        ClusterReason::RollingRestart
+    };
+    Some(Verdict::new(
+        reason,
+        format!("Broker {id} waits to be restarted: {why}."),
+    ))
+}

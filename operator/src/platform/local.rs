@@ -1,0 +1,160 @@
+//! Brokers as processes of this machine.
+//!
+//! Each broker has a folder `<data-dir>/<cluster>-<ordinal>`:
+//!
+//! ```text
+//! broker.properties   the settings the process was started with
+//! pid                 its process id, while it runs
+//! log                 what it writes to its standard output and error
+//! ...                 its data, which is the broker's own affair
+//! ```
+//!
+//! Invariant: a process is stopped or adopted only when its command line names the folder's
+//! `broker.properties`, so that a recycled process id harms nobody.
+
+pub mod ports;
+mod process;
+mod settings_file;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use self::process::Process;
+use super::{BrokerState, Endpoints, Platform, Properties};
+
+pub use self::settings_file::{parse_settings, render_settings};
+
+/// The processes of one cluster.
+#[derive(Debug)]
+pub struct Processes {
+    cluster: String,
+    data_dir: PathBuf,
+    binary: PathBuf,
+    brokers: BTreeMap<i32, Process>,
+}
+
+/// How often brokers that are stopping are looked at.
+const STOP_POLL: Duration = Duration::from_millis(10);
+
+impl Processes {
+    /// Takes over what an earlier operator left of this cluster in `data_dir`: brokers that run are
+    /// adopted, folders of brokers that do not are theirs still.
+    #[must_use]
+    pub fn take_over(cluster: &str, data_dir: &Path, binary: &Path) -> Self {
+        let mut brokers = BTreeMap::new();
+        for id in 0.. {
+            let folder = data_dir.join(format!("{cluster}-{id}"));
+            match Process::take_over(&folder, binary) {
+                Some(process) => drop(brokers.insert(id, process)),
+                None => break,
+            }
+        }
+        Self {
+            cluster: cluster.to_owned(),
+            data_dir: data_dir.to_owned(),
+            binary: binary.to_owned(),
+            brokers,
+        }
+    }
+
+    /// The names of clusters that have left folders in `data_dir`.
+    #[must_use]
+    pub fn clusters(data_dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(data_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join(process::SETTINGS_FILE).is_file())
+            .filter_map(|entry| {
+                let folder = entry.file_name().into_string().ok()?;
+                let (cluster, ordinal) = folder.rsplit_once('-')?;
+                ordinal.parse::<u16>().ok().map(|_| cluster.to_owned())
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The settings that brokers were last started with.
+    pub fn settings(&self) -> impl Iterator<Item = (i32, &Properties)> {
+        let brokers = self.brokers.iter();
+        brokers.map(|(id, process)| (*id, process.settings()))
+    }
+
+    /// How many brokers have a process.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.brokers.values().filter(|p| p.is_running()).count()
+    }
+
+    /// Stops all brokers, the last one first, each after the one before has gone, so that leaders
+    /// can move to those that remain. `hurry` is asked again and again whether to kill instead.
+    pub async fn stop(&mut self, hurry: impl Fn() -> bool) {
+        for process in self.brokers.values_mut().rev() {
+            process.request_stop();
+            while process.is_running() {
+                if hurry() {
+                    process.kill();
+                }
+                process.advance(Instant::now());
+                tokio::time::sleep(STOP_POLL).await;
+            }
+        }
+    }
+
+    /// Deletes the data of all brokers, which must have been stopped.
+    ///
+    /// # Errors
+    /// Those of the file system; what is left then can be deleted again.
+    pub fn delete_data(&mut self) -> std::io::Result<()> {
+        for process in self.brokers.values() {
+            assert!(
+                !process.is_running(),
+                "data is deleted under a running broker"
+            );
+            std::fs::remove_dir_all(process.folder())?;
+        }
+        self.brokers.clear();
+        Ok(())
+    }
+}
+
+impl Platform for Processes {
+    fn lay_out(&self, brokers: i32, listeners: &[(String, u16)]) -> BTreeMap<i32, Endpoints> {
+        let folder = |id: i32| self.data_dir.join(format!("{}-{id}", self.cluster));
+        let all = (0..brokers).map(|id| (id, ports::lay_out(id, listeners, folder(id))));
+        all.collect()
+    }
+
+    async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
+        let now = Instant::now();
+        let mut states = BTreeMap::new();
+        for (id, process) in &mut self.brokers {
+            process.advance(now);
+            process.probe(now).await;
+            states.insert(*id, process.state(now));
+        }
+        states
+    }
+
+    async fn start(&mut self, broker: i32, settings: &Properties) {
+        let folder = self.data_dir.join(format!("{}-{broker}", self.cluster));
+        let process = Process::new(folder, self.binary.clone(), settings.clone());
+        let process = self.brokers.entry(broker).or_insert(process);
+        process.advance(Instant::now());
+    }
+
+    async fn restart(&mut self, broker: i32, settings: &Properties) {
+        if let Some(process) = self.brokers.get_mut(&broker) {
+            process.restart_with(settings.clone());
+        }
+    }
+
+    async fn keep(&mut self, broker: i32, settings: &Properties) {
+        if let Some(process) = self.brokers.get_mut(&broker) {
+            process.keep(settings.clone());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Which port each broker of this machine has, and who holds a port that should be free.
+//!
+//! Broker n listens for clients on the listener's port + n. For the first listener, at 9092 by
+//! default, that is 9092, 9093, …; peers find it 10,000 above (19092, …), `/metrics` and `/readyz`
+//! are 20,000 above (29092, …). All on 127.0.0.1: local mode has no encryption.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use crate::platform::{ClientEndpoint, Endpoints};
+
+/// How far above a broker's first port for clients its port for peers is.
+pub const PEER_PORT_OFFSET: u16 = 10_000;
+/// How far above a broker's first port for clients its port for HTTP is.
+pub const HTTP_PORT_OFFSET: u16 = 20_000;
+/// The highest port of a first listener, so that all others exist.
+pub const FIRST_PORT_MAX: u16 = u16::MAX - HTTP_PORT_OFFSET - 100;
+
+/// The endpoints of one broker.
+#[must_use]
+pub fn lay_out(broker: i32, listeners: &[(String, u16)], log_dir: PathBuf) -> Endpoints {
+    let ordinal = u16::try_from(broker).unwrap_or(u16::MAX);
+    let at = |port: u16| format!("127.0.0.1:{}", port.saturating_add(ordinal));
+    let clients = listeners.iter().map(|(name, port)| ClientEndpoint {
+        name: name.clone(),
+        bind: at(*port),
+        advertised: at(*port),
+    });
+    let first = listeners.first().map_or(0, |(_, port)| *port);
+    let peer = at(first.saturating_add(PEER_PORT_OFFSET));
+    Endpoints {
+        clients: clients.collect(),
+        peer_bind: peer.clone(),
+        peer_advertised: peer,
+        http_bind: at(first.saturating_add(HTTP_PORT_OFFSET)),
+        log_dir,
+        rack: None,
+    }
+}
+
+/// The ports that a cluster of so many brokers takes.
+#[must_use]
+pub fn taken(brokers: i32, listeners: &[(String, u16)]) -> Vec<u16> {
+    let mut taken = Vec::new();
+    let first = listeners.first().map_or(0, |(_, port)| *port);
+    for ordinal in 0..u16::try_from(brokers).unwrap_or(0) {
+        let add = |port: u16| port.saturating_add(ordinal);
+        taken.extend(listeners.iter().map(|(_, port)| add(*port)));
+        taken.push(add(first.saturating_add(PEER_PORT_OFFSET)));
+        taken.push(add(first.saturating_add(HTTP_PORT_OFFSET)));
+    }
+    taken
+}
+
+/// Whether somebody listens on this port; the sentence says who, where that can be known.
+#[must_use]
+pub fn in_use(port: u16) -> Option<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match TcpListener::bind(address) {
+        Ok(_) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Some(match holder(port) {
+            Some(holder) => {
+                format!("port {port} is in use by {holder}; stop it or choose another port")
+            }
+            None => {
+                format!("port {port} is in use; stop who listens there or choose another port")
+            }
+        }),
+        Err(error) => Some(format!("port {port} cannot be had: {error}")),
+    }
+}
+
+/// The process that listens on a port, as `name (process id)`. Only Linux tells, and only of
+/// processes that this user may look into.
+fn holder(port: u16) -> Option<String> {
+    let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .find_map(|table| listening_socket(&table, port))?;
+    let target = format!("socket:[{socket}]");
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    for process in processes {
+        let pid = process.file_name().into_string().ok();
+        let Some(pid) = pid.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit())) else {
+            continue;
+        };
+        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        let holds = files
+            .flatten()
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .any(|link| link.as_os_str() == target.as_str());
+        if holds {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (process {pid})", name.trim()));
+        }
+    }
+    None
+}
+
+/// The inode of the socket that listens on `port`, in the kernel's table of TCP sockets.
+fn listening_socket(table: &str, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    table.lines().skip(1).find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let local = columns.get(1)?.rsplit_once(':')?.1;
+        let here = u16::from_str_radix(local, 16).ok()? == port && *columns.get(3)? == LISTEN;
+        here.then(|| columns.get(9).map(|inode| (*inode).to_owned()))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_port_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sentence = in_use(port).unwrap();
+        assert!(
+            sentence.contains(&std::process::id().to_string()),
+            "{sentence}"
+        );
+        drop(listener);
+        assert_eq!(in_use(port), None);
+    }
+
+    #[test]
+    fn ports_follow_the_ordinal() {
+        let listeners = [("internal".to_owned(), 9092)];
+        let third = lay_out(2, &listeners, PathBuf::from("d"));
+        assert_eq!(third.clients[0].advertised, "127.0.0.1:9094");
+        assert_eq!(third.peer_bind, "127.0.0.1:19094");
+        assert_eq!(third.http_bind, "127.0.0.1:29094");
+        assert_eq!(
+            taken(2, &listeners),
+            [9092, 19092, 29092, 9093, 19093, 29093]
+        );
+    }
+}

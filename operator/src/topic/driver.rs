@@ -1,0 +1,165 @@
+//! The task that looks after all topics of one cluster, on any platform.
+//!
+//! It has the only admin connection for topics of its cluster. It wakes when a spec or the cluster
+//! changes, soon again while something is on its way, and else every [`DRIFT_INTERVAL`], so that
+//! what somebody changed outside is put back. Statuses leave it only when they say something new.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::reconcile::{Desired, Outcome, Pass, Topics, pass, unreachable};
+use super::status::said;
+use crate::admin::Admin;
+use crate::condition::{State, TopicReason, Verdict, state};
+use crate::crd::KafkaTopicStatus;
+use crate::object::ObjectKey;
+
+/// How often topics are compared with their specs though nothing is known to have changed.
+pub const DRIFT_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon something on its way is looked at again; doubles up to [`DRIFT_INTERVAL`].
+const PENDING_INTERVAL_MIN: Duration = Duration::from_millis(30);
+
+/// What the topics of a cluster need to know of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Where its brokers listen.
+    pub addresses: Vec<String>,
+    /// How many brokers it has when all are up.
+    pub brokers: i32,
+    /// Whether topics can be created: all brokers have come up at least once.
+    pub usable: bool,
+    /// What the cluster itself says, for topics that wait for it.
+    pub says: String,
+    /// Namespaces that it admits, its own among them; `*` is all.
+    pub admits: Vec<String>,
+    /// Whether it is going away, and its topics with it.
+    pub deleting: bool,
+}
+
+/// Runs until the sender of `view` is gone.
+pub async fn run(
+    mut view: watch::Receiver<View>,
+    mut topics: watch::Receiver<Arc<Topics>>,
+    outcomes: mpsc::Sender<Pass>,
+    now: fn() -> String,
+) {
+    let mut admin = Admin::new(Vec::new());
+    let mut said: BTreeMap<ObjectKey, KafkaTopicStatus> = BTreeMap::new();
+    let mut pause = PENDING_INTERVAL_MIN;
+    loop {
+        let cluster = view.borrow_and_update().clone();
+        let mut wanted = Topics::clone(&topics.borrow_and_update());
+        for (key, desired) in &mut wanted {
+            if let Some(status) = said.get(key) {
+                desired.object.status = Some(status.clone());
+            }
+        }
+        admin.set_addresses(cluster.addresses.clone());
+        let mut pass = look_after(&mut admin, &cluster, &wanted, &now()).await;
+        let pending = pass.outcomes.values().any(is_pending);
+        keep_new(&wanted, &mut said, &mut pass);
+        if !(pass.outcomes.is_empty() && pass.done.is_empty()) {
+            pause = PENDING_INTERVAL_MIN;
+            if outcomes.send(pass).await.is_err() {
+                return;
+            }
+        }
+        let wait = if pending { pause } else { DRIFT_INTERVAL };
+        pause = (pause * 2).min(DRIFT_INTERVAL);
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() { return },
+            changed = topics.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn look_after(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str) -> Pass {
+    let (admitted, strangers): (Topics, Topics) = wanted.iter().cloned().partition(|(key, _)| {
+        cluster
+            .admits
+            .iter()
+            .any(|n| n == "*" || *n == key.namespace)
+    });
+    let mut all = if cluster.deleting {
+        going(&admitted, now)
+    } else if cluster.usable {
+        match pass(admin, &admitted, cluster.brokers, now).await {
+            Ok(pass) => pass,
+            Err(error) => waiting(&admitted, &error.to_string(), now),
+        }
+    } else {
+        waiting(&admitted, &cluster.says, now)
+    };
+    for (key, desired) in &strangers {
+        all.outcomes
+            .insert(key.clone(), stranger(key, desired, now));
+    }
+    all
+}
+
+fn waiting(topics: &Topics, why: &str, now: &str) -> Pass {
+    let why = why.trim_end_matches('.');
+    let message = format!("Waits for the cluster: {why}.");
+    let verdict = Verdict::new(TopicReason::ClusterNotReady, message);
+    unreachable(topics, &verdict, now)
+}
+
+/// Where the cluster goes, deleted objects have nothing to wait for.
+fn going(topics: &Topics, now: &str) -> Pass {
+    let message = "The cluster is being deleted.".to_owned();
+    let verdict = Verdict::new(TopicReason::ClusterNotReady, message);
+    let mut pass = unreachable(topics, &verdict, now);
+    for (key, desired) in topics {
+        if desired.deleting {
+            pass.outcomes.insert(key.clone(), Outcome::Gone);
+        }
+    }
+    pass
+}
+
+fn stranger(key: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
+    if desired.deleting {
+        return Outcome::Gone;
+    }
+    let verdict = Verdict::new(
+        TopicReason::NamespaceNotAdmitted,
+        format!(
+            "The cluster does not admit topics of namespace {}; add it to \
+             spec.topicNamespaces.matchNames of the KafkaCluster.",
+            key.namespace
+        ),
+    );
+    Outcome::Stands(Box::new(said(&desired.object, &verdict, now)))
+}
+
+fn is_pending(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Stands(status) => state(&status.conditions) == Some(State::Reconciling),
+        Outcome::Gone => false,
+    }
+}
+
+/// Drops outcomes that say what was said before.
+fn keep_new(wanted: &Topics, said: &mut BTreeMap<ObjectKey, KafkaTopicStatus>, pass: &mut Pass) {
+    let before: BTreeMap<&ObjectKey, &Option<KafkaTopicStatus>> = wanted
+        .iter()
+        .map(|(key, desired)| (key, &desired.object.status))
+        .collect();
+    pass.outcomes.retain(|key, outcome| match outcome {
+        Outcome::Gone => true,
+        Outcome::Stands(status) => {
+            before.get(key).and_then(|status| status.as_ref()) != Some(&**status)
+        }
+    });
+    said.retain(|key, _| before.contains_key(key));
+    for (key, outcome) in &pass.outcomes {
+        match outcome {
+            Outcome::Stands(status) => drop(said.insert(key.clone(), (**status).clone())),
+            Outcome::Gone => drop(said.remove(key)),
+        }
+    }
+}
