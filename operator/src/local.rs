@@ -7,8 +7,8 @@
 //! ```
 //! The loop here owns the objects and is the only one that writes status files and the terminal.
 //!
-//! Invariant: nothing is deleted because a file could not be read: an object goes only when its file
-//! is gone, or was read without a problem and no longer holds it, for [`objects::GONE_AFTER`].
+//! Invariant: nothing is deleted because a file could not be read: an object goes only when its
+//! file is gone, or was read without a problem and no longer holds it, for [`objects::GONE_AFTER`].
 
 pub mod board;
 mod brokers;

@@ -87,8 +87,8 @@ pub trait Platform {
     /// Brings a broker into being that does not exist.
     async fn start(&mut self, broker: i32, settings: &Properties);
 
-    /// Stops a broker in order and starts it with these settings. Returns at once; the broker is not
-    /// ready until it has come back.
+    /// Stops a broker in order and starts it with these settings. Returns at once; the broker is
+    /// not ready until it has come back.
     async fn restart(&mut self, broker: i32, settings: &Properties);
 
     /// Keeps the settings for the broker's next start: it runs with them already.

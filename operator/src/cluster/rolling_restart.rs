@@ -2,10 +2,10 @@
 //!
 //! One at a time. A broker goes only when every other broker is ready and every partition is in
 //! sync on all brokers but the one to go: then nothing becomes unavailable that is not so already,
-//! and the next one waits until this one has caught up. The order is:
-//! 1. brokers that are down anyway, since a restart cannot harm them and may mend them;
-//! 2. brokers by id, the active controller last, so that it changes once and not with every
-//!   restart.
+//! and the next one waits until this one has caught up.
+//!
+//! First go brokers that are down anyway, since a restart cannot harm them and may mend them; then
+//! the others by id, the active controller last, so that it changes once and not with every restart.
 //!
 //! Invariant: whoever must be restarted and may not has a reason in [`Plan::waiting`].
 

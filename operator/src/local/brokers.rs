@@ -51,7 +51,7 @@ pub struct Brokers {
     /// What is wanted.
     pub wanted: watch::Receiver<Wanted>,
     /// What its topics need to know.
-    pub view: watch::Sender<View>,
+    pub view: watch::Sender<Option<View>>,
     /// Where it tells.
     pub events: mpsc::Sender<Event>,
     /// Whether somebody is tired of waiting for an orderly stop.
@@ -78,13 +78,14 @@ impl Brokers {
             }
             let step = reconciler.step(&cluster, &(self.now)()).await;
             let quiet = state(&step.status.conditions) == Some(State::Ready);
-            for done in &step.done {
-                let event = Event::Done(self.key.clone(), done.clone());
+            let seen = turns(status.as_ref(), &step.status);
+            for done in step.done.iter().cloned().chain(seen) {
+                let event = Event::Done(self.key.clone(), done);
                 let _ = self.events.send(event).await;
             }
             let all_ready = step.status.brokers.iter().all(|broker| broker.ready);
             was_usable |= all_ready && !step.status.brokers.is_empty();
-            let view = view(&self.key, &step, was_usable);
+            let view = Some(view(&self.key, &step, was_usable));
             self.view.send_if_modified(|before| {
                 let new = *before != view;
                 *before = view;
@@ -101,7 +102,11 @@ impl Brokers {
                 () = tokio::time::sleep(pause) => {}
             }
         };
-        self.view.send_modify(|view| view.deleting = true);
+        self.view.send_modify(|view| {
+            if let Some(view) = view {
+                view.deleting = true;
+            }
+        });
         let hurry = Arc::clone(&self.hurry);
         reconciler
             .platform
@@ -118,6 +123,21 @@ impl Brokers {
         }
         let _ = self.events.send(Event::Stopped(self.key)).await;
     }
+}
+
+/// What brokers did by themselves: exits, and coming up.
+fn turns(before: Option<&KafkaClusterStatus>, after: &KafkaClusterStatus) -> Vec<String> {
+    let mut turns = Vec::new();
+    for broker in &after.brokers {
+        let before = before.and_then(|s| s.brokers.iter().find(|one| one.id == broker.id));
+        let same = before.is_some_and(|one| one.message == broker.message);
+        if broker.message.starts_with("exited") && !same {
+            turns.push(format!("broker {} {}", broker.id, broker.message));
+        } else if broker.ready && !before.is_some_and(|one| one.ready) {
+            turns.push(format!("broker {} serves", broker.id));
+        }
+    }
+    turns
 }
 
 fn view(key: &ObjectKey, step: &Step, usable: bool) -> View {

@@ -1,7 +1,7 @@
 //! The objects of one kind: specs from the folder, statuses from the tasks, both kept in files.
 //!
-//! This is what an API server does on Kubernetes: it counts generations, keeps statuses, and keeps an
-//! object that was removed until whoever looks after it is done. The files are
+//! This is what an API server does on Kubernetes: it counts generations, keeps statuses, and keeps
+//! an object that was removed until whoever looks after it is done. The files are
 //! `<data-dir>/status/<kind>-<name>.yaml`.
 
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub struct Entry<K> {
     pub place: usize,
     /// Whether it was removed from the folder.
     pub deleting: bool,
+    /// Whether its status is of this session, not one that an earlier operator left.
+    pub heard: bool,
     missing_since: Option<Instant>,
 }
 
@@ -76,6 +78,7 @@ where
                 let entry = Entry {
                     place: usize::MAX,
                     deleting: false,
+                    heard: false,
                     missing_since: None,
                     object,
                 };
@@ -145,6 +148,7 @@ where
         let entry = Entry {
             object,
             place,
+            heard: self.entries.get(&key).is_some_and(|entry| entry.heard),
             // Removed and put back: the removal is carried through first, in the next merge.
             deleting: self.entries.get(&key).is_some_and(|entry| entry.deleting),
             missing_since: None,
@@ -180,6 +184,7 @@ where
         let Some(entry) = self.entries.get_mut(key) else {
             return false;
         };
+        entry.heard = true;
         if entry.object.status() == Some(&status) {
             return false;
         }

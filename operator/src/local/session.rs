@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, watch};
 use super::board::{Terminal, render};
 use super::brokers::{Brokers, Event, Wanted};
 use super::folder::{Folder, SCAN_INTERVAL};
-use super::objects::Objects;
+use super::objects::{Entry, Objects};
 use crate::condition::{ClusterReason, State, TopicReason, Verdict, conditions, spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaTopic};
 use crate::manifest::Object;
 use crate::object::ObjectKey;
 use crate::platform::local::{Processes, ports};
-use crate::topic::driver::{self, View};
+use crate::topic::driver;
 use crate::topic::reconcile::{Desired, Outcome, Pass, Topics};
 use crate::topic::status::said;
 use crate::topic::validate::cluster_key;
@@ -195,7 +195,7 @@ impl Session {
 
     fn begin(&mut self, key: ObjectKey, wanted: Wanted) -> bool {
         let (wanted, heard_wanted) = watch::channel(wanted);
-        let (view, heard_view) = watch::channel(View::default());
+        let (view, heard_view) = watch::channel(None);
         let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
         let brokers = Brokers {
             processes: Processes::take_over(&key.name, &self.data_dir, &self.broker),
@@ -348,16 +348,20 @@ impl Session {
                 .brokers_ready
                 .split_once('/')
                 .is_some_and(|(a, b)| a == b);
-            if !all_ready || self.announced.contains(key) || !self.tasks.contains_key(key) {
+            if !all_ready
+                || !entry.heard
+                || self.announced.contains(key)
+                || !self.tasks.contains_key(key)
+            {
                 continue;
             }
-            let settled = |topic: &KafkaTopic| {
-                let status = topic.status.as_ref();
+            let settled = |topic: &Entry<KafkaTopic>| {
+                let status = topic.object.status.as_ref();
                 let state = status.and_then(|status| state(&status.conditions));
-                state.is_some_and(|state| state != State::Reconciling)
+                topic.heard && state.is_some_and(|state| state != State::Reconciling)
             };
             let mut topics = self.topics.in_order().into_iter();
-            if topics.all(|(_, t)| cluster_key(&t.object) != *key || settled(&t.object)) {
+            if topics.all(|(_, t)| cluster_key(&t.object) != *key || settled(t)) {
                 lines.push((key.clone(), status.bootstrap_servers.clone()));
             }
         }
@@ -414,13 +418,6 @@ fn port_clash(cluster: &KafkaCluster, taken: &mut BTreeMap<u16, String>) -> Opti
         })
         .collect();
     let first = listeners.first().map_or(0, |(_, port)| *port);
-    if first > ports::FIRST_PORT_MAX {
-        return Some(format!(
-            "spec.listeners[0].port is {first}; in local mode it may be at most {}, because peers \
-             and metrics have ports above it.",
-            ports::FIRST_PORT_MAX
-        ));
-    }
     let exist = cluster.status.as_ref().map_or(0, |status| status.replicas);
     let own = ports::taken(cluster.spec.replicas.max(exist), &listeners);
     for port in &own {

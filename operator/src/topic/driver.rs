@@ -4,7 +4,7 @@
 //! changes, soon again while something is on its way, and else every [`DRIFT_INTERVAL`], so that
 //! what somebody changed outside is put back. Statuses leave it only when they say something new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ pub struct View {
     pub deleting: bool,
 }
 
-/// Runs until the sender of `view` is gone.
+/// Runs until the sender of `view` is gone. Nothing is said before there is a view.
 pub async fn run(
-    mut view: watch::Receiver<View>,
+    mut view: watch::Receiver<Option<View>>,
     mut topics: watch::Receiver<Arc<Topics>>,
     outcomes: mpsc::Sender<Pass>,
     now: fn() -> String,
@@ -50,7 +50,12 @@ pub async fn run(
     let mut said: BTreeMap<ObjectKey, KafkaTopicStatus> = BTreeMap::new();
     let mut pause = PENDING_INTERVAL_MIN;
     loop {
-        let cluster = view.borrow_and_update().clone();
+        let Some(cluster) = view.borrow_and_update().clone() else {
+            if view.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
         let mut wanted = Topics::clone(&topics.borrow_and_update());
         for (key, desired) in &mut wanted {
             if let Some(status) = said.get(key) {
@@ -143,23 +148,19 @@ fn is_pending(outcome: &Outcome) -> bool {
     }
 }
 
-/// Drops outcomes that say what was said before.
+/// Drops outcomes that say what this task has said before.
 fn keep_new(wanted: &Topics, said: &mut BTreeMap<ObjectKey, KafkaTopicStatus>, pass: &mut Pass) {
-    let before: BTreeMap<&ObjectKey, &Option<KafkaTopicStatus>> = wanted
-        .iter()
-        .map(|(key, desired)| (key, &desired.object.status))
-        .collect();
+    let wanted: BTreeSet<&ObjectKey> = wanted.iter().map(|(key, _)| key).collect();
+    said.retain(|key, _| wanted.contains(key));
     pass.outcomes.retain(|key, outcome| match outcome {
-        Outcome::Gone => true,
+        Outcome::Gone => {
+            said.remove(key);
+            true
+        }
+        Outcome::Stands(status) if said.get(key) == Some(&**status) => false,
         Outcome::Stands(status) => {
-            before.get(key).and_then(|status| status.as_ref()) != Some(&**status)
+            said.insert(key.clone(), (**status).clone());
+            true
         }
     });
-    said.retain(|key, _| before.contains_key(key));
-    for (key, outcome) in &pass.outcomes {
-        match outcome {
-            Outcome::Stands(status) => drop(said.insert(key.clone(), (**status).clone())),
-            Outcome::Gone => drop(said.remove(key)),
-        }
-    }
 }

@@ -61,8 +61,8 @@ struct Work<'a> {
     refused: BTreeMap<usize, Vec<Verdict>>,
 }
 
-/// Brings the topics of one cluster closer to their specs. `brokers` is how many it has when all are
-/// up.
+/// Brings the topics of one cluster closer to their specs. `brokers` is how many it has when all
+/// are up.
 ///
 /// # Errors
 /// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic.

@@ -2,19 +2,28 @@
 //!
 //! Broker n listens for clients on the listener's port + n. For the first listener, at 9092 by
 //! default, that is 9092, 9093, …; peers find it 10,000 above (19092, …), `/metrics` and `/readyz`
-//! are 20,000 above (29092, …). All on 127.0.0.1: local mode has no encryption.
+//! are 20,000 above (29092, …). Where that would be beyond the last port, they are as far below.
+//! All on 127.0.0.1: local mode has no encryption.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use crate::platform::{ClientEndpoint, Endpoints};
 
-/// How far above a broker's first port for clients its port for peers is.
-pub const PEER_PORT_OFFSET: u16 = 10_000;
-/// How far above a broker's first port for clients its port for HTTP is.
-pub const HTTP_PORT_OFFSET: u16 = 20_000;
-/// The highest port of a first listener, so that all others exist.
-pub const FIRST_PORT_MAX: u16 = u16::MAX - HTTP_PORT_OFFSET - 100;
+/// How far a broker's port for peers is from its first port for clients.
+pub const PEER_PORT_DISTANCE: u16 = 10_000;
+/// How far a broker's port for HTTP is from its first port for clients.
+pub const HTTP_PORT_DISTANCE: u16 = 20_000;
+/// From this first port on the others are below it; 100 brokers fit in between.
+const BELOW_FROM: u16 = u16::MAX - HTTP_PORT_DISTANCE - 100;
+
+fn beside(first: u16, distance: u16) -> u16 {
+    if first >= BELOW_FROM {
+        first - distance
+    } else {
+        first + distance
+    }
+}
 
 /// The endpoints of one broker.
 #[must_use]
@@ -27,12 +36,12 @@ pub fn lay_out(broker: i32, listeners: &[(String, u16)], log_dir: PathBuf) -> En
         advertised: at(*port),
     });
     let first = listeners.first().map_or(0, |(_, port)| *port);
-    let peer = at(first.saturating_add(PEER_PORT_OFFSET));
+    let peer = at(beside(first, PEER_PORT_DISTANCE));
     Endpoints {
         clients: clients.collect(),
         peer_bind: peer.clone(),
         peer_advertised: peer,
-        http_bind: at(first.saturating_add(HTTP_PORT_OFFSET)),
+        http_bind: at(beside(first, HTTP_PORT_DISTANCE)),
         log_dir,
         rack: None,
     }
@@ -46,8 +55,8 @@ pub fn taken(brokers: i32, listeners: &[(String, u16)]) -> Vec<u16> {
     for ordinal in 0..u16::try_from(brokers).unwrap_or(0) {
         let add = |port: u16| port.saturating_add(ordinal);
         taken.extend(listeners.iter().map(|(_, port)| add(*port)));
-        taken.push(add(first.saturating_add(PEER_PORT_OFFSET)));
-        taken.push(add(first.saturating_add(HTTP_PORT_OFFSET)));
+        taken.push(add(beside(first, PEER_PORT_DISTANCE)));
+        taken.push(add(beside(first, HTTP_PORT_DISTANCE)));
     }
     taken
 }
