@@ -10,6 +10,8 @@ pub mod client_metrics;
 pub mod effective;
 pub mod group;
 pub mod markdown;
+#[cfg(test)]
+mod tests;
 pub mod topic;
 mod value;
 

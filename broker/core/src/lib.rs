@@ -3,4 +3,5 @@
 pub mod config;
 pub mod group;
 pub mod metadata;
+pub mod partition;
 pub mod placement;

@@ -19,6 +19,8 @@ pub mod reassignments;
 pub mod record;
 mod replay;
 pub mod request;
+#[cfg(test)]
+mod tests;
 pub mod topics;
 
 use std::sync::Arc;

@@ -9,6 +9,8 @@ extern crate self as ottla_protocol;
 
 pub mod api;
 pub mod codec;
+#[cfg(feature = "compression")]
+pub mod compression;
 pub mod error;
 pub mod frame;
 pub mod ids;

@@ -81,16 +81,6 @@ pub static TOPIC_CONFIGS: &[Key] = &[
         doc: "How long a compacted topic keeps the tombstone of a deleted key.",
     },
     Key {
-        name: DURABILITY,
-        kind: Kind::String,
-        default: "Fsync",
-        bounds: Bounds::OneOf(&["Fsync", "Replicated"]),
-        effect: Effect::Applied,
-        synonyms: &[of(DURABILITY)],
-        doc: "What acks wait for: Fsync, the disk of each replica that counts; Replicated, its \
-              memory. Not a config of Apache Kafka.",
-    },
-    Key {
         name: "file.delete.delay.ms",
         kind: Kind::Long,
         default: "60000",
@@ -247,6 +237,16 @@ pub static TOPIC_CONFIGS: &[Key] = &[
         synonyms: &[of("min.insync.replicas")],
         doc: "How many replicas must hold a record before acks=all is answered. Where nobody set \
               it: 2 for topics of three replicas and more, else 1.",
+    },
+    Key {
+        name: DURABILITY,
+        kind: Kind::String,
+        default: "Fsync",
+        bounds: Bounds::OneOf(&["Fsync", "Replicated"]),
+        effect: Effect::Applied,
+        synonyms: &[of(DURABILITY)],
+        doc: "What acks wait for: Fsync, the disk of each replica that counts; Replicated, its \
+              memory. Not a config of Apache Kafka.",
     },
     Key {
         name: "preallocate",

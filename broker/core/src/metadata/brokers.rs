@@ -6,7 +6,7 @@
 //! | – | RegisterBroker | fenced, a new broker epoch |
 //! | fenced | heartbeat, ready | unfenced; leaderless partitions that it may lead get it |
 //! | unfenced | lease expired, FenceBroker | fenced; out of every ISR, its leaderships move |
-//! | unfenced | heartbeat, wants to shut down | in controlled shutdown; out of ISRs that others are in |
+//! | unfenced | heartbeat, wants to shut down | in controlled shutdown; out of shared ISRs |
 //! | any | UnregisterBroker | gone |
 //!
 //! A second process with the id of a live broker is refused, but for one that holds the same data

@@ -5,6 +5,9 @@
 //! change may complete it ([`Change::finish`]); until then it can be replaced by another target, or
 //! cancelled.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex};
 use ottla_protocol::messages::cluster::{
@@ -28,6 +31,7 @@ impl Metadata {
         let mut responses = Vec::new();
         for asked in &request.topics {
             let topic = self.image.topic(&asked.name);
+            let mut changed = BTreeMap::new();
             let mut partitions = Vec::new();
             for item in &asked.partitions {
                 let outcome = match topic {
@@ -38,8 +42,9 @@ impl Metadata {
                     }
                 };
                 let refusal = match outcome {
-                    Ok(record) => {
-                        records.extend(record);
+                    Ok(new) => {
+                        let index = PartitionIndex(item.partition_index);
+                        changed.extend(new.map(|new| (index, new)));
                         None
                     }
                     Err(refusal) => Some(refusal),
@@ -49,6 +54,9 @@ impl Metadata {
                     error_code: refusal.as_ref().map_or(0, |r| r.error_code),
                     error_message: refusal.map(|r| r.message),
                 });
+            }
+            if let Some(topic) = topic {
+                self.record_changed(topic, changed, &mut records);
             }
             let name = asked.name.clone();
             responses.push(ReassignableTopicResponse { name, partitions });
@@ -68,11 +76,11 @@ impl Metadata {
         topic: &Topic,
         item: &ReassignablePartition,
         may_resize: bool,
-    ) -> Result<Option<Record>, Refusal> {
+    ) -> Result<Option<PartitionRegistration>, Refusal> {
         let index = PartitionIndex(item.partition_index);
         let partition = topic.partition(index).ok_or_else(no_such_partition)?;
-        let new = match &item.replicas {
-            None => self.cancel(topic, partition)?,
+        match &item.replicas {
+            None => self.cancel(topic, partition),
             Some(target) => {
                 let target: Vec<NodeId> = target.iter().copied().map(NodeId).collect();
                 self.check_replicas(&target)?;
@@ -82,11 +90,39 @@ impl Metadata {
                         "The replication factor is not allowed to change in this request.",
                     ));
                 }
-                self.reassign(topic, partition, &target)
+                Ok(self.reassign(topic, partition, &target))
             }
-        };
-        let record = |new| Record::Partition(PartitionRecord::of(topic.id, index, &new));
-        Ok(new.map(record))
+        }
+    }
+
+    /// Records the changed partitions of a topic. Where they change the replication factor, and
+    /// that the default of min.insync.replicas, nobody stays eligible by the old one.
+    fn record_changed(
+        &self,
+        topic: &Topic,
+        mut changed: BTreeMap<PartitionIndex, PartitionRegistration>,
+        records: &mut Vec<Record>,
+    ) {
+        let mut after = topic.clone();
+        for (index, new) in &changed {
+            after.partitions[index.0 as usize] = Arc::new(new.clone());
+        }
+        let min = |t: &Topic| self.rules(t).min_insync_replicas;
+        if min(topic) != min(&after) {
+            for (index, partition) in after.indexed() {
+                if partition.elr.is_empty() || partition.leader.is_none() {
+                    continue;
+                }
+                let new = changed.entry(index).or_insert_with(|| {
+                    let mut new = PartitionRegistration::clone(partition);
+                    new.partition_epoch.0 += 1;
+                    new
+                });
+                new.elr.clear();
+            }
+        }
+        let record = |(index, new)| Record::Partition(PartitionRecord::of(topic.id, index, &new));
+        records.extend(changed.into_iter().map(record));
     }
 
     fn cancel(

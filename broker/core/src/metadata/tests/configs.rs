@@ -1,0 +1,175 @@
+use expect_test::expect;
+use ottla_protocol::messages::configs::{
+    AlterConfigsRequest, AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResource, IncrementalAlterableConfig,
+};
+
+use super::in_sync::{alter, item};
+use super::*;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+fn change(cluster: &mut Cluster, kind: i8, name: &str, changes: &[(&str, i8, &str)]) -> String {
+    let config = |(name, operation, value): &(&str, i8, &str)| IncrementalAlterableConfig {
+        name: (*name).to_owned(),
+        config_operation: *operation,
+        value: (*value != "null").then(|| (*value).to_owned()),
+    };
+    let response = cluster.ask(Request::IncrementalAlterConfigs(
+        IncrementalAlterConfigsRequest {
+            resources: vec![IncrementalAlterConfigsResource {
+                resource_type: kind,
+                resource_name: name.to_owned(),
+                configs: changes.iter().map(config).collect(),
+            }],
+            validate_only: false,
+        },
+    ));
+    let Response::IncrementalAlterConfigs(response) = response else {
+        panic!("{response:?}")
+    };
+    let r = &response.responses[0];
+    outcome(r.error_code, r.error_message.as_deref()) + "\n"
+}
+
+#[test]
+fn single_configs_are_set_deleted_appended_and_subtracted() {
+    let mut cluster = Cluster::of(1);
+    cluster.create("t", &[&[0]], &[("retention.ms", "5")]);
+    let mut text = String::new();
+    for changes in [
+        &[("retention.ms", 0, "7"), ("max.message.bytes", 0, "9")][..],
+        &[("max.message.bytes", 1, "null")],
+        &[("cleanup.policy", 2, "compact")],
+        &[("cleanup.policy", 2, "compact")],
+        &[("cleanup.policy", 3, "delete")],
+        &[("retention.ms", 2, "1")],
+        &[("retention.ms", 0, "-2")],
+        &[("retention.ms", 0, "null")],
+        &[("retention.ms", 0, "1"), ("retention.ms", 1, "null")],
+        &[("retention.ms", 8, "1")],
+        &[("no.such", 0, "1")],
+        &[
+            ("min.compaction.lag.ms", 0, "9"),
+            ("max.compaction.lag.ms", 0, "8"),
+        ],
+        &[("leader.replication.throttled.replicas", 0, "0:1,1:0")],
+        &[("leader.replication.throttled.replicas", 0, "all")],
+    ] {
+        text += &change(&mut cluster, TOPIC, "t", changes);
+    }
+    text += &change(&mut cluster, TOPIC, "nowhere", &[("retention.ms", 0, "1")]);
+    text += &change(&mut cluster, 9, "t", &[]);
+    expect![[r#"
+        ok
+        ok
+        ok
+        ok
+        ok
+        INVALID_CONFIG: Can't APPEND or SUBTRACT to key retention.ms
+        INVALID_CONFIG: Invalid value -2 for configuration retention
+        INVALID_REQUEST: Null value not supported for configs: retent
+        INVALID_REQUEST: Error due to duplicate config keys: retentio
+        INVALID_REQUEST: Unknown config operation 8 for retention.ms.
+        INVALID_CONFIG: Unknown topic config name: no.such
+        INVALID_CONFIG: conflict topic config setting min.compaction
+        ok
+        INVALID_CONFIG: Invalid value all for configuration leader.r
+        UNKNOWN_TOPIC_OR_PARTITION: The topic 'nowhere' does not exist.
+        INVALID_REQUEST: Unexpected resource type 9 or name 't'.
+    "#]]
+    .assert_eq(&text);
+    let resource = ConfigResource::Topic("t".into());
+    let kept = cluster.metadata.image().configs_of(&resource).unwrap();
+    expect![[r#"
+        {
+            "cleanup.policy": "compact",
+            "leader.replication.throttled.replicas": "0:1,1:0",
+            "retention.ms": "7",
+        }"#]]
+    .assert_eq(&format!("{kept:#?}"));
+}
+
+#[test]
+fn brokers_groups_and_client_metrics_have_configs_too() {
+    let mut cluster = Cluster::of(2);
+    let mut text = String::new();
+    for (kind, name, config, value) in [
+        (BROKER, "1", "log.retention.ms", "5"),
+        (BROKER, "", "log.segment.bytes", "1048576"),
+        (BROKER, "", "leader.replication.throttled.rate", "1000"),
+        (BROKER, "", "log.retention.ms", "soon"),
+        (BROKER, "", "log.retention.hours", "1"),
+        (BROKER, "", "num.partitions", "4"),
+        (BROKER, "7", "log.retention.ms", "5"),
+        (BROKER, "one", "log.retention.ms", "5"),
+        (32, "g", "consumer.session.timeout.ms", "45000"),
+        (32, "g", "share.auto.offset.reset", "by_duration:P1DT2H"),
+        (32, "g", "share.auto.offset.reset", "by_duration:soon"),
+        (32, "g", "nothing", "1"),
+        (32, "", "consumer.session.timeout.ms", "45000"),
+        (16, "m", "interval.ms", "1000"),
+        (16, "m", "interval.ms", "5"),
+        (16, "m", "match", "client_id=.*"),
+        (16, "m", "match", "colour=red"),
+    ] {
+        text += &change(&mut cluster, kind, name, &[(config, 0, value)]);
+    }
+    expect![[r#"
+        ok
+        ok
+        ok
+        INVALID_CONFIG: Invalid value soon for configuration log.ret
+        INVALID_REQUEST: Cannot update these configs dynamically: Set
+        INVALID_REQUEST: Cannot update these configs dynamically: Set
+        BROKER_ID_NOT_REGISTERED: No broker with id 7 found.
+        INVALID_REQUEST: Unexpected resource type 4 or name 'one'.
+        ok
+        ok
+        INVALID_CONFIG: Invalid value by_duration:soon for configura
+        INVALID_CONFIG: Unknown group config name: nothing
+        INVALID_REQUEST: Default resource is not allowed.
+        ok
+        INVALID_CONFIG: Invalid value 5 for configuration interval.m
+        ok
+        INVALID_CONFIG: Illegal client matching pattern: colour=red;
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn replacing_all_removes_what_is_not_named() {
+    let mut cluster = Cluster::of(1);
+    cluster.create("t", &[&[0]], &[("retention.ms", "5"), ("segment.ms", "6")]);
+    let response = cluster.ask(Request::AlterConfigs(AlterConfigsRequest {
+        resources: vec![AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: "t".to_owned(),
+            configs: vec![AlterableConfig {
+                name: "segment.ms".to_owned(),
+                value: Some("7".to_owned()),
+            }],
+        }],
+        validate_only: false,
+    }));
+    assert!(matches!(response, Response::AlterConfigs(r) if r.responses[0].error_code == 0));
+    let resource = ConfigResource::Topic("t".into());
+    let kept = cluster.metadata.image().configs_of(&resource).unwrap();
+    assert_eq!(**kept, [("segment.ms".to_owned(), "7".to_owned())].into());
+}
+
+#[test]
+fn nobody_stays_eligible_by_another_min_isr() {
+    let mut cluster = Cluster::of(2);
+    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
+    let shrunk = item(&cluster, "t", &[0]);
+    alter(&mut cluster, 0, shrunk);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1 isr 0 elr 1
+    "#]]);
+    change(&mut cluster, TOPIC, "t", &[("min.insync.replicas", 0, "1")]);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1 isr 0
+    "#]]);
+}

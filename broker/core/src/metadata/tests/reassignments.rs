@@ -1,0 +1,151 @@
+use expect_test::expect;
+use ottla_protocol::messages::cluster::*;
+
+use super::in_sync::{alter, item};
+use super::*;
+use crate::metadata::reassignments::ongoing_reassignments;
+
+fn reassign(cluster: &mut Cluster, name: &str, index: i32, target: Option<&[i32]>) -> String {
+    let response = cluster.ask(Request::AlterPartitionReassignments(
+        AlterPartitionReassignmentsRequest {
+            topics: vec![ReassignableTopic {
+                name: name.to_owned(),
+                partitions: vec![ReassignablePartition {
+                    partition_index: index,
+                    replicas: target.map(<[i32]>::to_vec),
+                }],
+            }],
+            ..AlterPartitionReassignmentsRequest::default()
+        },
+    ));
+    let Response::AlterPartitionReassignments(response) = response else {
+        panic!("{response:?}")
+    };
+    let p = &response.responses[0].partitions[0];
+    outcome(p.error_code, p.error_message.as_deref()) + "\n"
+}
+
+#[test]
+fn replicas_are_added_first_and_dropped_once_the_new_ones_are_in_sync() {
+    let mut cluster = Cluster::of(5);
+    cluster.create("t", &[&[0, 1, 2]], &[]);
+    assert_eq!(reassign(&mut cluster, "t", 0, Some(&[3, 4, 1])), "ok\n");
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 3,4,1,0,2 isr 0,1,2 adding 3,4 removing 0,2
+    "#]]);
+    let listed = ongoing_reassignments(cluster.metadata.image(), &Default::default());
+    assert_eq!(listed[0].partitions[0].adding_replicas, [3, 4]);
+    let joined = item(&cluster, "t", &[0, 1, 2, 3]);
+    alter(&mut cluster, 0, joined);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 3,4,1,0,2 isr 0,1,2,3 adding 3,4 removing 0,2
+    "#]]);
+    let joined = item(&cluster, "t", &[0, 1, 2, 3, 4]);
+    // the old leader is no replica any more, and is told so
+    assert_eq!(alter(&mut cluster, 0, joined), "NEW_LEADER_ELECTED\n");
+    cluster.check(expect![[r#"
+        t-0 leader 3 epochs 1/3 replicas 3,4,1 isr 1,3,4
+    "#]]);
+    let listed = ongoing_reassignments(cluster.metadata.image(), &Default::default());
+    assert!(listed.is_empty());
+}
+
+#[test]
+fn a_reassignment_is_refused_replaced_or_cancelled() {
+    let mut cluster = Cluster::of(5);
+    cluster.create("t", &[&[0, 1]], &[]);
+    let mut text = String::new();
+    for target in [
+        None,
+        Some(&[][..]),
+        Some(&[0, 9]),
+        Some(&[2, 2]),
+        Some(&[2, 3]),
+    ] {
+        text += &reassign(&mut cluster, "t", 0, target);
+    }
+    text += &reassign(&mut cluster, "t", 4, None);
+    text += &reassign(&mut cluster, "nowhere", 0, Some(&[0]));
+    expect![[r#"
+        NO_REASSIGNMENT_IN_PROGRESS: No partition reassignment is in progress.
+        INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes an
+        INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes bro
+        INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes the
+        ok
+        UNKNOWN_TOPIC_OR_PARTITION: This server does not host this topic-partiti
+        UNKNOWN_TOPIC_OR_PARTITION: This server does not host this topic-partiti
+    "#]]
+    .assert_eq(&text);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 2,3,0,1 isr 0,1 adding 2,3 removing 0,1
+    "#]]);
+    reassign(&mut cluster, "t", 0, Some(&[3, 4]));
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 1/2 replicas 3,4,0,1 isr 0,1 adding 3,4 removing 0,1
+    "#]]);
+    assert_eq!(reassign(&mut cluster, "t", 0, None), "ok\n");
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 2/3 replicas 0,1 isr 0,1
+    "#]]);
+}
+
+#[test]
+fn neither_cancelling_nor_completing_drops_the_last_in_sync_replica() {
+    let mut cluster = Cluster::of(4);
+    cluster.create("t", &[&[0, 1]], &[]);
+    reassign(&mut cluster, "t", 0, Some(&[2, 3]));
+    let joined = item(&cluster, "t", &[0, 2]);
+    alter(&mut cluster, 0, joined);
+    cluster.fence(0);
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 1/3 replicas 2,3,0,1 isr 2 adding 2,3 removing 0,1
+    "#]]);
+    expect![[r#"
+        INVALID_REPLICA_ASSIGNMENT: Cancelling would leave no replica in sync: o
+    "#]]
+    .assert_eq(&reassign(&mut cluster, "t", 0, None));
+    // another target without the only one in sync: it is kept until then
+    assert_eq!(reassign(&mut cluster, "t", 0, Some(&[1, 3])), "ok\n");
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 1/4 replicas 1,3,0,2 isr 2 adding 3 removing 0,2
+    "#]]);
+    let joined = item(&cluster, "t", &[2, 1, 3]);
+    alter(&mut cluster, 2, joined);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 2/5 replicas 1,3 isr 1,3
+    "#]]);
+}
+
+#[test]
+fn a_smaller_replication_factor_waits_for_min_isr() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1, 2]], &[("min.insync.replicas", "2")]);
+    let shrunk = item(&cluster, "t", &[0, 2]);
+    alter(&mut cluster, 0, shrunk);
+    reassign(&mut cluster, "t", 0, Some(&[0, 1]));
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0,2 removing 2
+    "#]]);
+    let back = item(&cluster, "t", &[0, 1, 2]);
+    alter(&mut cluster, 0, back);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 1/3 replicas 0,1 isr 0,1
+    "#]]);
+}
+
+#[test]
+fn nobody_stays_eligible_when_a_smaller_factor_means_a_smaller_min_isr() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1, 2], &[1, 2, 0]], &[]);
+    let shrunk = item(&cluster, "t", &[0]);
+    alter(&mut cluster, 0, shrunk);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1,2 isr 0 elr 1,2
+        t-1 leader 1 epochs 0/0 replicas 1,2,0 isr 1,2,0
+    "#]]);
+    reassign(&mut cluster, "t", 1, Some(&[1, 2]));
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0
+        t-1 leader 1 epochs 1/1 replicas 1,2 isr 1,2
+    "#]]);
+}

@@ -1,0 +1,291 @@
+//! One replica of one partition: every decision about its log, its followers and its ISR.
+//!
+//! ```text
+//!              Assigned(leader = me)                 Assigned(leader = other or none)
+//!   Offline ─────────────────────────► Leader ──────────────────────────► Follower
+//!      ▲ ▲                               │  ▲                                │  │
+//!      │ └── WentOffline, not a replica ─┘  └────── Assigned(leader = me) ───┘  │
+//!      └───────────────────────── WentOffline, not a replica ───────────────────┘
+//! ```
+//!
+//! [`Partition::step`] takes what happened and adds what to do to a list; it waits for nothing and
+//! fails at nothing. The driver holds one `Partition` and one log under one lock, and performs the
+//! effects in order before it lets go.
+//!
+//! Invariants, checked after every step:
+//! - `log_start_offset <= high_watermark <= log_end_offset`, `flushed_offset <= log_end_offset`;
+//! - the high watermark never goes back on a leader, and on a follower only with a truncation;
+//! - the high watermark never passes what any member of the maximal ISR has said to hold;
+//! - a producer with `acks=all` is answered only when the high watermark has passed its batch.
+
+use std::time::Duration;
+
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
+
+mod effect;
+mod follower;
+mod in_sync;
+mod input;
+mod leader;
+mod leader_epochs;
+pub mod producers;
+mod reads;
+mod replication;
+
+pub use effect::{AlterIsr, Appended, Effect, Effects};
+pub use follower::FetchPosition;
+pub use input::{
+    Acks, AlteredIsr, Assignment, Batch, Config, Durability, Fetched, FollowerFetch, Input, Loaded,
+    ReplicaState, Token,
+};
+pub use leader_epochs::{EpochStart, LeaderEpochs};
+pub use producers::Producers;
+pub use reads::{FetchDecision, FetchFrom, LatestOffset, Reader};
+
+use follower::Follower;
+use leader::Leader;
+
+/// The four marks of a log, and how much of it is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The first offset that may be read.
+    pub log_start_offset: Offset,
+    /// Everything before it is on every in-sync replica: what consumers may read.
+    pub high_watermark: Offset,
+    /// Everything before it is on this broker's disk.
+    pub flushed_offset: Offset,
+    /// The offset the next record will have.
+    pub log_end_offset: Offset,
+}
+
+/// What this replica is at the moment.
+#[derive(Clone, Debug)]
+enum Role {
+    /// Appends, and decides what is committed.
+    Leader(Leader),
+    /// Copies the leader, when there is one.
+    Follower(Follower),
+    /// Neither: not assigned here yet or any more, or its disk failed.
+    Offline,
+}
+
+/// One replica of one partition.
+///
+/// Owned by the driver under a lock of its own; nothing else may change it, and no lock of another
+/// partition is taken while it is held.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    node: NodeId,
+    config: Config,
+    marks: Marks,
+    leader_epochs: LeaderEpochs,
+    producers: Producers,
+    leader_epoch: LeaderEpoch,
+    partition_epoch: PartitionEpoch,
+    role: Role,
+}
+
+impl Partition {
+    /// A replica on broker `node` with the log as it was found; offline until it is assigned.
+    #[must_use]
+    pub fn new(node: NodeId, config: Config, loaded: Loaded) -> Self {
+        let marks = Marks {
+            log_start_offset: loaded.log_start_offset,
+            high_watermark: loaded
+                .high_watermark
+                .clamp(loaded.log_start_offset, loaded.log_end_offset),
+            flushed_offset: loaded.log_end_offset,
+            log_end_offset: loaded.log_end_offset,
+        };
+        Self {
+            node,
+            config,
+            marks,
+            leader_epochs: loaded.leader_epochs,
+            producers: loaded.producers,
+            leader_epoch: LeaderEpoch::NONE,
+            partition_epoch: PartitionEpoch(-1),
+            role: Role::Offline,
+        }
+    }
+
+    /// Takes what happened at `now` (since any fixed moment, never going back) and adds what to do
+    /// to `effects`.
+    pub fn step(&mut self, now: Duration, input: Input<'_>, effects: &mut Effects) {
+        let before = self.marks;
+        match input {
+            Input::Assigned(assignment) => self.on_assigned(now, assignment, effects),
+            Input::WentOffline => self.become_offline(effects),
+            Input::Configured(config) => self.on_configured(now, config, effects),
+            Input::Produce { batch, acks, token } => {
+                self.on_produce(now, batch, acks, token, effects);
+            }
+            Input::Flushed(offset) => self.on_flushed(now, offset, effects),
+            Input::FollowerFetched(fetch) => self.on_follower_fetched(now, &fetch, effects),
+            Input::Fetched(fetched) => self.on_fetched(&fetched, effects),
+            Input::IsrAltered { asked, result } => {
+                self.on_isr_altered(now, asked, result, effects);
+            }
+            Input::LagChecked => self.on_lag_checked(now, effects),
+            Input::DeleteRecords { offset, token } => {
+                self.on_delete_records(offset, token, effects);
+            }
+            Input::LogStartMoved(offset) => self.move_log_start(offset, effects),
+            Input::ProducersExpired(timestamp) => self.producers.expire(timestamp),
+            Input::ProducersLoaded(producers) => self.producers = producers,
+            Input::Abandoned(token) => self.on_abandoned(token),
+        }
+        self.assert_invariants(before);
+    }
+
+    /// The marks of the log.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// Everything before it is decided: no open transaction reaches back of it.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        self.producers
+            .first_open_transaction()
+            .map_or(self.marks.high_watermark, |open| {
+                open.min(self.marks.high_watermark)
+            })
+    }
+
+    /// The epoch of the current leader.
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
+    }
+
+    /// The version of the partition's registration.
+    #[must_use]
+    pub fn partition_epoch(&self) -> PartitionEpoch {
+        self.partition_epoch
+    }
+
+    /// The leader, where there is one: this broker or another.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Leader(_) => Some(self.node),
+            Role::Follower(follower) => follower.leader,
+            Role::Offline => None,
+        }
+    }
+
+    /// Whether this replica is the leader.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        matches!(self.role, Role::Leader(_))
+    }
+
+    /// Whether this replica is neither leader nor follower.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        matches!(self.role, Role::Offline)
+    }
+
+    /// The epochs of the log.
+    #[must_use]
+    pub fn leader_epochs(&self) -> &LeaderEpochs {
+        &self.leader_epochs
+    }
+
+    /// The producers that wrote to the log.
+    #[must_use]
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// The settings it works by.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn on_assigned(&mut self, now: Duration, assignment: Assignment, effects: &mut Effects) {
+        if assignment.leader_epoch < self.leader_epoch
+            || assignment.partition_epoch < self.partition_epoch
+        {
+            return;
+        }
+        if !assignment.replicas.iter().any(|r| r.node == self.node) {
+            return self.become_offline(effects);
+        }
+        if assignment.leader == Some(self.node) {
+            self.lead(now, assignment, effects);
+        } else {
+            self.follow(&assignment, effects);
+        }
+    }
+
+    fn become_offline(&mut self, effects: &mut Effects) {
+        self.stop_leading(effects);
+        self.role = Role::Offline;
+        effects.push(Effect::WakeAll);
+        effects.push(Effect::FollowLeader);
+    }
+
+    fn on_configured(&mut self, now: Duration, config: Config, effects: &mut Effects) {
+        self.config = config;
+        self.advance_high_watermark(now, effects);
+    }
+
+    /// What this replica itself holds, by the durability that was promised.
+    fn own_end_offset(&self) -> Offset {
+        match self.config.durability {
+            Durability::Fsync => self.marks.flushed_offset,
+            Durability::Replicated => self.marks.log_end_offset,
+        }
+    }
+
+    fn on_flushed(&mut self, now: Duration, offset: Offset, effects: &mut Effects) {
+        let offset = offset.min(self.marks.log_end_offset);
+        if offset <= self.marks.flushed_offset {
+            return;
+        }
+        self.marks.flushed_offset = offset;
+        if self.config.durability == Durability::Fsync {
+            self.acknowledge_own(effects);
+            self.advance_high_watermark(now, effects);
+        }
+    }
+
+    fn move_log_start(&mut self, offset: Offset, effects: &mut Effects) {
+        // what is not committed yet may not be dropped: it has not been offered to anyone
+        let offset = offset.min(self.marks.high_watermark);
+        if offset <= self.marks.log_start_offset {
+            return;
+        }
+        self.marks.log_start_offset = offset;
+        self.leader_epochs.truncate_from_start(offset);
+        effects.push(Effect::SetLogStartOffset(offset));
+        if self.is_leader() {
+            effects.push(Effect::WakeFollowers);
+            self.settle_deletes(effects);
+        }
+    }
+
+    fn assert_invariants(&self, before: Marks) {
+        let marks = &self.marks;
+        assert!(
+            marks.log_start_offset <= marks.high_watermark
+                && marks.high_watermark <= marks.log_end_offset,
+            "log_start_offset <= high_watermark <= log_end_offset: {marks:?}"
+        );
+        assert!(
+            marks.flushed_offset <= marks.log_end_offset,
+            "only what is in the log can be on disk: {marks:?}"
+        );
+        assert!(
+            !self.is_leader() || before.high_watermark <= marks.high_watermark,
+            "a leader's high watermark never goes back: {before:?} {marks:?}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

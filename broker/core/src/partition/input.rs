@@ -1,0 +1,223 @@
+//! What a partition is told.
+
+use std::time::Duration;
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence,
+};
+
+use super::{LeaderEpochs, Producers};
+
+/// Names a request that waits; the driver gives it and gets it back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub u32);
+
+/// When an append counts as acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// What is reported was flushed to disk.
+    Fsync,
+    /// What is reported is in memory; copies on other brokers are what keeps it.
+    Replicated,
+}
+
+/// What of the settings of topic and broker decides here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: usize,
+    /// Whether offsets count when flushed or when in memory.
+    pub durability: Durability,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max: Duration,
+}
+
+/// What was found in the log when it was opened.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The first offset that may be read.
+    pub log_start_offset: Offset,
+    /// The offset the next record will have. All before it is on disk.
+    pub log_end_offset: Offset,
+    /// The last checkpoint of the high watermark; brought within the log.
+    pub high_watermark: Offset,
+    /// The epochs of its batches.
+    pub leader_epochs: LeaderEpochs,
+    /// The producers that wrote to it.
+    pub producers: Producers,
+}
+
+/// The header of a record batch, as far as it decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The offset of the first record; on a produce not yet known, then ignored.
+    pub base_offset: Offset,
+    /// The offset of the last record relative to the first.
+    pub last_offset_delta: i32,
+    /// The epoch of the leader that appended it; on a produce ignored.
+    pub leader_epoch: LeaderEpoch,
+    /// The idempotent producer, or [`ProducerId::NONE`].
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// The sequence of the first record.
+    pub base_sequence: Sequence,
+    /// The newest timestamp of the records.
+    pub max_timestamp: i64,
+    /// Part of a transaction.
+    pub is_transactional: bool,
+    /// Holds a control record instead of data.
+    pub is_control: bool,
+}
+
+impl Batch {
+    /// The offset of the last record.
+    #[must_use]
+    pub fn last_offset(&self) -> Offset {
+        self.base_offset.plus(i64::from(self.last_offset_delta))
+    }
+
+    /// The offset after the last record.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.last_offset().plus(1)
+    }
+
+    /// The sequence of the last record.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        super::producers::sequence_after(self.base_sequence, self.last_offset_delta)
+    }
+}
+
+/// One replica as the metadata image has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaState {
+    /// The broker.
+    pub node: NodeId,
+    /// Its incarnation, where it is registered, unfenced and not shutting down; `None` where it may
+    /// not join the ISR.
+    pub eligible: Option<BrokerEpoch>,
+}
+
+/// What the metadata image says of the partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The leader, where there is one.
+    pub leader: Option<NodeId>,
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// The version of all this.
+    pub partition_epoch: PartitionEpoch,
+    /// All replicas, preferred leader first.
+    pub replicas: Vec<ReplicaState>,
+    /// The in-sync replicas.
+    pub isr: Vec<NodeId>,
+}
+
+/// How many copies a producer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Does not wait.
+    None,
+    /// Waits for the leader's own copy.
+    Leader,
+    /// Waits for the whole ISR.
+    All,
+}
+
+/// A follower asks for what it does not have: it says what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerFetch {
+    /// The follower.
+    pub node: NodeId,
+    /// Its incarnation, where it says so (Fetch 15+).
+    pub broker_epoch: Option<BrokerEpoch>,
+    /// Everything before this offset is on the follower, flushed where [`Durability::Fsync`].
+    pub fetch_offset: Offset,
+    /// The first offset of the follower's log.
+    pub log_start_offset: Offset,
+}
+
+/// A leader's answer to our fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched<'a> {
+    /// The leader epoch the fetch was sent in; an answer from another epoch is stale.
+    pub leader_epoch: LeaderEpoch,
+    /// The offset the fetch asked for; an answer to another position is stale.
+    pub fetch_offset: Offset,
+    /// Kafka's error.
+    pub error: Option<ErrorCode>,
+    /// Our log departs from the leader's: the leader's last epoch at or below ours, and where it
+    /// ends.
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// The leader's high watermark.
+    pub high_watermark: Offset,
+    /// The first offset of the leader's log.
+    pub log_start_offset: Offset,
+    /// The batches that came.
+    pub batches: &'a [Batch],
+}
+
+/// What the controller made of our AlterPartition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlteredIsr {
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// The version that this is.
+    pub partition_epoch: PartitionEpoch,
+    /// The ISR that now holds.
+    pub isr: Vec<NodeId>,
+}
+
+/// What a partition is told. Facts in the past tense, requests as nouns.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A metadata image was published that has this partition, or a broker of its replicas,
+    /// changed.
+    Assigned(Assignment),
+    /// The partition no longer belongs here, or its disk failed.
+    WentOffline,
+    /// The settings of the topic or broker changed.
+    Configured(Config),
+    /// A batch to append.
+    Produce {
+        /// Its header.
+        batch: Batch,
+        /// What to wait for.
+        acks: Acks,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// Everything before the offset is on this broker's disk.
+    Flushed(Offset),
+    /// A follower asked for more.
+    FollowerFetched(FollowerFetch),
+    /// The leader answered our fetch.
+    Fetched(Fetched<'a>),
+    /// The controller answered our AlterPartition.
+    IsrAltered {
+        /// The version that the request wanted to change.
+        asked: PartitionEpoch,
+        /// What the controller made of it.
+        result: Result<AlteredIsr, ErrorCode>,
+    },
+    /// Time has passed: are followers behind?
+    LagChecked,
+    /// Records before the offset shall go.
+    DeleteRecords {
+        /// The first offset to keep; `None` for the high watermark.
+        offset: Option<Offset>,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// Retention wants the log to start here.
+    LogStartMoved(Offset),
+    /// Producers that have not written since this timestamp may be forgotten.
+    ProducersExpired(i64),
+    /// After a truncation: the producers of what is left.
+    ProducersLoaded(Producers),
+    /// Nobody waits for this answer any more.
+    Abandoned(Token),
+}

@@ -1,0 +1,3 @@
+//! Many cores at once, in one process, under one seed.
+
+mod partition_network;

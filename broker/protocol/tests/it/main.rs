@@ -1,0 +1,11 @@
+//! What the codec must hold for every struct at once: that it is Kafka's schema, that others read
+//! what it writes, that what it writes it reads, and that hostile bytes cost nothing.
+
+mod allocations;
+mod catalogue;
+mod forms;
+mod hostile;
+mod kafka_batches;
+mod other_codec;
+mod round_trip;
+mod schemas;
