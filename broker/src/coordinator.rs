@@ -1,11 +1,12 @@
 //! Consumer groups and their offsets, over the partitions of `__consumer_offsets`.
 //!
-//! Each partition that this broker leads has one task, which drives one [`ottla_core::group::Shard`]:
-//! it loads the log, then decides requests, appends the records, and answers once they are committed.
-//! A group's partition follows from its id, so all brokers agree on who coordinates it.
+//! Each partition that this broker leads has one task, which drives one
+//! [`ottla_core::group::Shard`]:
+//! it loads the log, then decides requests, appends the records, and answers once they are
+//! committed. A group's partition follows from its id, so all brokers agree on who coordinates it.
 //!
-//! [`Handle::apply`] starts and ends the tasks as leaderships come and go. Ending is sudden: whoever
-//! waits is told NOT_COORDINATOR, and the next leader knows all that was ever acknowledged.
+//! [`Handle::apply`] starts and ends the tasks as leaderships come and go. Ending is sudden:
+//! whoever waits is told NOT_COORDINATOR, and the next leader knows all that was ever acknowledged.
 
 mod batch;
 mod load;
@@ -156,8 +157,8 @@ impl Handle {
 
     /// Takes over what this broker leads now, and lets go of what it no longer leads.
     ///
-    /// Call it from within the runtime, after the replicas have applied the same image: a shard's task
-    /// reads the log as soon as it starts.
+    /// Call it from within the runtime, after the replicas have applied the same image: a shard's
+    /// task reads the log as soon as it starts.
     pub fn apply(&self, image: &MetadataImage, delta: &MetadataDelta) {
         let leading = self.leading(image);
         let mut shards = self.shards();
@@ -237,8 +238,8 @@ impl Handle {
     /// the answer.
     ///
     /// # Errors
-    /// NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE: the client looks for
-    /// the coordinator again, or tries again.
+    /// NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE: the client looks
+    /// for the coordinator again, or tries again.
     pub fn request(
         &self,
         group_id: &str,

@@ -1,7 +1,7 @@
 //! Consumer groups and their offsets: from the wire to the coordinator and back.
 //!
-//! Each handler does the same three things: it checks what needs no group, asks the coordinator, and
-//! says the answer, or the coordinator's refusal, in the shape of its API.
+//! Each handler does the same three things: it checks what needs no group, asks the coordinator,
+//! and says the answer, or the coordinator's refusal, in the shape of its API.
 
 mod find_coordinator;
 mod membership;

@@ -13,7 +13,8 @@ pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, ErrorCode>> + Send>>;
 /// Part of a log.
 #[derive(Clone, Debug, Default)]
 pub struct Part {
-    /// Whole batches from the asked offset on (the first one may begin before it); empty at the end.
+    /// Whole batches from the asked offset on (the first one may begin before it); empty at the
+    /// end.
     pub batches: Vec<Bytes>,
     /// Where the log begins.
     pub log_start_offset: Offset,
@@ -27,9 +28,9 @@ pub struct Part {
 pub trait Log: Send + Sync + 'static {
     /// Appends a batch as the leader of exactly that epoch.
     ///
-    /// Invariants: batches stand in the log in the order of the calls, not of the polls; the future is
-    /// done once the batch is below the high watermark; NOT_ENOUGH_REPLICAS says that nothing was
-    /// appended.
+    /// Invariants: batches stand in the log in the order of the calls, not of the polls; the future
+    /// is done once the batch is below the high watermark; NOT_ENOUGH_REPLICAS says that nothing
+    /// was appended.
     fn append(
         &self,
         partition: TopicIdPartition,

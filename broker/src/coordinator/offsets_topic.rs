@@ -83,8 +83,9 @@ async fn create(inner: &Inner) -> Result<(), ErrorCode> {
     }
 }
 
-/// As many replicas as are set, or as there are brokers where that is fewer. Brokers that are still to
-/// come count: a cluster of three that starts must not end up with one copy because one was first.
+/// As many replicas as are set, or as there are brokers where that is fewer. Brokers that are still
+/// to come count: a cluster of three that starts must not end up with one copy because one was
+/// first.
 fn replication_factor(settings: &Settings, image: &MetadataImage) -> Option<i16> {
     let expected = settings.voter_count.max(image.brokers.len());
     let expected = i16::try_from(expected).unwrap_or(i16::MAX);

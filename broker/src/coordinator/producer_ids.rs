@@ -1,4 +1,5 @@
-//! Producer ids for idempotent producers: taken one by one from blocks that the controller gives out.
+//! Producer ids for idempotent producers: taken one by one from blocks that the controller gives
+//! out.
 
 use ottla_core::metadata::request::{AllocateProducerIds, ProducerIdBlock};
 use ottla_core::metadata::{Request, Response};

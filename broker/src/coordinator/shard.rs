@@ -26,8 +26,8 @@ const IN_FLIGHT_BATCHES_MAX: usize = 8;
 /// Messages taken from the inbox at once.
 const MESSAGES_MAX: usize = 512;
 
-/// How long requests wait silently for a shard that is loading, before they are told so. A fail-over
-/// takes less than that, and saves its clients their back-off.
+/// How long requests wait silently for a shard that is loading, before they are told so. A
+/// fail-over takes less than that, and saves its clients their back-off.
 const LOAD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long to wait before a log that failed is tried again.
@@ -276,8 +276,8 @@ impl<'a> Serving<'a> {
         output.replies.extend(replies);
     }
 
-    /// The order of effects: first the append, so that the replies can wait for it; then the replies
-    /// that need not wait.
+    /// The order of effects: first the append, so that the replies can wait for it; then the
+    /// replies that need not wait.
     fn perform(&mut self, output: Output) {
         for batch in batch::build(&output.records, self.driver.env.unix_ms()) {
             let appended = self.append(&batch);

@@ -11,7 +11,8 @@ use ottla_protocol::messages::groups::{
 use super::super::{Context, RequestContext};
 use super::{ask, client};
 
-/// What anybody may do with a group while there are no ACLs, as bits numbered by Kafka's operations:
+/// What anybody may do with a group while there are no ACLs, as bits numbered by Kafka's
+/// operations:
 /// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
 const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
