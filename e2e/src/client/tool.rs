@@ -24,10 +24,22 @@ impl Tool {
     /// is looked for in `org.apache.kafka.tools`.
     #[must_use]
     pub fn new(class: &str) -> Self {
-        let mut command = bound_to_us(Path::new("java"));
         // short-lived: compiling well and collecting in parallel would cost more than they bring
-        command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M"]);
-        command.args(class_path());
+        Self::with_flags(
+            class,
+            &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M"],
+        )
+    }
+
+    /// A tool that runs for long, with the heap that Kafka's own script gives it.
+    #[must_use]
+    pub fn long_at(class: &str, bootstrap: &str) -> Self {
+        Self::with_flags(class, &["-Xmx512M"]).args(&["--bootstrap-server", bootstrap])
+    }
+
+    fn with_flags(class: &str, flags: &[&str]) -> Self {
+        let mut command = bound_to_us(Path::new("java"));
+        command.args(flags).args(class_path());
         let whole = if class.contains('.') {
             ""
         } else {

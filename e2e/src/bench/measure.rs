@@ -1,0 +1,126 @@
+//! One server in one row, once: a fresh cluster, an idle moment, a warm-up, the measured load.
+//!
+//! The load comes from Kafka's own ProducerPerformance, the same for both. Its CPU time is not
+//! counted, but it shares the cores with the brokers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::row::{PARTITIONS, RECORD_BYTES, Row};
+use crate::client::tool::Tool;
+use crate::cluster::{Cluster, Server, Shape};
+
+/// What is measured, each with its unit in its name. Less is better but for the rate.
+pub const METRICS: [&str; 8] = [
+    "rate_mb_s",
+    "cpu_s_per_gb",
+    "p50_ms",
+    "p99_ms",
+    "p999_ms",
+    "resident_mib_load",
+    "resident_mib_idle",
+    "start_ms",
+];
+
+const IDLE: Duration = Duration::from_secs(3);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Measures one server in one row.
+///
+/// # Errors
+/// The cluster does not start or the load fails.
+pub fn measure(server: Server, row: &Row) -> Result<Value> {
+    let name = if server == Server::Ottla {
+        "ours"
+    } else {
+        "apache"
+    };
+    let mut shape = Shape::new(&format!("bench-{}-{name}", row.name), row.brokers);
+    shape.server = server;
+    shape.heap = "1G".to_string();
+    shape.racks = false;
+    let started = Instant::now();
+    let mut cluster = Cluster::start(shape)?;
+    let start_ms = started.elapsed().as_millis() as u64;
+    std::thread::sleep(IDLE);
+    let idle = cluster.resident_bytes()?;
+
+    create_topic(&cluster, row)?;
+    load(&cluster, row, row.warm_up_records)?;
+    let cpu_before = cluster.cpu_seconds()?;
+    let summary = load(&cluster, row, row.records)?;
+    let cpu = cluster.cpu_seconds()? - cpu_before;
+    let peak = cluster.resident_bytes_peak()?;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    Ok(json!({
+        "rate_mb_s": summary.records_per_second * RECORD_BYTES as f64 / 1e6,
+        "cpu_s_per_gb": cpu / row.gigabytes(),
+        "p50_ms": summary.p50_ms,
+        "p99_ms": summary.p99_ms,
+        "p999_ms": summary.p999_ms,
+        "resident_mib_load": mib(peak),
+        "resident_mib_idle": mib(idle),
+        "start_ms": start_ms,
+    }))
+}
+
+fn create_topic(cluster: &Cluster, row: &Row) -> Result<()> {
+    let replicas = row.brokers.to_string();
+    Tool::at("TopicCommand", &cluster.bootstrap())
+        .args(&[
+            "--create",
+            "--topic",
+            "bench",
+            "--replication-factor",
+            &replicas,
+        ])
+        .args(&["--partitions", &PARTITIONS.to_string()])
+        .run()?;
+    Ok(())
+}
+
+struct Summary {
+    records_per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    p999_ms: f64,
+}
+
+fn load(cluster: &Cluster, row: &Row, records: u64) -> Result<Summary> {
+    let output = Tool::long_at("ProducerPerformance", &cluster.bootstrap())
+        .args(&["--topic", "bench", "--num-records", &records.to_string()])
+        .args(&["--record-size", &RECORD_BYTES.to_string()])
+        .args(&["--throughput", &row.records_per_second.to_string()])
+        .args(&["--command-property", &format!("acks={}", row.acks)])
+        .args(&["linger.ms=5", "batch.size=65536", "buffer.memory=67108864"])
+        .timeout(LOAD_TIMEOUT)
+        .run()?;
+    let line = output.line_with(&["records sent", "99.9th"])?;
+    let before = |words: &str| number_before(line, words);
+    Ok(Summary {
+        records_per_second: before(" records/sec")?,
+        p50_ms: before(" ms 50th")?,
+        p99_ms: before(" ms 99th")?,
+        p999_ms: before(" ms 99.9th")?,
+    })
+}
+
+/// The number that stands right before these words.
+fn number_before(line: &str, words: &str) -> Result<f64> {
+    let end = line
+        .find(words)
+        .with_context(|| format!("no '{words}' in {line}"))?;
+    let start = line[..end].rfind([' ', '(']).map_or(0, |at| at + 1);
+    Ok(line[start..end].parse()?)
+}
+
+#[test]
+fn the_summary_is_read() {
+    let line = "500000 records sent, 30217.6 records/sec (29.51 MB/sec), 948.20 ms avg latency, \
+                2087.00 ms max latency, 948 ms 50th, 1900 ms 95th, 1950 ms 99th, 2087 ms 99.9th.";
+    assert_eq!(number_before(line, " records/sec").unwrap(), 30217.6);
+    assert_eq!(number_before(line, " ms 50th").unwrap(), 948.0);
+    assert_eq!(number_before(line, " ms 99.9th").unwrap(), 2087.0);
+}
