@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{Context, Error, Value};
 
 /// Shared bytes shorter than this are copied: a segment of their own would cost more.
-const SPLICE_BYTES_MIN: usize = 1024;
+const SPLICE_BYTES_MIN: usize = 4096;
 
 /// The encoded form, in order; written with one vectored write.
 pub type Segments = Vec<Bytes>;

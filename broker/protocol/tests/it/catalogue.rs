@@ -23,6 +23,7 @@ pub enum Role {
 #[derive(Clone)]
 pub struct Entry {
     pub name: &'static str,
+    pub family: &'static str,
     pub role: Role,
     pub versions: RangeInclusive<i16>,
     pub flexible: i16,
@@ -37,32 +38,39 @@ pub struct Entry {
 pub fn all() -> Vec<Entry> {
     let mut all = Vec::new();
     macro_rules! requests {
-        ($($request:ty)*) => { $(
+        ($($family:literal: $($request:ty)*;)*) => { $($(
             let key = <$request>::KEY;
-            all.push(entry::<$request>(Role::Request(key)));
-            all.push(entry::<<$request as Request>::Response>(Role::Response(key)));
-        )* };
+            all.push(entry::<$request>($family, Role::Request(key)));
+            all.push(entry::<<$request as Request>::Response>($family, Role::Response(key)));
+        )*)* };
     }
     requests! {
-        ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest OffsetCommitRequest
-        OffsetFetchRequest FindCoordinatorRequest JoinGroupRequest HeartbeatRequest
-        LeaveGroupRequest SyncGroupRequest DescribeGroupsRequest ListGroupsRequest
-        SaslHandshakeRequest ApiVersionsRequest CreateTopicsRequest DeleteTopicsRequest
-        DeleteRecordsRequest InitProducerIdRequest OffsetForLeaderEpochRequest
-        AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest WriteTxnMarkersRequest
-        TxnOffsetCommitRequest DescribeAclsRequest CreateAclsRequest DeleteAclsRequest
-        DescribeConfigsRequest AlterConfigsRequest AlterReplicaLogDirsRequest
-        DescribeLogDirsRequest SaslAuthenticateRequest CreatePartitionsRequest DeleteGroupsRequest
-        ElectLeadersRequest IncrementalAlterConfigsRequest AlterPartitionReassignmentsRequest
-        ListPartitionReassignmentsRequest OffsetDeleteRequest DescribeClientQuotasRequest
-        AlterClientQuotasRequest DescribeUserScramCredentialsRequest
-        AlterUserScramCredentialsRequest DescribeQuorumRequest UpdateFeaturesRequest
-        DescribeClusterRequest DescribeProducersRequest UnregisterBrokerRequest
-        DescribeTransactionsRequest ListTransactionsRequest ConsumerGroupHeartbeatRequest
-        ConsumerGroupDescribeRequest ListConfigResourcesRequest DescribeTopicPartitionsRequest
+        "produce": ProduceRequest;
+        "fetch": FetchRequest;
+        "offsets": ListOffsetsRequest OffsetForLeaderEpochRequest DeleteRecordsRequest;
+        "metadata": MetadataRequest DescribeTopicPartitionsRequest DescribeClusterRequest;
+        "topics": CreateTopicsRequest DeleteTopicsRequest CreatePartitionsRequest;
+        "configs": DescribeConfigsRequest AlterConfigsRequest IncrementalAlterConfigsRequest
+            ListConfigResourcesRequest;
+        "groups": FindCoordinatorRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest
+            SyncGroupRequest DescribeGroupsRequest ListGroupsRequest DeleteGroupsRequest
+            OffsetCommitRequest OffsetFetchRequest OffsetDeleteRequest;
+        "consumer_groups": ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest;
+        "producer_ids": InitProducerIdRequest;
+        "cluster": ElectLeadersRequest AlterPartitionReassignmentsRequest
+            ListPartitionReassignmentsRequest UnregisterBrokerRequest UpdateFeaturesRequest
+            DescribeQuorumRequest;
+        "log_dirs": AlterReplicaLogDirsRequest DescribeLogDirsRequest;
+        "api_versions": ApiVersionsRequest;
+        "transactions": AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest
+            WriteTxnMarkersRequest TxnOffsetCommitRequest DescribeProducersRequest
+            DescribeTransactionsRequest ListTransactionsRequest;
+        "access": SaslHandshakeRequest SaslAuthenticateRequest DescribeAclsRequest
+            CreateAclsRequest DeleteAclsRequest DescribeUserScramCredentialsRequest
+            AlterUserScramCredentialsRequest DescribeClientQuotasRequest AlterClientQuotasRequest;
     }
     macro_rules! records {
-        ($($record:ty)*) => { $(all.push(entry::<$record>(Role::Record));)* };
+        ($($record:ty)*) => { $(all.push(entry::<$record>("group_records", Role::Record));)* };
     }
     records! {
         OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
@@ -71,12 +79,13 @@ pub fn all() -> Vec<Entry> {
     all
 }
 
-fn entry<M: Message>(role: Role) -> Entry {
+fn entry<M: Message>(family: &'static str, role: Role) -> Entry {
     let Type::Struct(name, fields) = M::TYPE else {
         unreachable!("a message is a struct");
     };
     Entry {
         name,
+        family,
         role,
         versions: M::VERSIONS,
         flexible: M::FLEXIBLE,

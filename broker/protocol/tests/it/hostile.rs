@@ -1,28 +1,10 @@
 //! Bytes that nobody meant well: nothing panics, and nothing costs more memory than its bytes.
 
-use bytes::BytesMut;
-use ottla_protocol::codec::{MEMORY_FACTOR_MAX, MEMORY_FREE_BYTES};
 use proptest::prelude::*;
 
-use crate::allocations;
-use crate::catalogue::{self, Entry};
+use crate::catalogue;
+use crate::decoders::bounded;
 use crate::forms::{self, Draw};
-
-/// What splitting a buffer and the like may take beyond the decoded value.
-const OVERHEAD_BYTES: usize = 4096;
-
-fn check(entry: &Entry, version: i16, bytes: &[u8]) -> Result<(), TestCaseError> {
-    let buffer = BytesMut::from(bytes);
-    let (_, allocated) = allocations::during(|| (entry.decode)(buffer, version));
-    let allowed = MEMORY_FACTOR_MAX * bytes.len() + MEMORY_FREE_BYTES + OVERHEAD_BYTES;
-    prop_assert!(
-        allocated <= allowed,
-        "{} v{version}: {allocated} bytes for {}",
-        entry.name,
-        bytes.len()
-    );
-    Ok(())
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
@@ -31,7 +13,7 @@ proptest! {
     fn random_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for entry in catalogue::all() {
             for version in entry.versions.clone() {
-                check(&entry, version, &bytes)?;
+                bounded(&entry, version, &bytes);
             }
         }
     }
@@ -54,7 +36,7 @@ proptest! {
                         _ => form[at] = draw.below(256) as u8,
                     }
                 }
-                check(&entry, version, &form)?;
+                bounded(&entry, version, &form);
             }
         }
     }
@@ -73,9 +55,7 @@ fn arrays_of_empty_items_stay_within_the_memory_limit() {
     for entry in catalogue::all() {
         for version in entry.versions.clone() {
             for bytes in [&zeros, &zeros[4..].to_vec(), &compact] {
-                if let Err(error) = check(&entry, version, bytes) {
-                    panic!("{error}");
-                }
+                bounded(&entry, version, bytes);
             }
         }
     }

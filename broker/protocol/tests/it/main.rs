@@ -3,6 +3,8 @@
 
 mod allocations;
 mod catalogue;
+mod corpus;
+mod decoders;
 mod forms;
 mod hostile;
 mod kafka_batches;

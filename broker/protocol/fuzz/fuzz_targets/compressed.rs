@@ -1,0 +1,4 @@
+//! Decompresses.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| ottla_protocol_fuzz::decoders::compressed(input));

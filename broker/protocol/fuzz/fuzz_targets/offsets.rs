@@ -1,0 +1,6 @@
+//! Decodes the messages of the family `offsets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    ottla_protocol_fuzz::decoders::message("offsets", input);
+});
