@@ -5,8 +5,17 @@
 //! in the table is advertised, in the range of versions that the request struct names.
 
 mod api_versions;
+mod cluster;
+mod configs;
+mod forward;
 mod groups;
+mod metadata;
+mod operations;
 mod producer_ids;
+mod quorum;
+mod reassignments;
+mod topic_partitions;
+mod topics;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -18,12 +27,27 @@ use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
+use ottla_protocol::messages::cluster::{
+    AlterPartitionReassignmentsRequest, DescribeQuorumRequest, ElectLeadersRequest,
+    ListPartitionReassignmentsRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+};
+use ottla_protocol::messages::configs::{
+    AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest,
+};
 use ottla_protocol::messages::groups::{
     DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
     JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
 };
+use ottla_protocol::messages::log_dirs::AlterReplicaLogDirsRequest;
+use ottla_protocol::messages::metadata::{
+    DescribeClusterRequest, DescribeTopicPartitionsRequest, MetadataRequest,
+};
 use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
+use ottla_protocol::messages::topics::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+};
 
 use crate::config::Settings;
 use crate::controller;
@@ -179,6 +203,23 @@ apis! {
     InitProducerIdRequest => producer_ids::init_producer_id;
     DeleteGroupsRequest => groups::delete_groups;
     OffsetDeleteRequest => groups::offset_delete;
+    MetadataRequest => metadata::handle;
+    CreateTopicsRequest => topics::create;
+    DeleteTopicsRequest => topics::delete;
+    DescribeConfigsRequest => configs::describe;
+    AlterConfigsRequest => configs::alter;
+    AlterReplicaLogDirsRequest => reassignments::alter_log_dirs;
+    CreatePartitionsRequest => topics::create_partitions;
+    ElectLeadersRequest => reassignments::elect_leaders;
+    IncrementalAlterConfigsRequest => configs::incremental_alter;
+    AlterPartitionReassignmentsRequest => reassignments::alter;
+    ListPartitionReassignmentsRequest => reassignments::list;
+    DescribeQuorumRequest => quorum::describe;
+    UpdateFeaturesRequest => cluster::update_features;
+    DescribeClusterRequest => cluster::describe;
+    UnregisterBrokerRequest => cluster::unregister_broker;
+    ListConfigResourcesRequest => configs::list;
+    DescribeTopicPartitionsRequest => topic_partitions::handle;
 }
 
 /// Everything that is served, as ApiVersions tells it.

@@ -104,6 +104,17 @@ impl Settings {
         Ok(settings)
     }
 
+    /// All that the file sets, by the names of the properties.
+    #[must_use]
+    pub fn properties(&self) -> BTreeMap<String, String> {
+        let own = self.explicit.iter();
+        let mut all: BTreeMap<String, String> = own
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        all.extend(self.topic_defaults.clone());
+        all
+    }
+
     /// What `ottla-broker dev` runs with: one broker, its own quorum, on the loopback address.
     #[must_use]
     pub fn dev(data: &Path, port: u16) -> Self {

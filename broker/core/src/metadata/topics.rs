@@ -24,6 +24,9 @@ use crate::placement;
 /// How many partitions one request creates at most: its records are one entry of the log.
 pub const CREATED_PARTITIONS_MAX: usize = 10_000;
 
+/// The replication factor where neither the request nor the server properties say one.
+pub const REPLICATION_FACTOR_DEFAULT: usize = 3;
+
 /// What the topics of one request share while they are decided in turn.
 struct Creation {
     moment: Moment,
@@ -178,7 +181,7 @@ impl Metadata {
             n => n as usize,
         };
         let replication_factor = match topic.replication_factor {
-            -1 => self.default_number("default.replication.factor", 1),
+            -1 => self.default_number("default.replication.factor", self.default_factor()),
             n if n < 1 => {
                 let message = "Replication factor must be larger than 0, or -1 to use the default \
                                value.";
@@ -204,6 +207,12 @@ impl Metadata {
         let candidates = placement::candidates(&self.image);
         placement::place(&candidates, existing, partitions, replication_factor, seed)
             .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
+    }
+
+    /// Three replicas, or as many as there are brokers.
+    fn default_factor(&self) -> usize {
+        let brokers = self.image.brokers.len();
+        brokers.clamp(1, REPLICATION_FACTOR_DEFAULT)
     }
 
     /// A number that the server properties give, as `num.partitions`.

@@ -1,0 +1,144 @@
+//! DescribeCluster, UnregisterBroker, UpdateFeatures.
+
+use ottla_core::metadata::{Request, Response};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::NodeId;
+use ottla_protocol::messages::cluster::{
+    UnregisterBrokerRequest, UnregisterBrokerResponse, UpdatableFeatureResult,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
+};
+use ottla_protocol::messages::metadata::{
+    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
+};
+
+use super::forward::{submit, until};
+use super::metadata::contact;
+use super::operations::{NOT_ASKED, OF_CLUSTER};
+use super::{Context, RequestContext};
+
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+const UPGRADE: i8 = 1;
+const SAFE_DOWNGRADE: i8 = 2;
+
+/// DescribeCluster.
+pub async fn describe(
+    context: &Context,
+    request: &RequestContext,
+    body: DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    let error = match body.endpoint_type {
+        BROKERS => None,
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "This listener is for brokers' clients; controllers have none of their own.",
+        )),
+        _ => Some((
+            ErrorCode::UnsupportedEndpointType,
+            "The endpoint type is neither brokers nor controllers.",
+        )),
+    };
+    if let Some((code, message)) = error {
+        return DescribeClusterResponse {
+            error_code: code.code(),
+            error_message: Some(message.to_owned()),
+            endpoint_type: BROKERS,
+            ..DescribeClusterResponse::default()
+        };
+    }
+    let image = context.controller.image();
+    let shown = image
+        .brokers
+        .values()
+        .filter(|b| !b.fenced || body.include_fenced_brokers);
+    let brokers = shown.filter_map(|b| {
+        let listener = b.listener(&request.listener)?;
+        Some(DescribeClusterBroker {
+            broker_id: b.node_id.0,
+            host: listener.host.clone(),
+            port: i32::from(listener.port),
+            rack: b.rack.as_deref().map(str::to_owned),
+            is_fenced: b.fenced && request.api_version >= 2,
+        })
+    });
+    DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: image.cluster_id.to_string(),
+        controller_id: contact(context, &image).0,
+        brokers: brokers.collect(),
+        cluster_authorized_operations: match body.include_cluster_authorized_operations {
+            true => OF_CLUSTER,
+            false => NOT_ASKED,
+        },
+        ..DescribeClusterResponse::default()
+    }
+}
+
+/// UnregisterBroker; answers once the broker is gone, here too.
+pub async fn unregister_broker(
+    context: &Context,
+    _: &RequestContext,
+    body: UnregisterBrokerRequest,
+) -> UnregisterBrokerResponse {
+    let node = NodeId(body.broker_id);
+    match submit(context, Request::UnregisterBroker(body)).await {
+        Ok(Response::UnregisterBroker(response)) => {
+            if response.error_code == 0 {
+                until(context, |image| image.broker(node).is_none()).await;
+            }
+            response
+        }
+        Ok(other) => unreachable!("UnregisterBroker is answered by {other:?}"),
+        Err((code, message)) => UnregisterBrokerResponse {
+            throttle_time_ms: 0,
+            error_code: code.code(),
+            error_message: Some(message),
+        },
+    }
+}
+
+/// UpdateFeatures. Before version 2 each feature has a result of its own; from then on there is one
+/// for all.
+pub async fn update_features(
+    context: &Context,
+    request: &RequestContext,
+    mut body: UpdateFeaturesRequest,
+) -> UpdateFeaturesResponse {
+    if request.api_version == 0 {
+        for update in &mut body.feature_updates {
+            update.upgrade_type = match std::mem::take(&mut update.allow_downgrade) {
+                true => SAFE_DOWNGRADE,
+                false => UPGRADE,
+            };
+        }
+    }
+    let names: Vec<String> = body
+        .feature_updates
+        .iter()
+        .map(|u| u.feature.clone())
+        .collect();
+    let mut response = match submit(context, Request::UpdateFeatures(body)).await {
+        Ok(Response::UpdateFeatures(response)) => response,
+        Ok(other) => unreachable!("UpdateFeatures is answered by {other:?}"),
+        Err((code, message)) => UpdateFeaturesResponse {
+            error_code: code.code(),
+            error_message: Some(message),
+            ..UpdateFeaturesResponse::default()
+        },
+    };
+    if request.api_version < 2 {
+        // the forwarded answer has one result for all; old clients want one each
+        let (error_code, error_message) = (response.error_code, response.error_message.take());
+        response.error_code = 0;
+        response.results = names
+            .into_iter()
+            .map(|feature| UpdatableFeatureResult {
+                feature,
+                error_code,
+                error_message: error_message.clone(),
+            })
+            .collect();
+    }
+    response
+}

@@ -1,0 +1,162 @@
+//! AlterConfigs, IncrementalAlterConfigs, ListConfigResources. DescribeConfigs is beside them.
+
+mod describe;
+
+pub use describe::handle as describe;
+
+use ottla_core::metadata::{ConfigResource, MetadataImage, Request, Response};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::configs::{
+    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
+    ConfigResource as ListedResource, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
+    ListConfigResourcesRequest, ListConfigResourcesResponse,
+};
+
+use super::forward::{submit, until};
+use super::{Context, RequestContext};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+
+/// IncrementalAlterConfigs; answers once this broker sees the values.
+pub async fn incremental_alter(
+    context: &Context,
+    _: &RequestContext,
+    body: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let asked = body.clone();
+    match submit(context, Request::IncrementalAlterConfigs(body)).await {
+        Ok(Response::IncrementalAlterConfigs(response)) => {
+            let refused = response.responses.iter().any(|r| r.error_code != 0);
+            if !asked.validate_only && !refused {
+                until(context, |image| holds(image, &asked)).await;
+            }
+            response
+        }
+        Ok(other) => unreachable!("IncrementalAlterConfigs is answered by {other:?}"),
+        Err((code, message)) => IncrementalAlterConfigsResponse {
+            throttle_time_ms: 0,
+            responses: asked
+                .resources
+                .into_iter()
+                .map(|resource| IncrementalAlterConfigsResourceResponse {
+                    error_code: code.code(),
+                    error_message: Some(message.clone()),
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name,
+                })
+                .collect(),
+        },
+    }
+}
+
+/// Whether the image has all that was set and nothing that was deleted.
+fn holds(image: &MetadataImage, asked: &IncrementalAlterConfigsRequest) -> bool {
+    asked.resources.iter().all(|resource| {
+        let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name);
+        let Some(target) = target else { return true };
+        let values = image.configs_of(&target);
+        resource.configs.iter().all(|config| {
+            let value = values.and_then(|v| v.get(&config.name));
+            match config.config_operation {
+                SET => value == config.value.as_ref(),
+                DELETE => value.is_none(),
+                _ => true,
+            }
+        })
+    })
+}
+
+/// AlterConfigs, which replaces all configs of a resource; answers once this broker sees them.
+pub async fn alter(
+    context: &Context,
+    _: &RequestContext,
+    body: AlterConfigsRequest,
+) -> AlterConfigsResponse {
+    let asked = body.clone();
+    match submit(context, Request::AlterConfigs(body)).await {
+        Ok(Response::AlterConfigs(response)) => {
+            let refused = response.responses.iter().any(|r| r.error_code != 0);
+            if !asked.validate_only && !refused {
+                until(context, |image| is_replaced(image, &asked)).await;
+            }
+            response
+        }
+        Ok(other) => unreachable!("AlterConfigs is answered by {other:?}"),
+        Err((code, message)) => AlterConfigsResponse {
+            throttle_time_ms: 0,
+            responses: asked
+                .resources
+                .into_iter()
+                .map(|resource| AlterConfigsResourceResponse {
+                    error_code: code.code(),
+                    error_message: Some(message.clone()),
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name,
+                })
+                .collect(),
+        },
+    }
+}
+
+fn is_replaced(image: &MetadataImage, asked: &AlterConfigsRequest) -> bool {
+    asked.resources.iter().all(|resource| {
+        let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name);
+        let Some(target) = target else { return true };
+        let values = image.configs_of(&target);
+        let mut wanted = resource.configs.iter();
+        values.map_or(0, |v| v.len()) == resource.configs.len()
+            && wanted.all(|c| values.and_then(|v| v.get(&c.name)) == c.value.as_ref())
+    })
+}
+
+/// ListConfigResources (KIP-1142); version 0 is ListClientMetricsResources.
+pub async fn list(
+    context: &Context,
+    request: &RequestContext,
+    body: ListConfigResourcesRequest,
+) -> ListConfigResourcesResponse {
+    let all = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
+    let wanted = match (request.api_version, body.resource_types.as_slice()) {
+        (0, _) => &[CLIENT_METRICS][..],
+        (_, []) => &all,
+        (_, types) => types,
+    };
+    if wanted.iter().any(|kind| !all.contains(kind)) {
+        return ListConfigResourcesResponse {
+            error_code: ErrorCode::UnsupportedVersion.code(),
+            ..ListConfigResourcesResponse::default()
+        };
+    }
+    let image = context.controller.image();
+    let named = |kind: i8| -> Vec<String> {
+        match kind {
+            TOPIC => image.topics.keys().map(|name| name.to_string()).collect(),
+            BROKER | BROKER_LOGGER => image.brokers.keys().map(ToString::to_string).collect(),
+            kind => image
+                .configs
+                .keys()
+                .map(ConfigResource::to_wire)
+                .filter_map(|(k, name)| (k == kind).then_some(name))
+                .collect(),
+        }
+    };
+    let resource = |kind: i8| {
+        let resource = move |resource_name| ListedResource {
+            resource_name,
+            resource_type: kind,
+        };
+        named(kind).into_iter().map(resource)
+    };
+    ListConfigResourcesResponse {
+        config_resources: wanted.iter().flat_map(|kind| resource(*kind)).collect(),
+        ..ListConfigResourcesResponse::default()
+    }
+}

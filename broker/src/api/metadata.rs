@@ -1,0 +1,239 @@
+//! Metadata: brokers, topics and their leaders; and the creation of topics by asking for them.
+
+use ottla_core::metadata::{MetadataImage, PartitionRegistration, Request, Response, Topic, names};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
+use ottla_protocol::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use ottla_protocol::messages::topics::{CreatableTopic, CreateTopicsRequest};
+
+use super::forward::{submit, until};
+use super::operations::{NOT_ASKED, OF_CLUSTER, OF_TOPIC};
+use super::{Context, RequestContext};
+
+/// How many topics one request creates at most.
+const AUTO_CREATED_MAX: usize = 100;
+
+/// Metadata.
+pub async fn handle(
+    context: &Context,
+    request: &RequestContext,
+    body: MetadataRequest,
+) -> MetadataResponse {
+    let asked = asked_topics(request, &body);
+    let refused = match &asked {
+        Some(asked) if body.allow_auto_topic_creation => create_missing(context, asked).await,
+        _ => Vec::new(),
+    };
+    let image = context.controller.image();
+    let topics = match &asked {
+        None => image.topics.values().map(|t| known(&image, t)).collect(),
+        Some(asked) => asked
+            .iter()
+            .map(|topic| {
+                let mut described = one(&image, request, topic);
+                let refusal = refused
+                    .iter()
+                    .find(|(name, _)| Some(name) == topic.name.as_ref());
+                if let Some((_, code)) = refusal
+                    && described.error_code != 0
+                {
+                    described.error_code = code.code();
+                }
+                described
+            })
+            .collect(),
+    };
+    let mut response = MetadataResponse {
+        throttle_time_ms: 0,
+        brokers: brokers(&image, request),
+        cluster_id: Some(image.cluster_id.to_string()),
+        controller_id: contact(context, &image).0,
+        topics,
+        cluster_authorized_operations: NOT_ASKED,
+        error_code: 0,
+    };
+    if body.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = OF_CLUSTER;
+    }
+    if body.include_topic_authorized_operations {
+        for topic in response.topics.iter_mut().filter(|t| t.error_code == 0) {
+            topic.topic_authorized_operations = OF_TOPIC;
+        }
+    }
+    response
+}
+
+/// The topics asked for; none for all. Version 0 has no null: an empty list means all there.
+fn asked_topics(
+    request: &RequestContext,
+    body: &MetadataRequest,
+) -> Option<Vec<MetadataRequestTopic>> {
+    let asked = body.topics.clone()?;
+    let means_all = request.api_version == 0 && asked.is_empty();
+    (!means_all).then_some(asked)
+}
+
+/// Creates the topics that are asked for by name and not there, where the settings allow it;
+/// returns those that could not be.
+async fn create_missing(
+    context: &Context,
+    asked: &[MetadataRequestTopic],
+) -> Vec<(String, ErrorCode)> {
+    if !context.settings.auto_create_topics {
+        return Vec::new();
+    }
+    let image = context.controller.image();
+    let names = asked.iter().filter_map(|t| t.name.as_deref());
+    let mut missing: Vec<&str> = names
+        .filter(|name| image.topic(name).is_none() && !names::is_internal(name))
+        .filter(|name| names::invalid_topic_name(name).is_none())
+        .take(AUTO_CREATED_MAX)
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let topic = |name: &&str| CreatableTopic {
+        name: (*name).to_owned(),
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopic::default()
+    };
+    let create = CreateTopicsRequest {
+        topics: missing.iter().map(topic).collect(),
+        ..CreateTopicsRequest::default()
+    };
+    match submit(context, Request::CreateTopics(create)).await {
+        Ok(Response::CreateTopics(response)) => {
+            let is_there =
+                |code: i16| code == 0 || ErrorCode::from(code) == ErrorCode::TopicAlreadyExists;
+            let (made, refused): (Vec<_>, Vec<_>) = response
+                .topics
+                .into_iter()
+                .partition(|t| is_there(t.error_code));
+            until(context, |image| {
+                made.iter().all(|t| image.topic(&t.name).is_some())
+            })
+            .await;
+            let refused = refused.into_iter();
+            refused
+                .map(|t| (t.name, ErrorCode::from(t.error_code)))
+                .collect()
+        }
+        // clients ask again by themselves
+        _ => missing
+            .into_iter()
+            .map(|name| (name.to_owned(), ErrorCode::LeaderNotAvailable))
+            .collect(),
+    }
+}
+
+fn one(
+    image: &MetadataImage,
+    request: &RequestContext,
+    asked: &MetadataRequestTopic,
+) -> MetadataResponseTopic {
+    let (found, error) = match &asked.name {
+        Some(name) => {
+            let error = match names::invalid_topic_name(name) {
+                Some(_) => ErrorCode::InvalidTopicException,
+                None => ErrorCode::UnknownTopicOrPartition,
+            };
+            (image.topic(name), error)
+        }
+        None => (
+            image.topic_by_id(TopicId(asked.topic_id)),
+            ErrorCode::UnknownTopicId,
+        ),
+    };
+    if let Some(topic) = found {
+        return known(image, topic);
+    }
+    // the name of a topic that was asked for by id may be null from version 12 on
+    let nameless = (request.api_version < 12).then(String::new);
+    MetadataResponseTopic {
+        error_code: error.code(),
+        name: asked.name.clone().or(nameless),
+        topic_id: asked.topic_id,
+        topic_authorized_operations: NOT_ASKED,
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn known(image: &MetadataImage, topic: &Topic) -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        error_code: 0,
+        name: Some(topic.name.to_string()),
+        topic_id: topic.id.0,
+        is_internal: names::is_internal(&topic.name),
+        partitions: topic
+            .indexed()
+            .map(|(index, p)| partition(image, index, p))
+            .collect(),
+        topic_authorized_operations: NOT_ASKED,
+    }
+}
+
+fn partition(
+    image: &MetadataImage,
+    index: PartitionIndex,
+    p: &PartitionRegistration,
+) -> MetadataResponsePartition {
+    let error = match p.leader {
+        Some(_) => ErrorCode::None,
+        None => ErrorCode::LeaderNotAvailable,
+    };
+    MetadataResponsePartition {
+        error_code: error.code(),
+        partition_index: index.0,
+        leader_id: p.leader.map_or(-1, |n| n.0),
+        leader_epoch: p.leader_epoch.0,
+        replica_nodes: numbers(&p.replicas),
+        isr_nodes: numbers(&p.isr),
+        offline_replicas: offline(image, p),
+    }
+}
+
+pub(super) fn numbers(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|n| n.0).collect()
+}
+
+pub(super) fn offline(image: &MetadataImage, p: &PartitionRegistration) -> Vec<i32> {
+    let gone = p.replicas.iter().filter(|n| !image.is_unfenced(**n));
+    gone.map(|n| n.0).collect()
+}
+
+fn brokers(image: &MetadataImage, request: &RequestContext) -> Vec<MetadataResponseBroker> {
+    let unfenced = image.unfenced_brokers();
+    unfenced
+        .filter_map(|b| {
+            let listener = b.listener(&request.listener)?;
+            Some(MetadataResponseBroker {
+                node_id: b.node_id.0,
+                host: listener.host.clone(),
+                port: i32::from(listener.port),
+                rack: b.rack.as_deref().map(str::to_owned),
+            })
+        })
+        .collect()
+}
+
+/// Whom clients should bring administrative requests to. Every broker forwards them, so it is the
+/// one that they speak to already, if others can see it.
+pub(super) fn contact(context: &Context, image: &MetadataImage) -> NodeId {
+    let here = context.controller.node_id();
+    if image.is_unfenced(here) {
+        return here;
+    }
+    let first = image.unfenced_brokers().next();
+    first.map_or(NodeId(-1), |b| b.node_id)
+}
+
+/// The id of a topic, or the zero id.
+pub(super) fn id_or_zero(topic: Option<&Topic>) -> Uuid {
+    topic.map_or(Uuid::ZERO, |t| t.id.0)
+}

@@ -1,0 +1,122 @@
+//! DescribeTopicPartitions: topics page by page, eligible leader replicas included (KIP-966).
+
+use ottla_core::metadata::{MetadataImage, PartitionRegistration, Topic, names};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::PartitionIndex;
+use ottla_protocol::messages::metadata::{
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, NextCursor,
+};
+
+use super::metadata::{id_or_zero, numbers, offline};
+use super::operations::OF_TOPIC;
+use super::{Context, RequestContext};
+
+/// How many partitions a page has at most, whatever the client asks for.
+const PAGE_PARTITIONS_MAX: usize = 2000;
+
+/// DescribeTopicPartitions.
+pub async fn handle(
+    context: &Context,
+    _: &RequestContext,
+    body: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    page(&context.controller.image(), body)
+}
+
+/// One page: topics by name, each from the cursor on, until the page is full.
+fn page(
+    image: &MetadataImage,
+    body: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    let mut names: Vec<String> = if body.topics.is_empty() {
+        image.topics.keys().map(|name| name.to_string()).collect()
+    } else {
+        body.topics.into_iter().map(|t| t.name).collect()
+    };
+    names.sort_unstable();
+    names.dedup();
+    let from = body.cursor.unwrap_or_default();
+    names.retain(|name| *name >= from.topic_name);
+    let limit = usize::try_from(body.response_partition_limit).unwrap_or(0);
+    let mut room = limit.clamp(1, PAGE_PARTITIONS_MAX);
+    let mut response = DescribeTopicPartitionsResponse::default();
+    for name in names {
+        if room == 0 {
+            response.next_cursor = Some(NextCursor {
+                topic_name: name,
+                partition_index: 0,
+            });
+            break;
+        }
+        let (topic, next) = describe(image, &name, &from, room);
+        room -= topic.partitions.len().min(room);
+        response.topics.push(topic);
+        if let Some(partition_index) = next {
+            response.next_cursor = Some(NextCursor {
+                topic_name: name,
+                partition_index,
+            });
+            break;
+        }
+    }
+    response
+}
+
+/// The topic with as many partitions as there is room for, and the index of the next one.
+fn describe(
+    image: &MetadataImage,
+    name: &str,
+    from: &Cursor,
+    room: usize,
+) -> (DescribeTopicPartitionsResponseTopic, Option<i32>) {
+    let topic = image.topic(name);
+    let error = match topic {
+        Some(_) => ErrorCode::None,
+        None if names::invalid_topic_name(name).is_some() => ErrorCode::InvalidTopicException,
+        None => ErrorCode::UnknownTopicOrPartition,
+    };
+    let first = match from.topic_name == name {
+        true => usize::try_from(from.partition_index).unwrap_or(0),
+        false => 0,
+    };
+    let all = topic.into_iter().flat_map(|t| t.indexed()).skip(first);
+    let mut partitions: Vec<_> = all.take(room + 1).collect();
+    let next = (partitions.len() > room)
+        .then(|| partitions.pop())
+        .flatten();
+    let described = DescribeTopicPartitionsResponseTopic {
+        error_code: error.code(),
+        name: Some(name.to_owned()),
+        topic_id: id_or_zero(topic.map(|t| -> &Topic { t })),
+        is_internal: names::is_internal(name),
+        partitions: partitions
+            .into_iter()
+            .map(|(index, p)| partition(image, index, p))
+            .collect(),
+        topic_authorized_operations: if topic.is_some() { OF_TOPIC } else { i32::MIN },
+    };
+    (described, next.map(|(index, _)| index.0))
+}
+
+fn partition(
+    image: &MetadataImage,
+    index: PartitionIndex,
+    p: &PartitionRegistration,
+) -> DescribeTopicPartitionsResponsePartition {
+    let error = match p.leader {
+        Some(_) => ErrorCode::None,
+        None => ErrorCode::LeaderNotAvailable,
+    };
+    DescribeTopicPartitionsResponsePartition {
+        error_code: error.code(),
+        partition_index: index.0,
+        leader_id: p.leader.map_or(-1, |n| n.0),
+        leader_epoch: p.leader_epoch.0,
+        replica_nodes: numbers(&p.replicas),
+        isr_nodes: numbers(&p.isr),
+        eligible_leader_replicas: Some(numbers(&p.elr)),
+        last_known_elr: Some(numbers(&p.last_known_elr)),
+        offline_replicas: offline(image, p),
+    }
+}
