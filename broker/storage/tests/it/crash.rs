@@ -107,7 +107,11 @@ impl Run {
         }
         let open = || Store::open(disk.clone(), Path::new(DIR), identity(), small());
         let opened = open().unwrap_or_else(|_| {
-            self.disk.crash();
+            if self.random.one_in(2) {
+                self.disk.kill()
+            } else {
+                self.disk.crash()
+            }
             open().expect("opens")
         });
         self.disk.heal();
@@ -260,8 +264,11 @@ impl Run {
     fn create_or_delete(&mut self, place: usize) -> Result<()> {
         let store = self.store();
         self.ids += 1;
-        let mut id = TopicIdPartition::default();
-        id.topic_id = TopicId(Uuid([self.ids; 16]));
+        let topic_id = TopicId(Uuid([self.ids; 16]));
+        let id = TopicIdPartition {
+            topic_id,
+            ..TopicIdPartition::default()
+        };
         let track = &mut self.tracks[place];
         if let Some(log) = track.log.take() {
             store.delete(log)?;
@@ -352,7 +359,11 @@ fn run(seed: u64) {
                     "once offline, always offline"
                 );
             }
-            run.disk.crash();
+            if run.random.one_in(2) {
+                run.disk.kill()
+            } else {
+                run.disk.crash()
+            }
             run.restart();
         }
     }

@@ -1,1 +1,130 @@
-//! To come.
+//! The journal against its model: a vector with a first index.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_storage::sim::{Random, SimDisk};
+use ottla_storage::{Error, Journal};
+
+const DIR: &str = "/data/raft";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Model {
+    first: u64,
+    entries: Vec<Bytes>,
+}
+
+fn observe(journal: &Journal) -> Model {
+    let (first, next) = (journal.first_index(), journal.next_index());
+    Model {
+        first,
+        entries: journal.read(first..next),
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<Journal, Error> {
+    Journal::open(Arc::new(disk.clone()), Path::new(DIR))
+}
+
+fn entry(random: &mut Random) -> Bytes {
+    vec![random.next_u64() as u8; random.below(700)].into()
+}
+
+/// One change; `before` becomes what the model is after it.
+fn change(journal: &mut Journal, model: &mut Model, random: &mut Random) -> Result<(), Error> {
+    let next = model.first + model.entries.len() as u64;
+    match random.below(10) {
+        0..7 => {
+            let entries: Vec<_> = (0..=random.below(4)).map(|_| entry(random)).collect();
+            model.entries.extend(entries.iter().cloned());
+            journal.append(&entries)
+        }
+        7..9 => {
+            let keep = random.below(model.entries.len() + 1);
+            model.entries.truncate(keep);
+            journal.truncate_suffix(model.first + keep as u64)
+        }
+        _ => {
+            let index = model.first + random.below((next - model.first) as usize + 3) as u64;
+            let gone = ((index - model.first) as usize).min(model.entries.len());
+            model.entries.drain(..gone);
+            model.first = index;
+            journal.purge_prefix(index)
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_any_crash() {
+    for seed in 0..150 {
+        let disk = SimDisk::new(seed);
+        let mut random = Random::new(!seed);
+        let mut journal = open(&disk).expect("opens");
+        let mut model = Model {
+            first: 0,
+            entries: Vec::new(),
+        };
+        for _ in 0..40 {
+            if random.one_in(6) {
+                disk.fail_after(random.below(8) as u64);
+            }
+            let before = model.clone();
+            let changed = change(&mut journal, &mut model, &mut random);
+            if changed.is_ok() && !random.one_in(8) {
+                assert!(observe(&journal) == model, "seed {seed}");
+                continue;
+            }
+            if random.one_in(2) {
+                disk.kill()
+            } else {
+                disk.crash()
+            }
+            journal = open(&disk).expect("opens");
+            let found = observe(&journal);
+            if changed.is_ok() {
+                assert!(found == model, "seed {seed}");
+            } else {
+                check_partial(&found, &before, &model, seed);
+            }
+            model = found;
+        }
+    }
+}
+
+/// A change that failed happened, or not, or in part.
+fn check_partial(found: &Model, before: &Model, after: &Model, seed: u64) {
+    let is_prefix = found.first == before.first && after.entries.starts_with(&found.entries);
+    let is_part = is_prefix && found.entries.len() >= before.entries.len();
+    let is_emptied = found.entries.is_empty() && found.first == after.first;
+    assert!(
+        found == before || found == after || is_part || is_emptied,
+        "seed {seed}: found {}.. with {} entries",
+        found.first,
+        found.entries.len(),
+    );
+}
+
+#[test]
+fn damage_before_the_tail_is_told_with_its_place() {
+    let disk = SimDisk::new(1);
+    let mut journal = open(&disk).expect("opens");
+    for n in 0..5_u8 {
+        journal.append(&[vec![n; 50].into()]).expect("appends");
+    }
+    drop(journal);
+    let path = disk
+        .files()
+        .into_iter()
+        .find(|path| path.ends_with("00000000000000000000.journal"));
+    let path = path.expect("the file");
+    let mut bytes = disk.content(&path).expect("content");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    disk.set_content(&path, bytes);
+    let error = open(&disk).expect_err("damaged").to_string();
+    assert!(
+        error.contains("00000000000000000000.journal is damaged at byte"),
+        "{error}"
+    );
+}
