@@ -1,21 +1,99 @@
 //! The metadata quorum: openraft drives records into `core::metadata`, every broker gets the image.
+//!
+//! Every node runs one openraft node: a voter where `controller.quorum.voters` names it, otherwise a
+//! follower without a vote. The leader is the *active controller*: one task there decides requests
+//! one batch after another, each batch becomes one entry, and a request is answered when its entry
+//! is applied. Other brokers forward their requests over gRPC.
+//!
+//! # Layout, in reading order
+//! - [`raft`]: openraft's types, on the wire and on disk
+//! - [`log`], [`machine`]: the log, and the image that grows from it
+//! - [`network`], [`service`]: calls to other nodes, and their calls here
+//! - [`formation`]: how a quorum begins, and how a node comes (back) to it
+//! - [`active`]: the active controller's one task
+//! - [`lifecycle`]: this broker's registration, lease and controlled shutdown
 
-use std::sync::Arc;
+pub mod active;
+pub mod formation;
+pub mod lifecycle;
+pub mod log;
+pub mod machine;
+pub mod network;
+pub mod raft;
+pub mod service;
 
-use ottla_core::metadata::{MetadataImage, Request, Response};
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use ottla_core::metadata::{Metadata, MetadataImage, Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
-use tokio::sync::watch;
+use ottla_storage::Disk;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use self::active::{Active, Message, Outcome};
+use self::log::LogStore;
+use self::machine::{Machine, Published, State};
+use self::network::Factory;
+use self::raft::Raft;
+use crate::config::Settings;
+use crate::env::Env;
+use crate::peer::{Peers, wire};
+
+/// How long a request may look for the active controller and wait for its answer.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long one attempt may take before the active controller is looked for again.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait before asking again where no active controller was found.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long an answer waits for this broker's own image to show its outcome.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Requests that wait for the active controller's task.
+const QUEUE_REQUESTS_MAX: usize = 1024;
 
 /// The way to the metadata and to the active controller. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle(node {})", self.shared.settings.node_id)
+    }
+}
+
 struct Shared {
-    node_id: NodeId,
+    settings: Arc<Settings>,
+    env: Env,
+    peers: Peers,
+    raft: Raft,
+    log: LogStore,
+    state: Arc<Mutex<State>>,
+    messages: mpsc::Sender<Message>,
     image: watch::Receiver<Arc<MetadataImage>>,
+    applied: watch::Receiver<u64>,
+    /// Whether this node may vote: see [`formation`].
+    may_vote: AtomicBool,
+    /// Until when the lease stands, by the node's clock in milliseconds.
+    lease_until_ms: AtomicI64,
+    /// The epoch of this incarnation; −1 until registered.
+    broker_epoch: AtomicI64,
+}
+
+/// What changes the metadata of this node, for who carries it out before others see it.
+pub struct Publisher {
+    published: mpsc::UnboundedReceiver<Published>,
+    image: watch::Sender<Arc<MetadataImage>>,
+    applied: watch::Sender<u64>,
 }
 
 /// Why a request got no decision.
@@ -60,11 +138,118 @@ pub struct QuorumNode {
     pub last_caught_up_ms: i64,
 }
 
+/// What a controller is made of.
+pub struct Components {
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Clock and randomness.
+    pub env: Env,
+    /// Connections to peers.
+    pub peers: Peers,
+    /// Where the log and the snapshots are.
+    pub disk: Arc<dyn Disk>,
+    /// Whether to sync in the caller's task, as a simulation must.
+    pub inline: bool,
+    /// The empty metadata machine, with this broker's static configs.
+    pub metadata: Metadata,
+}
+
+/// Starts this node's part in the quorum.
+///
+/// # Errors
+/// What the disk says of the log or the snapshot.
+pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
+    let Components {
+        settings,
+        env,
+        peers,
+        disk,
+        inline,
+        metadata,
+    } = components;
+    let dir = settings.log_dirs[0].join("metadata");
+    disk.create_dir_all(&dir)?;
+    let log = LogStore::open(Arc::clone(&disk), &dir, inline)?;
+    let (published_sender, published) = mpsc::unbounded_channel();
+    let machine = Machine::open(disk, &dir, metadata, published_sender)?;
+    let state = machine.state();
+    let factory = Factory {
+        peers: peers.clone(),
+        voters: settings.controller_quorum_voters.clone(),
+    };
+    let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
+    let config = Arc::new(raft_config(&settings).map_err(io::Error::other)?);
+    let raft = Raft::new(node_id, config, factory, log.clone(), machine).await;
+    let raft = raft.map_err(io::Error::other)?;
+    let may_vote = !log.is_empty();
+    raft.runtime_config().elect(may_vote);
+    let (messages, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
+    let (image_sender, image) = watch::channel(Arc::default());
+    let (applied_sender, applied) = watch::channel(0);
+    let shared = Arc::new(Shared {
+        settings,
+        env,
+        peers,
+        raft,
+        log,
+        state,
+        messages,
+        image,
+        applied,
+        may_vote: AtomicBool::new(may_vote),
+        lease_until_ms: AtomicI64::new(i64::MIN),
+        broker_epoch: AtomicI64::new(-1),
+    });
+    let handle = Handle { shared };
+    tokio::spawn(Active::new(handle.clone()).run(inbox));
+    let publisher = Publisher {
+        published,
+        image: image_sender,
+        applied: applied_sender,
+    };
+    Ok((handle, publisher))
+}
+
+/// openraft's settings: `controller.quorum.election.timeout.ms` is the worst case from the last
+/// sign of a leader to the next candidate, of which the followers' lease is five eighths.
+fn raft_config(settings: &Settings) -> Result<openraft::Config, openraft::ConfigError> {
+    let timeout = settings.election_timeout.as_millis() as u64;
+    openraft::Config {
+        cluster_name: "ottla".into(),
+        heartbeat_interval: timeout / 5,
+        election_timeout_min: timeout * 3 / 10,
+        election_timeout_max: timeout * 5 / 8,
+        enable_pre_vote: Some(true),
+        allow_log_reversion: Some(true),
+        ..openraft::Config::default()
+    }
+    .validate()
+}
+
+impl Publisher {
+    /// The next image and what it changed, in the order of the log; several that wait come as one.
+    pub async fn next(&mut self) -> Option<Published> {
+        let mut next = self.published.recv().await?;
+        while let Ok(later) = self.published.try_recv() {
+            next.delta.merge(later.delta);
+            next.image = later.image;
+            next.applied = later.applied;
+        }
+        Some(next)
+    }
+
+    /// Lets everybody see it.
+    pub fn done(&mut self, published: Published) {
+        self.image.send_replace(published.image);
+        self.applied.send_replace(published.applied);
+    }
+}
+
 impl Handle {
     /// This broker.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
-        self.shared.node_id
+        self.shared.settings.node_id
     }
 
     /// The newest metadata that this broker has applied.
@@ -82,22 +267,126 @@ impl Handle {
     /// This incarnation's epoch, once it is registered.
     #[must_use]
     pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
-        None
+        let epoch = self.shared.broker_epoch.load(Ordering::Acquire);
+        (epoch >= 0).then_some(BrokerEpoch(epoch))
     }
 
-    /// Whether this broker's lease stands: without it, a leader acknowledges nothing.
+    /// Whether this broker's lease stands: without it, a leader acknowledges nothing that another
+    /// leader might not know of.
     #[must_use]
     pub fn has_lease(&self) -> bool {
-        true
+        self.shared.env.now_ms() < self.shared.lease_until_ms.load(Ordering::Acquire)
     }
 
-    /// Has the active controller decide `request`, and waits until the records are applied there.
+    /// The active controller, as far as this node knows.
+    #[must_use]
+    pub fn active(&self) -> Option<NodeId> {
+        let leader = self.shared.raft.metrics().borrow_watched().current_leader;
+        leader.map(|id| NodeId(id as i32))
+    }
+
+    /// Whether this node is the active controller.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.shared.raft.is_leader()
+    }
+
+    /// The index of the last entry of the metadata log that this broker has applied.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        *self.shared.applied.borrow()
+    }
+
+    /// Has the active controller decide `request`, and waits until the outcome is applied there and
+    /// visible in this broker's image.
     ///
     /// # Errors
     /// As [`Error`] tells; the request may have been carried out in the case of `TimedOut`.
     pub async fn submit(&self, request: Request) -> Result<Response, Error> {
-        let _ = request;
-        Err(Error::NoController)
+        let deadline = Instant::now() + SUBMIT_TIMEOUT;
+        let mut reached = false;
+        loop {
+            match self.attempt(&request).await {
+                Outcome::Done { response, applied } => {
+                    self.wait_applied(applied).await;
+                    return Ok(response);
+                }
+                Outcome::NotController => {}
+                Outcome::Uncertain => reached = true,
+            }
+            if Instant::now() >= deadline {
+                return Err(if reached {
+                    Error::TimedOut
+                } else {
+                    Error::NoController
+                });
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    async fn attempt(&self, request: &Request) -> Outcome {
+        match self.active() {
+            None => Outcome::NotController,
+            Some(node) if node == self.node_id() => self.submit_here(request.clone()).await,
+            Some(node) => self.forward(node, request).await,
+        }
+    }
+
+    /// Hands `request` to the task of this node, active or not.
+    pub(crate) async fn submit_here(&self, request: Request) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Submit { request, reply };
+        if self.shared.messages.send(message).await.is_err() {
+            return Outcome::NotController;
+        }
+        answer.await.unwrap_or(Outcome::Uncertain)
+    }
+
+    async fn forward(&self, node: NodeId, request: &Request) -> Outcome {
+        let Some(address) = self.peer_address(node) else {
+            return Outcome::NotController;
+        };
+        let mut client = self.shared.peers.client(node, &address);
+        let message = wire::SubmitRequest {
+            request: request.encode(),
+        };
+        let call = client.submit(message);
+        let answer = match tokio::time::timeout(ATTEMPT_TIMEOUT, call).await {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(_)) | Err(_) => return Outcome::Uncertain,
+        };
+        use wire::submit_response::Result as Answer;
+        match answer.result {
+            Some(Answer::Response(bytes)) => match Response::decode(bytes) {
+                Ok(response) => Outcome::Done {
+                    response,
+                    applied: answer.applied,
+                },
+                Err(_) => Outcome::Uncertain,
+            },
+            Some(Answer::NotController(_)) => Outcome::NotController,
+            Some(Answer::Uncertain(_)) | None => Outcome::Uncertain,
+        }
+    }
+
+    async fn wait_applied(&self, index: u64) {
+        let mut applied = self.shared.applied.clone();
+        let wait = applied.wait_for(|applied| *applied >= index);
+        // late is better than never: the answer is right even where the image lags behind
+        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await;
+    }
+
+    /// Where a node listens for peers: voters by the settings, others by their registration.
+    #[must_use]
+    pub fn peer_address(&self, node: NodeId) -> Option<String> {
+        let voters = &self.shared.settings.controller_quorum_voters;
+        if let Some(voter) = voters.iter().find(|voter| voter.node_id == node) {
+            return Some(voter.address());
+        }
+        let image = self.image();
+        let peer = &image.brokers.get(&node)?.peer;
+        Some(format!("{}:{}", peer.host, peer.port))
     }
 
     /// The state of the quorum, as the active controller sees it.
@@ -105,6 +394,48 @@ impl Handle {
     /// # Errors
     /// [`Error::NoController`].
     pub async fn quorum(&self) -> Result<Quorum, Error> {
-        Err(Error::NoController)
+        let described = match self.active().ok_or(Error::NoController)? {
+            node if node == self.node_id() => self.describe(),
+            node => {
+                let address = self.peer_address(node).ok_or(Error::NoController)?;
+                let mut client = self.shared.peers.client(node, &address);
+                let call = client.describe(wire::DescribeRequest {});
+                let answer = tokio::time::timeout(ATTEMPT_TIMEOUT, call).await;
+                let answer = answer.map_err(|_| Error::TimedOut)?;
+                answer.map_err(|_| Error::NoController)?.into_inner()
+            }
+        };
+        let node = |p: &wire::describe_response::Progress| QuorumNode {
+            node_id: NodeId(p.node_id as i32),
+            log_end_offset: p.log_end_offset,
+            last_fetch_ms: p.last_fetch_ms,
+            last_caught_up_ms: p.last_caught_up_ms,
+        };
+        let nodes = described.progress.iter();
+        Ok(Quorum {
+            leader: described.leader.map(|id| NodeId(id as i32)),
+            leader_epoch: described.term as i32,
+            high_watermark: described.committed as i64 + 1,
+            voters: nodes.clone().filter(|p| p.voter).map(node).collect(),
+            observers: nodes.filter(|p| !p.voter).map(node).collect(),
+        })
+    }
+
+    /// Leaves the quorum in order: hands the leadership to another voter, then stops.
+    pub async fn stop(&self) {
+        let raft = &self.shared.raft;
+        if raft.is_leader() {
+            let me = u64::try_from(self.node_id().0).unwrap_or_default();
+            if let Some(other) = raft.voter_ids().find(|id| *id != me) {
+                // if it does not work out, the others elect after their timeout
+                let _ = raft.trigger().transfer_leader(other).await;
+                let wait = raft.wait(Some(self.shared.settings.election_timeout));
+                let moved = |m: &openraft::RaftMetrics<raft::Types>| {
+                    m.current_leader.is_some_and(|id| id != me)
+                };
+                let _ = wait.metrics(moved, "another leader").await;
+            }
+        }
+        let _ = raft.shutdown().await;
     }
 }

@@ -1,8 +1,10 @@
 //! The broker process as a library, so that tests can start nodes in-process.
 //!
 //! # Layout, in reading order
+//! - [`command`]: the command line
 //! - [`config`]: settings under Kafka's property names, read and validated once
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
+//! - [`stream`]: the network, real or simulated
 //! - [`node`]: builds every component, hands out the handles, runs until shutdown
 //! - [`net`]: listeners and connections: a frame in, a response out, in order
 //! - [`api`]: the table of Kafka's APIs and the dispatch; a file per family
@@ -13,6 +15,7 @@
 //! - [`metrics`]: `/metrics`, `/livez`, `/readyz`
 
 pub mod api;
+pub mod command;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
@@ -22,3 +25,4 @@ pub mod net;
 pub mod node;
 pub mod peer;
 pub mod replica;
+pub mod stream;

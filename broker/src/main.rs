@@ -1,3 +1,7 @@
 //! The broker process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ottla_broker::command::main()
+}

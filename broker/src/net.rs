@@ -7,7 +7,6 @@
 pub mod budget;
 pub mod connection;
 pub mod frames;
-pub mod stream;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-pub use self::stream::{Listener, Network, Stream};
+pub use crate::stream::{Listener, Network, Stream};
 
 use self::budget::Budget;
 use self::connection::{Connection, Limits};

@@ -1,1 +1,490 @@
-//! Builds every component, hands out the handles, runs until shutdown.
+//! A node: builds every component, hands out the handles, runs until it is told to stop.
+//!
+//! The order of a start, and why: the listeners first (a port in use is told at once), then the
+//! metadata quorum (the cluster's identity comes from it), then the data directory (which must be
+//! of that cluster), then the partitions, then registration; clients are served from there on, and
+//! the broker is ready when it is unfenced.
+
+mod pages;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_core::metadata::features::{FEATURES, Feature};
+use ottla_core::metadata::image::Endpoint;
+use ottla_core::metadata::record::FeatureRangeRecord;
+use ottla_core::metadata::{ConfigMap, Metadata};
+use ottla_storage::disk::Lock;
+use ottla_storage::{Disk, RealDisk};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::api::Context;
+use crate::config::{self, Settings};
+use crate::controller::lifecycle::{self, Life, Registration};
+use crate::controller::service::Service;
+use crate::controller::{self, Components, Publisher, formation};
+use crate::coordinator;
+use crate::env::Env;
+use crate::metrics::{Metrics, http};
+use crate::net::Net;
+use crate::peer::{self, Peers};
+use crate::replica::Replicas;
+use crate::stream::{Listener, Network};
+
+/// How long connections may take to end once the node stops.
+const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a node cannot start or go on: one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address is not to be had.
+    #[error("cannot listen on {address} for {name}: {error}; {mend}")]
+    Listen {
+        /// The listener.
+        name: String,
+        /// Its address.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+        /// How to mend it.
+        mend: &'static str,
+    },
+    /// The data directory is not to be used.
+    #[error("cannot use the data directory {dir}: {error}; check its owner and mode, or log.dirs")]
+    Directory {
+        /// The directory.
+        dir: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another process has the data directory.
+    #[error("the data directory {dir} is in use by {holder}; stop it, or choose another log.dirs")]
+    InUse {
+        /// The directory.
+        dir: String,
+        /// Who has it.
+        holder: String,
+    },
+    /// The data directory's content is not this broker's, or damaged.
+    #[error(transparent)]
+    Storage(#[from] ottla_storage::Error),
+    /// The quorum's cluster is not the one that the settings name.
+    #[error(
+        "cluster.id is {wanted}, but the quorum that answers is cluster {found}; \
+         correct cluster.id or controller.quorum.voters"
+    )]
+    Cluster {
+        /// The setting.
+        wanted: String,
+        /// The quorum's.
+        found: String,
+    },
+    /// The metadata quorum stopped.
+    #[error("the metadata quorum stopped on this node")]
+    Quorum,
+}
+
+/// What a node takes from its surroundings.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Clock and randomness.
+    pub env: Env,
+    /// Where its sockets are.
+    pub network: Network,
+    /// Where its files are.
+    pub disk: Arc<dyn Disk>,
+    /// Whether nothing may run in a thread of its own.
+    pub inline: bool,
+}
+
+impl Surroundings {
+    /// This machine.
+    #[must_use]
+    pub fn real() -> Self {
+        Self {
+            env: Env::real(),
+            network: Network::Tcp,
+            disk: Arc::new(RealDisk),
+            inline: false,
+        }
+    }
+}
+
+/// A node that runs.
+pub struct Node {
+    context: Arc<Context>,
+    life: Life,
+    net: Arc<Net>,
+    /// Ends what serves clients.
+    stop_clients: watch::Sender<bool>,
+    /// Ends what serves peers and scrapers.
+    stop: watch::Sender<bool>,
+    clients: Vec<JoinHandle<()>>,
+    bootstrap: Vec<String>,
+    _lock: Box<dyn Lock>,
+}
+
+/// The sockets of a node.
+struct Sockets {
+    clients: Vec<(Arc<str>, Listener)>,
+    peers: Option<Listener>,
+    http: Option<Listener>,
+}
+
+impl Node {
+    /// Starts a node; it serves when this returns, and is ready when [`Self::ready`] says so.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn start(settings: Settings, around: Surroundings) -> Result<Self, Error> {
+        let settings = Arc::new(settings);
+        let lock = lock_directory(&settings, &*around.disk)?;
+        let sockets = Sockets::bind(&settings, around.network).await?;
+        let (stop, stopped) = watch::channel(false);
+        let (handle, mut publisher) = controller::start(Components {
+            settings: Arc::clone(&settings),
+            env: around.env.clone(),
+            peers: Peers::new(around.network),
+            disk: Arc::clone(&around.disk),
+            inline: around.inline,
+            metadata: Metadata::new(static_configs(&settings)),
+        })
+        .await
+        .map_err(|error| directory_error(&settings, error))?;
+        let peer = peer_endpoint(&settings, sockets.peers.as_ref());
+        if let Some(listener) = sockets.peers {
+            let service = Service::new(handle.clone());
+            tokio::spawn(peer::serve(listener, service, stopped.clone()));
+        }
+        let address = format!("{}:{}", peer.host, peer.port);
+        tokio::spawn(formation::run(handle.clone(), address));
+        let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
+        let metrics = Arc::new(Metrics::default());
+        let parts = Parts::open(&settings, &around, &handle, &metrics, &cluster_id)?;
+        let context = Arc::new(Context {
+            settings: Arc::clone(&settings),
+            controller: handle.clone(),
+            replicas: parts.replicas.clone(),
+            coordinator: parts.coordinator.clone(),
+            metrics,
+            env: around.env.clone(),
+        });
+        let listeners = client_endpoints(&settings, &sockets.clients);
+        let bootstrap = listeners
+            .iter()
+            .map(|l| format!("{}:{}", l.host, l.port))
+            .collect();
+        let life = lifecycle::start(
+            handle.clone(),
+            Registration {
+                listeners,
+                peer,
+                storage_id: parts.storage_id,
+                clean_shutdown: false,
+                features: features(),
+            },
+        );
+        tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
+        let net = Net::new(&settings);
+        if let Some(listener) = sockets.http {
+            let pages = pages::NodePages::new(Arc::clone(&context), life.clone(), Arc::clone(&net));
+            tokio::spawn(http::serve(listener, Arc::new(pages), stopped));
+        }
+        let (stop_clients, clients_stopped) = watch::channel(false);
+        let clients = sockets.clients.into_iter().map(|(name, listener)| {
+            let (net, context) = (Arc::clone(&net), Arc::clone(&context));
+            tokio::spawn(net.serve(listener, name, context, clients_stopped.clone()))
+        });
+        let clients = clients.collect();
+        Ok(Self {
+            context,
+            life,
+            net,
+            stop_clients,
+            stop,
+            clients,
+            bootstrap,
+            _lock: lock,
+        })
+    }
+
+    /// What API handlers work with.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Where clients reach it: `host:port` of each advertised listener.
+    #[must_use]
+    pub fn bootstrap(&self) -> &[String] {
+        &self.bootstrap
+    }
+
+    /// Waits until the broker is registered, unfenced and serving.
+    pub async fn ready(&self) {
+        let mut standing = self.life.standing();
+        // the sender lives as long as the node
+        let _ = standing.wait_for(|standing| standing.is_unfenced).await;
+    }
+
+    /// Stops in order: leaderships move away, clients are let go, data is made durable.
+    pub async fn stop(self) {
+        let settings = &self.context.settings;
+        if settings.controlled_shutdown {
+            self.life
+                .shut_down(settings.controlled_shutdown_timeout)
+                .await;
+        }
+        // whoever waits for the other end is gone when the sends fail
+        let _ = self.stop_clients.send(true);
+        for client in self.clients {
+            let _ = client.await;
+        }
+        let deadline = tokio::time::Instant::now() + CONNECTIONS_TIMEOUT;
+        while self.net.open() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.context.controller.stop().await;
+        let _ = self.stop.send(true);
+        if let Err(error) = self.context.replicas.close() {
+            warn!("the data directory was not closed in order: {error}");
+        }
+    }
+}
+
+/// Carries changes of the metadata to the partitions and the coordinator before others see them.
+async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Life) {
+    let me = context.controller.node_id();
+    while let Some(published) = publisher.next().await {
+        context.replicas.apply(&published.image, &published.delta);
+        context
+            .coordinator
+            .apply(&published.image, &published.delta);
+        let epoch = published
+            .image
+            .brokers
+            .get(&me)
+            .map(|broker| broker.broker_epoch);
+        publisher.done(published);
+        if let Some(epoch) = epoch {
+            life.set_applied(epoch);
+        }
+    }
+}
+
+/// Waits until the quorum tells which cluster this is, and checks that it is the right one.
+async fn cluster_id(
+    settings: &Settings,
+    handle: &controller::Handle,
+    publisher: &mut Publisher,
+) -> Result<String, Error> {
+    while handle.image().cluster_id.is_empty() {
+        let published = publisher.next().await.ok_or(Error::Quorum)?;
+        publisher.done(published);
+    }
+    let found = handle.image().cluster_id.to_string();
+    match &settings.cluster_id {
+        Some(wanted) if *wanted != found => Err(Error::Cluster {
+            wanted: wanted.clone(),
+            found,
+        }),
+        _ => {
+            info!("cluster {found}");
+            Ok(found)
+        }
+    }
+}
+
+/// What this binary supports.
+fn features() -> Vec<FeatureRangeRecord> {
+    let range = |f: &Feature| FeatureRangeRecord {
+        name: f.name.to_owned(),
+        min: f.min,
+        max: f.max,
+    };
+    FEATURES.iter().map(range).collect()
+}
+
+fn static_configs(settings: &Settings) -> ConfigMap {
+    let explicit = settings
+        .explicit
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let mut configs: ConfigMap = settings.topic_defaults.clone();
+    configs.extend(explicit);
+    configs
+}
+
+fn lock_directory(settings: &Settings, disk: &dyn Disk) -> Result<Box<dyn Lock>, Error> {
+    let dir = settings.log_dirs[0].join("metadata");
+    let failed = |error| directory_error(settings, error);
+    disk.create_dir_all(&dir).map_err(failed)?;
+    let holder = format!("process {}", std::process::id());
+    let locked = disk.lock(&dir.join(".lock"), &holder).map_err(failed)?;
+    let shown = settings.log_dirs[0].display().to_string();
+    locked.map_err(|holder| Error::InUse { dir: shown, holder })
+}
+
+fn directory_error(settings: &Settings, error: io::Error) -> Error {
+    Error::Directory {
+        dir: settings.log_dirs[0].display().to_string(),
+        error,
+    }
+}
+
+impl Sockets {
+    async fn bind(settings: &Settings, network: Network) -> Result<Self, Error> {
+        let mut clients = Vec::new();
+        for listener in settings.client_listeners() {
+            let bound = bind(network, &listener.name, &listener.address()).await?;
+            clients.push((Arc::from(listener.name.as_str()), bound));
+        }
+        let peers = match settings.peer_listener() {
+            Some(listener) => Some(bind(network, &listener.name, &listener.address()).await?),
+            None => None,
+        };
+        let http = match &settings.http_listener {
+            Some(address) => Some(bind(network, "ottla.http.listener", address).await?),
+            None => None,
+        };
+        Ok(Self {
+            clients,
+            peers,
+            http,
+        })
+    }
+}
+
+async fn bind(network: Network, name: &str, address: &str) -> Result<Listener, Error> {
+    network.listen(address).await.map_err(|error| {
+        let mend = match error.kind() {
+            io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+            io::ErrorKind::PermissionDenied => "choose a port above 1023",
+            _ => "use an address of this machine",
+        };
+        Error::Listen {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            error,
+            mend,
+        }
+    })
+}
+
+/// A listener that advertises nothing is reached under the host it listens on, or, where that is
+/// every address, under the machine's name.
+fn host_of(listener: &config::Listener) -> String {
+    if !listener.host.is_empty() && listener.host != "0.0.0.0" && listener.host != "::" {
+        return listener.host.clone();
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn client_endpoints(settings: &Settings, bound: &[(Arc<str>, Listener)]) -> Vec<Endpoint> {
+    let endpoint = |(listener, (name, socket)): (&config::Listener, &(Arc<str>, Listener))| {
+        let advertised = settings
+            .advertised_listeners
+            .iter()
+            .find(|l| *l.name == **name);
+        let (host, port) = match advertised {
+            Some(advertised) => (advertised.host.clone(), advertised.port),
+            None => (host_of(listener), listener.port),
+        };
+        let port = if port == 0 {
+            socket.local_addr().map_or(0, |a| a.port())
+        } else {
+            port
+        };
+        Endpoint {
+            name: name.to_string(),
+            host,
+            port,
+            security_protocol: 0,
+        }
+    };
+    settings
+        .client_listeners()
+        .zip(bound)
+        .map(endpoint)
+        .collect()
+}
+
+fn peer_endpoint(settings: &Settings, socket: Option<&Listener>) -> Endpoint {
+    let name = settings.controller_listener_names.clone();
+    let bound = socket
+        .and_then(|socket| socket.local_addr().ok())
+        .map_or(0, |a| a.port());
+    let me = settings
+        .controller_quorum_voters
+        .iter()
+        .find(|v| v.node_id == settings.node_id);
+    let advertised = settings
+        .advertised_listeners
+        .iter()
+        .find(|l| l.name == name);
+    let (host, port) = match (me, advertised, settings.peer_listener()) {
+        (Some(voter), ..) => (voter.host.clone(), voter.port),
+        (None, Some(advertised), _) => (advertised.host.clone(), advertised.port),
+        (None, None, Some(listener)) => {
+            // a broker's name is the same whoever asks; its first client listener advertises it
+            let public = settings
+                .advertised_listeners
+                .first()
+                .map(|l| l.host.clone());
+            (public.unwrap_or_else(|| host_of(listener)), bound)
+        }
+        (None, None, None) => (String::new(), 0),
+    };
+    Endpoint {
+        name,
+        host,
+        port,
+        security_protocol: 0,
+    }
+}
+
+/// What stands on the data directory.
+struct Parts {
+    replicas: Replicas,
+    coordinator: coordinator::Handle,
+    storage_id: ottla_protocol::ids::Uuid,
+}
+
+impl Parts {
+    fn open(
+        settings: &Arc<Settings>,
+        around: &Surroundings,
+        handle: &controller::Handle,
+        metrics: &Arc<Metrics>,
+        cluster_id: &str,
+    ) -> Result<Self, Error> {
+        let identity = ottla_storage::store::Identity {
+            cluster_id: cluster_id.to_owned(),
+            node_id: settings.node_id,
+            directory_id: around.env.random_uuid(),
+        };
+        let dir: PathBuf = settings.log_dirs[0].clone();
+        let disk = Arc::clone(&around.disk);
+        let opened = ottla_storage::Store::open(
+            disk,
+            &dir,
+            identity,
+            ottla_storage::store::Settings::default(),
+        )?;
+        let storage_id = opened.store.identity().directory_id;
+        let _ = (handle, metrics);
+        Ok(Self {
+            replicas: Replicas::default(),
+            coordinator: coordinator::Handle::default(),
+            storage_id,
+        })
+    }
+}

@@ -1,1 +1,167 @@
-//! gRPC between brokers.
+//! gRPC between brokers, on the listener for peers.
+//!
+//! [`Peers`] calls, [`serve`] answers. What stands behind the calls is the controller's; this module
+//! knows connections only.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream;
+use hyper_util::rt::TokioIo;
+use ottla_protocol::ids::NodeId;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tonic::transport::server::Connected;
+use tonic::transport::{Channel, Endpoint, Server, Uri};
+
+use crate::stream::{Listener, Network, Stream};
+
+/// The messages and services of `proto/peer.proto`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    reason = "generated; documented in proto/peer.proto"
+)]
+pub mod wire {
+    tonic::include_proto!("ottla.peer.v1");
+}
+
+pub use wire::peer_client::PeerClient;
+pub use wire::peer_server::{Peer, PeerServer};
+
+/// How long connecting to a peer may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A connection without an answer to a ping for this long is closed.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The largest message between peers: a metadata snapshot goes in parts, a batch of the metadata
+/// log in one.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Connections to peers, made when first used and kept. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    network: Network,
+    /// Held for one look-up at a time.
+    channels: Arc<Mutex<HashMap<(NodeId, String), Channel>>>,
+}
+
+impl Peers {
+    /// Nothing is connected yet.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
+        Self {
+            network,
+            channels: Arc::default(),
+        }
+    }
+
+    /// A client of `node`, which listens on `address`.
+    #[must_use]
+    pub fn client(&self, node: NodeId, address: &str) -> PeerClient<Channel> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (node, address.to_owned());
+        let channel = channels
+            .entry(key)
+            .or_insert_with(|| connect(self.network, address));
+        PeerClient::new(channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Whether somebody listens on `address`: false only where the connection is refused, which a
+    /// live broker never does.
+    pub async fn probe(&self, address: &str) -> bool {
+        let connecting = self.network.connect(address);
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Err(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
+            Ok(Ok(_)) | Err(_) => true,
+        }
+    }
+}
+
+/// A channel that connects when it is used, and again after it broke.
+fn connect(network: Network, address: &str) -> Channel {
+    let target: Arc<str> = Arc::from(address);
+    // the connector goes by the address; the URI only has to be one
+    let endpoint = Endpoint::from_static("http://peer.ottla")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+        let target = Arc::clone(&target);
+        async move { network.connect(&target).await.map(TokioIo::new) }
+    }))
+}
+
+/// Answers peers on `listener` until `stop` becomes true.
+///
+/// # Errors
+/// What the server says when it cannot go on.
+pub async fn serve<P: Peer>(
+    listener: Listener,
+    service: P,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = stream::unfold(listener, |listener| async {
+        let accepted = loop {
+            match listener.accept().await {
+                Ok((stream, _)) => break Ok::<_, io::Error>(Incoming(stream)),
+                // out of descriptors: it passes, and peers try again
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        Some((accepted, listener))
+    });
+    let service = PeerServer::new(service)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder()
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+/// A peer's connection, as tonic wants it.
+struct Incoming(Stream);
+
+impl Connected for Incoming {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) -> Self::ConnectInfo {}
+}
+
+impl AsyncRead for Incoming {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Incoming {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

@@ -1,5 +1,6 @@
 //! ApiVersions: what this broker serves, and the features of the cluster.
 
+use ottla_core::metadata::features::FEATURES;
 use ottla_protocol::codec::Reader;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
@@ -8,9 +9,6 @@ use ottla_protocol::messages::api_versions::{
 };
 
 use super::{Call, Context, Error, row, table};
-
-/// The features that this binary knows, with their lowest and highest levels.
-pub const FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 1, 29), ("kraft.version", 0, 0)];
 
 /// Answers at once. A version that is not known is answered in the form of version 0, which every
 /// client reads, with the ranges from which it can choose.
@@ -68,17 +66,17 @@ fn response(context: &Context, error: ErrorCode) -> ApiVersionsResponse {
         min_version: api.version_min,
         max_version: api.version_max,
     });
-    let supported = FEATURES.iter().map(|(name, min, max)| SupportedFeatureKey {
-        name: (*name).to_owned(),
-        min_version: *min,
-        max_version: *max,
+    let supported = FEATURES.iter().map(|feature| SupportedFeatureKey {
+        name: feature.name.to_owned(),
+        min_version: feature.min,
+        max_version: feature.max,
     });
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: api_keys.collect(),
         throttle_time_ms: 0,
         supported_features: supported.collect(),
-        finalized_features_epoch: 0,
+        finalized_features_epoch: i64::try_from(context.controller.applied()).unwrap_or(0),
         finalized_features: finalized.collect(),
         zk_migration_ready: false,
     }

@@ -23,8 +23,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::budget::{Budget, Share};
 use super::frames::{self, FrameReader};
-use super::stream::Stream;
 use crate::api::{self, Call, Client};
+use crate::stream::Stream;
 
 /// Responses not yet taken by the socket; above it no further request is begun.
 const WRITE_BYTES_MAX: usize = 4 << 20;

@@ -26,8 +26,9 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 13] = [
+const BROKER: [(&str, u8); 14] = [
     ("main", 5),
+    ("command", 5),
     ("lib", 5),
     ("node", 4),
     ("api", 3),

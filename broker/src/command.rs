@@ -1,0 +1,146 @@
+//! The command line: `ottla-broker --config FILE`, `ottla-broker dev`, and the pages of the docs.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Settings, docs};
+use crate::metrics;
+use crate::node::{Node, Surroundings};
+
+/// What is logged where `OTTLA_LOG` does not say otherwise.
+const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error";
+
+/// A Kafka-compatible broker.
+#[derive(Debug, Parser)]
+#[command(name = "ottla-broker", version, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Run a broker with the settings of this properties file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one broker on 127.0.0.1, without any configuration.
+    Dev(Dev),
+    /// Print all settings, as docs/configuration.md has them.
+    Settings,
+    /// Print all metrics, as docs/metrics.md has them.
+    Metrics,
+}
+
+#[derive(Debug, Args)]
+struct Dev {
+    /// The port for clients.
+    #[arg(long, default_value_t = 9092)]
+    port: u16,
+    /// Where data is kept; without it, in a temporary directory that goes with the process.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Runs what the arguments say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let started = Instant::now();
+    let arguments = Arguments::parse();
+    let outcome = match (arguments.config, arguments.command) {
+        (Some(path), _) => Settings::from_file(&path)
+            .map_err(anyhow::Error::from)
+            .and_then(|settings| run(settings, started, LOG_FILTER)),
+        (None, Some(Command::Dev(dev))) => run_dev(&dev, started),
+        (None, Some(Command::Settings)) => print(&docs::page()),
+        (None, Some(Command::Metrics)) => print(&metrics::docs()),
+        (None, None) => Ok(()), // clap has shown the help
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // nothing is left to do where even stderr is closed
+            let _ = writeln!(std::io::stderr(), "ottla-broker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(page: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(page.as_bytes())?)
+}
+
+fn run_dev(dev: &Dev, started: Instant) -> anyhow::Result<()> {
+    let temporary = std::env::temp_dir().join(format!("ottla-dev-{}", std::process::id()));
+    let dir = dev.data_dir.as_ref().unwrap_or(&temporary);
+    let outcome = run(Settings::dev(dir, dev.port), started, "warn,openraft=error");
+    if dev.data_dir.is_none() {
+        // what is left over goes with the machine's temporary files
+        let _ = std::fs::remove_dir_all(&temporary);
+    }
+    outcome
+}
+
+fn run(settings: Settings, started: Instant, log: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("OTTLA_LOG").unwrap_or_else(|_| EnvFilter::new(log));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let runtime = runtime(&settings)?;
+    runtime.block_on(serve(settings, started))
+}
+
+fn runtime(settings: &Settings) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.network_threads)
+        .thread_name("ottla")
+        .enable_all()
+        .build()
+}
+
+/// Runs until SIGTERM or SIGINT; a second one does not wait for an orderly end.
+async fn serve(settings: Settings, started: Instant) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = std::pin::pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    let node = tokio::select! {
+        node = Node::start(settings, Surroundings::real()) => node?,
+        () = &mut stop => return Ok(()),
+    };
+    tokio::select! {
+        () = node.ready() => {
+            let bootstrap = node.bootstrap().join(",");
+            let ms = started.elapsed().as_millis();
+            print(&format!("ready in {ms} ms, bootstrap.servers={bootstrap}\n"))?;
+        }
+        () = &mut stop => {
+            node.stop().await;
+            return Ok(());
+        }
+    }
+    stop.await;
+    info!("stopping");
+    let mut again = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        () = node.stop() => {}
+        _ = again.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! The active controller: one task that decides requests and keeps the brokers' leases.
+//!
+//! Requests that wait are decided together, each on the outcome of those before it; their records
+//! become one entry of the log, and they are answered when it is applied. Leases live in memory
+//! only: a new active controller gives every unfenced broker a fresh one, but asks first whether
+//! the broker's process is there at all.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
+use openraft::error::{ClientWriteError, RaftError};
+use ottla_core::metadata::request::{BrokerHeartbeat, FenceBroker, FormatCluster};
+use ottla_core::metadata::{Metadata, Moment, Request, Response};
+use ottla_protocol::ids::{BrokerEpoch, NodeId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Handle;
+use super::machine::encode_records;
+use super::raft::{Records, Types};
+use crate::peer::wire;
+
+/// Requests decided together at most.
+const BATCH_REQUESTS_MAX: usize = 256;
+
+/// How long a new active controller may take to know all that is committed.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long one wait for a change lasts before it is begun anew.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How often the task looks whether it is active, where nothing else wakes it.
+const IDLE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the task is told.
+pub enum Message {
+    /// A request to decide.
+    Submit {
+        /// The request.
+        request: Request,
+        /// Where the outcome goes.
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// A broker renews its lease.
+    Beat {
+        /// What it says.
+        beat: wire::Beat,
+        /// How it stands; dropped where this node is not active.
+        reply: oneshot::Sender<wire::Standing>,
+    },
+    /// A broker's connection broke, or its process is gone: worth a look before its lease ends.
+    Suspect {
+        /// The broker.
+        node_id: NodeId,
+    },
+    /// This node's part in the quorum changed.
+    Wake,
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was decided, and what it changed is applied.
+    Done {
+        /// The answer.
+        response: Response,
+        /// The index in the metadata log after which the outcome is visible.
+        applied: u64,
+    },
+    /// Nothing was done: this node is not the active controller.
+    NotController,
+    /// It may or may not have been carried out.
+    Uncertain,
+}
+
+/// A request of a batch, and who waits for it.
+enum Waiter {
+    Submit(oneshot::Sender<Outcome>),
+    Beat(u64, oneshot::Sender<wire::Standing>),
+    Nobody,
+}
+
+/// A broker's lease.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    broker_epoch: BrokerEpoch,
+    until: Instant,
+}
+
+/// The task's state.
+pub struct Active {
+    handle: Handle,
+    /// The term in which this node is active and knows all that is committed.
+    term: Option<u64>,
+    sessions: BTreeMap<NodeId, Session>,
+}
+
+impl Active {
+    /// Not active yet.
+    #[must_use]
+    pub fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            term: None,
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    /// Runs as long as the handle's senders live.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        loop {
+            let deadline = self.next_deadline();
+            let first = tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(message) => message,
+                    None => return,
+                },
+                changed = self.leadership_changed() => match changed {
+                    true => Message::Wake,
+                    false => return, // openraft has stopped
+                },
+                () = tokio::time::sleep_until(deadline) => Message::Wake,
+            };
+            let mut messages = vec![first];
+            while messages.len() < BATCH_REQUESTS_MAX
+                && let Ok(message) = inbox.try_recv()
+            {
+                messages.push(message);
+            }
+            if self.ensure_active().await {
+                self.serve(messages).await;
+            } else {
+                refuse(messages);
+            }
+        }
+    }
+
+    /// Waits until this node became or ceased to be the leader of a term; false: openraft stopped.
+    async fn leadership_changed(&self) -> bool {
+        let me = self.handle.node_id().0 as u64;
+        let known = self.term;
+        let changed = move |m: &openraft::RaftMetrics<Types>| {
+            (m.current_leader == Some(me)).then_some(m.current_term) != known
+        };
+        loop {
+            let wait = self.handle.shared.raft.wait(Some(WAIT_TIMEOUT));
+            match wait.metrics(changed, "leadership changed").await {
+                Ok(_) => return true,
+                Err(openraft::metrics::WaitError::Timeout(..)) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let idle = Instant::now() + IDLE_INTERVAL;
+        let sessions = self.sessions.values().map(|session| session.until);
+        sessions.chain([idle]).min().unwrap_or(idle)
+    }
+
+    /// Whether this node leads and has applied all that was committed before it did.
+    async fn ensure_active(&mut self) -> bool {
+        let raft = &self.handle.shared.raft;
+        let (leader, term) = {
+            let metrics = raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.current_leader, metrics.current_term)
+        };
+        if leader != Some(self.handle.node_id().0 as u64) {
+            if self.term.take().is_some() {
+                info!("no longer the active controller");
+                self.sessions.clear();
+            }
+            return false;
+        }
+        if self.term == Some(term) {
+            return true;
+        }
+        let linearizable = raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        let known = tokio::time::timeout(CATCH_UP_TIMEOUT, linearizable).await;
+        if !matches!(known, Ok(Ok(_))) {
+            return false;
+        }
+        info!("active controller in term {term}");
+        self.term = Some(term);
+        self.begin_sessions();
+        true
+    }
+
+    fn metadata(&self) -> Metadata {
+        let state = self.handle.shared.state.lock();
+        state
+            .unwrap_or_else(PoisonError::into_inner)
+            .metadata
+            .clone()
+    }
+
+    /// Gives every unfenced broker a fresh lease, and looks whether it is there.
+    fn begin_sessions(&mut self) {
+        let until = Instant::now() + self.handle.shared.settings.session_timeout;
+        let metadata = self.metadata();
+        self.sessions.clear();
+        for broker in metadata
+            .image()
+            .brokers
+            .values()
+            .filter(|broker| !broker.fenced)
+        {
+            let session = Session {
+                broker_epoch: broker.broker_epoch,
+                until,
+            };
+            self.sessions.insert(broker.node_id, session);
+            self.look_at(broker.node_id);
+        }
+    }
+
+    /// Ends the lease of a broker whose port for peers refuses connections: its process is gone.
+    fn look_at(&self, node_id: NodeId) {
+        let handle = self.handle.clone();
+        if node_id == handle.node_id() {
+            return;
+        }
+        let Some(session) = self.sessions.get(&node_id).copied() else {
+            return;
+        };
+        let metadata = self.metadata();
+        let Some(broker) = metadata.image().brokers.get(&node_id) else {
+            return;
+        };
+        let address = format!("{}:{}", broker.peer.host, broker.peer.port);
+        tokio::spawn(async move {
+            if handle.shared.peers.probe(&address).await {
+                return;
+            }
+            warn!("broker {node_id} is gone: {address} refuses connections");
+            let fence = FenceBroker {
+                node_id,
+                broker_epoch: session.broker_epoch,
+            };
+            handle.submit_here(Request::FenceBroker(fence)).await;
+        });
+    }
+
+    /// Decides `messages` as one batch, makes the outcome durable, and answers.
+    async fn serve(&mut self, messages: Vec<Message>) {
+        let mut metadata = self.metadata();
+        let mut records = Vec::new();
+        let mut outcomes = Vec::new();
+        for (request, waiter) in self.requests(messages, &metadata) {
+            let moment = Moment {
+                now_ms: self.handle.shared.env.unix_ms(),
+                seed: self.handle.shared.env.random(),
+            };
+            let decision = metadata.decide(moment, &request);
+            for record in &decision.records {
+                metadata.replay(record);
+            }
+            records.extend(decision.records);
+            outcomes.push((waiter, decision.response));
+        }
+        let applied = if records.is_empty() {
+            *self.handle.shared.applied.borrow()
+        } else {
+            let entry = Records(encode_records(&records));
+            match self.handle.shared.raft.client_write(entry).await {
+                Ok(written) => written.log_id.index,
+                Err(error) => return self.fail(outcomes, &error),
+            }
+        };
+        for (waiter, response) in outcomes {
+            self.answer(waiter, response, applied);
+        }
+    }
+
+    /// The requests that the messages come to, and those that are due by themselves.
+    fn requests(&mut self, messages: Vec<Message>, metadata: &Metadata) -> Vec<(Request, Waiter)> {
+        let mut requests = Vec::new();
+        if metadata.image().cluster_id.is_empty() {
+            let env = &self.handle.shared.env;
+            let wanted = self.handle.shared.settings.cluster_id.clone();
+            let cluster_id = wanted.unwrap_or_else(|| env.random_uuid().to_string());
+            requests.push((
+                Request::FormatCluster(FormatCluster { cluster_id }),
+                Waiter::Nobody,
+            ));
+        }
+        for message in messages {
+            match message {
+                Message::Submit { request, reply } => {
+                    requests.push((request, Waiter::Submit(reply)));
+                }
+                Message::Beat { beat, reply } => {
+                    let request = self.renew(&beat);
+                    requests.push((request, Waiter::Beat(beat.number, reply)));
+                }
+                Message::Suspect { node_id } => self.look_at(node_id),
+                Message::Wake => {}
+            }
+        }
+        let now = Instant::now();
+        for (node_id, session) in &self.sessions {
+            if session.until <= now {
+                let broker_epoch = session.broker_epoch;
+                let fence = FenceBroker {
+                    node_id: *node_id,
+                    broker_epoch,
+                };
+                warn!("broker {node_id} is fenced: its lease has run out");
+                requests.push((Request::FenceBroker(fence), Waiter::Nobody));
+            }
+        }
+        self.sessions.retain(|_, session| session.until > now);
+        requests
+    }
+
+    fn renew(&mut self, beat: &wire::Beat) -> Request {
+        let node_id = NodeId(beat.node_id as i32);
+        let broker_epoch = BrokerEpoch(beat.broker_epoch);
+        let until = Instant::now() + self.handle.shared.settings.session_timeout;
+        let session = self.sessions.entry(node_id).or_insert(Session {
+            broker_epoch,
+            until,
+        });
+        if session.broker_epoch <= broker_epoch {
+            *session = Session {
+                broker_epoch,
+                until,
+            };
+        }
+        Request::BrokerHeartbeat(BrokerHeartbeat {
+            node_id,
+            broker_epoch,
+            ready: beat.ready,
+            want_shut_down: beat.want_shut_down,
+        })
+    }
+
+    fn answer(&mut self, waiter: Waiter, response: Response, applied: u64) {
+        // who asked may have gone away meanwhile
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Submit(reply) => {
+                let _ = reply.send(Outcome::Done { response, applied });
+            }
+            Waiter::Beat(number, reply) => {
+                let standing = match response {
+                    Response::BrokerHeartbeat(Ok(standing)) => wire::Standing {
+                        number,
+                        is_fenced: standing.is_fenced,
+                        should_shut_down: standing.should_shut_down,
+                        unknown: false,
+                    },
+                    _ => wire::Standing {
+                        number,
+                        unknown: true,
+                        ..Default::default()
+                    },
+                };
+                let _ = reply.send(standing);
+            }
+        }
+    }
+
+    fn fail(
+        &mut self,
+        outcomes: Vec<(Waiter, Response)>,
+        error: &RaftError<Types, ClientWriteError<Types>>,
+    ) {
+        let refused = matches!(
+            error,
+            RaftError::APIError(ClientWriteError::ForwardToLeader(_))
+        );
+        info!("a metadata change was not committed here: {error}");
+        for (waiter, _) in outcomes {
+            if let Waiter::Submit(reply) = waiter {
+                let outcome = if refused {
+                    Outcome::NotController
+                } else {
+                    Outcome::Uncertain
+                };
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+}
+
+/// Answers messages that came to a node that is not active; beats are answered by dropping them.
+fn refuse(messages: Vec<Message>) {
+    for message in messages {
+        if let Message::Submit { reply, .. } = message {
+            let _ = reply.send(Outcome::NotController);
+        }
+    }
+}

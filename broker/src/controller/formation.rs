@@ -1,0 +1,147 @@
+//! How a quorum begins, and how a node comes (back) to it.
+//!
+//! A fresh quorum is formed once: the voter with the lowest id does it, and only after every voter
+//! has said that it is empty. A voter that is empty while the others are not has lost its disk, and
+//! with it the memory of what it voted and acknowledged. It takes part as a follower, and votes
+//! again only after it has applied what was committed when it came back. A node that is no voter
+//! asks the active controller to be sent the metadata.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::BasicNode;
+use tracing::{info, warn};
+
+use super::Handle;
+use crate::config::Voter;
+use crate::peer::wire;
+
+/// How often the other voters are asked.
+const ASK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How long one of them may take to answer.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A quorum that has committed this much is in use: its first entries are its own formation.
+const FORMED_INDEX: u64 = 1;
+
+/// What the other voters say.
+struct Others {
+    /// Whether every one of them answered.
+    complete: bool,
+    /// Whether every one that answered is empty.
+    empty: bool,
+    /// The highest index that any of them knows to be committed.
+    committed: u64,
+}
+
+/// Brings this node into the quorum, however long that takes. `address` is where its peers reach it.
+pub async fn run(handle: Handle, address: String) {
+    if !handle.shared.settings.is_voter() {
+        return join(&handle, &address).await;
+    }
+    if handle.shared.may_vote.load(Ordering::Acquire) {
+        return;
+    }
+    loop {
+        let others = ask(&handle).await;
+        if others.committed > FORMED_INDEX {
+            return catch_up(&handle).await;
+        }
+        if others.complete {
+            allow_votes(&handle);
+            let first = handle.shared.settings.controller_quorum_voters.iter();
+            let is_first = first.map(|v| v.node_id).min() == Some(handle.node_id());
+            if !is_first {
+                return;
+            }
+            if others.empty {
+                return form(&handle).await;
+            }
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    }
+}
+
+fn allow_votes(handle: &Handle) {
+    handle.shared.may_vote.store(true, Ordering::Release);
+    handle.shared.raft.runtime_config().elect(true);
+}
+
+async fn form(handle: &Handle) {
+    let voters = &handle.shared.settings.controller_quorum_voters;
+    let node = |v: &Voter| (v.node_id.0 as u64, BasicNode::new(v.address()));
+    let nodes: BTreeMap<u64, BasicNode> = voters.iter().map(node).collect();
+    match handle.shared.raft.initialize(nodes).await {
+        Ok(()) => info!("formed a metadata quorum of {} voters", voters.len()),
+        Err(error) => warn!("the metadata quorum was not formed: {error}"),
+    }
+}
+
+/// Follows without a vote until everything is here that was committed by now.
+async fn catch_up(handle: &Handle) {
+    warn!("this voter comes back without its metadata; it votes again once it has caught up");
+    let mut applied = handle.shared.applied.clone();
+    loop {
+        // asked again each time: an answer of one voter alone may be behind
+        let others = ask(handle).await;
+        let wait = applied.wait_for(|applied| *applied >= others.committed);
+        let caught_up = tokio::time::timeout(Duration::from_secs(1), wait).await;
+        if matches!(caught_up, Ok(Ok(_))) && handle.active().is_some() {
+            return allow_votes(handle);
+        }
+    }
+}
+
+async fn ask(handle: &Handle) -> Others {
+    let voters = handle.shared.settings.controller_quorum_voters.iter();
+    let asked = voters
+        .filter(|v| v.node_id != handle.node_id())
+        .map(|voter| async {
+            let mut client = handle.shared.peers.client(voter.node_id, &voter.address());
+            let answer = client.describe(wire::DescribeRequest {});
+            tokio::time::timeout(ASK_TIMEOUT, answer)
+                .await
+                .ok()?
+                .ok()
+                .map(|a| a.into_inner())
+        });
+    let answers = futures_util::future::join_all(asked).await;
+    Others {
+        complete: answers.iter().all(Option::is_some),
+        empty: answers.iter().flatten().all(|answer| answer.empty),
+        committed: answers
+            .iter()
+            .flatten()
+            .map(|answer| answer.committed)
+            .max()
+            .unwrap_or(0),
+    }
+}
+
+/// Asks one voter after another until the active controller has taken this node in. Done at every
+/// start: the address may have changed.
+async fn join(handle: &Handle, address: &str) {
+    use wire::join_response::Result as Answer;
+    let request = wire::JoinRequest {
+        node_id: handle.node_id().0 as u64,
+        address: address.to_owned(),
+        cluster_id: handle.image().cluster_id.to_string(),
+    };
+    loop {
+        for voter in &handle.shared.settings.controller_quorum_voters {
+            let mut client = handle.shared.peers.client(voter.node_id, &voter.address());
+            let call = client.join(request.clone());
+            let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(2), call).await else {
+                continue;
+            };
+            match answer.into_inner().result {
+                Some(Answer::Joined(_)) => return,
+                Some(Answer::Refused(reason)) => warn!("not taken into the cluster: {reason}"),
+                Some(Answer::NotController(_)) | None => {}
+            }
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    }
+}

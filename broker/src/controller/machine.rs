@@ -1,0 +1,268 @@
+//! Committed entries become the metadata image; snapshots are lists of records.
+//!
+//! [`Machine`] belongs to openraft, which applies entries in order; [`State`] is what others read of
+//! it. Each applied batch is published with what it changed, in the order of the log.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use ottla_core::metadata::{Metadata, MetadataDelta, MetadataImage, Record};
+use ottla_storage::{Disk, snapshot_file};
+use prost::Message;
+use tokio::sync::mpsc;
+
+use super::raft::{
+    LogId, Membership, SnapshotMeta, StoredMembership, Types, snapshot_meta_from_wire,
+    snapshot_meta_to_wire,
+};
+use crate::peer::wire;
+
+/// The file of the newest snapshot.
+const SNAPSHOT: &str = "snapshot";
+
+/// A snapshot as openraft hands it around: its encoded records.
+pub type Snapshot = openraft::alias::SnapshotOf<Types, Bytes>;
+
+/// The image after an applied batch, and what the batch changed.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The image.
+    pub image: Arc<MetadataImage>,
+    /// What changed since the image before.
+    pub delta: MetadataDelta,
+    /// The index of the batch's last entry.
+    pub applied: u64,
+}
+
+/// The applied state; shared between openraft's task and the active controller.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The metadata as of `applied`.
+    pub metadata: Metadata,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    snapshot: Option<(SnapshotMeta, Bytes)>,
+}
+
+/// The state machine of this node.
+pub struct Machine {
+    /// Held for a replay or a copy, never across I/O or an await.
+    state: Arc<Mutex<State>>,
+    published: mpsc::UnboundedSender<Published>,
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl Machine {
+    /// Begins with the snapshot in `dir`, or with nothing. `metadata` is the empty machine.
+    ///
+    /// # Errors
+    /// The disk's, or that the snapshot cannot be read.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &std::path::Path,
+        metadata: Metadata,
+        published: mpsc::UnboundedSender<Published>,
+    ) -> io::Result<Self> {
+        let path = dir.join(SNAPSHOT);
+        let machine = Self {
+            state: Arc::new(Mutex::new(State {
+                metadata,
+                ..State::default()
+            })),
+            published,
+            disk,
+            path,
+        };
+        let stored = snapshot_file::read(&*machine.disk, &machine.path);
+        if let Some(bytes) = stored.map_err(io::Error::other)? {
+            let (meta, records) = read_file(Bytes::from(bytes))?;
+            machine.install(meta, records)?;
+        }
+        Ok(machine)
+    }
+
+    /// The applied state.
+    #[must_use]
+    pub fn state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn install(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
+        let records = decode_records(bytes.clone())?;
+        let mut state = self.lock();
+        state.metadata.install(&records);
+        state.applied = meta.last_log_id;
+        state.membership = meta.last_membership.clone();
+        state.snapshot = Some((meta, bytes));
+        self.publish(&mut state);
+        Ok(())
+    }
+
+    fn publish(&self, state: &mut State) {
+        let published = Published {
+            image: Arc::new(state.metadata.image().clone()),
+            delta: state.metadata.take_delta(),
+            applied: state.applied.map_or(0, |id| id.index),
+        };
+        // nobody listens while the node stops
+        let _ = self.published.send(published);
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let state = self.lock();
+        Ok((state.applied, state.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        let mut responders = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let (entry, responder) = entry?;
+            let mut state = self.lock();
+            state.applied = Some(entry.log_id);
+            match entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(records) => {
+                    for record in decode_records(records.0)? {
+                        state.metadata.replay(&record);
+                    }
+                }
+                EntryPayload::Membership(membership) => {
+                    let membership: Membership = membership;
+                    state.membership = StoredMembership::new(Some(entry.log_id), membership);
+                }
+            }
+            responders.extend(responder);
+        }
+        self.publish(&mut self.lock());
+        // only now, so that who asked finds the outcome in the published image
+        for responder in responders {
+            responder.send(());
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        Builder {
+            state: Arc::clone(&self.state),
+            disk: Arc::clone(&self.disk),
+            path: self.path.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, bytes: Bytes) -> io::Result<()> {
+        write_file(&*self.disk, &self.path, meta, &bytes)?;
+        self.install(meta.clone(), bytes)
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        let state = self.lock();
+        let snapshot = state.snapshot.clone();
+        Ok(snapshot.map(|(meta, snapshot)| Snapshot { meta, snapshot }))
+    }
+}
+
+/// Makes snapshots of the applied state.
+pub struct Builder {
+    state: Arc<Mutex<State>>,
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (meta, image) = {
+            let state = lock();
+            let meta = SnapshotMeta {
+                last_log_id: state.applied,
+                last_membership: state.membership.clone(),
+            };
+            (meta, state.metadata.image().clone())
+        };
+        let bytes = encode_records(&image.to_records());
+        write_file(&*self.disk, &self.path, &meta, &bytes)?;
+        lock().snapshot = Some((meta.clone(), bytes.clone()));
+        Ok(Snapshot {
+            meta,
+            snapshot: bytes,
+        })
+    }
+}
+
+/// Records one after the other, each behind its length.
+#[must_use]
+pub fn encode_records(records: &[Record]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for record in records {
+        let encoded = record.encode();
+        let length = u32::try_from(encoded.len()).expect("a metadata record is below 4 GiB");
+        bytes.put_u32(length);
+        bytes.put_slice(&encoded);
+    }
+    bytes.freeze()
+}
+
+/// The opposite of [`encode_records`].
+///
+/// # Errors
+/// That the bytes are no records.
+pub fn decode_records(mut bytes: Bytes) -> io::Result<Vec<Record>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let length = bytes.try_get_u32().map_err(io::Error::other)? as usize;
+        if length > bytes.len() {
+            return Err(io::Error::other("a metadata record is cut short"));
+        }
+        records.push(Record::decode(bytes.split_to(length)).map_err(io::Error::other)?);
+    }
+    Ok(records)
+}
+
+/// ```text
+/// | length of meta u32 | meta | records … |
+/// ```
+fn write_file(
+    disk: &dyn Disk,
+    path: &std::path::Path,
+    meta: &SnapshotMeta,
+    records: &[u8],
+) -> io::Result<()> {
+    let meta = snapshot_meta_to_wire(meta).encode_to_vec();
+    let mut bytes = Vec::with_capacity(4 + meta.len() + records.len());
+    bytes.put_u32(meta.len() as u32);
+    bytes.put_slice(&meta);
+    bytes.put_slice(records);
+    snapshot_file::write(disk, path, &bytes).map_err(io::Error::other)
+}
+
+fn read_file(mut bytes: Bytes) -> io::Result<(SnapshotMeta, Bytes)> {
+    let length = bytes.try_get_u32().map_err(io::Error::other)? as usize;
+    if length > bytes.len() {
+        return Err(io::Error::other("a metadata snapshot is cut short"));
+    }
+    let meta = wire::SnapshotMeta::decode(bytes.split_to(length))?;
+    Ok((
+        snapshot_meta_from_wire(&meta).map_err(io::Error::other)?,
+        bytes,
+    ))
+}

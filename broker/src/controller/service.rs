@@ -1,0 +1,297 @@
+//! What this node answers its peers.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+use futures_util::{Stream, stream};
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::TransferLeaderRequest;
+use openraft::{BasicNode, Instant};
+use ottla_core::metadata::Request as MetadataRequest;
+use ottla_protocol::ids::NodeId;
+use tokio::sync::{mpsc, oneshot};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Handle;
+use super::active::{Message, Outcome};
+use super::machine::Snapshot;
+use super::raft::{
+    Incomplete, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
+    snapshot_meta_from_wire, vote_from_wire, vote_to_wire, voted_to_wire,
+};
+use crate::peer::{Peer, wire};
+
+/// A snapshot of the metadata is refused above this size.
+const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
+
+/// The peer service of this node.
+pub struct Service {
+    handle: Handle,
+}
+
+impl Service {
+    /// Answers in the name of `handle`'s node.
+    #[must_use]
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// A node that lost its disk may have voted or acknowledged before: it does not vote again
+    /// until it knows what the quorum knows.
+    fn check_may_vote(&self) -> Result<(), Status> {
+        if self.handle.shared.may_vote.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Status::unavailable(
+            "this node does not vote before it has caught up",
+        ))
+    }
+}
+
+fn malformed(error: Incomplete) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn failed(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+type Answered<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Peer for Service {
+    async fn append(
+        &self,
+        request: Request<wire::AppendRequest>,
+    ) -> Answered<wire::AppendResponse> {
+        let rpc = append_from_wire(request.into_inner()).map_err(malformed)?;
+        let response = self
+            .handle
+            .shared
+            .raft
+            .append_entries(rpc)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(appended_to_wire(&response)))
+    }
+
+    async fn vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
+        self.check_may_vote()?;
+        let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
+        let response = self.handle.shared.raft.vote(rpc).await.map_err(failed)?;
+        Ok(Response::new(voted_to_wire(&response)))
+    }
+
+    async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
+        self.check_may_vote()?;
+        let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
+        let response = self
+            .handle
+            .shared
+            .raft
+            .pre_vote(rpc)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(voted_to_wire(&response)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<wire::SnapshotPart>>,
+    ) -> Answered<wire::SnapshotResponse> {
+        let mut parts = request.into_inner();
+        let mut head = None;
+        let mut data = BytesMut::new();
+        while let Some(part) = parts.message().await? {
+            if let (Some(vote), Some(meta)) = (part.vote, part.meta) {
+                head = Some((vote, meta));
+            }
+            data.extend_from_slice(&part.data);
+            if data.len() > SNAPSHOT_BYTES_MAX {
+                return Err(Status::resource_exhausted("the snapshot is too large"));
+            }
+        }
+        let (vote, meta) = head.ok_or_else(|| malformed(Incomplete("head")))?;
+        let meta = snapshot_meta_from_wire(&meta).map_err(malformed)?;
+        let snapshot = Snapshot {
+            meta,
+            snapshot: data.freeze(),
+        };
+        let vote = vote_from_wire(&vote);
+        let installed = self
+            .handle
+            .shared
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await;
+        let response = installed.map_err(failed)?;
+        Ok(Response::new(wire::SnapshotResponse {
+            vote: Some(vote_to_wire(&response.vote)),
+        }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<wire::TransferLeaderRequest>,
+    ) -> Answered<wire::TransferLeaderResponse> {
+        self.check_may_vote()?;
+        let request = request.into_inner();
+        let from = request
+            .from
+            .as_ref()
+            .ok_or_else(|| malformed(Incomplete("vote")))?;
+        let last = request.last_log_id.as_ref().map(log_id_from_wire);
+        let rpc = TransferLeaderRequest::new(vote_from_wire(from), request.to, last);
+        let handled = self.handle.shared.raft.handle_transfer_leader(rpc).await;
+        handled.map_err(failed)?.map_err(failed)?;
+        Ok(Response::new(wire::TransferLeaderResponse::default()))
+    }
+
+    async fn describe(
+        &self,
+        _: Request<wire::DescribeRequest>,
+    ) -> Answered<wire::DescribeResponse> {
+        Ok(Response::new(self.handle.describe()))
+    }
+
+    async fn submit(
+        &self,
+        request: Request<wire::SubmitRequest>,
+    ) -> Answered<wire::SubmitResponse> {
+        use wire::submit_response::Result as Answer;
+        let request = MetadataRequest::decode(request.into_inner().request)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let leader = self.handle.active().map(|node| node.0 as u64);
+        let (result, applied) = match self.handle.submit_here(request).await {
+            Outcome::Done { response, applied } => (Answer::Response(response.encode()), applied),
+            Outcome::NotController => (Answer::NotController(wire::NotController { leader }), 0),
+            Outcome::Uncertain => (Answer::Uncertain(true), 0),
+        };
+        Ok(Response::new(wire::SubmitResponse {
+            result: Some(result),
+            applied,
+        }))
+    }
+
+    async fn join(&self, request: Request<wire::JoinRequest>) -> Answered<wire::JoinResponse> {
+        use wire::join_response::Result as Answer;
+        let request = request.into_inner();
+        let raft = &self.handle.shared.raft;
+        let leader = self.handle.active().map(|node| node.0 as u64);
+        let known = self.handle.image();
+        let result = if !raft.is_leader() {
+            Answer::NotController(wire::NotController { leader })
+        } else if !request.cluster_id.is_empty() && *request.cluster_id != *known.cluster_id {
+            Answer::Refused(format!(
+                "node {} belongs to cluster {}, this is cluster {}",
+                request.node_id, request.cluster_id, known.cluster_id
+            ))
+        } else {
+            let node = BasicNode::new(&request.address);
+            let set = openraft::ChangeMembers::SetNodes([(request.node_id, node)].into());
+            raft.change_membership(set, true).await.map_err(failed)?;
+            Answer::Joined(true)
+        };
+        Ok(Response::new(wire::JoinResponse {
+            result: Some(result),
+        }))
+    }
+
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<wire::Standing, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::Beat>>,
+    ) -> Answered<Self::SessionStream> {
+        let session = Session {
+            beats: request.into_inner(),
+            messages: self.handle.shared.messages.clone(),
+            node_id: None,
+        };
+        let standings = stream::unfold(session, |mut session| async {
+            let standing = session.next().await?;
+            Some((Ok(standing), session))
+        });
+        Ok(Response::new(Box::pin(standings)))
+    }
+}
+
+/// A broker's beats. When it ends, however it ends, the active controller has a look at the broker.
+struct Session {
+    beats: Streaming<wire::Beat>,
+    messages: mpsc::Sender<Message>,
+    node_id: Option<NodeId>,
+}
+
+impl Session {
+    async fn next(&mut self) -> Option<wire::Standing> {
+        let beat = self.beats.message().await.ok()??;
+        self.node_id = Some(NodeId(beat.node_id as i32));
+        let (reply, standing) = oneshot::channel();
+        self.messages
+            .send(Message::Beat { beat, reply })
+            .await
+            .ok()?;
+        standing.await.ok() // dropped: not active any more, so the broker looks for another
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(node_id) = self.node_id {
+            // a full queue means the controller is busy; the lease then does it
+            let _ = self.messages.try_send(Message::Suspect { node_id });
+        }
+    }
+}
+
+impl Handle {
+    /// What this node knows of the quorum.
+    pub(crate) fn describe(&self) -> wire::DescribeResponse {
+        use wire::describe_response::Progress;
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let now = self.shared.env.unix_ms();
+        let membership = &metrics.membership_config;
+        let voters: Vec<u64> = membership.membership().voter_ids().collect();
+        let me = self.node_id().0 as u64;
+        let end = metrics.last_log_index.map_or(0, |index| index as i64 + 1);
+        let progress = membership.membership().nodes().map(|(id, _)| {
+            let matched = metrics
+                .replication
+                .as_ref()
+                .and_then(|all| all.get(id)?.as_ref());
+            let log_end_offset = match matched {
+                _ if *id == me => end,
+                Some(log_id) => log_id.index as i64 + 1,
+                None => -1,
+            };
+            let heard = metrics
+                .heartbeat
+                .as_ref()
+                .and_then(|all| all.get(id)?.as_ref());
+            let heard_ms = match heard {
+                _ if *id == me => now,
+                Some(at) => now - at.elapsed().as_millis() as i64,
+                None => -1,
+            };
+            Progress {
+                node_id: *id,
+                voter: voters.contains(id),
+                log_end_offset,
+                last_fetch_ms: heard_ms,
+                last_caught_up_ms: if log_end_offset >= end { heard_ms } else { -1 },
+            }
+        });
+        wire::DescribeResponse {
+            node_id: me,
+            empty: self.shared.log.is_empty(),
+            cluster_id: self.image().cluster_id.to_string(),
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            committed: metrics.local_committed.map_or(0, |id| id.index),
+            progress: progress.collect(),
+        }
+    }
+}
