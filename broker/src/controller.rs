@@ -1,9 +1,9 @@
 //! The metadata quorum: openraft drives records into `core::metadata`, every broker gets the image.
 //!
-//! Every node runs one openraft node: a voter where `controller.quorum.voters` names it, otherwise a
-//! follower without a vote. The leader is the *active controller*: one task there decides requests
-//! one batch after another, each batch becomes one entry, and a request is answered when its entry
-//! is applied. Other brokers forward their requests over gRPC.
+//! Every node runs one openraft node: a voter where `controller.quorum.voters` names it, otherwise
+//! a follower without a vote. The leader is the *active controller*: one task there decides
+//! requests one batch after another, each batch becomes one entry, and a request is answered when
+//! its entry is applied. Other brokers forward their requests over gRPC.
 //!
 //! # Layout, in reading order
 //! - [`raft`]: openraft's types, on the wire and on disk

@@ -160,8 +160,7 @@ impl Node {
             let service = Service::new(handle.clone());
             tokio::spawn(peer::serve(listener, service, stopped.clone()));
         }
-        let address = format!("{}:{}", peer.host, peer.port);
-        tokio::spawn(formation::run(handle.clone(), address));
+        tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
         let metrics = Arc::new(Metrics::default());
         let parts = Parts::open(&settings, &around, &handle, &metrics, &cluster_id)?;
@@ -297,6 +296,10 @@ async fn cluster_id(
             Ok(found)
         }
     }
+}
+
+fn address_of(endpoint: &Endpoint) -> String {
+    format!("{}:{}", endpoint.host, endpoint.port)
 }
 
 /// What this binary supports.

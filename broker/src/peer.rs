@@ -1,7 +1,7 @@
 //! gRPC between brokers, on the listener for peers.
 //!
-//! [`Peers`] calls, [`serve`] answers. What stands behind the calls is the controller's; this module
-//! knows connections only.
+//! [`Peers`] calls, [`serve`] answers. What stands behind the calls is the controller's; this
+//! module knows connections only.
 
 use std::collections::HashMap;
 use std::io;

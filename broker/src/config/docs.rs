@@ -11,8 +11,8 @@ pub fn page() -> String {
         "# Broker settings\n\n\
          Written from the table in the source by `ottla-broker settings`; a test fails when it is\n\
          stale. `ottla-broker --config FILE` reads a properties file with these names, which are\n\
-         Kafka's or begin with `ottla.`; an unknown name is refused. Broker-wide defaults of topic\n\
-         configs (`log.retention.ms`, `min.insync.replicas`, …) may stand in the same file.\n",
+         Kafka's or begin with `ottla.`; an unknown name is refused. Broker-wide defaults of\n\
+         topic configs (`log.retention.ms`, …) may stand in the same file.\n",
     );
     for setting in SETTINGS {
         let kind = match setting.kind {

@@ -252,6 +252,7 @@ impl Settings {
 pub(super) mod parse {
     use super::*;
 
+    /// A whole number within bounds.
     pub fn number<T>(text: &str, low: T, high: T) -> Result<T, String>
     where
         T: std::str::FromStr + PartialOrd + std::fmt::Display,
@@ -260,10 +261,12 @@ pub(super) mod parse {
         number.ok_or_else(|| format!("give a whole number from {low} to {high}"))
     }
 
+    /// A broker id.
     pub fn node_id(text: &str) -> Result<NodeId, String> {
         number(text, 0, i32::MAX).map(NodeId)
     }
 
+    /// `true` or `false`.
     pub fn boolean(text: &str) -> Result<bool, String> {
         match text.to_ascii_lowercase().as_str() {
             "true" => Ok(true),
@@ -272,14 +275,17 @@ pub(super) mod parse {
         }
     }
 
+    /// A duration in milliseconds within bounds.
     pub fn milliseconds(text: &str, low: u64, high: u64) -> Result<Duration, String> {
         number(text, low, high).map(Duration::from_millis)
     }
 
+    /// A text; empty is none.
     pub fn optional(text: &str) -> Result<Option<String>, String> {
         Ok((!text.is_empty()).then(|| text.to_owned()))
     }
 
+    /// Comma-separated items.
     pub fn list(text: &str) -> Result<Vec<String>, String> {
         let items = text
             .split(',')
@@ -288,6 +294,7 @@ pub(super) mod parse {
         Ok(items.map(str::to_owned).collect())
     }
 
+    /// See [`Durability`].
     pub fn durability(text: &str) -> Result<Durability, String> {
         match text {
             "Fsync" => Ok(Durability::Fsync),
@@ -296,6 +303,7 @@ pub(super) mod parse {
         }
     }
 
+    /// `address:count` pairs.
     pub fn per_address(text: &str) -> Result<BTreeMap<String, u32>, String> {
         let mut limits = BTreeMap::new();
         for item in list(text)? {

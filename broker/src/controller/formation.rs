@@ -36,7 +36,8 @@ struct Others {
     committed: u64,
 }
 
-/// Brings this node into the quorum, however long that takes. `address` is where its peers reach it.
+/// Brings this node into the quorum, however long that takes. `address` is where its peers reach
+/// it.
 pub async fn run(handle: Handle, address: String) {
     if !handle.shared.settings.is_voter() {
         return join(&handle, &address).await;

@@ -1,7 +1,7 @@
 //! Committed entries become the metadata image; snapshots are lists of records.
 //!
-//! [`Machine`] belongs to openraft, which applies entries in order; [`State`] is what others read of
-//! it. Each applied batch is published with what it changed, in the order of the log.
+//! [`Machine`] belongs to openraft, which applies entries in order; [`State`] is what others read
+//! of it. Each applied batch is published with what it changed, in the order of the log.
 
 use std::io;
 use std::path::PathBuf;
