@@ -120,10 +120,7 @@ struct Inner {
     producer_ids: ProducerIds,
 }
 
-use ottla_core::metadata::{MetadataDelta, MetadataImage};
-
 /// The way to the group coordinator. Cheap to clone.
-<<<<<<< HEAD
 #[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
@@ -337,14 +334,3 @@ fn deleted_topics(delta: &MetadataDelta) -> Arc<BTreeSet<TopicName>> {
     let deleted = delta.topics.values().filter(|topic| topic.deleted);
     Arc::new(deleted.map(|topic| topic.name.clone()).collect())
 }
-=======
-#[derive(Clone, Debug, Default)]
-pub struct Handle;
-
-impl Handle {
-    /// Follows a change of the metadata.
-    pub fn apply(&self, image: &MetadataImage, delta: &MetadataDelta) {
-        let _ = (image, delta);
-    }
-}
->>>>>>> 441b2a1 (The metadata quorum, peers, lifecycle, metrics, node and command line)
