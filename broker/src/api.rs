@@ -44,6 +44,7 @@ use ottla_protocol::messages::log_dirs::AlterReplicaLogDirsRequest;
 use ottla_protocol::messages::metadata::{
     DescribeClusterRequest, DescribeTopicPartitionsRequest, MetadataRequest,
 };
+use ottla_protocol::messages::produce::ProduceResponse;
 use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 use ottla_protocol::messages::topics::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
@@ -163,9 +164,11 @@ pub struct Api {
     pub version_max: i16,
 }
 
+/// A row is `Request => handler;`. With `, pipelined` the connection begins its next request once
+/// the handler has been polled; `, produce` is that, and no answer to acks=0.
 macro_rules! apis {
-    ($($request:ty => $handler:path;)*) => {
-        /// What is served besides Produce and ApiVersions.
+    ($($request:ty => $handler:path $(, $mode:ident)?;)*) => {
+        /// What is served besides ApiVersions.
         const ROWS: &[Api] = &[$(row::<$request>()),*];
 
         fn begin(
@@ -178,16 +181,34 @@ macro_rules! apis {
             match header.api_key {
                 $(<$request as Request>::KEY => {
                     let body = decode::<$request>(&header, reader)?;
-                    let future: Answer = Box::pin(async move {
-                        let response = $handler(&context, &request, body).await;
-                        encode::<$request>(&header, &response)
-                    });
-                    Ok(Call::Waiting { future, pipelined: false })
+                    apis!(@call context, header, request, body, $request, $handler $(, $mode)?)
                 })*
                 api => Err(Error::Unsupported { api, version: header.api_version }),
             }
         }
     };
+    (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
+     $handler:path, produce) => {{
+        let is_silent = $body.acks == 0;
+        let future: Answer = Box::pin(async move {
+            let response = $handler(&$context, &$request, $body).await;
+            if is_silent {
+                return produce_silently(&response);
+            }
+            encode::<$type>(&$header, &response)
+        });
+        Ok(Call::Waiting { future, pipelined: true })
+    }};
+    (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
+     $handler:path $(, $mode:ident)?) => {{
+        let future: Answer = Box::pin(async move {
+            let response = $handler(&$context, &$request, $body).await;
+            encode::<$type>(&$header, &response)
+        });
+        Ok(Call::Waiting { future, pipelined: apis!(@is_pipelined $($mode)?) })
+    }};
+    (@is_pipelined pipelined) => { true };
+    (@is_pipelined) => { false };
 }
 
 apis! {
@@ -260,6 +281,21 @@ fn encode<R: Request>(
         version,
         error,
     })
+}
+
+/// A producer that asked for no answer learns of a failure by the end of its connection.
+fn produce_silently(response: &ProduceResponse) -> Result<Option<Segments>, Error> {
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
+    match partitions
+        .into_iter()
+        .all(|partition| partition.error_code == 0)
+    {
+        true => Ok(None),
+        false => Err(Error::Unacknowledged),
+    }
 }
 
 /// The client at the other end of a connection: turns its frames into calls.

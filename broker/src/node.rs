@@ -483,10 +483,17 @@ impl Parts {
             ottla_storage::store::Settings::default(),
         )?;
         let storage_id = opened.store.identity().directory_id;
-        let _ = (handle, metrics);
+        let _ = metrics;
+        let replicas = Replicas::default();
+        let coordinator = coordinator::Handle::new(
+            Arc::new(replicas.clone()),
+            handle.clone(),
+            coordinator::Settings::from(&**settings),
+            around.env.clone(),
+        );
         Ok(Self {
-            replicas: Replicas::default(),
-            coordinator: coordinator::Handle::default(),
+            replicas,
+            coordinator,
             storage_id,
         })
     }

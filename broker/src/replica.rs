@@ -1,10 +1,25 @@
 //! The partitions this broker holds.
 
+use bytes::BytesMut;
 use ottla_core::metadata::{MetadataDelta, MetadataImage};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+
+use crate::coordinator::log::{Later, Log, Part};
 
 /// The way to the partitions. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Replicas;
+
+impl Log for Replicas {
+    fn append(&self, _: TopicIdPartition, _: LeaderEpoch, _: BytesMut) -> Later<Offset> {
+        Box::pin(async { Err(ErrorCode::NotLeaderOrFollower) })
+    }
+
+    fn read(&self, _: TopicIdPartition, _: LeaderEpoch, _: Offset, _: usize) -> Later<Part> {
+        Box::pin(async { Err(ErrorCode::NotLeaderOrFollower) })
+    }
+}
 
 impl Replicas {
     /// Follows a change of the metadata.
