@@ -4,6 +4,7 @@
 //! XRequest) -> XResponse` in the file of its family and add a line to the table below. What stands
 //! in the table is advertised, in the range of versions that the request struct names.
 
+mod access;
 mod api_versions;
 mod cluster;
 mod configs;
@@ -26,6 +27,10 @@ use bytes::BytesMut;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
 use ottla_protocol::frame::{self, RequestHeader};
+use ottla_protocol::messages::access::{
+    CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
+    DescribeUserScramCredentialsRequest,
+};
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, DescribeQuorumRequest, ElectLeadersRequest,
@@ -224,6 +229,11 @@ apis! {
     InitProducerIdRequest => producer_ids::init_producer_id;
     DeleteGroupsRequest => groups::delete_groups;
     OffsetDeleteRequest => groups::offset_delete;
+    DescribeAclsRequest => access::describe_acls;
+    CreateAclsRequest => access::create_acls;
+    DeleteAclsRequest => access::delete_acls;
+    DescribeClientQuotasRequest => access::describe_client_quotas;
+    DescribeUserScramCredentialsRequest => access::describe_user_scram_credentials;
     MetadataRequest => metadata::handle;
     CreateTopicsRequest => topics::create;
     DeleteTopicsRequest => topics::delete;

@@ -120,3 +120,82 @@ fn partition(
         offline_replicas: offline(image, p),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_core::metadata::record::{PartitionRecord, TopicRecord};
+    use ottla_core::metadata::{ConfigMap, Metadata, Record};
+    use ottla_protocol::ids::Uuid;
+    use ottla_protocol::messages::metadata::TopicRequest;
+
+    use super::*;
+
+    fn image(topics: &[(&str, i32)]) -> MetadataImage {
+        let mut metadata = Metadata::new(ConfigMap::new());
+        for (at, (name, partitions)) in topics.iter().enumerate() {
+            let topic_id = Uuid([at as u8 + 1; 16]);
+            let name = (*name).to_owned();
+            metadata.replay(&Record::Topic(TopicRecord { topic_id, name }));
+            for partition in 0..*partitions {
+                metadata.replay(&Record::Partition(PartitionRecord {
+                    topic_id,
+                    partition,
+                    ..PartitionRecord::default()
+                }));
+            }
+        }
+        metadata.image().clone()
+    }
+
+    /// All pages, as `topic:count` a topic and `|` between pages.
+    fn pages(image: &MetadataImage, names: &[&str], limit: i32) -> String {
+        let mut cursor = None;
+        let mut text = String::new();
+        loop {
+            let topic = |name: &&str| TopicRequest {
+                name: (*name).to_owned(),
+            };
+            let response = page(
+                image,
+                DescribeTopicPartitionsRequest {
+                    topics: names.iter().map(topic).collect(),
+                    response_partition_limit: limit,
+                    cursor,
+                },
+            );
+            for topic in &response.topics {
+                let first = topic.partitions.first().map_or(0, |p| p.partition_index);
+                let name = topic.name.as_deref().unwrap_or("-");
+                let code = ErrorCode::from(topic.error_code).name();
+                text += &format!("{name}:{first}+{} {code} ", topic.partitions.len());
+            }
+            let Some(next) = response.next_cursor else {
+                return text;
+            };
+            text += "| ";
+            cursor = Some(Cursor {
+                topic_name: next.topic_name,
+                partition_index: next.partition_index,
+            });
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_gaps() {
+        let image = image(&[("b", 3), ("a", 2), ("c", 4)]);
+        assert_eq!(
+            pages(&image, &[], 4),
+            "a:0+2 NONE b:0+2 NONE | b:2+1 NONE c:0+3 NONE | c:3+1 NONE "
+        );
+        assert_eq!(
+            pages(&image, &["c", "nowhere", "a"], 2000),
+            "a:0+2 NONE c:0+4 NONE nowhere:0+0 UNKNOWN_TOPIC_OR_PARTITION "
+        );
+        // a full page ends a topic: the next one begins at its start
+        assert_eq!(
+            pages(&image, &["a", "b"], 2),
+            "a:0+2 NONE | b:0+2 NONE | b:2+1 NONE "
+        );
+        assert_eq!(pages(&image, &["a"], -1), "a:0+1 NONE | a:1+1 NONE ");
+    }
+}

@@ -222,3 +222,18 @@ fn the_page_names_every_config_and_fits_its_width() {
     }
     assert!(page.lines().all(|line| line.chars().count() <= 100));
 }
+
+#[test]
+fn the_documentation_is_fresh() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/topic-configuration.md"
+    );
+    let page = markdown::topic_configuration();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    let stale = "docs/topic-configuration.md is stale: run the test with UPDATE_DOCS=1";
+    assert!(kept == page, "{stale}");
+}
