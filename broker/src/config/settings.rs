@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use ottla_core::config::broker;
 use ottla_protocol::ids::NodeId;
 
 use super::listener::{Listener, Voter};
@@ -140,9 +141,18 @@ impl Settings {
             self.explicit.insert(setting.name, property.value.clone());
             return Ok(());
         }
-        if table::is_topic_default(&property.key) {
+        // the broker-wide defaults of topic configs, and what Kafka has but needs no setting here
+        if broker::topic_default(&property.key).is_some() || broker::find(&property.key).is_some() {
+            let value = property.value.as_str();
+            let one = [(property.key.clone(), value.to_owned())].into();
+            let wrong = broker::find(&property.key).and_then(|_| broker::conflict(&one));
+            let checked = broker::validate_topic_default(&property.key, value);
+            let wrong = wrong.or(checked.err().map(|error| error.to_string()));
+            if let Some(wrong) = wrong {
+                return Err(refused(wrong));
+            }
             self.topic_defaults
-                .insert(property.key.clone(), property.value.clone());
+                .insert(property.key.clone(), value.to_owned());
             return Ok(());
         }
         let suggestion = table::closest(&property.key)

@@ -201,6 +201,10 @@ settings! {
     /// How often preferred leaders are checked, in seconds.
     leader_imbalance_check_interval_seconds: u64 = "leader.imbalance.check.interval.seconds",
         Long, "300", ReadOnly, |text| parse::number(text, 1, 86_400);
+    /// A broker that lacks more than this share of the leaderships it is preferred for gets them
+    /// back, in percent.
+    leader_imbalance_percent_max: i32 = "leader.imbalance.per.broker.percentage", Int, "10",
+        ReadOnly, |text| parse::number(text, 0, 100);
     /// How often retention is applied, in milliseconds.
     retention_check_interval: Duration = "log.retention.check.interval.ms", Long, "300000",
         ReadOnly, |text| parse::milliseconds(text, 1, 86_400_000);
@@ -254,16 +258,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
         .find(|(alias, _)| *alias == name)
         .map_or(name, |(_, name)| name);
     SETTINGS.iter().find(|setting| setting.name == name)
-}
-
-/// Whether `name` is the broker-wide default of a topic config.
-pub(super) fn is_topic_default(name: &str) -> bool {
-    name.starts_with("log.")
-        || matches!(
-            name,
-            "min.insync.replicas" | "compression.type" | "message.max.bytes"
-        )
-        || name == "unclean.leader.election.enable"
 }
 
 /// The known name nearest to a mistyped one, where one is near.

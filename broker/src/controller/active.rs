@@ -12,7 +12,9 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
-use ottla_core::metadata::request::{BrokerHeartbeat, FenceBroker, FormatCluster};
+use ottla_core::metadata::request::{
+    BrokerHeartbeat, FenceBroker, FormatCluster, RebalanceLeaders,
+};
 use ottla_core::metadata::{Metadata, Moment, Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::sync::{mpsc, oneshot};
@@ -97,6 +99,8 @@ pub struct Active {
     /// The term in which this node is active and knows all that is committed.
     term: Option<u64>,
     sessions: BTreeMap<NodeId, Session>,
+    /// When preferred leaders are looked at next.
+    rebalance_at: Instant,
 }
 
 impl Active {
@@ -107,6 +111,7 @@ impl Active {
             handle,
             term: None,
             sessions: BTreeMap::new(),
+            rebalance_at: Instant::now(),
         }
     }
 
@@ -187,8 +192,18 @@ impl Active {
         }
         info!("active controller in term {term}");
         self.term = Some(term);
+        self.rebalance_at = Instant::now() + self.rebalance_interval();
         self.begin_sessions();
         true
+    }
+
+    fn rebalance_interval(&self) -> Duration {
+        let seconds = self
+            .handle
+            .shared
+            .settings
+            .leader_imbalance_check_interval_seconds;
+        Duration::from_secs(seconds)
     }
 
     fn metadata(&self) -> Metadata {
@@ -292,6 +307,9 @@ impl Active {
         for message in messages {
             match message {
                 Message::Submit { request, reply } => {
+                    if let Request::FenceBroker(fence) = &request {
+                        self.sessions.remove(&fence.node_id);
+                    }
                     requests.push((request, Waiter::Submit(reply)));
                 }
                 Message::Beat { beat, reply } => {
@@ -303,6 +321,14 @@ impl Active {
             }
         }
         let now = Instant::now();
+        if self.handle.shared.settings.auto_leader_rebalance && self.rebalance_at <= now {
+            self.rebalance_at = now + self.rebalance_interval();
+            let imbalance_percent_max = self.handle.shared.settings.leader_imbalance_percent_max;
+            let rebalance = RebalanceLeaders {
+                imbalance_percent_max,
+            };
+            requests.push((Request::RebalanceLeaders(rebalance), Waiter::Nobody));
+        }
         for (node_id, session) in &self.sessions {
             if session.until <= now {
                 let broker_epoch = session.broker_epoch;
