@@ -34,19 +34,19 @@ mod session;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ottla_core::config::TopicConfig;
 use ottla_core::metadata::ConfigMap;
 use ottla_core::partition::AlterIsr;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::NodeId;
+use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex};
 use ottla_storage::{Log, Store};
 use tokio::sync::{Notify, mpsc};
 
 pub use describe::{LogDirectory, PartitionSize};
+pub use fetch::{FetchItem, FetchQuery, Fetched, Position};
 pub use index::TopicKey;
 pub use internal::InternalRead;
 pub use offsets::{FoundOffset, OffsetQuery};
-pub use produce::{ProduceItem, Produced, Refused};
+pub use produce::{ProduceItem, Produced, Produces, Refused};
 pub use session::FetchSessions;
 
 use crate::config::Settings;
@@ -123,17 +123,6 @@ impl Shared {
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }
-
-    /// What a partition of a topic that no image speaks of yet is opened with.
-    fn default_config(&self) -> Arc<TopicConfig> {
-        let image = self.controller.image();
-        let layers = ottla_core::config::Layers::of_broker(
-            &image,
-            self.settings.node_id,
-            &self.statics,
-        );
-        Arc::new(TopicConfig::from_layers(&layers, 1))
-    }
 }
 
 /// The way to the partitions. Cheap to clone.
@@ -203,12 +192,25 @@ impl Replicas {
             TopicKey::Name(name) => (image.topic(name), ErrorCode::UnknownTopicOrPartition),
             TopicKey::Id(id) => (image.topic_by_id(*id), ErrorCode::UnknownTopicId),
         };
-        let index = ottla_protocol::ids::PartitionIndex(partition);
+        let index = PartitionIndex(partition);
         match topic {
             None => unknown,
             Some(topic) if topic.partition(index).is_none() => ErrorCode::UnknownTopicOrPartition,
             Some(_) => ErrorCode::NotLeaderOrFollower,
         }
+    }
+}
+
+impl Replicas {
+    /// Who leads a partition that is not here, by the newest image.
+    fn leader_elsewhere(&self, topic: &TopicKey, partition: i32) -> Option<(NodeId, LeaderEpoch)> {
+        let image = self.shared.controller.image();
+        let topic = match topic {
+            TopicKey::Name(name) => image.topic(name),
+            TopicKey::Id(id) => image.topic_by_id(*id),
+        };
+        let registration = topic?.partition(PartitionIndex(partition))?;
+        Some((registration.leader?, registration.leader_epoch))
     }
 }
 

@@ -23,8 +23,8 @@ use super::{Replicas, Shared, lock, producer_state};
 impl Replicas {
     /// Follows a change of the metadata.
     ///
-    /// While this broker catches up with the quorum's log it sees images of the past, in which it may
-    /// lead what another leads by now. So nothing is done before the image that contains this
+    /// While this broker catches up with the quorum's log it sees images of the past, in which it
+    /// may lead what another leads by now. So nothing is done before the image that contains this
     /// incarnation's registration: by then the past is over.
     pub fn apply(&self, image: &MetadataImage, delta: &MetadataDelta) {
         let shared = &self.shared;
@@ -44,7 +44,11 @@ impl Replicas {
             let topic = image.topic_by_id(*id);
             match topic {
                 Some(topic) => shared.assign_topic(image, topic, Some(&change.partitions)),
-                None => shared.index.topic(*id).iter().for_each(|replica| shared.delete(replica)),
+                None => shared
+                    .index
+                    .topic(*id)
+                    .iter()
+                    .for_each(|replica| shared.delete(replica)),
             }
         }
         shared.follow_configs(image, delta);
@@ -242,7 +246,10 @@ impl Shared {
         for replica in self.index.all() {
             let registration = image.partition(replica.id);
             if let Some(registration) = registration
-                && registration.replicas.iter().any(|node| brokers.contains(node))
+                && registration
+                    .replicas
+                    .iter()
+                    .any(|node| brokers.contains(node))
             {
                 self.assign(image, &replica, registration);
             }

@@ -49,7 +49,11 @@ pub(super) fn start(shared: &Arc<Shared>) {
             replica.tell(Input::ProducersExpired(oldest));
         }
     });
-    every(shared, shared.settings.retention_check_interval, apply_retention);
+    every(
+        shared,
+        shared.settings.retention_check_interval,
+        apply_retention,
+    );
 }
 
 /// Runs `act` every `interval` until the broker stops, away from the threads that serve.
@@ -69,7 +73,10 @@ fn every(shared: &Arc<Shared>, interval: Duration, act: fn(&Arc<Shared>)) {
                 continue;
             }
             let acting = Arc::clone(&shared);
-            if tokio::task::spawn_blocking(move || act(&acting)).await.is_err() {
+            if tokio::task::spawn_blocking(move || act(&acting))
+                .await
+                .is_err()
+            {
                 return; // the runtime is going down
             }
         }

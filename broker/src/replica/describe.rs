@@ -79,6 +79,8 @@ impl Replicas {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         let producers = state.partition.producers().iter();
-        Ok(producers.map(|(id, producer)| (id, producer.clone())).collect())
+        Ok(producers
+            .map(|(id, producer)| (id, producer.clone()))
+            .collect())
     }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_core::partition::{
-    FetchDecision, FetchFrom, FollowerFetch, Input, Marks, Reader,
-};
+use ottla_core::partition::{FetchDecision, FetchFrom, FollowerFetch, Input, Marks, Reader};
 use ottla_protocol::codec::Records;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
@@ -233,6 +231,8 @@ impl Replicas {
             Ok(replica) => replica,
             Err(error) => {
                 found.data.error_code = error.code();
+                let leader = self.leader_elsewhere(&found.topic, entry.partition);
+                name_leader(&mut found.data, error, leader);
                 return found;
             }
         };
@@ -251,7 +251,9 @@ impl Replicas {
         if bytes_max == 0 && !budget.is_empty {
             return found;
         }
-        let records = replica.read(from, bytes_max, end_offset, self.shared.inline).await;
+        let records = replica
+            .read(from, bytes_max, end_offset, self.shared.inline)
+            .await;
         match records {
             // at least one batch comes back: it counts only where it fits, or is the first of all
             Ok(records) if budget.is_empty || records.len() <= budget.bytes_left => {
@@ -282,6 +284,16 @@ fn refusal(partition_index: i32, error: ErrorCode) -> PartitionData {
         high_watermark: -1,
         records: Some(Records::default()),
         ..PartitionData::default()
+    }
+}
+
+/// Says who leads instead (KIP-951).
+fn name_leader(data: &mut PartitionData, error: ErrorCode, leader: Option<(NodeId, LeaderEpoch)>) {
+    if let ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch = error
+        && let Some((leader, leader_epoch)) = leader
+    {
+        data.current_leader.leader_id = leader.0;
+        data.current_leader.leader_epoch = leader_epoch.0;
     }
 }
 
@@ -332,10 +344,9 @@ impl Replica {
             FetchDecision::Rejected(error) => {
                 look.data.error_code = error.code();
                 look.is_urgent = true;
-                if let Some(leader) = state.partition.leader() {
-                    look.data.current_leader.leader_id = leader.0;
-                    look.data.current_leader.leader_epoch = state.partition.leader_epoch().0;
-                }
+                let leader = state.partition.leader();
+                let leader = leader.map(|leader| (leader, state.partition.leader_epoch()));
+                name_leader(&mut look.data, error, leader);
             }
         }
         look

@@ -3,8 +3,8 @@
 //! A loop asks its leader for all its partitions in one fetch session, so that only partitions with
 //! news are ever named, and keeps one request waiting at the leader. What comes is appended; where
 //! durability is Fsync the next request, whose offsets tell the leader what we hold, goes out when
-//! the commit that contains it is on disk. Partitions that come or go while a request waits are told
-//! at once, by another request that overtakes it.
+//! the commit that contains it is on disk. Partitions that come or go while a request waits are
+//! told at once, by another request that overtakes it.
 
 mod connection;
 mod tracked;
@@ -30,7 +30,8 @@ use connection::Connection;
 use tracked::{Partitions, Sent};
 
 /// The pause before a leader that could not be reached is tried again, at first and at most.
-const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+const RECONNECT_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(500));
 
 /// All loops.
 #[derive(Debug, Default)]
@@ -235,7 +236,9 @@ impl Fetcher {
             self.connection = Some(Connection::open(network, &address, broker_epoch).await?);
             self.partitions.restart_session();
         }
-        let request = self.partitions.request(&self.shared.settings, broker_epoch, self.leader);
+        let request = self
+            .partitions
+            .request(&self.shared.settings, broker_epoch, self.leader);
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
@@ -300,8 +303,8 @@ impl Fetcher {
 }
 
 impl Replica {
-    /// Takes in the leader's answer for this partition; says whether fetching it may go on. What was
-    /// appended and has to be flushed is added to `appended`.
+    /// Takes in the leader's answer for this partition; says whether fetching it may go on. What
+    /// was appended and has to be flushed is added to `appended`.
     fn take_in(
         self: &Arc<Self>,
         sent: &Sent,
@@ -313,7 +316,9 @@ impl Replica {
             ErrorCode::None => None,
             error => Some(error),
         };
-        let bytes = data.records.map_or_else(Default::default, Records::into_bytes);
+        let bytes = data
+            .records
+            .map_or_else(Default::default, Records::into_bytes);
         let mut batches = Vec::new();
         let mut starts = Vec::new();
         let mut start = 0;

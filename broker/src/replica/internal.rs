@@ -74,8 +74,8 @@ impl Replicas {
         Ok(answered)
     }
 
-    /// Reads as leader of exactly that epoch, up to the end of the log. Blocks on the disk where the
-    /// records are no longer in memory.
+    /// Reads as leader of exactly that epoch, up to the end of the log. Blocks on the disk where
+    /// the records are no longer in memory.
     ///
     /// # Errors
     /// FENCED_LEADER_EPOCH or NOT_LEADER_OR_FOLLOWER where this broker does not lead in that epoch;

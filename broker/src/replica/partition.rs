@@ -44,7 +44,10 @@ impl Waiter {
 pub(super) enum AtHand<'a> {
     Nothing,
     /// One batch to stamp and append.
-    Produced { batch: BytesMut, frame_bytes: usize },
+    Produced {
+        batch: BytesMut,
+        frame_bytes: usize,
+    },
     /// Batches as they came from the leader, and where each begins.
     Fetched {
         bytes: Bytes,
@@ -125,7 +128,8 @@ impl Replica {
     /// Tells the core something that brings no bytes.
     pub(super) fn tell(self: &Arc<Self>, input: Input<'_>) {
         let mut state = self.lock();
-        // a failure of the log has taken the partition offline and was logged: there is nobody to tell
+        // a failure of the log has taken the partition offline and was logged: there is nobody to
+        // tell
         let _ = self.step(&mut state, input, AtHand::Nothing);
     }
 
@@ -302,9 +306,7 @@ impl Replica {
             state.partition.step(now, input, &mut effects);
         }
         if !error.is_retriable() {
-            state
-                .partition
-                .step(now, Input::WentOffline, &mut effects);
+            state.partition.step(now, Input::WentOffline, &mut effects);
         }
         for effect in effects {
             // neither of the two inputs asks for anything of the log

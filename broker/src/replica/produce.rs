@@ -115,7 +115,10 @@ impl Replicas {
             refused: None,
         };
         let refused = match self.find(&item.topic, item.partition) {
-            Err(error) => Refused::from(error),
+            Err(error) => Refused {
+                leader: self.leader_elsewhere(&item.topic, item.partition),
+                ..Refused::from(error)
+            },
             Ok(replica) => {
                 let replica = begun.replica.insert(replica);
                 let mut batch = item.records.unwrap_or_default();
@@ -251,9 +254,8 @@ fn check_timestamps(
     let is_wrong = |timestamp: i64| timestamp >= 0 && !(earliest..=latest).contains(&timestamp);
     let wrong = wrong_records(batch, |record| {
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
-        is_wrong(timestamp).then(|| {
-            format!("timestamp {timestamp} is not between {earliest} and {latest}")
-        })
+        is_wrong(timestamp)
+            .then(|| format!("timestamp {timestamp} is not between {earliest} and {latest}"))
     })?;
     refuse(ErrorCode::InvalidTimestamp, wrong)
 }

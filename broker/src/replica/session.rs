@@ -135,7 +135,10 @@ impl Session {
         state.answers += 1;
         let answers = state.answers;
         let place = key as usize;
-        if data.records.as_ref().is_some_and(|records| !records.is_empty())
+        if data
+            .records
+            .as_ref()
+            .is_some_and(|records| !records.is_empty())
             && let Some(answered) = state.answered.get_mut(place)
         {
             *answered = answers;

@@ -77,7 +77,8 @@ impl Connection {
             let size = self.buffer.first_chunk::<SIZE_BYTES>();
             let size = size.map_or(0, |size| i32::from_be_bytes(*size).max(0) as usize);
             let wanted = (size.min(ANSWER_BYTES_MAX) + SIZE_BYTES).max(512);
-            self.buffer.reserve(wanted.saturating_sub(self.buffer.len()).max(1));
+            self.buffer
+                .reserve(wanted.saturating_sub(self.buffer.len()).max(1));
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }

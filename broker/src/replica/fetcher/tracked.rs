@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ottla_core::partition::FetchPosition;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{BrokerEpoch, NodeId, Offset, LeaderEpoch, TopicIdPartition, Uuid};
+use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition, Uuid};
 use ottla_protocol::messages::fetch::{
     FetchPartition, FetchRequest, FetchTopic, ForgottenTopic, ReplicaState,
 };
