@@ -8,10 +8,14 @@ mod access;
 mod api_versions;
 mod cluster;
 mod configs;
+mod fetch;
 mod forward;
 mod groups;
+mod log_dirs;
 mod metadata;
+mod offsets;
 mod operations;
+mod produce;
 mod producer_ids;
 mod quorum;
 mod reassignments;
@@ -45,15 +49,20 @@ use ottla_protocol::messages::groups::{
     JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
 };
-use ottla_protocol::messages::log_dirs::AlterReplicaLogDirsRequest;
+use ottla_protocol::messages::fetch::FetchRequest;
+use ottla_protocol::messages::log_dirs::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest};
 use ottla_protocol::messages::metadata::{
     DescribeClusterRequest, DescribeTopicPartitionsRequest, MetadataRequest,
 };
-use ottla_protocol::messages::produce::ProduceResponse;
+use ottla_protocol::messages::offsets::{
+    DeleteRecordsRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest,
+};
+use ottla_protocol::messages::produce::{ProduceRequest, ProduceResponse};
 use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 use ottla_protocol::messages::topics::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
 };
+use ottla_protocol::messages::transactions::DescribeProducersRequest;
 
 use crate::config::Settings;
 use crate::controller;
@@ -217,6 +226,13 @@ macro_rules! apis {
 }
 
 apis! {
+    ProduceRequest => produce::handle, produce;
+    FetchRequest => fetch::handle, pipelined;
+    ListOffsetsRequest => offsets::list_offsets;
+    DeleteRecordsRequest => offsets::delete_records;
+    OffsetForLeaderEpochRequest => offsets::offset_for_leader_epoch;
+    DescribeLogDirsRequest => log_dirs::describe;
+    DescribeProducersRequest => offsets::describe_producers;
     OffsetCommitRequest => groups::offset_commit;
     OffsetFetchRequest => groups::offset_fetch;
     FindCoordinatorRequest => groups::find_coordinator;

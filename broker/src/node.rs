@@ -484,7 +484,15 @@ impl Parts {
         )?;
         let storage_id = opened.store.identity().directory_id;
         let _ = metrics;
-        let replicas = Replicas::default();
+        let replicas = Replicas::start(crate::replica::Components {
+            settings: Arc::clone(settings),
+            env: around.env.clone(),
+            network: around.network,
+            controller: handle.clone(),
+            store: opened.store,
+            logs: opened.logs,
+            inline: around.inline,
+        });
         let coordinator = coordinator::Handle::new(
             Arc::new(replicas.clone()),
             handle.clone(),

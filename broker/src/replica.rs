@@ -1,37 +1,221 @@
 //! The partitions this broker holds.
+//!
+//! [`Replicas`] finds a partition by name or id, tells it what clients, followers, leaders and the
+//! controller say, and waits for what it answers. Each partition is a core and a log under one
+//! lock; no task belongs to a partition, and one without traffic costs nothing.
+//!
+//! # Layout, in reading order
+//! - `index`: partitions by name and id
+//! - `partition`: one partition: step the core, perform its effects
+//! - `assign`: metadata images become leaders, followers, created and deleted logs
+//! - `produce`, `pending`: appends, and who waits for them
+//! - `fetch`, `session`, `ready`: reads, long polls without polling, fetch sessions (KIP-227)
+//! - `fetcher`: the loops that copy from leaders
+//! - `alter_isr`: ISR changes on their way to the controller
+//! - `background`: commits, lag, retention, checkpoints
+//! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends
 
-use bytes::BytesMut;
-use ottla_core::metadata::{MetadataDelta, MetadataImage};
+mod alter_isr;
+mod assign;
+mod background;
+mod describe;
+mod fetch;
+mod fetcher;
+mod index;
+mod internal;
+mod offsets;
+mod partition;
+mod pending;
+mod produce;
+mod producer_state;
+mod ready;
+mod session;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ottla_core::metadata::ConfigMap;
+use ottla_core::partition::AlterIsr;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex};
+use ottla_storage::{Log, Store};
+use tokio::sync::{Notify, mpsc};
 
-use crate::coordinator::log::{Later, Log, Part};
+pub use describe::{LogDirectory, PartitionSize};
+pub use fetch::{FetchItem, FetchQuery, Fetched, Position};
+pub use index::TopicKey;
+pub use internal::InternalRead;
+pub use offsets::{FoundOffset, OffsetQuery};
+pub use produce::{ProduceItem, Produced, Produces, Refused};
+pub use session::FetchSessions;
 
-/// The way to the partitions. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Replicas;
+use crate::config::Settings;
+use crate::controller;
+use crate::env::Env;
+use crate::stream::Network;
+use index::Index;
+use partition::Replica;
 
-impl Log for Replicas {
-    fn append(&self, _: TopicIdPartition, _: LeaderEpoch, _: BytesMut) -> Later<Offset> {
-        Box::pin(async { Err(ErrorCode::NotLeaderOrFollower) })
+/// What the replicas are made of.
+pub struct Components {
+    /// The broker's settings.
+    pub settings: Arc<Settings>,
+    /// Clock and randomness.
+    pub env: Env,
+    /// Where leaders are reached.
+    pub network: Network,
+    /// The metadata image, and the way to the active controller.
+    pub controller: controller::Handle,
+    /// The data directory.
+    pub store: Arc<Store>,
+    /// The logs that were found in it.
+    pub logs: Vec<Log>,
+    /// Whether commits happen in a task, not in the store's own threads: for simulations.
+    pub inline: bool,
+}
+
+/// What all partitions share.
+pub(crate) struct Shared {
+    settings: Arc<Settings>,
+    statics: ConfigMap,
+    env: Env,
+    network: Network,
+    controller: controller::Handle,
+    store: Arc<Store>,
+    inline: bool,
+    index: Index,
+    /// Logs that no image has spoken of yet.
+    unassigned: Mutex<Vec<Log>>,
+    /// Whether an image was applied that is new enough to act on.
+    is_current: AtomicBool,
+    is_stopping: AtomicBool,
+    high_watermarks_moved: AtomicBool,
+    /// Rings after each commit of the store.
+    committed: Notify,
+    /// Rings when something waits for a commit, in inline mode.
+    uncommitted: Notify,
+    alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
+    fetchers: fetcher::Fetchers,
+    sessions: FetchSessions,
+}
+
+impl Shared {
+    fn appended(&self) {
+        if self.inline {
+            self.uncommitted.notify_one();
+        }
     }
 
-    fn read(&self, _: TopicIdPartition, _: LeaderEpoch, _: Offset, _: usize) -> Later<Part> {
-        Box::pin(async { Err(ErrorCode::NotLeaderOrFollower) })
+    fn high_watermark_moved(&self) {
+        self.high_watermarks_moved.store(true, Ordering::Relaxed);
+    }
+
+    fn alter_isr(&self, replica: &Arc<Replica>, alter: AlterIsr) {
+        // the receiver is gone only when the broker stops
+        let _ = self.alter_isr.send((Arc::clone(replica), alter));
+    }
+
+    fn follow(self: &Arc<Self>, replica: &Arc<Replica>, leader: Option<NodeId>) {
+        let leader = leader.filter(|leader| *leader != self.settings.node_id);
+        self.fetchers.follow(self, replica, leader);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
     }
 }
 
+/// The way to the partitions. Cheap to clone.
+#[derive(Clone)]
+pub struct Replicas {
+    shared: Arc<Shared>,
+}
+
 impl Replicas {
-    /// Follows a change of the metadata.
-    pub fn apply(&self, image: &MetadataImage, delta: &MetadataDelta) {
-        let _ = (image, delta);
+    /// Takes the logs into service; partitions stay offline until an image assigns them.
+    #[must_use]
+    pub fn start(components: Components) -> Self {
+        let (alter_isr, alterations) = mpsc::unbounded_channel();
+        let settings = components.settings;
+        let statics = settings
+            .explicit
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .chain(settings.topic_defaults.clone())
+            .collect();
+        let shared = Arc::new(Shared {
+            statics,
+            env: components.env,
+            network: components.network,
+            controller: components.controller,
+            store: components.store,
+            inline: components.inline,
+            index: Index::default(),
+            unassigned: Mutex::new(components.logs),
+            is_current: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
+            high_watermarks_moved: AtomicBool::new(false),
+            committed: Notify::new(),
+            uncommitted: Notify::new(),
+            alter_isr,
+            fetchers: fetcher::Fetchers::default(),
+            sessions: FetchSessions::new(settings.fetch_session_cache_slots_max),
+            settings,
+        });
+        tokio::spawn(alter_isr::run(Arc::clone(&shared), alterations));
+        background::start(&shared);
+        Self { shared }
     }
 
-    /// Makes everything durable.
+    /// Makes everything durable and ends the tasks. Partitions go offline first.
     ///
     /// # Errors
     /// The disk's.
     pub fn close(&self) -> Result<(), ottla_storage::Error> {
-        Ok(())
+        self.shared.is_stopping.store(true, Ordering::Release);
+        self.shared.fetchers.stop();
+        self.shared.uncommitted.notify_one();
+        background::write_high_watermarks(&self.shared)?;
+        self.shared.store.close()
     }
+
+    /// The replica, where it is held here.
+    fn find(&self, topic: &TopicKey, partition: i32) -> Result<Arc<Replica>, ErrorCode> {
+        let found = self.shared.index.find(topic, partition);
+        found.ok_or_else(|| self.why_not_here(topic, partition))
+    }
+
+    /// A partition that exists elsewhere is not an unknown one.
+    fn why_not_here(&self, topic: &TopicKey, partition: i32) -> ErrorCode {
+        let image = self.shared.controller.image();
+        let (topic, unknown) = match topic {
+            TopicKey::Name(name) => (image.topic(name), ErrorCode::UnknownTopicOrPartition),
+            TopicKey::Id(id) => (image.topic_by_id(*id), ErrorCode::UnknownTopicId),
+        };
+        let index = PartitionIndex(partition);
+        match topic {
+            None => unknown,
+            Some(topic) if topic.partition(index).is_none() => ErrorCode::UnknownTopicOrPartition,
+            Some(_) => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+}
+
+impl Replicas {
+    /// Who leads a partition that is not here, by the newest image.
+    fn leader_elsewhere(&self, topic: &TopicKey, partition: i32) -> Option<(NodeId, LeaderEpoch)> {
+        let image = self.shared.controller.image();
+        let topic = match topic {
+            TopicKey::Name(name) => image.topic(name),
+            TopicKey::Id(id) => image.topic_by_id(*id),
+        };
+        let registration = topic?.partition(PartitionIndex(partition))?;
+        Some((registration.leader?, registration.leader_epoch))
+    }
+}
+
+/// Locks, also after a panic elsewhere: the data under our locks is consistent between statements
+/// that may panic, which are assertions of invariants.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

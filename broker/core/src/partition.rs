@@ -120,6 +120,7 @@ impl Partition {
             Input::Produce { batch, acks, token } => {
                 self.on_produce(now, batch, acks, token, effects);
             }
+            Input::AppendFailed(offset) => return self.on_append_failed(offset),
             Input::Flushed(offset) => self.on_flushed(now, offset, effects),
             Input::FollowerFetched(fetch) => self.on_follower_fetched(now, &fetch, effects),
             Input::Fetched(fetched) => self.on_fetched(&fetched, effects),
@@ -232,6 +233,18 @@ impl Partition {
     fn on_configured(&mut self, now: Duration, config: Config, effects: &mut Effects) {
         self.config = config;
         self.advance_high_watermark(now, effects);
+    }
+
+    /// Nobody has seen what was not appended, so all marks may go back to where they were.
+    fn on_append_failed(&mut self, offset: Offset) {
+        self.marks.log_end_offset = offset;
+        self.marks.high_watermark = self.marks.high_watermark.min(offset);
+        self.producers.truncate_from_end(offset);
+        self.leader_epochs.truncate_from_end(offset);
+        if self.is_leader() {
+            self.leader_epochs.assign(self.leader_epoch, offset);
+        }
+        self.forget_waiting_after(offset);
     }
 
     /// What this replica itself holds, by the durability that was promised.

@@ -190,6 +190,9 @@ pub enum Input<'a> {
         /// Whom to answer.
         token: Token,
     },
+    /// The log refused the append that the last step asked for; it still ends at this offset. The
+    /// driver has dropped that step's other effects and answers its producer itself.
+    AppendFailed(Offset),
     /// Everything before the offset is on this broker's disk.
     Flushed(Offset),
     /// A follower asked for more.

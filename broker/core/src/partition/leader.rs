@@ -279,6 +279,15 @@ impl Partition {
         });
     }
 
+    /// Those who wait for more than is there wait for what was not appended.
+    pub(super) fn forget_waiting_after(&mut self, offset: Offset) {
+        if let Role::Leader(leader) = &mut self.role {
+            let is_there = |waiting: &Waiting| waiting.appended.next_offset <= offset;
+            leader.waiting_for_all.retain(is_there);
+            leader.waiting_for_own.retain(is_there);
+        }
+    }
+
     pub(super) fn on_abandoned(&mut self, token: Token) {
         if let Role::Leader(leader) = &mut self.role {
             leader.waiting_for_all.retain(|w| w.token != token);

@@ -111,6 +111,23 @@ impl Partition {
             .or((!is_served).then_some(ErrorCode::NotLeaderOrFollower))
     }
 
+    /// The in-sync followers that hold the record at `offset`, the furthest first (KIP-392).
+    #[must_use]
+    pub fn followers_at(&self, offset: Offset) -> Vec<NodeId> {
+        let Role::Leader(leader) = &self.role else {
+            return Vec::new();
+        };
+        let mut holders: Vec<_> = leader
+            .followers
+            .iter()
+            .filter(|f| leader.in_sync.is_member(f.node) && f.is_eligible())
+            .filter(|f| f.log_end_offset >= Some(offset) && f.log_start_offset <= Some(offset))
+            .map(|f| (f.log_end_offset, f.node))
+            .collect();
+        holders.sort_by_key(|(end, node)| (std::cmp::Reverse(*end), *node));
+        holders.into_iter().map(|(_, node)| node).collect()
+    }
+
     /// Compares the leader epoch that a request names with ours.
     #[must_use]
     pub fn epoch_refusal(&self, current_leader_epoch: Option<LeaderEpoch>) -> Option<ErrorCode> {

@@ -1,0 +1,173 @@
+//! Fetch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_core::partition::Reader;
+use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId, TopicName};
+use ottla_protocol::messages::fetch::{
+    FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, ForgottenTopic, NodeEndpoint,
+    PartitionData,
+};
+
+use super::{Context, RequestContext};
+use crate::replica::{FetchItem, FetchQuery, Fetched, Position, TopicKey};
+
+/// The first version that names topics by id.
+const TOPIC_IDS_VERSION_MIN: i16 = 13;
+
+/// The first version whose consumers may read from followers.
+const ANY_REPLICA_VERSION_MIN: i16 = 11;
+
+/// The first version that says who leads instead, and where (KIP-951).
+const NODE_ENDPOINTS_VERSION_MIN: i16 = 16;
+
+/// Kafka's number of the isolation level `read_committed`.
+const READ_COMMITTED: i8 = 1;
+
+/// The broker that a fetch replicates to; none for a consumer's.
+fn follower(body: &FetchRequest) -> Option<NodeId> {
+    let id = body.replica_state.replica_id.max(body.replica_id);
+    (id >= 0).then_some(NodeId(id))
+}
+
+/// Answers when there is enough to say, or the wait is over.
+pub async fn handle(
+    context: &Context,
+    request: &RequestContext,
+    body: FetchRequest,
+) -> FetchResponse {
+    let query = query(context, request, &body);
+    let by_id = request.api_version >= TOPIC_IDS_VERSION_MIN;
+    let items = items(by_id, body.topics);
+    let forgotten = forgotten(by_id, body.forgotten_topics_data);
+    let fetched = context.replicas.fetch(&query, items, &forgotten).await;
+    let mut response = answer(fetched);
+    if request.api_version >= NODE_ENDPOINTS_VERSION_MIN {
+        response.node_endpoints = endpoints(context, request, &response);
+    }
+    response
+}
+
+fn query(context: &Context, request: &RequestContext, body: &FetchRequest) -> FetchQuery {
+    let settings = &context.settings;
+    let bytes = |count: i32| usize::try_from(count).unwrap_or(0);
+    let (reader, bytes_max) = match follower(body) {
+        Some(node) => (Reader::Follower(node), bytes(body.max_bytes)),
+        None => {
+            let reader = Reader::Consumer {
+                read_committed: body.isolation_level == READ_COMMITTED,
+                any_replica: request.api_version >= ANY_REPLICA_VERSION_MIN,
+            };
+            let limit = settings.fetch_bytes_max.min(body.max_bytes);
+            (reader, bytes(limit))
+        }
+    };
+    let epoch = body.replica_state.replica_epoch;
+    FetchQuery {
+        reader,
+        broker_epoch: (epoch >= 0).then_some(BrokerEpoch(epoch)),
+        rack: (!body.rack_id.is_empty()).then(|| Arc::from(body.rack_id.as_str())),
+        session_id: body.session_id,
+        session_epoch: body.session_epoch,
+        bytes_min: bytes(body.min_bytes),
+        bytes_max,
+        wait_max: Duration::from_millis(u64::try_from(body.max_wait_ms).unwrap_or(0)),
+    }
+}
+
+fn topic_key(by_id: bool, name: &str, id: ottla_protocol::ids::Uuid) -> TopicKey {
+    match by_id {
+        true => TopicKey::Id(TopicId(id)),
+        false => TopicKey::Name(TopicName::from(name)),
+    }
+}
+
+fn items(by_id: bool, topics: Vec<FetchTopic>) -> Vec<FetchItem> {
+    let epoch = |number: i32| (number >= 0).then_some(LeaderEpoch(number));
+    let mut items = Vec::new();
+    for topic in topics {
+        let key = topic_key(by_id, &topic.topic, topic.topic_id);
+        items.extend(topic.partitions.into_iter().map(|p| FetchItem {
+            topic: key.clone(),
+            partition: p.partition,
+            position: Position {
+                fetch_offset: Offset(p.fetch_offset),
+                bytes_max: usize::try_from(p.partition_max_bytes).unwrap_or(0),
+                log_start_offset: Offset(p.log_start_offset),
+                current_leader_epoch: epoch(p.current_leader_epoch),
+                last_fetched_epoch: epoch(p.last_fetched_epoch),
+            },
+        }));
+    }
+    items
+}
+
+fn forgotten(by_id: bool, topics: Vec<ForgottenTopic>) -> Vec<(TopicKey, i32)> {
+    let mut forgotten = Vec::new();
+    for topic in topics {
+        let key = topic_key(by_id, &topic.topic, topic.topic_id);
+        forgotten.extend(topic.partitions.into_iter().map(|p| (key.clone(), p)));
+    }
+    forgotten
+}
+
+fn answer(fetched: Fetched) -> FetchResponse {
+    let mut response = FetchResponse {
+        error_code: fetched.error.map_or(0, |error| error.code()),
+        session_id: fetched.session_id,
+        ..FetchResponse::default()
+    };
+    let mut last: Option<TopicKey> = None;
+    for (key, data) in fetched.partitions {
+        if last.as_ref() != Some(&key) {
+            response.responses.push(topic_response(&key));
+            last = Some(key);
+        }
+        if let Some(topic) = response.responses.last_mut() {
+            topic.partitions.push(data);
+        }
+    }
+    response
+}
+
+fn topic_response(key: &TopicKey) -> FetchableTopicResponse {
+    let mut topic = FetchableTopicResponse::default();
+    match key {
+        TopicKey::Name(name) => topic.topic = name.to_string(),
+        TopicKey::Id(id) => topic.topic_id = id.0,
+    }
+    topic
+}
+
+fn endpoints(
+    context: &Context,
+    request: &RequestContext,
+    response: &FetchResponse,
+) -> Vec<NodeEndpoint> {
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partitions);
+    let leader = |data: &PartitionData| {
+        let id = data.current_leader.leader_id;
+        (id >= 0).then_some(NodeId(id))
+    };
+    let leaders: BTreeSet<NodeId> = partitions.filter_map(leader).collect();
+    if leaders.is_empty() {
+        return Vec::new();
+    }
+    let image = context.controller.image();
+    let endpoint = |node: NodeId| {
+        let broker = image.broker(node)?;
+        let listener = broker.listener(&request.listener)?;
+        Some(NodeEndpoint {
+            node_id: node.0,
+            host: listener.host.clone(),
+            port: i32::from(listener.port),
+            rack: broker.rack.as_ref().map(Arc::to_string),
+        })
+    };
+    leaders.into_iter().filter_map(endpoint).collect()
+}

@@ -1,0 +1,163 @@
+//! Produce.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_core::metadata::names::is_internal;
+use ottla_core::partition::Acks;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{NodeId, TopicId, TopicName};
+use ottla_protocol::messages::produce::{
+    BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
+    ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+
+use super::{Context, RequestContext};
+use crate::replica::{ProduceItem, Produced, Refused, TopicKey};
+
+/// The first version that names topics by id.
+const TOPIC_IDS_VERSION_MIN: i16 = 13;
+
+/// Appends what the request brings, before anything is awaited; answers once it is acknowledged.
+pub async fn handle(
+    context: &Context,
+    request: &RequestContext,
+    body: ProduceRequest,
+) -> ProduceResponse {
+    let refusal = refusal(&body);
+    let acks = match body.acks {
+        0 => Acks::None,
+        1 => Acks::Leader,
+        _ => Acks::All,
+    };
+    let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
+    let (shape, items) = split(context, request, body.topic_data);
+    let outcomes = match refusal {
+        Some(error) => items.iter().map(|_| Err(Refused::from(error))).collect(),
+        None => {
+            let produces = context.replicas.produce(items, acks, request.api_version);
+            produces.acknowledged(timeout).await
+        }
+    };
+    let mut leaders = BTreeSet::new();
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        leaders.extend(refused.leader.map(|(node, _)| node));
+    }
+    ProduceResponse {
+        responses: join(shape, outcomes),
+        throttle_time_ms: 0,
+        node_endpoints: endpoints(context, request, leaders),
+    }
+}
+
+/// What is wrong with the request as a whole.
+fn refusal(body: &ProduceRequest) -> Option<ErrorCode> {
+    if !(-1..=1).contains(&body.acks) {
+        return Some(ErrorCode::InvalidRequiredAcks);
+    }
+    // no transaction can have begun here: there is no coordinator that would have begun it
+    body.transactional_id
+        .is_some()
+        .then_some(ErrorCode::InvalidTxnState)
+}
+
+/// The topics of the answer, their partitions still without outcomes; and the items in that order.
+fn split(
+    context: &Context,
+    request: &RequestContext,
+    topics: Vec<TopicProduceData>,
+) -> (Vec<TopicProduceResponse>, Vec<ProduceItem>) {
+    let mut items = Vec::new();
+    let mut shape = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let key = topic_key(context, request, &topic);
+        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
+        for PartitionProduceData { index, records } in topic.partition_data {
+            partition_responses.push(PartitionProduceResponse {
+                index,
+                ..PartitionProduceResponse::default()
+            });
+            items.push(ProduceItem {
+                topic: key.clone(),
+                partition: index,
+                records,
+            });
+        }
+        shape.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses,
+        });
+    }
+    (shape, items)
+}
+
+/// Internal topics are written by coordinators only: for clients there are none.
+fn topic_key(context: &Context, request: &RequestContext, topic: &TopicProduceData) -> TopicKey {
+    if request.api_version >= TOPIC_IDS_VERSION_MIN {
+        let id = TopicId(topic.topic_id);
+        let image = context.controller.image();
+        let is_hidden = image.topic_by_id(id).is_some_and(|t| is_internal(&t.name));
+        return TopicKey::Id(if is_hidden { TopicId::default() } else { id });
+    }
+    let name = if is_internal(&topic.name) {
+        ""
+    } else {
+        topic.name.as_str()
+    };
+    TopicKey::Name(TopicName::from(name))
+}
+
+fn join(
+    mut shape: Vec<TopicProduceResponse>,
+    outcomes: Vec<Result<Produced, Refused>>,
+) -> Vec<TopicProduceResponse> {
+    let partitions = shape.iter_mut().flat_map(|t| &mut t.partition_responses);
+    for (response, outcome) in partitions.zip(outcomes) {
+        match outcome {
+            Ok(produced) => {
+                response.base_offset = produced.base_offset.0;
+                response.log_append_time_ms = produced.log_append_time_ms.unwrap_or(-1);
+                response.log_start_offset = produced.log_start_offset.0;
+            }
+            Err(refused) => refuse(response, refused),
+        }
+    }
+    shape
+}
+
+fn refuse(response: &mut PartitionProduceResponse, refused: Refused) {
+    response.error_code = refused.error.code();
+    response.base_offset = -1;
+    response.error_message = refused.message;
+    if let Some((leader, leader_epoch)) = refused.leader {
+        response.current_leader.leader_id = leader.0;
+        response.current_leader.leader_epoch = leader_epoch.0;
+    }
+    let record_error = |(batch_index, message)| BatchIndexAndErrorMessage {
+        batch_index,
+        batch_index_error_message: Some(message),
+    };
+    response.record_errors = refused.records.into_iter().map(record_error).collect();
+}
+
+/// Where the leaders are that the answer names (KIP-951).
+fn endpoints(
+    context: &Context,
+    request: &RequestContext,
+    leaders: BTreeSet<NodeId>,
+) -> Vec<NodeEndpoint> {
+    let image = context.controller.image();
+    let endpoint = |node: NodeId| {
+        let broker = image.broker(node)?;
+        let listener = broker.listener(&request.listener)?;
+        Some(NodeEndpoint {
+            node_id: node.0,
+            host: listener.host.clone(),
+            port: i32::from(listener.port),
+            rack: broker.rack.as_ref().map(Arc::to_string),
+        })
+    };
+    leaders.into_iter().filter_map(endpoint).collect()
+}

@@ -1,0 +1,295 @@
+//! Metadata images become leaders, followers, new logs and deleted ones.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ottla_core::config::TopicConfig;
+use ottla_core::metadata::{
+    ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, Topic,
+};
+use ottla_core::partition::{
+    Assignment, Config, Durability, EpochStart, Input, LeaderEpochs, Loaded, Partition,
+    ReplicaState,
+};
+use ottla_protocol::ids::{NodeId, Offset, PartitionIndex, TopicIdPartition};
+use ottla_storage::{Log, LogSettings};
+use tracing::{error, info};
+
+use super::partition::Replica;
+use super::{Replicas, Shared, lock, producer_state};
+
+impl Replicas {
+    /// Follows a change of the metadata.
+    ///
+    /// While this broker catches up with the quorum's log it sees images of the past, in which it
+    /// may lead what another leads by now. So nothing is done before the image that contains this
+    /// incarnation's registration: by then the past is over.
+    pub fn apply(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let shared = &self.shared;
+        if shared.is_stopping() {
+            return;
+        }
+        if !shared.is_current.load(Ordering::Acquire) {
+            let node = shared.settings.node_id;
+            let registered = image.broker(node).map(|broker| broker.broker_epoch);
+            if registered.is_none() || registered != shared.controller.broker_epoch() {
+                return;
+            }
+            shared.is_current.store(true, Ordering::Release);
+            return shared.assign_all(image);
+        }
+        for (id, change) in &delta.topics {
+            let topic = image.topic_by_id(*id);
+            match topic {
+                Some(topic) => shared.assign_topic(image, topic, Some(&change.partitions)),
+                None => shared
+                    .index
+                    .topic(*id)
+                    .iter()
+                    .for_each(|replica| shared.delete(replica)),
+            }
+        }
+        shared.follow_configs(image, delta);
+        if !delta.brokers.is_empty() {
+            shared.follow_brokers(image, &delta.brokers);
+        }
+    }
+}
+
+impl Shared {
+    fn assign_all(self: &Arc<Self>, image: &MetadataImage) {
+        let marks = self.store.read_high_watermarks().into_iter().collect();
+        let marks: std::collections::HashMap<TopicIdPartition, Offset> = marks;
+        let node = self.settings.node_id;
+        for log in std::mem::take(&mut *lock(&self.unassigned)) {
+            let id = log.id();
+            let registration = image.partition(id);
+            if !registration.is_some_and(|r| r.replicas.contains(&node)) {
+                info!(partition = %log.topic_partition(), "deleting a log that is no longer ours");
+                if let Err(error) = self.store.delete(log) {
+                    error!(%error, "a log could not be deleted");
+                }
+                continue;
+            }
+            let Some(topic) = image.topic_by_id(id.topic_id) else {
+                continue;
+            };
+            let config = self.topic_config(image, topic);
+            let mark = marks.get(&id).copied().unwrap_or(Offset::ZERO);
+            self.open(log, config, mark);
+        }
+        for topic in image.topics.values() {
+            self.assign_topic(image, topic, None);
+        }
+    }
+
+    fn assign_topic(
+        self: &Arc<Self>,
+        image: &MetadataImage,
+        topic: &Arc<Topic>,
+        only: Option<&BTreeSet<PartitionIndex>>,
+    ) {
+        let node = self.settings.node_id;
+        for (index, registration) in topic.indexed() {
+            if only.is_some_and(|only| !only.contains(&index)) {
+                continue;
+            }
+            let id = TopicIdPartition {
+                topic_id: topic.id,
+                partition: index,
+            };
+            let is_ours = registration.replicas.contains(&node);
+            match (self.index.get(id), is_ours) {
+                (Some(replica), true) => self.assign(image, &replica, registration),
+                (Some(replica), false) => self.delete(&replica),
+                (None, true) => {
+                    if let Some(replica) = self.create(image, topic, id) {
+                        self.assign(image, &replica, registration);
+                    }
+                }
+                (None, false) => {}
+            }
+        }
+    }
+
+    fn assign(
+        self: &Arc<Self>,
+        image: &MetadataImage,
+        replica: &Arc<Replica>,
+        registration: &PartitionRegistration,
+    ) {
+        let racks = registration.replicas.iter().map(|node| {
+            let rack = image.broker(*node).and_then(|broker| broker.rack.clone());
+            (*node, rack)
+        });
+        replica.lock().racks = racks.collect();
+        replica.tell(Input::Assigned(assignment(image, registration)));
+    }
+
+    fn create(
+        self: &Arc<Self>,
+        image: &MetadataImage,
+        topic: &Arc<Topic>,
+        id: TopicIdPartition,
+    ) -> Option<Arc<Replica>> {
+        let config = self.topic_config(image, topic);
+        let settings = log_settings(&config);
+        match self.store.create(id, topic.name.clone(), settings) {
+            Ok(log) => Some(self.open(log, config, Offset::ZERO)),
+            Err(error) => {
+                error!(topic = %topic.name, partition = %id.partition, %error, "no log was made");
+                None
+            }
+        }
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        mut log: Log,
+        config: Arc<TopicConfig>,
+        high_watermark: Offset,
+    ) -> Arc<Replica> {
+        log.set_settings(log_settings(&config));
+        let reader = log.reader();
+        let producers = producer_state::load(&reader, Some(&log)).unwrap_or_else(|error| {
+            error!(partition = %reader.topic_partition(), %error, "producers could not be read");
+            ottla_core::partition::Producers::default()
+        });
+        let epochs = reader.leader_epochs().into_iter();
+        let loaded = Loaded {
+            log_start_offset: reader.log_start_offset(),
+            log_end_offset: reader.log_end_offset(),
+            high_watermark,
+            leader_epochs: LeaderEpochs::new(epochs.map(|(leader_epoch, start_offset)| {
+                EpochStart {
+                    leader_epoch,
+                    start_offset,
+                }
+            })),
+            producers,
+        };
+        let core_config = self.core_config(&config);
+        let partition = Partition::new(self.settings.node_id, core_config, loaded);
+        let replica = Replica::new(self, log, partition, config);
+        self.index.insert(&replica);
+        replica
+    }
+
+    fn delete(self: &Arc<Self>, replica: &Arc<Replica>) {
+        self.index.remove(replica);
+        if let Some(log) = replica.delete()
+            && let Err(error) = self.store.delete(log)
+        {
+            error!(partition = ?replica, %error, "a log could not be deleted");
+        }
+    }
+
+    fn topic_config(&self, image: &MetadataImage, topic: &Topic) -> Arc<TopicConfig> {
+        let node = self.settings.node_id;
+        Arc::new(TopicConfig::from_image(image, node, &self.statics, topic))
+    }
+
+    fn core_config(&self, config: &TopicConfig) -> Config {
+        Config {
+            min_insync_replicas: config.min_insync_replicas,
+            durability: match config.is_replicated_durability {
+                true => Durability::Replicated,
+                false => Durability::Fsync,
+            },
+            replica_lag_time_max: self.settings.replica_lag_time_max,
+        }
+    }
+
+    /// Topics whose configs changed, or all where a broker-wide default did.
+    fn follow_configs(self: &Arc<Self>, image: &MetadataImage, delta: &MetadataDelta) {
+        let is_default = |resource: &ConfigResource| match resource {
+            ConfigResource::Cluster => true,
+            ConfigResource::Broker(node) => *node == self.settings.node_id,
+            _ => false,
+        };
+        if delta.configs.iter().any(is_default) {
+            for topic in image.topics.values() {
+                self.configure(image, topic);
+            }
+            return;
+        }
+        for resource in &delta.configs {
+            if let ConfigResource::Topic(name) = resource
+                && let Some(topic) = image.topic(name)
+            {
+                self.configure(image, topic);
+            }
+        }
+    }
+
+    fn configure(self: &Arc<Self>, image: &MetadataImage, topic: &Topic) {
+        let replicas = self.index.topic(topic.id);
+        if replicas.is_empty() {
+            return;
+        }
+        let config = self.topic_config(image, topic);
+        for replica in replicas {
+            let mut state = replica.lock();
+            if let Some(log) = &mut state.log {
+                log.set_settings(log_settings(&config));
+            }
+            state.config = Arc::clone(&config);
+            drop(state);
+            replica.tell(Input::Configured(self.core_config(&config)));
+        }
+    }
+
+    /// Brokers that came, went or changed decide who may join an ISR.
+    fn follow_brokers(self: &Arc<Self>, image: &MetadataImage, brokers: &BTreeSet<NodeId>) {
+        for replica in self.index.all() {
+            let registration = image.partition(replica.id);
+            if let Some(registration) = registration
+                && registration
+                    .replicas
+                    .iter()
+                    .any(|node| brokers.contains(node))
+            {
+                self.assign(image, &replica, registration);
+            }
+        }
+        self.fetchers.brokers_changed(brokers);
+    }
+}
+
+fn assignment(image: &MetadataImage, registration: &PartitionRegistration) -> Assignment {
+    let replicas = registration.replicas.iter().map(|node| ReplicaState {
+        node: *node,
+        eligible: image
+            .is_active(*node)
+            .then(|| image.broker(*node).map(|broker| broker.broker_epoch))
+            .flatten(),
+    });
+    Assignment {
+        leader: registration.leader,
+        leader_epoch: registration.leader_epoch,
+        partition_epoch: registration.partition_epoch,
+        replicas: replicas.collect(),
+        isr: registration.isr.clone(),
+    }
+}
+
+/// A log that is compacted only keeps everything: nothing goes by age or size.
+fn log_settings(config: &TopicConfig) -> LogSettings {
+    let unlimited = -1;
+    let limit = |value: Option<i64>| match config.is_deleted {
+        true => value.unwrap_or(unlimited),
+        false => unlimited,
+    };
+    LogSettings {
+        segment_bytes: config.segment_bytes,
+        segment_ms: config.segment_ms,
+        retention_ms: limit(config.retention_ms),
+        retention_bytes: limit(config.retention_bytes.and_then(|b| i64::try_from(b).ok())),
+        ..LogSettings::default()
+    }
+}
+
+/// How long a leader that was just told of a reading follower keeps telling it at once.
+pub(super) const FOLLOWER_READS_REMEMBERED: Duration = Duration::from_secs(60);

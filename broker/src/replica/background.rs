@@ -1,0 +1,189 @@
+//! What happens by itself: commits tell the partitions, followers' lag is looked at, old segments
+//! go, high watermarks are kept. One timer each for all partitions.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use ottla_core::partition::Input;
+use ottla_protocol::ids::{Offset, TopicIdPartition};
+use ottla_storage::{Committed, Error, Listener, ProducerState};
+use tracing::error;
+
+use super::{Shared, producer_state};
+
+/// How often high watermarks are kept, where they moved.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often idle producers are looked for.
+const PRODUCERS_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How often lag is looked at, in parts of the limit.
+const LAG_CHECKS_PER_LIMIT: u32 = 4;
+
+/// Starts everything.
+pub(super) fn start(shared: &Arc<Shared>) {
+    if shared.inline {
+        tokio::spawn(commit_inline(Arc::clone(shared)));
+    } else {
+        let listener = StoreListener {
+            shared: Arc::downgrade(shared),
+        };
+        shared.store.spawn(Arc::new(listener));
+    }
+    let lag_interval = shared.settings.replica_lag_time_max / LAG_CHECKS_PER_LIMIT;
+    every(shared, lag_interval, |shared| {
+        for replica in shared.index.all() {
+            replica.tell(Input::LagChecked);
+        }
+    });
+    every(shared, CHECKPOINT_INTERVAL, |shared| {
+        if let Err(error) = write_high_watermarks(shared) {
+            error!(%error, "high watermarks could not be kept");
+        }
+    });
+    every(shared, PRODUCERS_INTERVAL, |shared| {
+        let age = shared.settings.producer_id_expiration.as_millis() as i64;
+        let oldest = shared.env.unix_ms().saturating_sub(age);
+        for replica in shared.index.all() {
+            replica.tell(Input::ProducersExpired(oldest));
+        }
+    });
+    every(
+        shared,
+        shared.settings.retention_check_interval,
+        apply_retention,
+    );
+}
+
+/// Runs `act` every `interval` until the broker stops, away from the threads that serve.
+fn every(shared: &Arc<Shared>, interval: Duration, act: fn(&Arc<Shared>)) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let mut timer = tokio::time::interval(interval);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        timer.tick().await;
+        loop {
+            timer.tick().await;
+            if shared.is_stopping() {
+                return;
+            }
+            if shared.inline {
+                act(&shared);
+                continue;
+            }
+            let acting = Arc::clone(&shared);
+            if tokio::task::spawn_blocking(move || act(&acting))
+                .await
+                .is_err()
+            {
+                return; // the runtime is going down
+            }
+        }
+    });
+}
+
+/// The leader decides what is too old; followers learn where its log starts.
+fn apply_retention(shared: &Arc<Shared>) {
+    for replica in shared.index.all() {
+        let mut state = replica.lock();
+        if !state.partition.is_leader() {
+            continue;
+        }
+        let high_watermark = state.partition.marks().high_watermark;
+        let now_ms = shared.env.unix_ms();
+        let moved = match &mut state.log {
+            Some(log) => log.apply_retention(now_ms, high_watermark),
+            None => Ok(None),
+        };
+        drop(state);
+        match moved {
+            Ok(Some(log_start_offset)) => replica.tell(Input::LogStartMoved(log_start_offset)),
+            Ok(None) => {}
+            Err(error) => error!(partition = ?replica, %error, "retention failed"),
+        }
+    }
+}
+
+/// Keeps the high watermarks, where one moved since the last time.
+pub(super) fn write_high_watermarks(shared: &Shared) -> Result<(), Error> {
+    if !shared.high_watermarks_moved.swap(false, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let marks: Vec<(TopicIdPartition, Offset)> = shared
+        .index
+        .all()
+        .into_iter()
+        .map(|replica| (replica.id, replica.lock().partition.marks().high_watermark))
+        .collect();
+    shared.store.write_high_watermarks(&marks)
+}
+
+/// Hears from the store's threads. Weak, so that the store does not keep alive what owns it.
+struct StoreListener {
+    shared: Weak<Shared>,
+}
+
+impl Listener for StoreListener {
+    fn committed(&self, committed: Committed) {
+        if let Some(shared) = self.shared.upgrade() {
+            on_committed(&shared, &committed);
+        }
+    }
+
+    fn offline(&self, error: &Error) {
+        if let Some(shared) = self.shared.upgrade() {
+            on_offline(&shared, error);
+        }
+    }
+
+    fn producer_state(&self, id: TopicIdPartition) -> Option<ProducerState> {
+        let shared = self.shared.upgrade()?;
+        let replica = shared.index.get(id)?;
+        let state = replica.lock();
+        let producers = state.partition.producers();
+        (!producers.is_empty()).then(|| ProducerState {
+            offset: state.partition.marks().log_end_offset,
+            bytes: producer_state::encode(producers),
+        })
+    }
+}
+
+/// One pass over the partitions of one commit.
+fn on_committed(shared: &Arc<Shared>, committed: &Committed) {
+    for durable in &committed.logs {
+        if let Some(replica) = shared.index.get(durable.id) {
+            let mut state = replica.lock();
+            // the log's own word, not the commit's: the log may have been truncated since
+            let flushed = replica.reader.durable_end_offset();
+            let input = Input::Flushed(flushed);
+            let _ = replica.step(&mut state, input, super::partition::AtHand::Nothing);
+        }
+    }
+    shared.committed.notify_waiters();
+}
+
+fn on_offline(shared: &Arc<Shared>, error: &Error) {
+    error!(%error, "the data directory is offline: this broker leads and follows nothing more");
+    for replica in shared.index.all() {
+        replica.tell(Input::WentOffline);
+    }
+    shared.committed.notify_waiters();
+}
+
+/// The store's threads as one task, for simulations.
+async fn commit_inline(shared: Arc<Shared>) {
+    let listener = StoreListener {
+        shared: Arc::downgrade(&shared),
+    };
+    while !shared.is_stopping() {
+        shared.uncommitted.notified().await;
+        match shared.store.commit() {
+            Ok(committed) => on_committed(&shared, &committed),
+            Err(error) => return on_offline(&shared, &error),
+        }
+        if let Err(error) = shared.store.maintain(&listener) {
+            return on_offline(&shared, &error);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What there is: the data directory, sizes, producers.
+
+use std::path::PathBuf;
+
+use ottla_core::partition::producers::Producer;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{ProducerId, TopicName};
+
+use super::Replicas;
+use super::index::TopicKey;
+
+/// The data directory.
+#[derive(Debug)]
+pub struct LogDirectory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it failed, and takes nothing until a restart.
+    pub is_offline: bool,
+    /// Bytes free on its file system, -1 where that is not known.
+    pub usable_bytes: i64,
+    /// Its partitions.
+    pub partitions: Vec<PartitionSize>,
+}
+
+/// How large a partition is.
+#[derive(Clone, Debug)]
+pub struct PartitionSize {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: i32,
+    /// Bytes in its segments.
+    pub size_bytes: i64,
+    /// How far the log is ahead of the high watermark, on a follower behind it.
+    pub offset_lag: i64,
+}
+
+impl Replicas {
+    /// The data directory and the partitions in it.
+    #[must_use]
+    pub fn describe_log_dir(&self) -> LogDirectory {
+        let store = &self.shared.store;
+        let partitions = self.shared.index.all().into_iter().map(|replica| {
+            let marks = replica.lock().partition.marks();
+            PartitionSize {
+                topic: replica.topic.clone(),
+                partition: replica.id.partition.0,
+                size_bytes: i64::try_from(replica.reader.size_bytes()).unwrap_or(i64::MAX),
+                offset_lag: (marks.high_watermark.0 - marks.log_end_offset.0).max(0),
+            }
+        });
+        let free = store.free_bytes().ok();
+        LogDirectory {
+            path: store.dir().to_path_buf(),
+            is_offline: store.offline().is_some(),
+            usable_bytes: free.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            partitions: partitions.collect(),
+        }
+    }
+
+    /// Whether the partition is held here.
+    #[must_use]
+    pub fn holds(&self, topic: &TopicKey, partition: i32) -> bool {
+        self.shared.index.find(topic, partition).is_some()
+    }
+
+    /// The producers that a partition remembers.
+    ///
+    /// # Errors
+    /// Kafka's: this broker must lead the partition.
+    pub fn describe_producers(
+        &self,
+        topic: &TopicKey,
+        partition: i32,
+    ) -> Result<Vec<(ProducerId, Producer)>, ErrorCode> {
+        let replica = self.find(topic, partition)?;
+        let state = replica.lock();
+        if !state.partition.is_leader() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let producers = state.partition.producers().iter();
+        Ok(producers
+            .map(|(id, producer)| (id, producer.clone()))
+            .collect())
+    }
+}

@@ -1,0 +1,120 @@
+//! The coordinators' own appends and reads: no limits of clients, and tied to one leader epoch.
+
+use std::future::Future;
+
+use bytes::{Bytes, BytesMut};
+use ottla_core::partition::{Acks, Input};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+use ottla_protocol::record_batch::Header;
+use ottla_storage::log::Read;
+use tokio::sync::oneshot;
+
+use super::partition::{AtHand, Waiter};
+use super::{Replicas, producer_state};
+
+/// A part of a log, for a coordinator that loads its state.
+#[derive(Debug, Default)]
+pub struct InternalRead {
+    /// Whole batches from the asked offset on, up to the end of the log.
+    pub batches: Vec<Bytes>,
+    /// The first offset of the log.
+    pub log_start_offset: Offset,
+    /// Everything before it is committed.
+    pub high_watermark: Offset,
+    /// The offset the next record will have.
+    pub log_end_offset: Offset,
+}
+
+impl Replicas {
+    /// Appends a batch as leader of exactly that epoch. It is in the log when this returns, in the
+    /// order of the calls; the future gives its base offset once it is committed.
+    pub fn append_internal(
+        &self,
+        id: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        batch: BytesMut,
+    ) -> impl Future<Output = Result<Offset, ErrorCode>> + Send + 'static {
+        let begun = self.begin_internal(id, leader_epoch, batch);
+        async move {
+            let appended = begun?.await;
+            // a waiter that is dropped unanswered was of a partition that is no more
+            let appended = appended.map_err(|_| ErrorCode::NotLeaderOrFollower)??;
+            Ok(appended.base_offset)
+        }
+    }
+
+    fn begin_internal(
+        &self,
+        id: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        batch: BytesMut,
+    ) -> Result<oneshot::Receiver<Result<ottla_core::partition::Appended, ErrorCode>>, ErrorCode>
+    {
+        let replica = self.shared.index.get(id);
+        let replica = replica.ok_or(ErrorCode::NotLeaderOrFollower)?;
+        let header = Header::read(&batch).map_err(|error| error.code())?;
+        let (answer, answered) = oneshot::channel();
+        let mut state = replica.lock();
+        if let Some(error) = state.partition.epoch_refusal(Some(leader_epoch)) {
+            return Err(error);
+        }
+        let token = state.add_waiter(Waiter::Internal(answer));
+        let input = Input::Produce {
+            batch: producer_state::batch(&header),
+            acks: Acks::All,
+            token,
+        };
+        let frame_bytes = batch.len();
+        let at_hand = AtHand::Produced { batch, frame_bytes };
+        if let Err(error) = replica.step(&mut state, input, at_hand) {
+            state.take_waiter(token);
+            return Err(error);
+        }
+        Ok(answered)
+    }
+
+    /// Reads as leader of exactly that epoch, up to the end of the log. Blocks on the disk where
+    /// the records are no longer in memory.
+    ///
+    /// # Errors
+    /// FENCED_LEADER_EPOCH or NOT_LEADER_OR_FOLLOWER where this broker does not lead in that epoch;
+    /// KAFKA_STORAGE_ERROR.
+    pub fn read_internal(
+        &self,
+        id: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<InternalRead, ErrorCode> {
+        let replica = self.shared.index.get(id);
+        let replica = replica.ok_or(ErrorCode::NotLeaderOrFollower)?;
+        let marks = {
+            let state = replica.lock();
+            if let Some(error) = state.partition.epoch_refusal(Some(leader_epoch)) {
+                return Err(error);
+            }
+            if !state.partition.is_leader() {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
+            state.partition.marks()
+        };
+        let from = from.max(marks.log_start_offset);
+        let read = if from < marks.log_end_offset {
+            let read = replica.reader.read(from, bytes_max, marks.log_end_offset);
+            read.and_then(Read::perform)
+        } else {
+            Ok(Vec::new())
+        };
+        let batches = read.map_err(|error| {
+            tracing::error!(partition = ?replica, %error, "a read failed");
+            ErrorCode::KafkaStorageError
+        })?;
+        Ok(InternalRead {
+            batches,
+            log_start_offset: marks.log_start_offset,
+            high_watermark: marks.high_watermark,
+            log_end_offset: marks.log_end_offset,
+        })
+    }
+}

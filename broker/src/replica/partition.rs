@@ -1,0 +1,379 @@
+//! One partition on this broker: its core and its log under one lock.
+//!
+//! Whoever has something to tell the partition (a connection, a fetcher, the committing thread)
+//! locks it, steps the core, and performs the effects before letting go. Nothing awaits or touches
+//! the disk under the lock, no second partition is locked under it, and the locks taken under it
+//! (of waiters, of the fetchers' queues) are leaves.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ottla_core::config::TopicConfig;
+use ottla_core::partition::{Appended, Effect, Effects, Input, Partition, Token};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName};
+use ottla_protocol::record_batch;
+use ottla_storage::{Log, LogReader};
+use tracing::{error, warn};
+
+use super::pending::Answer;
+use super::ready::{Ready, Watcher, Watchers};
+use super::{Shared, lock, producer_state};
+
+/// Who waits for which answer.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Produce(Answer<Appended>),
+    Delete(Answer<Offset>),
+    Internal(tokio::sync::oneshot::Sender<Result<Appended, ErrorCode>>),
+}
+
+impl Waiter {
+    pub(super) fn fail(self, error: ErrorCode) {
+        match self {
+            Self::Produce(answer) => answer.send(Err(error)),
+            Self::Delete(answer) => answer.send(Err(error)),
+            Self::Internal(answer) => drop(answer.send(Err(error))),
+        }
+    }
+}
+
+/// The bytes that an input brings along.
+pub(super) enum AtHand<'a> {
+    Nothing,
+    /// One batch to stamp and append.
+    Produced {
+        batch: BytesMut,
+        frame_bytes: usize,
+    },
+    /// Batches as they came from the leader, and where each begins.
+    Fetched {
+        bytes: Bytes,
+        starts: &'a [usize],
+        frame_bytes: usize,
+    },
+}
+
+/// What is under the lock.
+pub(super) struct State {
+    pub(super) partition: Partition,
+    /// Gone once the partition is deleted.
+    pub(super) log: Option<Log>,
+    pub(super) config: Arc<TopicConfig>,
+    /// The racks of the brokers that hold the partition.
+    pub(super) racks: Vec<(NodeId, Option<Arc<str>>)>,
+    /// Until when followers are told of the high watermark at once: consumers read from them.
+    pub(super) serves_followers_until: Duration,
+    effects: Effects,
+    waiters: Vec<Option<Waiter>>,
+    free_tokens: Vec<u32>,
+    consumers: Watchers,
+    followers: Watchers,
+}
+
+/// One partition on this broker.
+pub(super) struct Replica {
+    pub(super) id: TopicIdPartition,
+    pub(super) topic: TopicName,
+    pub(super) reader: LogReader,
+    pub(super) shared: Arc<Shared>,
+    is_deleted: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.topic, self.id.partition)
+    }
+}
+
+impl Replica {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        log: Log,
+        partition: Partition,
+        config: Arc<TopicConfig>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: log.id(),
+            topic: log.topic_partition().topic.clone(),
+            reader: log.reader(),
+            shared: Arc::clone(shared),
+            is_deleted: AtomicBool::new(false),
+            state: Mutex::new(State {
+                partition,
+                log: Some(log),
+                config,
+                racks: Vec::new(),
+                serves_followers_until: Duration::ZERO,
+                effects: Effects::new(),
+                waiters: Vec::new(),
+                free_tokens: Vec::new(),
+                consumers: Watchers::default(),
+                followers: Watchers::default(),
+            }),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Tells the core something that brings no bytes.
+    pub(super) fn tell(self: &Arc<Self>, input: Input<'_>) {
+        let mut state = self.lock();
+        // a failure of the log has taken the partition offline and was logged: there is nobody to
+        // tell
+        let _ = self.step(&mut state, input, AtHand::Nothing);
+    }
+
+    /// The leader and its epoch, as far as they are known here.
+    pub(super) fn known_leader(&self) -> Option<(NodeId, LeaderEpoch)> {
+        let state = self.lock();
+        let leader = state.partition.leader()?;
+        Some((leader, state.partition.leader_epoch()))
+    }
+
+    /// Nobody waits for this answer any more.
+    pub(super) fn abandon(self: &Arc<Self>, token: Token) {
+        let mut state = self.lock();
+        if state.take_waiter(token).is_some() {
+            let _ = self.step(&mut state, Input::Abandoned(token), AtHand::Nothing);
+        }
+    }
+
+    /// Takes the log out, for good.
+    pub(super) fn delete(self: &Arc<Self>) -> Option<Log> {
+        self.is_deleted.store(true, Ordering::Release);
+        let mut state = self.lock();
+        let _ = self.step(&mut state, Input::WentOffline, AtHand::Nothing);
+        state.log.take()
+    }
+
+    /// Steps the core and performs its effects, in order.
+    ///
+    /// # Errors
+    /// The log refused; the waiter of this input, where it has one, is not answered.
+    pub(super) fn step(
+        self: &Arc<Self>,
+        state: &mut State,
+        input: Input<'_>,
+        bytes: AtHand<'_>,
+    ) -> Result<(), ErrorCode> {
+        let mut effects = std::mem::take(&mut state.effects);
+        let now = self.shared.env.now();
+        state.partition.step(now, input, &mut effects);
+        let performed = self.perform_all(state, &mut effects, bytes);
+        effects.clear();
+        state.effects = effects;
+        performed
+    }
+
+    /// The order is the core's: bytes are in the log before anybody is told of them; who waits
+    /// longest (producers) is told first.
+    fn perform_all(
+        self: &Arc<Self>,
+        state: &mut State,
+        effects: &mut Effects,
+        mut bytes: AtHand<'_>,
+    ) -> Result<(), ErrorCode> {
+        let mut place = 0;
+        while place < effects.len() {
+            let at_hand = match &effects[place] {
+                Effect::Append { .. } | Effect::AppendFetched { .. } => {
+                    std::mem::replace(&mut bytes, AtHand::Nothing)
+                }
+                _ => AtHand::Nothing,
+            };
+            let before = state.log_end_offset();
+            if let Err(error) = self.perform(state, effects[place].clone(), at_hand) {
+                let failed: Vec<Effect> = effects.drain(place..).collect();
+                self.on_failure(state, &error, before, &failed);
+                return Err(ErrorCode::KafkaStorageError);
+            }
+            place += 1;
+        }
+        Ok(())
+    }
+
+    fn perform(
+        self: &Arc<Self>,
+        state: &mut State,
+        effect: Effect,
+        bytes: AtHand<'_>,
+    ) -> Result<(), ottla_storage::Error> {
+        match effect {
+            Effect::Append {
+                base_offset,
+                leader_epoch,
+            } => {
+                let AtHand::Produced {
+                    mut batch,
+                    frame_bytes,
+                } = bytes
+                else {
+                    unreachable!("an append is asked for by a produce, which brings a batch");
+                };
+                record_batch::stamp(&mut batch, base_offset, leader_epoch);
+                state.append(batch.freeze(), frame_bytes, self.shared.env.unix_ms())?;
+                self.shared.appended();
+            }
+            Effect::AppendFetched { first } => {
+                let AtHand::Fetched {
+                    bytes,
+                    starts,
+                    frame_bytes,
+                } = bytes
+                else {
+                    unreachable!("fetched batches are appended by the answer that brings them");
+                };
+                let fresh = bytes.slice(starts[first]..);
+                state.append(fresh, frame_bytes, self.shared.env.unix_ms())?;
+                self.shared.appended();
+            }
+            Effect::TruncateTo(offset) => self.truncate_to(state, offset)?,
+            Effect::TruncateFullyAndStartAt(offset) => {
+                warn!(partition = ?self, %offset, "the log starts anew");
+                state.with_log(|log| log.truncate_fully_and_start_at(offset))?;
+            }
+            Effect::ReloadProducers => {
+                let producers = producer_state::load(&self.reader, state.log.as_ref())?;
+                let mut none = Effects::new();
+                let loaded = Input::ProducersLoaded(producers);
+                state
+                    .partition
+                    .step(self.shared.env.now(), loaded, &mut none);
+            }
+            Effect::SetLogStartOffset(offset) => {
+                state.with_log(|log| log.set_log_start_offset(offset))?;
+            }
+            Effect::Acknowledge { token, result } => match state.take_waiter(token) {
+                Some(Waiter::Produce(answer)) => answer.send(result),
+                Some(Waiter::Internal(answer)) => drop(answer.send(result)),
+                Some(Waiter::Delete(_)) | None => {}
+            },
+            Effect::RecordsDeleted { token, result } => {
+                if let Some(Waiter::Delete(answer)) = state.take_waiter(token) {
+                    answer.send(result);
+                }
+            }
+            Effect::AlterIsr(alter) => self.shared.alter_isr(self, alter),
+            Effect::WakeFollowers => state.followers.wake(),
+            Effect::WakeConsumers => {
+                self.shared.high_watermark_moved();
+                state.consumers.wake();
+                if self.shared.env.now() < state.serves_followers_until {
+                    state.followers.wake();
+                }
+            }
+            Effect::WakeAll => {
+                state.followers.wake();
+                state.consumers.wake();
+            }
+            Effect::FollowLeader => self.shared.follow(self, state.partition.leader()),
+        }
+        Ok(())
+    }
+
+    fn truncate_to(&self, state: &mut State, offset: Offset) -> Result<(), ottla_storage::Error> {
+        warn!(partition = ?self, %offset, "truncating to the leader's log");
+        let end = state.with_log(|log| log.truncate_to(offset))?;
+        if end.is_some_and(|end| end != offset) {
+            error!(partition = ?self, ?end, %offset, "a truncation split a batch");
+        }
+        Ok(())
+    }
+
+    /// A full disk refuses this append only; anything else takes the partition offline.
+    fn on_failure(
+        self: &Arc<Self>,
+        state: &mut State,
+        error: &ottla_storage::Error,
+        log_end_offset: Offset,
+        failed: &[Effect],
+    ) {
+        error!(partition = ?self, %error, "the log refused");
+        let now = self.shared.env.now();
+        let mut effects = Effects::new();
+        if let Some(Effect::Append { .. } | Effect::AppendFetched { .. }) = failed.first() {
+            let input = Input::AppendFailed(log_end_offset);
+            state.partition.step(now, input, &mut effects);
+        }
+        if !error.is_retriable() {
+            state.partition.step(now, Input::WentOffline, &mut effects);
+        }
+        for effect in effects {
+            // neither of the two inputs asks for anything of the log
+            let _ = self.perform(state, effect, AtHand::Nothing);
+        }
+    }
+}
+
+impl State {
+    fn log_end_offset(&self) -> Offset {
+        self.log
+            .as_ref()
+            .map_or(Offset::ZERO, |log| log.log_end_offset())
+    }
+
+    fn append(
+        &mut self,
+        batches: Bytes,
+        frame_bytes: usize,
+        now_ms: i64,
+    ) -> Result<(), ottla_storage::Error> {
+        self.with_log(|log| log.append(batches, frame_bytes, now_ms))?;
+        Ok(())
+    }
+
+    fn with_log<T>(
+        &mut self,
+        act: impl FnOnce(&mut Log) -> Result<T, ottla_storage::Error>,
+    ) -> Result<Option<T>, ottla_storage::Error> {
+        self.log.as_mut().map(act).transpose()
+    }
+
+    /// Gives a token for an answer that will come.
+    pub(super) fn add_waiter(&mut self, waiter: Waiter) -> Token {
+        match self.free_tokens.pop() {
+            Some(token) => {
+                self.waiters[token as usize] = Some(waiter);
+                Token(token)
+            }
+            None => {
+                self.waiters.push(Some(waiter));
+                Token(self.waiters.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// Who waits under this token, while the answer has not come.
+    pub(super) fn waiter(&self, token: Token) -> Option<&Waiter> {
+        self.waiters.get(token.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn take_waiter(&mut self, token: Token) -> Option<Waiter> {
+        let waiter = self.waiters.get_mut(token.0 as usize)?.take()?;
+        self.free_tokens.push(token.0);
+        Some(waiter)
+    }
+
+    pub(super) fn watch_consumer(&mut self, ready: &Arc<Ready>, key: u32) {
+        self.consumers.add(Watcher::new(ready, key));
+    }
+
+    pub(super) fn watch_follower(&mut self, ready: &Arc<Ready>, key: u32) {
+        self.followers.add(Watcher::new(ready, key));
+    }
+
+    pub(super) fn unwatch(&mut self, ready: &Arc<Ready>, key: u32) {
+        self.consumers.remove(ready, key);
+        self.followers.remove(ready, key);
+    }
+}

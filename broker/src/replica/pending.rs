@@ -1,0 +1,121 @@
+//! A request that waits for its partitions to answer: produces, deletions of records.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ottla_core::partition::Token;
+use ottla_protocol::error::ErrorCode;
+use tokio::sync::Notify;
+
+use super::lock;
+use super::partition::Replica;
+
+/// The answers of a request's partitions, in the order of the request.
+#[derive(Debug)]
+pub(super) struct Pending<T> {
+    missing: AtomicUsize,
+    slots: Mutex<Vec<Slot<T>>>,
+    notify: Notify,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Open,
+    /// Registered with a partition, which may have to be told that nobody waits any more.
+    Waiting(Arc<Replica>, Token),
+    Done(Result<T, ErrorCode>),
+}
+
+/// Where one partition's answer goes.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    pending: Arc<Pending<T>>,
+    slot: usize,
+}
+
+impl<T> Pending<T> {
+    pub(super) fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            missing: AtomicUsize::new(count),
+            slots: Mutex::new((0..count).map(|_| Slot::Open).collect()),
+            notify: Notify::new(),
+        })
+    }
+
+    pub(super) fn answer(self: &Arc<Self>, slot: usize) -> Answer<T> {
+        Answer {
+            pending: Arc::clone(self),
+            slot,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.missing.load(Ordering::Acquire) == 0
+    }
+
+    /// Takes the answers; what has not come is [`ErrorCode::RequestTimedOut`].
+    fn take(&self) -> Vec<Result<T, ErrorCode>> {
+        let slots = std::mem::take(&mut *lock(&self.slots));
+        let mut abandoned = Vec::new();
+        let answers = slots.into_iter().map(|slot| match slot {
+            Slot::Done(result) => result,
+            Slot::Open => Err(ErrorCode::RequestTimedOut),
+            Slot::Waiting(replica, token) => {
+                abandoned.push((replica, token));
+                Err(ErrorCode::RequestTimedOut)
+            }
+        });
+        let answers = answers.collect();
+        for (replica, token) in abandoned {
+            replica.abandon(token);
+        }
+        answers
+    }
+}
+
+impl<T> Answer<T> {
+    /// The partition will answer under this token.
+    pub(super) fn waiting(&self, replica: &Arc<Replica>, token: Token) {
+        let mut slots = lock(&self.pending.slots);
+        if let Some(slot @ Slot::Open) = slots.get_mut(self.slot) {
+            *slot = Slot::Waiting(Arc::clone(replica), token);
+        }
+    }
+
+    /// The partition's answer.
+    pub(super) fn send(self, result: Result<T, ErrorCode>) {
+        if let Some(slot) = lock(&self.pending.slots).get_mut(self.slot) {
+            *slot = Slot::Done(result);
+        }
+        if self.pending.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.pending.notify.notify_one();
+        }
+    }
+}
+
+/// Waits for a [`Pending`]; dropped before the end (the client went away) it gives up for all.
+#[derive(Debug)]
+pub(super) struct Waiting<T>(pub(super) Arc<Pending<T>>);
+
+impl<T> Waiting<T> {
+    /// All answers, in order, by the end of `timeout` at the latest.
+    pub(super) async fn answers(self, timeout: Duration) -> Vec<Result<T, ErrorCode>> {
+        if !self.0.is_done() {
+            let all = async {
+                while !self.0.is_done() {
+                    self.0.notify.notified().await;
+                }
+            };
+            // a timeout is told by the slots that are still empty
+            let _ = tokio::time::timeout(timeout, all).await;
+        }
+        self.0.take()
+    }
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}

@@ -1,0 +1,163 @@
+//! The producers of a partition as bytes, and back: what a checkpoint keeps, so that a start
+//! replays only the batches after it.
+//!
+//! ```text
+//! version u8 = 1 | count u32 | count × producer
+//! producer: id i64 | epoch i16 | last timestamp i64 | transaction start i64 (-1: none) |
+//!           batches u8 | batches × (first sequence i32, last i32, base offset i64, last i64,
+//!                                   max timestamp i64)
+//! ```
+//! All numbers are big-endian. Storage keeps a checksum over it.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, BufMut};
+use ottla_core::partition::producers::{AppendedBatch, BATCHES_PER_PRODUCER_MAX, Producer};
+use ottla_core::partition::{Batch, Producers};
+use ottla_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::record_batch::{self, Header};
+use ottla_storage::{Error, Log, LogReader};
+
+const VERSION: u8 = 1;
+
+/// How much is read at a time when batches are replayed.
+const REPLAY_BYTES: usize = 1 << 20;
+
+/// What the core wants to know of a batch.
+pub(super) fn batch(header: &Header) -> Batch {
+    Batch {
+        base_offset: header.base_offset,
+        last_offset_delta: header.last_offset_delta,
+        leader_epoch: header.partition_leader_epoch,
+        producer_id: if header.has_producer_id() {
+            header.producer_id
+        } else {
+            ProducerId::NONE
+        },
+        producer_epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        max_timestamp: header.max_timestamp,
+        is_transactional: header.is_transactional(),
+        is_control: header.is_control(),
+    }
+}
+
+/// The state as bytes.
+pub(super) fn encode(producers: &Producers) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(5 + producers.len() * 64);
+    bytes.put_u8(VERSION);
+    bytes.put_u32(producers.len() as u32);
+    for (id, producer) in producers.iter() {
+        bytes.put_i64(id.0);
+        bytes.put_i16(producer.producer_epoch.0);
+        bytes.put_i64(producer.last_timestamp);
+        bytes.put_i64(producer.transaction_start.map_or(-1, |offset| offset.0));
+        bytes.put_u8(producer.batches.len() as u8);
+        for batch in &producer.batches {
+            bytes.put_i32(batch.first_sequence.0);
+            bytes.put_i32(batch.last_sequence.0);
+            bytes.put_i64(batch.base_offset.0);
+            bytes.put_i64(batch.last_offset.0);
+            bytes.put_i64(batch.max_timestamp);
+        }
+    }
+    bytes
+}
+
+/// The bytes as state; `None` where they are none of ours.
+pub(super) fn decode(mut bytes: &[u8]) -> Option<Producers> {
+    let mut producers = Producers::default();
+    if bytes.try_get_u8().ok()? != VERSION {
+        return None;
+    }
+    for _ in 0..bytes.try_get_u32().ok()? {
+        let id = ProducerId(bytes.try_get_i64().ok()?);
+        let producer_epoch = ProducerEpoch(bytes.try_get_i16().ok()?);
+        let last_timestamp = bytes.try_get_i64().ok()?;
+        let transaction_start = bytes.try_get_i64().ok()?;
+        let count = usize::from(bytes.try_get_u8().ok()?);
+        if count > BATCHES_PER_PRODUCER_MAX {
+            return None;
+        }
+        let mut batches = VecDeque::with_capacity(count);
+        for _ in 0..count {
+            batches.push_back(AppendedBatch {
+                first_sequence: Sequence(bytes.try_get_i32().ok()?),
+                last_sequence: Sequence(bytes.try_get_i32().ok()?),
+                base_offset: Offset(bytes.try_get_i64().ok()?),
+                last_offset: Offset(bytes.try_get_i64().ok()?),
+                max_timestamp: bytes.try_get_i64().ok()?,
+            });
+        }
+        let producer = Producer {
+            producer_epoch,
+            batches,
+            last_timestamp,
+            transaction_start: (transaction_start >= 0).then_some(Offset(transaction_start)),
+        };
+        producers.restore(id, producer);
+    }
+    bytes.is_empty().then_some(producers)
+}
+
+/// The producers of a log: its newest snapshot, and the batches after it.
+pub(super) fn load(reader: &LogReader, log: Option<&Log>) -> Result<Producers, Error> {
+    let Some(log) = log else {
+        return Ok(Producers::default());
+    };
+    let snapshot = log.producer_snapshot()?;
+    let kept = snapshot.state.as_deref().and_then(decode);
+    let mut next = if kept.is_some() || snapshot.state.is_none() {
+        snapshot.replay_from
+    } else {
+        reader.log_start_offset()
+    };
+    let mut producers = kept.unwrap_or_default();
+    let end = reader.log_end_offset();
+    next = next.max(reader.log_start_offset());
+    while next < end {
+        let before = next;
+        for chunk in reader.read(next, REPLAY_BYTES, end)?.perform()? {
+            for batch_at in record_batch::iterate(&chunk).flatten() {
+                if batch_at.header.next_offset() > next {
+                    producers.appended(&batch(&batch_at.header));
+                    next = batch_at.header.next_offset();
+                }
+            }
+        }
+        if next == before {
+            break; // nothing readable is left
+        }
+    }
+    Ok(producers)
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_protocol::ids::LeaderEpoch;
+
+    use super::*;
+
+    #[test]
+    fn producers_read_back_as_they_were() {
+        let mut producers = Producers::default();
+        for n in 0..20 {
+            producers.appended(&Batch {
+                base_offset: Offset(n * 3),
+                last_offset_delta: 2,
+                leader_epoch: LeaderEpoch(1),
+                producer_id: ProducerId(n % 3),
+                producer_epoch: ProducerEpoch(4),
+                base_sequence: Sequence(n as i32 * 3),
+                max_timestamp: n,
+                is_transactional: n % 2 == 0,
+                is_control: false,
+            });
+        }
+        let bytes = encode(&producers);
+        assert_eq!(decode(&bytes), Some(producers));
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(decode(&[]), None);
+        assert_eq!(decode(&[9; 40]), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Who waits for news of partitions, without asking again and again.
+//!
+//! A fetch that finds too little leaves a [`Watcher`] with each of its partitions. When one has
+//! news it marks its key in the fetch's [`Ready`] set and wakes it; the fetch then looks at the
+//! marked partitions only. A fetch session keeps its watchers as long as it lives, so partitions
+//! without news cost nothing at all.
+//!
+//! The lock in here is a leaf: nothing else is locked while it is held.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::lock;
+
+/// The keys that have news, for one waiter.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    marked: Mutex<Marked>,
+    notify: Notify,
+    is_closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Marked {
+    queue: Vec<u32>,
+    /// By key: whether it is in the queue.
+    is_queued: Vec<bool>,
+}
+
+impl Ready {
+    /// Marks a key and wakes the waiter.
+    pub(super) fn mark(&self, key: u32) {
+        let mut marked = lock(&self.marked);
+        let place = key as usize;
+        if marked.is_queued.len() <= place {
+            marked.is_queued.resize(place + 1, false);
+        }
+        if marked.is_queued[place] {
+            return;
+        }
+        marked.is_queued[place] = true;
+        marked.queue.push(key);
+        drop(marked);
+        self.notify.notify_one();
+    }
+
+    /// Takes all marked keys, in the order in which they were marked.
+    pub(super) fn take(&self) -> Vec<u32> {
+        let mut marked = lock(&self.marked);
+        let queue = std::mem::take(&mut marked.queue);
+        for key in &queue {
+            marked.is_queued[*key as usize] = false;
+        }
+        queue
+    }
+
+    /// Wakes the waiter without news.
+    pub(super) fn interrupt(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Waits for a mark or an interruption; returns at once where one came since the last wait.
+    pub(super) async fn changed(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Nobody waits any more: partitions drop their watchers when they come across them.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+}
+
+/// One waiter's interest in one partition.
+#[derive(Clone, Debug)]
+pub(super) struct Watcher {
+    ready: Arc<Ready>,
+    key: u32,
+}
+
+impl Watcher {
+    pub(super) fn new(ready: &Arc<Ready>, key: u32) -> Self {
+        Self {
+            ready: Arc::clone(ready),
+            key,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.ready.is_closed.load(Ordering::Acquire)
+    }
+}
+
+/// The watchers of one partition, under its lock.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    list: Vec<Watcher>,
+    prune_at: usize,
+}
+
+/// Below this many watchers nothing is pruned on the way in.
+const PRUNE_COUNT_MIN: usize = 16;
+
+impl Watchers {
+    pub(super) fn add(&mut self, watcher: Watcher) {
+        if self.list.len() >= self.prune_at.max(PRUNE_COUNT_MIN) {
+            self.list.retain(|watcher| !watcher.is_closed());
+            self.prune_at = self.list.len() * 2;
+        }
+        self.list.push(watcher);
+    }
+
+    /// A session forgets a partition.
+    pub(super) fn remove(&mut self, ready: &Arc<Ready>, key: u32) {
+        self.list
+            .retain(|w| !(w.key == key && Arc::ptr_eq(&w.ready, ready)));
+    }
+
+    pub(super) fn wake(&mut self) {
+        self.list.retain(|watcher| {
+            if watcher.is_closed() {
+                return false;
+            }
+            watcher.ready.mark(watcher.key);
+            true
+        });
+    }
+}
