@@ -253,6 +253,10 @@ impl Handle {
                 .then(|| group::partition_for(group_id, shards.partition_count))
                 .and_then(|index| shards.by_partition.get(&PartitionIndex(index)));
             match shard {
+                // whoever is cut off from the quorum may be replaced already
+                Some(_) if !self.inner.controller.has_lease() => {
+                    Err(ErrorCode::CoordinatorNotAvailable)
+                }
                 Some(shard) => self.send(shard, version, client, body),
                 None => Err(ErrorCode::NotCoordinator),
             }

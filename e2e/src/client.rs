@@ -2,6 +2,7 @@
 
 pub mod kcat;
 pub mod load;
+pub mod members;
 pub mod tool;
 
 use std::io::{Read, Write};

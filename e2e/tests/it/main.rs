@@ -2,6 +2,7 @@
 //! Apache Kafka, which shows whether a test is true.
 
 mod failover;
+mod groups;
 mod hostile;
 mod kcat;
 mod local;

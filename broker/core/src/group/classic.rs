@@ -387,8 +387,11 @@ impl Classic {
         let protocol_type = value.protocol_type;
         let name = value.protocol.unwrap_or_default();
         for stored in value.members {
-            let member = Member::restore(&name, stored, now);
-            group.add_member(member.0, member.1, &protocol_type);
+            let (member_id, member) = Member::restore(&name, stored, now);
+            // a record that names a member twice was not written by us; the first one counts
+            if !group.members.contains_key(&member_id) {
+                group.add_member(member_id, member, &protocol_type);
+            }
         }
         if group.members.is_empty() {
             group.protocol_type = Some(protocol_type).filter(|name| !name.is_empty());
