@@ -41,6 +41,7 @@ pub fn small() -> Settings {
         flush_bytes: 8 << 10,
         files_open_max: 6,
         disk_reserve_bytes: 0,
+        direct_bytes_min: 1500,
         ..Settings::default()
     }
 }
