@@ -378,7 +378,7 @@ fn what_is_durable_survives_and_nothing_is_invented() {
             .ok()
             .and_then(|text| text.parse::<u64>().ok())
     };
-    let seeds = number("SEED").map_or(0..number("SEEDS").unwrap_or(150), |seed| seed..seed + 1);
+    let seeds = number("SEED").map_or(0..number("SEEDS").unwrap_or(100), |seed| seed..seed + 1);
     for seed in seeds {
         let result = std::panic::catch_unwind(|| run(seed));
         if let Err(panic) = result {
