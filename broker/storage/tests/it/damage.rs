@@ -1,6 +1,6 @@
 //! Flipped bits and swapped files: seen before they are served, and told with their place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ottla_protocol::ids::Offset;
 use ottla_storage::sim::SimDisk;
@@ -36,7 +36,7 @@ fn find_wal(disk: &SimDisk) -> (PathBuf, Vec<usize>) {
         .expect("there is a WAL")
 }
 
-fn flip(disk: &SimDisk, path: &PathBuf, at: usize) {
+fn flip(disk: &SimDisk, path: &Path, at: usize) {
     let mut bytes = disk.content(path).expect("content");
     bytes[at] ^= 0x10;
     disk.set_content(path, bytes);
