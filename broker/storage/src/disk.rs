@@ -5,6 +5,7 @@
 //! [`Disk::sync_dir`] of its directory. A failed sync may have lost anything unsynced, and a later
 //! successful one proves nothing.
 
+pub(crate) mod aligned;
 mod real;
 
 use std::fmt;

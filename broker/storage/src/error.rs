@@ -74,7 +74,10 @@ pub enum Error {
         expected: String,
     },
     /// The file belongs to another partition (it was moved or swapped).
-    #[error("{path} belongs to another partition or topic: put the right file back", path = path.display())]
+    #[error(
+        "{path} belongs to another partition or topic: put the right file back",
+        path = path.display()
+    )]
     WrongIdentity {
         /// The file.
         path: PathBuf,
@@ -108,8 +111,11 @@ impl Error {
     }
 
     pub(crate) fn is_no_space(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
-            || matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        match self {
+            Self::DiskFull { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
     }
 }
 

@@ -11,9 +11,9 @@
 //! <dir>/first: the first index that counts (a snapshot file, u64)
 //! ```
 //! Little-endian; the crc covers all after it, payload included. Kinds: 1 an entry; 2 cut: the
-//! journal ends at `index` (each file begins with one, for those before it may be removed). `synced` is how much of
-//! the file was durable when the record was written: a bad record that a later one calls durable
-//! is damage, any other is a torn tail.
+//! journal ends at `index` (each file begins with one, for those before it may be removed).
+//! `synced` is how much of the file was durable when the record was written: a bad record that a
+//! later one calls durable is damage, any other is a torn tail.
 
 use std::collections::VecDeque;
 use std::ops::Range;

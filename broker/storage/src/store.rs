@@ -65,6 +65,8 @@ pub struct Settings {
     pub files_open_max: usize,
     /// Write the WAL past the page cache.
     pub wal_direct: bool,
+    /// From this many bytes of one segment on, they are written past the page cache.
+    pub direct_bytes_min: usize,
     /// Without commits for this long, a checkpoint is made, so that a restart replays nothing.
     pub checkpoint_idle: Duration,
 }
@@ -79,6 +81,7 @@ impl Default for Settings {
             disk_reserve_bytes: 128 << 20,
             files_open_max: 256,
             wal_direct: true,
+            direct_bytes_min: 64 << 10,
             checkpoint_idle: Duration::from_secs(5),
         }
     }

@@ -83,3 +83,6 @@ impl Epochs {
         after.checked_sub(1).map(|place| self.0[place].0)
     }
 }
+
+#[cfg(test)]
+mod tests;

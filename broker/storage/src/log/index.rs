@@ -19,6 +19,7 @@ use ottla_protocol::ids::Offset;
 use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
 use super::{Shared, scan};
 use crate::batch::Header;
+use crate::disk::Mode;
 use crate::error::Context;
 use crate::store::core::lock;
 use crate::wal::{eight, four};
@@ -96,7 +97,7 @@ impl Index {
         let key = (shared.number, base_offset, Kind::Index);
         let file = core
             .files
-            .open(&*core.disk, key, &path, true)
+            .open(&*core.disk, key, &path, Mode::Create)
             .context("open", &path)?;
         let seed = seed(shared, base_offset);
         let found = file.len().context("look at", &path)? / ENTRY_BYTES as u64;
@@ -228,7 +229,7 @@ fn search(
     let core = &shared.core;
     let path = segment::path(&shared.dir, base_offset, Kind::Index);
     let key = (shared.number, base_offset, Kind::Index);
-    let file = match core.files.open(&*core.disk, key, &path, false) {
+    let file = match core.files.open(&*core.disk, key, &path, Mode::Write) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.context("open", &path)?,
     };

@@ -7,6 +7,7 @@ use ottla_protocol::ids::Offset;
 use super::Shared;
 use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
 use crate::batch::{HEADER_BYTES, Header};
+use crate::disk::Mode;
 use crate::error::Context;
 use crate::{Error, File, Result};
 
@@ -23,7 +24,7 @@ pub(crate) fn data_file(shared: &Shared, base_offset: Offset) -> Result<Arc<dyn 
     let path = segment::path(&shared.dir, base_offset, Kind::Data);
     let file = core
         .files
-        .open(&*core.disk, key, &path, false)
+        .open(&*core.disk, key, &path, Mode::Write)
         .context("open", &path)?;
     let mut bytes = Vec::new();
     file.read_at(&mut bytes, 0, SEGMENT_HEADER_BYTES as usize)

@@ -60,11 +60,13 @@ impl Segment {
 pub(crate) enum Kind {
     Data,
     Index,
+    /// The data file, opened past the page cache.
+    Direct,
 }
 
 pub(crate) fn path(dir: &Path, base_offset: Offset, kind: Kind) -> PathBuf {
     let ending = match kind {
-        Kind::Data => "log",
+        Kind::Data | Kind::Direct => "log",
         Kind::Index => "index",
     };
     dir.join(format!("{:020}.{ending}", base_offset.0))

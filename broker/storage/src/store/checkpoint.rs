@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::core::lock;
 use super::image::{self, Head};
 use super::{Listener, Store, flush, producers};
+use crate::disk::Mode;
 use crate::error::Context;
 use crate::log::Shared;
 use crate::log::segment::{self, Kind};
@@ -189,7 +190,7 @@ impl Store {
                     let key = (shared.number, base_offset, Kind::Data);
                     let file = core
                         .files
-                        .open(disk, key, &path, false)
+                        .open(disk, key, &path, Mode::Write)
                         .context("open", &path)?;
                     file.sync_data().context("sync", &path)?;
                 }

@@ -30,8 +30,8 @@ pub(crate) struct Untold {
 
 impl Store {
     /// Makes everything queued durable with one fsync. Inline in the simulator; in production
-    /// the thread of [`Store::spawn`] does it. [`crate::Error::DiskFull`] keeps what could not be written
-    /// for the next call; any other error has taken the directory offline. What checkpoints had to
+    /// the thread of [`Store::spawn`] does it. [`crate::Error::DiskFull`] keeps what could not be
+    /// written for the next call; any other error has taken the directory offline. What checkpoints had to
     /// commit since the last call is in the result too.
     pub fn commit(&self) -> Result<Committed> {
         if self.needs_checkpoint.load(Ordering::Acquire) {

@@ -9,6 +9,7 @@ use ottla_protocol::ids::TopicPartition;
 
 use super::Settings;
 use super::files::Files;
+use crate::disk::aligned::Staging;
 use crate::log::tail::Freed;
 use crate::log::{Shared, State};
 use crate::wal::{Operation, Record};
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) is_full: AtomicBool,
     pub(crate) offline: OnceLock<Error>,
     pub(crate) files: Files,
+    /// For the flusher's writes past the page cache.
+    pub(crate) staging: Mutex<Staging>,
 }
 
 /// The logs that exist.
@@ -102,6 +105,7 @@ impl Core {
             durable_lsn: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             offline: OnceLock::new(),
+            staging: Mutex::default(),
         }
     }
 

@@ -50,12 +50,12 @@ impl Files {
         disk: &dyn Disk,
         key: Key,
         path: &Path,
-        create: bool,
+        mode: Mode,
     ) -> io::Result<Arc<dyn File>> {
         if let Some(file) = self.get(key) {
             return Ok(file);
         }
-        let file = disk.open(path, if create { Mode::Create } else { Mode::Write })?;
+        let file = disk.open(path, mode)?;
         let mut open = lock(&self.open);
         while open.files.len() >= self.max {
             let oldest = open

@@ -1,6 +1,7 @@
 //! Writes logs' bytes from memory into their segments, and removes files that are not needed.
 
 use std::io::IoSlice;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,14 +10,15 @@ use ottla_protocol::ids::Offset;
 use super::core::{Core, lock};
 use super::{image, producers};
 use crate::batch;
-use crate::disk::Mode;
+use crate::disk::aligned::Out;
+use crate::disk::{DIRECT_ALIGN, Mode};
 use crate::error::Context;
 use crate::log::Shared;
 use crate::log::index::Index;
 use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES};
 use crate::log::state::Doomed;
 use crate::log::tail::Chunk;
-use crate::{Disk, Result};
+use crate::{Disk, Error, File, Result};
 
 /// What was taken from a log's state under its lock, to be written without it.
 struct Work {
@@ -202,7 +204,7 @@ fn write_segment(
     let key = (shared.number, base_offset, Kind::Data);
     let file = core
         .files
-        .open(&*core.disk, key, &path, true)
+        .open(&*core.disk, key, &path, Mode::Create)
         .context("open", &path)?;
     if start == SEGMENT_HEADER_BYTES {
         // what an earlier life left under this name
@@ -212,12 +214,7 @@ fn write_segment(
         lock(&shared.files).is_dir_synced = false;
     }
     lock(&shared.files).unsynced.insert(base_offset);
-    let mut slices: Vec<_> = chunks
-        .iter()
-        .map(|chunk| IoSlice::new(&chunk.bytes))
-        .collect();
-    file.write_vectored_at(&mut slices, start)
-        .context("write", &path)?;
+    write_data(core, (shared.number, base_offset), &path, &*file, chunks)?;
     let mut indexes = lock(&shared.indexes);
     if cut.is_some() || !indexes.contains_key(&base_offset) {
         // only the newest segment is written to
@@ -239,12 +236,57 @@ fn write_segment(
     index.write().context("write", &path)
 }
 
+/// Writes the chunks. Many bytes go past the page cache: copying them into fresh pages of it would
+/// cost more than all else that is done with a record. What they share a block with is written
+/// again, and the last block is filled up with zeros, which later writes replace.
+fn write_data(
+    core: &Core,
+    (number, base_offset): (u64, Offset),
+    path: &Path,
+    file: &dyn File,
+    chunks: &[&Chunk],
+) -> Result<()> {
+    let start = chunks[0].position;
+    let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+    if bytes < core.settings.direct_bytes_min {
+        let mut slices: Vec<_> = chunks
+            .iter()
+            .map(|chunk| IoSlice::new(&chunk.bytes))
+            .collect();
+        return file
+            .write_vectored_at(&mut slices, start)
+            .context("write", path);
+    }
+    let key = (number, base_offset, Kind::Direct);
+    let direct = core.files.open(&*core.disk, key, path, Mode::CreateDirect);
+    let direct = direct.context("open", path)?;
+    let block = start - start % DIRECT_ALIGN as u64;
+    let mut front = Vec::new();
+    file.read_at(&mut front, block, (start - block) as usize)
+        .context("read", path)?;
+    if front.len() as u64 != start - block {
+        let what = "the file is shorter than what was written to it";
+        return Err(Error::Corrupt {
+            path: path.to_path_buf(),
+            position: start,
+            what,
+        });
+    }
+    let mut staging = lock(&core.staging);
+    let mut out = Out::new(&*direct, &mut staging, block);
+    let mut written = out.push(&front);
+    for chunk in chunks {
+        written = written.and_then(|()| out.push(&chunk.bytes));
+    }
+    written.and_then(|()| out.finish()).context("write", path)
+}
+
 fn remove(core: &Core, shared: &Shared, doomed: &Doomed) -> Result<()> {
     match doomed {
         Doomed::Segment(base_offset) => {
             lock(&shared.indexes).remove(base_offset);
             lock(&shared.files).unsynced.remove(base_offset);
-            for kind in [Kind::Data, Kind::Index] {
+            for kind in [Kind::Direct, Kind::Data, Kind::Index] {
                 core.files.close((shared.number, *base_offset, kind));
                 remove_file(&*core.disk, &segment::path(&shared.dir, *base_offset, kind))?;
             }

@@ -23,17 +23,7 @@ impl Store {
         settings: Settings,
     ) -> Result<Opened> {
         disk.create_dir_all(dir).context("create", dir)?;
-        let path = dir.join(".lock");
-        let holder = format!("process {}", std::process::id());
-        let lock = disk.lock(&path, &holder).context("lock", &path)?;
-        let lock = lock.map_err(|holder| Error::InUse {
-            dir: dir.to_path_buf(),
-            holder: if holder.is_empty() {
-                "another process".into()
-            } else {
-                holder
-            },
-        })?;
+        let lock = take_lock(&*disk, dir)?;
         let identity = meta::claim(&*disk, dir, identity)?;
         let wal_dir = dir.join("wal");
         disk.create_dir_all(&wal_dir).context("create", &wal_dir)?;
@@ -41,59 +31,78 @@ impl Store {
         disk.sync_dir(&wal_dir).context("sync", &wal_dir)?;
         disk.sync_dir(dir).context("sync", dir)?;
 
-        let core = Arc::new(Core::new(disk.clone(), dir.to_path_buf(), settings.clone()));
+        let core = Arc::new(Core::new(disk, dir.to_path_buf(), settings));
         core.measure_space()?;
-        let head = load_checkpoint(&core)?;
         let seed = crc32c::crc32c(&identity.directory_id.0);
-        let recovered = replay_tail(&core, &wal_dir, seed, &head)?;
-        let last_lsn = settle(&core, head.last_lsn);
-        remove_leftovers(&core)?;
-        let writer = Writer::new(
-            disk,
-            wal_dir,
-            seed,
-            settings.wal_segment_bytes,
-            settings.wal_direct,
-            &recovered.slots,
-            recovered.position,
-        );
-        let untold = Untold::default();
+        let recovered = recover(&core, &wal_dir, seed).inspect_err(|_| core.clear());
+        let (writer, last_lsn, is_dirty) = recovered?;
         let wal = Wal {
             writer,
             pending: Vec::new(),
             unmeasured_bytes: 0,
-            untold,
+            untold: Untold::default(),
         };
         let store = Arc::new(Self {
             identity,
             core,
             wal: Mutex::new(wal),
             maintenance: Mutex::new(()),
-            needs_checkpoint: AtomicBool::new(recovered.is_dirty),
+            needs_checkpoint: AtomicBool::new(is_dirty),
             checkpointed_lsn: AtomicU64::new(last_lsn),
             threads: threads::Threads::default(),
             _lock: lock,
         });
-        if recovered.is_dirty {
+        if is_dirty {
             match store.checkpoint_with(None) {
                 // it is tried again before the first commit
                 Ok(()) | Err(Error::DiskFull { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        let logs = self::lock(&store.core.logs)
+        let logs: Vec<_> = self::lock(&store.core.logs)
             .by_number
             .values()
             .cloned()
-            .collect::<Vec<_>>();
-        let logs = logs
-            .into_iter()
-            .map(|shared| Log {
-                reader: LogReader { shared },
-            })
             .collect();
+        let handle = |shared| Log {
+            reader: LogReader { shared },
+        };
+        let logs = logs.into_iter().map(handle).collect();
         Ok(Opened { store, logs })
     }
+}
+
+fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn crate::disk::Lock>> {
+    let path = dir.join(".lock");
+    let us = format!("process {}", std::process::id());
+    let lock = disk.lock(&path, &us).context("lock", &path)?;
+    lock.map_err(|holder| Error::InUse {
+        dir: dir.to_path_buf(),
+        holder: if holder.is_empty() {
+            "another process".into()
+        } else {
+            holder
+        },
+    })
+}
+
+/// Brings the logs into the core. Returns the WAL's writing end, the last lsn, and whether a
+/// checkpoint must come before anything is written.
+fn recover(core: &Arc<Core>, wal_dir: &Path, seed: u32) -> Result<(Writer, u64, bool)> {
+    let head = load_checkpoint(core)?;
+    let recovered = replay_tail(core, wal_dir, seed, &head)?;
+    let last_lsn = settle(core, head.last_lsn);
+    remove_leftovers(core)?;
+    let writer = Writer::new(
+        core.disk.clone(),
+        wal_dir.to_path_buf(),
+        seed,
+        core.settings.wal_segment_bytes,
+        core.settings.wal_direct,
+        &recovered.slots,
+        recovered.position,
+    );
+    Ok((writer, last_lsn, recovered.is_dirty))
 }
 
 /// Reads the checkpoint into the core; a new directory has none.

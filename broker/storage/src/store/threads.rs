@@ -152,22 +152,19 @@ impl Store {
         }
     }
 
-    /// Holds commits, and so acknowledgements, back while segments are written too slowly.
+    /// Holds a commit, and so its acknowledgements, back a while where segments are written too
+    /// slowly. Not longer: the flusher itself may wait for a commit.
     fn wait_for_memory(&self) {
         let core = &*self.core;
-        let is_over = || {
-            let waiting = core.unflushed_bytes.load(Ordering::Relaxed);
-            waiting > core.settings.memory_bytes_max && core.offline.get().is_none()
-        };
-        while is_over() && !core.is_full.load(Ordering::Acquire) {
-            self.wake_flusher();
-            let mut signal = lock(&self.threads.signal);
-            if signal.is_closed {
-                return;
-            }
+        let waiting = core.unflushed_bytes.load(Ordering::Relaxed);
+        if waiting <= core.settings.memory_bytes_max || core.is_full.load(Ordering::Acquire) {
+            return;
+        }
+        self.wake_flusher();
+        let mut signal = lock(&self.threads.signal);
+        if !signal.is_closed {
             signal.is_awaited = true;
-            let waited = self.threads.signalled.wait_timeout(signal, RETRY);
-            drop(waited);
+            drop(self.threads.signalled.wait_timeout(signal, RETRY));
         }
     }
 

@@ -7,12 +7,10 @@ use super::{
     BLOCK_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, Operation, Position,
     RECORD_HEADER_BYTES, slot_path, span,
 };
-use crate::disk::{DIRECT_ALIGN, Mode};
+use crate::disk::Mode;
+use crate::disk::aligned::{Out, Staging};
 use crate::error::Context;
 use crate::{Disk, File, Result};
-
-/// Bytes gathered before a write; a multiple of the block.
-const STAGING_BYTES: usize = 1 << 20;
 
 /// One change, as it waits to be written.
 #[derive(Clone, Debug)]
@@ -156,12 +154,7 @@ impl Writer {
             unreachable!("a file was chosen")
         };
         let offset = self.position.offset;
-        let mut out = Out {
-            file: &**file,
-            staging: &mut self.staging,
-            offset,
-        };
-        out.staging.clear();
+        let mut out = Out::new(&**file, &mut self.staging, offset);
         let written = (|| {
             out.push(&header.encode(self.seed))?;
             for record in records {
@@ -180,7 +173,7 @@ impl Writer {
             out.finish()
         })();
         assert!(
-            written.is_err() || out.offset == offset + header.span(),
+            written.is_err() || out.position() == offset + header.span(),
             "a frame fills its span"
         );
         written.context("write", &self.dir)
@@ -227,67 +220,6 @@ impl Writer {
             offset: 0,
             ..self.position
         };
-        Ok(())
-    }
-}
-
-/// A buffer whose content begins at an address that direct writes accept.
-#[derive(Debug, Default)]
-struct Staging {
-    buffer: Vec<u8>,
-    front: usize,
-    filled: usize,
-}
-
-impl Staging {
-    fn clear(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; STAGING_BYTES + DIRECT_ALIGN];
-            self.front = self.buffer.as_ptr().align_offset(DIRECT_ALIGN);
-        }
-        self.filled = 0;
-    }
-
-    fn content(&self) -> &[u8] {
-        &self.buffer[self.front..self.front + self.filled]
-    }
-}
-
-struct Out<'a> {
-    file: &'a dyn File,
-    staging: &'a mut Staging,
-    offset: u64,
-}
-
-impl Out<'_> {
-    fn push(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
-        while !bytes.is_empty() {
-            let staging = &mut *self.staging;
-            let now = bytes.len().min(STAGING_BYTES - staging.filled);
-            let start = staging.front + staging.filled;
-            staging.buffer[start..start + now].copy_from_slice(&bytes[..now]);
-            staging.filled += now;
-            bytes = &bytes[now..];
-            if staging.filled == STAGING_BYTES {
-                self.write()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> std::io::Result<()> {
-        let staging = &mut *self.staging;
-        let padded = staging.filled.next_multiple_of(BLOCK_BYTES as usize);
-        let start = staging.front + staging.filled;
-        staging.buffer[start..staging.front + padded].fill(0);
-        staging.filled = padded;
-        if padded > 0 { self.write() } else { Ok(()) }
-    }
-
-    fn write(&mut self) -> std::io::Result<()> {
-        self.file.write_at(self.staging.content(), self.offset)?;
-        self.offset += self.staging.filled as u64;
-        self.staging.filled = 0;
         Ok(())
     }
 }

@@ -41,6 +41,7 @@ pub fn small() -> Settings {
         flush_bytes: 8 << 10,
         files_open_max: 6,
         disk_reserve_bytes: 0,
+        direct_bytes_min: 1500,
         ..Settings::default()
     }
 }
@@ -377,7 +378,7 @@ fn what_is_durable_survives_and_nothing_is_invented() {
             .ok()
             .and_then(|text| text.parse::<u64>().ok())
     };
-    let seeds = number("SEED").map_or(0..number("SEEDS").unwrap_or(150), |seed| seed..seed + 1);
+    let seeds = number("SEED").map_or(0..number("SEEDS").unwrap_or(100), |seed| seed..seed + 1);
     for seed in seeds {
         let result = std::panic::catch_unwind(|| run(seed));
         if let Err(panic) = result {
