@@ -47,3 +47,31 @@ pub trait Log: Send + Sync + 'static {
         bytes_max: usize,
     ) -> Later<Part>;
 }
+
+impl Log for crate::replica::Replicas {
+    fn append(
+        &self,
+        partition: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        batch: BytesMut,
+    ) -> Later<Offset> {
+        Box::pin(self.append_internal(partition, leader_epoch, batch))
+    }
+
+    fn read(
+        &self,
+        partition: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Later<Part> {
+        let read = self.read_internal(partition, leader_epoch, from, bytes_max);
+        let part = read.map(|read| Part {
+            batches: read.batches,
+            log_start_offset: read.log_start_offset,
+            high_watermark: read.high_watermark,
+            log_end_offset: read.log_end_offset,
+        });
+        Box::pin(std::future::ready(part))
+    }
+}
