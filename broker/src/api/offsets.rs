@@ -20,6 +20,9 @@ use ottla_protocol::messages::transactions::{
 use super::{Context, RequestContext};
 use crate::replica::{FoundOffset, OffsetQuery, TopicKey};
 
+/// The version of ListOffsets since which an answer carries a leader epoch (KIP-320).
+const LEADER_EPOCH_SINCE: i16 = 4;
+
 /// Kafka's number of the isolation level `read_committed`.
 const READ_COMMITTED: i8 = 1;
 
@@ -34,7 +37,7 @@ fn named(topic: &str) -> TopicKey {
 /// ListOffsets.
 pub async fn list_offsets(
     context: &Context,
-    _request: &RequestContext,
+    request: &RequestContext,
     body: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let kind = match (body.replica_id, body.isolation_level) {
@@ -59,7 +62,7 @@ pub async fn list_offsets(
             } else {
                 Err(ErrorCode::InvalidRequest)
             };
-            partitions.push(listed(index, found));
+            partitions.push(listed(request.api_version, index, found));
         }
         topics.push(ListOffsetsTopicResponse {
             name: topic.name,
@@ -73,6 +76,7 @@ pub async fn list_offsets(
 }
 
 fn listed(
+    version: i16,
     partition_index: i32,
     found: Result<FoundOffset, ErrorCode>,
 ) -> ListOffsetsPartitionResponse {
@@ -84,7 +88,11 @@ fn listed(
         Ok(found) => ListOffsetsPartitionResponse {
             timestamp: found.timestamp,
             offset: found.offset.0,
-            leader_epoch: found.leader_epoch.0,
+            leader_epoch: if version >= LEADER_EPOCH_SINCE {
+                found.leader_epoch.0
+            } else {
+                LeaderEpoch::NONE.0
+            },
             ..response
         },
         Err(error) => ListOffsetsPartitionResponse {
