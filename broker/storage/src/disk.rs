@@ -89,6 +89,12 @@ pub trait File: Send + Sync + fmt::Debug {
     fn read_at(&self, buffer: &mut Vec<u8>, position: u64, bytes: usize) -> io::Result<usize>;
     /// Writes all of `bytes` at `position`.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at `position`, and makes them durable: [`File::write_at`] and
+    /// [`File::sync_data`] in one, for the bytes of this write only.
+    fn write_durably_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.write_at(bytes, position)?;
+        self.sync_data()
+    }
     /// Writes all of the slices, one after the other, from `position`.
     fn write_vectored_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()>;
     /// Makes what was written durable, with the length.

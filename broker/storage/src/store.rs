@@ -75,7 +75,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             wal_segment_bytes: 64 << 20,
-            wal_segments_max: 4,
+            wal_segments_max: 6,
             memory_bytes_max: 32 << 20,
             flush_bytes: 16 << 20,
             disk_reserve_bytes: 128 << 20,

@@ -5,7 +5,7 @@ use std::io;
 use super::{DIRECT_ALIGN, File};
 
 /// Bytes gathered before a write.
-const STAGING_BYTES: usize = 1 << 20;
+pub(crate) const STAGING_BYTES: usize = 1 << 20;
 
 /// A buffer whose content begins at an address that direct writes accept; kept between uses.
 #[derive(Debug, Default)]
@@ -73,15 +73,32 @@ impl<'a> Out<'a> {
 
     /// Writes what is gathered, with zeros up to the end of its last block.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.pad();
+        self.write()
+    }
+
+    /// As [`Self::finish`], and makes this last write durable (only this one).
+    pub(crate) fn finish_durably(&mut self) -> io::Result<()> {
+        self.pad();
+        self.file
+            .write_durably_at(self.staging.content(), self.position)?;
+        self.position += self.staging.filled as u64;
+        self.staging.filled = 0;
+        Ok(())
+    }
+
+    fn pad(&mut self) {
         let staging = &mut *self.staging;
         let padded = staging.filled.next_multiple_of(DIRECT_ALIGN);
         let start = staging.front + staging.filled;
         staging.buffer[start..staging.front + padded].fill(0);
         staging.filled = padded;
-        if padded > 0 { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> io::Result<()> {
+        if self.staging.filled == 0 {
+            return Ok(());
+        }
         self.file.write_at(self.staging.content(), self.position)?;
         self.position += self.staging.filled as u64;
         self.staging.filled = 0;

@@ -16,35 +16,40 @@ use crate::{Error, Result};
 /// How many readers of one log are remembered.
 const HINTS_MAX: usize = 4;
 
-/// Where reads of segments ended: the next offset, its segment, and its position there.
+/// Where reads of segments ended. A place is good only until the log is cut.
 #[derive(Debug, Default)]
 pub(crate) struct Hints {
-    places: [Option<(Offset, Offset, u64)>; HINTS_MAX],
+    places: [Option<Place>; HINTS_MAX],
     next: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    next_offset: Offset,
+    segment: Offset,
+    position: u64,
+    cuts: u64,
+}
+
 impl Hints {
-    fn find(&self, offset: Offset, segment: Offset) -> Option<u64> {
-        let is_it = |&&(at, base, _): &&(Offset, Offset, u64)| at == offset && base == segment;
-        self.places
-            .iter()
-            .flatten()
-            .find(is_it)
-            .map(|place| place.2)
+    fn find(&self, read: &SegmentRead) -> Option<u64> {
+        let mut places = self.places.iter().flatten();
+        let place = places.find(|place| {
+            place.next_offset == read.from
+                && place.segment == read.segment
+                && place.cuts == read.cuts
+        });
+        place.map(|place| place.position)
     }
 
-    fn note(&mut self, from: Offset, place: (Offset, Offset, u64)) {
+    fn note(&mut self, from: Offset, place: Place) {
         // a reader that goes on takes its old place
-        let is_it = |old: &Option<(Offset, Offset, u64)>| old.is_some_and(|old| old.0 == from);
+        let is_it = |old: &Option<Place>| old.is_some_and(|old| old.next_offset == from);
         let at = self.places.iter().position(is_it).unwrap_or_else(|| {
             self.next = (self.next + 1) % HINTS_MAX;
             self.next
         });
         self.places[at] = Some(place);
-    }
-
-    fn clear(&mut self) {
-        self.places = Default::default();
     }
 }
 
@@ -115,7 +120,6 @@ impl SegmentRead {
         // a truncation meanwhile explains anything: the caller asks again
         let state = lock(&self.shared.state);
         if state.cuts != self.cuts {
-            lock(&self.shared.hints).clear();
             return Ok(Bytes::new());
         }
         match found? {
@@ -181,7 +185,12 @@ impl SegmentRead {
             next_offset = header.next_offset();
         }
         buffer.truncate(end);
-        let place = (next_offset, self.segment, position + end as u64);
+        let place = Place {
+            next_offset,
+            segment: self.segment,
+            position: position + end as u64,
+            cuts: self.cuts,
+        };
         lock(&shared.hints).note(self.from, place);
         Ok(Some(buffer.into()))
     }
@@ -189,7 +198,7 @@ impl SegmentRead {
     /// The position of the batch that contains the offset, or the first one after it.
     fn find(&self) -> Result<Option<u64>> {
         let shared = &*self.shared;
-        if let Some(position) = lock(&shared.hints).find(self.from, self.segment)
+        if let Some(position) = lock(&shared.hints).find(self)
             && position < self.written
         {
             return Ok(Some(position));

@@ -14,7 +14,7 @@ use crate::{Error, Result, snapshot_file};
 
 pub(super) const FILE: &str = "checkpoint";
 /// From this many files on, syncing the whole file system is cheaper.
-const SYNC_FILES_MAX: usize = 16;
+const SYNC_FILES_MAX: usize = 64;
 /// How often a log that is truncated again and again is waited for.
 const TRIES_MAX: usize = 100;
 
@@ -45,10 +45,21 @@ impl Store {
         self.checkpoint_with(Some(listener))
     }
 
-    /// Whether the WAL is more than half full.
+    /// Whether the WAL is more than a third full: the rest is for what comes meanwhile.
     pub(super) fn is_checkpoint_due(&self) -> bool {
         let in_use = lock(&self.wal).writer.slots_in_use();
-        in_use > 1 && in_use > self.core.settings.wal_segments_max / 2
+        in_use > 1 && in_use > self.core.settings.wal_segments_max / 3
+    }
+
+    /// Frees files of the WAL where all are in use, unless another thread just did.
+    pub(super) fn free_wal(&self) -> Result<()> {
+        let _maintenance = lock(&self.maintenance);
+        let in_use = lock(&self.wal).writer.slots_in_use();
+        if in_use < self.core.settings.wal_segments_max.max(1) {
+            return Ok(());
+        }
+        let done = self.write_checkpoint();
+        self.settle(done)
     }
 
     /// A full disk: deletes what may be deleted, and looks again.

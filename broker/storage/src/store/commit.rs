@@ -31,20 +31,21 @@ pub(crate) struct Untold {
 impl Store {
     /// Makes everything queued durable with one fsync. Inline in the simulator; in production
     /// the thread of [`Store::spawn`] does it. [`crate::Error::DiskFull`] keeps what could not be
-    /// written for the next call; any other error has taken the directory offline. What checkpoints had to
-    /// commit since the last call is in the result too.
+    /// written for the next call; any other error has taken the directory offline. What checkpoints
+    /// had to commit since the last call is in the result too.
     pub fn commit(&self) -> Result<Committed> {
         if self.needs_checkpoint.load(Ordering::Acquire) {
             // the last start could not finish on a full disk
             self.checkpoint_with(None)?;
         }
-        loop {
-            if self.try_commit(false)? {
-                return Ok(self.take_untold());
+        if !self.try_commit(false)? {
+            // every file of the WAL is in use: a checkpoint frees all but the present one
+            self.free_wal()?;
+            if !self.try_commit(false)? {
+                self.try_commit(true)?;
             }
-            // every file of the WAL is in use: a checkpoint frees them
-            self.checkpoint_with(None)?;
         }
+        Ok(self.take_untold())
     }
 
     fn take_untold(&self) -> Committed {

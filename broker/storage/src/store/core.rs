@@ -122,6 +122,8 @@ impl Core {
             reason: error.to_string().into(),
         };
         let offline = self.offline.get_or_init(offline).clone();
+        // whoever is about to sleep has the queue locked until it does
+        drop(lock(&self.queue));
         self.queued.notify_all();
         offline
     }

@@ -8,7 +8,7 @@ use super::{
     RECORD_HEADER_BYTES, slot_path, span,
 };
 use crate::disk::Mode;
-use crate::disk::aligned::{Out, Staging};
+use crate::disk::aligned::{Out, STAGING_BYTES, Staging};
 use crate::error::Context;
 use crate::{Disk, File, Result};
 
@@ -51,6 +51,8 @@ pub(crate) struct Writer {
     file: Option<Arc<dyn File>>,
     position: Position,
     durable_sequence: u64,
+    /// Whether there are frames that a sync must still make durable.
+    is_unsynced: bool,
     staging: Staging,
 }
 
@@ -84,6 +86,7 @@ impl Writer {
             file: None,
             position,
             durable_sequence: position.sequence - 1,
+            is_unsynced: false,
             staging: Staging::default(),
         }
     }
@@ -143,13 +146,22 @@ impl Writer {
             body_bytes,
             records: count as u32,
         };
-        self.write_frame(&header, &records[..count])?;
+        // a commit that is one write is synced by that write
+        let at_once = count == records.len() && header.span() < STAGING_BYTES as u64;
+        let durably = at_once && !self.is_unsynced;
+        self.write_frame(&header, &records[..count], durably)?;
+        self.is_unsynced = !durably;
         self.position.offset += header.span();
         self.position.sequence += 1;
         Ok(count)
     }
 
-    fn write_frame<L>(&mut self, header: &FrameHeader, records: &[Record<L>]) -> Result<()> {
+    fn write_frame<L>(
+        &mut self,
+        header: &FrameHeader,
+        records: &[Record<L>],
+        durably: bool,
+    ) -> Result<()> {
         let Some(file) = &self.file else {
             unreachable!("a file was chosen")
         };
@@ -170,7 +182,11 @@ impl Writer {
                 out.push(&bytes)?;
                 out.push(&payload)?;
             }
-            out.finish()
+            if durably {
+                out.finish_durably()
+            } else {
+                out.finish()
+            }
         })();
         assert!(
             written.is_err() || out.position() == offset + header.span(),
@@ -181,9 +197,12 @@ impl Writer {
 
     /// Makes every frame written so far durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
-        if let Some(file) = &self.file {
+        if let Some(file) = &self.file
+            && self.is_unsynced
+        {
             file.sync_data().context("sync", &self.dir)?;
         }
+        self.is_unsynced = false;
         self.durable_sequence = self.position.sequence - 1;
         Ok(())
     }
