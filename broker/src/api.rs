@@ -44,12 +44,12 @@ use ottla_protocol::messages::configs::{
     AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
     ListConfigResourcesRequest,
 };
+use ottla_protocol::messages::fetch::FetchRequest;
 use ottla_protocol::messages::groups::{
     DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
     JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
 };
-use ottla_protocol::messages::fetch::FetchRequest;
 use ottla_protocol::messages::log_dirs::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest};
 use ottla_protocol::messages::metadata::{
     DescribeClusterRequest, DescribeTopicPartitionsRequest, MetadataRequest,
