@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch::RecordBatch;
 
 use super::segment::{self, Kind};
 use super::{LogReader, TimestampAndOffset, index, scan};
@@ -10,21 +11,31 @@ use crate::error::Context;
 use crate::store::core::lock;
 use crate::{Error, Result};
 
+/// A batch that decompresses to more is answered for by its first record.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
 /// What a candidate batch says.
 fn answer(batch: &Bytes, header: &Header, timestamp: i64) -> TimestampAndOffset {
-    // a batch whose records cannot be looked into answers for its first one
-    let (at, offset) = batch::first_record_at(batch, timestamp)
-        .unwrap_or((header.max_timestamp, header.base_offset));
+    let found = if header.is_compressed() && !header.is_log_append_time() {
+        let batch = RecordBatch::first(batch).ok();
+        let found = batch.map(|batch| batch.first_at_or_after(timestamp, DECOMPRESSED_BYTES_MAX));
+        let found = found.and_then(std::result::Result::ok).flatten();
+        found.map(|(offset, timestamp)| (timestamp, offset))
+    } else {
+        batch::first_record_at(batch, timestamp)
+    };
+    // a batch that cannot be looked into answers for its first record
+    let (timestamp, offset) = found.unwrap_or((header.max_timestamp, header.base_offset));
     TimestampAndOffset {
-        timestamp: at,
+        timestamp,
         offset,
         leader_epoch: header.leader_epoch,
     }
 }
 
 impl LogReader {
-    /// The first record with this timestamp or a later one. May read the disk. In a batch that is
-    /// compressed, and that this build cannot look into, its first record.
+    /// The first record with this timestamp or a later one. May read the disk, and decompresses
+    /// the one batch that has it.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampAndOffset>> {
         let shared = &self.shared;
         loop {
