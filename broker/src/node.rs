@@ -6,6 +6,7 @@
 //! the broker is ready when it is unfenced.
 
 mod pages;
+mod sockets;
 
 use std::io;
 use std::path::PathBuf;
@@ -13,17 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::metadata::features::{FEATURES, Feature};
-use ottla_core::metadata::image::Endpoint;
 use ottla_core::metadata::record::FeatureRangeRecord;
 use ottla_core::metadata::{ConfigMap, Metadata};
 use ottla_storage::disk::Lock;
-use ottla_storage::{Disk, RealDisk};
+use ottla_storage::{Disk, RealDisk, snapshot_file};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::controller::lifecycle::{self, Life, Registration};
 use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
@@ -33,7 +34,7 @@ use crate::metrics::{Metrics, http};
 use crate::net::Net;
 use crate::peer::{self, Peers};
 use crate::replica::Replicas;
-use crate::stream::{Listener, Network};
+use crate::stream::Network;
 
 /// How long connections may take to end once the node stops.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -125,14 +126,8 @@ pub struct Node {
     stop: watch::Sender<bool>,
     clients: Vec<JoinHandle<()>>,
     bootstrap: Vec<String>,
+    disk: Arc<dyn Disk>,
     _lock: Box<dyn Lock>,
-}
-
-/// The sockets of a node.
-struct Sockets {
-    clients: Vec<(Arc<str>, Listener)>,
-    peers: Option<Listener>,
-    http: Option<Listener>,
 }
 
 impl Node {
@@ -183,7 +178,7 @@ impl Node {
                 listeners,
                 peer,
                 storage_id: parts.storage_id,
-                clean_shutdown: false,
+                clean_shutdown: take_clean_mark(&settings, &*around.disk),
                 features: features(),
             },
         );
@@ -207,6 +202,7 @@ impl Node {
             stop,
             clients,
             bootstrap,
+            disk: around.disk,
             _lock: lock,
         })
     }
@@ -249,8 +245,9 @@ impl Node {
         }
         self.context.controller.stop().await;
         let _ = self.stop.send(true);
-        if let Err(error) = self.context.replicas.close() {
-            warn!("the data directory was not closed in order: {error}");
+        match self.context.replicas.close() {
+            Ok(()) => leave_clean_mark(&self.context.settings, &*self.disk),
+            Err(error) => warn!("the data directory was not closed in order: {error}"),
         }
     }
 }
@@ -298,10 +295,6 @@ async fn cluster_id(
     }
 }
 
-fn address_of(endpoint: &Endpoint) -> String {
-    format!("{}:{}", endpoint.host, endpoint.port)
-}
-
 /// What this binary supports.
 fn features() -> Vec<FeatureRangeRecord> {
     let range = |f: &Feature| FeatureRangeRecord {
@@ -322,6 +315,25 @@ fn static_configs(settings: &Settings) -> ConfigMap {
     configs
 }
 
+/// Where an orderly end leaves its mark.
+fn clean_mark(settings: &Settings) -> PathBuf {
+    settings.log_dirs[0].join("metadata").join("clean")
+}
+
+/// Whether the last process ended in order; the mark goes, so that it speaks of one process only.
+fn take_clean_mark(settings: &Settings, disk: &dyn Disk) -> bool {
+    let mark = clean_mark(settings);
+    disk.exists(&mark)
+        && disk.remove_file(&mark).is_ok()
+        && mark.parent().is_some_and(|dir| disk.sync_dir(dir).is_ok())
+}
+
+fn leave_clean_mark(settings: &Settings, disk: &dyn Disk) {
+    if let Err(error) = snapshot_file::write(disk, &clean_mark(settings), b"clean") {
+        warn!("an orderly end could not be noted: {error}");
+    }
+}
+
 fn lock_directory(settings: &Settings, disk: &dyn Disk) -> Result<Box<dyn Lock>, Error> {
     let dir = settings.log_dirs[0].join("metadata");
     let failed = |error| directory_error(settings, error);
@@ -336,121 +348,6 @@ fn directory_error(settings: &Settings, error: io::Error) -> Error {
     Error::Directory {
         dir: settings.log_dirs[0].display().to_string(),
         error,
-    }
-}
-
-impl Sockets {
-    async fn bind(settings: &Settings, network: Network) -> Result<Self, Error> {
-        let mut clients = Vec::new();
-        for listener in settings.client_listeners() {
-            let bound = bind(network, &listener.name, &listener.address()).await?;
-            clients.push((Arc::from(listener.name.as_str()), bound));
-        }
-        let peers = match settings.peer_listener() {
-            Some(listener) => Some(bind(network, &listener.name, &listener.address()).await?),
-            None => None,
-        };
-        let http = match &settings.http_listener {
-            Some(address) => Some(bind(network, "ottla.http.listener", address).await?),
-            None => None,
-        };
-        Ok(Self {
-            clients,
-            peers,
-            http,
-        })
-    }
-}
-
-async fn bind(network: Network, name: &str, address: &str) -> Result<Listener, Error> {
-    network.listen(address).await.map_err(|error| {
-        let mend = match error.kind() {
-            io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
-            io::ErrorKind::PermissionDenied => "choose a port above 1023",
-            _ => "use an address of this machine",
-        };
-        Error::Listen {
-            name: name.to_owned(),
-            address: address.to_owned(),
-            error,
-            mend,
-        }
-    })
-}
-
-/// A listener that advertises nothing is reached under the host it listens on, or, where that is
-/// every address, under the machine's name.
-fn host_of(listener: &config::Listener) -> String {
-    if !listener.host.is_empty() && listener.host != "0.0.0.0" && listener.host != "::" {
-        return listener.host.clone();
-    }
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "localhost".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
-fn client_endpoints(settings: &Settings, bound: &[(Arc<str>, Listener)]) -> Vec<Endpoint> {
-    let endpoint = |(listener, (name, socket)): (&config::Listener, &(Arc<str>, Listener))| {
-        let advertised = settings
-            .advertised_listeners
-            .iter()
-            .find(|l| *l.name == **name);
-        let (host, port) = match advertised {
-            Some(advertised) => (advertised.host.clone(), advertised.port),
-            None => (host_of(listener), listener.port),
-        };
-        let port = if port == 0 {
-            socket.local_addr().map_or(0, |a| a.port())
-        } else {
-            port
-        };
-        Endpoint {
-            name: name.to_string(),
-            host,
-            port,
-            security_protocol: 0,
-        }
-    };
-    settings
-        .client_listeners()
-        .zip(bound)
-        .map(endpoint)
-        .collect()
-}
-
-fn peer_endpoint(settings: &Settings, socket: Option<&Listener>) -> Endpoint {
-    let name = settings.controller_listener_names.clone();
-    let bound = socket
-        .and_then(|socket| socket.local_addr().ok())
-        .map_or(0, |a| a.port());
-    let me = settings
-        .controller_quorum_voters
-        .iter()
-        .find(|v| v.node_id == settings.node_id);
-    let advertised = settings
-        .advertised_listeners
-        .iter()
-        .find(|l| l.name == name);
-    let (host, port) = match (me, advertised, settings.peer_listener()) {
-        (Some(voter), ..) => (voter.host.clone(), voter.port),
-        (None, Some(advertised), _) => (advertised.host.clone(), advertised.port),
-        (None, None, Some(listener)) => {
-            // a broker's name is the same whoever asks; its first client listener advertises it
-            let public = settings
-                .advertised_listeners
-                .first()
-                .map(|l| l.host.clone());
-            (public.unwrap_or_else(|| host_of(listener)), bound)
-        }
-        (None, None, None) => (String::new(), 0),
-    };
-    Endpoint {
-        name,
-        host,
-        port,
-        security_protocol: 0,
     }
 }
 

@@ -32,6 +32,15 @@ const BATCH_REQUESTS_MAX: usize = 256;
 /// How long a new active controller may take to know all that is committed.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// When a suspected broker is looked at: after these waits, one after another.
+const PROBE_WAITS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(10),
+    Duration::from_millis(40),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+];
+
 /// How long one wait for a change lasts before it is begun anew.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -249,7 +258,16 @@ impl Active {
         };
         let address = format!("{}:{}", broker.peer.host, broker.peer.port);
         tokio::spawn(async move {
-            if handle.shared.peers.probe(&address).await {
+            // a process that ends closes its connections before its listeners, some time apart
+            let mut refused = false;
+            for wait in PROBE_WAITS {
+                tokio::time::sleep(wait).await;
+                refused = !handle.shared.peers.probe(&address).await;
+                if refused {
+                    break;
+                }
+            }
+            if !refused {
                 return;
             }
             warn!("broker {node_id} is gone: {address} refuses connections");
