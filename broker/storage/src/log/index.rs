@@ -77,6 +77,18 @@ fn read_entry(file: &dyn File, place: u64, seed: u32) -> std::io::Result<Option<
     Ok(decode(&bytes, seed))
 }
 
+/// Whether the data has, at the entry's position, the batch that the entry names. A failed sync
+/// can bring entries back that were cut: their crc holds, but the data is the truth.
+fn is_true(shared: &Shared, base_offset: Offset, written: u64, entry: &Entry) -> Result<bool> {
+    let position = u64::from(entry.position);
+    if position >= written {
+        return Ok(false);
+    }
+    let offset = base_offset.plus(i64::from(entry.relative_offset));
+    let found = scan::header_at(shared, base_offset, position, written)?;
+    Ok(found.is_some_and(|header| header.base_offset == offset))
+}
+
 fn seed(shared: &Shared, base_offset: Offset) -> u32 {
     let crc = crc32c::crc32c(&shared.number.to_le_bytes());
     crc32c::crc32c_append(crc, &base_offset.0.to_le_bytes())
@@ -105,7 +117,10 @@ impl Index {
         let mut last = None;
         while entries > 0 {
             last = read_entry(&*file, entries - 1, seed).context("read", &path)?;
-            if last.is_some_and(|last| u64::from(last.position) < cut.min(written)) {
+            if let Some(last) = &last
+                && u64::from(last.position) < cut
+                && is_true(shared, base_offset, written, last)?
+            {
                 break;
             }
             last = None;
@@ -209,7 +224,16 @@ fn floor(
             return Ok(position);
         }
         // lost or damaged: made anew from the data
-        let interval = lock(&shared.state).settings.index_interval_bytes;
+        let interval = {
+            let state = lock(&shared.state);
+            let place = state.segment_at(base_offset);
+            let is_there = state.segments[place].base_offset == base_offset;
+            if !is_there || state.written_bytes(place) < written {
+                // the log was cut since the read was planned: the reader finds that out too
+                return Ok(SEGMENT_HEADER_BYTES);
+            }
+            state.settings.index_interval_bytes
+        };
         let was_open = indexes.remove(&base_offset).is_some();
         let index = Index::open(shared, base_offset, written, 0, interval)?;
         if was_open {
@@ -238,7 +262,7 @@ fn search(
         0,
         file.len().context("look at", &path)? / ENTRY_BYTES as u64,
     );
-    let mut found = SEGMENT_HEADER_BYTES;
+    let mut found = None;
     while low < high {
         let middle = low + (high - low) / 2;
         let Some(entry) = read_entry(&*file, middle, seed).context("read", &path)? else {
@@ -246,11 +270,17 @@ fn search(
         };
         // entries beyond what is written are stale
         if u64::from(entry.position) < written && below(&entry) {
-            found = u64::from(entry.position);
+            found = Some(entry);
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(Some(found))
+    match found {
+        None => Ok(Some(SEGMENT_HEADER_BYTES)),
+        Some(entry) if is_true(shared, base_offset, written, &entry)? => {
+            Ok(Some(u64::from(entry.position)))
+        }
+        Some(_) => Ok(None),
+    }
 }

@@ -34,6 +34,21 @@ pub(crate) fn data_file(shared: &Shared, base_offset: Offset) -> Result<Arc<dyn 
     Ok(file)
 }
 
+/// The header at a position, where a batch begins there that ends by `until`.
+pub(crate) fn header_at(
+    shared: &Shared,
+    base_offset: Offset,
+    position: u64,
+    until: u64,
+) -> Result<Option<Header>> {
+    let file = data_file(shared, base_offset)?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    let read = file.read_at(&mut bytes, position, HEADER_BYTES);
+    read.context("read", &segment::path(&shared.dir, base_offset, Kind::Data))?;
+    let header = Header::read(&bytes).ok();
+    Ok(header.filter(|header| position + header.bytes as u64 <= until))
+}
+
 /// Gives the headers from `from` (where a batch begins) to `until`, while `more` says so.
 pub(crate) fn headers(
     shared: &Shared,
