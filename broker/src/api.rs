@@ -288,8 +288,9 @@ const fn row<R: Request>() -> Api {
 
 fn decode<R: Request>(header: &RequestHeader, mut reader: Reader) -> Result<R, Error> {
     let (api, version) = (header.api_key, header.api_version);
-    let body = R::decode(&mut reader, version).and_then(|body| reader.finish().map(|()| body));
-    body.map_err(|error| Error::Body {
+    // bytes after the body are no error, as in Apache Kafka: librdkafka leaves some behind the null
+    // array of a Metadata request for all topics
+    R::decode(&mut reader, version).map_err(|error| Error::Body {
         api,
         version,
         error,

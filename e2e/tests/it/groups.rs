@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ottla_e2e::client::kcat::kcat;
 use ottla_e2e::client::members::Members;
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::cluster::{Cluster, Shape};
@@ -12,6 +13,9 @@ use serde_json::Value;
 use crate::shared::{bootstrap, fill, topic};
 
 const PARTITIONS: u32 = 6;
+
+/// Records of one round of the fail-over test.
+const RECORDS: u64 = 300;
 
 fn count(state: &Value, what: &str) -> u64 {
     state[what].as_u64().unwrap_or(u64::MAX)
@@ -96,6 +100,13 @@ fn coordinator(bootstrap: &str, group: &str) -> Result<u16> {
     Ok(id.context("the coordinator's id in parentheses")?.parse()?)
 }
 
+/// Adds records to the topic that the workers read.
+fn produce(bootstrap: &str) -> Result<()> {
+    let records: String = (0..RECORDS).map(|number| format!("{number}\n")).collect();
+    kcat(bootstrap, &["-P", "-t", "work", "-X", "acks=all"], &records)?.success()?;
+    Ok(())
+}
+
 #[test]
 fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
     let shape = Shape::new("group-failover", 3)
@@ -113,6 +124,7 @@ fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
         ])
         .args(&["--replication-factor", "3"])
         .run()?;
+    produce(&bootstrap)?;
     let mut members = Members::of(&bootstrap, "work", "workers", PARTITIONS)?;
     for name in ["a", "b", "c"] {
         members.tell(&format!("start {name} cooperative-sticky"))?;
@@ -122,6 +134,7 @@ fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
         let id = coordinator(&bootstrap, "workers")?;
         cluster.kill(id);
         let started = Instant::now();
+        produce(&bootstrap)?;
         // members find the new coordinator by themselves, and it knows them
         members.tell("start d cooperative-sticky")?;
         members.tell("settle 4")?;
@@ -135,6 +148,7 @@ fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
         cluster.wait_ready()?;
         std::thread::sleep(Duration::from_secs(2));
     }
-    members.quit()?;
+    let state = members.quit()?;
+    ensure!(count(&state, "committed") == 3 * RECORDS, "{state}");
     Ok(())
 }

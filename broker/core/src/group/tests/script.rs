@@ -1,7 +1,8 @@
 //! A small language for tests: one line an action, and what came of it below.
 //!
 //! ```text
-//! A join [v=N] [id=known|none] [static=X] [protocols=range,roundrobin] [session=MS] [rebalance=MS] [type=T]
+//! A join [v=N] [id=known|none] [static=X] [protocols=range,roundrobin]
+//!        [session=MS] [rebalance=MS] [type=T]
 //! A sync [A=0 B=1 …] [protocol=NAME]     assignments only from a leader
 //! A beat                                 heartbeat
 //! A leave                                (static=X: by instance alone)
