@@ -10,7 +10,7 @@ use super::{Output, run};
 use crate::process::bound_to_us;
 use crate::setup;
 
-const TIMEOUT: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A tool with its arguments.
 pub struct Tool {
