@@ -143,11 +143,20 @@ impl<'a> Layers<'a> {
     /// As [`Self::value`], with the default that follows from the topic's replication factor.
     pub fn topic_value(&self, key: &'static Key, replication_factor: usize) -> (String, Source) {
         let (value, source) = self.value(key);
-        if key.name == "min.insync.replicas" && source == Source::Default {
-            let number = default_min_insync_replicas(replication_factor);
-            return (number.to_string(), source);
+        match source {
+            Source::Default => (default_of_topic(key, replication_factor, value), source),
+            _ => (value, source),
         }
-        (value, source)
+    }
+
+    /// As [`Self::all`], with the default that follows from the topic's replication factor.
+    pub fn topic_all(&self, key: &'static Key, replication_factor: usize) -> Vec<Found> {
+        let mut all = self.all(key);
+        if let Some(default) = all.last_mut() {
+            let value = std::mem::take(&mut default.value);
+            default.value = default_of_topic(key, replication_factor, value);
+        }
+        all
     }
 
     /// min.insync.replicas of a topic: where nobody set it, 2 from three replicas on, else 1.
@@ -168,6 +177,13 @@ impl<'a> Layers<'a> {
     pub fn is_replicated_durability(&self) -> bool {
         self.text(DURABILITY).0 == "Replicated"
     }
+}
+
+fn default_of_topic(key: &Key, replication_factor: usize, default: String) -> String {
+    if key.name == "min.insync.replicas" {
+        return default_min_insync_replicas(replication_factor).to_string();
+    }
+    default
 }
 
 /// How many replicas acks=all waits for where nobody said.

@@ -33,7 +33,7 @@ pub const METADATA_VERSION: i16 = 30;
 pub const FEATURES: &[Feature] = &[
     Feature {
         name: "eligible.leader.replicas.version",
-        min: 0,
+        min: 1,
         max: 1,
         default: 1,
     },

@@ -1,5 +1,8 @@
 //! DescribeConfigs: every config of a resource with its value, who set it, and all who tried.
 
+#[cfg(test)]
+mod tests;
+
 use ottla_core::config::effective::Found;
 use ottla_core::config::topic::TOPIC_CONFIGS;
 use ottla_core::config::{Bounds, Effect, Key, Kind, Layers, Source, Synonym};
@@ -96,8 +99,9 @@ impl View<'_> {
         let shown = shown.filter(|key| !key.name.starts_with("internal."));
         Ok(shown
             .map(|key| {
-                let (value, source) = layers.topic_value(key, topic.replication_factor());
-                self.entry(key, value, source, layers.all(key))
+                let factor = topic.replication_factor();
+                let (value, source) = layers.topic_value(key, factor);
+                self.entry(key, value, source, layers.topic_all(key, factor))
             })
             .collect())
     }

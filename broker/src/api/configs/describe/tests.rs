@@ -1,0 +1,115 @@
+use std::fmt::Write;
+
+use expect_test::{Expect, expect};
+use ottla_core::metadata::record::{BrokerRecord, TopicRecord};
+use ottla_core::metadata::{Metadata, Record};
+use ottla_protocol::ids::Uuid;
+
+use super::*;
+
+/// Topic `t` and broker 1, with a config on each kind of resource.
+fn image() -> MetadataImage {
+    let mut metadata = Metadata::new(ConfigMap::new());
+    metadata.replay(&Record::Topic(TopicRecord {
+        topic_id: Uuid([1; 16]),
+        name: "t".to_owned(),
+    }));
+    metadata.replay(&Record::Broker(BrokerRecord {
+        node_id: 1,
+        ..BrokerRecord::default()
+    }));
+    for (kind, name, config, value) in [
+        (TOPIC, "t", "retention.ms", "9"),
+        (BROKER, "1", "log.retention.ms", "8"),
+        (BROKER, "", "log.retention.ms", "7"),
+        (BROKER, "", "num.io.threads", "4"),
+        (GROUP, "g", "consumer.session.timeout.ms", "50000"),
+        (CLIENT_METRICS, "m", "interval.ms", "1000"),
+    ] {
+        let resource = ConfigResource::from_wire(kind, name).unwrap();
+        let record = resource.record(config, Some(value.to_owned()));
+        metadata.replay(&Record::Config(record));
+    }
+    metadata.image().clone()
+}
+
+/// The wanted configs of a resource, a line each: value, source, type, read only, synonyms.
+fn check(kind: i8, name: &str, wanted: &[&str], expect: Expect) {
+    let statics = [("log.retention.hours", "3"), ("node.id", "1")];
+    let statics = statics.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let view = View {
+        image: &image(),
+        here: NodeId(1),
+        statics: &statics,
+        synonyms: true,
+        documentation: true,
+    };
+    let result = view.describe(&DescribeConfigsResource {
+        resource_type: kind,
+        resource_name: name.to_owned(),
+        configuration_keys: Some(wanted.iter().map(|w| (*w).to_owned()).collect()),
+    });
+    let mut text = String::new();
+    if let Some(message) = result.error_message {
+        let code = ErrorCode::from(result.error_code).name();
+        let _ = writeln!(text, "{code}: {message}");
+    }
+    for c in result.configs {
+        let value = c.value.as_deref().unwrap_or("null");
+        let _ = write!(
+            text,
+            "{}={value} {} {}",
+            c.name, c.config_source, c.config_type
+        );
+        if c.read_only {
+            text.push_str(" read only");
+        }
+        for s in c.synonyms {
+            let _ = write!(
+                text,
+                " {}:{}={}",
+                s.source,
+                s.name,
+                s.value.unwrap_or_default()
+            );
+        }
+        text.push('\n');
+        assert!(c.documentation.is_some_and(|d| !d.is_empty()), "{}", c.name);
+    }
+    expect.assert_eq(&text);
+}
+
+#[test]
+fn a_topic_tells_its_own_configs_and_the_brokers_defaults() {
+    check(
+        TOPIC,
+        "t",
+        &["retention.ms", "min.insync.replicas", "cleanup.policy"],
+        expect![[r#""#]],
+    );
+    check(TOPIC, "nowhere", &[], expect![[r#""#]]);
+    check(TOPIC, "no/where", &[], expect![[r#""#]]);
+}
+
+#[test]
+fn a_broker_tells_settings_that_change_and_those_that_do_not() {
+    let wanted = [
+        "node.id",
+        "log.retention.ms",
+        "log.retention.hours",
+        "num.io.threads",
+    ];
+    check(BROKER, "1", &wanted, expect![[r#""#]]);
+    check(BROKER, "", &[], expect![[r#""#]]);
+    check(BROKER, "2", &[], expect![[r#""#]]);
+    check(BROKER_LOGGER, "1", &[], expect![[r#""#]]);
+}
+
+#[test]
+fn groups_and_subscriptions_tell_what_is_set_and_what_is_not() {
+    let wanted = ["consumer.session.timeout.ms", "share.auto.offset.reset"];
+    check(GROUP, "g", &wanted, expect![[r#""#]]);
+    check(CLIENT_METRICS, "m", &[], expect![[r#""#]]);
+    check(GROUP, "", &[], expect![[r#""#]]);
+    check(77, "x", &[], expect![[r#""#]]);
+}
