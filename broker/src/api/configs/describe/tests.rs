@@ -52,7 +52,8 @@ fn check(kind: i8, name: &str, wanted: &[&str], expect: Expect) {
     let mut text = String::new();
     if let Some(message) = result.error_message {
         let code = ErrorCode::from(result.error_code).name();
-        let _ = writeln!(text, "{code}: {message}");
+        let cut: String = message.chars().take(60).collect();
+        let _ = writeln!(text, "{code}: {}", cut.trim_end());
     }
     for c in result.configs {
         let value = c.value.as_deref().unwrap_or("null");
@@ -65,13 +66,8 @@ fn check(kind: i8, name: &str, wanted: &[&str], expect: Expect) {
             text.push_str(" read only");
         }
         for s in c.synonyms {
-            let _ = write!(
-                text,
-                " {}:{}={}",
-                s.source,
-                s.name,
-                s.value.unwrap_or_default()
-            );
+            let value = s.value.unwrap_or_default();
+            let _ = write!(text, "\n  {}:{}={value}", s.source, s.name);
         }
         text.push('\n');
         assert!(c.documentation.is_some_and(|d| !d.is_empty()), "{}", c.name);
@@ -85,10 +81,35 @@ fn a_topic_tells_its_own_configs_and_the_brokers_defaults() {
         TOPIC,
         "t",
         &["retention.ms", "min.insync.replicas", "cleanup.policy"],
-        expect![[r#""#]],
+        expect![[r#"
+            cleanup.policy=delete 5 7
+              5:log.cleanup.policy=delete
+            min.insync.replicas=1 5 3
+              5:min.insync.replicas=1
+            retention.ms=9 1 5
+              1:retention.ms=9
+              2:log.retention.ms=8
+              3:log.retention.ms=7
+              4:log.retention.hours=3
+              5:log.retention.hours=168
+        "#]],
     );
-    check(TOPIC, "nowhere", &[], expect![[r#""#]]);
-    check(TOPIC, "no/where", &[], expect![[r#""#]]);
+    check(
+        TOPIC,
+        "nowhere",
+        &[],
+        expect![[r#"
+        UNKNOWN_TOPIC_OR_PARTITION: Topic nowhere does not exist.
+    "#]],
+    );
+    check(
+        TOPIC,
+        "no/where",
+        &[],
+        expect![[r#"
+        INVALID_TOPIC_EXCEPTION: Topic name is invalid: 'no/where' contains one or more chara
+    "#]],
+    );
 }
 
 #[test]
@@ -99,17 +120,97 @@ fn a_broker_tells_settings_that_change_and_those_that_do_not() {
         "log.retention.hours",
         "num.io.threads",
     ];
-    check(BROKER, "1", &wanted, expect![[r#""#]]);
-    check(BROKER, "", &[], expect![[r#""#]]);
-    check(BROKER, "2", &[], expect![[r#""#]]);
-    check(BROKER_LOGGER, "1", &[], expect![[r#""#]]);
+    check(
+        BROKER,
+        "1",
+        &wanted,
+        expect![[r#"
+        log.retention.hours=3 4 5 read only
+          4:log.retention.hours=3
+          5:log.retention.hours=168
+        log.retention.ms=8 2 5
+          2:log.retention.ms=8
+          3:log.retention.ms=7
+        node.id=1 4 3 read only
+          4:node.id=1
+          5:node.id=0
+        num.io.threads=4 3 3
+          3:num.io.threads=4
+          5:num.io.threads=8
+    "#]],
+    );
+    check(
+        BROKER,
+        "",
+        &[],
+        expect![[r#"
+        log.retention.ms=7 3 5
+          3:log.retention.ms=7
+        num.io.threads=4 3 3
+          3:num.io.threads=4
+    "#]],
+    );
+    check(
+        BROKER,
+        "2",
+        &[],
+        expect![[r#"
+        INVALID_REQUEST: Unexpected broker id, expected 1 or empty string, but receiv
+    "#]],
+    );
+    check(
+        BROKER_LOGGER,
+        "1",
+        &[],
+        expect![[r#"
+        INVALID_REQUEST: Log levels are set when the broker starts; there are no logg
+    "#]],
+    );
 }
 
 #[test]
 fn groups_and_subscriptions_tell_what_is_set_and_what_is_not() {
     let wanted = ["consumer.session.timeout.ms", "share.auto.offset.reset"];
-    check(GROUP, "g", &wanted, expect![[r#""#]]);
-    check(CLIENT_METRICS, "m", &[], expect![[r#""#]]);
-    check(GROUP, "", &[], expect![[r#""#]]);
-    check(77, "x", &[], expect![[r#""#]]);
+    check(
+        GROUP,
+        "g",
+        &wanted,
+        expect![[r#"
+        consumer.session.timeout.ms=50000 8 3
+          8:consumer.session.timeout.ms=50000
+          5:consumer.session.timeout.ms=45000
+        share.auto.offset.reset=latest 5 2
+          5:share.auto.offset.reset=latest
+    "#]],
+    );
+    check(
+        CLIENT_METRICS,
+        "m",
+        &[],
+        expect![[r#"
+        interval.ms=1000 7 3
+          7:interval.ms=1000
+          5:interval.ms=300000
+        match= 5 7
+          5:match=
+        metrics= 5 7
+          5:metrics=
+    "#]],
+    );
+    check(
+        GROUP,
+        "",
+        &[],
+        expect![[r#"
+        INVALID_REQUEST: A resource of this type must have a name.
+    "#]],
+    );
+    check(
+        77,
+        "x",
+        &[],
+        expect![[r#"
+        INVALID_REQUEST: Unsupported resource type: 77
+    "#]],
+    );
 }
