@@ -11,7 +11,6 @@ mod elections;
 pub mod features;
 pub mod image;
 mod in_sync;
-pub mod liveness;
 pub mod names;
 mod partitions;
 mod producer_ids;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ottla_core::config::TopicConfig;
+use ottla_core::config::{Layers, TopicConfig};
 use ottla_core::metadata::{
     ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, Topic,
 };
@@ -40,10 +40,16 @@ impl Replicas {
             shared.is_current.store(true, Ordering::Release);
             return shared.assign_all(image);
         }
+        // configs come first: by a larger min.insync.replicas a shorter ISR commits nothing, and who
+        // left it may be elected, so the leader must know of both in this order
+        shared.follow_configs(image, delta);
         for (id, change) in &delta.topics {
             let topic = image.topic_by_id(*id);
             match topic {
-                Some(topic) => shared.assign_topic(image, topic, Some(&change.partitions)),
+                Some(topic) => {
+                    shared.follow_factor(image, topic);
+                    shared.assign_topic(image, topic, Some(&change.partitions));
+                }
                 None => shared
                     .index
                     .topic(*id)
@@ -51,7 +57,6 @@ impl Replicas {
                     .for_each(|replica| shared.delete(replica)),
             }
         }
-        shared.follow_configs(image, delta);
         if !delta.brokers.is_empty() {
             shared.follow_brokers(image, &delta.brokers);
         }
@@ -221,6 +226,22 @@ impl Shared {
             {
                 self.configure(image, topic);
             }
+        }
+    }
+
+    /// Where nobody set min.insync.replicas, it follows from the replication factor.
+    fn follow_factor(self: &Arc<Self>, image: &MetadataImage, topic: &Topic) {
+        let replicas = self.index.topic(topic.id);
+        let Some(replica) = replicas.first() else {
+            return;
+        };
+        let node = self.settings.node_id;
+        let layers = Layers::of_broker(image, node, &self.statics);
+        let layers = layers.with_topic(image, &topic.name);
+        let wanted = layers.min_insync_replicas(topic.replication_factor());
+        let observed = replica.lock().config.min_insync_replicas;
+        if wanted != observed {
+            self.configure(image, topic);
         }
     }
 

@@ -264,6 +264,13 @@ fn key_of(target: &ConfigResource, name: &str) -> Option<&'static Key> {
 }
 
 fn check(target: &ConfigResource, before: &ConfigMap, after: &ConfigMap) -> Result<(), Refusal> {
+    if matches!(target, ConfigResource::Broker(_)) && after.contains_key(MIN_INSYNC_REPLICAS) {
+        // leaders and the controller must agree on it: who is eligible depends on it (KIP-966)
+        return Err(Refusal::new(
+            ErrorCode::InvalidConfig,
+            "min.insync.replicas is set for a topic or for all brokers, not for one broker.",
+        ));
+    }
     let is_broker = matches!(target, ConfigResource::Broker(_) | ConfigResource::Cluster);
     let conflict = match target {
         ConfigResource::Topic(_) => config::topic::conflict(after),

@@ -220,7 +220,7 @@ impl Topic {
     pub fn replication_factor(&self) -> usize {
         self.partitions
             .iter()
-            .map(|p| p.target_replicas().len())
+            .map(|p| p.replicas.len() - p.removing_replicas.len())
             .min()
             .unwrap_or(0)
     }

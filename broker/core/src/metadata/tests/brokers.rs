@@ -212,29 +212,3 @@ fn an_unregistered_broker_is_gone_and_its_epoch_is_not_given_again() {
     cluster.start(2);
     assert!(cluster.broker_epoch(2) > old);
 }
-
-#[test]
-fn a_lease_runs_out_for_the_incarnation_that_holds_it() {
-    let mut cluster = Cluster::of(2);
-    let mut liveness = liveness::Liveness::new(1000);
-    let (zero, one) = (cluster.broker_epoch(0), cluster.broker_epoch(1));
-    let expired = |l: &liveness::Liveness, now, c: &Cluster| {
-        let expired = l.expired(now, 500, c.metadata.image());
-        expired.into_iter().map(|(n, _)| n.0).collect::<Vec<_>>()
-    };
-    liveness.record(1400, NodeId(0), zero);
-    assert_eq!(expired(&liveness, 1500, &cluster), Vec::<i32>::new());
-    assert_eq!(expired(&liveness, 1501, &cluster), [1]);
-    assert_eq!(
-        liveness.next_expiry_ms(500, cluster.metadata.image()),
-        Some(1500)
-    );
-    liveness.record(1501, NodeId(1), one);
-    liveness.forget(NodeId(0), zero);
-    assert_eq!(expired(&liveness, 1502, &cluster), [0]);
-    // what was heard of the old incarnation is nothing to the new one
-    cluster.start(0);
-    liveness.record(1502, NodeId(0), cluster.broker_epoch(0));
-    liveness.record(9999, NodeId(0), zero);
-    assert_eq!(expired(&liveness, 2003, &cluster), [0, 1]);
-}

@@ -104,6 +104,8 @@ fn brokers_groups_and_client_metrics_have_configs_too() {
         (BROKER, "", "num.partitions", "4"),
         (BROKER, "7", "log.retention.ms", "5"),
         (BROKER, "one", "log.retention.ms", "5"),
+        (BROKER, "", "min.insync.replicas", "2"),
+        (BROKER, "1", "min.insync.replicas", "1"),
         (32, "g", "consumer.session.timeout.ms", "45000"),
         (32, "g", "share.auto.offset.reset", "by_duration:P1DT2H"),
         (32, "g", "share.auto.offset.reset", "by_duration:soon"),
