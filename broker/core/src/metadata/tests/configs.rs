@@ -128,6 +128,8 @@ fn brokers_groups_and_client_metrics_have_configs_too() {
         BROKER_ID_NOT_REGISTERED: No broker with id 7 found.
         INVALID_REQUEST: Unexpected resource type 4 or name 'one'.
         ok
+        INVALID_CONFIG: min.insync.replicas is set for a topic or fo
+        ok
         ok
         INVALID_CONFIG: Invalid value by_duration:soon for configura
         INVALID_CONFIG: Unknown group config name: nothing
