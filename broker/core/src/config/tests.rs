@@ -35,7 +35,7 @@ fn check(name: &str, values: &[&str], expect: Expect) {
 }
 
 #[test]
-fn values_are_checked_by_type_and_bounds() {
+fn numbers_are_checked_by_type_and_bounds() {
     check(
         "segment.bytes",
         &["1048576", " 2000000 ", "1048575", "2147483648", "", "1k"],
@@ -77,6 +77,10 @@ fn values_are_checked_by_type_and_bounds() {
             "18" Value must be no more than 17
         "#]],
     );
+}
+
+#[test]
+fn fractions_words_and_lists_are_checked() {
     check(
         "min.cleanable.dirty.ratio",
         &["0.5", "-0.1", "1.1", "NaN"],
@@ -157,16 +161,31 @@ fn the_strongest_layer_holds_and_all_are_told() {
         let layers = Layers::of_broker(image, NodeId(1), &statics).with_topic(image, "t");
         text += &format!("{:?}", layers.value(retention));
         for found in layers.all(retention) {
-            text += &format!(" {:?}:{}={}", found.source, found.name, found.value);
+            text += &format!("\n  {:?}:{}={}", found.source, found.name, found.value);
         }
         text.push('\n');
     }
     expect![[r#"
-        ("7200000", StaticBroker) StaticBroker:log.retention.hours=2 Default:log.retention.hours=168
-        ("7", DynamicDefaultBroker) DynamicDefaultBroker:log.retention.ms=7 StaticBroker:log.retention.hours=2 Default:log.retention.hours=168
-        ("8", DynamicBroker) DynamicBroker:log.retention.ms=8 DynamicDefaultBroker:log.retention.ms=7 StaticBroker:log.retention.hours=2 Default:log.retention.hours=168
-        ("9", Topic) Topic:retention.ms=9 DynamicBroker:log.retention.ms=8 DynamicDefaultBroker:log.retention.ms=7 StaticBroker:log.retention.hours=2 Default:log.retention.hours=168
-    "#]].assert_eq(&text);
+        ("7200000", StaticBroker)
+          StaticBroker:log.retention.hours=2
+          Default:log.retention.hours=168
+        ("7", DynamicDefaultBroker)
+          DynamicDefaultBroker:log.retention.ms=7
+          StaticBroker:log.retention.hours=2
+          Default:log.retention.hours=168
+        ("8", DynamicBroker)
+          DynamicBroker:log.retention.ms=8
+          DynamicDefaultBroker:log.retention.ms=7
+          StaticBroker:log.retention.hours=2
+          Default:log.retention.hours=168
+        ("9", Topic)
+          Topic:retention.ms=9
+          DynamicBroker:log.retention.ms=8
+          DynamicDefaultBroker:log.retention.ms=7
+          StaticBroker:log.retention.hours=2
+          Default:log.retention.hours=168
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]

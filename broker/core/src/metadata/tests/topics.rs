@@ -20,10 +20,8 @@ fn create(cluster: &mut Cluster, topics: Vec<CreatableTopic>) -> String {
     text
 }
 
-#[test]
-fn every_topic_is_answered_valid_and_invalid_mixed() {
-    let mut cluster = Cluster::of(3);
-    cluster.create("taken.name", &[&[0, 1]], &[]);
+/// Topics of every kind, most of them refused.
+fn mixed() -> Vec<CreatableTopic> {
     let assigned = |ids: &[&[i32]]| CreatableTopic {
         assignments: ids
             .iter()
@@ -39,43 +37,47 @@ fn every_topic_is_answered_valid_and_invalid_mixed() {
         name: name.to_owned(),
         ..t
     };
-    let text = create(
-        &mut cluster,
-        vec![
-            topic("good", 3, 3, &[("retention.ms", "1000")]),
-            topic("defaults", -1, -1, &[]),
-            topic("taken.name", 1, 1, &[]),
-            topic("taken_name", 1, 1, &[]),
-            topic("twice", 1, 1, &[]),
-            topic("twice", 1, 1, &[]),
-            topic("a.b", 1, 1, &[]),
-            topic("a_b", 1, 1, &[]),
-            topic("", 1, 1, &[]),
-            topic("..", 1, 1, &[]),
-            topic("sl/ash", 1, 1, &[]),
-            topic(&"n".repeat(250), 1, 1, &[]),
-            topic("__cluster_metadata", 1, 1, &[]),
-            topic("none", 0, 1, &[]),
-            topic("zero", 1, 0, &[]),
-            topic("four", 1, 4, &[]),
-            topic("huge", 1_000_000, 1, &[]),
-            topic("unknown", 1, 1, &[("retention.msec", "1")]),
-            topic("wrong", 1, 1, &[("retention.ms", "soon")]),
-            topic("tiered", 1, 1, &[("remote.storage.enable", "true")]),
-            named(
-                "both",
-                CreatableTopic {
-                    num_partitions: 1,
-                    ..assigned(&[&[0]])
-                },
-            ),
-            named("uneven", assigned(&[&[0, 1], &[2]])),
-            named("stranger", assigned(&[&[0, 9]])),
-            named("repeated", assigned(&[&[0, 0]])),
-            named("empty", assigned(&[&[]])),
-            assigned(&[&[2, 1], &[0, 2]]),
-        ],
-    );
+    vec![
+        topic("good", 3, 3, &[("retention.ms", "1000")]),
+        topic("defaults", -1, -1, &[]),
+        topic("taken.name", 1, 1, &[]),
+        topic("taken_name", 1, 1, &[]),
+        topic("twice", 1, 1, &[]),
+        topic("twice", 1, 1, &[]),
+        topic("a.b", 1, 1, &[]),
+        topic("a_b", 1, 1, &[]),
+        topic("", 1, 1, &[]),
+        topic("..", 1, 1, &[]),
+        topic("sl/ash", 1, 1, &[]),
+        topic(&"n".repeat(250), 1, 1, &[]),
+        topic("__cluster_metadata", 1, 1, &[]),
+        topic("none", 0, 1, &[]),
+        topic("zero", 1, 0, &[]),
+        topic("four", 1, 4, &[]),
+        topic("huge", 1_000_000, 1, &[]),
+        topic("unknown", 1, 1, &[("retention.msec", "1")]),
+        topic("wrong", 1, 1, &[("retention.ms", "soon")]),
+        topic("tiered", 1, 1, &[("remote.storage.enable", "true")]),
+        named(
+            "both",
+            CreatableTopic {
+                num_partitions: 1,
+                ..assigned(&[&[0]])
+            },
+        ),
+        named("uneven", assigned(&[&[0, 1], &[2]])),
+        named("stranger", assigned(&[&[0, 9]])),
+        named("repeated", assigned(&[&[0, 0]])),
+        named("empty", assigned(&[&[]])),
+        assigned(&[&[2, 1], &[0, 2]]),
+    ]
+}
+
+#[test]
+fn every_topic_is_answered_valid_and_invalid_mixed() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("taken.name", &[&[0, 1]], &[]);
+    let text = create(&mut cluster, mixed());
     expect![[r#"
         'good' ok
         'defaults' ok
