@@ -235,7 +235,7 @@ impl Session {
                 Outcome::Gone
             } else {
                 let message = format!(
-                    "There is no KafkaCluster {cluster}; correct spec.clusterRef or add the cluster."
+                    "There is no KafkaCluster {cluster}; correct spec.clusterRef or add it."
                 );
                 let verdict = Verdict::new(TopicReason::ClusterNotFound, message);
                 Outcome::Stands(Box::new(said(&desired.object, &verdict, &now())))

@@ -1,0 +1,328 @@
+//! The brokers' pods, volumes and disruption budget.
+//!
+//! The StatefulSet only brings pods into being: its update strategy is OnDelete, so that which pod
+//! goes when is the rolling restart's decision alone, and pods start in parallel, since brokers need
+//! each other to become ready.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+    StatefulSetUpdateStrategy,
+};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, DownwardAPIVolumeFile,
+    DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+    ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext,
+    TopologySpreadConstraint, Volume, VolumeMount, VolumeResourceRequirements,
+};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Surroundings, labels, metadata, selector, services};
+use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::crd::cluster::ReclaimPolicy;
+
+/// The annotation of a pod that names the ConfigMap it took its settings from.
+pub const CONFIG_MAP: &str = "ottla.io/config-map";
+/// The annotation of a pod with the value of its node's rack label; the operator sets it.
+pub const RACK: &str = "ottla.io/rack";
+/// The name of the broker's container.
+pub const CONTAINER: &str = "broker";
+/// Where a broker finds its data.
+pub const DATA_DIR: &str = "/var/lib/ottla";
+const CONFIG_DIR: &str = "/etc/ottla/config";
+const POD_DIR: &str = "/etc/ottla/pod";
+/// The user that brokers run as, and the group that owns their volumes.
+const USER: i64 = 65532;
+/// Longer than a controlled shutdown may take.
+const TERMINATION_GRACE_SECONDS: i64 = 60;
+const DATA_VOLUME: &str = "data";
+
+/// The StatefulSet.
+#[must_use]
+pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> StatefulSet {
+    let name = &cluster.key.name;
+    let annotations = BTreeMap::from([(CONFIG_MAP.to_owned(), around.config_map.clone())]);
+    let storage = cluster.storage.as_ref();
+    let reclaim = storage.map(|s| s.reclaim_policy).unwrap_or_default();
+    let when_deleted = match reclaim {
+        ReclaimPolicy::Retain => "Retain",
+        ReclaimPolicy::Delete => "Delete",
+    };
+    StatefulSet {
+        metadata: metadata(cluster, &around.uid, name.clone()),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(cluster.replicas),
+            service_name: Some(services::headless(name)),
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            persistent_volume_claim_retention_policy: storage.map(|_| {
+                StatefulSetPersistentVolumeClaimRetentionPolicy {
+                    when_deleted: Some(when_deleted.to_owned()),
+                    when_scaled: Some("Retain".to_owned()),
+                }
+            }),
+            selector: LabelSelector {
+                match_labels: Some(selector(name)),
+                ..LabelSelector::default()
+            },
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels(name)),
+                    annotations: Some(annotations),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(build_pod(cluster, around)),
+            },
+            volume_claim_templates: build_claim(cluster, around).map(|claim| vec![claim]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+/// The PodDisruptionBudget: one broker at a time.
+#[must_use]
+pub fn build_disruption_budget(
+    cluster: &ValidatedCluster,
+    around: &Surroundings,
+) -> PodDisruptionBudget {
+    let name = &cluster.key.name;
+    PodDisruptionBudget {
+        metadata: metadata(cluster, &around.uid, name.clone()),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector {
+                match_labels: Some(selector(name)),
+                ..LabelSelector::default()
+            }),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    }
+}
+
+fn build_pod(cluster: &ValidatedCluster, around: &Surroundings) -> PodSpec {
+    PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        topology_spread_constraints: Some(build_spread(cluster)),
+        containers: vec![build_container(cluster, around)],
+        volumes: Some(build_volumes(cluster, around)),
+        ..PodSpec::default()
+    }
+}
+
+fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Container {
+    let image = cluster.image.clone();
+    let mut args = vec![
+        "--config".to_owned(),
+        format!("{CONFIG_DIR}/$(POD_NAME).properties"),
+    ];
+    if cluster.rack.is_some() {
+        args.extend(["--rack-file".to_owned(), format!("{POD_DIR}/rack")]);
+    }
+    let mut ports: Vec<ContainerPort> = cluster
+        .listeners
+        .iter()
+        .map(|listener| container_port(&listener.name, listener.port))
+        .collect();
+    ports.push(container_port("peer", PEER_PORT));
+    ports.push(container_port("http", HTTP_PORT));
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(image.unwrap_or_else(|| around.image.clone())),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        args: Some(args),
+        env: Some(vec![
+            from_field("POD_NAME", "metadata.name"),
+            from_field("HOST_IP", "status.hostIP"),
+        ]),
+        ports: Some(ports),
+        readiness_probe: Some(probe("/readyz", 1, 2)),
+        liveness_probe: Some(probe("/livez", 10, 6)),
+        resources: Some(build_resources(cluster)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(vec![
+            mount(DATA_VOLUME, DATA_DIR, false),
+            mount("config", CONFIG_DIR, true),
+            mount("pod", POD_DIR, true),
+        ]),
+        ..Container::default()
+    }
+}
+
+/// What brokers get where the spec does not say: enough for a small cluster, and a bound.
+fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
+    let quantities = |given: &BTreeMap<String, String>, default: &[(&str, &str)]| {
+        let default = default
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let mut all: BTreeMap<String, String> = default.collect();
+        all.extend(given.clone());
+        all.into_iter().map(|(k, v)| (k, Quantity(v))).collect()
+    };
+    let given = &cluster.resources;
+    let requests = [("cpu", "100m"), ("memory", "256Mi")];
+    // A limit above the request where the request is raised and no limit is given.
+    let limits: &[(&str, &str)] = if given.requests.contains_key("memory") {
+        &[]
+    } else {
+        &[("memory", "1Gi")]
+    };
+    ResourceRequirements {
+        requests: Some(quantities(&given.requests, &requests)),
+        limits: Some(quantities(&given.limits, limits)),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn build_spread(cluster: &ValidatedCluster) -> Vec<TopologySpreadConstraint> {
+    let rack = cluster.rack.as_ref().map(|rack| rack.topology_key.as_str());
+    let keys = rack.into_iter().chain(["kubernetes.io/hostname"]);
+    keys.map(|key| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: key.to_owned(),
+        // A broker on a full zone is better than no broker.
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(selector(&cluster.key.name)),
+            ..LabelSelector::default()
+        }),
+        ..TopologySpreadConstraint::default()
+    })
+    .collect()
+}
+
+fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volume> {
+    let mut volumes = vec![
+        Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: around.config_map.clone(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "pod".to_owned(),
+            downward_api: Some(DownwardAPIVolumeSource {
+                items: Some(vec![DownwardAPIVolumeFile {
+                    path: "rack".to_owned(),
+                    field_ref: Some(field(&format!("metadata.annotations['{RACK}']"))),
+                    ..DownwardAPIVolumeFile::default()
+                }]),
+                ..DownwardAPIVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    ];
+    if cluster.storage.is_none() {
+        volumes.push(Volume {
+            name: DATA_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        });
+    }
+    volumes
+}
+
+fn build_claim(cluster: &ValidatedCluster, around: &Surroundings) -> Option<PersistentVolumeClaim> {
+    let storage = cluster.storage.as_ref()?;
+    let size = around.volume_size.clone().unwrap_or(storage.size.clone());
+    Some(PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(DATA_VOLUME.to_owned()),
+            labels: Some(labels(&cluster.key.name)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            storage_class_name: storage.storage_class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size))])),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    })
+}
+
+fn container_port(name: &str, port: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: port,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn field(path: &str) -> ObjectFieldSelector {
+    ObjectFieldSelector {
+        api_version: Some("v1".to_owned()),
+        field_path: path.to_owned(),
+    }
+}
+
+fn from_field(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(field(path)),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(read_only),
+        ..VolumeMount::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String("http".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(2),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}

@@ -1,0 +1,134 @@
+//! How brokers and clients find each other.
+//!
+//! - `<cluster>-brokers`, headless: a name for every pod, ready or not, since brokers must find each
+//!   other to become ready.
+//! - `<cluster>-bootstrap`: any broker that is ready, for a client's first connection.
+//! - for each listener of type NodePort `<cluster>-<listener>-bootstrap`, and one Service per broker,
+//!   `<cluster>-<listener>-<ordinal>`, since a client must reach each broker by itself.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Surroundings, metadata, selector};
+use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::crd::cluster::{Listener, ListenerType};
+
+/// The label that the StatefulSet controller puts on each of its pods.
+const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
+
+/// The name of the headless Service.
+#[must_use]
+pub fn headless(cluster: &str) -> String {
+    format!("{cluster}-brokers")
+}
+
+/// The name of the bootstrap Service inside the Kubernetes cluster.
+#[must_use]
+pub fn bootstrap(cluster: &str) -> String {
+    format!("{cluster}-bootstrap")
+}
+
+/// The name of the bootstrap Service of a NodePort listener.
+#[must_use]
+pub fn external_bootstrap(cluster: &str, listener: &str) -> String {
+    format!("{cluster}-{listener}-bootstrap")
+}
+
+/// The name of the Service of one broker for a NodePort listener.
+#[must_use]
+pub fn external(cluster: &str, listener: &str, broker: i32) -> String {
+    format!("{cluster}-{listener}-{broker}")
+}
+
+/// All Services.
+#[must_use]
+pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Service> {
+    let name = &cluster.key.name;
+    let mut services = vec![
+        build_headless(cluster, around),
+        build_bootstrap(cluster, around),
+    ];
+    for listener in &cluster.listeners {
+        if listener.type_ != ListenerType::NodePort {
+            continue;
+        }
+        let all = external_bootstrap(name, &listener.name);
+        services.push(node_port(cluster, around, listener, all, selector(name)));
+        for broker in 0..cluster.replicas {
+            let one = external(name, &listener.name, broker);
+            let pod = (POD_NAME_LABEL.to_owned(), cluster.pod(broker));
+            let chosen = selector(name).into_iter().chain([pod]).collect();
+            services.push(node_port(cluster, around, listener, one, chosen));
+        }
+    }
+    services
+}
+
+fn build_headless(cluster: &ValidatedCluster, around: &Surroundings) -> Service {
+    let name = &cluster.key.name;
+    let mut ports: Vec<ServicePort> = cluster.listeners.iter().map(service_port).collect();
+    ports.push(named_port("peer", PEER_PORT));
+    ports.push(named_port("http", HTTP_PORT));
+    Service {
+        metadata: metadata(cluster, &around.uid, headless(name)),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(selector(name)),
+            ports: Some(ports),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn build_bootstrap(cluster: &ValidatedCluster, around: &Surroundings) -> Service {
+    let name = &cluster.key.name;
+    let internal = cluster.listeners.iter();
+    let internal = internal.filter(|listener| listener.type_ == ListenerType::Internal);
+    Service {
+        metadata: metadata(cluster, &around.uid, bootstrap(name)),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            selector: Some(selector(name)),
+            ports: Some(internal.map(service_port).collect()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn node_port(
+    cluster: &ValidatedCluster,
+    around: &Surroundings,
+    listener: &Listener,
+    name: String,
+    chosen: BTreeMap<String, String>,
+) -> Service {
+    Service {
+        metadata: metadata(cluster, &around.uid, name),
+        spec: Some(ServiceSpec {
+            type_: Some("NodePort".to_owned()),
+            selector: Some(chosen),
+            ports: Some(vec![service_port(listener)]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn service_port(listener: &Listener) -> ServicePort {
+    named_port(&listener.name, listener.port)
+}
+
+fn named_port(name: &str, port: i32) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port,
+        target_port: Some(IntOrString::Int(port)),
+        protocol: Some("TCP".to_owned()),
+        ..ServicePort::default()
+    }
+}
