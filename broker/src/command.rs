@@ -1,9 +1,9 @@
 //! The command line: `ottla-broker --config FILE`, `ottla-broker dev`, and the pages of the docs.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -18,6 +18,10 @@ use crate::node::{Node, Surroundings};
 /// What is logged where `OTTLA_LOG` does not say otherwise.
 const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error";
 
+/// How long a broker waits to be told its rack before it starts without.
+const RACK_TIMEOUT: Duration = Duration::from_secs(60);
+const RACK_POLL: Duration = Duration::from_millis(50);
+
 /// A Kafka-compatible broker.
 #[derive(Debug, Parser)]
 #[command(name = "ottla-broker", version, arg_required_else_help = true)]
@@ -26,6 +30,10 @@ struct Arguments {
     /// Run a broker with the settings of this properties file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take broker.rack from this file, and wait for a while until it holds something: a pod learns
+    /// its zone only after it was placed.
+    #[arg(long, value_name = "FILE", requires = "config")]
+    rack_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -58,7 +66,12 @@ pub fn main() -> ExitCode {
     let outcome = match (arguments.config, arguments.command) {
         (Some(path), _) => Settings::from_file(&path)
             .map_err(anyhow::Error::from)
-            .and_then(|settings| run(settings, started, LOG_FILTER)),
+            .and_then(|mut settings| {
+                if let Some(path) = &arguments.rack_file {
+                    settings.broker_rack = wait_for_rack(path);
+                }
+                run(settings, started, LOG_FILTER)
+            }),
         (None, Some(Command::Dev(dev))) => run_dev(&dev, started),
         (None, Some(Command::Settings)) => print(&docs::page()),
         (None, Some(Command::Metrics)) => print(&metrics::docs()),
@@ -71,6 +84,22 @@ pub fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "ottla-broker: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The content of the file as soon as there is any; none if nobody writes it in time.
+fn wait_for_rack(path: &Path) -> Option<String> {
+    let deadline = Instant::now() + RACK_TIMEOUT;
+    loop {
+        let rack = std::fs::read_to_string(path).unwrap_or_default();
+        let rack = rack.trim();
+        if !rack.is_empty() {
+            return Some(rack.to_owned());
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(RACK_POLL);
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing here knows what a KafkaCluster is.
 
+pub mod kubernetes;
 pub mod local;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,17 @@ use std::path::PathBuf;
 
 /// Settings by Kafka's names, as a file holds them.
 pub type Properties = BTreeMap<String, String>;
+
+/// One listener that clients want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name in the spec.
+    pub name: String,
+    /// Its port in the spec.
+    pub port: u16,
+    /// Whether it is reachable from outside of where the brokers run.
+    pub is_external: bool,
+}
 
 /// One listener for clients, as a platform lays it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +84,34 @@ pub struct BrokerState {
     pub restart: Option<String>,
 }
 
+/// Why brokers cannot be started or changed at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotYet {
+    /// Whether it will not get better by itself.
+    pub is_stuck: bool,
+    /// What is missing, as one sentence.
+    pub message: String,
+}
+
 /// What a reconcile asks of the place where brokers run.
 #[allow(
     async_fn_in_trait,
     reason = "each platform drives its reconciles in one task, so no future needs to be Send"
 )]
 pub trait Platform {
-    /// Where brokers 0 to `brokers` − 1 live. `listeners` has the name and port of each.
-    fn lay_out(&self, brokers: i32, listeners: &[(String, u16)]) -> BTreeMap<i32, Endpoints>;
+    /// Where brokers 0 to `brokers` − 1 live.
+    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;
+
+    /// Where clients connect first, by listener.
+    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String>;
+
+    /// Brings into being what brokers need before they start. `fingerprint` stands for the settings
+    /// that need a restart. Says no, with the reason, while brokers cannot be started or changed.
+    async fn prepare(
+        &mut self,
+        desired: &BTreeMap<i32, Properties>,
+        fingerprint: u64,
+    ) -> Result<(), NotYet>;
 
     /// The brokers that exist, and how they are.
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;

@@ -39,9 +39,37 @@ pub fn parse(text: &str) -> Result<Vec<Property>, usize> {
     Ok(properties)
 }
 
+/// Replaces `${env:NAME}`, the form of Kafka's environment provider, by what `variable` says.
+///
+/// # Errors
+/// The first name that it does not know.
+pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${env:") {
+        let Some((name, after)) = after.split_once('}') else {
+            break;
+        };
+        expanded += before;
+        expanded += &variable(name).ok_or_else(|| name.to_owned())?;
+        rest = after;
+    }
+    Ok(expanded + rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_expanded() {
+        let known = |name: &str| (name == "HOST").then(|| "10.0.0.1".to_owned());
+        let text = "l=P://${env:HOST}:1,Q://${env:HOST}:2\n";
+        let expanded = expand(text, known).unwrap();
+        assert_eq!(expanded, "l=P://10.0.0.1:1,Q://10.0.0.1:2\n");
+        assert_eq!(expand("a=${env:NONE}", known), Err("NONE".to_owned()));
+        assert_eq!(expand("a=${env:", known).unwrap(), "a=${env:");
+    }
 
     #[test]
     fn comments_and_continuations() {

@@ -40,6 +40,14 @@ pub enum Error {
         /// The line.
         line: usize,
     },
+    /// A value refers to an environment variable that is not set.
+    #[error("{path}: the environment has no variable {name}; set it or write the value itself")]
+    NoVariable {
+        /// The file.
+        path: String,
+        /// The variable.
+        name: String,
+    },
     /// A key that no table knows.
     #[error(
         "{place}: unknown setting '{key}'{suggestion}; `ottla-broker settings` lists all of them"
@@ -84,6 +92,11 @@ impl Settings {
         let text = std::fs::read_to_string(path).map_err(|error| Error::Unreadable {
             path: shown.clone(),
             error,
+        })?;
+        let expanded = properties::expand(&text, |name| std::env::var(name).ok());
+        let text = expanded.map_err(|name| Error::NoVariable {
+            path: shown.clone(),
+            name,
         })?;
         Self::from_properties(&shown, &text)
     }

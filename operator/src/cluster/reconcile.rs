@@ -7,15 +7,15 @@
 
 use std::collections::BTreeMap;
 
-use super::build::config::{Difference, difference, properties};
+use super::build::config::{Difference, difference, is_dynamic, properties};
 use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
 use super::status::{Seen, status};
 use super::validate::{Observed, ValidatedCluster, validate};
 use crate::admin::{Admin, ConfigChanges};
 use crate::condition::{ClusterReason, Verdict};
-use crate::crd::cluster::ChangePolicy;
+use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
-use crate::platform::{BrokerState, Platform, Properties};
+use crate::platform::{BrokerState, Listener, NotYet, Platform, Properties};
 
 /// The annotation that approves the restarts of a generation under changePolicy Plan.
 pub const APPROVE: &str = "ottla.io/approve-generation";
@@ -71,16 +71,7 @@ impl<P: Platform> Reconciler<P> {
                 };
             }
         };
-        let listeners: Vec<(String, u16)> = valid
-            .listeners
-            .iter()
-            .map(|one| {
-                (
-                    one.name.clone(),
-                    u16::try_from(one.port).unwrap_or(u16::MAX),
-                )
-            })
-            .collect();
+        let listeners = listeners(&valid.listeners);
         let everywhere = self.platform.lay_out(valid.replicas, &listeners);
         let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
             .map(|id| (id, properties(&valid, id, &everywhere)))
@@ -91,6 +82,20 @@ impl<P: Platform> Reconciler<P> {
         self.admin.set_addresses(addresses.collect());
 
         let mut done = Vec::new();
+        let prepared = self
+            .platform
+            .prepare(&desired, fingerprint(&desired[&0]))
+            .await;
+        if let Err(not_yet) = prepared {
+            let verdict = not_yet_verdict(&not_yet);
+            let seen = Seen::new(&states, verdict);
+            let status = status(cluster, Some(&valid), &seen, now);
+            return Step {
+                status,
+                valid: Some(valid),
+                done,
+            };
+        }
         for (id, settings) in desired.iter().filter(|(id, _)| !states.contains_key(id)) {
             self.platform.start(*id, settings).await;
             done.push(format!("broker {id} is started"));
@@ -115,7 +120,7 @@ impl<P: Platform> Reconciler<P> {
             plan: &plan,
             verdicts,
             cluster_id: self.cluster_id.clone(),
-            bootstrap: bootstrap(&everywhere),
+            bootstrap: self.platform.bootstrap(&everywhere),
         };
         let status = status(cluster, Some(&valid), &seen, now);
         Step {
@@ -296,14 +301,38 @@ fn is_approved(cluster: &KafkaCluster, generation: i64) -> bool {
     approved.is_some_and(|approved| *approved == generation.to_string())
 }
 
-fn bootstrap(everywhere: &BTreeMap<i32, crate::platform::Endpoints>) -> BTreeMap<String, String> {
-    let mut addresses: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for client in everywhere.values().flat_map(|one| &one.clients) {
-        let listener = addresses.entry(client.name.clone()).or_default();
-        listener.push(&client.advertised);
+/// The listeners of a spec as a platform takes them.
+#[must_use]
+pub fn listeners(listeners: &[crate::crd::cluster::Listener]) -> Vec<Listener> {
+    let listeners = listeners.iter().map(|listener| Listener {
+        name: listener.name.clone(),
+        port: u16::try_from(listener.port).unwrap_or(u16::MAX),
+        is_external: listener.type_ == ListenerType::NodePort,
+    });
+    listeners.collect()
+}
+
+/// Stands for the settings that need a restart (FNV-1a).
+fn fingerprint(settings: &Properties) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for (key, value) in settings.iter().filter(|(key, _)| !is_dynamic(key)) {
+        for byte in key
+            .bytes()
+            .chain([b'='])
+            .chain(value.bytes())
+            .chain([b'\n'])
+        {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
-    let joined = addresses
-        .into_iter()
-        .map(|(name, all)| (name, all.join(",")));
-    joined.collect()
+    hash
+}
+
+fn not_yet_verdict(not_yet: &NotYet) -> Verdict {
+    let reason = if not_yet.is_stuck {
+        ClusterReason::ApplyFailed
+    } else {
+        ClusterReason::BrokersStarting
+    };
+    Verdict::new(reason, not_yet.message.clone())
 }

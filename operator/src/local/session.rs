@@ -14,6 +14,7 @@ use super::board::{Terminal, render};
 use super::brokers::{Brokers, Event, Wanted};
 use super::folder::{Folder, SCAN_INTERVAL};
 use super::objects::{Entry, Objects};
+use crate::cluster::reconcile::listeners;
 use crate::condition::{ClusterReason, State, TopicReason, Verdict, conditions, spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaTopic};
 use crate::manifest::Object;
@@ -406,18 +407,8 @@ fn is_same(before: &Wanted, after: &Wanted) -> bool {
 /// Takes the cluster's ports, or says which one an earlier cluster has.
 fn port_clash(cluster: &KafkaCluster, taken: &mut BTreeMap<u16, String>) -> Option<String> {
     let name = cluster.metadata.name.clone().unwrap_or_default();
-    let listeners: Vec<(String, u16)> = cluster
-        .spec
-        .listeners
-        .iter()
-        .map(|one| {
-            (
-                one.name.clone(),
-                u16::try_from(one.port).unwrap_or(u16::MAX),
-            )
-        })
-        .collect();
-    let first = listeners.first().map_or(0, |(_, port)| *port);
+    let listeners = listeners(&cluster.spec.listeners);
+    let first = listeners.first().map_or(0, |listener| listener.port);
     let exist = cluster.status.as_ref().map_or(0, |status| status.replicas);
     let own = ports::taken(cluster.spec.replicas.max(exist), &listeners);
     for port in &own {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::process::Process;
-use super::{BrokerState, Endpoints, Platform, Properties};
+use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
 
 pub use self::settings_file::{parse_settings, render_settings};
 
@@ -122,10 +122,26 @@ impl Processes {
 }
 
 impl Platform for Processes {
-    fn lay_out(&self, brokers: i32, listeners: &[(String, u16)]) -> BTreeMap<i32, Endpoints> {
+    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
         let folder = |id: i32| self.data_dir.join(format!("{}-{id}", self.cluster));
         let all = (0..brokers).map(|id| (id, ports::lay_out(id, listeners, folder(id))));
         all.collect()
+    }
+
+    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
+        let mut addresses: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for client in everywhere.values().flat_map(|one| &one.clients) {
+            let listener = addresses.entry(client.name.clone()).or_default();
+            listener.push(&client.advertised);
+        }
+        let joined = addresses
+            .into_iter()
+            .map(|(name, all)| (name, all.join(",")));
+        joined.collect()
+    }
+
+    async fn prepare(&mut self, _: &BTreeMap<i32, Properties>, _: u64) -> Result<(), NotYet> {
+        Ok(())
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {

@@ -8,7 +8,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use crate::platform::{ClientEndpoint, Endpoints};
+use crate::platform::{ClientEndpoint, Endpoints, Listener};
 
 /// How far a broker's port for peers is from its first port for clients.
 pub const PEER_PORT_DISTANCE: u16 = 10_000;
@@ -27,15 +27,15 @@ fn beside(first: u16, distance: u16) -> u16 {
 
 /// The endpoints of one broker.
 #[must_use]
-pub fn lay_out(broker: i32, listeners: &[(String, u16)], log_dir: PathBuf) -> Endpoints {
+pub fn lay_out(broker: i32, listeners: &[Listener], log_dir: PathBuf) -> Endpoints {
     let ordinal = u16::try_from(broker).unwrap_or(u16::MAX);
     let at = |port: u16| format!("127.0.0.1:{}", port.saturating_add(ordinal));
-    let clients = listeners.iter().map(|(name, port)| ClientEndpoint {
-        name: name.clone(),
-        bind: at(*port),
-        advertised: at(*port),
+    let clients = listeners.iter().map(|listener| ClientEndpoint {
+        name: listener.name.clone(),
+        bind: at(listener.port),
+        advertised: at(listener.port),
     });
-    let first = listeners.first().map_or(0, |(_, port)| *port);
+    let first = listeners.first().map_or(0, |listener| listener.port);
     let peer = at(beside(first, PEER_PORT_DISTANCE));
     Endpoints {
         clients: clients.collect(),
@@ -49,12 +49,12 @@ pub fn lay_out(broker: i32, listeners: &[(String, u16)], log_dir: PathBuf) -> En
 
 /// The ports that a cluster of so many brokers takes.
 #[must_use]
-pub fn taken(brokers: i32, listeners: &[(String, u16)]) -> Vec<u16> {
+pub fn taken(brokers: i32, listeners: &[Listener]) -> Vec<u16> {
     let mut taken = Vec::new();
-    let first = listeners.first().map_or(0, |(_, port)| *port);
+    let first = listeners.first().map_or(0, |listener| listener.port);
     for ordinal in 0..u16::try_from(brokers).unwrap_or(0) {
         let add = |port: u16| port.saturating_add(ordinal);
-        taken.extend(listeners.iter().map(|(_, port)| add(*port)));
+        taken.extend(listeners.iter().map(|listener| add(listener.port)));
         taken.push(add(beside(first, PEER_PORT_DISTANCE)));
         taken.push(add(beside(first, HTTP_PORT_DISTANCE)));
     }
@@ -138,7 +138,12 @@ mod tests {
 
     #[test]
     fn ports_follow_the_ordinal() {
-        let listeners = [("internal".to_owned(), 9092)];
+        let listener = |port: u16| Listener {
+            name: "internal".to_owned(),
+            port,
+            is_external: false,
+        };
+        let listeners = [listener(9092)];
         let third = lay_out(2, &listeners, PathBuf::from("d"));
         assert_eq!(third.clients[0].advertised, "127.0.0.1:9094");
         assert_eq!(third.peer_bind, "127.0.0.1:19094");

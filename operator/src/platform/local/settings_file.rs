@@ -9,7 +9,7 @@ pub fn render_settings(settings: &Properties) -> String {
     let mut text =
         String::from("# Written by ottla-operator; changes made here are overwritten.\n");
     for (key, value) in settings {
-        text += &format!("{key}={}\n", value.replace('\\', "\\\\"));
+        text += &format!("{key}={value}\n");
     }
     text
 }
@@ -20,6 +20,6 @@ pub fn parse_settings(text: &str) -> Properties {
     text.lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.trim().to_owned(), value.replace("\\\\", "\\")))
+        .map(|(key, value)| (key.trim().to_owned(), value.to_owned()))
         .collect()
 }

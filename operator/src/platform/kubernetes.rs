@@ -1,0 +1,430 @@
+//! Brokers as pods of a StatefulSet.
+//!
+//! What exists is seen through watches ([`Seen`]), not asked for; what is applied goes through
+//! [`apply`], which writes only what changed. Settings live in ConfigMaps named after a fingerprint
+//! of those that need a restart: a pod names the one it was started with, so what a broker runs with
+//! is known, and a pod that starts anew takes exactly the settings it was meant to.
+//!
+//! Invariant: a pod is deleted only by [`Platform::restart`], and a volume never.
+
+pub mod apply;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+
+use self::apply::Applier;
+use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
+use crate::crd::FIELD_MANAGER;
+
+/// Where brokers listen for each other.
+const PEER_PORT: u16 = 9091;
+/// Where brokers serve `/metrics`, `/livez` and `/readyz`.
+const HTTP_PORT: u16 = 9404;
+
+/// The objects of one cluster as the watches last told.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Its pods by ordinal.
+    pub pods: BTreeMap<i32, Pod>,
+    /// Its StatefulSet.
+    pub stateful_set: Option<StatefulSet>,
+    /// Its ConfigMaps by name.
+    pub config_maps: BTreeMap<String, ConfigMap>,
+    /// Its Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// What version each of its objects has, by kind and name, for what others change in them.
+    pub versions: BTreeMap<(String, String), String>,
+}
+
+/// Names that the objects of a cluster have, which their builder chose.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The headless Service.
+    pub headless: String,
+    /// The bootstrap Service.
+    pub bootstrap: String,
+    /// The annotation of a pod with the name of its ConfigMap.
+    pub config_map_annotation: &'static str,
+    /// The annotation of a pod with its rack.
+    pub rack_annotation: &'static str,
+    /// Where a broker finds its data.
+    pub data_dir: &'static str,
+    /// The Service of one broker for an external listener: by listener and ordinal.
+    pub external: fn(&str, &str, i32) -> String,
+}
+
+/// Builds the objects, given the ConfigMap of new pods and the volume size of the StatefulSet that
+/// exists. ConfigMaps are not among them; they are made from [`Blueprint::config_map`].
+pub type Build = Box<dyn Fn(&str, Option<String>) -> Vec<DynamicObject>>;
+
+/// What the cluster's spec says about its objects.
+pub struct Blueprint {
+    /// The objects.
+    pub build: Build,
+    /// A ConfigMap without name and data.
+    pub config_map: ConfigMap,
+    /// Names.
+    pub names: Names,
+    /// The label of nodes that is the rack.
+    pub rack_key: Option<String>,
+}
+
+/// The pods of one cluster.
+pub struct Pods {
+    client: Client,
+    namespace: String,
+    cluster: String,
+    seen: Seen,
+    blueprint: Option<Blueprint>,
+    applier: Applier,
+    /// Settings in ConfigMaps: what was written, until the watch tells of it.
+    settings: BTreeMap<String, BTreeMap<i32, Properties>>,
+    config_map: String,
+    racks: BTreeMap<String, Option<String>>,
+    annotated: BTreeSet<String>,
+}
+
+impl Pods {
+    /// The pods of a cluster, of which nothing has been seen yet.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, cluster: &str) -> Self {
+        Self {
+            applier: Applier::new(client.clone(), namespace),
+            client,
+            namespace: namespace.to_owned(),
+            cluster: cluster.to_owned(),
+            seen: Seen::default(),
+            blueprint: None,
+            settings: BTreeMap::new(),
+            config_map: String::new(),
+            racks: BTreeMap::new(),
+            annotated: BTreeSet::new(),
+        }
+    }
+
+    /// Takes what the watches told.
+    pub fn see(&mut self, seen: Seen) {
+        for (name, config_map) in &seen.config_maps {
+            self.settings.insert(name.clone(), self.read(config_map));
+        }
+        self.seen = seen;
+    }
+
+    /// Takes what the spec says.
+    pub fn follow(&mut self, blueprint: Blueprint) {
+        self.blueprint = Some(blueprint);
+    }
+
+    fn pod(&self, broker: i32) -> String {
+        format!("{}-{broker}", self.cluster)
+    }
+
+    fn read(&self, config_map: &ConfigMap) -> BTreeMap<i32, Properties> {
+        let data = config_map.data.iter().flatten();
+        let brokers = data.filter_map(|(file, text)| {
+            let ordinal = file.strip_suffix(".properties")?.rsplit_once('-')?.1;
+            Some((ordinal.parse().ok()?, parse(text)))
+        });
+        brokers.collect()
+    }
+
+    /// Writes one ConfigMap with the settings that are known for it.
+    async fn write_settings(&mut self, name: &str) -> Result<(), kube::Error> {
+        let Some(blueprint) = &self.blueprint else {
+            return Ok(());
+        };
+        let mut config_map = blueprint.config_map.clone();
+        config_map.metadata.name = Some(name.to_owned());
+        let settings = self.settings.get(name).into_iter().flatten();
+        let files = settings.map(|(broker, settings)| {
+            (
+                format!("{}.properties", self.pod(*broker)),
+                render(settings),
+            )
+        });
+        config_map.data = Some(files.collect());
+        let object = apply::dynamic("v1", "ConfigMap", &config_map);
+        self.applier.apply(object, None).await.map(drop)
+    }
+
+    /// Tells pods that were placed which rack they stand in.
+    async fn tell_racks(&mut self) {
+        let Some(blueprint) = &self.blueprint else {
+            return;
+        };
+        let (Some(key), annotation) = (&blueprint.rack_key, blueprint.names.rack_annotation) else {
+            return;
+        };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        for pod in self.seen.pods.values() {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+            let uid = pod.uid().unwrap_or_default();
+            let told = pod.annotations().contains_key(annotation) || self.annotated.contains(&uid);
+            let (Some(node), false) = (node, told) else {
+                continue;
+            };
+            if !self.racks.contains_key(&node) {
+                let nodes: Api<Node> = Api::all(self.client.clone());
+                let Ok(found) = nodes.get(&node).await else {
+                    continue;
+                };
+                self.racks
+                    .insert(node.clone(), found.labels().get(key).cloned());
+            }
+            let Some(Some(rack)) = self.racks.get(&node) else {
+                continue;
+            };
+            let patch = serde_json::json!({ "metadata": { "annotations": { annotation: rack } } });
+            let told = pods
+                .patch(
+                    &pod.name_any(),
+                    &PatchParams::default(),
+                    &Patch::Merge(patch),
+                )
+                .await;
+            if told.is_ok() {
+                self.annotated.insert(uid);
+            }
+        }
+    }
+
+    /// Deletes ConfigMaps that no pod takes its settings from any more.
+    async fn prune(&mut self) {
+        let Some(blueprint) = &self.blueprint else {
+            return;
+        };
+        let annotation = blueprint.names.config_map_annotation;
+        let used: BTreeSet<&String> = self
+            .seen
+            .pods
+            .values()
+            .filter_map(|pod| pod.annotations().get(annotation))
+            .collect();
+        let template = self
+            .seen
+            .stateful_set
+            .as_ref()
+            .and_then(template_config_map(annotation));
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        for name in self.seen.config_maps.keys() {
+            let current = *name == self.config_map || Some(name) == template.as_ref();
+            if !current && !used.contains(name) {
+                // One that cannot be deleted now is tried again with the next change.
+                let _ = config_maps.delete(name, &DeleteParams::default()).await;
+            }
+        }
+    }
+
+    async fn apply_objects(&mut self) -> Result<(), kube::Error> {
+        let Some(blueprint) = &self.blueprint else {
+            return Ok(());
+        };
+        let size = self.seen.stateful_set.as_ref().and_then(state::volume_size);
+        for object in (blueprint.build)(&self.config_map, size) {
+            let kind = object
+                .types
+                .as_ref()
+                .map_or(String::new(), |types| types.kind.clone());
+            let key = (kind, object.name_any());
+            let version = self.seen.versions.get(&key).cloned();
+            let applied = self.applier.apply(object, version).await?;
+            // Its node ports are needed before the watch tells of them.
+            if let Some(applied) = applied.filter(|_| key.0 == "Service")
+                && let Ok(service) = applied.try_parse::<Service>()
+            {
+                self.seen.services.insert(key.1, service);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn template_config_map(annotation: &str) -> impl Fn(&StatefulSet) -> Option<String> {
+    move |set| {
+        let template = set.spec.as_ref()?.template.metadata.as_ref()?;
+        template.annotations.as_ref()?.get(annotation).cloned()
+    }
+}
+
+impl Platform for Pods {
+    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+        let Some(blueprint) = &self.blueprint else {
+            return BTreeMap::new();
+        };
+        let names = &blueprint.names;
+        let endpoints = |broker: i32| {
+            let host = format!(
+                "{}.{}.{}.svc",
+                self.pod(broker),
+                names.headless,
+                self.namespace
+            );
+            let clients = listeners.iter().map(|listener| {
+                let advertised = if listener.is_external {
+                    let service = (names.external)(&self.cluster, &listener.name, broker);
+                    let port = self.seen.services.get(&service).and_then(state::node_port);
+                    format!("${{env:HOST_IP}}:{}", port.unwrap_or(0))
+                } else {
+                    format!("{host}:{}", listener.port)
+                };
+                ClientEndpoint {
+                    name: listener.name.clone(),
+                    bind: format!("0.0.0.0:{}", listener.port),
+                    advertised,
+                }
+            });
+            Endpoints {
+                clients: clients.collect(),
+                peer_bind: format!("0.0.0.0:{PEER_PORT}"),
+                peer_advertised: format!("{host}:{PEER_PORT}"),
+                http_bind: format!("0.0.0.0:{HTTP_PORT}"),
+                log_dir: names.data_dir.into(),
+                // The broker learns it when its pod has been placed.
+                rack: None,
+            }
+        };
+        (0..brokers)
+            .map(|broker| (broker, endpoints(broker)))
+            .collect()
+    }
+
+    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
+        let (Some(blueprint), Some(first)) = (&self.blueprint, everywhere.values().next()) else {
+            return BTreeMap::new();
+        };
+        let addresses = first.clients.iter().filter_map(|client| {
+            let port = client.bind.rsplit_once(':')?.1;
+            let external = client.advertised.starts_with("${env:");
+            let address = if external {
+                // Any node's address will do with this port.
+                let service = format!("{}-{}-bootstrap", self.cluster, client.name);
+                let port = self
+                    .seen
+                    .services
+                    .get(&service)
+                    .and_then(state::node_port)?;
+                format!("<node>:{port}")
+            } else {
+                format!(
+                    "{}.{}.svc:{port}",
+                    blueprint.names.bootstrap, self.namespace
+                )
+            };
+            Some((client.name.clone(), address))
+        });
+        addresses.collect()
+    }
+
+    async fn prepare(
+        &mut self,
+        desired: &BTreeMap<i32, Properties>,
+        fingerprint: u64,
+    ) -> Result<(), NotYet> {
+        let failed = |error: kube::Error| NotYet {
+            is_stuck: matches!(&error, kube::Error::Api(status) if status.code < 500),
+            message: format!("Kubernetes does not take the objects: {error}."),
+        };
+        let ports_known = |settings: &Properties| {
+            let advertised = settings.get("advertised.listeners");
+            advertised.is_some_and(|list| !list.split(',').any(|one| one.ends_with(":0")))
+        };
+        let all_known = desired.values().all(ports_known);
+        if all_known {
+            let name = format!("{}-config-{fingerprint:016x}", self.cluster);
+            let known = self.settings.entry(name.clone()).or_default();
+            let before = known.len();
+            for (broker, settings) in desired {
+                known.entry(*broker).or_insert_with(|| settings.clone());
+            }
+            let is_new = known.len() != before || !self.seen.config_maps.contains_key(&name);
+            self.config_map.clone_from(&name);
+            if is_new {
+                self.write_settings(&name).await.map_err(failed)?;
+            }
+        }
+        if !self.config_map.is_empty() || !all_known {
+            self.apply_objects().await.map_err(failed)?;
+        }
+        if !all_known {
+            return Err(NotYet {
+                is_stuck: false,
+                message: "Ports of the nodes are being assigned to the brokers.".to_owned(),
+            });
+        }
+        self.tell_racks().await;
+        self.prune().await;
+        Ok(())
+    }
+
+    async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
+        let annotation = self
+            .blueprint
+            .as_ref()
+            .map_or("", |blueprint| blueprint.names.config_map_annotation);
+        state::observe(&self.seen, annotation, &self.settings)
+    }
+
+    /// The StatefulSet brings the pod into being; its settings were written by `prepare`.
+    async fn start(&mut self, _: i32, _: &Properties) {}
+
+    async fn restart(&mut self, broker: i32, _: &Properties) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let Some(pod) = self.seen.pods.get(&broker) else {
+            return;
+        };
+        // Only the pod that the plan was made for: not one that has come in its place since.
+        let only = DeleteParams {
+            preconditions: Some(kube::api::Preconditions {
+                uid: pod.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        // One that is gone already is what was wanted; else the next step tries again.
+        if pods.delete(&self.pod(broker), &only).await.is_ok() {
+            // Until the watch tells of it: not ready, so that no other goes.
+            self.seen.pods.remove(&broker);
+        }
+    }
+
+    async fn keep(&mut self, broker: i32, settings: &Properties) {
+        let Some(blueprint) = &self.blueprint else {
+            return;
+        };
+        let pod = self.seen.pods.get(&broker);
+        let annotation = blueprint.names.config_map_annotation;
+        let named = pod
+            .and_then(|pod| pod.annotations().get(annotation))
+            .cloned();
+        let name = named.unwrap_or_else(|| self.config_map.clone());
+        let known = self.settings.entry(name.clone()).or_default();
+        known.insert(broker, settings.clone());
+        // Where it fails, the watch brings back what is there, and the change is made again.
+        let _ = self.write_settings(&name).await;
+    }
+}
+
+fn render(settings: &Properties) -> String {
+    let lines = settings
+        .iter()
+        .map(|(key, value)| format!("{key}={value}\n"));
+    lines.collect()
+}
+
+fn parse(text: &str) -> Properties {
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    lines
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The parameters of every server-side apply: ours is the only hand on the fields we name.
+#[must_use]
+pub fn apply_params() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force()
+}

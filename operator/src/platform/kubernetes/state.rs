@@ -1,0 +1,183 @@
+//! What pods say about their brokers. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, Service};
+use kube::ResourceExt;
+
+use super::Seen;
+use crate::platform::{BrokerState, Failure, Properties};
+
+/// The label of a pod that names the revision of the template it was made from.
+const REVISION_LABEL: &str = "controller-revision-hash";
+
+/// The brokers that the StatefulSet has or has pods of.
+pub fn observe(
+    seen: &Seen,
+    annotation: &str,
+    settings: &BTreeMap<String, BTreeMap<i32, Properties>>,
+) -> BTreeMap<i32, BrokerState> {
+    let Some(set) = &seen.stateful_set else {
+        return BTreeMap::new();
+    };
+    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let last = seen.pods.keys().next_back().map_or(0, |last| last + 1);
+    let template = super::template_config_map(annotation)(set);
+    let states = (0..replicas.unwrap_or(0).max(last)).filter_map(|broker| {
+        let pod = seen.pods.get(&broker);
+        let named = pod.and_then(|pod| pod.annotations().get(annotation).cloned());
+        let named = named.or_else(|| template.clone())?;
+        let running_with = settings.get(&named)?.get(&broker)?.clone();
+        let mut state = match pod {
+            Some(pod) => pod_state(pod),
+            None => BrokerState {
+                message: "its pod is being created".to_owned(),
+                ..BrokerState::default()
+            },
+        };
+        state.restart = pod.and_then(|pod| outdated(pod, set));
+        state.running_with = running_with;
+        Some((broker, state))
+    });
+    states.collect()
+}
+
+fn pod_state(pod: &Pod) -> BrokerState {
+    let mut state = BrokerState::default();
+    if pod.metadata.deletion_timestamp.is_some() {
+        "stops".clone_into(&mut state.message);
+        return state;
+    }
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let condition = |name: &str| conditions.iter().find(|c| c.type_ == name);
+    if condition("Ready").is_some_and(|ready| ready.status == "True") {
+        state.ready = true;
+        "serves".clone_into(&mut state.message);
+        return state;
+    }
+    if let Some(scheduled) = condition("PodScheduled")
+        && scheduled.status == "False"
+    {
+        return unscheduled(scheduled);
+    }
+    let containers = status.container_statuses.unwrap_or_default();
+    match containers.first() {
+        Some(container) => container_state(container),
+        None => {
+            "its container is being created".clone_into(&mut state.message);
+            state
+        }
+    }
+}
+
+fn unscheduled(condition: &PodCondition) -> BrokerState {
+    let why = condition.message.clone().unwrap_or_default();
+    let storage = why.to_lowercase().contains("persistentvolumeclaim");
+    let (failure, what) = if storage {
+        (Failure::Storage, "its volume cannot be had")
+    } else {
+        (Failure::Unschedulable, "no node takes its pod")
+    };
+    BrokerState {
+        message: format!("{what}: {}", why.trim_end_matches('.')),
+        failure: Some(failure),
+        ..BrokerState::default()
+    }
+}
+
+fn container_state(container: &ContainerStatus) -> BrokerState {
+    let mut state = BrokerState::default();
+    let waiting = container
+        .state
+        .as_ref()
+        .and_then(|state| state.waiting.as_ref());
+    let reason = waiting
+        .and_then(|w| w.reason.as_deref())
+        .unwrap_or_default();
+    let detail = waiting.and_then(|w| w.message.clone()).unwrap_or_default();
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            state.failure = Some(Failure::ImagePull);
+            state.message = format!("its image {} cannot be pulled: {detail}", container.image);
+        }
+        "CrashLoopBackOff" => {
+            state.failure = Some(Failure::CrashLooping);
+            state.message = format!("exits again and again{}", last_words(container));
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            state.failure = Some(Failure::CrashLooping);
+            state.message = format!("its container cannot be created: {detail}");
+        }
+        _ if waiting.is_some() => {
+            "its container is being created".clone_into(&mut state.message);
+        }
+        _ if container.restart_count > 0 => {
+            state.message = format!("starts again after an exit{}", last_words(container));
+        }
+        _ => "starts".clone_into(&mut state.message),
+    }
+    state.message = state.message.trim_end_matches(['.', ' ', ':']).to_owned();
+    state
+}
+
+/// The end of the log at the last exit, as the end of a sentence.
+fn last_words(container: &ContainerStatus) -> String {
+    let last = container
+        .last_state
+        .as_ref()
+        .and_then(|last| last.terminated.as_ref());
+    let Some(last) = last else {
+        return String::new();
+    };
+    let log = last.message.as_deref().unwrap_or_default();
+    match log.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+        Some(line) => {
+            let line: String = line.chars().take(300).collect();
+            format!(" ({})", line.trim_end_matches('.'))
+        }
+        None => format!(" (exit code {})", last.exit_code),
+    }
+}
+
+/// Why a pod is not what the StatefulSet would make now.
+fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
+    let status = set.status.as_ref()?;
+    if status.observed_generation != set.metadata.generation {
+        return None;
+    }
+    let revision = pod.labels().get(REVISION_LABEL)?;
+    if Some(revision) == status.update_revision.as_ref() {
+        return None;
+    }
+    let wanted = set.spec.as_ref()?.template.spec.as_ref()?;
+    let image = |spec: &k8s_openapi::api::core::v1::PodSpec| {
+        let first = spec.containers.first();
+        first.and_then(|container| container.image.clone())
+    };
+    let (runs, wanted) = (image(pod.spec.as_ref()?), image(wanted));
+    if runs == wanted {
+        return Some("the pod's template changed".to_owned());
+    }
+    let shown = |image: Option<String>| image.unwrap_or_default();
+    Some(format!(
+        "image changed from {} to {}",
+        shown(runs),
+        shown(wanted)
+    ))
+}
+
+/// The size that a StatefulSet asks for its volumes.
+pub fn volume_size(set: &StatefulSet) -> Option<String> {
+    let claims = set.spec.as_ref()?.volume_claim_templates.as_ref()?;
+    let requests = claims.first()?.spec.as_ref()?.resources.as_ref()?;
+    let size = requests.requests.as_ref()?.get("storage")?;
+    Some(size.0.clone())
+}
+
+/// The port that the nodes have for a Service.
+pub fn node_port(service: &Service) -> Option<i32> {
+    let ports = service.spec.as_ref()?.ports.as_ref()?;
+    ports.first()?.node_port
+}
