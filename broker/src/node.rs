@@ -231,7 +231,10 @@ impl Node {
         let settings = &self.context.settings;
         if settings.controlled_shutdown {
             self.life
-                .shut_down(settings.controlled_shutdown_timeout)
+                .shut_down(
+                    &self.context.controller,
+                    settings.controlled_shutdown_timeout,
+                )
                 .await;
         }
         // whoever waits for the other end is gone when the sends fail

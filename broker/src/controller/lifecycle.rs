@@ -28,6 +28,9 @@ const RECONNECT_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a refused registration is left alone.
 const REGISTER_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often a stopping broker looks whether there is still a controller to wait for.
+const LEASE_POLL: Duration = Duration::from_millis(20);
+
 /// How the active controller sees this broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -79,14 +82,25 @@ impl Life {
         self.standing.clone()
     }
 
-    /// Asks the active controller to move leaderships away, and waits until that is done.
-    pub async fn shut_down(&self, timeout: Duration) {
+    /// Asks the active controller to move leaderships away, and waits until that is done; not
+    /// longer than `timeout`, and not where there is no controller: the last brokers of a cluster
+    /// that is being stopped have nobody left to ask.
+    pub async fn shut_down(&self, handle: &Handle, timeout: Duration) {
         self.want_shut_down.store(true, Ordering::Release);
         let _ = self.beat_now.try_send(());
         let mut standing = self.standing.clone();
         let moved = standing.wait_for(|standing| standing.should_shut_down);
-        if tokio::time::timeout(timeout, moved).await.is_err() {
-            warn!("leaderships were not moved away within {timeout:?}; stopping anyway");
+        let alone = async {
+            while handle.has_lease() {
+                tokio::time::sleep(LEASE_POLL).await;
+            }
+        };
+        tokio::select! {
+            _ = moved => {}
+            () = alone => warn!("no active controller can move leaderships away; stopping anyway"),
+            () = tokio::time::sleep(timeout) => {
+                warn!("leaderships were not moved away within {timeout:?}; stopping anyway");
+            }
         }
     }
 }

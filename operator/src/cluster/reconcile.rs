@@ -192,7 +192,7 @@ impl<P: Platform> Reconciler<P> {
             .map(|(id, state)| ObservedBroker {
                 id: *id,
                 ready: state.ready,
-                failing: state.failure.map(|_| state.message.clone()),
+                message: state.message.clone(),
                 restart: restart_reason(state, differences.get(id)),
             })
             .collect();

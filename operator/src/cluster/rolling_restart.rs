@@ -5,7 +5,8 @@
 //! and the next one waits until this one has caught up.
 //!
 //! First go brokers that are down anyway, since a restart cannot harm them and may mend them; then
-//! the others by id, the active controller last, so that it changes once and not with every restart.
+//! the others by id, the active controller last, so that it changes once and not with every
+//! restart.
 //!
 //! Invariant: whoever must be restarted and may not has a reason in [`Plan::waiting`].
 
@@ -18,8 +19,8 @@ pub struct ObservedBroker {
     pub id: i32,
     /// Whether it serves: its `/readyz` says so.
     pub ready: bool,
-    /// Whether it has been given up waiting for: exits again and again, or cannot be placed.
-    pub failing: Option<String>,
+    /// What it does, or why it does not serve.
+    pub message: String,
     /// Why it must be restarted, where it must.
     pub restart: Option<String>,
 }
@@ -86,10 +87,10 @@ fn obstacle(
         .iter()
         .find(|broker| broker.id != candidate.id && !broker.ready)
     {
-        return Some(match &other.failing {
-            Some(why) => format!("broker {} does not come up: {why}", other.id),
-            None => format!("broker {} is not ready yet", other.id),
-        });
+        return Some(format!(
+            "broker {} does not serve: {}",
+            other.id, other.message
+        ));
     }
     match health {
         Health::Unknown(why) => Some(format!("the cluster cannot be asked: {why}")),

@@ -131,7 +131,7 @@ fn turns(before: Option<&KafkaClusterStatus>, after: &KafkaClusterStatus) -> Vec
     for broker in &after.brokers {
         let before = before.and_then(|s| s.brokers.iter().find(|one| one.id == broker.id));
         let same = before.is_some_and(|one| one.message == broker.message);
-        if broker.message.starts_with("exited") && !same {
+        if broker.message.contains("; starts again in ") && !same {
             turns.push(format!("broker {} {}", broker.id, broker.message));
         } else if broker.ready && !before.is_some_and(|one| one.ready) {
             turns.push(format!("broker {} serves", broker.id));

@@ -46,7 +46,7 @@ pub struct Session {
     tasks: BTreeMap<ObjectKey, Task>,
     terminal: Terminal,
     problems: BTreeSet<String>,
-    lines: BTreeMap<String, (String, Instant)>,
+    lines: BTreeMap<String, (String, String, Instant)>,
     announced: BTreeSet<ObjectKey>,
     /// Whether objects must be looked through again though the folder is the same.
     dirty: bool,

@@ -2,8 +2,8 @@
 //!
 //! What exists is seen through watches ([`Seen`]), not asked for; what is applied goes through
 //! [`apply`], which writes only what changed. Settings live in ConfigMaps named after a fingerprint
-//! of those that need a restart: a pod names the one it was started with, so what a broker runs with
-//! is known, and a pod that starts anew takes exactly the settings it was meant to.
+//! of those that need a restart: a pod names the one it was started with, so what a broker runs
+//! with is known, and a pod that starts anew takes exactly the settings it was meant to.
 //!
 //! Invariant: a pod is deleted only by [`Platform::restart`], and a volume never.
 

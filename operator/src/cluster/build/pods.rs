@@ -1,8 +1,8 @@
 //! The brokers' pods, volumes and disruption budget.
 //!
 //! The StatefulSet only brings pods into being: its update strategy is OnDelete, so that which pod
-//! goes when is the rolling restart's decision alone, and pods start in parallel, since brokers need
-//! each other to become ready.
+//! goes when is the rolling restart's decision alone, and pods start in parallel, since brokers
+//! need each other to become ready.
 
 use std::collections::BTreeMap;
 
@@ -171,6 +171,8 @@ fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Contain
             }),
             ..SecurityContext::default()
         }),
+        // The end of its log says why a broker exited.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(vec![
             mount(DATA_VOLUME, DATA_DIR, false),
             mount("config", CONFIG_DIR, true),

@@ -1,10 +1,10 @@
 //! How brokers and clients find each other.
 //!
-//! - `<cluster>-brokers`, headless: a name for every pod, ready or not, since brokers must find each
-//!   other to become ready.
+//! - `<cluster>-brokers`, headless: a name for every pod, ready or not, since brokers must find
+//!   each other to become ready.
 //! - `<cluster>-bootstrap`: any broker that is ready, for a client's first connection.
-//! - for each listener of type NodePort `<cluster>-<listener>-bootstrap`, and one Service per broker,
-//!   `<cluster>-<listener>-<ordinal>`, since a client must reach each broker by itself.
+//! - for each listener of type NodePort `<cluster>-<listener>-bootstrap`, and one Service per
+//!   broker, `<cluster>-<listener>-<ordinal>`, since a client must reach each broker by itself.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ fn check(brokers: &str, controller: i32, out_of_sync: &str, expected: Expect) {
         .map(|(id, c)| ObservedBroker {
             id,
             ready: c == '.' || c == '!',
-            failing: (c == 'f').then(|| "it exits at once".to_owned()),
+            message: if c == 'f' { "exits at once" } else { "starts" }.to_owned(),
             restart: (c == '!' || c == 'X').then(|| "num.partitions changed".to_owned()),
         })
         .collect();
@@ -140,7 +140,7 @@ fn without_an_answer_nothing_goes() {
     let broker = ObservedBroker {
         id: 0,
         ready: true,
-        failing: None,
+        message: "serves".to_owned(),
         restart: Some("image changed".to_owned()),
     };
     let plan = plan(&[broker], &Health::Unknown("no connection".to_owned()));

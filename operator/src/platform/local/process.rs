@@ -9,11 +9,12 @@
 //! ```
 
 mod identity;
+mod last_words;
 mod probe;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::process::CommandExt;
+use std::io::Write;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use self::identity::{command_line, is_alive, signal};
+use self::last_words::last_words;
 use self::probe::{Unready, ask_ready};
 use super::ports;
 use super::settings_file::{parse_settings, render_settings};
@@ -32,8 +34,6 @@ const PID_FILE: &str = "pid";
 const LOG_FILE: &str = "log";
 /// A log above this is put aside at the next start.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// So much of a log's end is searched for the reason of an exit.
-const LOG_TAIL_BYTES: u64 = 4096;
 /// How long a broker has to stop by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// The pause after the first exit; it doubles with each.
@@ -181,17 +181,18 @@ impl Process {
 
     /// Notices an exit, starts what is to run, kills what does not stop.
     pub fn advance(&mut self, now: Instant) {
+        let log = self.folder.join(LOG_FILE);
         match &mut self.life {
             Life::Running(running) => {
-                if running.has_exited() {
-                    self.exited(now, false);
+                if let Some(exit) = running.exit(&log) {
+                    self.exited(now, Some(exit));
                 } else {
                     self.forgive(now);
                 }
             }
             Life::Stopping { running, kill_at } => {
-                if running.has_exited() {
-                    self.exited(now, true);
+                if running.exit(&log).is_some() {
+                    self.exited(now, None);
                 } else if now >= *kill_at {
                     signal(running.pid, Signal::KILL);
                 }
@@ -213,25 +214,22 @@ impl Process {
         }
     }
 
-    fn exited(&mut self, now: Instant, asked: bool) {
+    /// `exit` says how, where nobody asked for it.
+    fn exited(&mut self, now: Instant, exit: Option<String>) {
         self.ready_since = None;
         let _ = std::fs::remove_file(self.folder.join(PID_FILE));
         let mut again_at = None;
-        if asked {
-            "stopped".clone_into(&mut self.message);
-        } else {
+        if let Some(exit) = exit {
             self.exits += 1;
             let pause = BACKOFF_MIN * 2_u32.pow(self.exits.min(10) - 1);
             let pause = pause.min(BACKOFF_MAX);
             again_at = Some(now + pause);
-            self.message = format!(
-                "exited{}; starts again in {} ms",
-                self.last_words(),
-                pause.as_millis()
-            );
+            self.message = format!("{exit}; starts again in {} ms", pause.as_millis());
             if self.exits >= CRASH_LOOP_EXITS {
                 self.failure = Some(Failure::CrashLooping);
             }
+        } else {
+            "stopped".clone_into(&mut self.message);
         }
         self.life = Life::Stopped { again_at };
     }
@@ -337,24 +335,6 @@ impl Process {
         (ours && is_alive(pid)).then_some(pid)
     }
 
-    /// What the log says last, as the end of a sentence.
-    fn last_words(&self) -> String {
-        let read = || -> std::io::Result<String> {
-            let mut log = File::open(self.folder.join(LOG_FILE))?;
-            let length = log.metadata()?.len();
-            log.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
-            let mut tail = Vec::new();
-            log.take(LOG_TAIL_BYTES).read_to_end(&mut tail)?;
-            Ok(String::from_utf8_lossy(&tail).into_owned())
-        };
-        let tail = read().unwrap_or_default();
-        let last = tail.lines().map(str::trim).rfind(|line| !line.is_empty());
-        last.map_or(String::new(), |line| {
-            let line: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
-            format!(" ({})", line.trim_end_matches('.'))
-        })
-    }
-
     /// Asks `/readyz`, as often as its state calls for.
     pub async fn probe(&mut self, now: Instant) {
         if !matches!(self.life, Life::Running(_)) || now < self.probe_at {
@@ -411,10 +391,19 @@ impl Process {
 }
 
 impl Running {
-    fn has_exited(&mut self) -> bool {
-        match &mut self.child {
-            Some(child) => !matches!(child.try_wait(), Ok(None)),
-            None => !is_alive(self.pid),
+    /// How it ended, where it has: the beginning of a sentence.
+    fn exit(&mut self, log: &Path) -> Option<String> {
+        let Some(child) = &mut self.child else {
+            return (!is_alive(self.pid)).then(|| "exited".to_owned());
+        };
+        match child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(match (status.signal(), status.code()) {
+                (Some(signal), _) => format!("was killed by signal {signal}"),
+                (None, Some(code)) => format!("exited with code {code}{}", last_words(log)),
+                (None, None) => "exited".to_owned(),
+            }),
+            Err(error) => Some(format!("cannot be waited for: {error}")),
         }
     }
 }
