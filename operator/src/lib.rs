@@ -7,7 +7,8 @@
 //! - [`manifest`]: files of YAML → objects.
 //! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
 //! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
-//! - [`local`]: the process, with a folder and child processes.
+//! - [`signals`]: how the process is told to end.
+//! - [`local`], [`run`]: the process, with a folder and child processes, or in Kubernetes.
 //!
 //! Invariant: a module imports only from those named before it.
 
@@ -20,6 +21,8 @@ pub mod manifest;
 pub mod object;
 pub mod observed;
 pub mod platform;
+pub mod run;
+pub mod signals;
 pub mod topic;
 
 #[cfg(test)]
@@ -33,6 +36,8 @@ use std::process::ExitCode;
 pub enum Command {
     /// Run the clusters and topics of a folder of manifests as processes of this machine
     Local(local::Options),
+    /// Look after the clusters and topics of a Kubernetes cluster
+    Run(run::Options),
     /// Print the CustomResourceDefinitions
     Crds,
 }
@@ -42,6 +47,7 @@ pub enum Command {
 pub fn main(command: Command) -> ExitCode {
     match command {
         Command::Local(options) => local::run(&options),
+        Command::Run(options) => run::run(&options),
         Command::Crds => {
             for (_, yaml) in crd::all() {
                 print!("{yaml}");

@@ -44,7 +44,7 @@ const BROKER: [(&str, u8); 14] = [
 ];
 
 /// The floor of each module at the root of `operator/src`.
-const OPERATOR: [(&str, u8); 15] = [
+const OPERATOR: [(&str, u8); 16] = [
     ("main", 5),
     ("lib", 5),
     ("testing", 5),
@@ -55,6 +55,7 @@ const OPERATOR: [(&str, u8); 15] = [
     ("platform", 2),
     ("admin", 2),
     ("status", 2),
+    ("signals", 2),
     ("manifest", 1),
     ("observed", 1),
     ("object", 1),

@@ -23,7 +23,6 @@ pub const APPROVE: &str = "ottla.io/approve-generation";
 const OUT_OF_SYNC_MAX: usize = 1000;
 
 /// Reconciles one cluster on one platform.
-#[derive(Debug)]
 pub struct Reconciler<P> {
     /// Where the brokers run.
     pub platform: P,
@@ -31,7 +30,11 @@ pub struct Reconciler<P> {
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
     refused: Option<(ConfigChanges, Verdict)>,
+    follow: Option<Follow<P>>,
 }
+
+/// Tells a platform of the cluster's spec before anything is laid out.
+type Follow<P> = Box<dyn Fn(&KafkaCluster, &ValidatedCluster, &mut P)>;
 
 /// What a step found and did.
 #[derive(Debug)]
@@ -53,7 +56,18 @@ impl<P: Platform> Reconciler<P> {
             admin: Admin::new(Vec::new()),
             cluster_id: None,
             refused: None,
+            follow: None,
         }
+    }
+
+    /// The same, for a platform that needs to know the spec.
+    #[must_use]
+    pub fn following(
+        mut self,
+        follow: impl Fn(&KafkaCluster, &ValidatedCluster, &mut P) + 'static,
+    ) -> Self {
+        self.follow = Some(Box::new(follow));
+        self
     }
 
     /// Looks, and does what can be done now.
@@ -71,6 +85,9 @@ impl<P: Platform> Reconciler<P> {
                 };
             }
         };
+        if let Some(follow) = &self.follow {
+            follow(cluster, &valid, &mut self.platform);
+        }
         let listeners = listeners(&valid.listeners);
         let everywhere = self.platform.lay_out(valid.replicas, &listeners);
         let desired: BTreeMap<i32, Properties> = (0..valid.replicas)

@@ -15,14 +15,14 @@ use super::brokers::{Brokers, Event, Wanted};
 use super::folder::{Folder, SCAN_INTERVAL};
 use super::objects::{Entry, Objects};
 use crate::cluster::reconcile::listeners;
-use crate::condition::{ClusterReason, State, TopicReason, Verdict, conditions, spoken, state};
+use crate::condition::{ClusterReason, State, Verdict, conditions, spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaTopic};
 use crate::manifest::Object;
 use crate::object::ObjectKey;
 use crate::platform::local::{Processes, ports};
-use crate::topic::driver;
+use crate::signals::Signals;
+use crate::topic::driver::{self, homeless};
 use crate::topic::reconcile::{Desired, Outcome, Pass, Topics};
-use crate::topic::status::said;
 use crate::topic::validate::cluster_key;
 
 /// At most so many words of the tasks wait to be heard; the tasks wait then.
@@ -86,7 +86,7 @@ impl Session {
         let Some((mut events, mut passes)) = self.heard.take() else {
             return;
         };
-        let mut signals = stop::Signals::listen();
+        let mut signals = Signals::listen();
         let data_dir = self.data_dir.display();
         let greeting = format!(
             "{} → {data_dir}; Ctrl-C stops all brokers",
@@ -217,7 +217,7 @@ impl Session {
     /// Gives each cluster's task its topics.
     fn spread_topics(&mut self) {
         let mut by_cluster: BTreeMap<ObjectKey, Topics> = BTreeMap::new();
-        let mut homeless = Vec::new();
+        let mut strays = Vec::new();
         for (key, entry) in self.topics.in_order() {
             let cluster = cluster_key(&entry.object);
             let desired = Desired {
@@ -228,19 +228,11 @@ impl Session {
                 let topics = by_cluster.entry(cluster).or_default();
                 topics.push((key.clone(), desired));
             } else {
-                homeless.push((key.clone(), cluster, desired));
+                strays.push((key.clone(), cluster, desired));
             }
         }
-        for (key, cluster, desired) in homeless {
-            let outcome = if desired.deleting {
-                Outcome::Gone
-            } else {
-                let message = format!(
-                    "There is no KafkaCluster {cluster}; correct spec.clusterRef or add it."
-                );
-                let verdict = Verdict::new(TopicReason::ClusterNotFound, message);
-                Outcome::Stands(Box::new(said(&desired.object, &verdict, &now())))
-            };
+        for (key, cluster, desired) in strays {
+            let outcome = homeless(&cluster, &desired, &now());
             self.hear_outcome(&key, outcome);
         }
         for (cluster, task) in &self.tasks {
@@ -327,14 +319,14 @@ impl Session {
     /// Writes a line about something, unless it would only say the same reason again and again.
     fn line(&mut self, about: &str, reason: &str, line: &str) {
         let now = Instant::now();
-        if let Some((last_reason, at)) = self.lines.get(about)
-            && last_reason == reason
-            && now.duration_since(*at) < LINE_INTERVAL
-        {
-            return;
+        if let Some((last_reason, last_line, at)) = self.lines.get(about) {
+            let soon = now.duration_since(*at) < LINE_INTERVAL;
+            if last_line == line || (last_reason == reason && soon) {
+                return;
+            }
         }
-        self.lines
-            .insert(about.to_owned(), (reason.to_owned(), now));
+        let last = (reason.to_owned(), line.to_owned(), now);
+        self.lines.insert(about.to_owned(), last);
         self.terminal.line(line);
     }
 

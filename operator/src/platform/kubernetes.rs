@@ -54,8 +54,10 @@ pub struct Names {
     pub rack_annotation: &'static str,
     /// Where a broker finds its data.
     pub data_dir: &'static str,
-    /// The Service of one broker for an external listener: by listener and ordinal.
+    /// The Service of one broker for an external listener: by cluster, listener and ordinal.
     pub external: fn(&str, &str, i32) -> String,
+    /// The Service of all brokers for an external listener: by cluster and listener.
+    pub external_bootstrap: fn(&str, &str) -> String,
 }
 
 /// Builds the objects, given the ConfigMap of new pods and the volume size of the StatefulSet that
@@ -68,8 +70,6 @@ pub struct Blueprint {
     pub build: Build,
     /// A ConfigMap without name and data.
     pub config_map: ConfigMap,
-    /// Names.
-    pub names: Names,
     /// The label of nodes that is the rack.
     pub rack_key: Option<String>,
 }
@@ -79,6 +79,7 @@ pub struct Pods {
     client: Client,
     namespace: String,
     cluster: String,
+    names: Names,
     seen: Seen,
     blueprint: Option<Blueprint>,
     applier: Applier,
@@ -92,12 +93,13 @@ pub struct Pods {
 impl Pods {
     /// The pods of a cluster, of which nothing has been seen yet.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, cluster: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, cluster: &str, names: Names) -> Self {
         Self {
             applier: Applier::new(client.clone(), namespace),
             client,
             namespace: namespace.to_owned(),
             cluster: cluster.to_owned(),
+            names,
             seen: Seen::default(),
             blueprint: None,
             settings: BTreeMap::new(),
@@ -157,7 +159,7 @@ impl Pods {
         let Some(blueprint) = &self.blueprint else {
             return;
         };
-        let (Some(key), annotation) = (&blueprint.rack_key, blueprint.names.rack_annotation) else {
+        let (Some(key), annotation) = (&blueprint.rack_key, self.names.rack_annotation) else {
             return;
         };
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -195,10 +197,7 @@ impl Pods {
 
     /// Deletes ConfigMaps that no pod takes its settings from any more.
     async fn prune(&mut self) {
-        let Some(blueprint) = &self.blueprint else {
-            return;
-        };
-        let annotation = blueprint.names.config_map_annotation;
+        let annotation = self.names.config_map_annotation;
         let used: BTreeSet<&String> = self
             .seen
             .pods
@@ -253,10 +252,7 @@ fn template_config_map(annotation: &str) -> impl Fn(&StatefulSet) -> Option<Stri
 
 impl Platform for Pods {
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let Some(blueprint) = &self.blueprint else {
-            return BTreeMap::new();
-        };
-        let names = &blueprint.names;
+        let names = &self.names;
         let endpoints = |broker: i32| {
             let host = format!(
                 "{}.{}.{}.svc",
@@ -294,7 +290,7 @@ impl Platform for Pods {
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
-        let (Some(blueprint), Some(first)) = (&self.blueprint, everywhere.values().next()) else {
+        let Some(first) = everywhere.values().next() else {
             return BTreeMap::new();
         };
         let addresses = first.clients.iter().filter_map(|client| {
@@ -302,7 +298,7 @@ impl Platform for Pods {
             let external = client.advertised.starts_with("${env:");
             let address = if external {
                 // Any node's address will do with this port.
-                let service = format!("{}-{}-bootstrap", self.cluster, client.name);
+                let service = (self.names.external_bootstrap)(&self.cluster, &client.name);
                 let port = self
                     .seen
                     .services
@@ -310,10 +306,7 @@ impl Platform for Pods {
                     .and_then(state::node_port)?;
                 format!("<node>:{port}")
             } else {
-                format!(
-                    "{}.{}.svc:{port}",
-                    blueprint.names.bootstrap, self.namespace
-                )
+                format!("{}.{}.svc:{port}", self.names.bootstrap, self.namespace)
             };
             Some((client.name.clone(), address))
         });
@@ -362,11 +355,7 @@ impl Platform for Pods {
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
-        let annotation = self
-            .blueprint
-            .as_ref()
-            .map_or("", |blueprint| blueprint.names.config_map_annotation);
-        state::observe(&self.seen, annotation, &self.settings)
+        state::observe(&self.seen, self.names.config_map_annotation, &self.settings)
     }
 
     /// The StatefulSet brings the pod into being; its settings were written by `prepare`.
@@ -393,11 +382,8 @@ impl Platform for Pods {
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {
-        let Some(blueprint) = &self.blueprint else {
-            return;
-        };
         let pod = self.seen.pods.get(&broker);
-        let annotation = blueprint.names.config_map_annotation;
+        let annotation = self.names.config_map_annotation;
         let named = pod
             .and_then(|pod| pod.annotations().get(annotation))
             .cloned();

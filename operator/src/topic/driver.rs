@@ -141,6 +141,17 @@ fn stranger(key: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
     Outcome::Stands(Box::new(said(&desired.object, &verdict, now)))
 }
 
+/// What becomes of an object whose cluster is not there: one that was deleted waits for nothing.
+#[must_use]
+pub fn homeless(cluster: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
+    if desired.deleting {
+        return Outcome::Gone;
+    }
+    let message = format!("There is no KafkaCluster {cluster}; correct spec.clusterRef or add it.");
+    let verdict = Verdict::new(TopicReason::ClusterNotFound, message);
+    Outcome::Stands(Box::new(said(&desired.object, &verdict, now)))
+}
+
 fn is_pending(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Stands(status) => state(&status.conditions) == Some(State::Reconciling),

@@ -75,18 +75,18 @@ fn the_others_must_serve_and_be_in_sync() {
         0,
         "",
         expect![[r#"
-        restart None
-        2 waits: broker 1 is not ready yet
-    "#]],
+            restart None
+            2 waits: broker 1 does not serve: starts
+        "#]],
     );
     check(
         ".f!",
         0,
         "",
         expect![[r#"
-        restart None
-        2 waits: broker 1 does not come up: it exits at once
-    "#]],
+            restart None
+            2 waits: broker 1 does not serve: exits at once
+        "#]],
     );
     check(
         "..!",

@@ -1,0 +1,507 @@
+//! The loop of the operator: watches → objects → tasks → statuses.
+
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{ApiResource, DynamicObject};
+use kube::{Client, Resource, ResourceExt};
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use self::words::{done, malformed, note_of, reference, take_status};
+use super::Options;
+use super::brokers::{Brokers, Event, Input, names};
+use super::cache::Cache;
+use super::http::Page;
+use super::watches::{Told, begin};
+use super::writer::{self, Note, Order, Write};
+use crate::condition::{ClusterReason, TopicReason, Verdict};
+use crate::crd::{KafkaCluster, KafkaTopic};
+use crate::object::ObjectKey;
+use crate::platform::kubernetes::apply::version;
+use crate::platform::kubernetes::{Pods, Seen};
+use crate::topic::driver::{self, homeless};
+use crate::topic::reconcile::{Desired, Outcome, Pass, Topics};
+use crate::topic::validate::cluster_key;
+
+/// At most so many words of the tasks wait to be heard; the tasks wait then.
+const EVENTS_MAX: usize = 256;
+/// The finalizer of topics that are deleted with their objects.
+const FINALIZER: &str = "ottla.io/topic";
+/// The label of an object that names its cluster.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
+struct Task {
+    input: watch::Sender<Input>,
+    topics: watch::Sender<Arc<Topics>>,
+    handles: [tokio::task::JoinHandle<()>; 2],
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        for handle in &self.handles {
+            handle.abort();
+        }
+    }
+}
+
+/// Everything that the operator holds.
+pub struct Session {
+    client: Client,
+    image: String,
+    namespaces: Vec<String>,
+    page: Page,
+    clusters: Cache<DynamicObject>,
+    topics: Cache<DynamicObject>,
+    pods: Cache<Pod>,
+    stateful_sets: Cache<StatefulSet>,
+    config_maps: Cache<ConfigMap>,
+    services: Cache<Service>,
+    budgets: Cache<PodDisruptionBudget>,
+    tasks: BTreeMap<ObjectKey, Task>,
+    dirty_clusters: BTreeSet<ObjectKey>,
+    dirty_topics: bool,
+    orders: mpsc::UnboundedSender<Order>,
+    notes: mpsc::Sender<Note>,
+    events: mpsc::Sender<Event>,
+    passes: mpsc::Sender<Pass>,
+    heard: Option<(mpsc::Receiver<Event>, mpsc::Receiver<Pass>)>,
+}
+
+impl Session {
+    /// A session that has yet to run.
+    pub fn new(client: Client, options: &Options, page: Page) -> Self {
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let (notes, noted) = mpsc::channel(EVENTS_MAX);
+        let (events, heard_events) = mpsc::channel(EVENTS_MAX);
+        let (passes, heard_passes) = mpsc::channel(EVENTS_MAX);
+        let write = writer::run(client.clone(), ordered, noted, Arc::clone(&page));
+        tokio::task::spawn_local(write);
+        let namespaces = options.namespaces.split(',').map(str::trim);
+        Self {
+            client,
+            image: options.broker_image.clone(),
+            namespaces: namespaces
+                .filter(|n| !n.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            page,
+            clusters: Cache::default(),
+            topics: Cache::default(),
+            pods: Cache::default(),
+            stateful_sets: Cache::default(),
+            config_maps: Cache::default(),
+            services: Cache::default(),
+            budgets: Cache::default(),
+            tasks: BTreeMap::new(),
+            dirty_clusters: BTreeSet::new(),
+            dirty_topics: false,
+            orders,
+            notes,
+            events,
+            passes,
+            heard: Some((heard_events, heard_passes)),
+        }
+    }
+
+    /// Runs until the watches end, which they do not.
+    pub async fn run(mut self) {
+        let Some((mut events, mut passes)) = self.heard.take() else {
+            return;
+        };
+        let mut told = begin(&self.client, &self.namespaces);
+        loop {
+            tokio::select! {
+                one = told.recv() => {
+                    let Some(one) = one else { return };
+                    self.take(one);
+                    // Whatever else is there is looked at together.
+                    while let Ok(one) = told.try_recv() {
+                        self.take(one);
+                    }
+                }
+                Some(event) = events.recv() => self.hear(event),
+                Some(pass) = passes.recv() => self.hear_topics(pass),
+            }
+            if self.is_complete() {
+                self.spread();
+            }
+        }
+    }
+
+    /// Before everything has been listed once, what is missing may only not have been told yet.
+    fn is_complete(&self) -> bool {
+        self.clusters.is_complete()
+            && self.topics.is_complete()
+            && self.pods.is_complete()
+            && self.stateful_sets.is_complete()
+            && self.config_maps.is_complete()
+            && self.services.is_complete()
+            && self.budgets.is_complete()
+    }
+
+    fn take(&mut self, told: Told) {
+        match told {
+            Told::Cluster(event) => {
+                let is_news = is_news(&self.clusters, &event);
+                let keys = self.clusters.take(event);
+                if is_news {
+                    self.dirty_clusters.extend(keys);
+                    self.dirty_topics = true;
+                }
+            }
+            Told::Topic(event) => {
+                let is_news = is_news(&self.topics, &event);
+                self.dirty_topics |= !self.topics.take(event).is_empty() && is_news;
+            }
+            Told::Pod(event) => {
+                let keys = self.pods.take(event);
+                self.touch(keys, |name| {
+                    name.rsplit_once('-').map(|(cluster, _)| cluster)
+                });
+            }
+            Told::StatefulSet(event) => {
+                let keys = self.stateful_sets.take(event);
+                self.touch(keys, |name| Some(name));
+            }
+            Told::Budget(event) => {
+                let keys = self.budgets.take(event);
+                self.touch(keys, |name| Some(name));
+            }
+            Told::ConfigMap(event) => {
+                let keys = self.config_maps.take(event);
+                self.touch(keys, |name| {
+                    name.rsplit_once("-config-").map(|(cluster, _)| cluster)
+                });
+            }
+            Told::Service(event) => {
+                for key in self.services.take(event) {
+                    let clusters = self.clusters.iter().map(|(cluster, _)| cluster);
+                    let of = |cluster: &&ObjectKey| {
+                        let prefix = format!("{}-", cluster.name);
+                        cluster.namespace == key.namespace && key.name.starts_with(&prefix)
+                    };
+                    self.dirty_clusters.extend(clusters.filter(of).cloned());
+                }
+            }
+        }
+    }
+
+    /// Has the clusters looked at that these objects belong to, by their names.
+    fn touch(&mut self, keys: Vec<ObjectKey>, cluster: impl Fn(&str) -> Option<&str>) {
+        for key in keys {
+            if let Some(name) = cluster(&key.name) {
+                self.dirty_clusters.insert(ObjectKey {
+                    namespace: key.namespace.clone(),
+                    name: name.to_owned(),
+                });
+            }
+        }
+    }
+
+    fn looks_after(&self, key: &ObjectKey) -> bool {
+        self.namespaces.is_empty() || self.namespaces.contains(&key.namespace)
+    }
+
+    fn spread(&mut self) {
+        for key in std::mem::take(&mut self.dirty_clusters) {
+            if self.looks_after(&key) {
+                self.spread_cluster(&key);
+            }
+        }
+        if std::mem::take(&mut self.dirty_topics) {
+            self.spread_topics();
+        }
+        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        self.page
+            .clusters
+            .store(count(self.clusters.len()), Ordering::Relaxed);
+        self.page
+            .topics
+            .store(count(self.topics.len()), Ordering::Relaxed);
+    }
+
+    /// Gives a cluster to its task, or ends the task.
+    fn spread_cluster(&mut self, key: &ObjectKey) {
+        let Some(object) = self.clusters.get(key) else {
+            self.dirty_topics |= self.tasks.remove(key).is_some();
+            return;
+        };
+        if object.metadata.deletion_timestamp.is_some() {
+            self.dirty_topics |= self.tasks.remove(key).is_some();
+            return;
+        }
+        let cluster = match object.clone().try_parse::<KafkaCluster>() {
+            Ok(cluster) => Arc::new(cluster),
+            Err(error) => {
+                let message = format!("The object cannot be understood: {error}.");
+                let verdict = Verdict::new(ClusterReason::InvalidSpec, message);
+                let order = malformed::<KafkaCluster>(object, &verdict, &now());
+                let _ = self.orders.send(order);
+                return;
+            }
+        };
+        let input = Input {
+            cluster,
+            seen: self.seen(key),
+        };
+        match self.tasks.get(key) {
+            Some(task) => drop(task.input.send_replace(input)),
+            None => self.begin(key, input),
+        }
+    }
+
+    fn begin(&mut self, key: &ObjectKey, input: Input) {
+        info!("KafkaCluster {key} is looked after");
+        let (input, heard_input) = watch::channel(input);
+        let (view, heard_view) = watch::channel(None);
+        let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
+        let pods = Pods::new(
+            self.client.clone(),
+            &key.namespace,
+            &key.name,
+            names(&key.name),
+        );
+        let brokers = Brokers {
+            key: key.clone(),
+            pods,
+            input: heard_input,
+            view,
+            events: self.events.clone(),
+            image: self.image.clone(),
+            now,
+        };
+        let passes = self.passes.clone();
+        let handles = [
+            tokio::task::spawn_local(brokers.run()),
+            tokio::task::spawn_local(driver::run(heard_view, heard_topics, passes, now)),
+        ];
+        let task = Task {
+            input,
+            topics,
+            handles,
+        };
+        self.tasks.insert(key.clone(), task);
+        self.dirty_topics = true;
+    }
+
+    /// The objects of a cluster.
+    fn seen(&self, cluster: &ObjectKey) -> Seen {
+        let mut seen = Seen {
+            stateful_set: self.stateful_sets.get(cluster).cloned(),
+            ..Seen::default()
+        };
+        for (_, pod) in of(&self.pods, cluster) {
+            let ordinal = pod.metadata.name.as_deref().unwrap_or_default();
+            let ordinal = ordinal.rsplit_once('-').and_then(|(_, n)| n.parse().ok());
+            if let Some(ordinal) = ordinal {
+                seen.pods.insert(ordinal, pod.clone());
+            }
+        }
+        for (key, config_map) in of(&self.config_maps, cluster) {
+            seen.config_maps
+                .insert(key.name.clone(), config_map.clone());
+        }
+        let mut versions = BTreeMap::new();
+        for (key, service) in of(&self.services, cluster) {
+            seen.services.insert(key.name.clone(), service.clone());
+            versions.insert(("Service".to_owned(), key.name.clone()), version(service));
+        }
+        for (key, set) in of(&self.stateful_sets, cluster) {
+            versions.insert(("StatefulSet".to_owned(), key.name.clone()), version(set));
+        }
+        for (key, budget) in of(&self.budgets, cluster) {
+            let kind = "PodDisruptionBudget".to_owned();
+            versions.insert((kind, key.name.clone()), version(budget));
+        }
+        seen.versions = versions;
+        seen
+    }
+
+    /// Gives each cluster's task its topics, the oldest first.
+    fn spread_topics(&mut self) {
+        let mut parsed: Vec<(ObjectKey, KafkaTopic)> = Vec::new();
+        for (key, object) in self.topics.iter().filter(|(key, _)| self.looks_after(key)) {
+            match object.clone().try_parse::<KafkaTopic>() {
+                Ok(topic) => parsed.push((key.clone(), topic)),
+                Err(error) => {
+                    let message = format!("The object cannot be understood: {error}.");
+                    let verdict = Verdict::new(TopicReason::InvalidName, message);
+                    let _ = self
+                        .orders
+                        .send(malformed::<KafkaTopic>(object, &verdict, &now()));
+                }
+            }
+        }
+        parsed.sort_by_cached_key(|(key, topic)| {
+            let created = topic.metadata.creation_timestamp.as_ref();
+            (created.map(|time| time.0), key.clone())
+        });
+        let mut by_cluster: BTreeMap<ObjectKey, Topics> = BTreeMap::new();
+        let mut outcomes = Vec::new();
+        for (key, topic) in parsed {
+            self.keep_finalizer(&key);
+            let deleting = topic.metadata.deletion_timestamp.is_some();
+            let cluster = cluster_key(&topic);
+            let desired = Desired {
+                object: topic,
+                deleting,
+            };
+            if self.tasks.contains_key(&cluster) {
+                by_cluster.entry(cluster).or_default().push((key, desired));
+            } else {
+                outcomes.push((key, homeless(&cluster, &desired, &now())));
+            }
+        }
+        for (key, outcome) in outcomes {
+            self.hear_outcome(&key, outcome);
+        }
+        for (cluster, task) in &self.tasks {
+            let topics = by_cluster.remove(cluster).unwrap_or_default();
+            task.topics.send_replace(Arc::new(topics));
+        }
+    }
+
+    /// Puts the finalizer on a topic that is to be deleted with its object.
+    fn keep_finalizer(&mut self, key: &ObjectKey) {
+        let Some(object) = self.topics.get_mut(key) else {
+            return;
+        };
+        let mut finalizers = object.finalizers().to_vec();
+        let has = finalizers.iter().any(|one| one == FINALIZER);
+        if has || object.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        let version = precondition(object);
+        finalizers.push(FINALIZER.to_owned());
+        // In the cache as well, so that it is not written again before the watch tells.
+        object.metadata.finalizers = Some(finalizers.clone());
+        self.order::<KafkaTopic>(key, Write::Finalizers(finalizers, version));
+    }
+
+    fn order<K: Resource<DynamicType = ()>>(&self, key: &ObjectKey, write: Write) {
+        let order = Order {
+            resource: ApiResource::erase::<K>(&()),
+            key: key.clone(),
+            write,
+        };
+        // Nobody to write means that the process ends.
+        let _ = self.orders.send(order);
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Status(key, status) => {
+                let Some(object) = self.clusters.get_mut(&key) else {
+                    return;
+                };
+                let value = take_status(object, &*status);
+                let note = note_of::<KafkaCluster>(&self.clusters, &key, &status.conditions);
+                self.order::<KafkaCluster>(&key, Write::Status(value));
+                self.note(note);
+            }
+            Event::Done(key, what) => {
+                info!("KafkaCluster {key}: {what}");
+                let about = reference::<KafkaCluster>(&self.clusters, &key);
+                self.note(about.map(|about| done(about, what)));
+            }
+        }
+    }
+
+    fn hear_topics(&mut self, pass: Pass) {
+        for (key, what) in pass.done {
+            let about = reference::<KafkaTopic>(&self.topics, &key);
+            self.note(about.map(|about| done(about, what)));
+        }
+        for (key, outcome) in pass.outcomes {
+            self.hear_outcome(&key, outcome);
+        }
+    }
+
+    fn hear_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
+        let Some(object) = self.topics.get_mut(key) else {
+            return;
+        };
+        match outcome {
+            Outcome::Stands(status) => {
+                let same =
+                    object.data.get("status") == serde_json::to_value(&*status).ok().as_ref();
+                if same {
+                    return;
+                }
+                let value = take_status(object, &*status);
+                let note = note_of::<KafkaTopic>(&self.topics, key, &status.conditions);
+                self.order::<KafkaTopic>(key, Write::Status(value));
+                self.note(note);
+            }
+            Outcome::Gone => {
+                let finalizers = object.finalizers().to_vec();
+                if finalizers.iter().any(|one| one == FINALIZER) {
+                    let rest = finalizers.into_iter().filter(|one| one != FINALIZER);
+                    let rest: Vec<String> = rest.collect();
+                    object.metadata.finalizers = Some(rest.clone());
+                    let version = precondition(object);
+                    self.order::<KafkaTopic>(key, Write::Finalizers(rest, version));
+                }
+            }
+        }
+    }
+
+    fn note(&self, note: Option<Note>) {
+        if let Some(note) = note {
+            // Events are a courtesy: where too many wait, some are left out.
+            let _ = self.notes.try_send(note);
+        }
+    }
+}
+
+/// Whether an event tells more than that a status was written, which is our own doing.
+fn is_news(
+    cache: &Cache<DynamicObject>,
+    event: &kube::runtime::watcher::Event<DynamicObject>,
+) -> bool {
+    let kube::runtime::watcher::Event::Apply(object) = event else {
+        return true;
+    };
+    let known = cache.get(&ObjectKey::of(&object.metadata));
+    let facts = |object: &DynamicObject| {
+        let meta = &object.metadata;
+        (
+            meta.uid.clone(),
+            meta.generation,
+            meta.deletion_timestamp.clone(),
+            meta.annotations.clone(),
+            meta.finalizers.clone(),
+        )
+    };
+    known.is_none_or(|known| facts(known) != facts(object))
+}
+
+/// The version in which others' finalizers were read; where there are none, none can be lost.
+fn precondition(object: &DynamicObject) -> Option<String> {
+    let others = object.finalizers().iter().any(|one| one != FINALIZER);
+    object.resource_version().filter(|_| others)
+}
+
+/// The objects that belong to a cluster, by their label.
+fn of<'a, K: Resource>(
+    cache: &'a Cache<K>,
+    cluster: &'a ObjectKey,
+) -> impl Iterator<Item = (&'a ObjectKey, &'a K)> {
+    cache.iter().filter(|(key, object)| {
+        key.namespace == cluster.namespace && object.labels().get(INSTANCE) == Some(&cluster.name)
+    })
+}
+
+/// The wall clock, as conditions write it.
+fn now() -> String {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
