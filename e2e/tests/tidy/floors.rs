@@ -44,12 +44,12 @@ const BROKER: [(&str, u8); 14] = [
 ];
 
 /// The floor of each module at the root of `operator/src`.
-const OPERATOR: [(&str, u8); 16] = [
+const OPERATOR: [(&str, u8); 17] = [
     ("main", 5),
     ("lib", 5),
-    ("testing", 5),
     ("context", 4),
     ("local", 4),
+    ("run", 4),
     ("cluster", 3),
     ("topic", 3),
     ("platform", 2),
@@ -60,6 +60,7 @@ const OPERATOR: [(&str, u8); 16] = [
     ("observed", 1),
     ("object", 1),
     ("condition", 1),
+    ("testing", 0),
     ("crd", 0),
 ];
 

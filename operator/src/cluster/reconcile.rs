@@ -5,7 +5,7 @@
 //! Invariant: at most one broker is asked to restart in a step, and only if the plan of
 //! [`rolling_restart`](super::rolling_restart) says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::config::{Difference, difference, is_dynamic, properties};
 use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
@@ -31,6 +31,8 @@ pub struct Reconciler<P> {
     /// A change of settings that the brokers refused, so that they are not asked again and again.
     refused: Option<(ConfigChanges, Verdict)>,
     follow: Option<Follow<P>>,
+    /// Brokers whose start has been told of.
+    started: BTreeSet<i32>,
 }
 
 /// Tells a platform of the cluster's spec before anything is laid out.
@@ -57,6 +59,7 @@ impl<P: Platform> Reconciler<P> {
             cluster_id: None,
             refused: None,
             follow: None,
+            started: BTreeSet::new(),
         }
     }
 
@@ -88,8 +91,19 @@ impl<P: Platform> Reconciler<P> {
         if let Some(follow) = &self.follow {
             follow(cluster, &valid, &mut self.platform);
         }
-        let listeners = listeners(&valid.listeners);
-        let everywhere = self.platform.lay_out(valid.replicas, &listeners);
+        self.act(cluster, valid, &states, now).await
+    }
+
+    async fn act(
+        &mut self,
+        cluster: &KafkaCluster,
+        valid: ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        now: &str,
+    ) -> Step {
+        let everywhere = self
+            .platform
+            .lay_out(valid.replicas, &listeners(&valid.listeners));
         let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
             .map(|id| (id, properties(&valid, id, &everywhere)))
             .collect();
@@ -99,51 +113,54 @@ impl<P: Platform> Reconciler<P> {
         self.admin.set_addresses(addresses.collect());
 
         let mut done = Vec::new();
-        let prepared = self
-            .platform
-            .prepare(&desired, fingerprint(&desired[&0]))
-            .await;
-        if let Err(not_yet) = prepared {
-            let verdict = not_yet_verdict(&not_yet);
-            let seen = Seen::new(&states, verdict);
-            let status = status(cluster, Some(&valid), &seen, now);
+        let prepared = self.platform.prepare(&desired, fingerprint(&desired[&0]));
+        if let Err(not_yet) = prepared.await {
+            let seen = Seen::new(states, not_yet_verdict(&not_yet));
             return Step {
-                status,
+                status: status(cluster, Some(&valid), &seen, now),
                 valid: Some(valid),
                 done,
             };
         }
-        for (id, settings) in desired.iter().filter(|(id, _)| !states.contains_key(id)) {
-            self.platform.start(*id, settings).await;
-            done.push(format!("broker {id} is started"));
-        }
+        self.start(states, &desired, &mut done).await;
         let mut verdicts = valid.refused.clone();
-        let differences = differences(&states, &desired);
-        verdicts.extend(self.change(&states, &differences, &mut done).await);
-        let (brokers, plan) = self.roll(cluster, &valid, &states, &differences).await;
+        let differences = differences(states, &desired);
+        verdicts.extend(self.change(states, &differences, &mut done).await);
+        let (brokers, plan) = self.roll(cluster, &valid, states, &differences).await;
         if let Some(id) = plan.restart {
             self.platform.restart(id, &desired[&id]).await;
-            let reason = brokers.iter().find(|broker| broker.id == id);
-            let reason = reason.and_then(|broker| broker.restart.clone());
-            done.push(format!(
-                "broker {id} is restarted: {}",
-                reason.unwrap_or_default()
-            ));
+            let broker = brokers.iter().find(|broker| broker.id == id);
+            let reason = broker.and_then(|broker| broker.restart.clone());
+            let reason = reason.unwrap_or_default();
+            done.push(format!("broker {id} is restarted: {reason}"));
         }
-        self.ask_cluster_id(&states, &valid).await;
+        self.ask_cluster_id(states, &valid).await;
         let seen = Seen {
-            states: &states,
+            states,
             brokers: &brokers,
             plan: &plan,
             verdicts,
             cluster_id: self.cluster_id.clone(),
             bootstrap: self.platform.bootstrap(&everywhere),
         };
-        let status = status(cluster, Some(&valid), &seen, now);
         Step {
-            status,
+            status: status(cluster, Some(&valid), &seen, now),
             valid: Some(valid),
             done,
+        }
+    }
+
+    async fn start(
+        &mut self,
+        states: &BTreeMap<i32, BrokerState>,
+        desired: &BTreeMap<i32, Properties>,
+        done: &mut Vec<String>,
+    ) {
+        for (id, settings) in desired.iter().filter(|(id, _)| !states.contains_key(id)) {
+            self.platform.start(*id, settings).await;
+            if self.started.insert(*id) {
+                done.push(format!("broker {id} is started"));
+            }
         }
     }
 
@@ -267,7 +284,7 @@ impl<P: Platform> Reconciler<P> {
         if self.cluster_id.is_some() || ready < usize::try_from(valid.replicas).unwrap_or(0) {
             return;
         }
-        let none = std::collections::BTreeSet::new();
+        let none = BTreeSet::new();
         if let Ok(cluster) = self.admin.describe(Some(&none)).await {
             self.cluster_id = cluster.cluster_id;
         }

@@ -14,7 +14,7 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use self::words::{done, malformed, note_of, reference, take_status};
+use self::words::{done, is_news, malformed, note_of, precondition, reference, take_status};
 use super::Options;
 use super::brokers::{Brokers, Event, Input, names};
 use super::cache::Cache;
@@ -378,7 +378,7 @@ impl Session {
         if has || object.metadata.deletion_timestamp.is_some() {
             return;
         }
-        let version = precondition(object);
+        let version = precondition(object, FINALIZER);
         finalizers.push(FINALIZER.to_owned());
         // In the cache as well, so that it is not written again before the watch tells.
         object.metadata.finalizers = Some(finalizers.clone());
@@ -446,7 +446,7 @@ impl Session {
                     let rest = finalizers.into_iter().filter(|one| one != FINALIZER);
                     let rest: Vec<String> = rest.collect();
                     object.metadata.finalizers = Some(rest.clone());
-                    let version = precondition(object);
+                    let version = precondition(object, FINALIZER);
                     self.order::<KafkaTopic>(key, Write::Finalizers(rest, version));
                 }
             }
@@ -459,34 +459,6 @@ impl Session {
             let _ = self.notes.try_send(note);
         }
     }
-}
-
-/// Whether an event tells more than that a status was written, which is our own doing.
-fn is_news(
-    cache: &Cache<DynamicObject>,
-    event: &kube::runtime::watcher::Event<DynamicObject>,
-) -> bool {
-    let kube::runtime::watcher::Event::Apply(object) = event else {
-        return true;
-    };
-    let known = cache.get(&ObjectKey::of(&object.metadata));
-    let facts = |object: &DynamicObject| {
-        let meta = &object.metadata;
-        (
-            meta.uid.clone(),
-            meta.generation,
-            meta.deletion_timestamp.clone(),
-            meta.annotations.clone(),
-            meta.finalizers.clone(),
-        )
-    };
-    known.is_none_or(|known| facts(known) != facts(object))
-}
-
-/// The version in which others' finalizers were read; where there are none, none can be lost.
-fn precondition(object: &DynamicObject) -> Option<String> {
-    let others = object.finalizers().iter().any(|one| one != FINALIZER);
-    object.resource_version().filter(|_| others)
 }
 
 /// The objects that belong to a cluster, by their label.

@@ -1,7 +1,8 @@
-//! What is written about objects: statuses as values, and events.
+//! What is read of objects and written about them: news, statuses as values, events.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{ApiResource, DynamicObject};
+use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
@@ -83,4 +84,29 @@ pub fn done(about: ObjectReference, what: String) -> Note {
         sentence: what,
         is_warning: false,
     }
+}
+
+/// Whether an event tells more than that a status was written, which is our own doing.
+pub fn is_news(cache: &Cache<DynamicObject>, event: &Event<DynamicObject>) -> bool {
+    let Event::Apply(object) = event else {
+        return true;
+    };
+    let known = cache.get(&ObjectKey::of(&object.metadata));
+    let facts = |object: &DynamicObject| {
+        let meta = &object.metadata;
+        (
+            meta.uid.clone(),
+            meta.generation,
+            meta.deletion_timestamp.clone(),
+            meta.annotations.clone(),
+            meta.finalizers.clone(),
+        )
+    };
+    known.is_none_or(|known| facts(known) != facts(object))
+}
+
+/// The version in which others' finalizers were read; where there are none, none can be lost.
+pub fn precondition(object: &DynamicObject, ours: &str) -> Option<String> {
+    let others = object.finalizers().iter().any(|one| one != ours);
+    object.resource_version().filter(|_| others)
 }
