@@ -268,6 +268,7 @@ impl Fetcher {
             error => return Err(Error::Refused(error)),
         }
         let mut appended = Vec::new();
+        let hold = self.shared.store.hold();
         for topic in response.responses {
             for data in topic.partitions {
                 let id = TopicIdPartition {
@@ -281,6 +282,7 @@ impl Fetcher {
                 }
             }
         }
+        drop(hold);
         self.wait_until_flushed(&appended).await;
         Ok(())
     }

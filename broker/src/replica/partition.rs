@@ -19,7 +19,7 @@ use ottla_storage::{Log, LogReader};
 use tracing::{error, warn};
 
 use super::pending::Answer;
-use super::ready::{Ready, Watcher, Watchers};
+use super::ready::{Ready, Wakes, Watcher, Watchers};
 use super::{Shared, lock, producer_state};
 
 /// Who waits for which answer.
@@ -71,6 +71,8 @@ pub(super) struct State {
     free_tokens: Vec<u32>,
     consumers: Watchers,
     followers: Watchers,
+    /// Where followers are to be woken later, once for all partitions of a request.
+    pub(super) follower_wakes: Option<Wakes>,
 }
 
 /// One partition on this broker.
@@ -113,6 +115,7 @@ impl Replica {
                 free_tokens: Vec::new(),
                 consumers: Watchers::default(),
                 followers: Watchers::default(),
+                follower_wakes: None,
             }),
         })
     }
@@ -264,7 +267,10 @@ impl Replica {
                 }
             }
             Effect::AlterIsr(alter) => self.shared.alter_isr(self, alter),
-            Effect::WakeFollowers => state.followers.wake(),
+            Effect::WakeFollowers => match &mut state.follower_wakes {
+                Some(wakes) => state.followers.mark(wakes),
+                None => state.followers.wake(),
+            },
             Effect::WakeConsumers => {
                 self.shared.high_watermark_moved();
                 state.consumers.wake();

@@ -14,6 +14,7 @@ use ottla_protocol::record_batch::{self, Compression, Header, RecordBatch};
 use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
 use super::pending::{Answer, Pending, Waiting};
+use super::ready::Wakes;
 use super::{Replicas, producer_state};
 
 /// The first version of Produce whose clients know Zstandard.
@@ -90,11 +91,16 @@ impl Replicas {
             .iter()
             .map(|item| item.records.as_ref().map_or(0, BytesMut::len))
             .sum();
+        let mut wakes = Wakes::default();
         let begin = |(slot, item): (usize, ProduceItem)| {
             let answer = pending.answer(slot);
-            self.produce_one(item, acks, api_version, frame_bytes, answer)
+            let terms = (acks, api_version, frame_bytes);
+            self.produce_one(item, terms, answer, &mut wakes)
         };
+        let hold = self.shared.store.hold();
         let begun = items.into_iter().enumerate().map(begin).collect();
+        drop(hold);
+        wakes.wake();
         Produces {
             begun,
             waiting: Waiting(pending),
@@ -104,10 +110,9 @@ impl Replicas {
     fn produce_one(
         &self,
         item: ProduceItem,
-        acks: Acks,
-        api_version: i16,
-        frame_bytes: usize,
+        (acks, api_version, frame_bytes): (Acks, i16, usize),
         answer: Answer<Appended>,
+        wakes: &mut Wakes,
     ) -> Begun {
         let mut begun = Begun {
             replica: None,
@@ -127,7 +132,7 @@ impl Replicas {
                 match validate(&mut batch, &config, api_version, now_ms) {
                     Ok(header) => {
                         begun.log_append_time_ms = config.is_log_append_time.then_some(now_ms);
-                        replica.produce(batch, &header, acks, frame_bytes, answer);
+                        replica.produce((batch, frame_bytes), &header, acks, answer, wakes);
                         return begun;
                     }
                     Err(refused) => refused,
@@ -143,13 +148,14 @@ impl Replicas {
 impl Replica {
     fn produce(
         self: &Arc<Self>,
-        batch: BytesMut,
+        (batch, frame_bytes): (BytesMut, usize),
         header: &Header,
         acks: Acks,
-        frame_bytes: usize,
         answer: Answer<Appended>,
+        wakes: &mut Wakes,
     ) {
         let mut state = self.lock();
+        state.follower_wakes = Some(std::mem::take(wakes));
         let token = state.add_waiter(Waiter::Produce(answer));
         let input = Input::Produce {
             batch: producer_state::batch(header),
@@ -158,6 +164,7 @@ impl Replica {
         };
         let at_hand = AtHand::Produced { batch, frame_bytes };
         let appended = self.step(&mut state, input, at_hand);
+        *wakes = state.follower_wakes.take().unwrap_or_default();
         if let Some(Waiter::Produce(answer)) = state.waiter(token) {
             answer.waiting(self, token);
         }

@@ -32,18 +32,24 @@ struct Marked {
 impl Ready {
     /// Marks a key and wakes the waiter.
     pub(super) fn mark(&self, key: u32) {
+        if self.mark_only(key) {
+            self.notify.notify_one();
+        }
+    }
+
+    /// Marks a key; says whether it was not marked before.
+    fn mark_only(&self, key: u32) -> bool {
         let mut marked = lock(&self.marked);
         let place = key as usize;
         if marked.is_queued.len() <= place {
             marked.is_queued.resize(place + 1, false);
         }
         if marked.is_queued[place] {
-            return;
+            return false;
         }
         marked.is_queued[place] = true;
         marked.queue.push(key);
-        drop(marked);
-        self.notify.notify_one();
+        true
     }
 
     /// Takes all marked keys, in the order in which they were marked.
@@ -118,12 +124,41 @@ impl Watchers {
     }
 
     pub(super) fn wake(&mut self) {
+        let mut wakes = Wakes::default();
+        self.mark(&mut wakes);
+        wakes.wake();
+    }
+
+    /// Marks the partition for all, to be woken later.
+    pub(super) fn mark(&mut self, wakes: &mut Wakes) {
         self.list.retain(|watcher| {
             if watcher.is_closed() {
                 return false;
             }
-            watcher.ready.mark(watcher.key);
+            if watcher.ready.mark_only(watcher.key) {
+                wakes.add(&watcher.ready);
+            }
             true
         });
+    }
+}
+
+/// Waiters that have marks and are still to be woken: once, for several partitions.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    waiters: Vec<Arc<Ready>>,
+}
+
+impl Wakes {
+    fn add(&mut self, ready: &Arc<Ready>) {
+        if !self.waiters.iter().any(|other| Arc::ptr_eq(other, ready)) {
+            self.waiters.push(Arc::clone(ready));
+        }
+    }
+
+    pub(super) fn wake(self) {
+        for ready in self.waiters {
+            ready.interrupt();
+        }
     }
 }

@@ -169,6 +169,25 @@ pub struct Store {
     _lock: Box<dyn crate::disk::Lock>,
 }
 
+/// While it lives, appends do not wake the committing thread; once dropped, what was queued is
+/// committed in one go. To be held for one request's appends, never across an await.
+#[derive(Debug)]
+pub struct Hold<'a> {
+    core: &'a Core,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.core.holds.fetch_sub(1, Ordering::AcqRel);
+        let mut queue = lock(&self.core.queue);
+        let wake = !queue.records.is_empty() && std::mem::take(&mut queue.is_awaited);
+        drop(queue);
+        if wake {
+            self.core.queued.notify_all();
+        }
+    }
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         self.core.clear();
@@ -186,6 +205,13 @@ impl Store {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.core.dir
+    }
+
+    /// Holds the next commit back until several appends are queued.
+    #[must_use]
+    pub fn hold(&self) -> Hold<'_> {
+        self.core.holds.fetch_add(1, Ordering::AcqRel);
+        Hold { core: &self.core }
     }
 
     /// Makes a log that starts at offset 0. Exists on disk after the next commit.

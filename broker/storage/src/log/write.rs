@@ -12,7 +12,9 @@ use crate::wal::Operation;
 use crate::{Error, Result};
 
 /// A slice of less than this part of its frame is copied.
-const PINNED_PART: usize = 8;
+const PINNED_PART: usize = 64;
+/// A slice of fewer bytes is copied: that costs little, and its frame may be a slice as well.
+const PINNED_BYTES_MIN: usize = 4096;
 /// The largest distance of an offset from its segment's base.
 const RELATIVE_OFFSET_MAX: i64 = i32::MAX as i64;
 
@@ -81,7 +83,7 @@ impl Log {
         if core.is_full.load(std::sync::atomic::Ordering::Acquire) {
             return Err(core.full());
         }
-        if batches.len() * PINNED_PART < frame_bytes {
+        if batches.len() < PINNED_BYTES_MIN.max(frame_bytes / PINNED_PART) {
             batches = Bytes::copy_from_slice(&batches);
         }
         let mut state = lock(&shared.state);

@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) deleted: Mutex<Vec<(u64, Arc<Shared>)>>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) queued: Condvar,
+    /// How many [`Hold`](super::Hold)s there are.
+    pub(crate) holds: AtomicUsize,
     /// Logs with bytes that are not in segments, the longest waiting first.
     pub(crate) dirty: Mutex<VecDeque<Arc<Shared>>>,
     /// Chunks that are in segments and still in memory, oldest first.
@@ -98,6 +100,7 @@ impl Core {
             deleted: Mutex::default(),
             queue: Mutex::default(),
             queued: Condvar::new(),
+            holds: AtomicUsize::new(0),
             dirty: Mutex::default(),
             written: Mutex::default(),
             unflushed_bytes: AtomicUsize::new(0),
@@ -163,7 +166,9 @@ impl Core {
             log,
             operation: operation.clone(),
         });
-        let wake = std::mem::take(&mut queue.is_awaited);
+        // who holds looks again when it lets go, after this lock
+        let is_held = self.holds.load(Ordering::Acquire) > 0;
+        let wake = !is_held && std::mem::take(&mut queue.is_awaited);
         drop(queue);
         if wake {
             self.queued.notify_all();
