@@ -19,8 +19,6 @@ mod watches;
 mod writer;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use kube::Client;
 use tracing::{error, info};
@@ -28,9 +26,9 @@ use tracing::{error, info};
 /// What `ottla-operator run` is given.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Namespaces to look after, separated by commas; empty: all
-    #[arg(long, default_value = "")]
-    pub namespaces: String,
+    /// The namespace to look after; by default all
+    #[arg(long)]
+    pub namespace: Option<String>,
     /// The brokers' image where a KafkaCluster names none
     #[arg(long, default_value = concat!("ottla-broker:", env!("CARGO_PKG_VERSION")))]
     pub broker_image: String,
@@ -73,7 +71,6 @@ pub fn run(options: &Options) -> ExitCode {
 
 async fn operate(options: Options) -> anyhow::Result<()> {
     let mut signals = crate::signals::Signals::listen();
-    let is_active = Arc::new(AtomicBool::new(false));
     let page = http::Page::default();
     http::serve(&options.http, page.clone()).await?;
     let client = Client::try_default().await?;
@@ -84,7 +81,6 @@ async fn operate(options: Options) -> anyhow::Result<()> {
         () = signals.next() => return Ok(()),
     }
     info!("holds the lease {}", lease.name());
-    is_active.store(true, std::sync::atomic::Ordering::Relaxed);
     let session = session::Session::new(client, &options, page);
     tokio::select! {
         () = session.run() => {}

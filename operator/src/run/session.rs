@@ -55,7 +55,7 @@ impl Drop for Task {
 pub struct Session {
     client: Client,
     image: String,
-    namespaces: Vec<String>,
+    namespace: Option<String>,
     page: Page,
     clusters: Cache<DynamicObject>,
     topics: Cache<DynamicObject>,
@@ -83,14 +83,10 @@ impl Session {
         let (passes, heard_passes) = mpsc::channel(EVENTS_MAX);
         let write = writer::run(client.clone(), ordered, noted, Arc::clone(&page));
         tokio::task::spawn_local(write);
-        let namespaces = options.namespaces.split(',').map(str::trim);
         Self {
             client,
             image: options.broker_image.clone(),
-            namespaces: namespaces
-                .filter(|n| !n.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            namespace: options.namespace.clone(),
             page,
             clusters: Cache::default(),
             topics: Cache::default(),
@@ -115,7 +111,7 @@ impl Session {
         let Some((mut events, mut passes)) = self.heard.take() else {
             return;
         };
-        let mut told = begin(&self.client, &self.namespaces);
+        let mut told = begin(&self.client, self.namespace.as_deref());
         loop {
             tokio::select! {
                 one = told.recv() => {
@@ -205,15 +201,9 @@ impl Session {
         }
     }
 
-    fn looks_after(&self, key: &ObjectKey) -> bool {
-        self.namespaces.is_empty() || self.namespaces.contains(&key.namespace)
-    }
-
     fn spread(&mut self) {
         for key in std::mem::take(&mut self.dirty_clusters) {
-            if self.looks_after(&key) {
-                self.spread_cluster(&key);
-            }
+            self.spread_cluster(&key);
         }
         if std::mem::take(&mut self.dirty_topics) {
             self.spread_topics();
@@ -327,7 +317,7 @@ impl Session {
     /// Gives each cluster's task its topics, the oldest first.
     fn spread_topics(&mut self) {
         let mut parsed: Vec<(ObjectKey, KafkaTopic)> = Vec::new();
-        for (key, object) in self.topics.iter().filter(|(key, _)| self.looks_after(key)) {
+        for (key, object) in self.topics.iter() {
             match object.clone().try_parse::<KafkaTopic>() {
                 Ok(topic) => parsed.push((key.clone(), topic)),
                 Err(error) => {

@@ -36,13 +36,8 @@ pub enum Told {
 }
 
 /// Watches one namespace, or all.
-pub fn begin(client: &Client, namespaces: &[String]) -> mpsc::Receiver<Told> {
+pub fn begin(client: &Client, namespace: Option<&str>) -> mpsc::Receiver<Told> {
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-    let namespace = match namespaces {
-        [one] => Some(one.as_str()),
-        // Several are told apart in the session, which keeps what it looks after.
-        _ => None,
-    };
     let ours = Config::default().labels(&format!("app.kubernetes.io/managed-by={FIELD_MANAGER}"));
     let watch = Watch {
         client,

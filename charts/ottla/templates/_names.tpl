@@ -1,0 +1,55 @@
+{{- define "ottla.name" -}}
+{{- if contains "ottla" .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}-operator
+{{- else -}}
+{{- .Release.Name | trunc 45 | trimSuffix "-" }}-ottla-operator
+{{- end -}}
+{{- end }}
+
+{{- define "ottla.selector" -}}
+app.kubernetes.io/name: ottla-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "ottla.labels" -}}
+{{ include "ottla.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "ottla.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "ottla.brokerImage" -}}
+{{ .Values.brokerImage.repository }}:{{ .Values.brokerImage.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- /* What the operator does to objects in the namespaces that it looks after. */ -}}
+{{- define "ottla.rules" -}}
+- apiGroups: [ottla.io]
+  resources: [kafkaclusters, kafkatopics]
+  verbs: [get, list, watch, patch]
+- apiGroups: [ottla.io]
+  resources: [kafkaclusters/status, kafkatopics/status]
+  verbs: [get, patch]
+- apiGroups: [ottla.io]
+  resources: [kafkaclusters/finalizers, kafkatopics/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [configmaps, services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch, delete]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
