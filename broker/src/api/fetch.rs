@@ -7,8 +7,8 @@ use std::time::Duration;
 use ottla_core::partition::Reader;
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId, TopicName};
 use ottla_protocol::messages::fetch::{
-    FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, ForgottenTopic, NodeEndpoint,
-    PartitionData,
+    FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, ForgottenTopic,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 
 use super::{Context, RequestContext};
@@ -20,7 +20,10 @@ const TOPIC_IDS_VERSION_MIN: i16 = 13;
 /// The first version whose consumers may read from followers.
 const ANY_REPLICA_VERSION_MIN: i16 = 11;
 
-/// The first version that says who leads instead, and where (KIP-951).
+/// The first version that can say who leads instead.
+const LEADER_VERSION_MIN: i16 = 12;
+
+/// The first version that says where (KIP-951).
 const NODE_ENDPOINTS_VERSION_MIN: i16 = 16;
 
 /// Kafka's number of the isolation level `read_committed`.
@@ -44,6 +47,13 @@ pub async fn handle(
     let forgotten = forgotten(by_id, body.forgotten_topics_data);
     let fetched = context.replicas.fetch(&query, items, &forgotten).await;
     let mut response = answer(fetched);
+    if request.api_version < LEADER_VERSION_MIN {
+        let partitions = response
+            .responses
+            .iter_mut()
+            .flat_map(|t| &mut t.partitions);
+        partitions.for_each(|data| data.current_leader = LeaderIdAndEpoch::default());
+    }
     if request.api_version >= NODE_ENDPOINTS_VERSION_MIN {
         response.node_endpoints = endpoints(context, request, &response);
     }

@@ -19,6 +19,9 @@ use crate::replica::{ProduceItem, Produced, Refused, TopicKey};
 /// The first version that names topics by id.
 const TOPIC_IDS_VERSION_MIN: i16 = 13;
 
+/// The first version that can say who leads instead (KIP-951).
+const LEADER_VERSION_MIN: i16 = 10;
+
 /// Appends what the request brings, before anything is awaited; answers once it is acknowledged.
 pub async fn handle(
     context: &Context,
@@ -33,13 +36,19 @@ pub async fn handle(
     };
     let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
     let (shape, items) = split(context, request, body.topic_data);
-    let outcomes = match refusal {
+    let mut outcomes: Vec<Result<Produced, Refused>> = match refusal {
         Some(error) => items.iter().map(|_| Err(Refused::from(error))).collect(),
         None => {
             let produces = context.replicas.produce(items, acks, request.api_version);
             produces.acknowledged(timeout).await
         }
     };
+    if request.api_version < LEADER_VERSION_MIN {
+        let refusals = outcomes
+            .iter_mut()
+            .filter_map(|outcome| outcome.as_mut().err());
+        refusals.for_each(|refused| refused.leader = None);
+    }
     let mut leaders = BTreeSet::new();
     for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         leaders.extend(refused.leader.map(|(node, _)| node));

@@ -16,7 +16,7 @@ use super::Replicas;
 use super::assign::FOLLOWER_READS_REMEMBERED;
 use super::index::TopicKey;
 use super::partition::{AtHand, Replica, State};
-use super::ready::Ready;
+use super::ready::ReadyGuard;
 use super::session::{Begun, Entry, Session};
 
 /// Who fetches, and when the answer is due.
@@ -84,6 +84,8 @@ struct Found {
     data: PartitionData,
     /// It may not wait: an error, a diverging log, another replica to read from.
     is_urgent: bool,
+    /// Consumers read from this follower: it wants to know of the high watermark at once.
+    tells_high_watermark: bool,
     /// There is more than fitted, or an error: look again with the next fetch.
     look_again: bool,
 }
@@ -93,6 +95,7 @@ struct Look {
     data: PartitionData,
     end_offset: Option<Offset>,
     is_urgent: bool,
+    tells_high_watermark: bool,
 }
 
 /// How much of an answer is taken.
@@ -123,7 +126,7 @@ impl Replicas {
     /// Without a session: all partitions, each time.
     async fn fetch_all(&self, query: &FetchQuery, entries: &mut [Entry]) -> Fetched {
         let deadline = Instant::now() + query.wait_max;
-        let ready = Arc::new(Ready::default());
+        let ready = ReadyGuard::default();
         let mut is_watching = false;
         loop {
             let keyed: Vec<(u32, Entry)> = (0..).zip(entries.iter().cloned()).collect();
@@ -132,7 +135,6 @@ impl Replicas {
                 entry.is_new = false;
             }
             if is_due(&found, query) || Instant::now() >= deadline || entries.is_empty() {
-                ready.close();
                 let partitions = found.into_iter().map(|f| (f.topic, f.data)).collect();
                 return Fetched {
                     partitions,
@@ -140,13 +142,13 @@ impl Replicas {
                 };
             }
             if is_watching {
-                let _ = tokio::time::timeout_at(deadline, ready.changed()).await;
-                drop(ready.take());
+                let _ = tokio::time::timeout_at(deadline, ready.0.changed()).await;
+                drop(ready.0.take());
             } else {
                 // and look again: something may have come before anybody watched
                 is_watching = true;
                 for (key, entry) in (0..).zip(&*entries) {
-                    entry.watch(query.reader, &ready, key);
+                    entry.watch(query.reader, &ready.0, key);
                 }
             }
         }
@@ -161,9 +163,14 @@ impl Replicas {
             keys.extend(session.ready().take());
             keys.sort_unstable_by_key(|key| session.rank(*key));
             keys.dedup();
+            session.resolve(&self.shared.index, query.reader, &keys);
             let found = self.look_at(query, session.entries(&keys)).await;
             let is_overtaken = session.generation() != generation;
-            let is_due = session.is_full() || is_due(&found, query) || is_overtaken;
+            let has_news = |f: &Found| f.tells_high_watermark && session.is_news(f.key, &f.data);
+            let is_due = session.is_full()
+                || is_due(&found, query)
+                || is_overtaken
+                || found.iter().any(has_news);
             if is_due || Instant::now() >= deadline {
                 return self.answer_session(session, found);
             }
@@ -225,6 +232,7 @@ impl Replicas {
             topic: entry.topic,
             data: refusal(entry.partition, ErrorCode::None),
             is_urgent: true,
+            tells_high_watermark: false,
             look_again: true,
         };
         let replica = match replica {
@@ -239,6 +247,7 @@ impl Replicas {
         let look = replica.look(query, &entry.position, entry.is_new);
         found.data = look.data;
         found.is_urgent = look.is_urgent;
+        found.tells_high_watermark = look.tells_high_watermark;
         let Some(end_offset) = look.end_offset else {
             return found;
         };
@@ -323,6 +332,8 @@ impl Replica {
             data: self.data(&state, marks),
             end_offset: None,
             is_urgent: false,
+            tells_high_watermark: matches!(query.reader, Reader::Follower(_))
+                && self.shared.env.now() < state.serves_followers_until,
         };
         match decision {
             FetchDecision::Read { end_offset } => {

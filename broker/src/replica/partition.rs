@@ -256,6 +256,14 @@ impl Replica {
             Effect::SetLogStartOffset(offset) => {
                 state.with_log(|log| log.set_log_start_offset(offset))?;
             }
+            told => self.tell_others(state, told),
+        }
+        Ok(())
+    }
+
+    /// The effects that ask for nothing of the log: somebody is told.
+    fn tell_others(self: &Arc<Self>, state: &mut State, effect: Effect) {
+        match effect {
             Effect::Acknowledge { token, result } => match state.take_waiter(token) {
                 Some(Waiter::Produce(answer)) => answer.send(result),
                 Some(Waiter::Internal(answer)) => drop(answer.send(result)),
@@ -283,8 +291,8 @@ impl Replica {
                 state.consumers.wake();
             }
             Effect::FollowLeader => self.shared.follow(self, state.partition.leader()),
+            _ => unreachable!("every effect on the log was performed before"),
         }
-        Ok(())
     }
 
     fn truncate_to(&self, state: &mut State, offset: Offset) -> Result<(), ottla_storage::Error> {

@@ -78,6 +78,16 @@ impl Ready {
     }
 }
 
+/// A waiter that closes its set when it goes, also when its client has gone away half-way.
+#[derive(Debug, Default)]
+pub(super) struct ReadyGuard(pub(super) Arc<Ready>);
+
+impl Drop for ReadyGuard {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// One waiter's interest in one partition.
 #[derive(Clone, Debug)]
 pub(super) struct Watcher {

@@ -15,7 +15,7 @@ use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::fetch::PartitionData;
 
 use super::fetch::{FetchItem, FetchQuery, Position};
-use super::index::TopicKey;
+use super::index::{Index, TopicKey};
 use super::partition::Replica;
 use super::ready::Ready;
 use super::{Replicas, lock};
@@ -31,6 +31,14 @@ const EPOCH_FINAL: i32 = -1;
 
 /// What was last said of a partition: high watermark, last stable offset, log start offset.
 type Sent = (i64, i64, i64);
+
+fn marks(data: &PartitionData) -> Sent {
+    (
+        data.high_watermark,
+        data.last_stable_offset,
+        data.log_start_offset,
+    )
+}
 
 /// One partition of a fetch.
 #[derive(Clone, Debug)]
@@ -118,6 +126,27 @@ impl Session {
         keys.iter().filter_map(entry).collect()
     }
 
+    /// Finds partitions that were not here before, or are others of the same name by now.
+    pub(super) fn resolve(&self, index: &Index, reader: Reader, keys: &[u32]) {
+        let mut state = lock(&self.state);
+        for key in keys {
+            let Some(Some(entry)) = state.entries.get_mut(*key as usize) else {
+                continue;
+            };
+            if entry.replica.as_ref().is_none_or(|r| r.is_deleted()) {
+                entry.replica = index.find(&entry.topic, entry.partition);
+                entry.watch(reader, &self.ready, *key);
+            }
+        }
+    }
+
+    /// Whether this differs from what was last sent of the partition.
+    pub(super) fn is_news(&self, key: u32, data: &PartitionData) -> bool {
+        let state = lock(&self.state);
+        let entry = state.entries.get(key as usize).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.sent != Some(marks(data)))
+    }
+
     /// The partitions' positions were told to their leaders.
     pub(super) fn seen(&self, keys: &[u32]) {
         let mut state = lock(&self.state);
@@ -147,11 +176,7 @@ impl Session {
             return false;
         };
         entry.is_new = false;
-        let sent = (
-            data.high_watermark,
-            data.last_stable_offset,
-            data.log_start_offset,
-        );
+        let sent = marks(data);
         entry.sent.replace(sent) != Some(sent)
     }
 

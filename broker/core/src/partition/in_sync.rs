@@ -129,7 +129,7 @@ impl Partition {
                 .iter()
                 .find(|f| f.node == member)
                 .and_then(|f| f.broker_epoch.or(f.eligible))
-                .unwrap_or(BrokerEpoch(-1)) // ourselves, or not heard of yet: the controller does not compare
+                .unwrap_or(BrokerEpoch(-1)) // not heard of yet
         };
         effects.push(Effect::AlterIsr(AlterIsr {
             leader_epoch: self.leader_epoch,
@@ -172,7 +172,8 @@ impl Partition {
             // not done, and not going to be: back to what is committed
             Err(ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted) if is_ours => {
                 leader.in_sync.pending = None;
-                return; // asking again at once would be answered the same; the next fetch or image asks anew
+                // asking again at once would be answered the same; the next fetch or image asks anew
+                return;
             }
             // anything else says that a newer registration exists: it will come with an image, and
             // until then the change may or may not hold
