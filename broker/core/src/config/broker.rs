@@ -11,6 +11,10 @@ const THROTTLE: Effect = Effect::AcceptedWithoutEffect("replication is not throt
 const THREADS: Effect =
     Effect::AcceptedWithoutEffect("tasks are spread over as many threads as there are cores");
 
+const NO_KERBEROS: Effect = Effect::AcceptedWithoutEffect("no listener authenticates by Kerberos");
+const NO_LOGIN: Effect = Effect::AcceptedWithoutEffect("brokers hold no login that expires");
+const NO_CLEANER: Effect = Effect::AcceptedWithoutEffect("logs are not compacted yet");
+
 macro_rules! keys {
     ($($name:literal $kind:ident $default:literal $low:literal $effect:expr, $doc:literal;)*) => {
         /// Dynamic broker configs that are no default of a topic config, by name, in order.
@@ -32,6 +36,14 @@ keys! {
         "Bytes a second that this broker fetches of throttled replicas.";
     "leader.replication.throttled.rate" Long "9223372036854775807" 0 THROTTLE,
         "Bytes a second that this broker serves of throttled replicas.";
+    "log.cleaner.backoff.ms" Long "15000" 0 NO_CLEANER,
+        "How long compaction rests where there is nothing to do.";
+    "log.cleaner.dedupe.buffer.size" Long "134217728" 0 NO_CLEANER,
+        "Memory for the keys that compaction has seen.";
+    "log.cleaner.io.buffer.load.factor" Double "0.9" 0 NO_CLEANER,
+        "How full the memory for keys may get.";
+    "log.cleaner.io.buffer.size" Int "524288" 0 NO_CLEANER,
+        "Memory for what compaction reads and writes.";
     "log.cleaner.threads" Int "1" 1 THREADS, "Threads that compact logs.";
     "num.io.threads" Int "8" 1 THREADS, "Threads that carry out requests.";
     "num.network.threads" Int "3" 1 THREADS, "Threads that read and write connections.";
@@ -39,6 +51,23 @@ keys! {
     "num.replica.fetchers" Int "1" 1 THREADS, "Threads that fetch from each other broker.";
     "replica.alter.log.dirs.io.max.bytes.per.second" Long "9223372036854775807" 0 THROTTLE,
         "Bytes a second that move between a broker's log directories.";
+    "sasl.kerberos.kinit.cmd" String "/usr/bin/kinit" 0 NO_KERBEROS,
+        "The command that gets a Kerberos ticket.";
+    "sasl.kerberos.min.time.before.relogin" Long "60000" 0 NO_KERBEROS,
+        "How long lies at least between two Kerberos logins.";
+    "sasl.kerberos.service.name" String "" 0 NO_KERBEROS, "The Kerberos name of the service.";
+    "sasl.kerberos.ticket.renew.jitter" Double "0.05" 0 NO_KERBEROS,
+        "By which share the renewal of a ticket is shifted at random.";
+    "sasl.kerberos.ticket.renew.window.factor" Double "0.8" 0 NO_KERBEROS,
+        "At which share of its life a ticket is renewed.";
+    "sasl.login.refresh.buffer.seconds" Int "300" 0 NO_LOGIN,
+        "How long before its end at the latest a login is refreshed.";
+    "sasl.login.refresh.min.period.seconds" Int "60" 0 NO_LOGIN,
+        "How long a login is kept at least.";
+    "sasl.login.refresh.window.factor" Double "0.8" 0 NO_LOGIN,
+        "At which share of its life a login is refreshed.";
+    "sasl.login.refresh.window.jitter" Double "0.05" 0 NO_LOGIN,
+        "By which share the refresh of a login is shifted at random.";
 }
 
 /// What is known of a dynamic broker config.
