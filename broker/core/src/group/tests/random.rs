@@ -369,10 +369,10 @@ impl World {
             self.check_assignment(number, is_waited_for, response);
         }
         match (&response, offset) {
-            (Response::OffsetCommit(response), Some(offset)) => {
-                if response.topics[0].partitions[0].error_code == 0 {
-                    self.acknowledged = self.acknowledged.max(offset);
-                }
+            (Response::OffsetCommit(response), Some(offset))
+                if response.topics[0].partitions[0].error_code == 0 =>
+            {
+                self.acknowledged = self.acknowledged.max(offset);
             }
             (Response::OffsetFetch(response), _) => {
                 let fetched = response.topics[0].partitions[0].committed_offset;
