@@ -42,6 +42,7 @@ class Load:
                 "linger.ms": 5,
                 "message.timeout.ms": 60000,
                 "reconnect.backoff.max.ms": 1000,
+                "log_level": 0,
             }
         )
 
@@ -84,6 +85,7 @@ def follow(options, stop, seen):
             "auto.offset.reset": "earliest",
             "session.timeout.ms": 6000,
             "reconnect.backoff.max.ms": 1000,
+            "log_level": 0,
         }
     )
     consumer.subscribe([options.topic])

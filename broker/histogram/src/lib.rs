@@ -2,8 +2,8 @@
 //!
 //! The crate of this name computes tables of 26 MiB when the first histogram is made, which is more
 //! than a whole idle broker takes and doubles the time of a start. Nobody reads openraft's
-//! histograms here, so these count nothing. `[patch.crates-io]` in the workspace puts them in place;
-//! they have what openraft calls, and go when the tables do.
+//! histograms here, so these count nothing. `[patch.crates-io]` in the workspace puts them in
+//! place; they have what openraft calls, and go when the tables do.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -44,19 +44,24 @@ impl Suite {
     /// The shims cannot be written.
     pub fn run(&self, tests: &[Test]) -> Result<Vec<Row>> {
         self.write_shims()?;
-        let mut order: Vec<usize> = (0..tests.len()).collect();
-        order.sort_by_key(|&at| !LONG.iter().any(|long| tests[at].name.starts_with(long)));
-        let queue = Mutex::new(VecDeque::from(order));
+        let mut groups = groups(tests);
+        groups.sort_by_key(|group| {
+            !LONG
+                .iter()
+                .any(|long| tests[group[0]].name.starts_with(long))
+        });
+        let queue = Mutex::new(VecDeque::from(groups));
         let rows: Vec<_> = tests.iter().map(|_| Mutex::new(None)).collect();
         std::thread::scope(|scope| {
             for _ in 0..self.lanes {
                 scope.spawn(|| {
                     loop {
                         let next = queue.lock().expect("no lane panics").pop_front();
-                        let Some(at) = next else { return };
-                        let row = self.row(&tests[at]);
-                        announce(&row);
-                        *rows[at].lock().expect("no lane panics") = Some(row);
+                        let Some(group) = next else { return };
+                        for (at, row) in self.rows(tests, &group) {
+                            announce(&row);
+                            *rows[at].lock().expect("no lane panics") = Some(row);
+                        }
                     }
                 });
             }
@@ -70,32 +75,51 @@ impl Suite {
 
     /// What failed beside others runs once more alone: the suite measures times.
     fn again(&self, tests: &[Test], mut rows: Vec<Row>) -> Vec<Row> {
-        for (test, row) in tests.iter().zip(&mut rows) {
-            if matches!(row.outcome, Outcome::Failed(_)) && self.lanes > 1 {
-                *row = self.row(test);
-                println!("alone: ");
-                announce(row);
+        for group in groups(tests) {
+            let has_failed = |at: &usize| matches!(rows[*at].outcome, Outcome::Failed(_));
+            if self.lanes > 1 && group.iter().any(has_failed) {
+                for (at, row) in self.rows(tests, &group) {
+                    println!("alone: {}", row.name);
+                    announce(&row);
+                    rows[at] = row;
+                }
             }
         }
         rows
     }
 
-    fn row(&self, test: &Test) -> Row {
+    /// The rows of the tests that one process runs.
+    fn rows(&self, tests: &[Test], group: &[usize]) -> Vec<(usize, Row)> {
         let started = Instant::now();
-        let outcome = match test.left_out {
-            Some(reason) => Outcome::Skipped(reason.to_string()),
-            None => self
-                .outcome(test)
-                .unwrap_or_else(|error| Outcome::Failed(error.to_string())),
+        let first = &tests[group[0]];
+        let outcomes: Vec<Outcome> = match first.left_out {
+            Some(reason) => vec![Outcome::Skipped(reason.to_string())],
+            None => match self.output(first) {
+                Ok(output) => group
+                    .iter()
+                    .map(|&at| verdict(&tests[at].name, &output))
+                    .collect(),
+                Err(error) => {
+                    vec![Outcome::Failed(shorten(&error.to_string())); group.len()]
+                }
+            },
         };
-        Row {
-            name: test.label(),
-            outcome,
-            seconds: started.elapsed().as_secs_f64(),
-        }
+        let seconds = started.elapsed().as_secs_f64();
+        let row = |(at, outcome): (&usize, Outcome)| {
+            (
+                *at,
+                Row {
+                    name: tests[*at].label(),
+                    outcome,
+                    seconds,
+                },
+            )
+        };
+        group.iter().zip(outcomes).map(row).collect()
     }
 
-    fn outcome(&self, test: &Test) -> Result<Outcome> {
+    /// Runs the process that has this test; the suite tells its tests apart by number only.
+    fn output(&self, test: &Test) -> Result<Output> {
         let label = test.label().replace(' ', "-");
         let (bootstrap, scenario) = if test.without_auto_create {
             (&self.bootstrap_without_auto_create, "noautocreate")
@@ -114,7 +138,7 @@ impl Suite {
         command
             .args(["-p1", "-L", "-s", scenario])
             .current_dir(&self.folder)
-            .env("TESTS", &test.name)
+            .env("TESTS", test.number())
             .env("RDKAFKA_TEST_CONF", &config)
             .env("LD_LIBRARY_PATH", "../src:../src-cpp")
             .env("TEST_KAFKA_VERSION", "4.2.0")
@@ -125,20 +149,11 @@ impl Suite {
             command.env("SUBTESTS", part);
         }
         let output = run_command(command, b"", TIMEOUT);
-        let log = self.scratch.join(format!("{label}.log"));
-        match output {
-            Ok(output) => {
-                std::fs::write(log, output.all())?;
-                Ok(verdict(&test.name, &output))
-            }
-            Err(error) => {
-                std::fs::write(log, format!("{error}"))?;
-                Ok(Outcome::Failed(format!(
-                    "still running after {} s",
-                    TIMEOUT.as_secs()
-                )))
-            }
-        }
+        let said = output
+            .as_ref()
+            .map_or_else(ToString::to_string, Output::all);
+        std::fs::write(self.scratch.join(format!("{label}.log")), said)?;
+        output
     }
 
     /// Kafka's shell scripts, as the suite calls them.
@@ -159,6 +174,25 @@ impl Suite {
         }
         Ok(())
     }
+}
+
+/// Tests by process: those of one number and scenario are one, unless they are parts or left out.
+fn groups(tests: &[Test]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, test) in tests.iter().enumerate() {
+        let together = groups.iter_mut().find(|group| {
+            let other = &tests[group[0]];
+            let whole = test.part.is_none() && test.left_out.is_none() && other.left_out.is_none();
+            whole
+                && other.number() == test.number()
+                && other.without_auto_create == test.without_auto_create
+        });
+        match together {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups
 }
 
 fn write_executable(path: &Path, text: &str) -> Result<()> {

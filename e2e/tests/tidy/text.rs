@@ -73,12 +73,14 @@ fn columns(file: &SourceFile) -> Vec<Finding> {
         return Vec::new();
     }
     let is_prose = file.path.ends_with(".md");
+    let mut is_code = false;
     let mut findings = Vec::new();
     for (number, line) in (1..).zip(file.text.lines()) {
         let width = line.chars().count();
-        // a row of a table and a bare link cannot be broken
-        let is_whole = is_prose && (line.starts_with('|') || !line.trim().contains(' '));
-        if width > LINE_COLUMNS_MAX && !is_whole {
+        is_code ^= line.trim_start().starts_with("```");
+        // in prose a row of a table, a bare link and what is shown as it is cannot be broken
+        let is_whole = is_code || line.starts_with('|') || !line.trim().contains(' ');
+        if width > LINE_COLUMNS_MAX && !(is_prose && is_whole) {
             let what = format!("{width} columns, {LINE_COLUMNS_MAX} at most: break the line");
             findings.push(Finding::new(file, number, what));
         }
