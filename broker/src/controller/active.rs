@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
+use openraft::{Instant as _, ReadPolicy};
 use ottla_core::metadata::request::{
     BrokerHeartbeat, FenceBroker, FormatCluster, RebalanceLeaders,
 };
@@ -182,6 +182,9 @@ impl Active {
         let (leader, term) = {
             let metrics = raft.metrics();
             let metrics = metrics.borrow_watched();
+            if !self.has_quorum(&metrics) {
+                return false; // leases end then, also those of brokers on this side
+            }
             (metrics.current_leader, metrics.current_term)
         };
         if leader != Some(self.handle.node_id().0 as u64) {
@@ -204,6 +207,17 @@ impl Active {
         self.rebalance_at = Instant::now() + self.rebalance_interval();
         self.begin_sessions();
         true
+    }
+
+    /// Whether a majority of the voters has lately accepted this node as the leader. openraft goes
+    /// on leading without, so it must be asked.
+    fn has_quorum(&self, metrics: &openraft::RaftMetrics<Types>) -> bool {
+        let settings = &self.handle.shared.settings;
+        if settings.controller_quorum_voters.len() == 1 {
+            return true;
+        }
+        let acked = metrics.last_quorum_acked.as_ref();
+        acked.is_none_or(|acked| acked.elapsed() < settings.session_timeout * 2 / 3)
     }
 
     fn rebalance_interval(&self) -> Duration {
