@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Handle;
 use super::machine::encode_records;
 use super::raft::{Records, Types};
+use super::{Handle, RETRY_INTERVAL};
 use crate::peer::wire;
 
 /// Requests decided together at most.
@@ -108,6 +108,8 @@ pub struct Active {
     /// The term in which this node is active and knows all that is committed.
     term: Option<u64>,
     sessions: BTreeMap<NodeId, Session>,
+    /// Whether a majority was out of reach: leases are fresh once it is back.
+    has_lost_quorum: bool,
     /// When preferred leaders are looked at next.
     rebalance_at: Instant,
 }
@@ -120,6 +122,7 @@ impl Active {
             handle,
             term: None,
             sessions: BTreeMap::new(),
+            has_lost_quorum: false,
             rebalance_at: Instant::now(),
         }
     }
@@ -179,13 +182,11 @@ impl Active {
     /// Whether this node leads and has applied all that was committed before it did.
     async fn ensure_active(&mut self) -> bool {
         let raft = &self.handle.shared.raft;
-        let (leader, term) = {
+        let (leader, term, has_quorum) = {
             let metrics = raft.metrics();
             let metrics = metrics.borrow_watched();
-            if !self.has_quorum(&metrics) {
-                return false; // leases end then, also those of brokers on this side
-            }
-            (metrics.current_leader, metrics.current_term)
+            let has_quorum = self.has_quorum(&metrics);
+            (metrics.current_leader, metrics.current_term, has_quorum)
         };
         if leader != Some(self.handle.node_id().0 as u64) {
             if self.term.take().is_some() {
@@ -194,12 +195,23 @@ impl Active {
             }
             return false;
         }
+        if !has_quorum {
+            // leases end now, also those of brokers on this side
+            self.has_lost_quorum = true;
+            tokio::time::sleep(RETRY_INTERVAL).await;
+            return false;
+        }
         if self.term == Some(term) {
+            if std::mem::take(&mut self.has_lost_quorum) {
+                self.begin_sessions();
+            }
             return true;
         }
+        self.has_lost_quorum = false;
         let linearizable = raft.ensure_linearizable(ReadPolicy::ReadIndex);
         let known = tokio::time::timeout(CATCH_UP_TIMEOUT, linearizable).await;
         if !matches!(known, Ok(Ok(_))) {
+            tokio::time::sleep(RETRY_INTERVAL).await;
             return false;
         }
         info!("active controller in term {term}");
