@@ -36,13 +36,14 @@ pub struct PartitionSize {
 }
 
 impl Replicas {
-    /// The data directory and the partitions in it.
+    /// Whether the data directory failed: nothing is written to it any more.
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.shared.store.offline().is_some()
     }
 
-    /// What DescribeLogDirs shows of the data directory.
+    /// The data directory and the partitions in it.
+    #[must_use]
     pub fn describe_log_dir(&self) -> LogDirectory {
         let store = &self.shared.store;
         let partitions = self.shared.index.all().into_iter().map(|replica| {
