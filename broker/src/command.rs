@@ -162,7 +162,10 @@ async fn serve(settings: Settings, started: Instant) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    stop.await;
+    tokio::select! {
+        () = &mut stop => {}
+        () = node.failed() => anyhow::bail!("the data directory failed, see above; stopping"),
+    }
     info!("stopping");
     let mut again = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -17,7 +17,7 @@ use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_core::metadata::record::FeatureRangeRecord;
 use ottla_core::metadata::{ConfigMap, Metadata};
 use ottla_storage::disk::Lock;
-use ottla_storage::{Disk, RealDisk, snapshot_file};
+use ottla_storage::{Disk, RealDisk, Store, snapshot_file};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -38,6 +38,16 @@ use crate::stream::Network;
 
 /// How long connections may take to end once the node stops.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often a node looks whether its data directory failed.
+const OFFLINE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the lock of a data directory is waited for: of a process that was killed the kernel
+/// may still be closing the files.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the lock is tried.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a node cannot start or go on: one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +147,7 @@ impl Node {
     /// What is in the way.
     pub async fn start(settings: Settings, around: Surroundings) -> Result<Self, Error> {
         let settings = Arc::new(settings);
-        let lock = lock_directory(&settings, &*around.disk)?;
+        let lock = lock_directory(&settings, &*around.disk).await?;
         let sockets = Sockets::bind(&settings, around.network).await?;
         let (stop, stopped) = watch::channel(false);
         let (handle, mut publisher) = controller::start(Components {
@@ -158,7 +168,7 @@ impl Node {
         tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
         let metrics = Arc::new(Metrics::default());
-        let parts = Parts::open(&settings, &around, &handle, &metrics, &cluster_id)?;
+        let parts = Parts::open(&settings, &around, &handle, &cluster_id).await?;
         let context = Arc::new(Context {
             settings: Arc::clone(&settings),
             controller: handle.clone(),
@@ -224,6 +234,14 @@ impl Node {
         let mut standing = self.life.standing();
         // the sender lives as long as the node
         let _ = standing.wait_for(|standing| standing.is_unfenced).await;
+    }
+
+    /// Waits until the data directory fails. The process should end then: its broken connections
+    /// tell the active controller at once, and its leaderships move.
+    pub async fn failed(&self) {
+        while !self.context.replicas.is_offline() {
+            tokio::time::sleep(OFFLINE_CHECK_INTERVAL).await;
+        }
     }
 
     /// Stops in order: leaderships move away, clients are let go, data is made durable.
@@ -337,14 +355,24 @@ fn leave_clean_mark(settings: &Settings, disk: &dyn Disk) {
     }
 }
 
-fn lock_directory(settings: &Settings, disk: &dyn Disk) -> Result<Box<dyn Lock>, Error> {
+async fn lock_directory(settings: &Settings, disk: &dyn Disk) -> Result<Box<dyn Lock>, Error> {
     let dir = settings.log_dirs[0].join("metadata");
     let failed = |error| directory_error(settings, error);
     disk.create_dir_all(&dir).map_err(failed)?;
     let holder = format!("process {}", std::process::id());
-    let locked = disk.lock(&dir.join(".lock"), &holder).map_err(failed)?;
-    let shown = settings.log_dirs[0].display().to_string();
-    locked.map_err(|holder| Error::InUse { dir: shown, holder })
+    let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match disk.lock(&dir.join(".lock"), &holder).map_err(failed)? {
+            Ok(lock) => return Ok(lock),
+            Err(_) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_INTERVAL).await;
+            }
+            Err(holder) => {
+                let dir = settings.log_dirs[0].display().to_string();
+                return Err(Error::InUse { dir, holder });
+            }
+        }
+    }
 }
 
 fn directory_error(settings: &Settings, error: io::Error) -> Error {
@@ -362,11 +390,10 @@ struct Parts {
 }
 
 impl Parts {
-    fn open(
+    async fn open(
         settings: &Arc<Settings>,
         around: &Surroundings,
         handle: &controller::Handle,
-        metrics: &Arc<Metrics>,
         cluster_id: &str,
     ) -> Result<Self, Error> {
         let identity = ottla_storage::store::Identity {
@@ -376,14 +403,19 @@ impl Parts {
         };
         let dir: PathBuf = settings.log_dirs[0].clone();
         let disk = Arc::clone(&around.disk);
-        let opened = ottla_storage::Store::open(
-            disk,
-            &dir,
-            identity,
-            ottla_storage::store::Settings::default(),
-        )?;
+        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+        let opened = loop {
+            let settings = ottla_storage::store::Settings::default();
+            match Store::open(Arc::clone(&disk), &dir, identity.clone(), settings) {
+                Err(ottla_storage::Error::InUse { .. })
+                    if tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(LOCK_INTERVAL).await;
+                }
+                opened => break opened?,
+            }
+        };
         let storage_id = opened.store.identity().directory_id;
-        let _ = metrics;
         let replicas = Replicas::start(crate::replica::Components {
             settings: Arc::clone(settings),
             env: around.env.clone(),

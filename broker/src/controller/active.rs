@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
+use openraft::{Instant as _, ReadPolicy};
 use ottla_core::metadata::request::{
     BrokerHeartbeat, FenceBroker, FormatCluster, RebalanceLeaders,
 };
@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Handle;
 use super::machine::encode_records;
 use super::raft::{Records, Types};
+use super::{Handle, RETRY_INTERVAL};
 use crate::peer::wire;
 
 /// Requests decided together at most.
@@ -108,6 +108,8 @@ pub struct Active {
     /// The term in which this node is active and knows all that is committed.
     term: Option<u64>,
     sessions: BTreeMap<NodeId, Session>,
+    /// Whether a majority was out of reach: leases are fresh once it is back.
+    has_lost_quorum: bool,
     /// When preferred leaders are looked at next.
     rebalance_at: Instant,
 }
@@ -120,6 +122,7 @@ impl Active {
             handle,
             term: None,
             sessions: BTreeMap::new(),
+            has_lost_quorum: false,
             rebalance_at: Instant::now(),
         }
     }
@@ -179,10 +182,11 @@ impl Active {
     /// Whether this node leads and has applied all that was committed before it did.
     async fn ensure_active(&mut self) -> bool {
         let raft = &self.handle.shared.raft;
-        let (leader, term) = {
+        let (leader, term, has_quorum) = {
             let metrics = raft.metrics();
             let metrics = metrics.borrow_watched();
-            (metrics.current_leader, metrics.current_term)
+            let has_quorum = self.has_quorum(&metrics);
+            (metrics.current_leader, metrics.current_term, has_quorum)
         };
         if leader != Some(self.handle.node_id().0 as u64) {
             if self.term.take().is_some() {
@@ -191,12 +195,23 @@ impl Active {
             }
             return false;
         }
+        if !has_quorum {
+            // leases end now, also those of brokers on this side
+            self.has_lost_quorum = true;
+            tokio::time::sleep(RETRY_INTERVAL).await;
+            return false;
+        }
         if self.term == Some(term) {
+            if std::mem::take(&mut self.has_lost_quorum) {
+                self.begin_sessions();
+            }
             return true;
         }
+        self.has_lost_quorum = false;
         let linearizable = raft.ensure_linearizable(ReadPolicy::ReadIndex);
         let known = tokio::time::timeout(CATCH_UP_TIMEOUT, linearizable).await;
         if !matches!(known, Ok(Ok(_))) {
+            tokio::time::sleep(RETRY_INTERVAL).await;
             return false;
         }
         info!("active controller in term {term}");
@@ -204,6 +219,17 @@ impl Active {
         self.rebalance_at = Instant::now() + self.rebalance_interval();
         self.begin_sessions();
         true
+    }
+
+    /// Whether a majority of the voters has lately accepted this node as the leader. openraft goes
+    /// on leading without, so it must be asked.
+    fn has_quorum(&self, metrics: &openraft::RaftMetrics<Types>) -> bool {
+        let settings = &self.handle.shared.settings;
+        if settings.controller_quorum_voters.len() == 1 {
+            return true;
+        }
+        let acked = metrics.last_quorum_acked.as_ref();
+        acked.is_none_or(|acked| acked.elapsed() < settings.session_timeout * 2 / 3)
     }
 
     fn rebalance_interval(&self) -> Duration {

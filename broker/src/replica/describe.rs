@@ -36,6 +36,12 @@ pub struct PartitionSize {
 }
 
 impl Replicas {
+    /// Whether the data directory failed: nothing is written to it any more.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.shared.store.offline().is_some()
+    }
+
     /// The data directory and the partitions in it.
     #[must_use]
     pub fn describe_log_dir(&self) -> LogDirectory {

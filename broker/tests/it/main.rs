@@ -1,0 +1,3 @@
+//! Nodes in-process.
+
+mod versions;
