@@ -339,7 +339,17 @@ impl Admin {
             .collect())
     }
 
+    /// Every call may be made twice with the same outcome, so one that finds its connection closed,
+    /// as a restarted broker leaves it, is made again over a new one.
     async fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, Error> {
+        let was_open = self.connection.is_some();
+        match self.call_once(request).await {
+            Err(Error::Broken { .. }) if was_open => self.call_once(request).await,
+            answer => answer,
+        }
+    }
+
+    async fn call_once<R: Request>(&mut self, request: &R) -> Result<R::Response, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,

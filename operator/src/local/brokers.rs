@@ -79,7 +79,7 @@ impl Brokers {
             let step = reconciler.step(&cluster, &(self.now)()).await;
             let quiet = state(&step.status.conditions) == Some(State::Ready);
             let seen = turns(status.as_ref(), &step.status);
-            for done in step.done.iter().cloned().chain(seen) {
+            for done in seen.into_iter().chain(step.done.iter().cloned()) {
                 let event = Event::Done(self.key.clone(), done);
                 let _ = self.events.send(event).await;
             }
@@ -131,7 +131,8 @@ fn turns(before: Option<&KafkaClusterStatus>, after: &KafkaClusterStatus) -> Vec
     for broker in &after.brokers {
         let before = before.and_then(|s| s.brokers.iter().find(|one| one.id == broker.id));
         let same = before.is_some_and(|one| one.message == broker.message);
-        if broker.message.contains("; starts again in ") && !same {
+        let exited = broker.message.contains("; starts again in ");
+        if exited && !same && !broker.message.starts_with("waits") {
             turns.push(format!("broker {} {}", broker.id, broker.message));
         } else if broker.ready && !before.is_some_and(|one| one.ready) {
             turns.push(format!("broker {} serves", broker.id));

@@ -32,5 +32,8 @@ pub async fn ask_ready(address: &str) -> Result<(), Unready> {
     }
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let reason: String = body.lines().collect::<Vec<_>>().join(", ");
-    Err(Unready::Says(reason.chars().take(200).collect()))
+    let reason: String = reason.chars().take(200).collect();
+    Err(Unready::Says(
+        reason.trim_end_matches(['.', '?']).to_owned(),
+    ))
 }
