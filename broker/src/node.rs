@@ -178,8 +178,8 @@ impl Node {
             env: around.env.clone(),
         });
         let listeners = client_endpoints(&settings, &sockets.clients);
-        let bootstrap = listeners
-            .iter()
+        let bootstrap = listeners.iter();
+        let bootstrap = bootstrap
             .map(|l| format!("{}:{}", l.host, l.port))
             .collect();
         let life = lifecycle::start(

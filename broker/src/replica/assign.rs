@@ -40,8 +40,8 @@ impl Replicas {
             shared.is_current.store(true, Ordering::Release);
             return shared.assign_all(image);
         }
-        // configs come first: by a larger min.insync.replicas a shorter ISR commits nothing, and who
-        // left it may be elected, so the leader must know of both in this order
+        // configs come first: by a larger min.insync.replicas a shorter ISR commits nothing, and
+        // who left it may be elected, so the leader must know of both in this order
         shared.follow_configs(image, delta);
         for (id, change) in &delta.topics {
             let topic = image.topic_by_id(*id);

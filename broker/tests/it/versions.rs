@@ -131,6 +131,10 @@ impl Asker {
             ..Default::default()
         })
         .await;
+        self.ask_offsets().await;
+    }
+
+    async fn ask_offsets(&mut self) {
         self.ask(|_| ListOffsetsRequest {
             replica_id: -1,
             topics: vec![ListOffsetsTopic {
@@ -195,6 +199,11 @@ impl Asker {
             ..Default::default()
         })
         .await;
+        self.ask_members().await;
+        self.ask_committed().await;
+    }
+
+    async fn ask_members(&mut self) {
         self.ask(|_| SyncGroupRequest {
             group_id: "g".into(),
             ..Default::default()
@@ -220,6 +229,9 @@ impl Asker {
             groups_names: vec!["g".into()],
         })
         .await;
+    }
+
+    async fn ask_committed(&mut self) {
         self.ask(|_| OffsetCommitRequest {
             group_id: "o".into(),
             ..Default::default()

@@ -172,7 +172,7 @@ impl Partition {
             // not done, and not going to be: back to what is committed
             Err(ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted) if is_ours => {
                 leader.in_sync.pending = None;
-                // asking again at once would be answered the same; the next fetch or image asks anew
+                // the answer would be the same now; the next fetch or image asks again
                 return;
             }
             // anything else says that a newer registration exists: it will come with an image, and
