@@ -203,14 +203,13 @@ impl Node {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
             tokio::spawn(net.serve(listener, name, context, clients_stopped.clone()))
         });
-        let clients = clients.collect();
         Ok(Self {
             context,
             life,
             net,
             stop_clients,
             stop,
-            clients,
+            clients: clients.collect(),
             bootstrap,
             disk: around.disk,
             _lock: lock,
