@@ -118,7 +118,8 @@ impl Broker {
     }
 }
 
-/// How long a cluster may take until every broker serves; Apache Kafka needs 10 s on two busy cores.
+/// How long a cluster may take until every broker serves; Apache Kafka needs 10 s on two busy
+/// cores.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Cluster {

@@ -1,4 +1,5 @@
-//! Real processes and real clients, for the end-to-end tests, the compatibility table and the bench.
+//! Real processes and real clients, for the end-to-end tests, the compatibility table and the
+//! bench.
 //!
 //! # Layout
 //! - [`setup`]: what `e2e/setup` fetched or built: jars, suites, binaries, folders.

@@ -1,5 +1,5 @@
-//! Where things are: the checkout, the binaries under test, what `e2e/setup` keeps in the cache, and
-//! a folder for what a run leaves behind.
+//! Where things are: the checkout, the binaries under test, what `e2e/setup` keeps in the cache,
+//! and a folder for what a run leaves behind.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -12,7 +12,8 @@ const READY_THREE_MAX: Duration = Duration::from_millis(2000);
 const READY_DEV_MAX: Duration = Duration::from_millis(300);
 const IDLE_BYTES_MAX: u64 = 30 << 20;
 
-/// Debug builds and busy machines are slower; only the figures of a quiet release build are promises.
+/// Debug builds and busy machines are slower; only the figures of a quiet release build are
+/// promises.
 fn is_measured() -> bool {
     let dir = std::env::var("OTTLA_BIN_DIR").unwrap_or_default();
     dir.contains("release") && std::env::var_os("OTTLA_E2E_UNTIMED").is_none()

@@ -1,4 +1,5 @@
-//! ProducerPerformance, ConsumerPerformance, EndToEndLatency, VerifiableProducer, VerifiableConsumer.
+//! ProducerPerformance, ConsumerPerformance, EndToEndLatency, VerifiableProducer,
+//! VerifiableConsumer.
 
 use anyhow::{Result, ensure};
 use ottla_e2e::client::tool::Tool;
