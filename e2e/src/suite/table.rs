@@ -9,9 +9,9 @@ const BEFORE: &str = "\
 # Compatibility
 
 Apache Kafka's own command-line tools (4.3.1), kcat and Python's confluent-kafka run unmodified in
-`make test`; each tool is a test in `e2e/tests/it/tools`. Beyond them runs librdkafka's own test suite,
-as it comes with its package: every test that is about a broker, in quick mode, against three brokers
-in three racks.
+`make test`; each tool is a test in `e2e/tests/it/tools`. Beyond them runs librdkafka's own test
+suite, as it comes with its package: every test that is about a broker, in quick mode, against three
+brokers in three racks.
 
 ";
 

@@ -99,7 +99,7 @@ fn each_mistake_has_its_sentence_and_the_rest_goes_on() -> Result<()> {
             "{name} was created"
         );
     }
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
 
@@ -124,7 +124,7 @@ fn a_port_in_use_is_named() -> Result<()> {
     let mut local = ground.start(&[("cluster.yaml", &ground.cluster(3, ""))])?;
     let port = ground.port.to_string();
     local.wait_line(&[&port, "use"], CHANGE_TIMEOUT)?;
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
 
@@ -143,12 +143,12 @@ fn data_in_use_is_left_alone() -> Result<()> {
         Ok(said)
     })?;
     println!("{said}");
-    let _ = second.process().stop(Duration::from_secs(20));
+    let _ = second.process().stop(super::STOP_TIMEOUT);
     kcat(
         &ground.bootstrap(),
         &["-P", "-t", "t", "-X", "allow.auto.create.topics=true"],
         "",
     )?;
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }

@@ -56,7 +56,7 @@ fn topics_follow_their_yaml() -> Result<()> {
         ensure!(listed.stdout.contains("\"kept\""), "kept is retained");
         Ok(())
     })?;
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
 
@@ -79,7 +79,7 @@ fn a_broker_is_added() -> Result<()> {
         pid(&local, 0)? == before,
         "the other brokers are left alone"
     );
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
 
@@ -115,7 +115,7 @@ fn a_static_setting_rolls_through_the_brokers_under_load() -> Result<()> {
     println!("rolling restart: {}", verdict.json);
     verdict.assert_nothing_lost();
     ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
 
@@ -138,7 +138,7 @@ fn a_dynamic_setting_restarts_nobody() -> Result<()> {
     })?;
     let after = [pid(&local, 0)?, pid(&local, 1)?, pid(&local, 2)?];
     ensure!(before == after, "a dynamic setting needs no restart");
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
 
@@ -158,6 +158,6 @@ fn a_broker_that_dies_is_started_again() -> Result<()> {
         );
         Ok(())
     })?;
-    local.process().stop(Duration::from_secs(20))?;
+    local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }

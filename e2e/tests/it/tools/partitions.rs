@@ -72,11 +72,20 @@ fn reassign_partitions_command_and_leader_election_command() -> Result<()> {
         .run()?;
     described.line_with(&["Partition: 0", "Replicas: 2,0"])?;
 
+    elects_the_preferred_leader(&name)?;
+    let described = Tool::at("TopicCommand", &bootstrap())
+        .args(&describe)
+        .run()?;
+    described.line_with(&["Partition: 0", "Leader: 2", "Replicas: 2,0"])?;
+    Ok(())
+}
+
+fn elects_the_preferred_leader(name: &str) -> Result<()> {
     let election = [
         "--election-type",
         "preferred",
         "--topic",
-        &name,
+        name,
         "--partition",
         "0",
     ];
@@ -92,10 +101,6 @@ fn reassign_partitions_command_and_leader_election_command() -> Result<()> {
         "{}",
         elected.all()
     );
-    let described = Tool::at("TopicCommand", &bootstrap())
-        .args(&describe)
-        .run()?;
-    described.line_with(&["Partition: 0", "Leader: 2", "Replicas: 2,0"])?;
     Ok(())
 }
 
