@@ -69,10 +69,12 @@ pub fn page(rows: &[(Row, Vec<Pair>)], machine: &str) -> String {
          # Performance\n\n\
          Ottla and Apache Kafka 4.3.1 on one machine in one run, {pairs} times in alternation, \
          each time\na fresh cluster. Ottla calls fdatasync before it acknowledges; Kafka runs with \
-         its default, which\nleaves that to the page cache. Records of 1 KiB, {PARTITIONS} partitions, \
+         its default, which\nleaves that to the page cache. Records of 1 KiB, {PARTITIONS} \
+         partitions, \
          linger 5 ms, batches of 64 KiB,\nall from Kafka's own ProducerPerformance, which shares \
          the machine with the brokers. Latency is\nwhat that producer sees. CPU is that of all \
-         brokers together, memory that of the largest one, 1 GiB\nof heap for Kafka, its default. Machine: \
+         brokers together, memory that of the largest one, 1 GiB\nof heap for Kafka, \
+         its default. Machine: \
          {machine}.\n\n`make bench QUICK=1` repeats it; the raw figures are in \
          `docs/performance.json`.\n\n"
     );
