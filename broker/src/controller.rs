@@ -278,6 +278,13 @@ impl Handle {
         self.shared.env.now_ms() < self.shared.lease_until_ms.load(Ordering::Acquire)
     }
 
+    /// Whether the metadata log failed: this node takes no part in the quorum any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let metrics = self.shared.raft.metrics();
+        metrics.borrow_watched().running_state.is_err()
+    }
+
     /// The active controller, as far as this node knows.
     #[must_use]
     pub fn active(&self) -> Option<NodeId> {

@@ -235,10 +235,10 @@ impl Node {
         let _ = standing.wait_for(|standing| standing.is_unfenced).await;
     }
 
-    /// Waits until the data directory fails. The process should end then: its broken connections
-    /// tell the active controller at once, and its leaderships move.
+    /// Waits until the data directory or the metadata log fails. The process should end then: its
+    /// broken connections tell the active controller at once, and its leaderships move.
     pub async fn failed(&self) {
-        while !self.context.replicas.is_offline() {
+        while !self.context.replicas.is_offline() && !self.context.controller.has_failed() {
             tokio::time::sleep(OFFLINE_CHECK_INTERVAL).await;
         }
     }
