@@ -166,7 +166,10 @@ impl Replicas {
             session.resolve(&self.shared.index, query.reader, &keys);
             let found = self.look_at(query, session.entries(&keys)).await;
             let is_overtaken = session.generation() != generation;
-            let has_news = |f: &Found| f.tells_high_watermark && session.is_news(f.key, &f.data);
+            let has_news = |f: &Found| {
+                let is_news = session.is_news(f.key, &f.data);
+                is_news && (f.tells_high_watermark || session.is_start_moved(f.key, &f.data))
+            };
             let is_due = session.is_full()
                 || is_due(&found, query)
                 || is_overtaken
@@ -178,7 +181,10 @@ impl Replicas {
             // partitions with too little for an answer are looked at again with what comes next
             keys = found
                 .iter()
-                .filter(|f| !f.data.records.as_ref().is_none_or(Records::is_empty))
+                .filter(|f| {
+                    let has_records = !f.data.records.as_ref().is_none_or(Records::is_empty);
+                    has_records || session.is_news(f.key, &f.data)
+                })
                 .map(|f| f.key)
                 .collect();
             let _ = tokio::time::timeout_at(deadline, session.ready().changed()).await;

@@ -284,6 +284,9 @@ impl Replica {
                 state.consumers.wake();
                 if self.shared.env.now() < state.serves_followers_until {
                     state.followers.wake();
+                } else {
+                    // an idle follower learns of it with its next answer, in half a second
+                    state.followers.mark_silently();
                 }
             }
             Effect::WakeAll => {

@@ -32,24 +32,22 @@ struct Marked {
 impl Ready {
     /// Marks a key and wakes the waiter.
     pub(super) fn mark(&self, key: u32) {
-        if self.mark_only(key) {
-            self.notify.notify_one();
-        }
+        self.mark_only(key);
+        self.notify.notify_one();
     }
 
-    /// Marks a key; says whether it was not marked before.
-    fn mark_only(&self, key: u32) -> bool {
+    /// Marks a key.
+    fn mark_only(&self, key: u32) {
         let mut marked = lock(&self.marked);
         let place = key as usize;
         if marked.is_queued.len() <= place {
             marked.is_queued.resize(place + 1, false);
         }
         if marked.is_queued[place] {
-            return false;
+            return;
         }
         marked.is_queued[place] = true;
         marked.queue.push(key);
-        true
     }
 
     /// Takes all marked keys, in the order in which they were marked.
@@ -133,6 +131,11 @@ impl Watchers {
             .retain(|w| !(w.key == key && Arc::ptr_eq(&w.ready, ready)));
     }
 
+    /// Marks the partition for all and wakes nobody: it goes along with their next answer.
+    pub(super) fn mark_silently(&mut self) {
+        self.mark(&mut Wakes::default());
+    }
+
     pub(super) fn wake(&mut self) {
         let mut wakes = Wakes::default();
         self.mark(&mut wakes);
@@ -145,9 +148,9 @@ impl Watchers {
             if watcher.is_closed() {
                 return false;
             }
-            if watcher.ready.mark_only(watcher.key) {
-                wakes.add(&watcher.ready);
-            }
+            // also one that was marked before: it may have been marked without being woken
+            watcher.ready.mark_only(watcher.key);
+            wakes.add(&watcher.ready);
             true
         });
     }

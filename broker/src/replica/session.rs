@@ -147,6 +147,14 @@ impl Session {
         entry.is_some_and(|entry| entry.sent != Some(marks(data)))
     }
 
+    /// Whether the log starts elsewhere than was last said: a follower is to follow at once.
+    pub(super) fn is_start_moved(&self, key: u32, data: &PartitionData) -> bool {
+        let state = lock(&self.state);
+        let entry = state.entries.get(key as usize).and_then(Option::as_ref);
+        let sent = entry.and_then(|entry| entry.sent);
+        sent.is_some_and(|(_, _, log_start_offset)| log_start_offset != data.log_start_offset)
+    }
+
     /// The partitions' positions were told to their leaders.
     pub(super) fn seen(&self, keys: &[u32]) {
         let mut state = lock(&self.state);
