@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::core::lock;
-use super::{Listener, Store};
+use super::{Listener, Store, flush};
 use crate::{Error, Result};
 
 /// How long a full disk, or a flusher that lags, is waited for before another look.
@@ -124,6 +124,8 @@ impl Store {
                 }
             }
             self.start_idle_timer();
+            // what came in pushes out what is in segments; the flusher may be long in coming
+            flush::evict(&self.core);
             let limit = self.core.settings.flush_bytes;
             if self.core.unflushed_bytes.load(Ordering::Relaxed) > limit || self.is_checkpoint_due()
             {
