@@ -167,14 +167,13 @@ impl Node {
         }
         tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
-        let metrics = Arc::new(Metrics::default());
         let parts = Parts::open(&settings, &around, &handle, &cluster_id).await?;
         let context = Arc::new(Context {
             settings: Arc::clone(&settings),
             controller: handle.clone(),
             replicas: parts.replicas.clone(),
             coordinator: parts.coordinator.clone(),
-            metrics,
+            metrics: Arc::new(Metrics::default()),
             env: around.env.clone(),
         });
         let listeners = client_endpoints(&settings, &sockets.clients);
@@ -203,13 +202,14 @@ impl Node {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
             tokio::spawn(net.serve(listener, name, context, clients_stopped.clone()))
         });
+        let clients = clients.collect();
         Ok(Self {
             context,
             life,
             net,
             stop_clients,
             stop,
-            clients: clients.collect(),
+            clients,
             bootstrap,
             disk: around.disk,
             _lock: lock,

@@ -18,6 +18,10 @@ use crate::crd::{FIELD_MANAGER, KafkaCluster, KafkaTopic};
 const EVENTS_MAX: usize = 1024;
 
 /// What a watch told.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "pods and stateful sets, the large ones, are most of what comes: a box saves nothing"
+)]
 pub enum Told {
     /// Of a KafkaCluster.
     Cluster(Event<DynamicObject>),
