@@ -57,7 +57,8 @@ lint: ## formatting, clippy, documentation, manifests
 	@e2e/setup/rust
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+		cargo doc --quiet --workspace --no-deps --document-private-items
 
 images: ## the container images ottla-broker and ottla-operator, by docker or buildah
 	@e2e/kind/images

@@ -8,7 +8,7 @@
 //! - [`local`]: `ottla-operator local` as a process.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
 //! - [`suite`]: librdkafka's test suite and its table.
-//! - [`bench`]: side by side with Apache Kafka.
+//! - [`bench`](mod@bench): side by side with Apache Kafka.
 
 pub mod bench;
 pub mod client;

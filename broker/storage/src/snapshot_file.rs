@@ -22,7 +22,7 @@ pub fn write(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<()> {
     write_plain(disk, path, &envelope(content))
 }
 
-/// As [`write`], but a power cut may leave the old content, the new, or one whose checksum fails.
+/// As [`write()`], but a power cut may leave the old content, the new, or one whose checksum fails.
 pub(crate) fn write_unsynced(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<()> {
     let file = disk
         .open(path, crate::disk::Mode::Create)

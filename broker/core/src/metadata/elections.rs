@@ -4,7 +4,7 @@
 //! and ISR, and
 //! [`Change::finish`] completes a reassignment that is done, elects where the leader cannot stay,
 //! keeps the eligible leader replicas, and counts the epochs. So the invariants of
-//! [`PartitionRegistration`](super::image::PartitionRegistration) are kept in one place.
+//! [`PartitionRegistration`] are kept in one place.
 //!
 //! Who may lead, the first that there is:
 //! 1. a member of the ISR that is active, in the order of the replicas;
