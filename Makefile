@@ -8,15 +8,6 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
-SECONDS_DEFAULT := 60
-
-# SECONDS is a variable of bash itself; only a value given on make's command line counts
-ifeq ($(origin SECONDS),command line)
-RUN_SECONDS := $(SECONDS)
-else
-RUN_SECONDS := $(SECONDS_DEFAULT)
-endif
-
 .PHONY: help run test e2e sim faults bench lint images deps clean-cache release
 
 help: ## this list
@@ -41,14 +32,13 @@ test: ## every test that needs no Kubernetes, real clients included
 e2e: ## helm, kubectl and stock clients on a kind cluster, or on KUBECONFIG's
 	@e2e/kind/run
 
-sim: ## the simulator, seed after seed, SECONDS=60
-	@e2e/setup/rust
-	OTTLA_SIM_SECONDS=$(RUN_SECONDS) cargo test --release -p ottla-broker --features simulation \
-		--test sim -- --nocapture --test-threads=1 campaign
+sim: ## not there yet: the simulated cluster
+	@echo 'make sim: there is no simulated cluster yet; make test runs the seeded tests there are' >&2
+	exit 1
 
-faults: release ## the fault table on real processes, one line a row; ROW=name
-	@e2e/setup/packages faults
-	e2e/faults/run $(ROW)
+faults: ## not there yet: the fault table
+	@echo 'make faults: the fault table is not written yet; see e2e/tests/it/failover.rs' >&2
+	exit 1
 
 bench: release ## side by side with Apache Kafka; QUICK=1 within 10 minutes, ROW=name
 	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW))
