@@ -82,6 +82,8 @@ pub struct BrokerState {
     pub running_with: Properties,
     /// Why it must be restarted though its settings are the same.
     pub restart: Option<String>,
+    /// Whether it was stopped in order, by an earlier operator, and waits to be started.
+    pub is_stopped: bool,
 }
 
 /// Why brokers cannot be started or changed at the moment.
@@ -116,7 +118,7 @@ pub trait Platform {
     /// The brokers that exist, and how they are.
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;
 
-    /// Brings a broker into being that does not exist.
+    /// Brings a broker into being that does not exist, or up again one that was stopped.
     async fn start(&mut self, broker: i32, settings: &Properties);
 
     /// Stops a broker in order and starts it with these settings. Returns at once; the broker is

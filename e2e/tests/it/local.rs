@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod changes;
+mod ends;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +18,7 @@ use ottla_e2e::setup;
 use rustix::process::Signal;
 
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-const STOP_TIMEOUT: Duration = Duration::from_secs(75);
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A folder and a cluster of its own for one test.
 struct Ground {
@@ -59,14 +61,21 @@ fn topic(name: &str, partitions: u32, more: &str) -> String {
     )
 }
 
-/// The first of this many free ports in a row, as local mode counts them up.
-fn first_of_free_ports(count: usize) -> u16 {
-    loop {
-        let ports = setup::free_ports(count);
-        if ports.windows(2).all(|pair| pair[1] == pair[0] + 1) {
-            return ports[0];
+/// The first of this many free ports in a row, as local mode counts them up; those 10,000 and
+/// 20,000 above are the brokers' other ports.
+fn first_of_free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = (std::process::id() % 600) as u16;
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for _ in 0..600 {
+        let step = (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 600;
+        let first = 3000 + step * 10;
+        let mut ports = (first..first + count).flat_map(|p| [p, p + 10_000, p + 20_000]);
+        if ports.all(is_free) {
+            return first;
         }
     }
+    panic!("no {count} free ports in a row");
 }
 
 /// Waits until the topic has so many partitions, each with a leader.
@@ -93,6 +102,11 @@ fn pid(local: &Local, ordinal: u16) -> Result<u32> {
 
 fn is_alive(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}/exe")).exists()
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = rustix::process::Pid::from_raw(pid as i32).context("a pid is not 0")?;
+    Ok(rustix::process::kill_process(pid, signal)?)
 }
 
 #[test]

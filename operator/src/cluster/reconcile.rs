@@ -156,8 +156,11 @@ impl<P: Platform> Reconciler<P> {
         desired: &BTreeMap<i32, Properties>,
         done: &mut Vec<String>,
     ) {
-        for (id, settings) in desired.iter().filter(|(id, _)| !states.contains_key(id)) {
-            self.platform.start(*id, settings).await;
+        let is_down = |id: &i32| states.get(id).is_none_or(|state| state.is_stopped);
+        for (id, settings) in desired.iter().filter(|(id, _)| is_down(id)) {
+            let before = states.get(id).map(|state| &state.running_with);
+            let settings = settings_of_start(before, settings);
+            self.platform.start(*id, &settings).await;
             if self.started.insert(*id) {
                 done.push(format!("broker {id} is started"));
             }
@@ -311,11 +314,25 @@ fn differences(
     states: &BTreeMap<i32, BrokerState>,
     desired: &BTreeMap<i32, Properties>,
 ) -> BTreeMap<i32, Difference> {
-    let both = states.iter().filter_map(|(id, state)| {
+    let running = states.iter().filter(|(_, state)| !state.is_stopped);
+    let both = running.filter_map(|(id, state)| {
         let difference = difference(&state.running_with, desired.get(id)?);
         Some((*id, difference))
     });
     both.collect()
+}
+
+/// What a broker starts with. One that ran before keeps what is changed without a restart: the
+/// metadata may hold that too and would win over the file, so it is changed there, once it is up.
+fn settings_of_start(before: Option<&Properties>, desired: &Properties) -> Properties {
+    let Some(before) = before else {
+        return desired.clone();
+    };
+    let kept = before.iter().filter(|(key, _)| is_dynamic(key));
+    let new = desired.iter().filter(|(key, _)| !is_dynamic(key));
+    let all = kept.chain(new);
+    all.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 fn restart_reason(state: &BrokerState, difference: Option<&Difference>) -> Option<String> {

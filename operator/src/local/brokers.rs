@@ -63,6 +63,13 @@ pub struct Brokers {
 impl Brokers {
     /// Runs until the brokers are wanted no more and have stopped.
     pub async fn run(mut self) {
+        for (broker, pid) in self.processes.adopted() {
+            let found = format!(
+                "broker {broker} runs already (process {pid}), left by an operator that was \
+                 killed; it is looked after again"
+            );
+            let _ = self.events.send(Event::Done(self.key.clone(), found)).await;
+        }
         let mut reconciler = Reconciler::new(self.processes);
         let mut status: Option<KafkaClusterStatus> = None;
         let mut was_usable = false;

@@ -58,35 +58,13 @@ impl Processes {
         }
     }
 
-    /// The names of clusters that have left folders in `data_dir`.
+    /// The brokers that were found running, with their process ids.
     #[must_use]
-    pub fn clusters(data_dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(data_dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.path().join(process::SETTINGS_FILE).is_file())
-            .filter_map(|entry| {
-                let folder = entry.file_name().into_string().ok()?;
-                let (cluster, ordinal) = folder.rsplit_once('-')?;
-                ordinal.parse::<u16>().ok().map(|_| cluster.to_owned())
-            })
-            .collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
-    /// The settings that brokers were last started with.
-    pub fn settings(&self) -> impl Iterator<Item = (i32, &Properties)> {
+    pub fn adopted(&self) -> Vec<(i32, i32)> {
         let brokers = self.brokers.iter();
-        brokers.map(|(id, process)| (*id, process.settings()))
-    }
-
-    /// How many brokers have a process.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        self.brokers.values().filter(|p| p.is_running()).count()
+        brokers
+            .filter_map(|(id, process)| Some((*id, process.adopted()?)))
+            .collect()
     }
 
     /// Stops all brokers, the last one first, each after the one before has gone, so that leaders
@@ -159,6 +137,7 @@ impl Platform for Processes {
         let folder = self.data_dir.join(format!("{}-{broker}", self.cluster));
         let process = Process::new(folder, self.binary.clone(), settings.clone());
         let process = self.brokers.entry(broker).or_insert(process);
+        process.restart_with(settings.clone());
         process.advance(Instant::now());
     }
 

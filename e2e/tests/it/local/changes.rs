@@ -8,7 +8,8 @@ use ottla_e2e::client::load::Load;
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::cluster::eventually;
 
-use super::{CHANGE_TIMEOUT, Ground, pid, topic, wait_partitions};
+use super::{CHANGE_TIMEOUT, Ground, pid, signal, topic, wait_partitions};
+use rustix::process::Signal;
 
 #[test]
 fn topics_follow_their_yaml() -> Result<()> {
@@ -148,8 +149,7 @@ fn a_broker_that_dies_is_started_again() -> Result<()> {
     let mut local = ground.start(&[("cluster.yaml", &ground.cluster(3, ""))])?;
     let (_, servers) = local.wait_ready()?;
     let old = pid(&local, 1)?;
-    let raw = rustix::process::Pid::from_raw(old as i32).expect("a pid is not 0");
-    rustix::process::kill_process(raw, rustix::process::Signal::KILL)?;
+    signal(old, Signal::KILL)?;
     eventually(CHANGE_TIMEOUT, || {
         ensure!(pid(&local, 1)? != old, "not started again yet");
         ensure!(

@@ -2,8 +2,9 @@
 //!
 //! Broker n listens for clients on the listener's port + n. For the first listener, at 9092 by
 //! default, that is 9092, 9093, …; peers find it 10,000 above (19092, …), `/metrics` and `/readyz`
-//! are 20,000 above (29092, …). Where that would be beyond the last port, they are as far below.
-//! All on 127.0.0.1: local mode has no encryption.
+//! are 20,000 above (29092, …). Where that would reach the ports that the system hands out to
+//! connections (32768 and above), counting goes on at 1024: such a port may be taken by any
+//! connection at any moment. All on 127.0.0.1: local mode has no encryption.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -14,15 +15,15 @@ use crate::platform::{ClientEndpoint, Endpoints, Listener};
 pub const PEER_PORT_DISTANCE: u16 = 10_000;
 /// How far a broker's port for HTTP is from its first port for clients.
 pub const HTTP_PORT_DISTANCE: u16 = 20_000;
-/// From this first port on the others are below it; 100 brokers fit in between.
-const BELOW_FROM: u16 = u16::MAX - HTTP_PORT_DISTANCE - 100;
+/// Ports below this one are not for everybody.
+const LOWEST: u16 = 1024;
+/// From here on the system takes ports for connections.
+const BEYOND: u16 = 32_768;
 
 fn beside(first: u16, distance: u16) -> u16 {
-    if first >= BELOW_FROM {
-        first - distance
-    } else {
-        first + distance
-    }
+    let counted = (u32::from(first) + u32::from(distance)).saturating_sub(u32::from(LOWEST));
+    let within = counted % u32::from(BEYOND - LOWEST);
+    LOWEST + u16::try_from(within).expect("less than the number of ports")
 }
 
 /// The endpoints of one broker.
@@ -36,12 +37,14 @@ pub fn lay_out(broker: i32, listeners: &[Listener], log_dir: PathBuf) -> Endpoin
         advertised: at(listener.port),
     });
     let first = listeners.first().map_or(0, |listener| listener.port);
-    let peer = at(beside(first, PEER_PORT_DISTANCE));
+    let first = first.saturating_add(ordinal);
+    let beside = |distance: u16| format!("127.0.0.1:{}", beside(first, distance));
+    let peer = beside(PEER_PORT_DISTANCE);
     Endpoints {
         clients: clients.collect(),
         peer_bind: peer.clone(),
         peer_advertised: peer,
-        http_bind: at(beside(first, HTTP_PORT_DISTANCE)),
+        http_bind: beside(HTTP_PORT_DISTANCE),
         log_dir,
         rack: None,
     }
@@ -55,8 +58,8 @@ pub fn taken(brokers: i32, listeners: &[Listener]) -> Vec<u16> {
     for ordinal in 0..u16::try_from(brokers).unwrap_or(0) {
         let add = |port: u16| port.saturating_add(ordinal);
         taken.extend(listeners.iter().map(|listener| add(listener.port)));
-        taken.push(add(beside(first, PEER_PORT_DISTANCE)));
-        taken.push(add(beside(first, HTTP_PORT_DISTANCE)));
+        taken.push(beside(add(first), PEER_PORT_DISTANCE));
+        taken.push(beside(add(first), HTTP_PORT_DISTANCE));
     }
     taken
 }
@@ -152,5 +155,29 @@ mod tests {
             taken(2, &listeners),
             [9092, 19092, 29092, 9093, 19093, 29093]
         );
+    }
+
+    #[test]
+    fn ports_that_connections_take_are_left_alone() {
+        for first in [
+            1024, 9092, 12_767, 12_768, 19_092, 22_700, 32_092, 40_000, 65_000,
+        ] {
+            let listener = Listener {
+                name: "internal".to_owned(),
+                port: first,
+                is_external: false,
+            };
+            let taken = taken(100, &[listener]);
+            let beside = taken
+                .iter()
+                .filter(|port| !(first..=first + 99).contains(port));
+            assert_eq!(beside.clone().count(), 200, "{first}");
+            assert!(
+                beside.clone().all(|port| (LOWEST..BEYOND).contains(port)),
+                "{first}"
+            );
+            let different: std::collections::BTreeSet<_> = taken.iter().collect();
+            assert_eq!(different.len(), taken.len(), "{first}");
+        }
     }
 }

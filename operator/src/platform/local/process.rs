@@ -115,9 +115,12 @@ impl Process {
         Some(process)
     }
 
-    /// The settings it was started with, or will be.
-    pub fn settings(&self) -> &Properties {
-        &self.settings
+    /// The id of a process that was not started here.
+    pub fn adopted(&self) -> Option<i32> {
+        match &self.life {
+            Life::Running(running) if running.child.is_none() => Some(running.pid),
+            _ => None,
+        }
     }
 
     /// Its folder.
@@ -382,6 +385,7 @@ impl Process {
             failure: self.failure,
             running_with: self.settings.clone(),
             restart: None,
+            is_stopped: !self.wanted && !self.is_running(),
         }
     }
 
