@@ -15,8 +15,12 @@ use crate::config::{Settings, docs};
 use crate::metrics;
 use crate::node::{Node, Surroundings};
 
-/// What is logged where `OTTLA_LOG` does not say otherwise.
-const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error";
+/// What is logged where `OTTLA_LOG` does not say otherwise. openraft's front logs as an error that
+/// it is asked while it stops; who asked is told anyway.
+const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error,openraft::raft::raft_inner=off";
+
+/// The same for `dev`, where the log goes to the terminal.
+const DEV_LOG_FILTER: &str = "warn,openraft=error,openraft::raft::raft_inner=off";
 
 /// How long a broker waits to be told its rack before it starts without.
 const RACK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -110,7 +114,7 @@ fn print(page: &str) -> anyhow::Result<()> {
 fn run_dev(dev: &Dev, started: Instant) -> anyhow::Result<()> {
     let temporary = std::env::temp_dir().join(format!("ottla-dev-{}", std::process::id()));
     let dir = dev.data_dir.as_ref().unwrap_or(&temporary);
-    let outcome = run(Settings::dev(dir, dev.port), started, "warn,openraft=error");
+    let outcome = run(Settings::dev(dir, dev.port), started, DEV_LOG_FILTER);
     if dev.data_dir.is_none() {
         // what is left over goes with the machine's temporary files
         let _ = std::fs::remove_dir_all(&temporary);

@@ -428,13 +428,33 @@ impl Handle {
         })
     }
 
+    /// The voters other than this node whose processes are there.
+    async fn other_voters(&self) -> Vec<NodeId> {
+        let voters = self.shared.settings.controller_quorum_voters.iter();
+        let looks = voters
+            .filter(|voter| voter.node_id != self.node_id())
+            .map(|voter| async {
+                let is_there = self.shared.peers.probe(&voter.address()).await;
+                is_there.then_some(voter.node_id)
+            });
+        let found = futures_util::future::join_all(looks).await;
+        found.into_iter().flatten().collect()
+    }
+
+    /// Whether the processes of so many voters are gone that the rest cannot have a controller.
+    pub(crate) async fn is_majority_gone(&self) -> bool {
+        let there = self.other_voters().await.len() + usize::from(self.shared.settings.is_voter());
+        there <= self.shared.settings.controller_quorum_voters.len() / 2
+    }
+
     /// Leaves the quorum in order: hands the leadership to another voter, then stops.
     pub async fn stop(&self) {
         let raft = &self.shared.raft;
         if raft.is_leader() {
             let me = u64::try_from(self.node_id().0).unwrap_or_default();
-            if let Some(other) = raft.voter_ids().find(|id| *id != me) {
-                // if it does not work out, the others elect after their timeout
+            // who is not there cannot take over; if it does not work out, the others elect
+            if let Some(other) = self.other_voters().await.first() {
+                let other = u64::try_from(other.0).unwrap_or_default();
                 let _ = raft.trigger().transfer_leader(other).await;
                 let wait = raft.wait(Some(self.shared.settings.election_timeout));
                 let moved = |m: &openraft::RaftMetrics<raft::Types>| {

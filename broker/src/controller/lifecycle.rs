@@ -29,7 +29,10 @@ const RECONNECT_INTERVAL: Duration = Duration::from_millis(20);
 const REGISTER_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often a stopping broker looks whether there is still a controller to wait for.
-const LEASE_POLL: Duration = Duration::from_millis(20);
+const ALONE_POLL: Duration = Duration::from_millis(30);
+
+/// So many looks in a row must find the majority gone: one of them may be restarting.
+const ALONE_LOOKS: u32 = 3;
 
 /// How the active controller sees this broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,13 +94,19 @@ impl Life {
         let mut standing = self.standing.clone();
         let moved = standing.wait_for(|standing| standing.should_shut_down);
         let alone = async {
-            while handle.has_lease() {
-                tokio::time::sleep(LEASE_POLL).await;
+            let mut looks = 0;
+            while handle.has_lease() && looks < ALONE_LOOKS {
+                tokio::time::sleep(ALONE_POLL).await;
+                looks = if handle.is_majority_gone().await {
+                    looks + 1
+                } else {
+                    0
+                };
             }
         };
         tokio::select! {
             _ = moved => {}
-            () = alone => warn!("no active controller can move leaderships away; stopping anyway"),
+            () = alone => info!("no controller is left to move leaderships away; stopping"),
             () = tokio::time::sleep(timeout) => {
                 warn!("leaderships were not moved away within {timeout:?}; stopping anyway");
             }
