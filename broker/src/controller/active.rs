@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use bytes::Bytes;
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
-use openraft::{Instant as _, ReadPolicy};
 use ottla_core::metadata::request::{
     BrokerHeartbeat, FenceBroker, FormatCluster, RebalanceLeaders,
 };
@@ -208,9 +209,11 @@ impl Active {
             return true;
         }
         self.has_lost_quorum = false;
-        let linearizable = raft.ensure_linearizable(ReadPolicy::ReadIndex);
-        let known = tokio::time::timeout(CATCH_UP_TIMEOUT, linearizable).await;
-        if !matches!(known, Ok(Ok(_))) {
+        // An entry of its own tells that all before it is applied. openraft's read index does not:
+        // a leader that restarts leads on in its term, and knows of nothing it had committed then.
+        let barrier = raft.client_write(Records(Bytes::new()));
+        let known = tokio::time::timeout(CATCH_UP_TIMEOUT, barrier).await;
+        if !matches!(known, Ok(Ok(written)) if written.log_id.leader_id.term == term) {
             tokio::time::sleep(RETRY_INTERVAL).await;
             return false;
         }

@@ -1,5 +1,6 @@
 //! How the operator ends, and what the next one finds.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -80,6 +81,48 @@ fn brokers_of_a_cluster_that_left_the_folder_meanwhile_are_stopped() -> Result<(
         "data goes only where reclaimPolicy says so"
     );
     again.process().stop(STOP_TIMEOUT)?;
+    Ok(())
+}
+
+/// What a controller decides after a restart rests on all that it had committed before: were it not
+/// so, an epoch would be given twice, and what is acknowledged or led by it would be in doubt.
+#[test]
+fn all_killed_at_once_again_and_again_lose_nothing_and_have_new_epochs() -> Result<()> {
+    const ROUNDS: usize = 5;
+    let ground = Ground::new("all-killed");
+    let manifests = [
+        ("cluster.yaml", &*ground.cluster(3, "")),
+        ("orders.yaml", &*topic("orders", 6, "")),
+    ];
+    for round in 0..ROUNDS {
+        let mut local = ground.start(&manifests)?;
+        let (_, servers) = local.wait_ready()?;
+        let brokers = Orphans::of(&local)?;
+        wait_partitions(&servers, "orders", 6)?;
+        let limited = ["-X", "acks=all", "-X", "message.timeout.ms=10000"];
+        let args = [&["-P", "-t", "orders"], &limited[..]].concat();
+        let records: String = (0..100).map(|n| format!("{round}-{n}\n")).collect();
+        kcat(&servers, &args, &records)?.success()?;
+        local.process().kill();
+        drop(brokers);
+    }
+    let mut local = ground.start(&manifests)?;
+    let (_, servers) = local.wait_ready()?;
+    let read = kcat(&servers, &["-C", "-t", "orders", "-e", "-q"], "")?.success()?;
+    let count = read.stdout.lines().collect::<BTreeSet<_>>().len();
+    ensure!(count == 100 * ROUNDS, "{count} records are left");
+    let mut epochs = BTreeSet::new();
+    for pod in ["c-0", "c-1", "c-2"] {
+        let log = std::fs::read_to_string(local.broker_dir(pod).join("log"))?;
+        for line in log
+            .lines()
+            .filter(|line| line.contains("registered with broker epoch"))
+        {
+            let epoch = line.rsplit(' ').next().unwrap_or_default().to_owned();
+            ensure!(epochs.insert(epoch), "an epoch was given twice: {line}");
+        }
+    }
+    local.process().stop(STOP_TIMEOUT)?;
     Ok(())
 }
 
