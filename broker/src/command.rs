@@ -38,6 +38,9 @@ struct Arguments {
     /// its zone only after it was placed.
     #[arg(long, value_name = "FILE", requires = "config")]
     rack_file: Option<PathBuf>,
+    /// Only say what is wrong with the settings, and exit with 1 if anything is.
+    #[arg(long, requires = "config")]
+    check: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -68,6 +71,10 @@ pub fn main() -> ExitCode {
     let started = Instant::now();
     let arguments = Arguments::parse();
     let outcome = match (arguments.config, arguments.command) {
+        (Some(path), _) if arguments.check => match Settings::from_file(&path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
         (Some(path), _) => Settings::from_file(&path)
             .map_err(anyhow::Error::from)
             .and_then(|mut settings| {

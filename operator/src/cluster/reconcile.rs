@@ -104,7 +104,7 @@ impl<P: Platform> Reconciler<P> {
         let everywhere = self
             .platform
             .lay_out(valid.replicas, &listeners(&valid.listeners));
-        let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
+        let mut desired: BTreeMap<i32, Properties> = (0..valid.replicas)
             .map(|id| (id, properties(&valid, id, &everywhere)))
             .collect();
         let addresses = everywhere
@@ -113,7 +113,14 @@ impl<P: Platform> Reconciler<P> {
         self.admin.set_addresses(addresses.collect());
 
         let mut done = Vec::new();
-        let prepared = self.platform.prepare(&desired, fingerprint(&desired[&0]));
+        let mut verdicts = valid.refused.clone();
+        if let Err(refusal) = self.platform.check(&desired).await {
+            verdicts.push(refused_config(&refusal, states.is_empty()));
+            desired = as_they_run(states);
+        }
+        let prepared = self
+            .platform
+            .prepare(&desired, fingerprint(desired.get(&0)));
         if let Err(not_yet) = prepared.await {
             let seen = Seen::new(states, not_yet_verdict(&not_yet));
             return Step {
@@ -123,7 +130,6 @@ impl<P: Platform> Reconciler<P> {
             };
         }
         self.start(states, &desired, &mut done).await;
-        let mut verdicts = valid.refused.clone();
         let differences = differences(states, &desired);
         verdicts.extend(self.change(states, &differences, &mut done).await);
         let (brokers, plan) = self.roll(cluster, &valid, states, &differences).await;
@@ -322,6 +328,24 @@ fn differences(
     both.collect()
 }
 
+/// The settings that the brokers have, for as long as others cannot be carried out.
+fn as_they_run(states: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
+    let brokers = states.iter();
+    brokers
+        .map(|(id, state)| (*id, state.running_with.clone()))
+        .collect()
+}
+
+fn refused_config(refusal: &str, is_new: bool) -> Verdict {
+    let then = if is_new {
+        "no broker is started"
+    } else {
+        "the brokers keep the settings they have"
+    };
+    let message = format!("spec.config: {refusal}; {then} until that is mended.");
+    Verdict::new(ClusterReason::ConfigRefused, message)
+}
+
 /// What a broker starts with. One that ran before keeps what is changed without a restart: the
 /// metadata may hold that too and would win over the file, so it is changed there, once it is up.
 fn settings_of_start(before: Option<&Properties>, desired: &Properties) -> Properties {
@@ -364,9 +388,10 @@ pub fn listeners(listeners: &[crate::crd::cluster::Listener]) -> Vec<Listener> {
 }
 
 /// Stands for the settings that need a restart (FNV-1a).
-fn fingerprint(settings: &Properties) -> u64 {
+fn fingerprint(settings: Option<&Properties>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for (key, value) in settings.iter().filter(|(key, _)| !is_dynamic(key)) {
+    let settings = settings.into_iter().flatten();
+    for (key, value) in settings.filter(|(key, _)| !is_dynamic(key)) {
         for byte in key
             .bytes()
             .chain([b'='])

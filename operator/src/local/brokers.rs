@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::cluster::reconcile::{Reconciler, Step};
-use crate::cluster::validate::ValidatedCluster;
 use crate::condition::{State, spoken, state};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
@@ -92,7 +91,8 @@ impl Brokers {
             }
             let all_ready = step.status.brokers.iter().all(|broker| broker.ready);
             was_usable |= all_ready && !step.status.brokers.is_empty();
-            let view = Some(view(&self.key, &step, was_usable));
+            let before = self.view.borrow().clone();
+            let view = Some(view(&self.key, &step, was_usable, before.as_ref()));
             self.view.send_if_modified(|before| {
                 let new = *before != view;
                 *before = view;
@@ -148,15 +148,19 @@ fn turns(before: Option<&KafkaClusterStatus>, after: &KafkaClusterStatus) -> Vec
     turns
 }
 
-fn view(key: &ObjectKey, step: &Step, usable: bool) -> View {
+/// What topics need to know. While the spec is invalid they go by what was admitted before.
+fn view(key: &ObjectKey, step: &Step, usable: bool, before: Option<&View>) -> View {
     let says = spoken(&step.status.conditions);
-    let valid = step.valid.as_ref();
-    let mut admits = vec![key.namespace.clone()];
-    admits.extend(
-        valid
-            .map_or(&Vec::new(), |v: &ValidatedCluster| &v.topic_namespaces)
-            .clone(),
-    );
+    let admits = match (&step.valid, before) {
+        (Some(valid), _) => {
+            let mut admits = vec![key.namespace.clone()];
+            admits.extend_from_slice(&valid.topic_namespaces);
+            admits
+        }
+        (None, Some(before)) => before.admits.clone(),
+        (None, None) => vec![key.namespace.clone()],
+    };
+    let exist = step.status.replicas;
     View {
         addresses: step
             .status
@@ -164,7 +168,7 @@ fn view(key: &ObjectKey, step: &Step, usable: bool) -> View {
             .split(',')
             .map(str::to_owned)
             .collect(),
-        brokers: valid.map_or(0, |valid| valid.replicas),
+        brokers: step.valid.as_ref().map_or(exist, |valid| valid.replicas),
         usable,
         // Only while topics wait for it, so that they are not woken by every word of the cluster.
         says: says

@@ -46,7 +46,10 @@ pub struct Session {
     tasks: BTreeMap<ObjectKey, Task>,
     terminal: Terminal,
     problems: BTreeSet<String>,
+    /// The last line about each object: its reason, the line, when.
     lines: BTreeMap<String, (String, String, Instant)>,
+    /// Lines that came too soon after another of the same reason: about what, and the line.
+    late_lines: BTreeMap<String, String>,
     announced: BTreeSet<ObjectKey>,
     /// Whether objects must be looked through again though the folder is the same.
     dirty: bool,
@@ -72,6 +75,7 @@ impl Session {
             terminal: Terminal::default(),
             problems: BTreeSet::new(),
             lines: BTreeMap::new(),
+            late_lines: BTreeMap::new(),
             announced: BTreeSet::new(),
             dirty: true,
             hurry: Arc::new(AtomicBool::new(false)),
@@ -102,6 +106,7 @@ impl Session {
                 Some(pass) = passes.recv() => self.hear_topics(pass),
                 () = signals.next() => break,
             }
+            self.write_late_lines();
             self.announce_ready();
             self.draw();
         }
@@ -316,18 +321,30 @@ impl Session {
         }
     }
 
-    /// Writes a line about something, unless it would only say the same reason again and again.
+    /// Writes a line about something; later, where the last one with this reason was just now.
     fn line(&mut self, about: &str, reason: &str, line: &str) {
         let now = Instant::now();
+        self.late_lines.remove(about);
         if let Some((last_reason, last_line, at)) = self.lines.get(about) {
-            let soon = now.duration_since(*at) < LINE_INTERVAL;
-            if last_line == line || (last_reason == reason && soon) {
+            if last_line == line {
+                return;
+            }
+            if last_reason == reason && now.duration_since(*at) < LINE_INTERVAL {
+                self.late_lines.insert(about.to_owned(), line.to_owned());
                 return;
             }
         }
         let last = (reason.to_owned(), line.to_owned(), now);
         self.lines.insert(about.to_owned(), last);
         self.terminal.line(line);
+    }
+
+    /// Writes what has waited, unless something newer was said meanwhile.
+    fn write_late_lines(&mut self) {
+        for (about, line) in std::mem::take(&mut self.late_lines) {
+            let reason = self.lines.get(&about).map(|(reason, ..)| reason.clone());
+            self.line(&about, &reason.unwrap_or_default(), &line);
+        }
     }
 
     /// The line that tells people and scripts that a cluster can be used.

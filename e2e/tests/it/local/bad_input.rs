@@ -9,7 +9,7 @@ use ottla_e2e::local::Local;
 use ottla_e2e::process::tail;
 use ottla_e2e::setup;
 
-use super::{CHANGE_TIMEOUT, Ground, topic, wait_partitions};
+use super::{CHANGE_TIMEOUT, Ground, pid, topic, wait_partitions};
 
 /// A mistake in a manifest, and words that the sentence about it has.
 struct Mistake {
@@ -99,6 +99,92 @@ fn each_mistake_has_its_sentence_and_the_rest_goes_on() -> Result<()> {
             "{name} was created"
         );
     }
+    local.process().stop(super::STOP_TIMEOUT)?;
+    Ok(())
+}
+
+#[test]
+fn a_setting_that_brokers_refuse_reaches_none_of_them() -> Result<()> {
+    let ground = Ground::new("refused-setting");
+    let good = ground.cluster(3, "  config: { num.partitions: \"2\" }\n");
+    let mut local = ground.start(&[("cluster.yaml", &good)])?;
+    local.wait_ready()?;
+    let before = [pid(&local, 0)?, pid(&local, 1)?, pid(&local, 2)?];
+    let settings = local.broker_dir("c-0").join("broker.properties");
+    let settings_before = std::fs::read_to_string(&settings)?;
+    let bad = ground.cluster(
+        4,
+        "  controllers: 3\n  config: { num.network.threads: many }\n",
+    );
+    local.write("cluster.yaml", &bad)?;
+    let line = local.wait_line(&["spec.config: num.network.threads=many"], CHANGE_TIMEOUT)?;
+    println!("{line}");
+    local.write(
+        "cluster.yaml",
+        &bad.replace("threads: many", "thread: \"3\""),
+    )?;
+    local.wait_line(&["num.network.thread'", "did you mean"], CHANGE_TIMEOUT)?;
+    // the rest goes on
+    local.write("another.yaml", &topic("another", 1, ""))?;
+    wait_partitions(&ground.bootstrap(), "another", 1)?;
+    let after = [pid(&local, 0)?, pid(&local, 1)?, pid(&local, 2)?];
+    ensure!(before == after, "a broker was restarted");
+    ensure!(std::fs::read_to_string(&settings)? == settings_before);
+    ensure!(!local.broker_dir("c-3").exists(), "a broker was added");
+    local.process().stop(super::STOP_TIMEOUT)?;
+
+    // the next operator finds the mistake, and brings the brokers up as they were
+    let mut again = Local::start_on(&ground.dir, &ground.dir.join("manifests"))?;
+    again.wait_line(&["num.network.thread'", "did you mean"], CHANGE_TIMEOUT)?;
+    wait_partitions(&ground.bootstrap(), "another", 1)?;
+    again.write(
+        "cluster.yaml",
+        &bad.replace("threads: many", "threads: \"4\""),
+    )?;
+    eventually(CHANGE_TIMEOUT, || {
+        ensure!(
+            again.broker_dir("c-3").join("pid").exists(),
+            "not added yet"
+        );
+        Ok(())
+    })?;
+    again.process().stop(super::STOP_TIMEOUT)?;
+    Ok(())
+}
+
+#[test]
+fn a_new_cluster_with_a_refused_setting_starts_once_it_is_mended() -> Result<()> {
+    let ground = Ground::new("refused-at-first");
+    let bad = ground.cluster(1, "  config: { log.retention.ms: soon }\n");
+    let mut local = ground.start(&[("cluster.yaml", &bad)])?;
+    local.wait_line(
+        &["log.retention.ms=soon", "no broker is started"],
+        CHANGE_TIMEOUT,
+    )?;
+    ensure!(!local.broker_dir("c-0").exists(), "a broker was started");
+    local.write("cluster.yaml", &bad.replace("soon", "\"86400000\""))?;
+    local.wait_ready()?;
+    local.process().stop(super::STOP_TIMEOUT)?;
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_goes_away_stops_nobody() -> Result<()> {
+    let ground = Ground::new("folder-gone");
+    let good = topic("good", 1, "").replace("Factor: 3", "Factor: 1");
+    let mut local = ground.start(&[
+        ("cluster.yaml", &ground.cluster(1, "")),
+        ("good.yaml", &good),
+    ])?;
+    local.wait_ready()?;
+    let folder = ground.dir.join("manifests");
+    let away = ground.dir.join("away");
+    std::fs::rename(&folder, &away)?;
+    local.wait_line(&["manifests cannot be read", "goes on"], CHANGE_TIMEOUT)?;
+    kcat(&ground.bootstrap(), &["-P", "-t", "good"], "kept\n")?.success()?;
+    std::fs::rename(&away, &folder)?;
+    local.write("good.yaml", &good.replace("partitions: 1", "partitions: 2"))?;
+    wait_partitions(&ground.bootstrap(), "good", 2)?;
     local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())
 }
