@@ -110,6 +110,8 @@ pub struct Surroundings {
     pub disk: Arc<dyn Disk>,
     /// Whether nothing may run in a thread of its own.
     pub inline: bool,
+    /// Bounds and sizes of its data directory.
+    pub store: ottla_storage::Settings,
 }
 
 impl Surroundings {
@@ -121,6 +123,7 @@ impl Surroundings {
             network: Network::Tcp,
             disk: Arc::new(RealDisk),
             inline: false,
+            store: ottla_storage::Settings::default(),
         }
     }
 }
@@ -404,8 +407,8 @@ impl Parts {
         let disk = Arc::clone(&around.disk);
         let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
         let opened = loop {
-            let settings = ottla_storage::store::Settings::default();
-            match Store::open(Arc::clone(&disk), &dir, identity.clone(), settings) {
+            let store = around.store.clone();
+            match Store::open(Arc::clone(&disk), &dir, identity.clone(), store) {
                 Err(ottla_storage::Error::InUse { .. })
                     if tokio::time::Instant::now() < deadline =>
                 {

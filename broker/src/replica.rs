@@ -14,6 +14,7 @@
 //! - `alter_isr`: ISR changes on their way to the controller
 //! - `background`: commits, lag, retention, checkpoints
 //! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends
+//! - `inspect`: what a simulation may see
 
 mod alter_isr;
 mod assign;
@@ -22,6 +23,8 @@ mod describe;
 mod fetch;
 mod fetcher;
 mod index;
+#[cfg(feature = "simulation")]
+mod inspect;
 mod internal;
 mod offsets;
 mod partition;
@@ -44,6 +47,8 @@ use tokio::sync::{Notify, mpsc};
 pub use describe::{LogDirectory, PartitionSize};
 pub use fetch::{FetchItem, FetchQuery, Fetched, Position};
 pub use index::TopicKey;
+#[cfg(feature = "simulation")]
+pub use inspect::Inspected;
 pub use internal::InternalRead;
 pub use offsets::{FoundOffset, OffsetQuery};
 pub use produce::{ProduceItem, Produced, Produces, Refused};

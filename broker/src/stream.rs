@@ -1,5 +1,6 @@
 //! The seam to the network: real TCP, or turmoil's under the feature `simulation`.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,13 +21,19 @@ pub enum Network {
 }
 
 /// A socket that accepts.
-#[derive(Debug)]
 pub enum Listener {
     /// The machine's.
     Tcp(net::TcpListener),
     /// turmoil's.
     #[cfg(feature = "simulation")]
     Simulated(turmoil::net::TcpListener),
+}
+
+// turmoil's listener has no Debug of its own
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({:?})", self.local_addr().ok())
+    }
 }
 
 /// A connection.

@@ -19,7 +19,16 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = BasicNode,
         LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>,
+        AsyncRuntime = Runtime,
 );
+
+/// Where openraft's tasks run and its random numbers come from.
+#[cfg(not(feature = "simulation"))]
+pub type Runtime = openraft::impls::TokioRuntime;
+
+/// Where openraft's tasks run, with random numbers from the seed that the simulation sets.
+#[cfg(feature = "simulation")]
+pub type Runtime = openraft::rt::deterministic_rng::DeterministicRng<openraft::impls::TokioRuntime>;
 
 /// A node of the quorum.
 pub type Raft = openraft::Raft<Types, Machine>;

@@ -185,5 +185,10 @@ async fn commit_inline(shared: Arc<Shared>) {
         if let Err(error) = shared.store.maintain(&listener) {
             return on_offline(&shared, &error);
         }
+        // what the maintenance had to commit is told, too
+        match shared.store.commit() {
+            Ok(committed) => on_committed(&shared, &committed),
+            Err(error) => return on_offline(&shared, &error),
+        }
     }
 }

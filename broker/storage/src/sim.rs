@@ -62,6 +62,10 @@ struct Inner {
     fails_after: Option<u64>,
     /// Whether the failing call is the only one, or all after it fail too.
     fails_once: bool,
+    /// Whether a call failed since the last restart.
+    has_failed: bool,
+    /// Whether syncs do nothing, as on a disk that lies.
+    ignores_syncs: bool,
     syncs: u64,
 }
 
@@ -116,6 +120,8 @@ impl SimDisk {
             bytes_max: 1 << 40,
             fails_after: None,
             fails_once: false,
+            has_failed: false,
+            ignores_syncs: false,
             syncs: 0,
         })))
     }
@@ -160,6 +166,17 @@ impl SimDisk {
         self.inner().fails_after = None;
     }
 
+    /// Whether a call failed since the last crash or kill.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.inner().has_failed
+    }
+
+    /// From now on syncs of file contents succeed without doing anything: a bug for tests to find.
+    pub fn set_syncs_ignored(&self, ignored: bool) {
+        self.inner().ignores_syncs = ignored;
+    }
+
     /// How many syncs there were.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -193,6 +210,7 @@ impl Inner {
         self.life += 1;
         self.locks.clear();
         self.fails_after = None;
+        self.has_failed = false;
     }
 
     /// Counts a call that a fault may hit.
@@ -202,6 +220,7 @@ impl Inner {
                 if self.fails_once {
                     self.fails_after = None;
                 }
+                self.has_failed = true;
                 Err(io::Error::other("simulated failure"))
             }
             Some(left) => {
@@ -379,13 +398,17 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let synced = self.step().map(|mut inner| inner.syncs += 1);
+        let synced = self.step().map(|mut inner| {
+            inner.syncs += 1;
+            inner.ignores_syncs
+        });
         let mut inode = lock(&self.inode);
         match synced {
-            Ok(()) => inode.sync(),
+            Ok(false) => inode.sync(),
+            Ok(true) => {}
             Err(_) => inode.forget(),
         }
-        synced
+        synced.map(|_| ())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -1,0 +1,69 @@
+//! What a simulation sees of the partitions, which no client may.
+
+use ottla_core::partition::Marks;
+use ottla_protocol::ids::{LeaderEpoch, Offset, TopicName};
+
+use super::Replicas;
+use super::partition::Replica;
+
+/// One replica as it is between two steps of a simulation.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: i32,
+    /// Whether this broker leads it.
+    pub is_leader: bool,
+    /// The epoch of the leader that this broker knows.
+    pub leader_epoch: LeaderEpoch,
+    /// The marks of its log.
+    pub marks: Marks,
+    /// Everything before it survives a power cut.
+    pub durable_end_offset: Offset,
+    /// Where the newest epoch of its log begins.
+    pub epoch_start_offset: Offset,
+}
+
+impl Inspected {
+    fn of(replica: &Replica) -> Self {
+        let state = replica.lock();
+        let epochs = state.partition.leader_epochs().entries();
+        Self {
+            topic: replica.topic.clone(),
+            partition: replica.id.partition.0,
+            is_leader: state.partition.is_leader(),
+            leader_epoch: state.partition.leader_epoch(),
+            marks: state.partition.marks(),
+            durable_end_offset: replica.reader.durable_end_offset(),
+            epoch_start_offset: epochs.last().map_or(Offset::ZERO, |e| e.start_offset),
+        }
+    }
+}
+
+impl Replicas {
+    /// Every replica of this broker, sorted by topic and partition.
+    #[must_use]
+    pub fn inspect(&self) -> Vec<Inspected> {
+        let all = self.shared.index.all();
+        let mut all: Vec<Inspected> = all.iter().map(|replica| Inspected::of(replica)).collect();
+        all.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        all
+    }
+
+    /// Whole batches of a replica from `from` on, none that begins at or after `end`; empty where
+    /// the disk has failed or the log is shorter.
+    #[must_use]
+    pub fn inspect_log(&self, at: &Inspected, from: Offset, end: Offset) -> bytes::Bytes {
+        let topic = super::TopicKey::Name(at.topic.clone());
+        let Some(replica) = self.shared.index.find(&topic, at.partition) else {
+            return bytes::Bytes::new();
+        };
+        let read = replica.reader.read(from, 1 << 20, end);
+        let chunks = read.and_then(ottla_storage::Read::perform);
+        chunks.map_or_else(
+            |_| bytes::Bytes::new(),
+            |chunks| ottla_protocol::codec::Records::from(chunks).into_bytes(),
+        )
+    }
+}
