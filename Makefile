@@ -32,9 +32,10 @@ test: ## every test that needs no Kubernetes, real clients included
 e2e: ## helm, kubectl and stock clients on a kind cluster, or on KUBECONFIG's
 	@e2e/kind/run
 
-sim: ## not there yet: the simulated cluster
-	@echo 'make sim: there is no simulated cluster yet; make test runs the seeded tests there are' >&2
-	exit 1
+sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays one
+	@e2e/setup/rust
+	cargo test --quiet -p ottla-broker --features simulation --test simulation -- \
+		$(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),120)) $(if $(FROM),--seed $(FROM))
 
 faults: ## not there yet: the fault table
 	@echo 'make faults: the fault table is not written yet; see e2e/tests/it/failover.rs' >&2

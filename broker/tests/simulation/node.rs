@@ -1,0 +1,93 @@
+//! A broker process on a simulated machine.
+
+use std::sync::Arc;
+
+use ottla_broker::config::Settings;
+use ottla_broker::env::Env;
+use ottla_broker::node::{Node, Surroundings};
+use ottla_broker::stream::Network;
+
+use crate::world::{BROKERS, Shared, host};
+
+/// Small enough that runs of seconds come to new segments, new WAL files and checkpoints.
+fn store() -> ottla_storage::Settings {
+    ottla_storage::Settings {
+        wal_segment_bytes: 128 << 10,
+        wal_segments_max: 4,
+        memory_bytes_max: 128 << 10,
+        flush_bytes: 32 << 10,
+        disk_reserve_bytes: 0,
+        ..ottla_storage::Settings::default()
+    }
+}
+
+fn settings(node: usize) -> Settings {
+    let voters: Vec<String> = (0..BROKERS)
+        .map(|n| format!("{n}@{}:9091", host(n)))
+        .collect();
+    let text = format!(
+        "node.id={node}\n\
+         listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9091\n\
+         advertised.listeners=PLAINTEXT://{}:9092\n\
+         controller.quorum.voters={}\n\
+         default.replication.factor=3\nmin.insync.replicas=2\n\
+         offsets.topic.replication.factor=3\n\
+         replica.lag.time.max.ms=3000\n\
+         ottla.controlled.shutdown.timeout.ms=3000\n\
+         ottla.http.listener=\nlog.dirs=/data\n",
+        host(node),
+        voters.join(","),
+    );
+    Settings::from_properties("simulation", &text).expect("the simulation's settings are valid")
+}
+
+/// Runs one process until its directory fails or it is asked to stop, then waits to be cleared
+/// away with all its tasks, as the system does with a process that ends.
+pub async fn run(shared: Shared, node: usize) -> turmoil::Result {
+    run_process(&shared, node).await;
+    shared.with(|world| world.machines[node].has_ended = true);
+    std::future::pending().await
+}
+
+async fn run_process(shared: &Shared, node: usize) {
+    let (seed, disk, life, mut stop) = shared.with(|world| {
+        let machine = &mut world.machines[node];
+        machine.life += 1;
+        machine.stop.send_replace(false);
+        let seed = world.seed ^ (node as u64) << 32 ^ machine.life << 40;
+        let stop = machine.stop.subscribe();
+        (seed, machine.disk.clone(), machine.life, stop)
+    });
+    shared.trace(format_args!("broker {node} starts, life {life}"));
+    let around = Surroundings {
+        env: Env::simulated(seed, shared.unix_ms()),
+        network: Network::Simulated,
+        disk: Arc::new(disk.clone()),
+        inline: true,
+        store: store(),
+    };
+    let started = Node::start(settings(node), around).await;
+    let running = match started {
+        Ok(running) => running,
+        Err(error) if disk.has_failed() => {
+            shared.trace(format_args!("broker {node} cannot start: {error}"));
+            return;
+        }
+        Err(error) => {
+            shared.violate(format!("CannotStart: broker {node}: {error}"));
+            return;
+        }
+    };
+    shared.trace(format_args!("broker {node} serves"));
+    shared.with(|world| {
+        world.machines[node].context = Arc::downgrade(running.context());
+    });
+    tokio::select! {
+        biased;
+        () = running.failed() => shared.trace(format_args!("broker {node} has failed")),
+        _ = stop.wait_for(|stop| *stop) => {
+            running.stop().await;
+            shared.trace(format_args!("broker {node} has stopped"));
+        }
+    }
+}

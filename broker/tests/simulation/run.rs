@@ -1,0 +1,199 @@
+//! One run: a seed becomes a cluster, clients and faults, and an outcome.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use ottla_broker::controller::raft::Runtime;
+
+use crate::clients::{Consumer, PRODUCERS, Producer, create_topic};
+use crate::faults::{CLIENTS, Faults};
+use crate::node;
+use crate::world::{BROKERS, Bug, PARTITIONS, Shared, host};
+
+/// How long faults come.
+const FAULTS_MS: u64 = 15_000;
+
+/// How long the cluster may take to form, and to come back once everything is healed.
+const CALM_MS: u64 = 30_000;
+
+/// What became of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub virtual_ms: u64,
+    pub faults: usize,
+    pub epochs: usize,
+    pub acknowledged: usize,
+    pub trace: u64,
+    pub violation: Option<String>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "virtual_ms={} faults={} epochs={} acknowledged={} trace={:016x}",
+            self.virtual_ms, self.faults, self.epochs, self.acknowledged, self.trace
+        )?;
+        match &self.violation {
+            Some(violation) => write!(f, " violation={violation}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Outcome {
+    /// Reads what `Display` wrote, as a parent does of its child.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (numbers, violation) = match line.split_once(" violation=") {
+            Some((numbers, violation)) => (numbers, Some(violation.to_owned())),
+            None => (line, None),
+        };
+        let mut outcome = Self {
+            violation,
+            ..Self::default()
+        };
+        for pair in numbers.split_whitespace() {
+            let (name, value) = pair.split_once('=')?;
+            match name {
+                "virtual_ms" => outcome.virtual_ms = value.parse().ok()?,
+                "faults" => outcome.faults = value.parse().ok()?,
+                "epochs" => outcome.epochs = value.parse().ok()?,
+                "acknowledged" => outcome.acknowledged = value.parse().ok()?,
+                "trace" => outcome.trace = u64::from_str_radix(value, 16).ok()?,
+                _ => return None,
+            }
+        }
+        Some(outcome)
+    }
+}
+
+/// The first panic anywhere, which a task would otherwise swallow.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+fn panicked() -> Option<String> {
+    PANIC
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .clone()
+}
+
+/// Runs a seed in this thread. The process must be fresh: hash maps are keyed once a thread.
+pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
+    std::panic::set_hook(Box::new(|info| {
+        let mut first = PANIC
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        first.get_or_insert_with(|| format!("Panic: {info}").replace('\n', " "));
+    }));
+    // openraft draws its random numbers from a seed that is set while this future is polled
+    let scope = Runtime::scope(seed, async { simulate(seed, bug) });
+    scope.now_or_never().expect("nothing in it waits")
+}
+
+fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
+    let shared = Shared::new(seed, bug);
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(seed)
+        .epoch(SystemTime::UNIX_EPOCH)
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(8))
+        .simulation_duration(Duration::from_secs(3600))
+        .tcp_capacity(4096)
+        .enable_random_order()
+        .build();
+    for node in 0..BROKERS {
+        let shared = shared.clone();
+        sim.host(host(node), move || node::run(shared.clone(), node));
+    }
+    let mut faults = Faults::new(&shared);
+    shared.with(|world| world.clients = 1);
+    sim.client("admin", create_topic(shared.clone()));
+    let mut is_over = advance(&mut sim, &mut faults, Phase::Calm);
+    add_clients(&mut sim, &shared);
+    is_over = is_over || advance(&mut sim, &mut faults, Phase::Faults);
+    faults.heal(&mut sim);
+    shared.trace(format_args!("healed"));
+    shared.with(|world| world.is_ending = true);
+    if !is_over {
+        advance(&mut sim, &mut faults, Phase::Calm);
+    }
+    shared.with(|world| {
+        world.check_end();
+        if let Some(panic) = panicked() {
+            world.violate(panic);
+        }
+        Outcome {
+            virtual_ms: sim.elapsed().as_millis() as u64,
+            faults: faults.count,
+            epochs: world.checks.epochs(),
+            acknowledged: world.checks.acknowledged(),
+            trace: world.hash(),
+            violation: world.violation.clone(),
+        }
+    })
+}
+
+fn add_clients(sim: &mut turmoil::Sim<'_>, shared: &Shared) {
+    let partitions = 0..PARTITIONS;
+    let per_client = partitions.len();
+    shared.with(|world| world.clients = per_client * (PRODUCERS + 1));
+    let (producing, consuming) = (shared.clone(), shared.clone());
+    sim.client(CLIENTS[0], async move {
+        let pairs = (0..PRODUCERS).flat_map(|number| (0..PARTITIONS).map(move |p| (number, p)));
+        let all =
+            pairs.map(|(number, partition)| Producer::new(&producing, number, partition).run());
+        futures_util::future::try_join_all(all).await.map(drop)
+    });
+    sim.client(CLIENTS[1], async move {
+        let all = partitions.map(|partition| Consumer::new(&consuming, partition).run());
+        futures_util::future::try_join_all(all).await.map(drop)
+    });
+}
+
+/// Whether faults come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Calm,
+    Faults,
+}
+
+/// Steps through a phase: calm ends once the clients are done. Says whether the run is over, for
+/// something is wrong.
+fn advance(sim: &mut turmoil::Sim<'_>, faults: &mut Faults, phase: Phase) -> bool {
+    let shared = faults.shared.clone();
+    let limit_ms = if phase == Phase::Calm {
+        CALM_MS
+    } else {
+        FAULTS_MS
+    };
+    let end = sim.elapsed().as_millis() as u64 + limit_ms;
+    while (sim.elapsed().as_millis() as u64) < end {
+        shared.with(|world| world.now_ms = sim.elapsed().as_millis() as u64);
+        match phase {
+            Phase::Calm => faults.supervise(sim),
+            Phase::Faults => faults.act(sim),
+        }
+        if let Err(error) = sim.step() {
+            shared.violate(format!("Error: {error}"));
+        }
+        shared.with(|world| world.check_nodes());
+        let (is_done, is_wrong) = shared.with(|w| (w.clients == 0, w.violation.is_some()));
+        if is_wrong || panicked().is_some() {
+            return true;
+        }
+        if is_done && phase == Phase::Calm {
+            return false;
+        }
+    }
+    if phase == Phase::Calm {
+        let left = shared.with(|world| world.clients);
+        shared.violate(format!(
+            "NoProgress: {left} clients wait {limit_ms} ms after all is healed"
+        ));
+        return true;
+    }
+    false
+}

@@ -1,0 +1,167 @@
+//! What the simulation knows of all nodes and clients, and the trace of what happened.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use ottla_broker::api::Context;
+use ottla_storage::sim::{Random, SimDisk};
+use tokio::sync::watch;
+
+use crate::checks::Checks;
+
+/// The brokers of the simulated cluster.
+pub const BROKERS: usize = 3;
+
+/// The topic that the clients write to.
+pub const TOPIC: &str = "sim";
+
+/// How many partitions it has.
+pub const PARTITIONS: i32 = 2;
+
+/// The time of day at the start, in milliseconds since 1970.
+const UNIX_MS_AT_START: i64 = 1_700_000_000_000;
+
+/// A bug put in on purpose, to see that it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The disks answer a sync without having done anything.
+    LazyFsync,
+    /// The producers take an acknowledgement of the leader alone for one of the ISR.
+    AckBeforeIsr,
+    /// The producers send a batch again without a producer id to know it by.
+    NoIdempotence,
+}
+
+impl Bug {
+    /// All there are, with their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("lazy-fsync", Self::LazyFsync),
+        ("ack-before-isr", Self::AckBeforeIsr),
+        ("no-idempotence", Self::NoIdempotence),
+    ];
+}
+
+/// One broker's machine: its disk outlives its process.
+pub struct Machine {
+    pub disk: SimDisk,
+    /// Counts its processes.
+    pub life: u64,
+    /// What API handlers work with, while the process lives.
+    pub context: Weak<Context>,
+    /// Whether the process has ended by itself.
+    pub has_ended: bool,
+    /// Asks the process to stop in order.
+    pub stop: watch::Sender<bool>,
+}
+
+/// Everything the tasks of one run share.
+pub struct World {
+    pub seed: u64,
+    pub bug: Option<Bug>,
+    pub machines: Vec<Machine>,
+    pub checks: Checks,
+    /// Producers finish what they have begun.
+    pub is_ending: bool,
+    /// How many clients are still at work.
+    pub clients: usize,
+    /// The first thing found wrong.
+    pub violation: Option<String>,
+    /// Milliseconds since the start, as of the last step.
+    pub now_ms: u64,
+    trace: u64,
+    is_shown: bool,
+}
+
+/// A handle on the world; all of a run is one thread.
+#[derive(Clone)]
+pub struct Shared(Rc<RefCell<World>>);
+
+impl Shared {
+    pub fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let machine = |node: usize| {
+            let disk = SimDisk::new(seed.wrapping_mul(31).wrapping_add(node as u64));
+            disk.set_syncs_ignored(bug == Some(Bug::LazyFsync));
+            Machine {
+                disk,
+                life: 0,
+                context: Weak::new(),
+                has_ended: false,
+                stop: watch::channel(false).0,
+            }
+        };
+        Self(Rc::new(RefCell::new(World {
+            seed,
+            bug,
+            machines: (0..BROKERS).map(machine).collect(),
+            checks: Checks::default(),
+            is_ending: false,
+            clients: 0,
+            violation: None,
+            now_ms: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+            is_shown: std::env::var_os("SIM_TRACE").is_some(),
+        })))
+    }
+
+    /// The time of day of the simulation, in milliseconds since 1970.
+    pub fn unix_ms(&self) -> i64 {
+        UNIX_MS_AT_START + self.with(|world| world.now_ms) as i64
+    }
+
+    /// Does something with the world; never across an await.
+    pub fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.0.borrow_mut())
+    }
+
+    /// A generator for one part of the run, apart from all others.
+    pub fn random(&self, part: u64) -> Random {
+        let seed = self.with(|world| world.seed);
+        let mut random = Random::new(seed ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        random.next_u64();
+        random
+    }
+
+    /// Notes that something happened, at the present time.
+    pub fn trace(&self, what: fmt::Arguments<'_>) {
+        self.with(|world| world.trace(what));
+    }
+
+    /// Notes that something is wrong; the first thing counts.
+    pub fn violate(&self, what: String) {
+        self.with(|world| world.violate(what));
+    }
+}
+
+impl World {
+    pub fn trace(&mut self, what: fmt::Arguments<'_>) {
+        let line = format!("{:>6} {what}", self.now_ms);
+        if self.is_shown {
+            eprintln!("{line}");
+        }
+        for byte in line.bytes().chain([b'\n']) {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub fn violate(&mut self, what: String) {
+        self.trace(format_args!("VIOLATION {what}"));
+        self.violation.get_or_insert(what);
+    }
+
+    /// What stands for everything that happened so far.
+    pub fn hash(&self) -> u64 {
+        self.trace
+    }
+
+    /// What API handlers of a live process work with.
+    pub fn context(&self, node: usize) -> Option<Arc<Context>> {
+        self.machines[node].context.upgrade()
+    }
+}
+
+/// The name of a broker's host.
+pub fn host(node: usize) -> String {
+    format!("broker-{node}")
+}
