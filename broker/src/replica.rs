@@ -13,12 +13,14 @@
 //! - `fetcher`: the loops that copy from leaders
 //! - `alter_isr`: ISR changes on their way to the controller
 //! - `background`: commits, lag, retention, checkpoints
+//! - `compaction`: of each key the last record stays
 //! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends
 //! - `inspect`: what a simulation may see
 
 mod alter_isr;
 mod assign;
 mod background;
+mod compaction;
 mod describe;
 mod fetch;
 mod fetcher;

@@ -1,5 +1,6 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
 
+pub mod compaction;
 pub mod config;
 pub mod group;
 pub mod metadata;

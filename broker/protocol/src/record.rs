@@ -200,6 +200,30 @@ pub fn write(
     }
 }
 
+/// Appends a record as it was read, with another timestamp.
+#[cfg(feature = "compression")]
+pub(crate) fn write_again(buffer: &mut BytesMut, timestamp_delta: i64, record: &Record<'_>) {
+    let Record {
+        offset_delta,
+        key,
+        value,
+        headers_count,
+        headers,
+        ..
+    } = *record;
+    let mut length = 1 + varint_bytes(timestamp_delta) + varint_bytes(i64::from(offset_delta));
+    length += bytes_length(key) + bytes_length(value);
+    length += varint_bytes(i64::from(headers_count)) + headers.len();
+    put_varint(buffer, length as i32);
+    buffer.put_i8(0);
+    put_varlong(buffer, timestamp_delta);
+    put_varint(buffer, offset_delta);
+    put_bytes(buffer, key);
+    put_bytes(buffer, value);
+    put_varint(buffer, headers_count);
+    buffer.put_slice(headers);
+}
+
 fn bytes_length(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint_bytes(bytes.len() as i64) + bytes.len())
 }

@@ -17,6 +17,8 @@
 //! Invariant: a batch is never re-encoded on its way through a broker.
 
 mod builder;
+#[cfg(feature = "compression")]
+mod compact;
 mod header;
 #[cfg(test)]
 mod tests;

@@ -303,9 +303,16 @@ fn log_settings(config: &TopicConfig) -> LogSettings {
         true => value.unwrap_or(unlimited),
         false => unlimited,
     };
+    // what is in the active segment is not compacted
+    let segment_ms = match config.is_compacted {
+        true => config
+            .segment_ms
+            .min(config.compaction.max_compaction_lag_ms),
+        false => config.segment_ms,
+    };
     LogSettings {
         segment_bytes: config.segment_bytes,
-        segment_ms: config.segment_ms,
+        segment_ms,
         retention_ms: limit(config.retention_ms),
         retention_bytes: limit(config.retention_bytes.and_then(|b| i64::try_from(b).ok())),
         ..LogSettings::default()

@@ -10,7 +10,7 @@ use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::{Committed, Error, Listener, ProducerState};
 use tracing::error;
 
-use super::{Shared, producer_state};
+use super::{Shared, compaction, producer_state};
 
 /// How often high watermarks are kept, where they moved.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,6 +54,35 @@ pub(super) fn start(shared: &Arc<Shared>) {
         shared.settings.retention_check_interval,
         apply_retention,
     );
+    tokio::spawn(compact(Arc::clone(shared)));
+}
+
+/// Compacts what is due, again and again until the broker stops.
+async fn compact(shared: Arc<Shared>) {
+    let mut failed = compaction::Failed::default();
+    loop {
+        tokio::time::sleep(compaction::backoff(&shared)).await;
+        if shared.is_stopping() {
+            return;
+        }
+        let listener = StoreListener {
+            shared: Arc::downgrade(&shared),
+        };
+        let acting = Arc::clone(&shared);
+        let act = move || {
+            let mut failed = failed;
+            compaction::round(&acting, &listener, &mut failed);
+            failed
+        };
+        if shared.inline {
+            failed = act();
+            continue;
+        }
+        match tokio::task::spawn_blocking(act).await {
+            Ok(still_failed) => failed = still_failed,
+            Err(_) => return, // the runtime is going down
+        }
+    }
 }
 
 /// Runs `act` every `interval` until the broker stops, away from the threads that serve.

@@ -283,9 +283,16 @@ fn wrong_records(
     mut judge: impl FnMut(&record::Record<'_>) -> Option<String>,
 ) -> Result<Vec<(i32, String)>, Refused> {
     let corrupt = |_| Refused::from(ErrorCode::CorruptMessage);
-    let batch = RecordBatch::first(batch).map_err(|error| Refused::from(error.code()))?;
+    let unreadable = |error: record_batch::Error| Refused {
+        message: Some(error.to_string()),
+        ..Refused::from(error.code())
+    };
+    let batch = RecordBatch::first(batch).map_err(unreadable)?;
+    let body = batch
+        .decompressed(ottla_storage::DECOMPRESSED_BYTES_MAX)
+        .map_err(unreadable)?;
     let mut wrong = Vec::new();
-    for (place, found) in record::iterate(batch.body(), batch.header.records_count).enumerate() {
+    for (place, found) in record::iterate(&body, batch.header.records_count).enumerate() {
         if let Some(message) = judge(&found.map_err(corrupt)?) {
             wrong.push((place as i32, message));
             if wrong.len() == RECORD_ERRORS_MAX {

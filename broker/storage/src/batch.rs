@@ -20,9 +20,15 @@ pub const HEADER_BYTES: usize = 61;
 const LENGTH_END: usize = 12;
 /// Bytes that the batch's own CRC does not cover.
 pub const PREFIX_BYTES: usize = 21;
+/// A batch that decompresses to more is not looked into: for its timestamps its first record
+/// stands, compaction leaves it as it is, and a topic that must look into it refuses it.
+pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 const MAGIC: u8 = 2;
 const COMPRESSION_MASK: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 0b1000;
+const TRANSACTIONAL: i16 = 0b1_0000;
+const CONTROL: i16 = 0b10_0000;
+const DELETE_HORIZON: i16 = 0b100_0000;
 
 /// The header of one batch, read out of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,10 @@ pub struct Header {
     pub base_timestamp: i64,
     /// The largest timestamp.
     pub max_timestamp: i64,
+    /// Who wrote it; negative for a producer that is not idempotent.
+    pub producer_id: i64,
+    /// How many records there are; compaction may leave none.
+    pub records_count: i32,
 }
 
 impl Header {
@@ -75,6 +85,8 @@ impl Header {
             last_offset: Offset(base_offset + i64::from(delta)),
             base_timestamp: i64::from_be_bytes(field(header, 27)),
             max_timestamp: i64::from_be_bytes(field(header, 35)),
+            producer_id: i64::from_be_bytes(field(header, 43)),
+            records_count: i32::from_be_bytes(field(header, 57)),
         })
     }
 
@@ -88,6 +100,24 @@ impl Header {
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.attributes & COMPRESSION_MASK != 0
+    }
+
+    /// Whether it is part of a transaction.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it holds control records, such as those that end a transaction.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    /// From when on compaction may remove its tombstones (KIP-534).
+    #[must_use]
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     /// Whether every record has the batch's largest timestamp.

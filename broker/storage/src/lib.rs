@@ -10,11 +10,13 @@
 //! - [`batch`]: the fields of a record batch that storage needs.
 //! - [`wal`]: the write-ahead log's format, writer and reader.
 //! - [`log`]: one partition's log.
+//! - [`compaction`]: of each key the newest record stays.
 //! - [`store`]: the directory: open, recover, commit, flush, checkpoint.
 //! - [`journal`]: a small synced record log (for the metadata quorum).
 //! - [`snapshot_file`]: small files that change as a whole or not at all.
 
 pub mod batch;
+pub mod compaction;
 pub mod disk;
 mod error;
 pub mod journal;
@@ -24,6 +26,8 @@ pub mod snapshot_file;
 pub mod store;
 pub mod wal;
 
+pub use batch::DECOMPRESSED_BYTES_MAX;
+pub use compaction::{Compacted, Compaction};
 pub use disk::{Disk, File, RealDisk};
 pub use error::{Error, Result};
 pub use journal::Journal;

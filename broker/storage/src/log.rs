@@ -8,7 +8,7 @@
 pub(crate) mod epochs;
 pub(crate) mod index;
 mod read;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod state;
 pub(crate) mod tail;
@@ -25,6 +25,7 @@ use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, TopicPartition}
 use crate::Result;
 use crate::store::core::{Core, lock};
 pub use read::SegmentRead;
+use segment::SegmentId;
 pub(crate) use state::State;
 
 /// What a topic's configs say about its logs.
@@ -125,12 +126,14 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) core: Arc<Core>,
     pub(crate) state: Mutex<State>,
-    /// The indexes that are being written, by base offset; held during their I/O.
-    pub(crate) indexes: Mutex<BTreeMap<Offset, index::Index>>,
+    /// The indexes that are being written; held during their I/O.
+    pub(crate) indexes: Mutex<BTreeMap<SegmentId, index::Index>>,
     /// What the flusher knows of the files; taken by whoever has the store's maintenance lock.
     pub(crate) files: Mutex<Files>,
     /// Where the last reads ended, so that a reader that goes on needs no index.
     pub(crate) hints: Mutex<read::Hints>,
+    /// Held by the one compaction of this log that runs.
+    pub(crate) compacting: Mutex<()>,
 }
 
 /// What is made, and what is not synced.
@@ -138,7 +141,7 @@ pub(crate) struct Shared {
 pub(crate) struct Files {
     pub(crate) is_dir_made: bool,
     pub(crate) is_dir_synced: bool,
-    pub(crate) unsynced: std::collections::BTreeSet<Offset>,
+    pub(crate) unsynced: std::collections::BTreeSet<SegmentId>,
 }
 
 impl Shared {
@@ -164,6 +167,7 @@ impl Shared {
             indexes: Mutex::default(),
             files: Mutex::default(),
             hints: Mutex::default(),
+            compacting: Mutex::default(),
         }
     }
 }

@@ -13,7 +13,9 @@ const THREADS: Effect =
 
 const NO_KERBEROS: Effect = Effect::AcceptedWithoutEffect("no listener authenticates by Kerberos");
 const NO_LOGIN: Effect = Effect::AcceptedWithoutEffect("brokers hold no login that expires");
-const NO_CLEANER: Effect = Effect::AcceptedWithoutEffect("logs are not compacted yet");
+const FILLED: Effect =
+    Effect::AcceptedWithoutEffect("the memory for keys is always filled to nine tenths");
+const ONE_CLEANER: Effect = Effect::AcceptedWithoutEffect("one thread compacts");
 
 macro_rules! keys {
     ($($name:literal $kind:ident $default:literal $low:literal $effect:expr, $doc:literal;)*) => {
@@ -36,15 +38,18 @@ keys! {
         "Bytes a second that this broker fetches of throttled replicas.";
     "leader.replication.throttled.rate" Long "9223372036854775807" 0 THROTTLE,
         "Bytes a second that this broker serves of throttled replicas.";
-    "log.cleaner.backoff.ms" Long "15000" 0 NO_CLEANER,
-        "How long compaction rests where there is nothing to do.";
-    "log.cleaner.dedupe.buffer.size" Long "134217728" 0 NO_CLEANER,
-        "Memory for the keys that compaction has seen.";
-    "log.cleaner.io.buffer.load.factor" Double "0.9" 0 NO_CLEANER,
+    "log.cleaner.backoff.ms" Long "15000" 0 Effect::Applied,
+        "How long compaction rests before it looks again for logs that are due.";
+    "log.cleaner.dedupe.buffer.size" Long "16777216" 1024 Effect::Applied,
+        "Memory for the keys that compaction has seen, 24 bytes each; a log with more keys is \
+         compacted in several rounds.";
+    "log.cleaner.io.buffer.load.factor" Double "0.9" 0 FILLED,
         "How full the memory for keys may get.";
-    "log.cleaner.io.buffer.size" Int "524288" 0 NO_CLEANER,
-        "Memory for what compaction reads and writes.";
-    "log.cleaner.threads" Int "1" 1 THREADS, "Threads that compact logs.";
+    "log.cleaner.io.buffer.size" Int "524288" 0 Effect::Applied,
+        "How much compaction reads or writes at a time.";
+    "log.cleaner.io.max.bytes.per.second" Double "1.7976931348623157E308" 1 Effect::Applied,
+        "Bytes a second that compaction reads and writes at most.";
+    "log.cleaner.threads" Int "1" 1 ONE_CLEANER, "Threads that compact logs.";
     "num.io.threads" Int "8" 1 THREADS, "Threads that carry out requests.";
     "num.network.threads" Int "3" 1 THREADS, "Threads that read and write connections.";
     "num.recovery.threads.per.data.dir" Int "2" 1 THREADS, "Threads that open logs at the start.";

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::NodeId;
 
+use super::broker::BROKER_CONFIGS;
 use super::topic::{DURABILITY, TOPIC_CONFIGS};
 use super::{Key, find};
+use crate::compaction::Policy;
 use crate::metadata::{ConfigMap, ConfigResource, MetadataImage, Topic};
 
 /// Who set a value; Kafka's numbers in DescribeConfigs.
@@ -140,6 +142,19 @@ impl<'a> Layers<'a> {
         self.text(name).0.trim().eq_ignore_ascii_case("true")
     }
 
+    /// What a broker's own dynamic config comes to.
+    pub fn broker_number<N: std::str::FromStr>(&self, name: &str) -> N
+    where
+        N::Err: std::fmt::Debug,
+    {
+        let key = find(BROKER_CONFIGS, name).expect("asked for by a name in the table");
+        let places = [self.broker, self.cluster, Some(self.statics)];
+        let mut found = places.into_iter().flatten().filter_map(|map| map.get(name));
+        let text = found.next().map_or(key.default, String::as_str);
+        let value = text.trim().parse();
+        value.expect("values are validated before they are recorded")
+    }
+
     /// As [`Self::value`], with the default that follows from the topic's replication factor.
     pub fn topic_value(&self, key: &'static Key, replication_factor: usize) -> (String, Source) {
         let (value, source) = self.value(key);
@@ -217,7 +232,7 @@ pub(super) fn scaled(text: &str, scale: i64) -> Option<String> {
 }
 
 /// The configs of one topic as a broker works with them: looked up once, when they change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
     /// Whether old segments go by age and size.
     pub is_deleted: bool,
@@ -227,6 +242,10 @@ pub struct TopicConfig {
     pub retention_ms: Option<i64>,
     /// How large a partition grows; none without limit.
     pub retention_bytes: Option<u64>,
+    /// When old records go by key.
+    pub compaction: Policy,
+    /// How long a compacted topic keeps tombstones.
+    pub delete_retention_ms: i64,
     /// How large a segment grows.
     pub segment_bytes: u64,
     /// How old a segment grows.
@@ -270,6 +289,12 @@ impl TopicConfig {
             is_compacted: has("compact"),
             retention_ms: Some(layers.number("retention.ms")).filter(|ms| *ms >= 0),
             retention_bytes: u64::try_from(layers.number::<i64>("retention.bytes")).ok(),
+            compaction: Policy {
+                min_cleanable_dirty_ratio: layers.number("min.cleanable.dirty.ratio"),
+                min_compaction_lag_ms: layers.number("min.compaction.lag.ms"),
+                max_compaction_lag_ms: layers.number("max.compaction.lag.ms"),
+            },
+            delete_retention_ms: layers.number("delete.retention.ms"),
             segment_bytes: layers.number("segment.bytes"),
             segment_ms: layers.number("segment.ms"),
             max_message_bytes: usize::try_from(max_message_bytes).unwrap_or(0),

@@ -208,6 +208,12 @@ fn min_insync_replicas_is_two_of_three_unless_somebody_says() {
                 604800000,
             ),
             retention_bytes: None,
+            compaction: Policy {
+                min_cleanable_dirty_ratio: 0.5,
+                min_compaction_lag_ms: 0,
+                max_compaction_lag_ms: 9223372036854775807,
+            },
+            delete_retention_ms: 86400000,
             segment_bytes: 1073741824,
             segment_ms: 604800000,
             max_message_bytes: 1048588,

@@ -10,8 +10,6 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
 const TIERED: Effect = Effect::AcceptedWithoutEffect("there is no tiered storage");
-const COMPACTION: Effect =
-    Effect::AcceptedWithoutEffect("logs are not compacted yet; nothing is removed by key");
 const LAYOUT: Effect =
     Effect::AcceptedWithoutEffect("how segments lie on disk is this broker's own affair");
 const SYNCED: Effect =
@@ -76,9 +74,10 @@ pub static TOPIC_CONFIGS: &[Key] = &[
         kind: Kind::Long,
         default: "86400000",
         bounds: Bounds::AtLeast(0),
-        effect: COMPACTION,
+        effect: Effect::Applied,
         synonyms: &[of("log.cleaner.delete.retention.ms")],
-        doc: "How long a compacted topic keeps the tombstone of a deleted key.",
+        doc: "How long a compacted topic keeps the tombstone of a deleted key, from the first \
+              compaction on that saw it.",
     },
     Key {
         name: "file.delete.delay.ms",
@@ -170,9 +169,10 @@ pub static TOPIC_CONFIGS: &[Key] = &[
         kind: Kind::Long,
         default: "9223372036854775807",
         bounds: Bounds::AtLeast(1),
-        effect: COMPACTION,
+        effect: Effect::Applied,
         synonyms: &[of("log.cleaner.max.compaction.lag.ms")],
-        doc: "After how long at the latest a record is compacted.",
+        doc: "After how long at the latest a record is compacted. A segment is closed after this \
+              long too, by the next record.",
     },
     Key {
         name: "max.message.bytes",
@@ -215,16 +215,16 @@ pub static TOPIC_CONFIGS: &[Key] = &[
         kind: Kind::Double,
         default: "0.5",
         bounds: Bounds::Fraction,
-        effect: COMPACTION,
+        effect: Effect::Applied,
         synonyms: &[of("log.cleaner.min.cleanable.ratio")],
-        doc: "Which share of a log must be uncompacted before it is compacted.",
+        doc: "Which share of a log's sealed segments must be uncompacted before it is compacted.",
     },
     Key {
         name: "min.compaction.lag.ms",
         kind: Kind::Long,
         default: "0",
         bounds: Bounds::AtLeast(0),
-        effect: COMPACTION,
+        effect: Effect::Applied,
         synonyms: &[of("log.cleaner.min.compaction.lag.ms")],
         doc: "How long a record stays uncompacted at least.",
     },

@@ -19,7 +19,10 @@ pub(super) fn validate(key: &Key, text: &str) -> Result<(), InvalidValue> {
         Kind::Boolean => boolean(text),
         Kind::Int => integer(text, key.bounds, i64::from(i32::MIN), i64::from(i32::MAX)),
         Kind::Long => integer(text, key.bounds, i64::MIN, i64::MAX),
-        Kind::Double => fraction(text),
+        Kind::Double => match key.bounds {
+            Bounds::AtLeast(low) if low > 0 => at_least(text, low),
+            _ => fraction(text),
+        },
         Kind::String => word(text.trim(), key.bounds),
         Kind::List => list(text, key.bounds),
     };
@@ -28,6 +31,14 @@ pub(super) fn validate(key: &Key, text: &str) -> Result<(), InvalidValue> {
         value: text.to_owned(),
         reason,
     })
+}
+
+fn at_least(text: &str, low: i64) -> Result<(), String> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number >= low as f64 => Ok(()),
+        Ok(_) => Err(format!("Value must be at least {low}")),
+        Err(_) => Err("Not a number of type DOUBLE".to_owned()),
+    }
 }
 
 fn boolean(text: &str) -> Result<(), String> {

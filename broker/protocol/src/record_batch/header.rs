@@ -21,7 +21,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    const MASK: i16 = 0x07;
+    pub(super) const MASK: i16 = 0x07;
 
     /// The compression of a batch with `attributes`.
     pub fn from_attributes(attributes: i16) -> Result<Self, Error> {
@@ -81,7 +81,7 @@ pub struct Header {
 impl Header {
     const TRANSACTIONAL: i16 = 0x10;
     const CONTROL: i16 = 0x20;
-    const DELETE_HORIZON: i16 = 0x40;
+    pub(super) const DELETE_HORIZON: i16 = 0x40;
 
     /// Reads it off the front of `bytes`. Only the length and the format are checked, so that the
     /// whole batch can be stepped over.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::Offset;
 
-use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use super::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use super::{Shared, scan};
 use crate::batch::Header;
 use crate::disk::Mode;
@@ -79,19 +79,24 @@ fn read_entry(file: &dyn File, place: u64, seed: u32) -> std::io::Result<Option<
 
 /// Whether the data has, at the entry's position, the batch that the entry names. A failed sync
 /// can bring entries back that were cut: their crc holds, but the data is the truth.
-fn is_true(shared: &Shared, base_offset: Offset, written: u64, entry: &Entry) -> Result<bool> {
+fn is_true(shared: &Shared, id: SegmentId, written: u64, entry: &Entry) -> Result<bool> {
     let position = u64::from(entry.position);
     if position >= written {
         return Ok(false);
     }
-    let offset = base_offset.plus(i64::from(entry.relative_offset));
-    let found = scan::header_at(shared, base_offset, position, written)?;
+    let offset = id.base_offset.plus(i64::from(entry.relative_offset));
+    let found = scan::header_at(shared, id, position, written)?;
     Ok(found.is_some_and(|header| header.base_offset == offset))
 }
 
-fn seed(shared: &Shared, base_offset: Offset) -> u32 {
+fn seed(shared: &Shared, id: SegmentId) -> u32 {
     let crc = crc32c::crc32c(&shared.number.to_le_bytes());
-    crc32c::crc32c_append(crc, &base_offset.0.to_le_bytes())
+    let crc = crc32c::crc32c_append(crc, &id.base_offset.0.to_le_bytes());
+    // the indexes of before there were generations are good still
+    match id.generation {
+        0 => crc,
+        generation => crc32c::crc32c_append(crc, &generation.to_le_bytes()),
+    }
 }
 
 impl Index {
@@ -99,19 +104,19 @@ impl Index {
     /// `cut` on are dropped, those that are missing are made from the data.
     pub(crate) fn open(
         shared: &Shared,
-        base_offset: Offset,
+        id: SegmentId,
         written: u64,
         cut: u64,
         interval: u64,
     ) -> Result<Self> {
         let core = &shared.core;
-        let path = segment::path(&shared.dir, base_offset, Kind::Index);
-        let key = (shared.number, base_offset, Kind::Index);
+        let path = segment::path(&shared.dir, id, Kind::Index);
+        let key = (shared.number, id, Kind::Index);
         let file = core
             .files
             .open(&*core.disk, key, &path, Mode::Create)
             .context("open", &path)?;
-        let seed = seed(shared, base_offset);
+        let seed = seed(shared, id);
         let found = file.len().context("look at", &path)? / ENTRY_BYTES as u64;
         let mut entries = found;
         let mut last = None;
@@ -119,7 +124,7 @@ impl Index {
             last = read_entry(&*file, entries - 1, seed).context("read", &path)?;
             if let Some(last) = &last
                 && u64::from(last.position) < cut
-                && is_true(shared, base_offset, written, last)?
+                && is_true(shared, id, written, last)?
             {
                 break;
             }
@@ -135,23 +140,17 @@ impl Index {
         let mut index = Self {
             file,
             seed,
-            base_offset,
+            base_offset: id.base_offset,
             entries,
             last_position: last.map_or(SEGMENT_HEADER_BYTES, |last| u64::from(last.position)),
             max_timestamp: last.map_or(-1, |last| last.max_timestamp_before),
             fresh: Vec::new(),
         };
         let from = index.last_position;
-        scan::headers(
-            shared,
-            base_offset,
-            from,
-            written,
-            &mut |position, header| {
-                index.add(position, header, interval);
-                true
-            },
-        )?;
+        scan::headers(shared, id, from, written, &mut |position, header| {
+            index.add(position, header, interval);
+            true
+        })?;
         index.write().context("write", &path)?;
         Ok(index)
     }
@@ -189,12 +188,12 @@ impl Index {
 /// A position at or before the first batch with an offset at or after `offset`.
 pub(crate) fn floor_offset(
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     written: u64,
     offset: Offset,
 ) -> Result<u64> {
-    let relative = u32::try_from(offset.0 - base_offset.0).unwrap_or(u32::MAX);
-    floor(shared, base_offset, written, &|entry| {
+    let relative = u32::try_from(offset.0 - id.base_offset.0).unwrap_or(u32::MAX);
+    floor(shared, id, written, &|entry| {
         entry.relative_offset <= relative
     })
 }
@@ -202,11 +201,11 @@ pub(crate) fn floor_offset(
 /// A position such that every batch before it is older than `timestamp`.
 pub(crate) fn floor_timestamp(
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     written: u64,
     timestamp: i64,
 ) -> Result<u64> {
-    floor(shared, base_offset, written, &|entry| {
+    floor(shared, id, written, &|entry| {
         entry.max_timestamp_before < timestamp
     })
 }
@@ -214,30 +213,30 @@ pub(crate) fn floor_timestamp(
 /// The position of the last entry that is `below`; the segment's front where none is.
 fn floor(
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
 ) -> Result<u64> {
     let mut indexes = lock(&shared.indexes);
     for _ in 0..2 {
-        if let Some(position) = search(shared, base_offset, written, below)? {
+        if let Some(position) = search(shared, id, written, below)? {
             return Ok(position);
         }
         // lost or damaged: made anew from the data
         let interval = {
             let state = lock(&shared.state);
-            let place = state.segment_at(base_offset);
-            let is_there = state.segments[place].base_offset == base_offset;
+            let place = state.segment_at(id.base_offset);
+            let is_there = state.segments[place].id() == id;
             if !is_there || state.written_bytes(place) < written {
                 // the log was cut since the read was planned: the reader finds that out too
                 return Ok(SEGMENT_HEADER_BYTES);
             }
             state.settings.index_interval_bytes
         };
-        let was_open = indexes.remove(&base_offset).is_some();
-        let index = Index::open(shared, base_offset, written, 0, interval)?;
+        let was_open = indexes.remove(&id).is_some();
+        let index = Index::open(shared, id, written, 0, interval)?;
         if was_open {
-            indexes.insert(base_offset, index);
+            indexes.insert(id, index);
         }
     }
     Ok(SEGMENT_HEADER_BYTES)
@@ -246,18 +245,18 @@ fn floor(
 /// `None` where an entry is damaged.
 fn search(
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
 ) -> Result<Option<u64>> {
     let core = &shared.core;
-    let path = segment::path(&shared.dir, base_offset, Kind::Index);
-    let key = (shared.number, base_offset, Kind::Index);
+    let path = segment::path(&shared.dir, id, Kind::Index);
+    let key = (shared.number, id, Kind::Index);
     let file = match core.files.open(&*core.disk, key, &path, Mode::Write) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.context("open", &path)?,
     };
-    let seed = seed(shared, base_offset);
+    let seed = seed(shared, id);
     let (mut low, mut high) = (
         0,
         file.len().context("look at", &path)? / ENTRY_BYTES as u64,
@@ -278,9 +277,7 @@ fn search(
     }
     match found {
         None => Ok(Some(SEGMENT_HEADER_BYTES)),
-        Some(entry) if is_true(shared, base_offset, written, &entry)? => {
-            Ok(Some(u64::from(entry.position)))
-        }
+        Some(entry) if is_true(shared, id, written, &entry)? => Ok(Some(u64::from(entry.position))),
         Some(_) => Ok(None),
     }
 }

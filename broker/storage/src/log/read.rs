@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_protocol::ids::Offset;
 
-use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use super::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use super::state::State;
 use super::{LogReader, Read, Shared, index, scan};
 use crate::batch::{self, HEADER_BYTES, Header};
@@ -26,7 +26,7 @@ pub(crate) struct Hints {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     next_offset: Offset,
-    segment: Offset,
+    segment: SegmentId,
     position: u64,
     cuts: u64,
 }
@@ -57,13 +57,14 @@ impl Hints {
 #[derive(Debug)]
 pub struct SegmentRead {
     shared: Arc<Shared>,
-    segment: Offset,
+    segment: SegmentId,
     /// The file's length as of the plan.
     written: u64,
     from: Offset,
     bytes_max: usize,
     upper_bound: Offset,
     cuts: u64,
+    truncations: u64,
 }
 
 impl LogReader {
@@ -104,12 +105,13 @@ fn plan(
     let place = state.segment_at(from);
     Read::Segment(SegmentRead {
         shared: shared.clone(),
-        segment: state.segments[place].base_offset,
+        segment: state.segments[place].id(),
         written: state.written_bytes(place),
         from,
         bytes_max,
         upper_bound,
         cuts: state.cuts,
+        truncations: state.truncations,
     })
 }
 
@@ -117,9 +119,16 @@ impl SegmentRead {
     /// Reads whole batches and checks their CRCs. Empty when the log was truncated meanwhile.
     pub fn perform(self) -> Result<Bytes> {
         let found = self.read();
-        // a truncation meanwhile explains anything: the caller asks again
         let state = lock(&self.shared.state);
         if state.cuts != self.cuts {
+            let is_same = state.truncations == self.truncations && !state.is_deleted;
+            let is_there = self.from >= state.log_start_offset;
+            drop(state);
+            if is_same && is_there {
+                // compaction put another file in the place of the one that was read
+                return self.read_from(self.from);
+            }
+            // a truncation explains anything: the caller asks again
             return Ok(Bytes::new());
         }
         match found? {
@@ -127,21 +136,33 @@ impl SegmentRead {
             // compaction may leave nothing at a segment's end: the next one has it
             None => {
                 let place = state.segment_at(self.from) + 1;
-                let Some(next) = state.segments.get(place).map(|next| next.base_offset) else {
+                let next = state.segments.get(place).map(|next| next.base_offset);
+                // memory may begin with the rest of this segment
+                let in_memory = state.tail.base_offset();
+                let Some(next) = next.filter(|next| in_memory.is_none_or(|base| base >= *next))
+                else {
                     return Ok(memory(&state, &self));
                 };
                 if next >= self.upper_bound {
                     return Ok(Bytes::new());
                 }
                 drop(state);
-                let reader = LogReader {
-                    shared: self.shared,
-                };
-                match reader.read(next, self.bytes_max, self.upper_bound)? {
-                    Read::Memory(slices) => Ok(slices.into_iter().next().unwrap_or_default()),
-                    Read::Segment(read) => read.perform(),
-                }
+                self.read_from(next)
             }
+        }
+    }
+
+    /// Plans again, and reads.
+    fn read_from(&self, from: Offset) -> Result<Bytes> {
+        let reader = LogReader {
+            shared: self.shared.clone(),
+        };
+        match reader.read(from, self.bytes_max, self.upper_bound) {
+            Ok(Read::Memory(slices)) => Ok(slices.into_iter().next().unwrap_or_default()),
+            Ok(Read::Segment(read)) => read.perform(),
+            // the log was cut in between
+            Err(Error::OffsetOutOfRange { .. } | Error::LogDeleted(_)) => Ok(Bytes::new()),
+            Err(error) => Err(error),
         }
     }
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use ottla_protocol::ids::Offset;
-
 use super::Shared;
-use super::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use super::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::batch::{HEADER_BYTES, Header};
 use crate::disk::Mode;
 use crate::error::Context;
@@ -15,13 +13,13 @@ use crate::{Error, File, Result};
 const STEP_BYTES: usize = 4096;
 
 /// The data file of a segment, its identity checked when it is opened.
-pub(crate) fn data_file(shared: &Shared, base_offset: Offset) -> Result<Arc<dyn File>> {
+pub(crate) fn data_file(shared: &Shared, id: SegmentId) -> Result<Arc<dyn File>> {
     let core = &shared.core;
-    let key = (shared.number, base_offset, Kind::Data);
+    let key = (shared.number, id, Kind::Data);
     if let Some(file) = core.files.get(key) {
         return Ok(file);
     }
-    let path = segment::path(&shared.dir, base_offset, Kind::Data);
+    let path = segment::path(&shared.dir, id, Kind::Data);
     let file = core
         .files
         .open(&*core.disk, key, &path, Mode::Write)
@@ -29,22 +27,21 @@ pub(crate) fn data_file(shared: &Shared, base_offset: Offset) -> Result<Arc<dyn 
     let mut bytes = Vec::new();
     file.read_at(&mut bytes, 0, SEGMENT_HEADER_BYTES as usize)
         .context("read", &path)?;
-    segment::check_header(&path, &bytes, shared.id, base_offset)
-        .inspect_err(|_| core.files.close(key))?;
+    segment::check_header(&path, &bytes, shared.id, id).inspect_err(|_| core.files.close(key))?;
     Ok(file)
 }
 
 /// The header at a position, where a batch begins there that ends by `until`.
 pub(crate) fn header_at(
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     position: u64,
     until: u64,
 ) -> Result<Option<Header>> {
-    let file = data_file(shared, base_offset)?;
+    let file = data_file(shared, id)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     let read = file.read_at(&mut bytes, position, HEADER_BYTES);
-    read.context("read", &segment::path(&shared.dir, base_offset, Kind::Data))?;
+    read.context("read", &segment::path(&shared.dir, id, Kind::Data))?;
     let header = Header::read(&bytes).ok();
     Ok(header.filter(|header| position + header.bytes as u64 <= until))
 }
@@ -52,7 +49,7 @@ pub(crate) fn header_at(
 /// Gives the headers from `from` (where a batch begins) to `until`, while `more` says so.
 pub(crate) fn headers(
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     from: u64,
     until: u64,
     more: &mut dyn FnMut(u64, &Header) -> bool,
@@ -60,8 +57,8 @@ pub(crate) fn headers(
     if from >= until {
         return Ok(());
     }
-    let file = data_file(shared, base_offset)?;
-    let path = || segment::path(&shared.dir, base_offset, Kind::Data);
+    let file = data_file(shared, id)?;
+    let path = || segment::path(&shared.dir, id, Kind::Data);
     let mut buffer = Vec::with_capacity(STEP_BYTES);
     let (mut front, mut position) = (from, from);
     while position < until {

@@ -7,7 +7,7 @@ use ottla_protocol::ids::Offset;
 
 use super::LogSettings;
 use super::epochs::Epochs;
-use super::segment::{SEGMENT_HEADER_BYTES, Segment};
+use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentId};
 use super::tail::{Chunk, Freed, Tail};
 use crate::batch;
 use crate::wal::Operation;
@@ -16,7 +16,7 @@ use crate::wal::Operation;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Doomed {
     /// A segment's files.
-    Segment(Offset),
+    Segment(SegmentId),
     /// Producer snapshots beyond this offset.
     SnapshotsAfter(Offset),
 }
@@ -43,8 +43,16 @@ pub(crate) struct State {
     pub(crate) epochs: Epochs,
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) tail: Tail,
-    /// Counts truncations and deletions of segments, so that a read in flight can tell.
+    /// Counts truncations and removals of segments, so that a read in flight can tell.
     pub(crate) cuts: u64,
+    /// Counts truncations, so that a compaction in flight can tell.
+    pub(crate) truncations: u64,
+    /// Everything below is compacted.
+    pub(crate) clean_end_offset: Offset,
+    /// The segments below were whole and synced in the last checkpoint, and are the same still:
+    /// only these are compacted, so that a start never has to write into a file that a
+    /// replacement removed.
+    pub(crate) sealed_below: Offset,
     pub(crate) doomed: Vec<(u64, Doomed)>,
     pub(crate) is_deleted: bool,
     /// Whether the log is in the store's queue of logs to flush.
@@ -67,6 +75,9 @@ impl State {
             segments: VecDeque::from([Segment::new(Offset::ZERO, -1)]),
             tail: Tail::default(),
             cuts: 0,
+            truncations: 0,
+            clean_end_offset: Offset::ZERO,
+            sealed_below: Offset::ZERO,
             doomed: Vec::new(),
             is_deleted: false,
             is_queued: false,
@@ -131,6 +142,26 @@ impl State {
             } => {
                 self.epochs.assign(*leader_epoch, *start_offset);
             }
+            Operation::CleanEnd { offset } => self.clean_end_offset = *offset,
+            Operation::Replace {
+                segment,
+                until,
+                bytes,
+                first_timestamp,
+                max_timestamp,
+                delete_horizon_ms,
+            } => {
+                let segment = Segment {
+                    generation: segment.generation,
+                    bytes: *bytes,
+                    first_timestamp: *first_timestamp,
+                    max_timestamp: *max_timestamp,
+                    delete_horizon_ms: *delete_horizon_ms,
+                    index_cut: None,
+                    ..Segment::new(segment.base_offset, -1)
+                };
+                return self.replace(lsn, segment, *until);
+            }
         }
         Freed::default()
     }
@@ -171,8 +202,7 @@ impl State {
         let keep = self.segment_at(end);
         self.cut(lsn, end);
         for segment in self.segments.drain(keep + 1..) {
-            self.doomed
-                .push((lsn, Doomed::Segment(segment.base_offset)));
+            self.doomed.push((lsn, Doomed::Segment(segment.id())));
         }
         let segment = self.active_mut();
         assert!(position <= segment.bytes, "a truncation shortens");
@@ -186,17 +216,35 @@ impl State {
         self.tail.truncate(end)
     }
 
+    /// Puts a compacted segment in the place of those from its base offset to `until`.
+    fn replace(&mut self, lsn: u64, mut segment: Segment, until: Offset) -> Freed {
+        let from = self.segment_at(segment.base_offset);
+        let end = self.segment_at(until);
+        assert!(from < end, "the active segment is never replaced");
+        let old: Vec<Segment> = self.segments.drain(from..end).collect();
+        assert_eq!(old[0].base_offset, segment.base_offset);
+        for old in &old {
+            self.doomed.push((lsn, Doomed::Segment(old.id())));
+        }
+        segment.created_ms = old[old.len() - 1].created_ms;
+        self.segments.insert(from, segment);
+        self.cuts += 1;
+        // what memory has of them is as it was before
+        self.tail.drop_below(until)
+    }
+
     fn start_at(&mut self, lsn: u64, offset: Offset) -> Freed {
         let freed = self.tail.clear();
         self.cut(lsn, offset);
         self.log_start_offset = offset;
         let created_ms = self.active().created_ms;
         for segment in self.segments.drain(..) {
-            self.doomed
-                .push((lsn, Doomed::Segment(segment.base_offset)));
+            self.doomed.push((lsn, Doomed::Segment(segment.id())));
         }
         self.segments.push_back(Segment::new(offset, created_ms));
         self.epochs = Epochs::default();
+        self.clean_end_offset = offset;
+        self.sealed_below = offset;
         // producer state below is of the log that was
         self.doomed.push((lsn, Doomed::SnapshotsAfter(Offset(-1))));
         freed
@@ -208,6 +256,10 @@ impl State {
         self.pending_truncations.push((lsn, end));
         self.barrier_lsn = self.barrier_lsn.max(lsn);
         self.cuts += 1;
+        self.truncations += 1;
+        self.clean_end_offset = self.clean_end_offset.min(end);
+        let active = self.segments[self.segment_at(end)].base_offset;
+        self.sealed_below = self.sealed_below.min(active);
         self.doomed.push((lsn, Doomed::SnapshotsAfter(end)));
         self.is_producer_state_old = true;
     }
@@ -216,8 +268,7 @@ impl State {
         self.log_start_offset = offset;
         while self.segments.len() > 1 && self.segments[1].base_offset <= offset {
             if let Some(segment) = self.segments.pop_front() {
-                self.doomed
-                    .push((lsn, Doomed::Segment(segment.base_offset)));
+                self.doomed.push((lsn, Doomed::Segment(segment.id())));
                 self.cuts += 1;
             }
         }

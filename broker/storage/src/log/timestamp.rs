@@ -4,15 +4,12 @@ use bytes::Bytes;
 use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch::RecordBatch;
 
-use super::segment::{self, Kind};
+use super::segment::{self, Kind, SegmentId};
 use super::{LogReader, TimestampAndOffset, index, scan};
-use crate::batch::{self, Header};
+use crate::batch::{self, DECOMPRESSED_BYTES_MAX, Header};
 use crate::error::Context;
 use crate::store::core::lock;
 use crate::{Error, Result};
-
-/// A batch that decompresses to more is answered for by its first record.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 /// What a candidate batch says.
 fn answer(batch: &Bytes, header: &Header, timestamp: i64) -> TimestampAndOffset {
@@ -47,10 +44,10 @@ impl LogReader {
             let Some(place) = found else {
                 return Ok(None);
             };
-            let base = state.segments[place].base_offset;
+            let segment = state.segments[place].id();
             let written = state.written_bytes(place);
             drop(state);
-            let found = self.find_in_segment(base, written, timestamp, start);
+            let found = self.find_in_segment(segment, written, timestamp, start);
             let state = lock(&shared.state);
             if state.cuts != cuts {
                 continue;
@@ -58,7 +55,7 @@ impl LogReader {
             if let Some(found) = found? {
                 return Ok(Some(found));
             }
-            let answer = in_memory(&state, base, timestamp, start);
+            let answer = in_memory(&state, segment.base_offset, timestamp, start);
             if answer.is_some() {
                 return Ok(answer);
             }
@@ -93,20 +90,15 @@ impl LogReader {
         let places = state.segment_at(base)..state.segments.len();
         let later: Vec<_> = places
             .filter(|&place| state.segments[place].max_timestamp >= timestamp)
-            .map(|place| {
-                (
-                    state.segments[place].base_offset,
-                    state.written_bytes(place),
-                )
-            })
+            .map(|place| (state.segments[place].id(), state.written_bytes(place)))
             .collect();
         drop(state);
-        for (base, written) in later {
-            if let Some(found) = self.find_in_segment(base, written, timestamp, base)? {
+        for (segment, written) in later {
+            if let Some(found) = self.find_in_segment(segment, written, timestamp, base)? {
                 return Ok(Some(found));
             }
             let state = lock(&self.shared.state);
-            if let Some(found) = in_memory(&state, base, timestamp, base) {
+            if let Some(found) = in_memory(&state, segment.base_offset, timestamp, base) {
                 return Ok(Some(found));
             }
         }
@@ -115,7 +107,7 @@ impl LogReader {
 
     fn find_in_segment(
         &self,
-        base: Offset,
+        segment: SegmentId,
         written: u64,
         timestamp: i64,
         start: Offset,
@@ -124,10 +116,11 @@ impl LogReader {
         if written <= segment::SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
-        let from = index::floor_timestamp(shared, base, written, timestamp)?;
+        let from = index::floor_timestamp(shared, segment, written, timestamp)?;
         let mut candidate = None;
-        scan::headers(shared, base, from, written, &mut |position, header| {
-            if header.max_timestamp >= timestamp && header.last_offset >= start {
+        scan::headers(shared, segment, from, written, &mut |position, header| {
+            let is_empty = header.records_count == 0;
+            if header.max_timestamp >= timestamp && header.last_offset >= start && !is_empty {
                 candidate = Some((position, *header));
             }
             candidate.is_none()
@@ -135,8 +128,8 @@ impl LogReader {
         let Some((position, header)) = candidate else {
             return Ok(None);
         };
-        let path = segment::path(&shared.dir, base, Kind::Data);
-        let file = scan::data_file(shared, base)?;
+        let path = segment::path(&shared.dir, segment, Kind::Data);
+        let file = scan::data_file(shared, segment)?;
         let mut buffer = Vec::new();
         file.read_at(&mut buffer, position, header.bytes)
             .context("read", &path)?;

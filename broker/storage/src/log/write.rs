@@ -177,7 +177,7 @@ impl Log {
         let mut is_found = false;
         scan::headers(
             shared,
-            segment.base_offset,
+            segment.id(),
             SEGMENT_HEADER_BYTES,
             written,
             &mut |at, h| {
@@ -277,6 +277,10 @@ impl Log {
             let is_excess = settings.retention_bytes >= 0
                 && next.is_some()
                 && size.saturating_sub(segment.data_bytes()) >= settings.retention_bytes as u64;
+            if segment.is_empty() && next.is_some() && end <= high_watermark {
+                // compaction left nothing of it: it goes with what follows
+                continue;
+            }
             if segment.is_empty() || end > high_watermark || !(is_old || is_excess) {
                 is_all = false;
                 break;

@@ -136,10 +136,12 @@ impl Store {
             (logs.by_number.values().cloned().collect(), logs.next_number)
         };
         let mut images = Vec::with_capacity(logs.len());
+        let mut flushed = Vec::with_capacity(logs.len());
         for shared in &logs {
-            let image = self.flush_for_checkpoint(shared)?;
-            if !image.is_empty() {
-                images.push(image);
+            let mut log = self.flush_for_checkpoint(shared)?;
+            if !log.image.is_empty() {
+                images.push(std::mem::take(&mut log.image));
+                flushed.push((shared, log));
             }
         }
         self.sync(&logs)?;
@@ -155,19 +157,22 @@ impl Store {
         snapshot_file::write(&*core.disk, &core.dir.join(FILE), &content)?;
         lock(&self.wal).writer.release_before(position.generation);
         self.checkpointed_lsn.store(lsn, Ordering::Release);
+        for (shared, log) in flushed {
+            log.checkpointed(shared);
+        }
         flush::evict(core);
         Ok(())
     }
 
-    fn flush_for_checkpoint(&self, shared: &Arc<Shared>) -> Result<Vec<u8>> {
+    fn flush_for_checkpoint(&self, shared: &Arc<Shared>) -> Result<flush::Flushed> {
         let core = &*self.core;
         for _ in 0..TRIES_MAX {
             let flushed = flush::flush(core, shared, true);
             if !matches!(flushed, Ok(Some(_))) {
                 flush::requeue(core, shared);
             }
-            if let Some(image) = flushed? {
-                return Ok(image);
+            if let Some(log) = flushed? {
+                return Ok(log);
             }
             // it was created or truncated since the commit
             self.commit_for_checkpoint()?;
@@ -196,9 +201,9 @@ impl Store {
         for shared in changed {
             let mut files = lock(&shared.files);
             if !is_many {
-                for &base_offset in &files.unsynced {
-                    let path = segment::path(&shared.dir, base_offset, Kind::Data);
-                    let key = (shared.number, base_offset, Kind::Data);
+                for &id in &files.unsynced {
+                    let path = segment::path(&shared.dir, id, Kind::Data);
+                    let key = (shared.number, id, Kind::Data);
                     let file = core
                         .files
                         .open(disk, key, &path, Mode::Write)

@@ -5,14 +5,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use ottla_protocol::ids::Offset;
-
 use super::core::lock;
 use crate::disk::Mode;
-use crate::log::segment::Kind;
+use crate::log::segment::{Kind, SegmentId};
 use crate::{Disk, File};
 
-type Key = (u64, Offset, Kind);
+type Key = (u64, SegmentId, Kind);
 
 #[derive(Debug)]
 pub(crate) struct Files {

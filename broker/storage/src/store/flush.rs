@@ -15,7 +15,7 @@ use crate::disk::{DIRECT_ALIGN, Mode};
 use crate::error::Context;
 use crate::log::Shared;
 use crate::log::index::Index;
-use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES};
+use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::log::state::Doomed;
 use crate::log::tail::Chunk;
 use crate::{Disk, Error, File, Result};
@@ -25,10 +25,30 @@ struct Work {
     chunks: Vec<Chunk>,
     doomed: Vec<Doomed>,
     /// Of the segments that get chunks: where the index is stale, and the index interval.
-    cuts: Vec<(Offset, Option<u64>)>,
+    cuts: Vec<(SegmentId, Option<u64>)>,
     interval: u64,
     is_deleted: bool,
-    image: Vec<u8>,
+    flushed: Flushed,
+}
+
+/// A log as of what was flushed.
+#[derive(Default)]
+pub(super) struct Flushed {
+    /// For the checkpoint, where asked for; empty: the log is deleted.
+    pub(super) image: Vec<u8>,
+    active: Offset,
+    cuts: u64,
+}
+
+impl Flushed {
+    /// The checkpoint that has the image is written: from here on only the active segment and
+    /// what follows it are still written to.
+    pub(super) fn checkpointed(&self, shared: &Shared) {
+        let mut state = lock(&shared.state);
+        if state.cuts == self.cuts {
+            state.sealed_below = self.active;
+        }
+    }
 }
 
 fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
@@ -44,11 +64,15 @@ fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
         .map(|(_, d)| d)
         .collect();
     let chunks: Vec<Chunk> = state.tail.unflushed().cloned().collect();
-    let mut cuts: Vec<(Offset, Option<u64>)> = Vec::new();
+    let mut cuts: Vec<(SegmentId, Option<u64>)> = Vec::new();
     for chunk in &chunks {
-        if cuts.last().is_none_or(|last| last.0 != chunk.segment) {
+        if cuts
+            .last()
+            .is_none_or(|last| last.0.base_offset != chunk.segment)
+        {
             let place = state.segment_at(chunk.segment);
-            cuts.push((chunk.segment, state.segments[place].index_cut.take()));
+            let segment = &mut state.segments[place];
+            cuts.push((segment.id(), segment.index_cut.take()));
         }
     }
     Some(Work {
@@ -57,10 +81,14 @@ fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
         cuts,
         interval: state.settings.index_interval_bytes,
         is_deleted: state.is_deleted,
-        image: if with_image {
-            image::encode_log(shared, &state)
-        } else {
-            Vec::new()
+        flushed: Flushed {
+            image: if with_image {
+                image::encode_log(shared, &state)
+            } else {
+                Vec::new()
+            },
+            active: state.active().base_offset,
+            cuts: state.cuts,
         },
     })
 }
@@ -73,12 +101,12 @@ pub(super) fn flush(
     core: &Core,
     shared: &Arc<Shared>,
     with_image: bool,
-) -> Result<Option<Vec<u8>>> {
+) -> Result<Option<Flushed>> {
     let Some(work) = take(core, shared, with_image) else {
         return Ok(None);
     };
     if work.is_deleted {
-        return Ok(Some(Vec::new()));
+        return Ok(Some(Flushed::default()));
     }
     for doomed in &work.doomed {
         remove(core, shared, doomed)?;
@@ -87,12 +115,10 @@ pub(super) fn flush(
     if written.is_err() {
         // what was taken is to be done again: a full disk is no reason to forget it
         let mut state = lock(&shared.state);
-        for (base_offset, cut) in &work.cuts {
+        for (id, cut) in &work.cuts {
             let mut segments = state.segments.iter_mut();
-            if let Some(segment) = segments.find(|segment| segment.base_offset == *base_offset) {
-                let redo = cut
-                    .unwrap_or(segment.bytes)
-                    .min(first_position(&work, *base_offset));
+            if let Some(segment) = segments.find(|segment| segment.id() == *id) {
+                let redo = cut.unwrap_or(segment.bytes).min(first_position(&work, *id));
                 segment.index_cut = Some(segment.index_cut.map_or(redo, |cut| cut.min(redo)));
             }
         }
@@ -107,14 +133,14 @@ pub(super) fn flush(
         core.cached_bytes.fetch_add(bytes, Ordering::Relaxed);
         lock(&core.written).push_back((shared.clone(), last.number));
     }
-    Ok(Some(work.image))
+    Ok(Some(work.flushed))
 }
 
-fn first_position(work: &Work, base_offset: Offset) -> u64 {
+fn first_position(work: &Work, id: SegmentId) -> u64 {
     let mut chunks = work
         .chunks
         .iter()
-        .filter(|chunk| chunk.segment == base_offset);
+        .filter(|chunk| chunk.segment == id.base_offset);
     chunks.next().map_or(u64::MAX, |chunk| chunk.position)
 }
 
@@ -123,13 +149,13 @@ fn write(core: &Core, shared: &Arc<Shared>, work: &Work) -> Result<()> {
         return Ok(());
     }
     make_dir(core, shared)?;
-    for (base_offset, cut) in &work.cuts {
+    for (id, cut) in &work.cuts {
         let chunks: Vec<&Chunk> = work
             .chunks
             .iter()
-            .filter(|chunk| chunk.segment == *base_offset)
+            .filter(|chunk| chunk.segment == id.base_offset)
             .collect();
-        write_segment(core, shared, *base_offset, &chunks, *cut, work.interval)?;
+        write_segment(core, shared, *id, &chunks, *cut, work.interval)?;
     }
     Ok(())
 }
@@ -194,14 +220,14 @@ pub(super) fn remove_deleted(core: &Core) -> Result<()> {
 fn write_segment(
     core: &Core,
     shared: &Shared,
-    base_offset: Offset,
+    id: SegmentId,
     chunks: &[&Chunk],
     cut: Option<u64>,
     interval: u64,
 ) -> Result<()> {
     let start = chunks[0].position;
-    let path = segment::path(&shared.dir, base_offset, Kind::Data);
-    let key = (shared.number, base_offset, Kind::Data);
+    let path = segment::path(&shared.dir, id, Kind::Data);
+    let key = (shared.number, id, Kind::Data);
     let file = core
         .files
         .open(&*core.disk, key, &path, Mode::Create)
@@ -209,21 +235,21 @@ fn write_segment(
     if start == SEGMENT_HEADER_BYTES {
         // what an earlier life left under this name
         file.set_len(0).context("cut", &path)?;
-        let header = segment::encode_header(shared.id, base_offset);
+        let header = segment::encode_header(shared.id, id);
         file.write_at(&header, 0).context("write", &path)?;
         lock(&shared.files).is_dir_synced = false;
     }
-    lock(&shared.files).unsynced.insert(base_offset);
-    write_data(core, (shared.number, base_offset), &path, &*file, chunks)?;
+    lock(&shared.files).unsynced.insert(id);
+    write_data(core, (shared.number, id), &path, &*file, chunks)?;
     let mut indexes = lock(&shared.indexes);
-    if cut.is_some() || !indexes.contains_key(&base_offset) {
+    if cut.is_some() || !indexes.contains_key(&id) {
         // only the newest segment is written to
         indexes.clear();
         let cut = cut.unwrap_or(start).min(start);
-        let opened = Index::open(shared, base_offset, start, cut, interval)?;
-        indexes.insert(base_offset, opened);
+        let opened = Index::open(shared, id, start, cut, interval)?;
+        indexes.insert(id, opened);
     }
-    let Some(index) = indexes.get_mut(&base_offset) else {
+    let Some(index) = indexes.get_mut(&id) else {
         unreachable!("it was opened")
     };
     for chunk in chunks {
@@ -232,7 +258,7 @@ fn write_segment(
             index.add(chunk.position + position as u64, &header, interval);
         }
     }
-    let path = segment::path(&shared.dir, base_offset, Kind::Index);
+    let path = segment::path(&shared.dir, id, Kind::Index);
     index.write().context("write", &path)
 }
 
@@ -241,7 +267,7 @@ fn write_segment(
 /// again, and the last block is filled up with zeros, which later writes replace.
 fn write_data(
     core: &Core,
-    (number, base_offset): (u64, Offset),
+    (number, id): (u64, SegmentId),
     path: &Path,
     file: &dyn File,
     chunks: &[&Chunk],
@@ -257,7 +283,7 @@ fn write_data(
             .write_vectored_at(&mut slices, start)
             .context("write", path);
     }
-    let key = (number, base_offset, Kind::Direct);
+    let key = (number, id, Kind::Direct);
     let direct = core.files.open(&*core.disk, key, path, Mode::CreateDirect);
     let direct = direct.context("open", path)?;
     let block = start - start % DIRECT_ALIGN as u64;
@@ -283,12 +309,12 @@ fn write_data(
 
 fn remove(core: &Core, shared: &Shared, doomed: &Doomed) -> Result<()> {
     match doomed {
-        Doomed::Segment(base_offset) => {
-            lock(&shared.indexes).remove(base_offset);
-            lock(&shared.files).unsynced.remove(base_offset);
+        Doomed::Segment(id) => {
+            lock(&shared.indexes).remove(id);
+            lock(&shared.files).unsynced.remove(id);
             for kind in [Kind::Direct, Kind::Data, Kind::Index] {
-                core.files.close((shared.number, *base_offset, kind));
-                remove_file(&*core.disk, &segment::path(&shared.dir, *base_offset, kind))?;
+                core.files.close((shared.number, *id, kind));
+                remove_file(&*core.disk, &segment::path(&shared.dir, *id, kind))?;
             }
             Ok(())
         }

@@ -6,9 +6,11 @@
 //!     number u64 | topic id 16 bytes | partition i32 | name: length u32, bytes
 //!     | lsn u64 | log start offset i64 | log end offset i64
 //!     | leader epochs u32, each: epoch i32, start offset i64
+//!     | clean end offset i64
 //!     | segments u32, each: base offset i64, bytes u64, first timestamp i64,
-//!       largest timestamp i64, created (ms) i64
+//!       largest timestamp i64, created (ms) i64, generation u32, delete horizon (ms) i64
 //! ```
+//! Version 1 has no clean end offset, no generations and no delete horizons: nothing was compacted.
 //! Little-endian, in the envelope of [`crate::snapshot_file`]. A log's state may be newer than the
 //! WAL position: records up to its lsn are contained already.
 
@@ -23,7 +25,9 @@ use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::log::{Shared, State};
 use crate::wal::Position;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Before there was compaction.
+const VERSION_UNCOMPACTED: u32 = 1;
 
 /// The head of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,7 @@ pub(crate) fn encode_log(shared: &Shared, state: &State) -> Vec<u8> {
         out.extend_from_slice(&epoch.0.to_le_bytes());
         out.extend_from_slice(&start.0.to_le_bytes());
     }
+    out.extend_from_slice(&state.clean_end_offset.0.to_le_bytes());
     out.extend_from_slice(&(state.segments.len() as u32).to_le_bytes());
     for segment in &state.segments {
         out.extend_from_slice(&segment.base_offset.0.to_le_bytes());
@@ -93,6 +98,8 @@ pub(crate) fn encode_log(shared: &Shared, state: &State) -> Vec<u8> {
         ] {
             out.extend_from_slice(&word.to_le_bytes());
         }
+        out.extend_from_slice(&segment.generation.to_le_bytes());
+        out.extend_from_slice(&segment.delete_horizon_ms.to_le_bytes());
     }
     out
 }
@@ -100,7 +107,8 @@ pub(crate) fn encode_log(shared: &Shared, state: &State) -> Vec<u8> {
 /// `None`: the content is not what this version writes.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Vec<LogImage>)> {
     let mut input = Input(bytes);
-    if input.u32()? != VERSION {
+    let version = input.u32()?;
+    if version != VERSION && version != VERSION_UNCOMPACTED {
         return None;
     }
     let position = Position {
@@ -116,12 +124,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Vec<LogImage>)> {
     let count = input.u32()?;
     let mut logs = Vec::new();
     for _ in 0..count {
-        logs.push(decode_log(&mut input)?);
+        logs.push(decode_log(&mut input, version)?);
     }
     input.0.is_empty().then_some((head, logs))
 }
 
-fn decode_log(input: &mut Input<'_>) -> Option<LogImage> {
+fn decode_log(input: &mut Input<'_>, version: u32) -> Option<LogImage> {
+    let is_compacted = version != VERSION_UNCOMPACTED;
     let number = input.u64()?;
     let topic_id = TopicId(Uuid(input.take()?));
     let partition = PartitionIndex(input.u32()? as i32);
@@ -137,19 +146,28 @@ fn decode_log(input: &mut Input<'_>) -> Option<LogImage> {
             .push((LeaderEpoch(input.u32()? as i32), Offset(input.i64()?)));
     }
     state.epochs = epochs;
+    if is_compacted {
+        state.clean_end_offset = Offset(input.i64()?);
+    }
     let mut segments = VecDeque::new();
     for _ in 0..input.u32()? {
-        segments.push_back(Segment {
-            base_offset: Offset(input.i64()?),
+        let base_offset = Offset(input.i64()?);
+        let mut segment = Segment {
             bytes: input.u64()?,
             first_timestamp: input.i64()?,
             max_timestamp: input.i64()?,
-            created_ms: input.i64()?,
             index_cut: None,
-        });
+            ..Segment::new(base_offset, input.i64()?)
+        };
+        if is_compacted {
+            segment.generation = input.u32()?;
+            segment.delete_horizon_ms = input.i64()?;
+        }
+        segments.push_back(segment);
     }
     let last = segments.back_mut()?;
     last.index_cut = Some(last.bytes);
+    state.sealed_below = last.base_offset;
     if segments
         .iter()
         .any(|segment| segment.bytes < SEGMENT_HEADER_BYTES)

@@ -7,6 +7,7 @@ use ottla_protocol::ids::{
 
 use super::eight;
 use crate::batch;
+use crate::log::segment::SegmentId;
 
 /// One change of one log. Together with the log's state before, it gives the state after exactly:
 /// nothing is decided again at replay.
@@ -41,6 +42,17 @@ pub(crate) enum Operation {
         leader_epoch: LeaderEpoch,
         start_offset: Offset,
     },
+    /// A compacted segment takes the place of the segments from its base offset to `until`.
+    Replace {
+        segment: SegmentId,
+        until: Offset,
+        bytes: u64,
+        first_timestamp: i64,
+        max_timestamp: i64,
+        delete_horizon_ms: i64,
+    },
+    /// Everything below is compacted.
+    CleanEnd { offset: Offset },
 }
 
 const CREATE: u8 = 1;
@@ -51,6 +63,8 @@ const TRUNCATE: u8 = 5;
 const START_AT: u8 = 6;
 const LOG_START: u8 = 7;
 const EPOCH: u8 = 8;
+const REPLACE: u8 = 9;
+const CLEAN_END: u8 = 10;
 
 impl Operation {
     pub(crate) fn kind(&self) -> u8 {
@@ -63,13 +77,20 @@ impl Operation {
             Self::StartAt { .. } => START_AT,
             Self::LogStart { .. } => LOG_START,
             Self::Epoch { .. } => EPOCH,
+            Self::Replace { .. } => REPLACE,
+            Self::CleanEnd { .. } => CLEAN_END,
         }
     }
 
     /// Whether, at a start, files are to be left alone until this record is replayed.
     pub(crate) fn is_barrier(&self) -> bool {
         match self {
-            Self::Append { .. } | Self::Roll { .. } | Self::Epoch { .. } => false,
+            // what a replacement removes is sealed: nothing is written to it again
+            Self::Append { .. }
+            | Self::Roll { .. }
+            | Self::Epoch { .. }
+            | Self::Replace { .. }
+            | Self::CleanEnd { .. } => false,
             // what these remove or overwrite may be gone from the files already
             Self::Create { .. }
             | Self::Delete
@@ -107,7 +128,25 @@ impl Operation {
                 position,
                 max_timestamp,
             } => words(&[end_offset.0, *position as i64, *max_timestamp]),
-            Self::StartAt { offset } | Self::LogStart { offset } => words(&[offset.0]),
+            Self::StartAt { offset } | Self::LogStart { offset } | Self::CleanEnd { offset } => {
+                words(&[offset.0])
+            }
+            Self::Replace {
+                segment,
+                until,
+                bytes,
+                first_timestamp,
+                max_timestamp,
+                delete_horizon_ms,
+            } => words(&[
+                segment.base_offset.0,
+                i64::from(segment.generation),
+                until.0,
+                *bytes as i64,
+                *first_timestamp,
+                *max_timestamp,
+                *delete_horizon_ms,
+            ]),
             Self::Epoch {
                 leader_epoch,
                 start_offset,
@@ -155,6 +194,20 @@ impl Operation {
             EPOCH => Self::Epoch {
                 leader_epoch: LeaderEpoch(i32::try_from(word(0)?).ok()?),
                 start_offset: Offset(word(1)?),
+            },
+            REPLACE => Self::Replace {
+                segment: SegmentId {
+                    base_offset: Offset(word(0)?),
+                    generation: u32::try_from(word(1)?).ok()?,
+                },
+                until: Offset(word(2)?),
+                bytes: word(3)? as u64,
+                first_timestamp: word(4)?,
+                max_timestamp: word(5)?,
+                delete_horizon_ms: word(6)?,
+            },
+            CLEAN_END => Self::CleanEnd {
+                offset: Offset(word(0)?),
             },
             _ => return None,
         })

@@ -1,6 +1,7 @@
 //! Storage against disks that lose, tear and flip.
 
 mod batches;
+mod compaction;
 mod crash;
 mod damage;
 mod journal;

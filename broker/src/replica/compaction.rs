@@ -1,0 +1,211 @@
+//! Compaction of this broker's logs, leaders' and followers' alike: each broker compacts its own.
+//!
+//! One log at a time, on a thread that may block. The partition's lock is taken only to put a
+//! segment that is written and synced in the place of the old ones, so appends and reads go on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_core::compaction::{Due, Segment, due};
+use ottla_core::config::Layers;
+use ottla_protocol::ids::{Offset, TopicIdPartition};
+use ottla_storage::compaction::{Cleanliness, Owner};
+use ottla_storage::{Compaction, Error, Listener, Log};
+use tracing::{debug, error, info, warn};
+
+use super::Shared;
+use super::partition::Replica;
+
+/// A log that could not be compacted is tried again after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// How long at a time a compaction sleeps to keep to its rate: a stop is noticed in between.
+const NAP_MAX: Duration = Duration::from_millis(200);
+
+/// Logs that could not be compacted, and until when they are left alone.
+pub(super) type Failed = BTreeMap<TopicIdPartition, Duration>;
+
+/// What the broker's configs say.
+struct Limits {
+    keys_bytes_max: usize,
+    buffer_bytes: usize,
+    bytes_per_second_max: f64,
+}
+
+fn number(shared: &Shared, name: &str) -> u64 {
+    let image = shared.controller.image();
+    let layers = Layers::of_broker(&image, shared.settings.node_id, &shared.statics);
+    layers.broker_number(name)
+}
+
+impl Limits {
+    fn new(shared: &Shared) -> Self {
+        let image = shared.controller.image();
+        let layers = Layers::of_broker(&image, shared.settings.node_id, &shared.statics);
+        Self {
+            keys_bytes_max: layers.broker_number("log.cleaner.dedupe.buffer.size"),
+            buffer_bytes: layers.broker_number("log.cleaner.io.buffer.size"),
+            bytes_per_second_max: layers.broker_number("log.cleaner.io.max.bytes.per.second"),
+        }
+    }
+}
+
+/// How long to rest before the next round.
+pub(super) fn backoff(shared: &Shared) -> Duration {
+    // at zero it would never rest
+    Duration::from_millis(number(shared, "log.cleaner.backoff.ms").max(10))
+}
+
+/// One round over all logs that are due. What failed is noted.
+pub(super) fn round(shared: &Arc<Shared>, listener: &dyn Listener, failed: &mut Failed) {
+    let now = shared.env.now();
+    failed.retain(|_, until| *until > now);
+    let mut waiting: Vec<(Due, Arc<Replica>)> = Vec::new();
+    let mut is_checkpoint_needed = false;
+    for replica in shared.index.all() {
+        if !failed.contains_key(&replica.id)
+            && let Some((due, cleanliness)) = judge(shared, &replica)
+        {
+            is_checkpoint_needed |= due.until > cleanliness.checkpointed_offset;
+            waiting.push((due, replica));
+        }
+    }
+    if is_checkpoint_needed && let Err(error) = shared.store.checkpoint(listener) {
+        warn!(%error, "no checkpoint before compaction");
+        return;
+    }
+    waiting.sort_by(|(a, _), (b, _)| b.is_before(a).cmp(&a.is_before(b)));
+    let limits = Limits::new(shared);
+    for (due, replica) in waiting {
+        if shared.is_stopping() {
+            return;
+        }
+        match compact(shared, &replica, due.until, &limits) {
+            Ok(()) => {}
+            Err(error @ (Error::DiskFull { .. } | Error::Offline { .. })) => {
+                warn!(partition = ?replica, %error, "compaction waits");
+                return;
+            }
+            Err(error) => {
+                error!(partition = ?replica, %error, "a log could not be compacted");
+                failed.insert(replica.id, shared.env.now() + RETRY_AFTER);
+            }
+        }
+    }
+}
+
+/// Whether a log is due.
+fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
+    let (policy, committed) = {
+        let state = replica.lock();
+        if !state.config.is_compacted || state.log.is_none() {
+            return None;
+        }
+        let marks = state.partition.marks();
+        let committed = marks.high_watermark.min(marks.flushed_offset);
+        let open = state.partition.producers().first_open_transaction();
+        let committed = open.map_or(committed, |open| committed.min(open));
+        (state.config.compaction, committed)
+    };
+    let cleanliness = replica.reader.cleanliness();
+    let sealed = cleanliness.sealed.iter().map(|segment| Segment {
+        end_offset: segment.end_offset,
+        bytes: segment.bytes,
+        first_timestamp: segment.first_timestamp,
+        max_timestamp: segment.max_timestamp,
+        delete_horizon_ms: segment.delete_horizon_ms,
+    });
+    let sealed: Vec<Segment> = sealed.collect();
+    let clean_end = cleanliness.clean_end_offset;
+    let due = due(shared.env.unix_ms(), &policy, &sealed, clean_end, committed)?;
+    Some((due, cleanliness))
+}
+
+/// Compacts one log up to where it was due: in several rounds where it has many keys.
+fn compact(
+    shared: &Arc<Shared>,
+    replica: &Arc<Replica>,
+    until: Offset,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let mut reached = None;
+    loop {
+        let (delete_retention_ms, producers) = {
+            let state = replica.lock();
+            let producers = state.partition.producers().iter();
+            let last = producers.filter_map(|(id, producer)| {
+                let last = producer.batches.back()?;
+                Some((id.0, last.last_offset))
+            });
+            (state.config.delete_retention_ms, last.collect())
+        };
+        let terms = Compaction {
+            until,
+            now_ms: shared.env.unix_ms(),
+            delete_retention_ms,
+            keys_bytes_max: limits.keys_bytes_max,
+            buffer_bytes: limits.buffer_bytes,
+            producers,
+        };
+        let mut holder = Holder {
+            shared,
+            replica,
+            bytes_per_second_max: limits.bytes_per_second_max,
+            began: shared.env.now(),
+            bytes: 0,
+        };
+        let done = replica.reader.compact(&terms, &mut holder)?;
+        let (before, after) = (done.bytes_before, done.bytes_after);
+        let end = done.clean_end_offset;
+        if after < before {
+            info!(partition = ?replica, %end, before, after, "compacted");
+        } else {
+            debug!(partition = ?replica, %end, before, after, "compacted");
+        }
+        // where it gets no further, another round would not either
+        if done.is_stopped || end >= until || reached >= Some(end) {
+            return Ok(());
+        }
+        reached = Some(end);
+    }
+}
+
+/// Lets a compaction have the log for moments, and keeps it to its rate.
+struct Holder<'a> {
+    shared: &'a Arc<Shared>,
+    replica: &'a Arc<Replica>,
+    bytes_per_second_max: f64,
+    began: Duration,
+    bytes: u64,
+}
+
+impl Owner for Holder<'_> {
+    fn goes_on(&mut self, bytes: u64) -> bool {
+        self.bytes += bytes;
+        let is_wanted = || !self.shared.is_stopping() && !self.replica.is_deleted();
+        let seconds = self.bytes as f64 / self.bytes_per_second_max;
+        // in simulations nobody may sleep; a year is as good as for ever
+        while is_wanted() && !self.shared.inline && seconds < 3e7 {
+            let earliest = self.began + Duration::from_secs_f64(seconds);
+            match earliest.saturating_sub(self.shared.env.now()) {
+                Duration::ZERO => break,
+                left => std::thread::sleep(left.min(NAP_MAX)),
+            }
+        }
+        is_wanted()
+    }
+
+    fn with_log(
+        &mut self,
+        act: &mut dyn FnMut(&mut Log) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut state = self.replica.lock();
+        if let Some(log) = &mut state.log {
+            act(log)?;
+        }
+        drop(state);
+        self.shared.appended();
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Which records stay: decided from what is known, without a disk or a clock.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::ids::Offset;
+use ottla_protocol::record::Record;
+
+use super::keys::Keys;
+use crate::batch::Header;
+
+/// What one compaction goes by.
+///
+/// Of each key the record with the highest offset stays. A tombstone stays for some time after
+/// the first compaction that saw it (which removed all older records of its key, and notes the
+/// end of that time in the batch), so that whoever reads from the start sees it.
+///
+/// What is part of a transaction may have been aborted: it supersedes nothing, its tombstones stay,
+/// and so do the markers.
+pub(super) struct Retention<'a> {
+    pub(super) keys: &'a Keys,
+    /// All records below are in `keys`, or were in those of an earlier compaction.
+    pub(super) end_offset: Offset,
+    pub(super) now_ms: i64,
+    pub(super) delete_retention_ms: i64,
+    /// The last offset of each idempotent producer.
+    pub(super) producers: &'a BTreeMap<i64, Offset>,
+}
+
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// How many of its records stay.
+    pub(super) kept: usize,
+    /// How many were looked at.
+    pub(super) seen: usize,
+    /// Whether tombstones that compaction knows of are among those that stay.
+    pub(super) has_tombstone: bool,
+    /// The delete horizon to set.
+    pub(super) new_horizon: Option<i64>,
+}
+
+impl Verdict {
+    /// Nothing about the batch changes.
+    pub(super) fn is_whole(&self) -> bool {
+        self.kept == self.seen && self.seen > 0 && self.new_horizon.is_none()
+    }
+}
+
+impl Retention<'_> {
+    /// Whether the batch stays as it is, without a look at its records.
+    pub(super) fn is_beyond(&self, header: &Header) -> bool {
+        header.is_control() || header.base_offset >= self.end_offset
+    }
+
+    /// Whether a batch stays though none of its records does: by the last batch of a producer its
+    /// next one is judged.
+    pub(super) fn is_needed_empty(&self, header: &Header) -> bool {
+        header.producer_id >= 0
+            && self.producers.get(&header.producer_id) == Some(&header.last_offset)
+    }
+
+    /// Whether the record stays.
+    pub(super) fn keeps(&self, header: &Header, record: &Record<'_>) -> bool {
+        let offset = header.base_offset.plus(i64::from(record.offset_delta));
+        if offset >= self.end_offset {
+            return true;
+        }
+        let Some(key) = record.key else {
+            // from before the topic was compacted: nothing can ever supersede it
+            return false;
+        };
+        let is_superseded = self.keys.newest(key).is_some_and(|newest| newest > offset);
+        let horizon = header
+            .delete_horizon()
+            .filter(|_| !header.is_transactional());
+        let is_over = || horizon.is_some_and(|at| self.now_ms >= at);
+        !is_superseded && !(record.value.is_none() && is_over())
+    }
+
+    /// Judges a batch by its records.
+    pub(super) fn judge<'r, E>(
+        &self,
+        header: &Header,
+        records: impl Iterator<Item = Result<Record<'r>, E>>,
+    ) -> Result<Verdict, E> {
+        let mut verdict = Verdict::default();
+        for record in records {
+            let record = record?;
+            verdict.seen += 1;
+            if self.keeps(header, &record) {
+                verdict.kept += 1;
+                verdict.has_tombstone |= record.value.is_none();
+            }
+        }
+        // of a batch that is not covered whole the next compaction decides
+        verdict.has_tombstone &= header.last_offset < self.end_offset && !header.is_transactional();
+        if verdict.has_tombstone && header.delete_horizon().is_none() {
+            verdict.new_horizon = Some(self.now_ms.saturating_add(self.delete_retention_ms));
+        }
+        Ok(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use ottla_protocol::ids::LeaderEpoch;
+    use ottla_protocol::record::{self, NewRecord};
+    use ottla_protocol::record_batch::{self, Builder, RecordBatch};
+
+    use super::*;
+
+    fn batch(base_offset: i64, records: &[(Option<&str>, Option<&str>)]) -> BytesMut {
+        let mut builder = Builder::new();
+        for (key, value) in records {
+            builder.push(&NewRecord {
+                timestamp_ms: 1,
+                key: key.map(str::as_bytes),
+                value: value.map(str::as_bytes),
+                headers: &[],
+            });
+        }
+        let mut bytes = builder.build();
+        record_batch::stamp(&mut bytes, Offset(base_offset), LeaderEpoch(0));
+        bytes
+    }
+
+    fn judge(retention: &Retention<'_>, bytes: &[u8]) -> Verdict {
+        let header = Header::read(bytes).unwrap();
+        let batch = RecordBatch::first(bytes).unwrap();
+        let records = record::iterate(batch.body(), header.records_count);
+        retention.judge(&header, records).unwrap()
+    }
+
+    fn verdict(kept: usize, seen: usize, new_horizon: Option<i64>) -> Verdict {
+        Verdict {
+            kept,
+            seen,
+            has_tombstone: new_horizon.is_some(),
+            new_horizon,
+        }
+    }
+
+    #[test]
+    fn the_newest_of_each_key_stays() {
+        let mut keys = Keys::new(1 << 16);
+        for (key, offset) in [("a", 12), ("b", 11), ("gone", 13)] {
+            assert!(keys.note(key.as_bytes(), Offset(offset)));
+        }
+        let producers = BTreeMap::from([(5, Offset(11))]);
+        let mut retention = Retention {
+            keys: &keys,
+            end_offset: Offset(14),
+            now_ms: 1000,
+            delete_retention_ms: 50,
+            producers: &producers,
+        };
+        let one = Some("1");
+        let old = batch(10, &[(Some("a"), one), (Some("b"), one)]);
+        assert_eq!(judge(&retention, &old), verdict(1, 2, None));
+        let unknown = batch(10, &[(Some("c"), one), (None, one)]);
+        assert_eq!(
+            judge(&retention, &unknown),
+            verdict(1, 2, None),
+            "no key, no place"
+        );
+        let tombstone = batch(13, &[(Some("gone"), None)]);
+        assert_eq!(judge(&retention, &tombstone), verdict(1, 1, Some(1050)));
+        let later = batch(13, &[(Some("gone"), None), (Some("a"), one)]);
+        assert_eq!(
+            judge(&retention, &later),
+            verdict(2, 2, None),
+            "not covered whole"
+        );
+
+        let read = RecordBatch::first(&tombstone).unwrap();
+        let marked = read
+            .compacted(read.body(), Some(1050), &mut |_| true)
+            .unwrap();
+        retention.now_ms = 1049;
+        let kept = Verdict {
+            has_tombstone: true,
+            ..verdict(1, 1, None)
+        };
+        assert_eq!(judge(&retention, &marked), kept);
+        retention.now_ms = 1050;
+        assert_eq!(judge(&retention, &marked), verdict(0, 1, None));
+    }
+
+    #[test]
+    fn what_is_not_covered_stays_whole() {
+        let (keys, producers) = (Keys::new(0), BTreeMap::from([(5, Offset(11))]));
+        let retention = Retention {
+            keys: &keys,
+            end_offset: Offset(14),
+            now_ms: 0,
+            delete_retention_ms: 0,
+            producers: &producers,
+        };
+        let header = |base| Header::read(&batch(base, &[(None, None)])).unwrap();
+        assert!(!retention.is_beyond(&header(13)));
+        assert!(retention.is_beyond(&header(14)));
+        let marker = Header {
+            attributes: 0x30,
+            ..header(3)
+        };
+        assert!(retention.is_beyond(&marker));
+        let of_producer = |base| Header {
+            producer_id: 5,
+            ..header(base)
+        };
+        assert!(retention.is_needed_empty(&of_producer(11)));
+        assert!(!retention.is_needed_empty(&of_producer(10)));
+        assert!(!retention.is_needed_empty(&header(11)));
+    }
+}

@@ -1,0 +1,305 @@
+//! The bytes of a compaction: segments read in steps, and a new one written.
+
+use std::sync::Arc;
+
+use ottla_protocol::record::{self, Record};
+use ottla_protocol::record_batch::RecordBatch;
+
+use super::retention::Retention;
+use super::{Compaction, Halt, Owner, Source, Sources};
+use crate::batch::{self, DECOMPRESSED_BYTES_MAX, HEADER_BYTES, Header};
+use crate::disk::Mode;
+use crate::error::Context;
+use crate::log::index::Index;
+use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES, Segment, SegmentId};
+use crate::log::{Shared, scan};
+use crate::store::core::lock;
+use crate::{Error, File, Result};
+
+type Halting<T> = std::result::Result<T, Halt>;
+
+/// Gives every batch between two positions of a segment, while `visit` says so.
+pub(super) fn batches(
+    shared: &Shared,
+    (id, from, until): (SegmentId, u64, u64),
+    terms: &Compaction,
+    owner: &mut dyn Owner,
+    visit: &mut dyn FnMut(&[u8], &Header) -> Result<bool>,
+) -> Halting<()> {
+    let path = || segment::path(&shared.dir, id, Kind::Data);
+    if from >= until {
+        return Ok(());
+    }
+    let file = scan::data_file(shared, id)?;
+    let mut position = from;
+    let mut step = terms.buffer_bytes.max(HEADER_BYTES);
+    let mut buffer = Vec::new();
+    while position < until {
+        let left = usize::try_from(until - position).unwrap_or(usize::MAX);
+        buffer.clear();
+        let read = file.read_at(&mut buffer, position, step.min(left));
+        read.context("read", &path())?;
+        if !owner.goes_on(buffer.len() as u64) {
+            return Err(Halt::Stopped);
+        }
+        let corrupt = |at: usize, what| Error::Corrupt {
+            path: path(),
+            position: position + at as u64,
+            what,
+        };
+        let mut at = 0;
+        while at < buffer.len() {
+            let rest = &buffer[at..];
+            let header = match Header::read(rest) {
+                Ok(header) if header.bytes <= rest.len() => header,
+                Ok(header) if at + header.bytes > left => {
+                    return Err(corrupt(at, "a record batch is cut off").into());
+                }
+                // the next read begins with it
+                Ok(header) if at == 0 => {
+                    step = step.max(header.bytes);
+                    break;
+                }
+                Err(what) if at == 0 || rest.len() >= HEADER_BYTES || at + rest.len() == left => {
+                    return Err(corrupt(at, what).into());
+                }
+                _ => break,
+            };
+            if !batch::crc_holds(rest, &header) {
+                return Err(corrupt(at, "a record batch's checksum does not match").into());
+            }
+            if !visit(&rest[..header.bytes], &header)? {
+                return Ok(());
+            }
+            at += header.bytes;
+        }
+        position += at as u64;
+    }
+    Ok(())
+}
+
+/// A segment that is being written.
+struct Output<'a> {
+    shared: &'a Shared,
+    file: Arc<dyn File>,
+    segment: Segment,
+    buffer: Vec<u8>,
+    buffer_bytes: usize,
+    /// Whether it differs from what was read.
+    is_changed: bool,
+    /// The last batch that went, without records, where no other came after it.
+    dropped_last: Option<Vec<u8>>,
+}
+
+impl<'a> Output<'a> {
+    fn create(shared: &'a Shared, id: SegmentId, buffer_bytes: usize) -> Result<Self> {
+        let path = segment::path(&shared.dir, id, Kind::Data);
+        let file = shared.core.disk.open(&path, Mode::Create);
+        let file = file.context("create", &path)?;
+        // what a crash may have left under this name
+        file.set_len(0).context("cut", &path)?;
+        Ok(Self {
+            shared,
+            file,
+            segment: Segment {
+                generation: id.generation,
+                bytes: 0,
+                index_cut: None,
+                ..Segment::new(id.base_offset, -1)
+            },
+            buffer: segment::encode_header(shared.id, id).to_vec(),
+            buffer_bytes,
+            is_changed: false,
+            dropped_last: None,
+        })
+    }
+
+    fn push(&mut self, bytes: &[u8], header: &Header, horizon: Option<i64>) -> Result<()> {
+        self.is_changed |= self.dropped_last.take().is_some();
+        if header.records_count > 0 {
+            let segment = &mut self.segment;
+            if segment.first_timestamp < 0 {
+                segment.first_timestamp = header.max_timestamp;
+            }
+            segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
+            let horizon = horizon.unwrap_or(i64::MAX);
+            segment.delete_horizon_ms = segment.delete_horizon_ms.min(horizon);
+        }
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= self.buffer_bytes {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let path = segment::path(&self.shared.dir, self.segment.id(), Kind::Data);
+        let written = self.file.write_at(&self.buffer, self.segment.bytes);
+        written.context("write", &path)?;
+        self.segment.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes what stays of a batch.
+    fn filter(&mut self, bytes: &[u8], header: &Header, retention: &Retention<'_>) -> Result<()> {
+        let whole = |output: &mut Self| output.push(bytes, header, None);
+        if retention.is_beyond(header) {
+            return whole(self);
+        }
+        // what cannot be looked into stays as it is
+        let Ok(read) = RecordBatch::first(bytes) else {
+            return whole(self);
+        };
+        let Ok(body) = read.decompressed(DECOMPRESSED_BYTES_MAX) else {
+            return whole(self);
+        };
+        let records = record::iterate(&body, header.records_count);
+        let Ok(verdict) = retention.judge(header, records) else {
+            return whole(self);
+        };
+        let horizon = match verdict.has_tombstone {
+            true => verdict.new_horizon.or(header.delete_horizon()),
+            false => None,
+        };
+        if verdict.is_whole() {
+            return self.push(bytes, header, horizon);
+        }
+        let mut keep = |record: &Record<'_>| retention.keeps(header, record);
+        let Ok(rebuilt) = read.compacted(&body, verdict.new_horizon, &mut keep) else {
+            return whole(self);
+        };
+        // an empty batch that stays once more is no change
+        self.is_changed |= verdict.seen > 0;
+        let header = Header::read(&rebuilt).map_err(Error::InvalidBatches)?;
+        if verdict.kept > 0 || retention.is_needed_empty(&header) {
+            return self.push(&rebuilt, &header, horizon);
+        }
+        let before = self.dropped_last.replace(rebuilt.to_vec());
+        self.is_changed |= before.is_some();
+        Ok(())
+    }
+
+    /// All batches were seen. Where none came after one that went, its offsets would be missing
+    /// at the end of all that is compacted: a follower could never reach the end of the log.
+    fn finish(&mut self, is_last: bool) -> Result<()> {
+        match self.dropped_last.take() {
+            Some(bytes) if is_last => {
+                let header = Header::read(&bytes).map_err(Error::InvalidBatches)?;
+                self.push(&bytes, &header, None)?;
+            }
+            Some(_) => self.is_changed = true,
+            None => {}
+        }
+        self.write()
+    }
+}
+
+/// Writes what stays of a group of segments into one new segment, durably. `None`: all stays as it
+/// is.
+pub(super) fn group(
+    shared: &Shared,
+    sources: &Sources,
+    group: &[Source],
+    (retention, is_last): (&Retention<'_>, bool),
+    terms: &Compaction,
+    owner: &mut dyn Owner,
+) -> Halting<Option<Segment>> {
+    let generations = group.iter().map(|source| source.id.generation);
+    let id = SegmentId {
+        base_offset: group[0].id.base_offset,
+        generation: generations.max().unwrap_or(0) + 1,
+    };
+    let written = write_group(
+        shared,
+        id,
+        group,
+        (retention, is_last),
+        (terms, sources),
+        owner,
+    );
+    match written {
+        Ok(Some(segment)) => Ok(Some(segment)),
+        Ok(None) => {
+            discard(shared, id)?;
+            Ok(None)
+        }
+        Err(halt) => {
+            // on a full or failing disk it may stay: the next compaction sweeps
+            let _ = discard(shared, id);
+            Err(halt)
+        }
+    }
+}
+
+fn write_group(
+    shared: &Shared,
+    id: SegmentId,
+    group: &[Source],
+    (retention, is_last): (&Retention<'_>, bool),
+    (terms, sources): (&Compaction, &Sources),
+    owner: &mut dyn Owner,
+) -> Halting<Option<Segment>> {
+    let mut output = Output::create(shared, id, terms.buffer_bytes).map_err(settle(shared))?;
+    for source in group {
+        let mut visit = |bytes: &[u8], header: &Header| {
+            // what is below the start of the log is nobody's any more
+            if header.last_offset >= sources.log_start_offset {
+                let filtered = output.filter(bytes, header, retention);
+                filtered.map_err(settle(shared))?;
+            } else {
+                output.is_changed = true;
+            }
+            Ok(true)
+        };
+        let whole = (source.id, SEGMENT_HEADER_BYTES, source.bytes);
+        batches(shared, whole, terms, owner, &mut visit)?;
+    }
+    output.finish(is_last).map_err(settle(shared))?;
+    let segment = output.segment.clone();
+    let is_same = group.len() == 1
+        && !output.is_changed
+        && segment.delete_horizon_ms == group[0].delete_horizon_ms;
+    if is_same {
+        return Ok(None);
+    }
+    if !owner.goes_on(segment.bytes) {
+        return Err(Halt::Stopped);
+    }
+    make_durable(shared, &output, sources.index_interval_bytes).map_err(settle(shared))?;
+    Ok(Some(segment))
+}
+
+/// Syncs the file, its index and their names.
+fn make_durable(shared: &Shared, output: &Output<'_>, interval: u64) -> Result<()> {
+    let id = output.segment.id();
+    let path = segment::path(&shared.dir, id, Kind::Data);
+    output.file.sync_data().context("sync", &path)?;
+    Index::open(shared, id, output.segment.bytes, 0, interval)?;
+    let disk = &shared.core.disk;
+    disk.sync_dir(&shared.dir).context("sync", &shared.dir)
+}
+
+/// A full disk is waited for; any other failure of a write takes the directory offline.
+fn settle(shared: &Shared) -> impl Fn(Error) -> Error {
+    |error| match error {
+        // its directory may be gone
+        _ if lock(&shared.state).is_deleted => Error::LogDeleted(shared.name.clone()),
+        error if error.is_no_space() => shared.core.full(),
+        error @ (Error::DiskFull { .. } | Error::Offline { .. }) => error,
+        error => shared.core.fail(&error),
+    }
+}
+
+/// Removes the files of a segment that is in no state.
+pub(super) fn discard(shared: &Shared, id: SegmentId) -> Result<()> {
+    for kind in [Kind::Data, Kind::Index] {
+        shared.core.files.close((shared.number, id, kind));
+        let path = segment::path(&shared.dir, id, kind);
+        match shared.core.disk.remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.context("remove", &path)?,
+        }
+    }
+    Ok(())
+}
