@@ -75,6 +75,8 @@ pub(super) fn round(shared: &Arc<Shared>, listener: &dyn Listener, failed: &mut 
         warn!(%error, "no checkpoint before compaction");
         return;
     }
+    // what the checkpoint had to commit is to be told
+    shared.appended();
     waiting.sort_by(|(a, _), (b, _)| b.is_before(a).cmp(&a.is_before(b)));
     let limits = Limits::new(shared);
     for (due, replica) in waiting {
