@@ -23,7 +23,7 @@ const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error,openraft::raft::
 const DEV_LOG_FILTER: &str = "warn,openraft=error,openraft::raft::raft_inner=off";
 
 /// How long a broker waits to be told its rack before it starts without.
-const RACK_TIMEOUT: Duration = Duration::from_secs(60);
+const RACK_TIMEOUT: Duration = Duration::from_secs(30);
 const RACK_POLL: Duration = Duration::from_millis(50);
 
 /// A Kafka-compatible broker.

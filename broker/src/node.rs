@@ -30,7 +30,7 @@ use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
 use crate::coordinator;
 use crate::env::Env;
-use crate::metrics::{Metrics, http};
+use crate::metrics::Metrics;
 use crate::net::Net;
 use crate::peer::{self, Peers};
 use crate::replica::Replicas;
@@ -169,6 +169,7 @@ impl Node {
             tokio::spawn(peer::serve(listener, service, stopped.clone()));
         }
         tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
+        let late = pages::LatePages::serve(sockets.http, stopped);
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
         let parts = Parts::open(&settings, &around, &handle, &cluster_id).await?;
         let context = Arc::new(Context {
@@ -196,10 +197,7 @@ impl Node {
         );
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
         let net = Net::new(&settings);
-        if let Some(listener) = sockets.http {
-            let pages = pages::NodePages::new(Arc::clone(&context), life.clone(), Arc::clone(&net));
-            tokio::spawn(http::serve(listener, Arc::new(pages), stopped));
-        }
+        late.tell(&context, &life, &net);
         let (stop_clients, clients_stopped) = watch::channel(false);
         let clients = sockets.clients.into_iter().map(|(name, listener)| {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));

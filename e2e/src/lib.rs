@@ -6,6 +6,7 @@
 //! - [`process`]: one child process: its log, its signals, its CPU time and memory.
 //! - [`cluster`]: brokers as processes, ours or Apache Kafka's, from the same shape.
 //! - [`local`]: `ottla-operator local` as a process.
+//! - [`kubernetes`]: kubectl, helm, pods, and a look at objects.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
 //! - [`suite`]: librdkafka's test suite and its table.
 //! - [`bench`](mod@bench): side by side with Apache Kafka.
@@ -13,6 +14,7 @@
 pub mod bench;
 pub mod client;
 pub mod cluster;
+pub mod kubernetes;
 pub mod local;
 pub mod process;
 pub mod setup;

@@ -20,11 +20,13 @@ pub enum State {
 }
 
 macro_rules! reasons {
-    ($(#[$doc:meta])* $kind:ident { $($(#[$line:meta])* $name:ident: $state:ident,)* }) => {
+    ($(#[$doc:meta])* $kind:ident {
+        $($(#[doc = $text:literal])* $name:ident: $state:ident,)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $kind {
-            $($(#[$line])* $name,)*
+            $($(#[doc = $text])* $name,)*
         }
 
         impl $kind {
@@ -35,6 +37,12 @@ macro_rules! reasons {
             #[must_use]
             pub fn word(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            /// The same in one sentence, for the documentation.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($text),*).trim_ascii()),* }
             }
 
             /// What it means.

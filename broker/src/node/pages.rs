@@ -1,11 +1,14 @@
 //! What a node tells scrapers and probes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
 
 use crate::api::Context;
 use crate::controller::lifecycle::Life;
-use crate::metrics::http::Pages;
+use crate::metrics::http::{self, Pages};
 use crate::net::Net;
+use crate::stream::Listener;
 
 /// The pages of one node.
 pub struct NodePages {
@@ -91,6 +94,42 @@ impl Pages for NodePages {
             1 => Err("waiting for 1 partition to catch up".into()),
             n => Err(format!("waiting for {n} partitions to catch up")),
         }
+    }
+}
+
+/// Pages that are there before the node is: until then it lives and is not ready.
+#[derive(Default)]
+pub struct LatePages(OnceLock<NodePages>);
+
+impl LatePages {
+    /// Answers from now on. A broker that waits for a quorum lives: nobody helps it by starting it
+    /// again.
+    pub fn serve(listener: Option<Listener>, stop: watch::Receiver<bool>) -> Arc<Self> {
+        let pages = Arc::new(Self::default());
+        if let Some(listener) = listener {
+            let pages = Arc::clone(&pages) as Arc<dyn Pages>;
+            tokio::spawn(http::serve(listener, pages, stop));
+        }
+        pages
+    }
+
+    /// Has the pages speak of a node from now on.
+    pub fn tell(&self, context: &Arc<Context>, life: &Life, net: &Arc<Net>) {
+        let pages = NodePages::new(Arc::clone(context), life.clone(), Arc::clone(net));
+        assert!(self.0.set(pages).is_ok(), "a node starts once");
+    }
+}
+
+impl Pages for LatePages {
+    fn metrics(&self) -> String {
+        self.0.get().map_or_else(String::new, NodePages::metrics)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let waiting = "waiting for the metadata quorum: is a majority of its voters up?";
+        self.0
+            .get()
+            .map_or_else(|| Err(waiting.to_owned()), NodePages::ready)
     }
 }
 

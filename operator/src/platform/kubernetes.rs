@@ -9,6 +9,7 @@
 
 pub mod apply;
 mod state;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 
 use self::apply::Applier;
+use self::volumes::Volumes;
 use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
 use crate::crd::FIELD_MANAGER;
 
@@ -52,6 +54,8 @@ pub struct Names {
     pub config_map_annotation: &'static str,
     /// The annotation of a pod with its rack.
     pub rack_annotation: &'static str,
+    /// The name of a broker's volume in the StatefulSet.
+    pub volume: &'static str,
     /// Where a broker finds its data.
     pub data_dir: &'static str,
     /// The Service of one broker for an external listener: by cluster, listener and ordinal.
@@ -70,6 +74,8 @@ pub struct Blueprint {
     pub build: Build,
     /// A ConfigMap without name and data.
     pub config_map: ConfigMap,
+    /// The size that every volume should have, where there are volumes.
+    pub volume_size: Option<String>,
     /// The label of nodes that is the rack.
     pub rack_key: Option<String>,
 }
@@ -88,6 +94,7 @@ pub struct Pods {
     config_map: String,
     racks: BTreeMap<String, Option<String>>,
     annotated: BTreeSet<String>,
+    volumes: Volumes,
 }
 
 impl Pods {
@@ -106,6 +113,7 @@ impl Pods {
             config_map: String::new(),
             racks: BTreeMap::new(),
             annotated: BTreeSet::new(),
+            volumes: Volumes::default(),
         }
     }
 
@@ -192,6 +200,19 @@ impl Pods {
             if told.is_ok() {
                 self.annotated.insert(uid);
             }
+        }
+    }
+
+    /// Asks for larger volumes where the spec does.
+    async fn grow_volumes(&mut self) {
+        let blueprint = self.blueprint.as_ref();
+        let Some(size) = blueprint.and_then(|blueprint| blueprint.volume_size.clone()) else {
+            return;
+        };
+        for (broker, pod) in &self.seen.pods {
+            let claim = format!("{}-{}", self.names.volume, pod.name_any());
+            let claims = Api::namespaced(self.client.clone(), &self.namespace);
+            self.volumes.grow(&claims, *broker, &claim, &size).await;
         }
     }
 
@@ -293,18 +314,18 @@ impl Platform for Pods {
         let Some(first) = everywhere.values().next() else {
             return BTreeMap::new();
         };
+        let hosts = state::hosts(&self.seen);
         let addresses = first.clients.iter().filter_map(|client| {
             let port = client.bind.rsplit_once(':')?.1;
             let external = client.advertised.starts_with("${env:");
             let address = if external {
-                // Any node's address will do with this port.
                 let service = (self.names.external_bootstrap)(&self.cluster, &client.name);
-                let port = self
-                    .seen
-                    .services
-                    .get(&service)
-                    .and_then(state::node_port)?;
-                format!("<node>:{port}")
+                let service = self.seen.services.get(&service)?;
+                let port = state::node_port(service)?;
+                // Any node's address will do with this port; those with brokers are there for sure.
+                let hosts = hosts.iter().map(|host| format!("{host}:{port}"));
+                let hosts: Vec<String> = hosts.collect();
+                Some(hosts.join(",")).filter(|hosts| !hosts.is_empty())?
             } else {
                 format!("{}.{}.svc:{port}", self.names.bootstrap, self.namespace)
             };
@@ -350,12 +371,24 @@ impl Platform for Pods {
             });
         }
         self.tell_racks().await;
+        self.grow_volumes().await;
         self.prune().await;
         Ok(())
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
-        state::observe(&self.seen, self.names.config_map_annotation, &self.settings)
+        let annotation = self.names.config_map_annotation;
+        let mut states = state::observe(&self.seen, annotation, &self.settings);
+        for (broker, why) in self.volumes.refused() {
+            // A broker with another failure says that one first.
+            if let Some(state) = states.get_mut(broker)
+                && state.failure.is_none()
+            {
+                state.failure = Some(super::Failure::Storage);
+                state.message.clone_from(why);
+            }
+        }
+        states
     }
 
     /// The StatefulSet brings the pod into being; its settings were written by `prepare`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::cluster::build::pods::{CONFIG_MAP, DATA_DIR, RACK};
+use crate::cluster::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, RACK};
 use crate::cluster::build::{Surroundings, build, metadata, services};
 use crate::cluster::reconcile::{Reconciler, Step};
 use crate::cluster::validate::ValidatedCluster;
@@ -65,6 +65,7 @@ pub fn names(cluster: &str) -> Names {
         bootstrap: services::bootstrap(cluster),
         config_map_annotation: CONFIG_MAP,
         rack_annotation: RACK,
+        volume: DATA_VOLUME,
         data_dir: DATA_DIR,
         external: services::external,
         external_bootstrap: services::external_bootstrap,
@@ -121,6 +122,7 @@ fn blueprint(cluster: &KafkaCluster, valid: &ValidatedCluster, image: &str) -> B
         ..Default::default()
     };
     let rack_key = valid.rack.as_ref().map(|rack| rack.topology_key.clone());
+    let volume_size = valid.storage.as_ref().map(|storage| storage.size.clone());
     let valid = valid.clone();
     let image = image.to_owned();
     Blueprint {
@@ -144,6 +146,7 @@ fn blueprint(cluster: &KafkaCluster, valid: &ValidatedCluster, image: &str) -> B
             objects
         }),
         config_map,
+        volume_size,
         rack_key,
     }
 }

@@ -29,6 +29,8 @@ const TRIES_MAX: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest note of an event, as Kubernetes takes it.
 const NOTE_LENGTH_MAX: usize = 1000;
+/// The longest action of an event.
+const ACTION_LENGTH_MAX: usize = 120;
 
 /// Something to write.
 #[derive(Clone, Debug)]
@@ -158,12 +160,16 @@ async fn tell(recorder: &Recorder, note: Note) {
         } else {
             EventType::Normal
         },
-        action: note.reason.clone(),
+        // Events of the same action are counted up, with the note of the first one.
+        action: note.sentence.chars().take(ACTION_LENGTH_MAX).collect(),
         reason: note.reason,
         note: Some(note.sentence.chars().take(NOTE_LENGTH_MAX).collect()),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &note.about).await {
-        warn!("an event cannot be written: {error}");
+    match recorder.publish(&event, &note.about).await {
+        Ok(()) => {}
+        // Its namespace is going, and the event with it.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 403 => {}
+        Err(error) => warn!("an event cannot be written: {error}"),
     }
 }

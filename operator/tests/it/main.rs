@@ -1,3 +1,4 @@
-//! The operator from outside: its CRDs, its planners, and local mode with real brokers.
+//! The operator from outside: its CRDs, and the pages that speak of them.
 
 mod crds;
+mod docs;

@@ -32,6 +32,8 @@ pub const CONFIG_MAP: &str = "ottla.io/config-map";
 pub const RACK: &str = "ottla.io/rack";
 /// The name of the broker's container.
 pub const CONTAINER: &str = "broker";
+/// The name of the volume with its data.
+pub const DATA_VOLUME: &str = "data";
 /// Where a broker finds its data.
 pub const DATA_DIR: &str = "/var/lib/ottla";
 const CONFIG_DIR: &str = "/etc/ottla/config";
@@ -40,7 +42,6 @@ const POD_DIR: &str = "/etc/ottla/pod";
 const USER: i64 = 65532;
 /// Longer than a controlled shutdown may take.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
-const DATA_VOLUME: &str = "data";
 
 /// The StatefulSet.
 #[must_use]
@@ -208,20 +209,22 @@ fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
 }
 
 fn build_spread(cluster: &ValidatedCluster) -> Vec<TopologySpreadConstraint> {
-    let rack = cluster.rack.as_ref().map(|rack| rack.topology_key.as_str());
-    let keys = rack.into_iter().chain(["kubernetes.io/hostname"]);
-    keys.map(|key| TopologySpreadConstraint {
+    let spread = |key: &str, when: &str| TopologySpreadConstraint {
         max_skew: 1,
         topology_key: key.to_owned(),
-        // A broker on a full zone is better than no broker.
-        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        when_unsatisfiable: when.to_owned(),
         label_selector: Some(LabelSelector {
             match_labels: Some(selector(&cluster.key.name)),
             ..LabelSelector::default()
         }),
         ..TopologySpreadConstraint::default()
-    })
-    .collect()
+    };
+    // Replicas on several racks are what a rack is for, and volumes keep a broker where it was
+    // placed first. A broker on a node with another one is better than no broker.
+    let rack = cluster.rack.iter();
+    rack.map(|rack| spread(&rack.topology_key, "DoNotSchedule"))
+        .chain([spread("kubernetes.io/hostname", "ScheduleAnyway")])
+        .collect()
 }
 
 fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volume> {

@@ -1,6 +1,6 @@
 //! What pods say about their brokers. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, Service};
@@ -74,14 +74,30 @@ fn pod_state(pod: &Pod) -> BrokerState {
 
 fn unscheduled(condition: &PodCondition) -> BrokerState {
     let why = condition.message.clone().unwrap_or_default();
-    let storage = why.to_lowercase().contains("persistentvolumeclaim");
-    let (failure, what) = if storage {
-        (Failure::Storage, "its volume cannot be had")
+    if why.contains("the object has been modified") {
+        // The scheduler and others wrote at the same time; it tries again by itself.
+        return BrokerState {
+            message: "its pod is being placed".to_owned(),
+            ..BrokerState::default()
+        };
+    }
+    let lower = why.to_lowercase();
+    let storage = [
+        "persistentvolumeclaim",
+        "storageclass",
+        "volume node affinity",
+    ];
+    let storage = storage.iter().any(|word| lower.contains(word));
+    let (failure, what, mend) = if storage {
+        let mend = "see that the storage class of spec.storage exists and has room, or make the \
+                    cluster anew with another one";
+        (Failure::Storage, "its volume cannot be had", mend)
     } else {
-        (Failure::Unschedulable, "no node takes its pod")
+        let mend = "make room on the nodes or lower spec.resources";
+        (Failure::Unschedulable, "no node takes its pod", mend)
     };
     BrokerState {
-        message: format!("{what}: {}", why.trim_end_matches('.')),
+        message: format!("{what}: {}; {mend}", why.trim_end_matches('.')),
         failure: Some(failure),
         ..BrokerState::default()
     }
@@ -100,7 +116,13 @@ fn container_state(container: &ContainerStatus) -> BrokerState {
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             state.failure = Some(Failure::ImagePull);
-            state.message = format!("its image {} cannot be pulled: {detail}", container.image);
+            let image = &container.image;
+            let why = if detail.is_empty() { reason } else { &detail };
+            state.message = format!(
+                "its image {image} cannot be pulled: {}; correct spec.image, or give the nodes \
+                 access to it",
+                why.trim_end_matches('.')
+            );
         }
         "CrashLoopBackOff" => {
             state.failure = Some(Failure::CrashLooping);
@@ -174,6 +196,15 @@ pub fn volume_size(set: &StatefulSet) -> Option<String> {
     let requests = claims.first()?.spec.as_ref()?.resources.as_ref()?;
     let size = requests.requests.as_ref()?.get("storage")?;
     Some(size.0.clone())
+}
+
+/// The addresses of the nodes that brokers run on, each once.
+pub fn hosts(seen: &Seen) -> BTreeSet<String> {
+    let hosts = seen.pods.values().filter_map(|pod| {
+        let status = pod.status.as_ref()?;
+        status.host_ip.clone().filter(|host| !host.is_empty())
+    });
+    hosts.collect()
 }
 
 /// The port that the nodes have for a Service.

@@ -1,0 +1,138 @@
+//! Brokers that go and come back, under load: by accident, with their node, and in a roll.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ottla_e2e::kubernetes::{apply, command, get, kubectl, node_of, path, ready, wait};
+
+use crate::figures::within;
+use crate::shop::{
+    CLUSTER, NAMESPACE, TIMEOUT, broker, manifest, pods, uid, under_load, up, wait_ready,
+};
+
+/// A node that is off is noticed by Kubernetes after about 50 s; its broker by its peers at once.
+const NODE_OFF: Duration = Duration::from_secs(15);
+/// How long a roll of three brokers may take.
+const ROLL_TIMEOUT: Duration = Duration::from_secs(300);
+
+pub fn a_pod_deleted_under_load() -> Result<()> {
+    up()?;
+    under_load("deleted", || {
+        let before = uid(1)?;
+        let begun = Instant::now();
+        kubectl(&["delete", "pod", &broker(1), "-n", NAMESPACE, "--wait=false"])?;
+        wait(TIMEOUT, || {
+            ensure!(uid(1)? != before, "the pod is still the old one");
+            ready("kafkaclusters", NAMESPACE, CLUSTER)
+        })?;
+        within(
+            "a broker's pod deleted until Ready again",
+            30.0,
+            begun.elapsed(),
+        )
+    })
+}
+
+/// The nodes of a kind cluster are containers; elsewhere nobody here can power a node off.
+pub fn a_node_off_and_on_under_load() -> Result<()> {
+    up()?;
+    let node = node_of(NAMESPACE, &broker(2))?;
+    if !command("docker", &["inspect", &node], "").is_ok_and(|found| found.code == 0) {
+        println!("skipped: {node} is no container of this machine");
+        return Ok(());
+    }
+    under_load("node-off", || {
+        command("docker", &["kill", &node], "")?.success()?;
+        std::thread::sleep(NODE_OFF);
+        let begun = Instant::now();
+        command("docker", &["start", &node], "")?.success()?;
+        let restarts = |pod: &serde_json::Value| {
+            let first = pod.pointer("/status/containerStatuses/0/state/running/startedAt");
+            first.and_then(|at| at.as_str()).map(str::to_owned)
+        };
+        let before = get(&path("pods", NAMESPACE, &broker(2))).ok();
+        let before = before.as_ref().and_then(restarts);
+        wait(TIMEOUT, || {
+            let pod = get(&path("pods", NAMESPACE, &broker(2)))?;
+            ensure!(restarts(&pod) != before, "its broker was not started again");
+            ready("kafkaclusters", NAMESPACE, CLUSTER)
+        })?;
+        within("a node powered on until Ready again", 60.0, begun.elapsed())
+    })
+}
+
+pub fn a_config_change_rolls() -> Result<()> {
+    up()?;
+    let changed = manifest("  config: { num.io.threads: \"3\" }\n");
+    under_load("roll-config", || roll("a static config", &changed))?;
+    under_load("roll-back", || roll("the config back", &manifest("")))
+}
+
+pub fn an_image_rolls() -> Result<()> {
+    up()?;
+    let image = "  image: ottla-broker:next\n";
+    under_load("roll-image", || roll("a new image", &manifest(image)))?;
+    for pod in pods()? {
+        let image = pod.pointer("/spec/containers/0/image");
+        ensure!(
+            image.is_some_and(|image| image == "ottla-broker:next"),
+            "{image:?}"
+        );
+    }
+    under_load("roll-image-back", || roll("the image back", &manifest("")))
+}
+
+/// Applies a manifest that restarts every broker, and watches that they go one at a time.
+fn roll(what: &str, manifest: &str) -> Result<()> {
+    let before = uids()?;
+    let begun = Instant::now();
+    apply(NAMESPACE, manifest)?;
+    let mut most_missing = 0;
+    loop {
+        let pods = pods()?;
+        let serves = pods.iter().filter(|pod| serves(pod)).count();
+        most_missing = most_missing.max(3 - serves.min(3));
+        ensure!(
+            most_missing <= 1,
+            "{most_missing} brokers are away at a time: {what}"
+        );
+        let now = uids()?;
+        let replaced = before
+            .iter()
+            .filter(|(name, uid)| now.get(*name).is_some_and(|now| now != *uid));
+        let replaced = replaced.count();
+        if replaced == 3 && ready("kafkaclusters", NAMESPACE, CLUSTER).is_ok() {
+            break;
+        }
+        let cluster = get(&path("kafkaclusters", NAMESPACE, CLUSTER))?;
+        ensure!(
+            begun.elapsed() < ROLL_TIMEOUT,
+            "{replaced} of 3 brokers were restarted: {}",
+            cluster["status"]["conditions"]
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    wait_ready()?;
+    within(
+        &format!("roll of three brokers: {what}"),
+        60.0,
+        begun.elapsed(),
+    )
+}
+
+fn serves(pod: &serde_json::Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(|c| c.as_array());
+    let mut conditions = conditions.into_iter().flatten();
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+fn uids() -> Result<BTreeMap<String, String>> {
+    let mut uids = BTreeMap::new();
+    for pod in pods()? {
+        let text = |field: &str| pod["metadata"][field].as_str().context("a pod's metadata");
+        uids.insert(text("name")?.to_owned(), text("uid")?.to_owned());
+    }
+    Ok(uids)
+}

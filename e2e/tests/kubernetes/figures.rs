@@ -1,0 +1,85 @@
+//! What was measured, beside what was promised.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+struct Figure {
+    what: String,
+    measured: f64,
+    promised: f64,
+    unit: &'static str,
+}
+
+static FIGURES: Mutex<Vec<Figure>> = Mutex::new(Vec::new());
+
+/// A busy or slow machine may take so many times longer than promised before a step fails.
+const LENIENCE: f64 = 3.0;
+
+/// Notes how long something took that is promised within so many seconds.
+///
+/// # Errors
+/// It took far longer.
+pub fn within(what: &str, promised_seconds: f64, took: Duration) -> Result<()> {
+    let seconds = took.as_secs_f64();
+    note(what, seconds, promised_seconds, "s");
+    ensure!(
+        seconds <= promised_seconds * LENIENCE,
+        "{what}: {seconds:.1} s, promised within {promised_seconds} s"
+    );
+    Ok(())
+}
+
+/// Notes how much memory something holds that is promised to hold at most so many MiB.
+///
+/// # Errors
+/// It holds more. Memory does not depend on how fast a machine is.
+pub fn at_most_mib(what: &str, promised: f64, measured: f64) -> Result<()> {
+    note(what, measured, promised, "MiB");
+    ensure!(
+        measured <= promised,
+        "{what}: {measured:.1} MiB, promised at most {promised} MiB"
+    );
+    Ok(())
+}
+
+/// Notes a figure that nothing was promised of.
+pub fn measured(what: &str, value: f64, unit: &'static str) {
+    note(what, value, f64::NAN, unit);
+}
+
+fn note(what: &str, measured: f64, promised: f64, unit: &'static str) {
+    println!("{what}: {measured:.1} {unit}");
+    let figure = Figure {
+        what: what.to_owned(),
+        measured,
+        promised,
+        unit,
+    };
+    FIGURES
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .push(figure);
+}
+
+/// All figures as a table.
+pub fn table() -> String {
+    let figures = FIGURES
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut lines = vec![format!(
+        "{:<58} {:>12} {:>12}",
+        "what", "measured", "promised"
+    )];
+    for figure in figures.iter() {
+        let promised = if figure.promised.is_nan() {
+            String::new()
+        } else {
+            format!("{} {}", figure.promised, figure.unit)
+        };
+        let measured = format!("{:.1} {}", figure.measured, figure.unit);
+        lines.push(format!("{:<58} {measured:>12} {promised:>12}", figure.what));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,87 @@
+//! What users do on Kubernetes, by helm, kubectl and stock clients, on the cluster that
+//! `KUBECONFIG` names: the steps share that cluster and one KafkaCluster in it, and run in this
+//! order.
+//!
+//! `make e2e` makes a kind cluster, loads the images and runs this. Arguments choose steps by the
+//! beginning of their names. A step that fails does not keep the others from running. Times are
+//! asserted generously, since machines differ, and printed exactly.
+
+mod bad_input;
+mod brokers;
+mod figures;
+mod gitops;
+mod install;
+mod many;
+mod operator;
+mod shop;
+mod topics;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use ottla_e2e::kubernetes::is_given;
+
+/// Each step by its name, in order: first what most depends on.
+const STEPS: &[(&str, fn() -> Result<()>)] = &[
+    ("install", install::ready_after_helm_install),
+    ("clients", install::clients_inside_and_outside),
+    ("zones", install::spread_over_zones),
+    ("topics", topics::from_creation_to_deletion),
+    ("topics_refused", topics::what_cannot_be_done_is_said),
+    ("topics_drift", topics::drift_is_put_back),
+    ("topics_namespaces", topics::other_namespaces_with_consent),
+    ("many_topics", many::two_hundred_topics_then_quiet),
+    ("memory", many::memory),
+    ("pod_deleted", brokers::a_pod_deleted_under_load),
+    ("node_off", brokers::a_node_off_and_on_under_load),
+    ("roll_config", brokers::a_config_change_rolls),
+    ("roll_image", brokers::an_image_rolls),
+    ("bad_input", bad_input::each_is_named_and_harms_nobody),
+    ("diff", gitops::nothing_differs_after_apply),
+    ("upgrade", gitops::a_second_upgrade_changes_nothing),
+    ("operator_killed", operator::killed_in_the_middle),
+    ("uninstall", operator::uninstall_keeps_clusters_and_data),
+];
+
+fn main() -> ExitCode {
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    if !is_given() {
+        println!("skipped: KUBECONFIG names no cluster; `make e2e` makes one");
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        if !chosen.is_empty() && !chosen.iter().any(|part| name.starts_with(part.as_str())) {
+            continue;
+        }
+        println!("---- {name}");
+        let begun = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(step));
+        let outcome = outcome.unwrap_or_else(|panic| Err(anyhow!("panic: {}", words(&*panic))));
+        let seconds = begun.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("---- {name}: passed in {seconds:.1} s"),
+            Err(error) => {
+                println!("---- {name}: FAILED after {seconds:.1} s: {error:#}");
+                failed.push(*name);
+            }
+        }
+    }
+    println!("\n{}", figures::table());
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {}", failed.join(", "));
+    ExitCode::FAILURE
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without words").to_owned()
+}

@@ -1,0 +1,191 @@
+//! The KafkaCluster that the steps share: three brokers in namespace `shop`, with a listener inside
+//! and one outside of Kubernetes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ottla_e2e::client::load::Load;
+use ottla_e2e::kubernetes::{
+    Pod, apply, get, helm, kubectl, list, node_address, node_of, path, ready, wait,
+};
+use serde_json::Value;
+
+/// Where the operator lives.
+pub const SYSTEM: &str = "ottla-system";
+/// The namespace of the cluster.
+pub const NAMESPACE: &str = "shop";
+/// The cluster.
+pub const CLUSTER: &str = "orders";
+/// Where clients in pods connect first.
+pub const BOOTSTRAP: &str = "orders-bootstrap.shop.svc:9092";
+/// Longer than anything promised.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The cluster's manifest; `more` continues its spec.
+pub fn manifest(more: &str) -> String {
+    cluster(CLUSTER, &format!("{OUTSIDE}{more}"))
+}
+
+const OUTSIDE: &str = "  listeners:
+    - { name: internal, port: 9092, type: Internal }
+    - { name: outside, port: 9094, type: NodePort }
+  topicNamespaces: { matchNames: [guests] }
+";
+
+/// The manifest of a cluster of three brokers; `more` continues its spec.
+pub fn cluster(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: ottla.io/v1alpha1
+kind: KafkaCluster
+metadata: {{ name: {name} }}
+spec:
+  replicas: 3
+  rack: {{ topologyKey: topology.kubernetes.io/zone }}
+  storage: {{ size: 1Gi, reclaimPolicy: Delete }}
+{more}"
+    )
+}
+
+/// The manifest of a topic of the shared cluster; `more` continues its spec.
+pub fn topic(name: &str, partitions: u32, more: &str) -> String {
+    topic_of(CLUSTER, name, partitions, more)
+}
+
+/// The manifest of a topic; `more` continues its spec.
+pub fn topic_of(cluster: &str, name: &str, partitions: u32, more: &str) -> String {
+    format!(
+        "---
+apiVersion: ottla.io/v1alpha1
+kind: KafkaTopic
+metadata: {{ name: {name} }}
+spec:
+  clusterRef: {{ name: {cluster} }}
+  partitions: {partitions}
+  replicationFactor: 3
+{more}"
+    )
+}
+
+/// Makes a namespace whose pods are held to the restricted security profile.
+pub fn namespace(name: &str) -> Result<()> {
+    let yaml = format!(
+        "apiVersion: v1
+kind: Namespace
+metadata:
+  name: {name}
+  labels: {{ pod-security.kubernetes.io/enforce: restricted }}
+"
+    );
+    apply("default", &yaml).map(drop)
+}
+
+/// Installs the operator, or brings it back to what the chart says.
+pub fn install() -> Result<String> {
+    namespace(SYSTEM)?;
+    helm(&[
+        "upgrade",
+        "--install",
+        "ottla",
+        "charts/ottla",
+        "-n",
+        SYSTEM,
+        "--wait",
+        "--timeout=120s",
+    ])
+}
+
+/// Waits until the shared cluster is Ready as its present spec says.
+pub fn wait_ready() -> Result<Duration> {
+    let (_, took) = wait(TIMEOUT, || ready("kafkaclusters", NAMESPACE, CLUSTER))?;
+    Ok(took)
+}
+
+/// The shared cluster, Ready, and the operator: whatever a step before has left.
+pub fn up() -> Result<Pod> {
+    install()?;
+    namespace(NAMESPACE)?;
+    apply(NAMESPACE, &manifest(""))?;
+    wait_ready()?;
+    Pod::start(NAMESPACE)
+}
+
+/// Where clients outside of Kubernetes connect first: any node's address and the port of the
+/// outside listener.
+pub fn outside() -> Result<String> {
+    let service = get(&path("services", NAMESPACE, "orders-outside-bootstrap"))?;
+    let port = service.pointer("/spec/ports/0/nodePort");
+    let port = port.and_then(Value::as_i64).context("a node port")?;
+    let mut addresses = Vec::new();
+    for ordinal in 0..3 {
+        let node = node_of(NAMESPACE, &broker(ordinal))?;
+        addresses.push(format!("{}:{port}", node_address(&node)?));
+    }
+    Ok(addresses.join(","))
+}
+
+/// The name of a broker's pod.
+pub fn broker(ordinal: i32) -> String {
+    format!("{CLUSTER}-{ordinal}")
+}
+
+/// The brokers' pods.
+pub fn pods() -> Result<Vec<Value>> {
+    let selector = format!("labelSelector=app.kubernetes.io/instance={CLUSTER}");
+    list(&format!("{}?{selector}", path("pods", NAMESPACE, "")))
+}
+
+/// The uid of a broker's pod.
+pub fn uid(ordinal: i32) -> Result<String> {
+    let pod = get(&path("pods", NAMESPACE, &broker(ordinal)))?;
+    let uid = pod["metadata"]["uid"].as_str();
+    Ok(uid.context("a pod has a uid")?.to_owned())
+}
+
+/// The operator's pod.
+pub fn operator() -> Result<String> {
+    let selector = "labelSelector=app.kubernetes.io/name=ottla-operator";
+    let pods = list(&format!("{}?{selector}", path("pods", SYSTEM, "")))?;
+    let running = pods
+        .iter()
+        .find(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let name = running.and_then(|pod| pod["metadata"]["name"].as_str());
+    Ok(name.context("the operator has a pod")?.to_owned())
+}
+
+/// A verifying load on a topic of its own, from outside of Kubernetes, while `disturb` runs.
+/// Nothing acknowledged may be lost or doubled.
+pub fn under_load(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+    let config = "  config: { min.insync.replicas: \"2\" }\n";
+    apply(NAMESPACE, &topic(name, 6, config))?;
+    wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, name))?;
+    let load = Load::start(
+        &outside()?,
+        name,
+        &["--idempotent", "--follow", "--rate", "300"],
+    )?;
+    std::thread::sleep(Duration::from_secs(2));
+    let begun = Instant::now();
+    disturb()?;
+    std::thread::sleep(Duration::from_secs(2));
+    let verdict = load.finish(Duration::from_secs(180))?;
+    println!(
+        "{:.1} s under load: {}",
+        begun.elapsed().as_secs_f64(),
+        verdict.json
+    );
+    verdict.assert_nothing_lost();
+    super::figures::measured(
+        &format!("{name}: longest pause of acks=all"),
+        verdict.count("pause_max_ms") as f64 / 1000.0,
+        "s",
+    );
+    kubectl(&[
+        "delete",
+        "kafkatopic",
+        name,
+        "-n",
+        NAMESPACE,
+        "--timeout=60s",
+    ])?;
+    Ok(())
+}

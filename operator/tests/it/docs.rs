@@ -1,0 +1,162 @@
+//! The page of each kind is written from its type, and every reason of a condition is explained.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use ottla_operator::condition::{ClusterReason, State, TopicReason};
+use ottla_operator::crd::{KafkaCluster, KafkaTopic};
+use serde_json::Value;
+
+const HEADER: &str = "<!-- Generated from operator/src/crd; changes by hand are lost. -->\n";
+
+#[test]
+fn the_page_of_each_kind_is_fresh() {
+    for (file, page) in [
+        ("kafkacluster.md", page::<KafkaCluster>(&cluster_reasons())),
+        ("kafkatopic.md", page::<KafkaTopic>(&topic_reasons())),
+    ] {
+        let path = docs().join(file);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &page).expect("docs/ is writable");
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == page,
+            "docs/{file} is stale: run UPDATE_DOCS=1 cargo test -p ottla-operator --test it"
+        );
+    }
+}
+
+#[test]
+fn troubleshooting_explains_every_reason_and_no_other() {
+    let path = docs().join("troubleshooting.md");
+    let text = std::fs::read_to_string(path).expect("docs/troubleshooting.md is there");
+    let mut headings: Vec<&str> = text
+        .lines()
+        .filter_map(|l| l.strip_prefix("### "))
+        .collect();
+    headings.sort_unstable();
+    let mut words: Vec<&str> = cluster_reasons().iter().map(|(word, ..)| *word).collect();
+    words.extend(topic_reasons().iter().map(|(word, ..)| *word));
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(
+        headings, words,
+        "docs/troubleshooting.md has a heading for each reason"
+    );
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+type Reasons = Vec<(&'static str, State, &'static str)>;
+
+fn cluster_reasons() -> Reasons {
+    let all = ClusterReason::ALL.iter();
+    all.map(|r| (r.word(), r.state(), r.meaning())).collect()
+}
+
+fn topic_reasons() -> Reasons {
+    let all = TopicReason::ALL.iter();
+    all.map(|r| (r.word(), r.state(), r.meaning())).collect()
+}
+
+fn page<K: kube::CustomResourceExt>(reasons: &Reasons) -> String {
+    let crd = serde_json::to_value(K::crd()).expect("a CRD serializes");
+    let names = &crd["spec"]["names"];
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let properties = &schema["properties"];
+    let mut page = format!(
+        "{HEADER}# {}\n\n{}\n\nShort name: `{}`. `kubectl explain {}.spec` shows the same.\n",
+        names["kind"].as_str().unwrap_or_default(),
+        schema["description"].as_str().unwrap_or_default(),
+        names["shortNames"][0].as_str().unwrap_or_default(),
+        names["singular"].as_str().unwrap_or_default(),
+    );
+    for part in ["spec", "status"] {
+        let _ = write!(page, "\n## {part}\n\n");
+        fields(&mut page, part, &properties[part]);
+    }
+    page += "\n## Rules\n\nWhat the API server refuses, with these words:\n\n";
+    rules(&mut page, "", schema);
+    page += "\n## Reasons of conditions\n\n`Ready`, `Reconciling` and `Stalled` carry one of \
+             these reasons; exactly one of the three is True.\n\
+             [Troubleshooting](troubleshooting.md) says what to do.\n\n\
+             | reason | True is | because |\n|---|---|---|\n";
+    for (word, state, meaning) in reasons {
+        let _ = writeln!(page, "| `{word}` | {state:?} | {meaning} |");
+    }
+    page
+}
+
+/// One line a field, those of objects and lists below them.
+fn fields(page: &mut String, path: &str, schema: &Value) {
+    let required = schema["required"].as_array();
+    let properties = schema["properties"].as_object();
+    for (name, field) in properties.into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let is_required = required.is_some_and(|all| all.contains(&Value::from(name.as_str())));
+        let _ = write!(page, "- **`{path}`** ({}", kind(field));
+        if is_required {
+            page.push_str(", required");
+        }
+        if let Some(default) = field.get("default").filter(|default| !default.is_array()) {
+            let _ = write!(page, ", default `{}`", default.to_string().replace('"', ""));
+        }
+        let text = field["description"].as_str().unwrap_or_default();
+        let _ = writeln!(page, ")\n{}", indented(text));
+        fields(page, &path, field);
+        fields(page, &format!("{path}[]"), &field["items"]);
+    }
+}
+
+fn kind(field: &Value) -> String {
+    let values = field["enum"].as_array();
+    if let Some(values) = values {
+        let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+        return values.join(" or ");
+    }
+    let number = |name: &str| field[name].as_f64();
+    let mut kind = field["type"].as_str().unwrap_or_default().to_owned();
+    if let (Some(least), Some(most)) = (number("minimum"), number("maximum")) {
+        let _ = write!(kind, ", {least} to {most}");
+    }
+    kind
+}
+
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
+}
+
+/// Lines of at most 98 columns and an indent of two.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a first line");
+        if line.len() + 1 + word.len() > 98 {
+            lines.push(format!("  {word}"));
+        } else {
+            line.push_str(if line.is_empty() { "  " } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+/// The messages of the rules in CEL, by the field that they stand at.
+fn rules(page: &mut String, path: &str, schema: &Value) {
+    let stated = schema["x-kubernetes-validations"].as_array();
+    for rule in stated.into_iter().flatten() {
+        let at = if path.is_empty() { "the object" } else { path };
+        let message = rule["message"].as_str().unwrap_or_default();
+        let message = wrapped(message);
+        let _ = writeln!(page, "- `{}`:\n{message}", at.trim_start_matches('.'));
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        rules(page, &path, field);
+        rules(page, &format!("{path}[]"), &field["items"]);
+    }
+}
