@@ -26,6 +26,8 @@ pub struct Surroundings {
     pub image: String,
     /// The size that the StatefulSet was created with, which it cannot change.
     pub volume_size: Option<String>,
+    /// Whether all brokers have been placed on nodes once.
+    pub placed: bool,
     /// The ConfigMap that new pods take their settings from.
     pub config_map: String,
 }

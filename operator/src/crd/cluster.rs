@@ -109,8 +109,8 @@ pub struct KafkaClusterSpec {
     pub storage: Option<Storage>,
 
     /// Where brokers learn their rack from, so that replicas of a partition are spread over racks
-    /// and consumers can read from the nearest one. Brokers are spread evenly over the racks; one
-    /// that cannot be waits, and the cluster's condition says why.
+    /// and consumers can read from the nearest one. Brokers are spread over the racks as evenly as
+    /// the nodes have room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rack: Option<Rack>,
 

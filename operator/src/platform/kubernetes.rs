@@ -64,9 +64,20 @@ pub struct Names {
     pub external_bootstrap: fn(&str, &str) -> String,
 }
 
-/// Builds the objects, given the ConfigMap of new pods and the volume size of the StatefulSet that
-/// exists. ConfigMaps are not among them; they are made from [`Blueprint::config_map`].
-pub type Build = Box<dyn Fn(&str, Option<String>) -> Vec<DynamicObject>>;
+/// Builds the objects. ConfigMaps are not among them; they are made from
+/// [`Blueprint::config_map`].
+pub type Build = Box<dyn Fn(Existing) -> Vec<DynamicObject>>;
+
+/// What exists already and matters to what is built.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// The ConfigMap of new pods; empty: there is none yet.
+    pub config_map: String,
+    /// The volume size of the StatefulSet, which it cannot change.
+    pub volume_size: Option<String>,
+    /// Whether all brokers have been placed on nodes once.
+    pub placed: bool,
+}
 
 /// What the cluster's spec says about its objects.
 pub struct Blueprint {
@@ -244,8 +255,12 @@ impl Pods {
         let Some(blueprint) = &self.blueprint else {
             return Ok(());
         };
-        let size = self.seen.stateful_set.as_ref().and_then(state::volume_size);
-        for object in (blueprint.build)(&self.config_map, size) {
+        let existing = Existing {
+            config_map: self.config_map.clone(),
+            volume_size: self.seen.stateful_set.as_ref().and_then(state::volume_size),
+            placed: state::is_placed(&self.seen),
+        };
+        for object in (blueprint.build)(existing) {
             let kind = object
                 .types
                 .as_ref()

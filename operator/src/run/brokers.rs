@@ -126,12 +126,14 @@ fn blueprint(cluster: &KafkaCluster, valid: &ValidatedCluster, image: &str) -> B
     let valid = valid.clone();
     let image = image.to_owned();
     Blueprint {
-        build: Box::new(move |config_map, volume_size| {
+        build: Box::new(move |existing| {
+            let is_first = existing.config_map.is_empty();
             let around = Surroundings {
                 uid: uid.clone(),
                 image: image.clone(),
-                volume_size,
-                config_map: config_map.to_owned(),
+                volume_size: existing.volume_size,
+                placed: existing.placed,
+                config_map: existing.config_map,
             };
             let resources = build(&valid, &around);
             let services = resources.services.iter();
@@ -139,7 +141,7 @@ fn blueprint(cluster: &KafkaCluster, valid: &ValidatedCluster, image: &str) -> B
             let budget = &resources.disruption_budget;
             objects.push(dynamic("policy/v1", "PodDisruptionBudget", budget));
             // Without settings there is nothing yet for pods to start with.
-            if !config_map.is_empty() {
+            if !is_first {
                 let set = dynamic("apps/v1", "StatefulSet", &resources.stateful_set);
                 objects.push(set);
             }

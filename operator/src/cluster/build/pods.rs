@@ -50,9 +50,11 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
     let annotations = BTreeMap::from([(CONFIG_MAP.to_owned(), around.config_map.clone())]);
     let storage = cluster.storage.as_ref();
     let reclaim = storage.map(|s| s.reclaim_policy).unwrap_or_default();
+    // Not before the pods are placed: with Delete the StatefulSet controller writes into each new
+    // claim, the scheduler's own write fails then, and by its next try the spread is another.
     let when_deleted = match reclaim {
-        ReclaimPolicy::Retain => "Retain",
-        ReclaimPolicy::Delete => "Delete",
+        ReclaimPolicy::Delete if around.placed => "Delete",
+        _ => "Retain",
     };
     StatefulSet {
         metadata: metadata(cluster, &around.uid, name.clone()),
@@ -209,22 +211,19 @@ fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
 }
 
 fn build_spread(cluster: &ValidatedCluster) -> Vec<TopologySpreadConstraint> {
-    let spread = |key: &str, when: &str| TopologySpreadConstraint {
+    let spread = |key: &str| TopologySpreadConstraint {
         max_skew: 1,
         topology_key: key.to_owned(),
-        when_unsatisfiable: when.to_owned(),
+        // A broker on a full rack is better than no broker, and a volume may hold it there.
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
         label_selector: Some(LabelSelector {
             match_labels: Some(selector(&cluster.key.name)),
             ..LabelSelector::default()
         }),
         ..TopologySpreadConstraint::default()
     };
-    // Replicas on several racks are what a rack is for, and volumes keep a broker where it was
-    // placed first. A broker on a node with another one is better than no broker.
-    let rack = cluster.rack.iter();
-    rack.map(|rack| spread(&rack.topology_key, "DoNotSchedule"))
-        .chain([spread("kubernetes.io/hostname", "ScheduleAnyway")])
-        .collect()
+    let rack = cluster.rack.iter().map(|rack| rack.topology_key.as_str());
+    rack.chain(["kubernetes.io/hostname"]).map(spread).collect()
 }
 
 fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volume> {

@@ -20,6 +20,7 @@ fn objects_of_a_cluster() {
         uid: "the-uid".to_owned(),
         image: "ottla-broker:1".to_owned(),
         volume_size: None,
+        placed: true,
         config_map: "orders-config-1".to_owned(),
     };
     let resources = build(&valid, &around);

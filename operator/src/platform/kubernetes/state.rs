@@ -198,6 +198,24 @@ pub fn volume_size(set: &StatefulSet) -> Option<String> {
     Some(size.0.clone())
 }
 
+/// Whether all brokers have been placed on nodes once: they are now, or the StatefulSet has been
+/// told of it.
+pub fn is_placed(seen: &Seen) -> bool {
+    let Some(spec) = seen.stateful_set.as_ref().and_then(|set| set.spec.as_ref()) else {
+        return false;
+    };
+    let retention = spec.persistent_volume_claim_retention_policy.as_ref();
+    if retention.is_some_and(|policy| policy.when_deleted.as_deref() == Some("Delete")) {
+        return true;
+    }
+    let has_node = |pod: &&Pod| {
+        let spec = pod.spec.as_ref();
+        spec.is_some_and(|spec| spec.node_name.is_some())
+    };
+    let placed = seen.pods.values().filter(has_node).count();
+    i32::try_from(placed).is_ok_and(|placed| Some(placed) >= spec.replicas)
+}
+
 /// The addresses of the nodes that brokers run on, each once.
 pub fn hosts(seen: &Seen) -> BTreeSet<String> {
     let hosts = seen.pods.values().filter_map(|pod| {

@@ -1,4 +1,5 @@
-//! Asks the broker's own executable what it says of settings, before any broker is started with them.
+//! Asks the broker's own executable what it says of settings, before any broker is started with
+//! them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
