@@ -5,6 +5,7 @@
 //! the image changes, on every node and in the same order. A request's records are one atomic
 //! batch: the log takes all of them in one entry or none.
 
+mod acls;
 mod brokers;
 mod configs;
 mod elections;
@@ -98,6 +99,8 @@ impl Metadata {
             Request::AlterPartitionReassignments(r) => self.alter_partition_reassignments(r),
             Request::UnregisterBroker(r) => self.unregister_broker(r),
             Request::UpdateFeatures(r) => self.update_features(r),
+            Request::CreateAcls(r) => self.create_acls(r),
+            Request::DeleteAcls(r) => self.delete_acls(r),
         }
     }
 

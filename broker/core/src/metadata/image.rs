@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::record::ConfigRecord;
+use crate::acl::Acls;
 use ottla_protocol::codec::Kafka;
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
@@ -32,6 +33,8 @@ pub struct MetadataImage {
     pub configs: Arc<BTreeMap<ConfigResource, Arc<ConfigMap>>>,
     /// Finalized feature levels.
     pub features: Arc<BTreeMap<String, i16>>,
+    /// Who may do what, where an authorizer asks.
+    pub acls: Arc<Acls>,
     /// The first producer id that no block was given out of.
     pub next_producer_id: ProducerId,
     /// The epoch that the next registration of a broker gets.
@@ -261,6 +264,8 @@ pub struct MetadataDelta {
     pub configs: BTreeSet<ConfigResource>,
     /// Whether finalized features changed.
     pub features: bool,
+    /// Whether ACLs changed.
+    pub acls: bool,
 }
 
 /// What changed in one topic.
@@ -284,6 +289,7 @@ impl MetadataDelta {
     pub fn between(old: &MetadataImage, new: &MetadataImage) -> Self {
         let mut delta = Self {
             features: old.features != new.features,
+            acls: old.acls != new.acls,
             ..Self::default()
         };
         delta.brokers = differing_keys(&old.brokers, &new.brokers);
@@ -341,6 +347,7 @@ impl MetadataDelta {
         self.brokers.extend(later.brokers);
         self.configs.extend(later.configs);
         self.features |= later.features;
+        self.acls |= later.acls;
         for (id, topic) in later.topics {
             let entry = self.touch(id, &topic.name);
             entry.deleted |= topic.deleted;

@@ -31,6 +31,10 @@ pub enum Record {
     ProducerIds(ProducerIdsRecord),
     /// A feature is finalized at a level; 0 removes it.
     Feature(FeatureRecord),
+    /// An ACL is in force.
+    Acl(AclRecord),
+    /// An ACL is in force no more.
+    RemoveAcl(RemoveAclRecord),
 }
 
 macro_rules! records {
@@ -75,6 +79,8 @@ records! {
     7 Config ConfigRecord;
     8 ProducerIds ProducerIdsRecord;
     9 Feature FeatureRecord;
+    10 Acl AclRecord;
+    11 RemoveAcl RemoveAclRecord;
 }
 
 /// Writes type, version and body; the version is the newest that there is.
@@ -219,4 +225,44 @@ pub struct FeatureRecord {
     pub name: String,
     /// Its finalized level.
     pub level: i16,
+}
+
+/// See [`Record::Acl`]. Numbers are those of [`crate::acl`].
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct AclRecord {
+    /// The type of the resources.
+    pub resource_type: i8,
+    /// Their name, or how it begins.
+    pub resource_name: String,
+    /// Which of the two.
+    pub pattern_type: i8,
+    /// Who.
+    pub principal: String,
+    /// From where.
+    pub host: String,
+    /// Does what.
+    pub operation: i8,
+    /// Whether that is allowed.
+    pub permission: i8,
+}
+
+/// See [`Record::RemoveAcl`]. Numbers are those of [`crate::acl`].
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct RemoveAclRecord {
+    /// The type of the resources.
+    pub resource_type: i8,
+    /// Their name, or how it begins.
+    pub resource_name: String,
+    /// Which of the two.
+    pub pattern_type: i8,
+    /// Who.
+    pub principal: String,
+    /// From where.
+    pub host: String,
+    /// Does what.
+    pub operation: i8,
+    /// Whether that is allowed.
+    pub permission: i8,
 }

@@ -46,6 +46,18 @@ impl Metadata {
                 }
                 delta.features = true;
             }
+            Record::Acl(r) => {
+                if let Some(acl) = r.acl() {
+                    Arc::make_mut(&mut image.acls).insert(acl);
+                    delta.acls = true;
+                }
+            }
+            Record::RemoveAcl(r) => {
+                if let Some(acl) = r.acl() {
+                    Arc::make_mut(&mut image.acls).remove(&acl);
+                    delta.acls = true;
+                }
+            }
         }
     }
 
@@ -262,6 +274,7 @@ impl MetadataImage {
                 records.push(Record::Config(resource.record(name, Some(value.clone()))));
             }
         }
+        records.extend(self.acls.iter().map(|acl| Record::Acl((&acl).into())));
         records
     }
 }

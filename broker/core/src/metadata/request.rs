@@ -10,6 +10,9 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId, Uuid,
 };
+use ottla_protocol::messages::access::{
+    CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse,
+};
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ElectLeadersRequest,
     ElectLeadersResponse, UnregisterBrokerRequest, UnregisterBrokerResponse, UpdateFeaturesRequest,
@@ -133,6 +136,10 @@ requests! {
     UnregisterBroker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
     16 /// Raises or lowers finalized features.
     UpdateFeatures(UpdateFeaturesRequest) -> UpdateFeaturesResponse;
+    17 /// Creates ACLs.
+    CreateAcls(CreateAclsRequest) -> CreateAclsResponse;
+    18 /// Deletes the ACLs that match filters.
+    DeleteAcls(DeleteAclsRequest) -> DeleteAclsResponse;
 }
 
 fn unknown(number: i16) -> Error {
@@ -193,7 +200,7 @@ macro_rules! wire_answers {
 wire_answers! {
     CreateTopicsResponse DeleteTopicsResponse CreatePartitionsResponse AlterConfigsResponse
     IncrementalAlterConfigsResponse ElectLeadersResponse AlterPartitionReassignmentsResponse
-    UnregisterBrokerResponse UpdateFeaturesResponse
+    UnregisterBrokerResponse UpdateFeaturesResponse CreateAclsResponse DeleteAclsResponse
 }
 
 /// Why a request is refused: Kafka's error code and one sentence.

@@ -1,5 +1,6 @@
 //! Decisions as text: what is asked, what is answered, what the partitions look like then.
 
+mod acls;
 mod brokers;
 mod configs;
 mod in_sync;

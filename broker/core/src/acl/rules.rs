@@ -1,0 +1,104 @@
+//! The decision, as Apache Kafka's StandardAuthorizer makes it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Acls, EVERYONE, Entry, Operation, PatternType, Permission, ResourceType, WILDCARD};
+
+/// Who asks, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// `User:name`.
+    pub principal: &'a str,
+    /// The client's address.
+    pub host: IpAddr,
+}
+
+/// What holds beside the ACLs.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Principals that may do everything.
+    pub super_users: &'a BTreeSet<String>,
+    /// Whether a resource that no ACL covers is open to everyone.
+    pub allow_everyone_if_no_acl_found: bool,
+}
+
+impl Subject<'_> {
+    fn is_meant(&self, entry: &Entry) -> bool {
+        (entry.principal == self.principal || entry.principal == EVERYONE)
+            && (entry.host == WILDCARD || entry.host.parse() == Ok(self.host))
+    }
+}
+
+impl Rules<'_> {
+    /// Whether `subject` may do `operation` with the resource. A super user may; what one ACL
+    /// denies, no other allows; without an ACL that speaks of the subject it may not, unless there
+    /// is none about the resource at all and such resources are open.
+    #[must_use]
+    pub fn authorize(
+        &self,
+        acls: &Acls,
+        subject: Subject<'_>,
+        operation: Operation,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> bool {
+        if self.super_users.contains(subject.principal) {
+            return true;
+        }
+        let (mut is_covered, mut is_allowed, mut is_denied) = (false, false, false);
+        acls.covering(resource_type, name, |entries| {
+            is_covered = true;
+            for entry in entries.iter().filter(|entry| subject.is_meant(entry)) {
+                match entry.permission {
+                    Permission::Allow => is_allowed |= entry.operation.allows(operation),
+                    Permission::Deny => is_denied |= entry.operation.denies(operation),
+                }
+            }
+            is_denied
+        });
+        match is_covered {
+            true => is_allowed && !is_denied,
+            false => self.allow_everyone_if_no_acl_found,
+        }
+    }
+
+    /// Whether there can be any resource of the type that `subject` may do `operation` with
+    /// (KIP-679).
+    #[must_use]
+    pub fn authorize_by_resource_type(
+        &self,
+        acls: &Acls,
+        subject: Subject<'_>,
+        operation: Operation,
+        resource_type: ResourceType,
+    ) -> bool {
+        // a name that no ACL is likely to have: super users, open clusters, and `*`
+        if self.authorize(acls, subject, operation, resource_type, "hardcode") {
+            return true;
+        }
+        let of = |pattern_type, permission| {
+            let named = acls.named(resource_type, pattern_type);
+            named.filter(move |(_, entry)| {
+                entry.permission == permission
+                    && subject.is_meant(entry)
+                    && entry.operation.denies(operation)
+            })
+        };
+        let denied: BTreeSet<&str> = names(of(PatternType::Literal, Permission::Deny));
+        if denied.contains(WILDCARD) {
+            return false;
+        }
+        let denied_prefixes = names(of(PatternType::Prefixed, Permission::Deny));
+        let is_open = |name: &str| !denied_prefixes.iter().any(|p| name.starts_with(p));
+        let mut allowed = of(PatternType::Literal, Permission::Allow).map(|(name, _)| name);
+        let mut prefixes = of(PatternType::Prefixed, Permission::Allow).map(|(name, _)| name);
+        // a literal `*` leaves names open that nothing denies
+        allowed.any(|n| n == WILDCARD || (!denied.contains(n) && is_open(n)))
+            || prefixes.any(is_open)
+    }
+}
+
+fn names<'a>(named: impl Iterator<Item = (&'a str, &'a Entry)>) -> BTreeSet<&'a str> {
+    named.map(|(name, _)| name).collect()
+}
