@@ -22,18 +22,16 @@ const TRANSACTION: &str = "needs transactions";
 const TLS: &str = "needs TLS";
 const SASL: &str = "needs SASL";
 const ACL: &str = "needs an authorizer (ACLs)";
-const COMPACTION: &str = "needs log compaction";
 const SHARE: &str = "needs share groups";
 const UPSTREAM: &str = "fails against Apache Kafka too; the suite lists it as a known issue";
 const NOT_A_TEST: &str = "a manual aid of the suite, not a test";
 const UNSUPPORTED: &str = "tests what the library itself does not support";
 
 /// Tests that are left out, by how their names begin.
-const LEFT_OUT: [(&str, &str); 30] = [
+const LEFT_OUT: [(&str, &str); 29] = [
     ("0028_long_topicnames", UPSTREAM),
     ("0047_partial_buf_tmout", UPSTREAM),
     ("0066_plugins", UNSUPPORTED),
-    ("0077_compaction", COMPACTION),
     ("0079_fork", UNSUPPORTED),
     ("0097_ssl_verify", TLS),
     ("0098_consumer_txn", TRANSACTION),

@@ -1,6 +1,7 @@
 //! Real clients against real processes. `OTTLA_E2E_SERVER=apache` runs the same tests against
 //! Apache Kafka, which shows whether a test is true.
 
+mod compaction;
 mod failover;
 mod groups;
 mod hostile;

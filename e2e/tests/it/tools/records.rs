@@ -64,7 +64,6 @@ fn get_offset_shell() -> Result<()> {
 }
 
 #[test]
-#[ignore = "DeleteRecords on three replicas does not complete yet"]
 fn delete_records_command() -> Result<()> {
     let topic = topic("delete-records", 1);
     fill(&topic, 0, 10);
