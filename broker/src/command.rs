@@ -168,6 +168,7 @@ async fn serve(settings: Settings, started: Instant) -> anyhow::Result<()> {
             let ms = started.elapsed().as_millis();
             print(&format!("ready in {ms} ms, bootstrap.servers={bootstrap}\n"))?;
         }
+        failure = node.failed() => anyhow::bail!(failure),
         () = &mut stop => {
             node.stop().await;
             return Ok(());
@@ -175,7 +176,7 @@ async fn serve(settings: Settings, started: Instant) -> anyhow::Result<()> {
     }
     tokio::select! {
         () = &mut stop => {}
-        () = node.failed() => anyhow::bail!("the data directory failed, see above; stopping"),
+        failure = node.failed() => anyhow::bail!(failure),
     }
     info!("stopping");
     let mut again = signal(SignalKind::terminate())?;

@@ -9,12 +9,14 @@
 //! - [`raft`]: openraft's types, on the wire and on disk
 //! - [`log`], [`machine`]: the log, and the image that grows from it
 //! - [`network`], [`service`]: calls to other nodes, and their calls here
+//! - [`identity`]: that all of them are of one cluster
 //! - [`formation`]: how a quorum begins, and how a node comes (back) to it
 //! - [`active`]: the active controller's one task
 //! - [`lifecycle`]: this broker's registration, lease and controlled shutdown
 
 pub mod active;
 pub mod formation;
+pub mod identity;
 pub mod lifecycle;
 pub mod log;
 pub mod machine;
@@ -36,6 +38,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use self::active::{Active, Message, Outcome};
+use self::identity::Identity;
 use self::log::LogStore;
 use self::machine::{Machine, Published, State};
 use self::network::Factory;
@@ -79,6 +82,7 @@ struct Shared {
     log: LogStore,
     state: Arc<Mutex<State>>,
     messages: mpsc::Sender<Message>,
+    identity: Identity,
     image: watch::Receiver<Arc<MetadataImage>>,
     applied: watch::Receiver<u64>,
     /// Whether this node may vote: see [`formation`].
@@ -92,6 +96,7 @@ struct Shared {
 /// What changes the metadata of this node, for who carries it out before others see it.
 pub struct Publisher {
     published: mpsc::UnboundedReceiver<Published>,
+    identity: Identity,
     image: watch::Sender<Arc<MetadataImage>>,
     applied: watch::Sender<u64>,
 }
@@ -146,6 +151,8 @@ pub struct Components {
     pub env: Env,
     /// Connections to peers.
     pub peers: Peers,
+    /// The cluster's id, where the data directory tells it.
+    pub identity: Identity,
     /// Where the log and the snapshots are.
     pub disk: Arc<dyn Disk>,
     /// Whether to sync in the caller's task, as a simulation must.
@@ -163,6 +170,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         settings,
         env,
         peers,
+        identity,
         disk,
         inline,
         metadata,
@@ -175,6 +183,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let state = machine.state();
     let factory = Factory {
         peers: peers.clone(),
+        identity: identity.clone(),
         voters: settings.controller_quorum_voters.clone(),
     };
     let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
@@ -194,6 +203,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         log,
         state,
         messages,
+        identity: identity.clone(),
         image,
         applied,
         may_vote: AtomicBool::new(may_vote),
@@ -202,8 +212,10 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     });
     let handle = Handle { shared };
     tokio::spawn(Active::new(handle.clone()).run(inbox));
+    tokio::spawn(identity::watch(handle.clone()));
     let publisher = Publisher {
         published,
+        identity,
         image: image_sender,
         applied: applied_sender,
     };
@@ -240,6 +252,7 @@ impl Publisher {
 
     /// Lets everybody see it.
     pub fn done(&mut self, published: Published) {
+        self.identity.learn(&published.image.cluster_id);
         self.image.send_replace(published.image);
         self.applied.send_replace(published.applied);
     }
@@ -278,11 +291,18 @@ impl Handle {
         self.shared.env.now_ms() < self.shared.lease_until_ms.load(Ordering::Acquire)
     }
 
-    /// Whether the metadata log failed: this node takes no part in the quorum any more.
+    /// Why this node takes no part in the quorum, where its metadata log failed or is another
+    /// cluster's.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
+    pub fn failure(&self) -> Option<String> {
+        if let Some(sentence) = self.shared.identity.among_strangers() {
+            return Some(sentence);
+        }
         let metrics = self.shared.raft.metrics();
-        metrics.borrow_watched().running_state.is_err()
+        let failed = metrics.borrow_watched().running_state.clone().err()?;
+        Some(format!(
+            "the metadata log failed: {failed}; mend the disk and start again"
+        ))
     }
 
     /// The active controller, as far as this node knows.

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
 use crate::config::Settings;
+use crate::controller::identity::Identity;
 use crate::controller::lifecycle::{self, Life, Registration};
 use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
@@ -94,9 +95,9 @@ pub enum Error {
         /// The quorum's.
         found: String,
     },
-    /// The metadata quorum stopped.
-    #[error("the metadata quorum stopped on this node")]
-    Quorum,
+    /// The metadata quorum does without this node.
+    #[error("{0}")]
+    Quorum(String),
 }
 
 /// What a node takes from its surroundings.
@@ -151,12 +152,14 @@ impl Node {
     pub async fn start(settings: Settings, around: Surroundings) -> Result<Self, Error> {
         let settings = Arc::new(settings);
         let lock = lock_directory(&settings, &*around.disk).await?;
+        let identity = identify(&settings, &*around.disk)?;
         let sockets = Sockets::bind(&settings, around.network).await?;
         let (stop, stopped) = watch::channel(false);
         let (handle, mut publisher) = controller::start(Components {
             settings: Arc::clone(&settings),
             env: around.env.clone(),
             peers: Peers::new(around.network),
+            identity,
             disk: Arc::clone(&around.disk),
             inline: around.inline,
             metadata: Metadata::new(static_configs(&settings)),
@@ -181,10 +184,7 @@ impl Node {
             env: around.env.clone(),
         });
         let listeners = client_endpoints(&settings, &sockets.clients);
-        let bootstrap = listeners.iter();
-        let bootstrap = bootstrap
-            .map(|l| format!("{}:{}", l.host, l.port))
-            .collect();
+        let bootstrap = listeners.iter().map(address_of).collect();
         let life = lifecycle::start(
             handle.clone(),
             Registration {
@@ -236,10 +236,15 @@ impl Node {
         let _ = standing.wait_for(|standing| standing.is_unfenced).await;
     }
 
-    /// Waits until the data directory or the metadata log fails. The process should end then: its
-    /// broken connections tell the active controller at once, and its leaderships move.
-    pub async fn failed(&self) {
-        while !self.context.replicas.is_offline() && !self.context.controller.has_failed() {
+    /// Waits until the data directory or the metadata log fails, and says why. The process should
+    /// end then: its broken connections tell the active controller at once, and its leaderships
+    /// move.
+    pub async fn failed(&self) -> String {
+        loop {
+            let failure = self.context.replicas.failure();
+            if let Some(failure) = failure.or_else(|| self.context.controller.failure()) {
+                return failure;
+            }
             tokio::time::sleep(OFFLINE_CHECK_INTERVAL).await;
         }
     }
@@ -300,8 +305,17 @@ async fn cluster_id(
     publisher: &mut Publisher,
 ) -> Result<String, Error> {
     while handle.image().cluster_id.is_empty() {
-        let published = publisher.next().await.ok_or(Error::Quorum)?;
-        publisher.done(published);
+        tokio::select! {
+            published = publisher.next() => {
+                let stopped = || Error::Quorum("the metadata quorum stopped on this node".into());
+                publisher.done(published.ok_or_else(stopped)?);
+            }
+            () = tokio::time::sleep(OFFLINE_CHECK_INTERVAL) => {
+                if let Some(failure) = handle.failure() {
+                    return Err(Error::Quorum(failure));
+                }
+            }
+        }
     }
     let found = handle.image().cluster_id.to_string();
     match &settings.cluster_id {
@@ -353,6 +367,25 @@ fn leave_clean_mark(settings: &Settings, disk: &dyn Disk) {
     if let Err(error) = snapshot_file::write(disk, &clean_mark(settings), b"clean") {
         warn!("an orderly end could not be noted: {error}");
     }
+}
+
+/// Of which cluster the data directory is, where it is not new. It must be this node's before the
+/// quorum takes up what is in it.
+fn identify(settings: &Settings, disk: &dyn Disk) -> Result<Identity, Error> {
+    let identity = Identity::default();
+    let dir = &settings.log_dirs[0];
+    let Some(stored) = Store::identify(disk, dir)? else {
+        return Ok(identity);
+    };
+    if stored.node_id != settings.node_id {
+        return Err(Error::Storage(ottla_storage::Error::Foreign {
+            dir: dir.clone(),
+            found: format!("node {}", stored.node_id),
+            expected: format!("node {}", settings.node_id),
+        }));
+    }
+    identity.learn(&stored.cluster_id);
+    Ok(identity)
 }
 
 async fn lock_directory(settings: &Settings, disk: &dyn Disk) -> Result<Box<dyn Lock>, Error> {

@@ -36,7 +36,7 @@ mod producer_state;
 mod ready;
 mod session;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_core::metadata::ConfigMap;
@@ -62,6 +62,9 @@ use crate::env::Env;
 use crate::stream::Network;
 use index::Index;
 use partition::Replica;
+
+/// A full disk is told of once in so many milliseconds.
+const TELL_INTERVAL_MS: i64 = 30_000;
 
 /// What the replicas are made of.
 pub struct Components {
@@ -97,6 +100,8 @@ pub(crate) struct Shared {
     is_current: AtomicBool,
     is_stopping: AtomicBool,
     high_watermarks_moved: AtomicBool,
+    /// When a full disk was last told of, by the clock in milliseconds.
+    told_ms: AtomicI64,
     /// Rings after each commit of the store.
     committed: Notify,
     /// Rings when something waits for a commit, in inline mode.
@@ -107,6 +112,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether what goes on and on may be told again.
+    fn is_time_to_tell(&self) -> bool {
+        let now = self.env.now_ms();
+        let told = self.told_ms.load(Ordering::Relaxed);
+        let is_time = now.saturating_sub(told) >= TELL_INTERVAL_MS;
+        if is_time {
+            self.told_ms.store(now, Ordering::Relaxed);
+        }
+        is_time
+    }
+
     fn appended(&self) {
         if self.inline {
             self.uncommitted.notify_one();
@@ -162,6 +178,7 @@ impl Replicas {
             is_current: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             high_watermarks_moved: AtomicBool::new(false),
+            told_ms: AtomicI64::new(-TELL_INTERVAL_MS),
             committed: Notify::new(),
             uncommitted: Notify::new(),
             alter_isr,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{Process, tail};
 use crate::setup;
@@ -46,6 +47,24 @@ impl Local {
             process,
             dir: dir.to_path_buf(),
         })
+    }
+
+    /// Kills what is left of the brokers: only an operator that ends in order stops them.
+    fn kill_brokers(&self) {
+        for folder in std::fs::read_dir(self.dir.join("data"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let folder = folder.path();
+            let pid = std::fs::read_to_string(folder.join("pid")).unwrap_or_default();
+            let pid = pid.trim();
+            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            let is_ours = command.is_ok_and(|line| line.contains(&*folder.to_string_lossy()));
+            if is_ours && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
     }
 
     /// The operator's process.
@@ -119,5 +138,15 @@ impl Local {
         let ms = after.split(' ').next().unwrap_or_default().parse()?;
         let servers = line.split("bootstrap.servers=").nth(1).unwrap_or_default();
         Ok((ms, servers.trim().to_string()))
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // a test that wants brokers to outlive their operator has killed or stopped it by itself
+        if self.process.is_running() {
+            self.process.kill();
+            self.kill_brokers();
+        }
     }
 }

@@ -27,13 +27,15 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 const FORMED_INDEX: u64 = 1;
 
 /// What the other voters say.
-struct Others {
+pub(super) struct Others {
     /// Whether every one of them answered.
     complete: bool,
     /// Whether every one that answered is empty.
     empty: bool,
     /// The highest index that any of them knows to be committed.
     committed: u64,
+    /// The cluster's id by each that answered, empty where it does not know it.
+    pub(super) clusters: Vec<String>,
 }
 
 /// Brings this node into the quorum, however long that takes. `address` is where its peers reach
@@ -95,7 +97,7 @@ async fn catch_up(handle: &Handle) {
     }
 }
 
-async fn ask(handle: &Handle) -> Others {
+pub(super) async fn ask(handle: &Handle) -> Others {
     let voters = handle.shared.settings.controller_quorum_voters.iter();
     let asked = voters
         .filter(|v| v.node_id != handle.node_id())
@@ -118,6 +120,11 @@ async fn ask(handle: &Handle) -> Others {
             .map(|answer| answer.committed)
             .max()
             .unwrap_or(0),
+        clusters: answers
+            .iter()
+            .flatten()
+            .map(|answer| answer.cluster_id.clone())
+            .collect(),
     }
 }
 

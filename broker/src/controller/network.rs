@@ -15,6 +15,7 @@ use openraft::{BasicNode, RaftNetworkFactory, RaftNetworkV2};
 use ottla_protocol::ids::NodeId;
 use tonic::transport::Channel;
 
+use super::identity::Identity;
 use super::machine::Snapshot;
 use super::raft::{
     Types, Vote, append_to_wire, appended_from_wire, ballot_to_wire, log_id_to_wire,
@@ -34,6 +35,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Factory {
     /// Connections to peers.
     pub peers: Peers,
+    /// Of which cluster this node is.
+    pub identity: Identity,
     /// Where the voters are: settings, which win over what the log remembers.
     pub voters: Vec<Voter>,
 }
@@ -41,6 +44,15 @@ pub struct Factory {
 /// The way to one node.
 pub struct Connection {
     client: PeerClient<Channel>,
+    identity: Identity,
+}
+
+impl Connection {
+    fn request<T>(&self, message: T, option: &RPCOption) -> tonic::Request<T> {
+        let mut request = self.identity.sign(tonic::Request::new(message));
+        request.set_timeout(option.soft_ttl());
+        request
+    }
 }
 
 impl RaftNetworkFactory<Types> for Factory {
@@ -52,6 +64,7 @@ impl RaftNetworkFactory<Types> for Factory {
         let address = voter.map_or_else(|| node.addr.clone(), Voter::address);
         Connection {
             client: self.peers.client(target, &address),
+            identity: self.identity.clone(),
         }
     }
 }
@@ -59,12 +72,6 @@ impl RaftNetworkFactory<Types> for Factory {
 /// Every failure counts as "not reached": openraft then tries again after the backoff.
 fn unreachable<E: std::error::Error + 'static>(error: E) -> Unreachable<Types> {
     Unreachable::new(&error)
-}
-
-fn request<T>(message: T, option: &RPCOption) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.set_timeout(option.soft_ttl());
-    request
 }
 
 /// Awaits `call` no longer than openraft allows.
@@ -89,7 +96,8 @@ impl RaftNetworkV2<Types> for Connection {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, Failure> {
-        let call = self.client.append(request(append_to_wire(&rpc), &option));
+        let request = self.request(append_to_wire(&rpc), &option);
+        let call = self.client.append(request);
         let response = within(&option, call).await?;
         Ok(appended_from_wire(response).map_err(unreachable)?)
     }
@@ -99,7 +107,8 @@ impl RaftNetworkV2<Types> for Connection {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
-        let call = self.client.vote(request(ballot_to_wire(&rpc), &option));
+        let request = self.request(ballot_to_wire(&rpc), &option);
+        let call = self.client.vote(request);
         let response = within(&option, call).await?;
         Ok(voted_from_wire(&response).map_err(unreachable)?)
     }
@@ -109,7 +118,8 @@ impl RaftNetworkV2<Types> for Connection {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
-        let call = self.client.pre_vote(request(ballot_to_wire(&rpc), &option));
+        let request = self.request(ballot_to_wire(&rpc), &option);
+        let call = self.client.pre_vote(request);
         let response = within(&option, call).await?;
         Ok(voted_from_wire(&response).map_err(unreachable)?)
     }
@@ -129,7 +139,8 @@ impl RaftNetworkV2<Types> for Connection {
             let (vote, meta) = first.take().unzip();
             parts.push(wire::SnapshotPart { vote, meta, data });
         }
-        let call = self.client.install_snapshot(stream::iter(parts));
+        let request = self.identity.sign(tonic::Request::new(stream::iter(parts)));
+        let call = self.client.install_snapshot(request);
         let response = tokio::select! {
             closed = cancel => return Err(closed.into()),
             response = within(&option, call) => response?,
@@ -148,11 +159,8 @@ impl RaftNetworkV2<Types> for Connection {
             to: *rpc.to_node_id(),
             last_log_id: rpc.last_log_id().map(log_id_to_wire),
         };
-        within(
-            &option,
-            self.client.transfer_leader(request(message, &option)),
-        )
-        .await?;
+        let request = self.request(message, &option);
+        within(&option, self.client.transfer_leader(request)).await?;
         Ok(Ok(()))
     }
 

@@ -65,6 +65,7 @@ impl Peer for Service {
         &self,
         request: Request<wire::AppendRequest>,
     ) -> Answered<wire::AppendResponse> {
+        self.handle.shared.identity.check(&request)?;
         let rpc = append_from_wire(request.into_inner()).map_err(malformed)?;
         let response = self
             .handle
@@ -77,6 +78,7 @@ impl Peer for Service {
     }
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
+        self.handle.shared.identity.check(&request)?;
         self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
         let response = self.handle.shared.raft.vote(rpc).await.map_err(failed)?;
@@ -84,6 +86,7 @@ impl Peer for Service {
     }
 
     async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
+        self.handle.shared.identity.check(&request)?;
         self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
         let response = self
@@ -100,6 +103,7 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<wire::SnapshotPart>>,
     ) -> Answered<wire::SnapshotResponse> {
+        self.handle.shared.identity.check(&request)?;
         let mut parts = request.into_inner();
         let mut head = None;
         let mut data = BytesMut::new();
@@ -135,6 +139,7 @@ impl Peer for Service {
         &self,
         request: Request<wire::TransferLeaderRequest>,
     ) -> Answered<wire::TransferLeaderResponse> {
+        self.handle.shared.identity.check(&request)?;
         self.check_may_vote()?;
         let request = request.into_inner();
         let from = request

@@ -82,6 +82,9 @@ impl Pages for NodePages {
         if !self.context.controller.has_lease() {
             return Err("waiting for the active controller: the lease has run out".into());
         }
+        if let Some(reason) = self.context.replicas.full_disk() {
+            return Err(reason);
+        }
         let image = self.context.controller.image();
         let me = self.context.controller.node_id();
         let mut behind = 0;

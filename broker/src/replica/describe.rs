@@ -36,10 +36,21 @@ pub struct PartitionSize {
 }
 
 impl Replicas {
-    /// Whether the data directory failed: nothing is written to it any more.
+    /// Why nothing is written to the data directory any more, where it failed.
     #[must_use]
-    pub fn is_offline(&self) -> bool {
-        self.shared.store.offline().is_some()
+    pub fn failure(&self) -> Option<String> {
+        let error = self.shared.store.offline()?;
+        Some(format!("{error}; mend the disk and start again"))
+    }
+
+    /// Why records are not taken at the moment, where the disk is full.
+    #[must_use]
+    pub fn full_disk(&self) -> Option<String> {
+        let store = &self.shared.store;
+        store.is_full().then(|| {
+            let dir = store.dir().display();
+            format!("the disk of {dir} is full, free some space or lower retention")
+        })
     }
 
     /// The data directory and the partitions in it.

@@ -315,8 +315,11 @@ impl Replica {
         log_end_offset: Offset,
         failed: &[Effect],
     ) {
-        error!(partition = ?self, %error, "the log refused");
         let now = self.shared.env.now();
+        // every append fails while the disk is full, and the log may lie on the same disk
+        if !error.is_retriable() || self.shared.is_time_to_tell() {
+            error!(partition = ?self, %error, "the log refused");
+        }
         let mut effects = Effects::new();
         if let Some(Effect::Append { .. } | Effect::AppendFetched { .. }) = failed.first() {
             let input = Input::AppendFailed(log_end_offset);

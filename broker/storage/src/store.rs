@@ -42,7 +42,7 @@ use self::commit::Wal;
 use self::core::{Core, lock};
 use crate::log::{LogReader, Shared, State};
 use crate::wal::{Operation, eight, four};
-use crate::{Error, Log, LogSettings, Result, snapshot_file};
+use crate::{Disk, Error, Log, LogSettings, Result, snapshot_file};
 
 const HIGH_WATERMARKS: &str = "high-watermarks";
 /// Topic id, partition, offset.
@@ -266,6 +266,20 @@ impl Store {
     #[must_use]
     pub fn offline(&self) -> Option<&Error> {
         self.core.offline.get()
+    }
+
+    /// Whose data a directory holds that nobody has open; none where it is new.
+    ///
+    /// # Errors
+    /// The disk's, or that the directory is damaged.
+    pub fn identify(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>> {
+        meta::read(disk, dir)
+    }
+
+    /// Whether appends are refused, because too little space was left at the last look.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.core.is_full.load(Ordering::Acquire)
     }
 
     /// Record bytes in memory, those that are in segments too (a cache) included.

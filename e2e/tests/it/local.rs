@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod disks;
 mod ends;
 
 use std::path::PathBuf;
