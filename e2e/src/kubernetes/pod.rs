@@ -1,9 +1,8 @@
 //! Clients in pods, and what pods take.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result};
 
-use super::{apply, command, get, kubectl, path};
+use super::{apply, command, get, kubectl, path, text};
 use crate::client::Output;
 
 /// A pod with kcat and a shell, for as long as the tests run.
@@ -74,23 +73,18 @@ pub fn node_of(namespace: &str, pod: &str) -> Result<String> {
     Ok(node.context("the pod is on no node")?.to_owned())
 }
 
-/// The resident memory of a pod's containers in MiB, as its node's kubelet measures it.
+/// The resident memory of a pod's process in MiB, as its own metrics say.
 ///
 /// # Errors
-/// The kubelet does not say.
-pub fn resident_mib(namespace: &str, pod: &str) -> Result<f64> {
-    let node = node_of(namespace, pod)?;
-    let summary = get(&format!("/api/v1/nodes/{node}/proxy/stats/summary"))?;
-    let pods = summary["pods"].as_array().context("pods of a node")?;
-    let found = pods
-        .iter()
-        .find(|one| one["podRef"]["name"] == pod && one["podRef"]["namespace"] == namespace);
-    let containers = found.and_then(|one| one["containers"].as_array());
-    let containers = containers.with_context(|| format!("nothing is measured of {pod}"))?;
-    let bytes = containers
-        .iter()
-        .filter_map(|one| one["memory"]["rssBytes"].as_f64());
-    let bytes: f64 = bytes.sum();
-    ensure!(bytes > 0.0, "{}", Value::from(containers.clone()));
-    Ok(bytes / f64::from(1 << 20))
+/// It does not say.
+pub fn resident_mib(namespace: &str, pod: &str, port: u16) -> Result<f64> {
+    let metrics = text(&format!(
+        "/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics"
+    ))?;
+    let line = metrics.lines().find_map(|line| {
+        line.split_once("resident_memory_bytes ")
+            .filter(|(name, _)| !name.starts_with('#'))
+    });
+    let (_, bytes) = line.with_context(|| format!("no memory among the metrics of {pod}"))?;
+    Ok(bytes.trim().parse::<f64>()? / f64::from(1 << 20))
 }

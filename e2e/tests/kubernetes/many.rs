@@ -100,7 +100,7 @@ fn writes() -> Result<u64> {
 pub fn memory() -> Result<()> {
     up()?;
     let topics = list(&path("kafkatopics", NAMESPACE, ""))?.len();
-    let held = resident_mib(SYSTEM, &operator()?)?;
+    let held = resident_mib(SYSTEM, &operator()?, 8080)?;
     at_most_mib(&format!("operator with {topics} topics"), 48.0, held)?;
     if topics >= TOPICS {
         kubectl(&[
@@ -116,9 +116,13 @@ pub fn memory() -> Result<()> {
     kubectl(&["delete", "pod", &operator()?, "-n", SYSTEM, "--timeout=60s"])?;
     up()?;
     std::thread::sleep(Duration::from_secs(20));
-    at_most_mib("operator, idle", 32.0, resident_mib(SYSTEM, &operator()?)?)?;
+    at_most_mib(
+        "operator, idle",
+        32.0,
+        resident_mib(SYSTEM, &operator()?, 8080)?,
+    )?;
     for ordinal in 0..3 {
-        let held = resident_mib(NAMESPACE, &broker(ordinal))?;
+        let held = resident_mib(NAMESPACE, &broker(ordinal), 9404)?;
         at_most_mib(&format!("broker {ordinal}, idle"), 64.0, held)?;
     }
     Ok(())

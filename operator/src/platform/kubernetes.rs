@@ -170,7 +170,8 @@ impl Pods {
         });
         config_map.data = Some(files.collect());
         let object = apply::dynamic("v1", "ConfigMap", &config_map);
-        self.applier.apply(object, None).await.map(drop)
+        let seen = self.seen.config_maps.get(name).map(apply::version);
+        self.applier.apply(object, seen).await.map(drop)
     }
 
     /// Tells pods that were placed which rack they stand in.
@@ -242,11 +243,25 @@ impl Pods {
             .as_ref()
             .and_then(template_config_map(annotation));
         let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        for name in self.seen.config_maps.keys() {
-            let current = *name == self.config_map || Some(name) == template.as_ref();
-            if !current && !used.contains(name) {
-                // One that cannot be deleted now is tried again with the next change.
-                let _ = config_maps.delete(name, &DeleteParams::default()).await;
+        let is_idle = |name: &&String| {
+            let current = **name == self.config_map || Some(*name) == template.as_ref();
+            !current && !used.contains(*name)
+        };
+        let idle: Vec<String> = self
+            .seen
+            .config_maps
+            .keys()
+            .filter(is_idle)
+            .cloned()
+            .collect();
+        for name in idle {
+            let deleted = config_maps.delete(&name, &DeleteParams::default()).await;
+            // One that cannot be deleted now is tried again with the next change. One that was may
+            // be wanted again, before the watch tells that it is gone.
+            if deleted.is_ok() {
+                self.applier.forget("ConfigMap", &name);
+                self.seen.config_maps.remove(&name);
+                self.settings.remove(&name);
             }
         }
     }

@@ -103,5 +103,19 @@ fn metrics(page: &Counts) -> String {
             "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
         );
     }
+    let resident = resident_bytes();
+    let _ = write!(
+        text,
+        "# HELP process_resident_memory_bytes Resident memory of the process.\n\
+         # TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {resident}\n"
+    );
     text
+}
+
+/// The process's resident memory, from the kernel.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
 }

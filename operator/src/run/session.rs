@@ -12,6 +12,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DynamicObject};
 use kube::{Client, Resource, ResourceExt};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::info;
 
 use self::words::{done, is_news, malformed, note_of, precondition, reference, take_status};
@@ -32,6 +33,8 @@ use crate::topic::validate::cluster_key;
 
 /// At most so many words of the tasks wait to be heard; the tasks wait then.
 const EVENTS_MAX: usize = 256;
+/// How often topics are given to the tasks of their clusters at most.
+const TOPICS_INTERVAL: std::time::Duration = std::time::Duration::from_millis(50);
 /// The finalizer of topics that are deleted with their objects.
 const FINALIZER: &str = "ottla.io/topic";
 /// The label of an object that names its cluster.
@@ -67,6 +70,10 @@ pub struct Session {
     tasks: BTreeMap<ObjectKey, Task>,
     dirty_clusters: BTreeSet<ObjectKey>,
     dirty_topics: bool,
+    /// Not before this are topics given out again, so that many that come at once go together.
+    topics_due: Instant,
+    /// Topics as they were last understood.
+    parsed: BTreeMap<ObjectKey, KafkaTopic>,
     orders: mpsc::UnboundedSender<Order>,
     notes: mpsc::Sender<Note>,
     events: mpsc::Sender<Event>,
@@ -98,6 +105,8 @@ impl Session {
             tasks: BTreeMap::new(),
             dirty_clusters: BTreeSet::new(),
             dirty_topics: false,
+            topics_due: Instant::now(),
+            parsed: BTreeMap::new(),
             orders,
             notes,
             events,
@@ -124,6 +133,7 @@ impl Session {
                 }
                 Some(event) = events.recv() => self.hear(event),
                 Some(pass) = passes.recv() => self.hear_topics(pass),
+                () = tokio::time::sleep_until(self.topics_due), if self.dirty_topics => {}
             }
             if self.is_complete() {
                 self.spread();
@@ -154,7 +164,11 @@ impl Session {
             }
             Told::Topic(event) => {
                 let is_news = is_news(&self.topics, &event);
-                self.dirty_topics |= !self.topics.take(event).is_empty() && is_news;
+                let keys = self.topics.take(event);
+                self.dirty_topics |= !keys.is_empty() && is_news;
+                for key in keys {
+                    self.parsed.remove(&key);
+                }
             }
             Told::Pod(event) => {
                 let keys = self.pods.take(event);
@@ -205,7 +219,9 @@ impl Session {
         for key in std::mem::take(&mut self.dirty_clusters) {
             self.spread_cluster(&key);
         }
-        if std::mem::take(&mut self.dirty_topics) {
+        if self.dirty_topics && Instant::now() >= self.topics_due {
+            self.dirty_topics = false;
+            self.topics_due = Instant::now() + TOPICS_INTERVAL;
             self.spread_topics();
         }
         let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
@@ -318,8 +334,15 @@ impl Session {
     fn spread_topics(&mut self) {
         let mut parsed: Vec<(ObjectKey, KafkaTopic)> = Vec::new();
         for (key, object) in self.topics.iter() {
+            if let Some(topic) = self.parsed.get(key) {
+                parsed.push((key.clone(), topic.clone()));
+                continue;
+            }
             match object.clone().try_parse::<KafkaTopic>() {
-                Ok(topic) => parsed.push((key.clone(), topic)),
+                Ok(topic) => {
+                    self.parsed.insert(key.clone(), topic.clone());
+                    parsed.push((key.clone(), topic));
+                }
                 Err(error) => {
                     let message = format!("The object cannot be understood: {error}.");
                     let verdict = Verdict::new(TopicReason::InvalidName, message);

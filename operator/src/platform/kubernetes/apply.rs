@@ -36,6 +36,11 @@ impl Applier {
         }
     }
 
+    /// Takes an object for one that was never written, because it was deleted.
+    pub fn forget(&mut self, kind: &str, name: &str) {
+        self.applied.remove(&(kind.to_owned(), name.to_owned()));
+    }
+
     /// Writes an object if need be and returns what the API server made of it. `seen` is the
     /// version that the watch last told of.
     ///

@@ -28,7 +28,9 @@ pub fn observe(
         let pod = seen.pods.get(&broker);
         let named = pod.and_then(|pod| pod.annotations().get(annotation).cloned());
         let named = named.or_else(|| template.clone())?;
-        let running_with = settings.get(&named)?.get(&broker)?.clone();
+        // Settings that are gone are unlike any: a broker that waits for them is made anew.
+        let known = settings.get(&named).and_then(|all| all.get(&broker));
+        let running_with = known.cloned().unwrap_or_default();
         let mut state = match pod {
             Some(pod) => pod_state(pod),
             None => BrokerState {
