@@ -42,11 +42,17 @@ pub async fn handle(
     body: FetchRequest,
 ) -> FetchResponse {
     let query = query(context, request, &body);
+    let is_follower = follower(&body).is_some();
     let by_id = request.api_version >= TOPIC_IDS_VERSION_MIN;
     let items = items(by_id, body.topics);
     let forgotten = forgotten(by_id, body.forgotten_topics_data);
     let fetched = context.replicas.fetch(&query, items, &forgotten).await;
     let mut response = answer(fetched);
+    let counter = match is_follower {
+        true => &context.metrics.replicated_bytes,
+        false => &context.metrics.fetched_bytes,
+    };
+    counter.add(record_bytes(&response));
     if request.api_version < LEADER_VERSION_MIN {
         let partitions = response
             .responses
@@ -121,6 +127,12 @@ fn forgotten(by_id: bool, topics: Vec<ForgottenTopic>) -> Vec<(TopicKey, i32)> {
         forgotten.extend(topic.partitions.into_iter().map(|p| (key.clone(), p)));
     }
     forgotten
+}
+
+fn record_bytes(response: &FetchResponse) -> u64 {
+    let partitions = response.responses.iter().flat_map(|t| &t.partitions);
+    let records = partitions.filter_map(|data| data.records.as_ref());
+    records.map(|records| records.len() as u64).sum()
 }
 
 fn answer(fetched: Fetched) -> FetchResponse {

@@ -35,7 +35,7 @@ pub async fn handle(
         _ => Acks::All,
     };
     let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
-    let (shape, items) = split(context, request, body.topic_data);
+    let (shape, items, asked) = split(context, request, body.topic_data);
     let mut outcomes: Vec<Result<Produced, Refused>> = match refusal {
         Some(error) => items.iter().map(|_| Err(Refused::from(error))).collect(),
         None => {
@@ -43,6 +43,7 @@ pub async fn handle(
             produces.acknowledged(timeout).await
         }
     };
+    settle(context, &asked, &mut outcomes);
     if request.api_version < LEADER_VERSION_MIN {
         let refusals = outcomes
             .iter_mut()
@@ -60,6 +61,29 @@ pub async fn handle(
     }
 }
 
+/// What is remembered of an item until it is answered.
+struct Asked {
+    bytes: usize,
+    /// The topic is there, and only coordinators may write to it.
+    is_internal: bool,
+}
+
+/// Refuses what was for internal topics, and counts what was appended.
+fn settle(context: &Context, asked: &[Asked], outcomes: &mut [Result<Produced, Refused>]) {
+    let mut appended = 0;
+    for (asked, outcome) in asked.iter().zip(outcomes) {
+        if asked.is_internal {
+            *outcome = Err(Refused {
+                message: Some("clients may not write to an internal topic".to_owned()),
+                ..Refused::from(ErrorCode::InvalidTopicException)
+            });
+        } else if outcome.is_ok() {
+            appended += asked.bytes as u64;
+        }
+    }
+    context.metrics.produced_bytes.add(appended);
+}
+
 /// What is wrong with the request as a whole.
 fn refusal(body: &ProduceRequest) -> Option<ErrorCode> {
     if !(-1..=1).contains(&body.acks) {
@@ -71,21 +95,27 @@ fn refusal(body: &ProduceRequest) -> Option<ErrorCode> {
         .then_some(ErrorCode::InvalidTxnState)
 }
 
-/// The topics of the answer, their partitions still without outcomes; and the items in that order.
+/// The topics of the answer, their partitions still without outcomes; and, in that order, the items
+/// and what to remember of each.
 fn split(
     context: &Context,
     request: &RequestContext,
     topics: Vec<TopicProduceData>,
-) -> (Vec<TopicProduceResponse>, Vec<ProduceItem>) {
+) -> (Vec<TopicProduceResponse>, Vec<ProduceItem>, Vec<Asked>) {
     let mut items = Vec::new();
+    let mut asked = Vec::new();
     let mut shape = Vec::with_capacity(topics.len());
     for topic in topics {
-        let key = topic_key(context, request, &topic);
+        let (key, is_internal) = topic_key(context, request, &topic);
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for PartitionProduceData { index, records } in topic.partition_data {
             partition_responses.push(PartitionProduceResponse {
                 index,
                 ..PartitionProduceResponse::default()
+            });
+            asked.push(Asked {
+                bytes: records.as_ref().map_or(0, |records| records.len()),
+                is_internal,
             });
             items.push(ProduceItem {
                 topic: key.clone(),
@@ -99,23 +129,28 @@ fn split(
             partition_responses,
         });
     }
-    (shape, items)
+    (shape, items, asked)
 }
 
-/// Internal topics are written by coordinators only: for clients there are none.
-fn topic_key(context: &Context, request: &RequestContext, topic: &TopicProduceData) -> TopicKey {
+/// The topic, and whether it is an internal one: those are written by coordinators only, so the
+/// key is of no topic.
+fn topic_key(
+    context: &Context,
+    request: &RequestContext,
+    topic: &TopicProduceData,
+) -> (TopicKey, bool) {
     if request.api_version >= TOPIC_IDS_VERSION_MIN {
         let id = TopicId(topic.topic_id);
         let image = context.controller.image();
         let is_hidden = image.topic_by_id(id).is_some_and(|t| is_internal(&t.name));
-        return TopicKey::Id(if is_hidden { TopicId::default() } else { id });
+        let id = if is_hidden { TopicId::default() } else { id };
+        return (TopicKey::Id(id), is_hidden);
     }
-    let name = if is_internal(&topic.name) {
-        ""
-    } else {
-        topic.name.as_str()
-    };
-    TopicKey::Name(TopicName::from(name))
+    if is_internal(&topic.name) {
+        let is_there = context.controller.image().topic(&topic.name).is_some();
+        return (TopicKey::Name(TopicName::from("")), is_there);
+    }
+    (TopicKey::Name(TopicName::from(topic.name.as_str())), false)
 }
 
 fn join(

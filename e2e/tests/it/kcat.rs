@@ -148,3 +148,31 @@ fn metadata_lists_brokers_and_partitions() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn an_internal_topic_is_not_for_clients_to_write() -> Result<()> {
+    let topic = topic("kcat-internal", 1);
+    fill(&topic, 0, 3);
+    // the first group makes the topic of the offsets
+    let group = format!("{topic}-group");
+    let args = [
+        "-X",
+        "auto.offset.reset=earliest",
+        "-G",
+        &group,
+        "-c",
+        "3",
+        &topic,
+    ];
+    kcat(&bootstrap(), &args, "")?.success()?;
+    let args = [
+        "-P",
+        "-t",
+        "__consumer_offsets",
+        "-X",
+        "message.timeout.ms=20000",
+    ];
+    let refused = kcat(&bootstrap(), &args, "mine\n")?;
+    refused.line_with(&["Invalid topic"])?;
+    Ok(())
+}

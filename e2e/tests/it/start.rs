@@ -88,7 +88,26 @@ fn health_and_metrics_are_served() -> Result<()> {
         let answer = get(port, path)?;
         ensure!(answer.contains(word), "{path} answers {answer}");
     }
+    kcat(
+        &cluster.bootstrap(),
+        &["-C", "-t", "counted", "-e", "-q"],
+        "",
+    )?
+    .success()?;
     let metrics = get(port, "/metrics")?;
+    // a batch's header, and a record of six bytes
+    for name in ["ottla_produced_bytes_total", "ottla_fetched_bytes_total"] {
+        let values = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let counted: Vec<u64> = values.filter_map(|v| v.trim().parse().ok()).collect();
+        ensure!(
+            counted.len() == 1 && (67..200).contains(&counted[0]),
+            "{name}: {counted:?}"
+        );
+    }
+    ensure!(
+        metrics.contains("\nottla_replicated_bytes_total 0\n"),
+        "nobody follows"
+    );
     let has_type = metrics
         .lines()
         .filter(|line| line.starts_with("# TYPE ottla_"))
