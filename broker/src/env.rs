@@ -14,6 +14,7 @@ pub struct Env {
     started: Instant,
     wall: Wall,
     generator: Arc<Mutex<Generator>>,
+    ignores_leases: bool,
 }
 
 /// Where the time of day comes from.
@@ -32,6 +33,7 @@ impl Env {
             started: Instant::now(),
             wall: Wall::System,
             generator: Arc::new(Mutex::new(Generator::new(kernel_seed()))),
+            ignores_leases: false,
         }
     }
 
@@ -43,7 +45,21 @@ impl Env {
             started: Instant::now(),
             wall: Wall::Simulated(unix_ms_at_start),
             generator: Arc::new(Mutex::new(Generator::new(seeds))),
+            ignores_leases: false,
         }
+    }
+
+    /// Breaks it on purpose: a lease never runs out. A simulation has to notice.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn ignoring_leases(mut self) -> Self {
+        self.ignores_leases = true;
+        self
+    }
+
+    /// Whether a simulation has broken it on purpose.
+    pub(crate) fn ignores_leases(&self) -> bool {
+        self.ignores_leases
     }
 
     /// Time since the node was made; never goes back.

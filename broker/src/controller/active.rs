@@ -227,12 +227,28 @@ impl Active {
     /// Whether a majority of the voters has lately accepted this node as the leader. openraft goes
     /// on leading without, so it must be asked.
     fn has_quorum(&self, metrics: &openraft::RaftMetrics<Types>) -> bool {
-        let settings = &self.handle.shared.settings;
-        if settings.controller_quorum_voters.len() == 1 {
-            return true;
-        }
+        let limit = self.handle.shared.settings.session_timeout * 2 / 3;
+        self.since_quorum_acked(metrics) < limit
+    }
+
+    fn since_quorum_acked(&self, metrics: &openraft::RaftMetrics<Types>) -> Duration {
         let acked = metrics.last_quorum_acked.as_ref();
-        acked.is_none_or(|acked| acked.elapsed() < settings.session_timeout * 2 / 3)
+        match acked {
+            Some(acked) if self.handle.shared.settings.controller_quorum_voters.len() > 1 => {
+                acked.elapsed()
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// What a beat is answered with. Another controller may have been elected right after a
+    /// majority last accepted this one; it lets old leases run out before it fences anybody, so
+    /// they are counted from then.
+    fn lease(&self) -> Duration {
+        let metrics = self.handle.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let session_timeout = self.handle.shared.settings.session_timeout;
+        session_timeout.saturating_sub(self.since_quorum_acked(&metrics))
     }
 
     fn rebalance_interval(&self) -> Duration {
@@ -421,9 +437,11 @@ impl Active {
                 let _ = reply.send(Outcome::Done { response, applied });
             }
             Waiter::Beat(number, reply) => {
+                let lease_ms = self.lease().as_millis() as u64;
                 let standing = match response {
                     Response::BrokerHeartbeat(Ok(standing)) => wire::Standing {
                         number,
+                        lease_ms,
                         is_fenced: standing.is_fenced,
                         should_shut_down: standing.should_shut_down,
                         unknown: false,

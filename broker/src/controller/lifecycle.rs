@@ -290,11 +290,10 @@ impl Session {
             warn!("the active controller does not know this broker; registering again");
             return true;
         }
-        let lease_ms = self.handle.shared.settings.session_timeout.as_millis() as i64;
         let until = if answer.is_fenced {
             i64::MIN
         } else {
-            sent_ms + lease_ms
+            sent_ms.saturating_add_unsigned(answer.lease_ms)
         };
         self.handle
             .shared

@@ -321,7 +321,15 @@ impl Replica {
             current_leader_epoch: position.current_leader_epoch,
             last_fetched_epoch: position.last_fetched_epoch,
         };
-        let decision = state.partition.fetch_from(&from);
+        let mut decision = state.partition.fetch_from(&from);
+        if matches!(decision, FetchDecision::Read { .. })
+            && matches!(query.reader, Reader::Consumer { .. })
+            && state.partition.is_leader()
+            && !self.shared.controller.has_lease()
+        {
+            // another may lead and have committed more
+            decision = FetchDecision::Rejected(ErrorCode::NotLeaderOrFollower);
+        }
         if let (FetchDecision::Read { .. }, Reader::Follower(node), true) =
             (decision, query.reader, is_new)
         {

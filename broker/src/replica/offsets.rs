@@ -165,7 +165,12 @@ impl Replica {
         if let Some(error) = state.partition.epoch_refusal(query.current_leader_epoch) {
             return Err(error);
         }
-        state.partition.latest_offset(query.kind)
+        let latest = state.partition.latest_offset(query.kind)?;
+        if query.kind != LatestOffset::Replica && !self.shared.controller.has_lease() {
+            // another may lead and have committed more
+            return Err(ErrorCode::OffsetNotAvailable);
+        }
+        Ok(latest)
     }
 
     /// The epoch of the record at `offset`; at the end of the log, the epoch that goes on there.

@@ -15,7 +15,7 @@ use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
 use super::pending::{Answer, Pending, Waiting};
 use super::ready::Wakes;
-use super::{Replicas, producer_state};
+use super::{Replicas, Shared, producer_state};
 
 /// The first version of Produce whose clients know Zstandard.
 const ZSTD_VERSION_MIN: i16 = 7;
@@ -78,6 +78,8 @@ struct Begun {
 
 /// Items that are appended; their acknowledgements are still to come.
 pub struct Produces {
+    shared: Arc<Shared>,
+    acks: Acks,
     begun: Vec<Begun>,
     waiting: Waiting<Appended>,
 }
@@ -102,6 +104,8 @@ impl Replicas {
         drop(hold);
         wakes.wake();
         Produces {
+            shared: Arc::clone(&self.shared),
+            acks,
             begun,
             waiting: Waiting(pending),
         }
@@ -119,7 +123,12 @@ impl Replicas {
             log_append_time_ms: None,
             refused: None,
         };
-        let refused = match self.find(&item.topic, item.partition) {
+        let found = self.find(&item.topic, item.partition);
+        let refused = match found {
+            // the ISR vouches for acks=all; else another may lead by now, whatever is known here
+            Ok(_) if acks != Acks::All && !self.shared.controller.has_lease() => {
+                Refused::from(ErrorCode::NotLeaderOrFollower)
+            }
             Err(error) => Refused {
                 leader: self.leader_elsewhere(&item.topic, item.partition),
                 ..Refused::from(error)
@@ -179,7 +188,11 @@ impl Replica {
 impl Produces {
     /// Waits for all acknowledgements, by the end of `timeout` at the latest.
     pub async fn acknowledged(self, timeout: Duration) -> Vec<Result<Produced, Refused>> {
-        let answers = self.waiting.answers(timeout).await;
+        let mut answers = self.waiting.answers(timeout).await;
+        // the lease may have run out while the record went to the disk
+        if self.acks != Acks::All && !self.shared.controller.has_lease() {
+            answers.fill(Err(ErrorCode::NotLeaderOrFollower));
+        }
         let finish = |(begun, answer): (Begun, Result<Appended, ErrorCode>)| match answer {
             Ok(appended) => Ok(Produced {
                 base_offset: appended.base_offset,

@@ -80,8 +80,9 @@ impl Connection {
         }
     }
 
-    /// Asks the present broker, then the next one each time, who leads a partition.
+    /// Asks the next broker who leads a partition: the present one may be cut off and not know.
     pub async fn leader(&mut self, partition: i32) -> Option<Leader> {
+        self.turn_to((self.node + 1) % BROKERS);
         let request = MetadataRequest {
             topics: Some(vec![MetadataRequestTopic {
                 name: Some(TOPIC.to_owned()),
@@ -90,14 +91,8 @@ impl Connection {
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
-        let found = self
-            .ask(9, &request)
-            .await
-            .and_then(|found| leader_in(&found, partition));
-        if found.is_none() {
-            self.turn_to((self.node + 1) % BROKERS);
-        }
-        found
+        let found = self.ask(9, &request).await?;
+        leader_in(&found, partition)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ottla_storage::sim::Random;
 use turmoil::Sim;
 
-use crate::world::{BROKERS, Shared, host};
+use crate::world::{BROKERS, Bug, Shared, host};
 
 /// The hosts of the clients.
 pub const CLIENTS: [&str; 2] = ["producers", "consumers"];
@@ -20,10 +20,23 @@ enum Undo {
     Release(Vec<(String, String)>),
 }
 
+/// How many kinds of faults there are.
+const KINDS: usize = 12;
+
+/// The kind that cuts a broker off from the others, but not from clients.
+const CUT_FROM_BROKERS: usize = 9;
+
+/// The longest time between two faults, of which a seed draws one: a cluster that is never whole
+/// shows other bugs than one that has just become whole.
+const PACES_MS: [usize; 3] = [600, 2000, 5000];
+
 /// The faults of one run, drawn from its seed.
 pub struct Faults {
     pub shared: Shared,
     random: Random,
+    /// The kinds of this run: a few of all, so that not every run is like the next.
+    kinds: Vec<usize>,
+    pace_ms: usize,
     next_at: u64,
     undo: Vec<(u64, Undo)>,
     is_up: [bool; BROKERS],
@@ -33,9 +46,18 @@ pub struct Faults {
 
 impl Faults {
     pub fn new(shared: &Shared) -> Self {
+        let mut random = shared.random(1);
+        let count = 1 + random.below(KINDS / 2);
+        let mut kinds: Vec<usize> = (0..count).map(|_| random.below(KINDS)).collect();
+        let mut pace_ms = PACES_MS[random.below(PACES_MS.len())];
+        if shared.with(|world| world.bug) == Some(Bug::EndlessLease) {
+            (kinds, pace_ms) = (vec![CUT_FROM_BROKERS], PACES_MS[2]);
+        }
         Self {
             shared: shared.clone(),
-            random: shared.random(1),
+            kinds,
+            pace_ms,
+            random,
             next_at: 0,
             undo: Vec::new(),
             is_up: [true; BROKERS],
@@ -50,7 +72,7 @@ impl Faults {
         self.supervise(sim);
         if now >= self.next_at {
             self.begin(sim, now);
-            self.next_at = now + 100 + self.random.below(1500) as u64;
+            self.next_at = now + 100 + self.random.below(self.pace_ms) as u64;
         }
     }
 
@@ -88,7 +110,7 @@ impl Faults {
         self.count += 1;
         let node = self.random.below(BROKERS);
         let until = now + 50 + self.random.below(4000) as u64;
-        match self.random.below(12) {
+        match self.kinds[self.random.below(self.kinds.len())] {
             0 | 1 => self.crash(sim, node, false, until),
             2 | 3 => self.crash(sim, node, true, until),
             4 => {
@@ -111,7 +133,11 @@ impl Faults {
                     .with(|world| world.machines[node].disk.fail_after(calls));
             }
             8 => self.cut(sim, &Self::links(node, true), until),
-            9 => self.cut(sim, &Self::links(node, false), until),
+            CUT_FROM_BROKERS => {
+                // clients still reach it, for longer than its lease lasts
+                let long = until + 2000 + self.random.below(3000) as u64;
+                self.cut(sim, &Self::links(node, false), long);
+            }
             10 => {
                 let other = (node + 1) % BROKERS;
                 self.cut(sim, &[(host(node), host(other))], until);

@@ -7,7 +7,7 @@ use ottla_broker::env::Env;
 use ottla_broker::node::{Node, Surroundings};
 use ottla_broker::stream::Network;
 
-use crate::world::{BROKERS, Shared, host};
+use crate::world::{BROKERS, Bug, Shared, host};
 
 /// Small enough that runs of seconds come to new segments, new WAL files and checkpoints.
 fn store() -> ottla_storage::Settings {
@@ -50,17 +50,21 @@ pub async fn run(shared: Shared, node: usize) -> turmoil::Result {
 }
 
 async fn run_process(shared: &Shared, node: usize) {
-    let (seed, disk, life, mut stop) = shared.with(|world| {
+    let (seed, disk, life, bug, mut stop) = shared.with(|world| {
         let machine = &mut world.machines[node];
         machine.life += 1;
         machine.stop.send_replace(false);
         let seed = world.seed ^ (node as u64) << 32 ^ machine.life << 40;
         let stop = machine.stop.subscribe();
-        (seed, machine.disk.clone(), machine.life, stop)
+        (seed, machine.disk.clone(), machine.life, world.bug, stop)
     });
     shared.trace(format_args!("broker {node} starts, life {life}"));
+    let mut env = Env::simulated(seed, shared.unix_ms());
+    if bug == Some(Bug::EndlessLease) {
+        env = env.ignoring_leases();
+    }
     let around = Surroundings {
-        env: Env::simulated(seed, shared.unix_ms()),
+        env,
         network: Network::Simulated,
         disk: Arc::new(disk.clone()),
         inline: true,

@@ -30,15 +30,18 @@ pub enum Bug {
     LazyFsync,
     /// The producers take an acknowledgement of the leader alone for one of the ISR.
     AckBeforeIsr,
+    /// The leases of brokers never run out.
+    EndlessLease,
     /// The producers send a batch again without a producer id to know it by.
     NoIdempotence,
 }
 
 impl Bug {
     /// All there are, with their names.
-    pub const ALL: [(&'static str, Self); 3] = [
+    pub const ALL: [(&'static str, Self); 4] = [
         ("lazy-fsync", Self::LazyFsync),
         ("ack-before-isr", Self::AckBeforeIsr),
+        ("endless-lease", Self::EndlessLease),
         ("no-idempotence", Self::NoIdempotence),
     ];
 }
