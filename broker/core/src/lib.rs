@@ -1,7 +1,7 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
 
-pub mod compaction;
 pub mod acl;
+pub mod compaction;
 pub mod config;
 pub mod group;
 pub mod metadata;

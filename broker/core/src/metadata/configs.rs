@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::configs::{
-    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
+    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse, AlterableConfig,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResourceResponse,
     IncrementalAlterConfigsResponse, IncrementalAlterableConfig,
 };
@@ -27,81 +27,104 @@ const SUBTRACT: i8 = 3;
 /// The config whose change makes the eligible leader replicas ineligible.
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
+/// What became of one resource of a request.
+struct Altered<'a> {
+    resource_type: i8,
+    name: &'a str,
+    /// Why it stays as it is, where it does.
+    refusal: Option<Refusal>,
+}
+
+impl Altered<'_> {
+    fn error_code(&self) -> i16 {
+        self.refusal.as_ref().map_or(0, |r| r.error_code)
+    }
+}
+
 impl Metadata {
     pub(super) fn incremental_alter_configs(
         &self,
         request: &IncrementalAlterConfigsRequest,
     ) -> Decision {
-        let mut records = Vec::new();
-        let mut responses = Vec::new();
-        let mut seen = BTreeSet::new();
-        for resource in &request.resources {
-            let (resource_type, name) = (resource.resource_type, &resource.resource_name);
-            let outcome = if seen.insert((resource_type, name.as_str())) {
-                self.alter_resource(resource_type, name, |target, before| {
-                    self.altered(target, before, &resource.configs)
-                })
-            } else {
-                Err(named_twice())
-            };
-            let refusal = outcome.map(|changes| records.extend(changes)).err();
-            responses.push(IncrementalAlterConfigsResourceResponse {
-                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
-                error_message: refusal.map(|r| r.message),
-                resource_type,
-                resource_name: name.clone(),
-            });
-        }
-        if request.validate_only {
-            records.clear();
-        }
+        let resources = request.resources.iter();
+        let (records, altered) = self.alter_resources(
+            resources.map(|r| (r.resource_type, r.resource_name.as_str(), &r.configs)),
+            request.validate_only,
+            |configs, target, before| self.altered(target, before, configs),
+        );
+        let respond = |altered: Altered<'_>| IncrementalAlterConfigsResourceResponse {
+            error_code: altered.error_code(),
+            resource_type: altered.resource_type,
+            resource_name: altered.name.to_owned(),
+            error_message: altered.refusal.map(|r| r.message),
+        };
         Decision {
             records,
             response: Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse {
                 throttle_time_ms: 0,
-                responses,
+                responses: altered.into_iter().map(respond).collect(),
             }),
         }
     }
 
     pub(super) fn alter_configs(&self, request: &AlterConfigsRequest) -> Decision {
-        let mut records = Vec::new();
-        let mut responses = Vec::new();
-        let mut seen = BTreeSet::new();
-        for resource in &request.resources {
-            let (resource_type, name) = (resource.resource_type, &resource.resource_name);
-            let replaced = |_: &ConfigResource, _: &ConfigMap| {
-                let mut after = ConfigMap::new();
-                for config in &resource.configs {
+        let resources = request.resources.iter();
+        let (records, altered) = self.alter_resources(
+            resources.map(|r| (r.resource_type, r.resource_name.as_str(), &r.configs)),
+            request.validate_only,
+            |configs, _, _| {
+                let value = |config: &AlterableConfig| {
                     let value = config.value.clone();
                     let value = value.ok_or_else(|| null_value(&config.name))?;
-                    after.insert(config.name.clone(), value);
-                }
-                Ok(after)
-            };
-            let outcome = if seen.insert((resource_type, name.as_str())) {
-                self.alter_resource(resource_type, name, replaced)
-            } else {
-                Err(named_twice())
-            };
-            let refusal = outcome.map(|changes| records.extend(changes)).err();
-            responses.push(AlterConfigsResourceResponse {
-                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
-                error_message: refusal.map(|r| r.message),
-                resource_type,
-                resource_name: name.clone(),
-            });
-        }
-        if request.validate_only {
-            records.clear();
-        }
+                    Ok((config.name.clone(), value))
+                };
+                configs.iter().map(value).collect()
+            },
+        );
+        let respond = |altered: Altered<'_>| AlterConfigsResourceResponse {
+            error_code: altered.error_code(),
+            resource_type: altered.resource_type,
+            resource_name: altered.name.to_owned(),
+            error_message: altered.refusal.map(|r| r.message),
+        };
         Decision {
             records,
             response: Response::AlterConfigs(AlterConfigsResponse {
                 throttle_time_ms: 0,
-                responses,
+                responses: altered.into_iter().map(respond).collect(),
             }),
         }
+    }
+
+    /// Alters each resource, named at most once. Gives the records, and of each resource whether
+    /// and why it was altered.
+    fn alter_resources<'a, C: 'a>(
+        &self,
+        resources: impl Iterator<Item = (i8, &'a str, &'a C)>,
+        validate_only: bool,
+        change: impl Fn(&C, &ConfigResource, &ConfigMap) -> Result<ConfigMap, Refusal>,
+    ) -> (Vec<Record>, Vec<Altered<'a>>) {
+        let (mut records, mut altered) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
+        for (resource_type, name, configs) in resources {
+            let outcome = if seen.insert((resource_type, name)) {
+                self.alter_resource(resource_type, name, |target, before| {
+                    change(configs, target, before)
+                })
+            } else {
+                Err(named_twice())
+            };
+            let refusal = outcome.map(|changes| records.extend(changes)).err();
+            altered.push(Altered {
+                resource_type,
+                name,
+                refusal,
+            });
+        }
+        if validate_only {
+            records.clear();
+        }
+        (records, altered)
     }
 
     fn alter_resource(

@@ -133,11 +133,7 @@ impl Writer {
         if flexible {
             return self.compact_length(length);
         }
-        let wire = match length {
-            None => -1,
-            Some(length) => i16::try_from(length).map_err(|_| Error::TooLong { length })?,
-        };
-        self.buffer().put_i16(wire);
+        self.buffer().put_i16(length_or(-1, length)?);
         Ok(())
     }
 
@@ -150,22 +146,23 @@ impl Writer {
         if flexible {
             return self.compact_length(length);
         }
-        let wire = match length {
-            None => -1,
-            Some(length) => i32::try_from(length).map_err(|_| Error::TooLong { length })?,
-        };
-        self.buffer().put_i32(wire);
+        self.buffer().put_i32(length_or(-1, length)?);
         Ok(())
     }
 
     fn compact_length(&mut self, length: Option<usize>) -> Result<(), Error> {
-        let wire = match length {
-            None => 0,
-            Some(length) => i32::try_from(length).map_err(|_| Error::TooLong { length })? + 1,
-        };
-        self.uvarint(wire as u32);
+        let wire: i32 = length_or(-1, length)?;
+        self.uvarint((wire + 1) as u32);
         Ok(())
     }
+}
+
+/// The length as the wire has it; what is null has the length `null`.
+fn length_or<N: TryFrom<usize>>(null: N, length: Option<usize>) -> Result<N, Error> {
+    let Some(length) = length else {
+        return Ok(null);
+    };
+    N::try_from(length).map_err(|_| Error::TooLong { length })
 }
 
 /// The tagged fields of one struct, collected before they are written because each is preceded by
