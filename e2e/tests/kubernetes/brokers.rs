@@ -101,7 +101,12 @@ fn roll(what: &str, manifest: &str) -> Result<()> {
                 && uid(pod).is_some_and(|uid| were_ready.contains(&uid))
         });
         let away = 3 - back.count().min(3);
-        ensure!(away <= 1, "{away} brokers are away at a time: {what}");
+        let seen: Vec<String> = pods.iter().map(standing).collect();
+        let seen = seen.join(", ");
+        ensure!(
+            away <= 1,
+            "{away} brokers are away at a time: {what}: {seen}"
+        );
         let now = uids()?;
         let replaced = before
             .iter()
@@ -123,6 +128,19 @@ fn roll(what: &str, manifest: &str) -> Result<()> {
         &format!("roll of three brokers: {what}"),
         60.0,
         begun.elapsed(),
+    )
+}
+
+/// A pod in a few words, for when it is not as it should be.
+fn standing(pod: &Value) -> String {
+    let meta = &pod["metadata"];
+    format!(
+        "{} {} made {} going {} ready {}",
+        meta["name"],
+        meta["uid"],
+        meta["creationTimestamp"],
+        meta["deletionTimestamp"],
+        serves(pod)
     )
 }
 

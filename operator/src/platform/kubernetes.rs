@@ -105,6 +105,9 @@ pub struct Pods {
     config_map: String,
     racks: BTreeMap<String, Option<String>>,
     annotated: BTreeSet<String>,
+    /// The uids of pods that were deleted here, until the watch tells of it: until then they look
+    /// as if they served, and another could be chosen to go.
+    deleted: BTreeSet<String>,
     volumes: Volumes,
 }
 
@@ -124,6 +127,7 @@ impl Pods {
             config_map: String::new(),
             racks: BTreeMap::new(),
             annotated: BTreeSet::new(),
+            deleted: BTreeSet::new(),
             volumes: Volumes::default(),
         }
     }
@@ -134,6 +138,14 @@ impl Pods {
             self.settings.insert(name.clone(), self.read(config_map));
         }
         self.seen = seen;
+        let uids: BTreeSet<String> = self.seen.pods.values().filter_map(Pod::uid).collect();
+        self.deleted.retain(|uid| uids.contains(uid));
+        let deleted = &self.deleted;
+        let is_gone = |pod: &Pod| {
+            pod.metadata.deletion_timestamp.is_none()
+                && pod.uid().is_some_and(|uid| deleted.contains(&uid))
+        };
+        self.seen.pods.retain(|_, pod| !is_gone(pod));
     }
 
     /// Takes what the spec says.
@@ -439,7 +451,7 @@ impl Platform for Pods {
         };
         // One that is gone already is what was wanted; else the next step tries again.
         if pods.delete(&self.pod(broker), &only).await.is_ok() {
-            // Until the watch tells of it: not ready, so that no other goes.
+            self.deleted.extend(pod.uid());
             self.seen.pods.remove(&broker);
         }
     }
