@@ -88,7 +88,7 @@ async fn run_process(shared: &Shared, node: usize) {
     });
     tokio::select! {
         biased;
-        () = running.failed() => shared.trace(format_args!("broker {node} has failed")),
+        why = running.failed() => shared.trace(format_args!("broker {node} has failed: {why}")),
         _ = stop.wait_for(|stop| *stop) => {
             running.stop().await;
             shared.trace(format_args!("broker {node} has stopped"));
