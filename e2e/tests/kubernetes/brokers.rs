@@ -95,7 +95,7 @@ fn roll(what: &str, manifest: &str) -> Result<()> {
     loop {
         let pods = pods()?;
         let uid = |pod: &Value| pod["metadata"]["uid"].as_str().map(str::to_owned);
-        were_ready.extend(pods.iter().filter(|pod| serves(pod)).filter_map(uid));
+        were_ready.extend(pods.iter().filter(|pod| has_served(pod)).filter_map(uid));
         let back = pods.iter().filter(|pod| {
             pod["metadata"]["deletionTimestamp"].is_null()
                 && uid(pod).is_some_and(|uid| were_ready.contains(&uid))
@@ -129,6 +129,20 @@ fn roll(what: &str, manifest: &str) -> Result<()> {
         60.0,
         begun.elapsed(),
     )
+}
+
+/// Whether a pod is Ready, or was since its container started, which a look may have missed.
+fn has_served(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    let Some(ready) = conditions.find(|c| c["type"] == "Ready") else {
+        return false;
+    };
+    let started = pod.pointer("/status/containerStatuses/0/state/running/startedAt");
+    let started = started.and_then(Value::as_str);
+    let changed = ready["lastTransitionTime"].as_str();
+    // both are of the form 2026-01-31T12:00:00Z, which sorts as text
+    ready["status"] == "True" || started.is_some_and(|started| changed > Some(started))
 }
 
 /// A pod in a few words, for when it is not as it should be.

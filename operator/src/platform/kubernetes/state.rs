@@ -26,7 +26,9 @@ pub fn observe(
     let template = super::template_config_map(annotation)(set);
     let states = (0..replicas.unwrap_or(0).max(last)).filter_map(|broker| {
         let pod = seen.pods.get(&broker);
-        let named = pod.and_then(|pod| pod.annotations().get(annotation).cloned());
+        // One that stops comes back as the template says, and needs no other restart.
+        let stays = pod.filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let named = stays.and_then(|pod| pod.annotations().get(annotation).cloned());
         let named = named.or_else(|| template.clone())?;
         // Settings that are gone are unlike any: a broker that waits for them is made anew.
         let known = settings.get(&named).and_then(|all| all.get(&broker));
@@ -38,7 +40,12 @@ pub fn observe(
                 ..BrokerState::default()
             },
         };
-        state.restart = pod.and_then(|pod| outdated(pod, set));
+        if state.failure == Some(Failure::Storage)
+            && let Some(class) = storage_class(set)
+        {
+            state.message += &format!("; the class is {class}");
+        }
+        state.restart = stays.and_then(|pod| outdated(pod, set));
         state.running_with = running_with;
         Some((broker, state))
     });
@@ -190,6 +197,12 @@ fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
         shown(runs),
         shown(wanted)
     ))
+}
+
+/// The storage class that a StatefulSet names for its volumes.
+fn storage_class(set: &StatefulSet) -> Option<&str> {
+    let claims = set.spec.as_ref()?.volume_claim_templates.as_ref()?;
+    claims.first()?.spec.as_ref()?.storage_class_name.as_deref()
 }
 
 /// The size that a StatefulSet asks for its volumes.
