@@ -74,7 +74,7 @@ impl Pages for NodePages {
     fn ready(&self) -> Result<(), String> {
         let standing = *self.life.standing().borrow();
         if !standing.is_registered {
-            return Err("waiting for registration: is a majority of the quorum up?".into());
+            return Err("waiting for registration; a majority of the voters must be up".into());
         }
         if !standing.is_unfenced {
             return Err("waiting to be unfenced by the active controller".into());
@@ -129,7 +129,7 @@ impl Pages for LatePages {
     }
 
     fn ready(&self) -> Result<(), String> {
-        let waiting = "waiting for the metadata quorum: is a majority of its voters up?";
+        let waiting = "waiting for the metadata quorum; a majority of its voters must be up";
         self.0
             .get()
             .map_or_else(|| Err(waiting.to_owned()), NodePages::ready)

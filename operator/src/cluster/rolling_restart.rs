@@ -88,7 +88,7 @@ fn obstacle(
         .find(|broker| broker.id != candidate.id && !broker.ready)
     {
         return Some(format!(
-            "broker {} does not serve: {}",
+            "broker {} does not serve ({})",
             other.id, other.message
         ));
     }

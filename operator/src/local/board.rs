@@ -11,6 +11,8 @@ const TOPIC_LINES_MAX: usize = 12;
 const BROKER_LINES_MAX: usize = 16;
 /// The width of a terminal that does not tell.
 const COLUMNS_DEFAULT: usize = 100;
+/// The height of a terminal that does not tell.
+const ROWS_DEFAULT: usize = 24;
 
 /// The lines of the board. Pure.
 #[must_use]
@@ -103,8 +105,15 @@ impl Terminal {
         self.drawn = board;
     }
 
-    /// Draws the board again where it changed.
-    pub fn draw(&mut self, lines: Vec<String>) {
+    /// Draws the board again where it changed; not higher than the terminal, whose rows above
+    /// cannot be reached.
+    pub fn draw(&mut self, mut lines: Vec<String>) {
+        let (_, rows) = size();
+        if lines.len() >= rows {
+            let hidden = lines.len() - (rows - 2);
+            lines.truncate(rows - 2);
+            lines.push(format!("  … {hidden} more lines"));
+        }
         if !self.is_terminal || lines == self.drawn {
             return;
         }
@@ -114,10 +123,18 @@ impl Terminal {
     }
 
     fn board(&self, lines: &[String]) -> String {
-        let columns = columns();
-        let fit = |line: &String| line.chars().take(columns - 1).collect::<String>() + "\n";
-        lines.iter().map(fit).collect()
+        let (columns, _) = size();
+        lines.iter().map(|line| fit(line, columns) + "\n").collect()
     }
+}
+
+/// A line that takes one row only: a longer one ends in `…`.
+fn fit(line: &str, columns: usize) -> String {
+    if line.chars().count() < columns {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(columns - 2).collect();
+    kept.trim_end().to_owned() + "…"
 }
 
 /// Moves up so many lines and clears everything below.
@@ -129,14 +146,15 @@ fn erase(lines: usize) -> String {
     }
 }
 
-fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+/// Columns and rows.
+fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     let columns = size.map_or(0, |size| usize::from(size.ws_col));
-    if columns >= 20 {
-        columns
-    } else {
-        COLUMNS_DEFAULT
-    }
+    let rows = size.map_or(0, |size| usize::from(size.ws_row));
+    let or = |found: usize, least: usize, default: usize| {
+        if found >= least { found } else { default }
+    };
+    (or(columns, 20, COLUMNS_DEFAULT), or(rows, 6, ROWS_DEFAULT))
 }
 
 /// A terminal that went away is no reason to stop brokers.

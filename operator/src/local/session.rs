@@ -15,7 +15,7 @@ use super::brokers::{Brokers, Event, Wanted};
 use super::folder::{Folder, SCAN_INTERVAL};
 use super::objects::{Entry, Objects};
 use crate::cluster::reconcile::listeners;
-use crate::condition::{ClusterReason, State, Verdict, conditions, spoken, state};
+use crate::condition::{ClusterReason, State, TopicReason, Verdict, conditions, spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaTopic};
 use crate::manifest::Object;
 use crate::object::ObjectKey;
@@ -315,10 +315,21 @@ impl Session {
     }
 
     fn say(&mut self, kind: &str, key: &ObjectKey, conditions: &[Condition]) {
-        if let Some((reason, message)) = spoken(conditions) {
-            let line = format!("{kind} {}: {message}", key.name);
-            self.line(&format!("{kind} {key}"), reason, &line);
+        let Some((reason, message)) = spoken(conditions) else {
+            return;
+        };
+        let about = format!("{kind} {key}");
+        // The board shows what is on its way. Topics that wait for their cluster have nothing to
+        // add to its own words.
+        let is_on_its_way = state(conditions) == Some(State::Reconciling);
+        let waits_for_cluster = reason == TopicReason::ClusterNotReady.word();
+        if is_on_its_way && (self.terminal.has_board() || waits_for_cluster) {
+            self.lines.remove(&about);
+            self.late_lines.remove(&about);
+            return;
         }
+        let line = format!("{kind} {}: {message}", key.name);
+        self.line(&about, reason, &line);
     }
 
     /// Writes a line about something; later, where the last one with this reason was just now.

@@ -115,6 +115,7 @@ fn a_static_setting_rolls_through_the_brokers_under_load() -> Result<()> {
     let verdict = load.finish(Duration::from_secs(120))?;
     println!("rolling restart: {}", verdict.json);
     verdict.assert_nothing_lost();
+    ensure!(verdict.count("failed") == 0, "{}", verdict.json);
     ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
     local.process().stop(super::STOP_TIMEOUT)?;
     Ok(())

@@ -76,7 +76,7 @@ fn the_others_must_serve_and_be_in_sync() {
         "",
         expect![[r#"
             restart None
-            2 waits: broker 1 does not serve: starts
+            2 waits: broker 1 does not serve (starts)
         "#]],
     );
     check(
@@ -85,7 +85,7 @@ fn the_others_must_serve_and_be_in_sync() {
         "",
         expect![[r#"
             restart None
-            2 waits: broker 1 does not serve: exits at once
+            2 waits: broker 1 does not serve (exits at once)
         "#]],
     );
     check(
