@@ -89,9 +89,15 @@ async fn run_process(shared: &Shared, node: usize) {
     tokio::select! {
         biased;
         why = running.failed() => shared.trace(format_args!("broker {node} has failed: {why}")),
-        _ = stop.wait_for(|stop| *stop) => {
+        () = asked(&mut stop) => {
             running.stop().await;
             shared.trace(format_args!("broker {node} has stopped"));
         }
     }
+}
+
+/// Waits until the process is asked to stop. What the channel lends is given back: whoever asks
+/// again would wait for it.
+async fn asked(stop: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
