@@ -14,7 +14,6 @@ mod groups;
 mod log_dirs;
 mod metadata;
 mod offsets;
-mod operations;
 mod produce;
 mod producer_ids;
 mod quorum;
@@ -64,6 +63,7 @@ use ottla_protocol::messages::topics::{
 };
 use ottla_protocol::messages::transactions::DescribeProducersRequest;
 
+use crate::authorizer::{Access, Principal};
 use crate::config::Settings;
 use crate::controller;
 use crate::coordinator;
@@ -88,6 +88,17 @@ pub struct Context {
     pub env: Env,
 }
 
+impl Context {
+    /// What the client of `request` may do.
+    fn access(&self, request: &RequestContext) -> Access {
+        Access::of(
+            &self.settings,
+            || self.controller.image(),
+            &request.principal,
+        )
+    }
+}
+
 /// Who asks, and how: one a request.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
@@ -95,8 +106,8 @@ pub struct RequestContext {
     pub api_version: i16,
     /// What the client calls itself.
     pub client_id: Option<Arc<str>>,
-    /// Where the client connects from.
-    pub client_host: IpAddr,
+    /// Who the client is, and where it connects from.
+    pub principal: Principal,
     /// The name of the listener it came through, in capitals.
     pub listener: Arc<str>,
     /// A number for the connection, unique while the broker runs.
@@ -343,7 +354,7 @@ impl Client {
         let request = RequestContext {
             api_version: 0,
             client_id: None,
-            client_host,
+            principal: Principal::anonymous(client_host),
             listener,
             connection_id,
         };

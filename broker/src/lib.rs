@@ -3,6 +3,7 @@
 //! # Layout, in reading order
 //! - [`command`]: the command line
 //! - [`config`]: settings under Kafka's property names, read and validated once
+//! - [`authorizer`]: what a client may do
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
 //! - [`stream`]: the network, real or simulated
 //! - [`node`]: builds every component, hands out the handles, runs until shutdown
@@ -15,6 +16,7 @@
 //! - [`metrics`]: `/metrics`, `/livez`, `/readyz`
 
 pub mod api;
+pub mod authorizer;
 pub mod command;
 pub mod config;
 pub mod controller;

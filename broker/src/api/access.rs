@@ -1,73 +1,183 @@
-//! ACLs, quotas and SCRAM users, of which a broker without an authorizer has none.
+//! ACLs; and quotas and SCRAM users, of which there are none.
 //!
-//! The answers are those that Apache Kafka gives where none is configured: tools that look before
-//! they leap (kafka-configs, MirrorMaker) go on. What would change something is refused, or not
-//! served at all.
+//! Without an authorizer ACLs are neither kept nor shown. The other answers are those that Apache
+//! Kafka gives where none is configured: tools that look before they leap (kafka-configs,
+//! MirrorMaker) go on.
 
+use ottla_core::acl::{Acl, Filter, Operation};
+use ottla_core::metadata::{MetadataImage, Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
-    AclCreationResult, CreateAclsRequest, CreateAclsResponse, DeleteAclsFilterResult,
-    DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
+    AclCreation, AclCreationResult, AclDescription, CreateAclsRequest, CreateAclsResponse,
+    DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse,
+    DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse, DescribeClientQuotasRequest,
+    DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
     DescribeUserScramCredentialsResponse, DescribeUserScramCredentialsResult,
 };
 
+use super::forward::{submit_with, until};
 use super::{Context, RequestContext};
+use crate::authorizer::sentence;
 
-const NO_AUTHORIZER: &str = "No Authorizer is configured.";
+/// Whether there are ACLs at all, and the client may do `operation` with the cluster that they
+/// belong to.
+fn permission(
+    context: &Context,
+    request: &RequestContext,
+    operation: Operation,
+) -> Result<(), (ErrorCode, String)> {
+    if !context.settings.authorizer {
+        let message = "No Authorizer is configured.".to_owned();
+        return Err((ErrorCode::SecurityDisabled, message));
+    }
+    let asked = context.access(request).cluster(operation);
+    asked.map_err(|error| (error, sentence(error)))
+}
 
 /// DescribeAcls.
 pub async fn describe_acls(
-    _: &Context,
-    _: &RequestContext,
-    _: DescribeAclsRequest,
+    context: &Context,
+    request: &RequestContext,
+    body: DescribeAclsRequest,
 ) -> DescribeAclsResponse {
+    let filter = Filter::from(&body);
+    let fault = filter
+        .fault()
+        .map(|f| (ErrorCode::InvalidRequest, f.to_owned()));
+    let refusal = permission(context, request, Operation::Describe)
+        .err()
+        .or(fault);
+    if let Some((error, message)) = refusal {
+        return DescribeAclsResponse {
+            error_code: error.code(),
+            error_message: Some(message),
+            ..DescribeAclsResponse::default()
+        };
+    }
+    let image = context.controller.image();
+    let mut resources: Vec<DescribeAclsResource> = Vec::new();
+    for acl in image.acls.iter().filter(|acl| filter.matches(acl)) {
+        let resource = DescribeAclsResource {
+            resource_type: acl.resource_type.to_wire(),
+            resource_name: acl.resource_name,
+            pattern_type: acl.pattern_type.to_wire(),
+            acls: Vec::new(),
+        };
+        // they come by resource
+        let is_another = resources.last().is_none_or(|last| {
+            let key = |r: &DescribeAclsResource| (r.resource_type, r.pattern_type);
+            key(last) != key(&resource) || last.resource_name != resource.resource_name
+        });
+        if is_another {
+            resources.push(resource);
+        }
+        if let Some(last) = resources.last_mut() {
+            last.acls.push(AclDescription {
+                principal: acl.entry.principal,
+                host: acl.entry.host,
+                operation: acl.entry.operation.to_wire(),
+                permission_type: acl.entry.permission.to_wire(),
+            });
+        }
+    }
     DescribeAclsResponse {
-        error_code: ErrorCode::SecurityDisabled.code(),
-        error_message: Some(NO_AUTHORIZER.to_owned()),
+        resources,
         ..DescribeAclsResponse::default()
     }
 }
 
-/// CreateAcls.
+/// CreateAcls; answers once the ACLs are in force here.
 pub async fn create_acls(
-    _: &Context,
-    _: &RequestContext,
+    context: &Context,
+    request: &RequestContext,
     body: CreateAclsRequest,
 ) -> CreateAclsResponse {
-    let refused = |_| AclCreationResult {
-        error_code: ErrorCode::SecurityDisabled.code(),
-        error_message: Some(NO_AUTHORIZER.to_owned()),
+    let asked = body.creations.clone();
+    let submitted = match permission(context, request, Operation::Alter) {
+        Ok(()) => submit_with(context, Ok(()), Request::CreateAcls(body)).await,
+        Err(refusal) => Err(refusal),
     };
-    CreateAclsResponse {
-        throttle_time_ms: 0,
-        results: body.creations.iter().map(refused).collect(),
+    match submitted {
+        Ok(Response::CreateAcls(response)) => {
+            let results = response.results.iter().zip(&asked);
+            let made = results.filter(|(result, _)| result.error_code == 0);
+            let made: Vec<&AclCreation> = made.map(|(_, creation)| creation).collect();
+            until(context, |image| {
+                made.iter().all(|creation| has(image, creation))
+            })
+            .await;
+            response
+        }
+        Ok(other) => unreachable!("CreateAcls is answered by {other:?}"),
+        Err((error, message)) => {
+            let refused = |_| AclCreationResult {
+                error_code: error.code(),
+                error_message: Some(message.clone()),
+            };
+            CreateAclsResponse {
+                throttle_time_ms: 0,
+                results: asked.iter().map(refused).collect(),
+            }
+        }
     }
 }
 
-/// DeleteAcls.
+fn has(image: &MetadataImage, creation: &AclCreation) -> bool {
+    Acl::from_creation(creation).is_none_or(|acl| image.acls.contains(&acl))
+}
+
+/// DeleteAcls; answers once the ACLs are in force no more, here too.
 pub async fn delete_acls(
-    _: &Context,
-    _: &RequestContext,
+    context: &Context,
+    request: &RequestContext,
     body: DeleteAclsRequest,
 ) -> DeleteAclsResponse {
-    let refused = |_| DeleteAclsFilterResult {
-        error_code: ErrorCode::SecurityDisabled.code(),
-        error_message: Some(NO_AUTHORIZER.to_owned()),
-        matching_acls: Vec::new(),
+    let asked = body.filters.clone();
+    let submitted = match permission(context, request, Operation::Alter) {
+        Ok(()) => submit_with(context, Ok(()), Request::DeleteAcls(body)).await,
+        Err(refusal) => Err(refusal),
     };
-    DeleteAclsResponse {
-        throttle_time_ms: 0,
-        filter_results: body.filters.iter().map(refused).collect(),
+    match submitted {
+        Ok(Response::DeleteAcls(response)) => {
+            until(context, |image| {
+                asked.iter().all(|filter| !finds(image, filter))
+            })
+            .await;
+            response
+        }
+        Ok(other) => unreachable!("DeleteAcls is answered by {other:?}"),
+        Err((error, message)) => {
+            let refused = |_| DeleteAclsFilterResult {
+                error_code: error.code(),
+                error_message: Some(message.clone()),
+                matching_acls: Vec::new(),
+            };
+            DeleteAclsResponse {
+                throttle_time_ms: 0,
+                filter_results: asked.iter().map(refused).collect(),
+            }
+        }
     }
+}
+
+fn finds(image: &MetadataImage, filter: &DeleteAclsFilter) -> bool {
+    let filter = Filter::from(filter);
+    filter.fault().is_none() && image.acls.iter().any(|acl| filter.matches(&acl))
 }
 
 /// DescribeClientQuotas: nobody has a quota.
 pub async fn describe_client_quotas(
-    _: &Context,
-    _: &RequestContext,
+    context: &Context,
+    request: &RequestContext,
     _: DescribeClientQuotasRequest,
 ) -> DescribeClientQuotasResponse {
+    if let Err(error) = context.access(request).cluster(Operation::DescribeConfigs) {
+        return DescribeClientQuotasResponse {
+            error_code: error.code(),
+            error_message: Some(sentence(error)),
+            ..DescribeClientQuotasResponse::default()
+        };
+    }
     DescribeClientQuotasResponse {
         entries: Some(Vec::new()),
         ..DescribeClientQuotasResponse::default()
@@ -76,10 +186,17 @@ pub async fn describe_client_quotas(
 
 /// DescribeUserScramCredentials: there are no users.
 pub async fn describe_user_scram_credentials(
-    _: &Context,
-    _: &RequestContext,
+    context: &Context,
+    request: &RequestContext,
     body: DescribeUserScramCredentialsRequest,
 ) -> DescribeUserScramCredentialsResponse {
+    if let Err(error) = context.access(request).cluster(Operation::Describe) {
+        return DescribeUserScramCredentialsResponse {
+            error_code: error.code(),
+            error_message: Some(sentence(error)),
+            ..DescribeUserScramCredentialsResponse::default()
+        };
+    }
     let asked = body.users.unwrap_or_default();
     let unknown = asked
         .into_iter()

@@ -1,5 +1,6 @@
 //! DescribeCluster, UnregisterBroker, UpdateFeatures.
 
+use ottla_core::acl::Operation;
 use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
@@ -11,10 +12,10 @@ use ottla_protocol::messages::metadata::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 
-use super::forward::{submit, until};
+use super::forward::{submit_with, until};
 use super::metadata::contact;
-use super::operations::{NOT_ASKED, OF_CLUSTER};
 use super::{Context, RequestContext};
+use crate::authorizer::NOT_ASKED;
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -68,7 +69,7 @@ pub async fn describe(
         controller_id: contact(context, &image).0,
         brokers: brokers.collect(),
         cluster_authorized_operations: match body.include_cluster_authorized_operations {
-            true => OF_CLUSTER,
+            true => context.access(request).cluster_operations(),
             false => NOT_ASKED,
         },
         ..DescribeClusterResponse::default()
@@ -78,11 +79,12 @@ pub async fn describe(
 /// UnregisterBroker; answers once the broker is gone, here too.
 pub async fn unregister_broker(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
     body: UnregisterBrokerRequest,
 ) -> UnregisterBrokerResponse {
     let node = NodeId(body.broker_id);
-    match submit(context, Request::UnregisterBroker(body)).await {
+    let permission = context.access(request).cluster(Operation::Alter);
+    match submit_with(context, permission, Request::UnregisterBroker(body)).await {
         Ok(Response::UnregisterBroker(response)) => {
             if response.error_code == 0 {
                 until(context, |image| image.broker(node).is_none()).await;
@@ -118,7 +120,9 @@ pub async fn update_features(
         .iter()
         .map(|u| u.feature.clone())
         .collect();
-    let mut response = match submit(context, Request::UpdateFeatures(body)).await {
+    let permission = context.access(request).cluster(Operation::Alter);
+    let submitted = submit_with(context, permission, Request::UpdateFeatures(body)).await;
+    let mut response = match submitted {
         Ok(Response::UpdateFeatures(response)) => response,
         Ok(other) => unreachable!("UpdateFeatures is answered by {other:?}"),
         Err((code, message)) => UpdateFeaturesResponse {

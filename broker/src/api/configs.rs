@@ -4,6 +4,7 @@ mod describe;
 
 pub use describe::handle as describe;
 
+use ottla_core::acl::Operation;
 use ottla_core::metadata::{ConfigResource, MetadataImage, Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::configs::{
@@ -15,6 +16,7 @@ use ottla_protocol::messages::configs::{
 
 use super::forward::{submit, until};
 use super::{Context, RequestContext};
+use crate::authorizer::{Access, sentence};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -28,7 +30,48 @@ const DELETE: i8 = 1;
 /// IncrementalAlterConfigs; answers once this broker sees the values.
 pub async fn incremental_alter(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
+    mut body: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let access = context.access(request);
+    let mut refused = Vec::new();
+    body.resources.retain(|r| {
+        let (kind, name) = (r.resource_type, &r.resource_name);
+        let permission = permission(&access, Operation::AlterConfigs, kind, name);
+        refused.extend(
+            permission
+                .err()
+                .map(|error| IncrementalAlterConfigsResourceResponse {
+                    error_code: error.code(),
+                    error_message: Some(sentence(error)),
+                    resource_type: kind,
+                    resource_name: name.clone(),
+                }),
+        );
+        permission.is_ok()
+    });
+    let mut response = incremental_alter_allowed(context, body).await;
+    response.responses.extend(refused);
+    response
+}
+
+/// Whether the client may do `operation` with what has configs.
+fn permission(
+    access: &Access,
+    operation: Operation,
+    resource_type: i8,
+    name: &str,
+) -> Result<(), ErrorCode> {
+    match resource_type {
+        TOPIC => access.topic(operation, name),
+        GROUP => access.group(operation, name),
+        // also of a type that is none, which is refused as such to whom it may concern
+        _ => access.cluster(operation),
+    }
+}
+
+async fn incremental_alter_allowed(
+    context: &Context,
     body: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let asked = body.clone();
@@ -77,9 +120,28 @@ fn holds(image: &MetadataImage, asked: &IncrementalAlterConfigsRequest) -> bool 
 /// AlterConfigs, which replaces all configs of a resource; answers once this broker sees them.
 pub async fn alter(
     context: &Context,
-    _: &RequestContext,
-    body: AlterConfigsRequest,
+    request: &RequestContext,
+    mut body: AlterConfigsRequest,
 ) -> AlterConfigsResponse {
+    let access = context.access(request);
+    let mut refused = Vec::new();
+    body.resources.retain(|r| {
+        let (kind, name) = (r.resource_type, &r.resource_name);
+        let permission = permission(&access, Operation::AlterConfigs, kind, name);
+        refused.extend(permission.err().map(|error| AlterConfigsResourceResponse {
+            error_code: error.code(),
+            error_message: Some(sentence(error)),
+            resource_type: kind,
+            resource_name: name.clone(),
+        }));
+        permission.is_ok()
+    });
+    let mut response = alter_allowed(context, body).await;
+    response.responses.extend(refused);
+    response
+}
+
+async fn alter_allowed(context: &Context, body: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked = body.clone();
     match submit(context, Request::AlterConfigs(body)).await {
         Ok(Response::AlterConfigs(response)) => {
@@ -123,6 +185,12 @@ pub async fn list(
     request: &RequestContext,
     body: ListConfigResourcesRequest,
 ) -> ListConfigResourcesResponse {
+    if let Err(error) = context.access(request).cluster(Operation::DescribeConfigs) {
+        return ListConfigResourcesResponse {
+            error_code: error.code(),
+            ..ListConfigResourcesResponse::default()
+        };
+    }
     let all = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
     let wanted = match (request.api_version, body.resource_types.as_slice()) {
         (0, _) => &[CLIENT_METRICS][..],

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_core::acl::Operation;
 use ottla_core::partition::Reader;
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId, TopicName};
 use ottla_protocol::messages::fetch::{
     FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, ForgottenTopic,
@@ -12,6 +14,7 @@ use ottla_protocol::messages::fetch::{
 };
 
 use super::{Context, RequestContext};
+use crate::authorizer::{self, Access};
 use crate::replica::{FetchItem, FetchQuery, Fetched, Position, TopicKey};
 
 /// The first version that names topics by id.
@@ -35,13 +38,51 @@ fn follower(body: &FetchRequest) -> Option<NodeId> {
     (id >= 0).then_some(NodeId(id))
 }
 
+/// What the request may read. A follower may read everything, where it proves to be the broker that
+/// it says to be or its client may act as one; else nothing.
+fn permission(context: &Context, request: &RequestContext, body: &FetchRequest) -> Option<Access> {
+    let access = context.access(request);
+    let (Some(node), Some(image)) = (follower(body), access.image()) else {
+        return Some(access);
+    };
+    let broker = image.broker(node);
+    let is_proven =
+        broker.is_some_and(|b| authorizer::is_follower(request.client_id.as_deref(), b));
+    (is_proven || access.cluster(Operation::ClusterAction).is_ok()).then(Access::unlimited)
+}
+
+/// What Kafka answers somebody who is no follower.
+fn refusal(body: FetchRequest) -> FetchResponse {
+    let topic = |topic: FetchTopic| FetchableTopicResponse {
+        topic: topic.topic,
+        topic_id: topic.topic_id,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|p| PartitionData {
+                partition_index: p.partition,
+                error_code: ErrorCode::TopicAuthorizationFailed.code(),
+                high_watermark: -1,
+                ..PartitionData::default()
+            })
+            .collect(),
+    };
+    FetchResponse {
+        responses: body.topics.into_iter().map(topic).collect(),
+        ..FetchResponse::default()
+    }
+}
+
 /// Answers when there is enough to say, or the wait is over.
 pub async fn handle(
     context: &Context,
     request: &RequestContext,
     body: FetchRequest,
 ) -> FetchResponse {
-    let query = query(context, request, &body);
+    let Some(access) = permission(context, request, &body) else {
+        return refusal(body);
+    };
+    let query = query(context, request, &body, access);
     let is_follower = follower(&body).is_some();
     let by_id = request.api_version >= TOPIC_IDS_VERSION_MIN;
     let items = items(by_id, body.topics);
@@ -66,7 +107,12 @@ pub async fn handle(
     response
 }
 
-fn query(context: &Context, request: &RequestContext, body: &FetchRequest) -> FetchQuery {
+fn query(
+    context: &Context,
+    request: &RequestContext,
+    body: &FetchRequest,
+    access: Access,
+) -> FetchQuery {
     let settings = &context.settings;
     let bytes = |count: i32| usize::try_from(count).unwrap_or(0);
     let (reader, bytes_max) = match follower(body) {
@@ -83,6 +129,7 @@ fn query(context: &Context, request: &RequestContext, body: &FetchRequest) -> Fe
     let epoch = body.replica_state.replica_epoch;
     FetchQuery {
         reader,
+        access,
         broker_epoch: (epoch >= 0).then_some(BrokerEpoch(epoch)),
         rack: (!body.rack_id.is_empty()).then(|| Arc::from(body.rack_id.as_str())),
         session_id: body.session_id,

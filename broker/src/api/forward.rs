@@ -7,6 +7,7 @@ use ottla_core::metadata::{MetadataImage, Request, Response};
 use ottla_protocol::error::ErrorCode;
 
 use super::Context;
+use crate::authorizer::sentence;
 use crate::controller;
 
 /// How long an answer waits at most for this broker to see what is committed.
@@ -26,6 +27,16 @@ pub(super) async fn submit(
         };
         (code, error.to_string())
     })
+}
+
+/// As [`submit`], where the client has the permission.
+pub(super) async fn submit_with(
+    context: &Context,
+    permission: Result<(), ErrorCode>,
+    request: Request,
+) -> Result<Response, (ErrorCode, String)> {
+    permission.map_err(|error| (error, sentence(error)))?;
+    submit(context, request).await
 }
 
 /// Waits until `holds` of this broker's image, but not long: the change is committed either way.

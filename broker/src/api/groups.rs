@@ -17,6 +17,7 @@ pub use operate::{delete_groups, describe_groups, list_groups, offset_delete};
 
 use std::future::Future;
 
+use ottla_core::acl::Operation;
 use ottla_core::group::{Body, Client, Response};
 use ottla_protocol::error::ErrorCode;
 
@@ -27,7 +28,7 @@ fn client(request: &RequestContext) -> Client {
     Client {
         id: request.client_id.as_deref().unwrap_or("").to_owned(),
         // Java's way to print an address without a name, which tools show
-        host: format!("/{}", request.client_host),
+        host: format!("/{}", request.principal.host),
     }
 }
 
@@ -50,6 +51,7 @@ async fn ask_members(
     group_id: &str,
     body: Body,
 ) -> Result<Response, ErrorCode> {
+    context.access(request).group(Operation::Read, group_id)?;
     if group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ottla_core::acl::Operation;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -14,9 +15,15 @@ use crate::replica::PartitionSize;
 /// DescribeLogDirs: the one data directory.
 pub async fn describe(
     context: &Context,
-    _request: &RequestContext,
+    request: &RequestContext,
     body: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
+    if let Err(error) = context.access(request).cluster(Operation::Describe) {
+        return DescribeLogDirsResponse {
+            error_code: error.code(),
+            ..DescribeLogDirsResponse::default()
+        };
+    }
     let directory = context.replicas.describe_log_dir();
     let is_wanted = |size: &PartitionSize| match &body.topics {
         None => true,

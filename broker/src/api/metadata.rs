@@ -1,5 +1,6 @@
 //! Metadata: brokers, topics and their leaders; and the creation of topics by asking for them.
 
+use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::metadata::{MetadataImage, PartitionRegistration, Request, Response, Topic, names};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
@@ -10,8 +11,8 @@ use ottla_protocol::messages::metadata::{
 use ottla_protocol::messages::topics::{CreatableTopic, CreateTopicsRequest};
 
 use super::forward::{submit, until};
-use super::operations::{NOT_ASKED, OF_CLUSTER, OF_TOPIC};
 use super::{Context, RequestContext};
+use crate::authorizer::{Access, NOT_ASKED};
 
 /// How many topics one request creates at most.
 const AUTO_CREATED_MAX: usize = 100;
@@ -23,17 +24,25 @@ pub async fn handle(
     body: MetadataRequest,
 ) -> MetadataResponse {
     let asked = asked_topics(request, &body);
+    let access = context.access(request);
     let refused = match &asked {
-        Some(asked) if body.allow_auto_topic_creation => create_missing(context, asked).await,
+        Some(asked) if body.allow_auto_topic_creation => {
+            create_missing(context, &access, asked).await
+        }
         _ => Vec::new(),
     };
     let image = context.controller.image();
     let topics = match &asked {
-        None => image.topics.values().map(|t| known(&image, t)).collect(),
+        None => image
+            .topics
+            .values()
+            .filter(|topic| access.topic(Operation::Describe, &topic.name).is_ok())
+            .map(|topic| known(&image, topic))
+            .collect(),
         Some(asked) => asked
             .iter()
             .map(|topic| {
-                let mut described = one(&image, request, topic);
+                let mut described = one(&image, request, &access, topic);
                 let refusal = refused
                     .iter()
                     .find(|(name, _)| Some(name) == topic.name.as_ref());
@@ -56,11 +65,12 @@ pub async fn handle(
         error_code: 0,
     };
     if body.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = OF_CLUSTER;
+        response.cluster_authorized_operations = access.cluster_operations();
     }
     if body.include_topic_authorized_operations {
         for topic in response.topics.iter_mut().filter(|t| t.error_code == 0) {
-            topic.topic_authorized_operations = OF_TOPIC;
+            let name = topic.name.as_deref().unwrap_or_default();
+            topic.topic_authorized_operations = access.operations(ResourceType::Topic, name);
         }
     }
     response
@@ -80,6 +90,7 @@ fn asked_topics(
 /// returns those that could not be.
 async fn create_missing(
     context: &Context,
+    access: &Access,
     asked: &[MetadataRequestTopic],
 ) -> Vec<(String, ErrorCode)> {
     if !context.settings.auto_create_topics {
@@ -94,8 +105,16 @@ async fn create_missing(
         .collect();
     missing.sort_unstable();
     missing.dedup();
+    missing.retain(|name| access.topic(Operation::Describe, name).is_ok());
+    let may_create = |name: &&mut &str| {
+        access.cluster(Operation::Create).is_ok() || access.topic(Operation::Create, name).is_ok()
+    };
+    let forbidden = missing.extract_if(.., |name| !may_create(&name));
+    let mut forbidden: Vec<(String, ErrorCode)> = forbidden
+        .map(|name| (name.to_owned(), ErrorCode::TopicAuthorizationFailed))
+        .collect();
     if missing.is_empty() {
-        return Vec::new();
+        return forbidden;
     }
     let topic = |name: &&str| CreatableTopic {
         name: (*name).to_owned(),
@@ -120,21 +139,22 @@ async fn create_missing(
             })
             .await;
             let refused = refused.into_iter();
-            refused
-                .map(|t| (t.name, ErrorCode::from(t.error_code)))
-                .collect()
+            forbidden.extend(refused.map(|t| (t.name, ErrorCode::from(t.error_code))));
         }
         // clients ask again by themselves
-        _ => missing
-            .into_iter()
-            .map(|name| (name.to_owned(), ErrorCode::LeaderNotAvailable))
-            .collect(),
+        _ => forbidden.extend(
+            missing
+                .into_iter()
+                .map(|name| (name.to_owned(), ErrorCode::LeaderNotAvailable)),
+        ),
     }
+    forbidden
 }
 
 fn one(
     image: &MetadataImage,
     request: &RequestContext,
+    access: &Access,
     asked: &MetadataRequestTopic,
 ) -> MetadataResponseTopic {
     let (found, error) = match &asked.name {
@@ -150,9 +170,14 @@ fn one(
             ErrorCode::UnknownTopicId,
         ),
     };
-    if let Some(topic) = found {
-        return known(image, topic);
-    }
+    // whether a topic is there is nobody's business who may not describe it; an id tells nothing
+    let name = asked.name.as_deref().or(found.map(|topic| &*topic.name));
+    let permission = name.map_or(Ok(()), |name| access.topic(Operation::Describe, name));
+    let error = match (permission, found) {
+        (Ok(()), Some(topic)) => return known(image, topic),
+        (Ok(()), None) => error,
+        (Err(denied), _) => denied,
+    };
     // the name of a topic that was asked for by id may be null from version 12 on
     let nameless = (request.api_version < 12).then(String::new);
     MetadataResponseTopic {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ottla_core::acl::Operation;
 use ottla_core::partition::LatestOffset;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, TopicName};
@@ -45,9 +46,11 @@ pub async fn list_offsets(
         (_, READ_COMMITTED) => LatestOffset::ReadCommitted,
         _ => LatestOffset::ReadUncommitted,
     };
+    let access = context.access(request);
     let mut topics = Vec::with_capacity(body.topics.len());
     for topic in body.topics {
         let key = named(&topic.name);
+        let permission = access.topic(Operation::Describe, &topic.name);
         let mut asked = BTreeSet::new();
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
@@ -57,7 +60,9 @@ pub async fn list_offsets(
                 current_leader_epoch: epoch(partition.current_leader_epoch),
                 kind,
             };
-            let found = if asked.insert(index) {
+            let found = if let Err(error) = permission {
+                Err(error)
+            } else if asked.insert(index) {
                 context.replicas.list_offset(&key, index, &query).await
             } else {
                 Err(ErrorCode::InvalidRequest)
@@ -105,18 +110,25 @@ fn listed(
 /// OffsetForLeaderEpoch.
 pub async fn offset_for_leader_epoch(
     context: &Context,
-    _request: &RequestContext,
+    request: &RequestContext,
     body: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
+    let access = context.access(request);
+    let permission = |topic: &str| match access.topic(Operation::Describe, topic) {
+        Err(error) if access.cluster(Operation::ClusterAction).is_err() => Err(error),
+        _ => Ok(()),
+    };
     let topics = body.topics.into_iter().map(|topic| {
         let key = named(&topic.topic);
         let partitions = topic.partitions.iter().map(|asked| {
-            let found = context.replicas.offset_for_leader_epoch(
-                &key,
-                asked.partition,
-                epoch(asked.current_leader_epoch),
-                LeaderEpoch(asked.leader_epoch),
-            );
+            let found = permission(&topic.topic).and_then(|()| {
+                context.replicas.offset_for_leader_epoch(
+                    &key,
+                    asked.partition,
+                    epoch(asked.current_leader_epoch),
+                    LeaderEpoch(asked.leader_epoch),
+                )
+            });
             let mut answer = EpochEndOffset {
                 partition: asked.partition,
                 ..EpochEndOffset::default()
@@ -145,19 +157,24 @@ pub async fn offset_for_leader_epoch(
 /// DeleteRecords.
 pub async fn delete_records(
     context: &Context,
-    _request: &RequestContext,
+    request: &RequestContext,
     body: DeleteRecordsRequest,
 ) -> DeleteRecordsResponse {
+    let access = context.access(request);
     let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
     let mut items = Vec::new();
     let mut topics = Vec::with_capacity(body.topics.len());
     for topic in body.topics {
         let key = named(&topic.name);
+        let permission = access.topic(Operation::Delete, &topic.name);
         let partitions = topic.partitions.iter().map(|partition| {
-            items.push((key.clone(), partition.partition_index, partition.offset));
+            if permission.is_ok() {
+                items.push((key.clone(), partition.partition_index, partition.offset));
+            }
             DeleteRecordsPartitionResult {
+                low_watermark: -1,
                 partition_index: partition.partition_index,
-                ..DeleteRecordsPartitionResult::default()
+                error_code: permission.err().map_or(0, ErrorCode::code),
             }
         });
         topics.push(DeleteRecordsTopicResult {
@@ -167,13 +184,11 @@ pub async fn delete_records(
     }
     let outcomes = context.replicas.delete_records(&items, timeout).await;
     let results = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-    for (result, outcome) in results.zip(outcomes) {
+    let tried = results.filter(|result| result.error_code == 0);
+    for (result, outcome) in tried.zip(outcomes) {
         match outcome {
             Ok(low_watermark) => result.low_watermark = low_watermark.0,
-            Err(error) => {
-                result.low_watermark = -1;
-                result.error_code = error.code();
-            }
+            Err(error) => result.error_code = error.code(),
         }
     }
     DeleteRecordsResponse {
@@ -185,9 +200,10 @@ pub async fn delete_records(
 /// DescribeProducers.
 pub async fn describe_producers(
     context: &Context,
-    _request: &RequestContext,
+    request: &RequestContext,
     body: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
+    let access = context.access(request);
     let topics = body.topics.into_iter().map(|topic| {
         let key = named(&topic.name);
         let partitions = topic.partition_indexes.iter().map(|index| {
@@ -195,7 +211,8 @@ pub async fn describe_producers(
                 partition_index: *index,
                 ..Default::default()
             };
-            match context.replicas.describe_producers(&key, *index) {
+            let permission = access.topic(Operation::Read, &topic.name);
+            match permission.and_then(|()| context.replicas.describe_producers(&key, *index)) {
                 Ok(producers) => {
                     let producers = producers.into_iter().map(|(id, producer)| ProducerState {
                         producer_id: id.0,

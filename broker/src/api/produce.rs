@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_core::acl::Operation;
 use ottla_core::metadata::names::is_internal;
 use ottla_core::partition::Acks;
 use ottla_protocol::error::ErrorCode;
@@ -14,6 +15,7 @@ use ottla_protocol::messages::produce::{
 };
 
 use super::{Context, RequestContext};
+use crate::authorizer::Access;
 use crate::replica::{ProduceItem, Produced, Refused, TopicKey};
 
 /// The first version that names topics by id.
@@ -95,8 +97,8 @@ fn refusal(body: &ProduceRequest) -> Option<ErrorCode> {
         .then_some(ErrorCode::InvalidTxnState)
 }
 
-/// The topics of the answer, their partitions still without outcomes; and, in that order, the items
-/// and what to remember of each.
+/// The topics of the answer, their partitions still without outcomes but for those that the client
+/// may not write to; and, in that order, the items of the others and what to remember of each.
 fn split(
     context: &Context,
     request: &RequestContext,
@@ -105,14 +107,21 @@ fn split(
     let mut items = Vec::new();
     let mut asked = Vec::new();
     let mut shape = Vec::with_capacity(topics.len());
+    let access = context.access(request);
     for topic in topics {
         let (key, is_internal) = topic_key(context, request, &topic);
+        let permission = permission(&access, &key);
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for PartitionProduceData { index, records } in topic.partition_data {
             partition_responses.push(PartitionProduceResponse {
                 index,
+                error_code: permission.err().map_or(0, ErrorCode::code),
+                base_offset: permission.map_or(-1, |()| 0),
                 ..PartitionProduceResponse::default()
             });
+            if permission.is_err() {
+                continue;
+            }
             asked.push(Asked {
                 bytes: records.as_ref().map_or(0, |records| records.len()),
                 is_internal,
@@ -130,6 +139,20 @@ fn split(
         });
     }
     (shape, items, asked)
+}
+
+/// Whether the client may write to the topic; one that nobody knows is refused as such later.
+fn permission(access: &Access, topic: &TopicKey) -> Result<(), ErrorCode> {
+    let Some(image) = access.image() else {
+        return Ok(());
+    };
+    match topic {
+        TopicKey::Name(name) => access.topic(Operation::Write, name),
+        TopicKey::Id(id) => match image.topic_by_id(*id) {
+            Some(topic) => access.topic(Operation::Write, &topic.name),
+            None => Ok(()),
+        },
+    }
 }
 
 /// The topic, and whether it is an internal one: those are written by coordinators only, so the
@@ -158,7 +181,9 @@ fn join(
     outcomes: Vec<Result<Produced, Refused>>,
 ) -> Vec<TopicProduceResponse> {
     let partitions = shape.iter_mut().flat_map(|t| &mut t.partition_responses);
-    for (response, outcome) in partitions.zip(outcomes) {
+    // those without permission were not tried
+    let tried = partitions.filter(|response| response.error_code == 0);
+    for (response, outcome) in tried.zip(outcomes) {
         match outcome {
             Ok(produced) => {
                 response.base_offset = produced.base_offset.0;

@@ -1,5 +1,6 @@
 //! InitProducerId, for idempotent producers.
 
+use ottla_core::acl::Operation;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::producer_ids::{InitProducerIdRequest, InitProducerIdResponse};
 
@@ -9,12 +10,18 @@ use super::{Context, RequestContext};
 /// after an error it cannot mend, gets a new one.
 pub async fn init_producer_id(
     context: &Context,
-    _request: &RequestContext,
+    request: &RequestContext,
     body: InitProducerIdRequest,
 ) -> InitProducerIdResponse {
     if body.transactional_id.is_some() {
         // no coordinator of transactions was ever named to the client
         return refused(ErrorCode::InvalidRequest);
+    }
+    let access = context.access(request);
+    if let Err(error) = access.cluster(Operation::IdempotentWrite)
+        && !access.may_with_any_topic(Operation::Write)
+    {
+        return refused(error);
     }
     match context
         .coordinator

@@ -1,5 +1,6 @@
 //! DescribeQuorum: the metadata quorum, under the name that Kafka's tools know it by.
 
+use ottla_core::acl::Operation;
 use ottla_core::metadata::MetadataImage;
 use ottla_core::metadata::names::CLUSTER_METADATA_TOPIC;
 use ottla_protocol::error::ErrorCode;
@@ -10,6 +11,7 @@ use ottla_protocol::messages::cluster::{
 };
 
 use super::{Context, RequestContext};
+use crate::authorizer::sentence;
 use crate::controller::{Quorum, QuorumNode};
 
 /// The first version that tells the nodes' directories and listeners.
@@ -21,6 +23,13 @@ pub async fn describe(
     request: &RequestContext,
     body: DescribeQuorumRequest,
 ) -> DescribeQuorumResponse {
+    if let Err(error) = context.access(request).cluster(Operation::Describe) {
+        return DescribeQuorumResponse {
+            error_code: error.code(),
+            error_message: Some(sentence(error)),
+            ..DescribeQuorumResponse::default()
+        };
+    }
     let quorum = match context.controller.quorum().await {
         Ok(quorum) => quorum,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments, AlterReplicaLogDirs.
 
+use ottla_core::acl::Operation;
 use ottla_core::metadata::reassignments::ongoing_reassignments;
 use ottla_core::metadata::{MetadataImage, Request, Response};
 use ottla_protocol::error::ErrorCode;
@@ -14,8 +15,9 @@ use ottla_protocol::messages::log_dirs::{
     AlterReplicaLogDirsResponse,
 };
 
-use super::forward::{submit, until};
+use super::forward::{submit_with, until};
 use super::{Context, RequestContext};
+use crate::authorizer::sentence;
 
 const PREFERRED: i8 = 0;
 
@@ -27,7 +29,9 @@ pub async fn elect_leaders(
 ) -> ElectLeadersResponse {
     let asked = body.topic_partitions.clone().unwrap_or_default();
     let is_preferred = body.election_type == PREFERRED;
-    let mut response = match submit(context, Request::ElectLeaders(body)).await {
+    let permission = context.access(request).cluster(Operation::Alter);
+    let submitted = submit_with(context, permission, Request::ElectLeaders(body)).await;
+    let mut response = match submitted {
         Ok(Response::ElectLeaders(response)) => {
             until(context, |image| {
                 let mut all = response.replica_election_results.iter();
@@ -80,11 +84,13 @@ fn has_leaders(image: &MetadataImage, asked: &ReplicaElectionResult, is_preferre
 /// AlterPartitionReassignments.
 pub async fn alter(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
     body: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
     let asked = body.topics.clone();
-    match submit(context, Request::AlterPartitionReassignments(body)).await {
+    let permission = context.access(request).cluster(Operation::Alter);
+    let asked_for = Request::AlterPartitionReassignments(body);
+    match submit_with(context, permission, asked_for).await {
         Ok(Response::AlterPartitionReassignments(response)) => response,
         Ok(other) => unreachable!("AlterPartitionReassignments is answered by {other:?}"),
         Err((code, message)) => AlterPartitionReassignmentsResponse {
@@ -113,9 +119,16 @@ pub async fn alter(
 /// ListPartitionReassignments.
 pub async fn list(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
     body: ListPartitionReassignmentsRequest,
 ) -> ListPartitionReassignmentsResponse {
+    if let Err(error) = context.access(request).cluster(Operation::Describe) {
+        return ListPartitionReassignmentsResponse {
+            error_code: error.code(),
+            error_message: Some(sentence(error)),
+            ..ListPartitionReassignmentsResponse::default()
+        };
+    }
     ListPartitionReassignmentsResponse {
         topics: ongoing_reassignments(&context.controller.image(), &body),
         ..ListPartitionReassignmentsResponse::default()
@@ -125,9 +138,10 @@ pub async fn list(
 /// AlterReplicaLogDirs: there is one directory, and every replica is in it already.
 pub async fn alter_log_dirs(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
     body: AlterReplicaLogDirsRequest,
 ) -> AlterReplicaLogDirsResponse {
+    let permission = context.access(request).cluster(Operation::Alter);
     let image = context.controller.image();
     let here = context.controller.node_id();
     let mut results: Vec<AlterReplicaLogDirTopicResult> = Vec::new();
@@ -141,6 +155,7 @@ pub async fn alter_log_dirs(
             let outcome = |index: i32| {
                 let partition = known.and_then(|t| t.partition(index.into()));
                 match partition {
+                    _ if permission.is_err() => ErrorCode::ClusterAuthorizationFailed,
                     _ if !is_ours => ErrorCode::LogDirNotFound,
                     Some(p) if p.replicas.contains(&here) => ErrorCode::None,
                     _ => ErrorCode::ReplicaNotAvailable,

@@ -1,5 +1,6 @@
 //! DescribeTopicPartitions: topics page by page, eligible leader replicas included (KIP-966).
 
+use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::metadata::{MetadataImage, PartitionRegistration, Topic, names};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::PartitionIndex;
@@ -9,8 +10,8 @@ use ottla_protocol::messages::metadata::{
 };
 
 use super::metadata::{id_or_zero, numbers, offline};
-use super::operations::OF_TOPIC;
 use super::{Context, RequestContext};
+use crate::authorizer::{Access, NOT_ASKED};
 
 /// How many partitions a page has at most, whatever the client asks for.
 const PAGE_PARTITIONS_MAX: usize = 2000;
@@ -18,19 +19,22 @@ const PAGE_PARTITIONS_MAX: usize = 2000;
 /// DescribeTopicPartitions.
 pub async fn handle(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
     body: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    page(&context.controller.image(), body)
+    page(&context.controller.image(), &context.access(request), body)
 }
 
 /// One page: topics by name, each from the cursor on, until the page is full.
 fn page(
     image: &MetadataImage,
+    access: &Access,
     body: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
     let mut names: Vec<String> = if body.topics.is_empty() {
-        image.topics.keys().map(|name| name.to_string()).collect()
+        let names = image.topics.keys();
+        let seen = names.filter(|name| access.topic(Operation::Describe, name).is_ok());
+        seen.map(|name| name.to_string()).collect()
     } else {
         body.topics.into_iter().map(|t| t.name).collect()
     };
@@ -49,7 +53,7 @@ fn page(
             });
             break;
         }
-        let (topic, next) = describe(image, &name, &from, room);
+        let (topic, next) = describe(image, access, &name, &from, room);
         room -= topic.partitions.len().min(room);
         response.topics.push(topic);
         if let Some(partition_index) = next {
@@ -66,12 +70,15 @@ fn page(
 /// The topic with as many partitions as there is room for, and the index of the next one.
 fn describe(
     image: &MetadataImage,
+    access: &Access,
     name: &str,
     from: &Cursor,
     room: usize,
 ) -> (DescribeTopicPartitionsResponseTopic, Option<i32>) {
-    let topic = image.topic(name);
+    let permission = access.topic(Operation::Describe, name);
+    let topic = image.topic(name).filter(|_| permission.is_ok());
     let error = match topic {
+        _ if permission.is_err() => ErrorCode::TopicAuthorizationFailed,
         Some(_) => ErrorCode::None,
         None if names::invalid_topic_name(name).is_some() => ErrorCode::InvalidTopicException,
         None => ErrorCode::UnknownTopicOrPartition,
@@ -94,7 +101,10 @@ fn describe(
             .into_iter()
             .map(|(index, p)| partition(image, index, p))
             .collect(),
-        topic_authorized_operations: if topic.is_some() { OF_TOPIC } else { i32::MIN },
+        topic_authorized_operations: match topic {
+            Some(_) => access.operations(ResourceType::Topic, name),
+            None => NOT_ASKED,
+        },
     };
     (described, next.map(|(index, _)| index.0))
 }
@@ -157,6 +167,7 @@ mod tests {
             };
             let response = page(
                 image,
+                &Access::unlimited(),
                 DescribeTopicPartitionsRequest {
                     topics: names.iter().map(topic).collect(),
                     response_partition_limit: limit,

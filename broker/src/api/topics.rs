@@ -1,6 +1,8 @@
 //! CreateTopics, DeleteTopics, CreatePartitions.
 
+use ottla_core::acl::Operation;
 use ottla_core::metadata::{MetadataImage, Request, Response};
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
 use ottla_protocol::messages::topics::{
     CreatableTopicResult, CreatePartitionsRequest, CreatePartitionsResponse,
@@ -10,13 +12,45 @@ use ottla_protocol::messages::topics::{
 
 use super::forward::{submit, until};
 use super::{Context, RequestContext};
+use crate::authorizer::sentence;
 
 /// CreateTopics; answers once the topics are committed and this broker knows them.
 pub async fn create(
     context: &Context,
-    _: &RequestContext,
-    body: CreateTopicsRequest,
+    request: &RequestContext,
+    mut body: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
+    let access = context.access(request);
+    let may_create = |name: &str| match access.cluster(Operation::Create) {
+        Ok(()) => Ok(()),
+        Err(_) => access.topic(Operation::Create, name),
+    };
+    let forbidden = body.topics.extract_if(.., |t| may_create(&t.name).is_err());
+    let forbidden: Vec<String> = forbidden.map(|t| t.name).collect();
+    let mut response = create_allowed(context, body).await;
+    for topic in &mut response.topics {
+        if access
+            .topic(Operation::DescribeConfigs, &topic.name)
+            .is_err()
+        {
+            topic.topic_config_error_code = ErrorCode::TopicAuthorizationFailed.code();
+            topic.configs = Some(Vec::new());
+            (topic.num_partitions, topic.replication_factor) = (-1, -1);
+        }
+    }
+    response
+        .topics
+        .extend(forbidden.into_iter().map(|name| CreatableTopicResult {
+            name,
+            error_code: ErrorCode::TopicAuthorizationFailed.code(),
+            error_message: Some(sentence(ErrorCode::TopicAuthorizationFailed)),
+            configs: Some(Vec::new()),
+            ..CreatableTopicResult::default()
+        }));
+    response
+}
+
+async fn create_allowed(context: &Context, body: CreateTopicsRequest) -> CreateTopicsResponse {
     let names: Vec<String> = body.topics.iter().map(|t| t.name.clone()).collect();
     match submit(context, Request::CreateTopics(body)).await {
         Ok(Response::CreateTopics(response)) => {
@@ -56,6 +90,32 @@ pub async fn delete(
         name: Some(name),
         ..DeleteTopicState::default()
     }));
+    let access = context.access(request);
+    let image = context.controller.image();
+    let is_denied = |topic: &DeleteTopicState| {
+        let known = image.topic_by_id(TopicId(topic.topic_id)).map(|t| &*t.name);
+        let name = topic.name.as_deref().or(known);
+        name.is_some_and(|name| access.topic(Operation::Delete, name).is_err())
+    };
+    let forbidden = body.topics.extract_if(.., |t| is_denied(t));
+    let forbidden: Vec<DeletableTopicResult> = forbidden
+        .map(|topic| DeletableTopicResult {
+            error_code: ErrorCode::TopicAuthorizationFailed.code(),
+            error_message: Some(sentence(ErrorCode::TopicAuthorizationFailed)),
+            name: topic.name,
+            topic_id: topic.topic_id,
+        })
+        .collect();
+    let mut response = delete_allowed(context, request, body).await;
+    response.responses.extend(forbidden);
+    response
+}
+
+async fn delete_allowed(
+    context: &Context,
+    request: &RequestContext,
+    body: DeleteTopicsRequest,
+) -> DeleteTopicsResponse {
     let asked = body.topics.clone();
     match submit(context, Request::DeleteTopics(body)).await {
         Ok(Response::DeleteTopics(mut response)) => {
@@ -92,7 +152,25 @@ pub async fn delete(
 /// CreatePartitions; answers once the partitions are committed and this broker knows them.
 pub async fn create_partitions(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
+    mut body: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let access = context.access(request);
+    let may_alter = |name: &str| access.topic(Operation::Alter, name);
+    let forbidden = body.topics.extract_if(.., |t| may_alter(&t.name).is_err());
+    let forbidden: Vec<String> = forbidden.map(|t| t.name).collect();
+    let mut response = grow_allowed(context, body).await;
+    let refused = |name| CreatePartitionsTopicResult {
+        name,
+        error_code: ErrorCode::TopicAuthorizationFailed.code(),
+        error_message: Some(sentence(ErrorCode::TopicAuthorizationFailed)),
+    };
+    response.results.extend(forbidden.into_iter().map(refused));
+    response
+}
+
+async fn grow_allowed(
+    context: &Context,
     body: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let validate_only = body.validate_only;

@@ -1,6 +1,6 @@
 //! [`Settings`]: the values, and the rules that hold between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use super::listener::{Listener, Voter};
 use super::properties::{self, Property};
 pub use super::table::Settings;
 use super::table::{self, Setting};
+
+/// The name that Kafka's own authorizer has.
+const STANDARD_AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
 
 /// When a write counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,6 +326,27 @@ pub(super) mod parse {
             "Fsync" => Ok(Durability::Fsync),
             "Replicated" => Ok(Durability::Replicated),
             _ => Err("give Fsync or Replicated".into()),
+        }
+    }
+
+    /// Whether ACLs are asked: the class of the authorizer that does.
+    pub fn authorizer(text: &str) -> Result<bool, String> {
+        match text {
+            "" => Ok(false),
+            STANDARD_AUTHORIZER => Ok(true),
+            _ => Err(format!(
+                "give {STANDARD_AUTHORIZER}, the one authorizer there is, or nothing"
+            )),
+        }
+    }
+
+    /// Principals, separated by semicolons: names may have commas.
+    pub fn principals(text: &str) -> Result<BTreeSet<String>, String> {
+        let names = text.split(';').map(str::trim);
+        let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+        match names.iter().find(|name| !name.contains(':')) {
+            Some(name) => Err(format!("write {name} as User:{name}")),
+            None => Ok(names.into_iter().map(str::to_owned).collect()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The one table of the broker's settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -171,6 +171,18 @@ settings! {
         parse::boolean;
     /// Whether DeleteTopics works.
     delete_topic: bool = "delete.topic.enable", Boolean, "true", ReadOnly, parse::boolean;
+    /// What asks the ACLs before a request is served: Kafka's
+    /// `org.apache.kafka.metadata.authorizer.StandardAuthorizer`. Empty: nothing, everyone may do
+    /// everything. On a PLAINTEXT listener every client is `User:ANONYMOUS`: ACLs then tell hosts
+    /// apart, not users. Brokers trust each other's fetches by a secret of each process, which who
+    /// can listen on the network can read; they do not ask who connects to the listener for peers,
+    /// so nobody else may reach that one.
+    authorizer: bool = "authorizer.class.name", String, "", ReadOnly, parse::authorizer;
+    /// Principals that may do everything, as `User:name`, separated by semicolons.
+    super_users: BTreeSet<String> = "super.users", String, "", ReadOnly, parse::principals;
+    /// Whether everyone may do everything with a resource that no ACL is about.
+    allow_everyone_if_no_acl_found: bool = "allow.everyone.if.no.acl.found", Boolean, "false",
+        ReadOnly, parse::boolean;
     /// Partitions of a topic created without a number.
     num_partitions: i32 = "num.partitions", Int, "1", ReadOnly,
         |text| parse::number(text, 1, 10_000);

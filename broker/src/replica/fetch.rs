@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_core::acl::Operation;
 use ottla_core::partition::{FetchDecision, FetchFrom, FollowerFetch, Input, Marks, Reader};
 use ottla_protocol::codec::Records;
 use ottla_protocol::error::ErrorCode;
@@ -18,12 +19,15 @@ use super::index::TopicKey;
 use super::partition::{AtHand, Replica, State};
 use super::ready::ReadyGuard;
 use super::session::{Begun, Entry, Session};
+use crate::authorizer::Access;
 
 /// Who fetches, and when the answer is due.
 #[derive(Clone, Debug)]
 pub struct FetchQuery {
     /// Who reads.
     pub reader: Reader,
+    /// What it may read.
+    pub access: Access,
     /// A follower's incarnation.
     pub broker_epoch: Option<BrokerEpoch>,
     /// Where a consumer stands.
@@ -157,6 +161,7 @@ impl Replicas {
     /// In a session: the partitions that have news.
     async fn fetch_session(&self, query: &FetchQuery, session: &Session) -> Fetched {
         let deadline = Instant::now() + query.wait_max;
+        session.recheck(&query.access);
         let generation = session.generation();
         let mut keys = Vec::new();
         loop {
@@ -233,6 +238,10 @@ impl Replicas {
             Some(replica) => Ok(replica),
             None => self.find(&entry.topic, entry.partition),
         };
+        let replica = match may_read(&query.access, &entry.topic) {
+            true => replica,
+            false => Err(ErrorCode::TopicAuthorizationFailed),
+        };
         let mut found = Found {
             key,
             topic: entry.topic,
@@ -290,6 +299,16 @@ fn is_due(found: &[Found], query: &FetchQuery) -> bool {
     let bytes = found.iter().filter_map(|f| f.data.records.as_ref());
     let bytes: usize = bytes.map(Records::len).sum();
     bytes >= query.bytes_min || found.iter().any(|f| f.is_urgent)
+}
+
+/// Whether the topic may be read; one that nobody knows is refused as such.
+fn may_read(access: &Access, topic: &TopicKey) -> bool {
+    access.image().is_none_or(|image| match topic {
+        TopicKey::Name(name) => access.topic(Operation::Read, name).is_ok(),
+        TopicKey::Id(id) => image
+            .topic_by_id(*id)
+            .is_none_or(|topic| access.topic(Operation::Read, &topic.name).is_ok()),
+    })
 }
 
 fn refusal(partition_index: i32, error: ErrorCode) -> PartitionData {

@@ -26,6 +26,7 @@ use tracing::{debug, warn};
 
 use super::partition::{AtHand, Replica};
 use super::{Shared, lock, producer_state};
+use crate::authorizer::follower_client_id;
 use connection::Connection;
 use tracked::{Partitions, Sent};
 
@@ -233,7 +234,14 @@ impl Fetcher {
         if self.connection.is_none() {
             let address = self.address().ok_or(Error::UnknownBroker(self.leader))?;
             let network = self.shared.network;
-            self.connection = Some(Connection::open(network, &address, broker_epoch).await?);
+            let image = self.shared.controller.image();
+            let us = image.broker(self.shared.settings.node_id);
+            let us = us
+                .filter(|us| us.broker_epoch == broker_epoch)
+                .ok_or(Error::NotRegistered)?;
+            let client_id = follower_client_id(us);
+            let connection = Connection::open(network, &address, client_id, broker_epoch);
+            self.connection = Some(connection.await?);
             self.partitions.restart_session();
         }
         let request = self

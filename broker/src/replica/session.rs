@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ottla_core::acl::Acls;
 use ottla_core::partition::Reader;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
@@ -19,6 +20,7 @@ use super::index::{Index, TopicKey};
 use super::partition::Replica;
 use super::ready::Ready;
 use super::{Replicas, lock};
+use crate::authorizer::Access;
 
 /// A session that was not used for this long may make room for another.
 const EVICTION_AGE: Duration = Duration::from_secs(120);
@@ -83,6 +85,8 @@ struct State {
     /// By key: when it was last answered; who waited longest comes first.
     answered: Vec<u64>,
     answers: u64,
+    /// The ACLs of the last fetch, where an authorizer asked them.
+    acls: Option<Arc<Acls>>,
 }
 
 /// One session.
@@ -153,6 +157,22 @@ impl Session {
         let entry = state.entries.get(key as usize).and_then(Option::as_ref);
         let sent = entry.and_then(|entry| entry.sent);
         sent.is_some_and(|(_, _, log_start_offset)| log_start_offset != data.log_start_offset)
+    }
+
+    /// Other ACLs than with the last fetch: every partition is looked at again.
+    pub(super) fn recheck(&self, access: &Access) {
+        let Some(image) = access.image() else {
+            return;
+        };
+        let mut state = lock(&self.state);
+        let is_same = state
+            .acls
+            .as_ref()
+            .is_some_and(|acls| Arc::ptr_eq(acls, &image.acls));
+        if !is_same {
+            state.acls = Some(Arc::clone(&image.acls));
+            state.keys.values().for_each(|key| self.ready.mark(*key));
+        }
     }
 
     /// The partitions' positions were told to their leaders.

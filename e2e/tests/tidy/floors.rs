@@ -27,7 +27,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 14] = [
+const BROKER: [(&str, u8); 15] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -39,6 +39,7 @@ const BROKER: [(&str, u8); 14] = [
     ("controller", 2),
     ("peer", 2),
     ("metrics", 1),
+    ("authorizer", 1),
     ("config", 1),
     ("env", 1),
     ("stream", 1),

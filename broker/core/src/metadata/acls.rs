@@ -115,6 +115,14 @@ fn checked(asked: &AclCreation) -> Result<Acl, Refusal> {
     })
 }
 
+impl Acl {
+    /// The ACL that is asked for; none where there can be no such one.
+    #[must_use]
+    pub fn from_creation(asked: &AclCreation) -> Option<Self> {
+        checked(asked).ok()
+    }
+}
+
 fn deleted(acl: &Acl) -> DeleteAclsMatchingAcl {
     DeleteAclsMatchingAcl {
         error_code: 0,

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use ottla_core::acl::Operation;
 use ottla_core::config::effective::Found;
 use ottla_core::config::topic::TOPIC_CONFIGS;
 use ottla_core::config::{Bounds, Effect, Key, Kind, Layers, Source, Synonym};
@@ -16,17 +17,19 @@ use ottla_protocol::messages::configs::{
 };
 
 use super::super::{Context, RequestContext};
-use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
+use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, permission};
+use crate::authorizer::{Access, sentence};
 use crate::config::table::{self, SETTINGS};
 
 /// DescribeConfigs.
 pub async fn handle(
     context: &Context,
-    _: &RequestContext,
+    request: &RequestContext,
     body: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     let image = context.controller.image();
     let view = View {
+        access: &context.access(request),
         image: &image,
         here: context.controller.node_id(),
         statics: &context.settings.properties(),
@@ -41,6 +44,7 @@ pub async fn handle(
 
 /// What is described from, and how much of it is wanted.
 struct View<'a> {
+    access: &'a Access,
     image: &'a MetadataImage,
     here: NodeId,
     statics: &'a ConfigMap,
@@ -53,7 +57,12 @@ type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>
 impl View<'_> {
     fn describe(&self, asked: &DescribeConfigsResource) -> DescribeConfigsResult {
         let name = asked.resource_name.as_str();
+        let operation = Operation::DescribeConfigs;
+        let permission = permission(self.access, operation, asked.resource_type, name);
         let described = match asked.resource_type {
+            _ if permission.is_err() => permission
+                .map_err(|e| (e, sentence(e)))
+                .map(|()| Vec::new()),
             TOPIC => self.topic(name),
             BROKER => self.broker(name),
             GROUP => self.named(ConfigResource::Group(name.to_owned()), name),

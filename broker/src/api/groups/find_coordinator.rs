@@ -1,11 +1,13 @@
 //! FindCoordinator: which broker coordinates a group.
 
+use ottla_core::acl::Operation;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
 };
 
 use super::super::{Context, RequestContext};
+use crate::authorizer::sentence;
 
 /// The first version that asks for several keys.
 const BATCH_VERSION: i16 = 4;
@@ -49,6 +51,9 @@ async fn find(
     if key_type != KEY_TYPE_GROUP {
         let message = "only coordinators of groups are served";
         return none(key, ErrorCode::InvalidRequest, message.to_owned());
+    }
+    if let Err(error) = context.access(request).group(Operation::Describe, &key) {
+        return none(key, error, sentence(error));
     }
     let node_id = match context.coordinator.find(&key).await {
         Ok(node_id) => node_id,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ottla_core::acl::Operation;
 use ottla_core::group::{Body, Response};
 use ottla_core::metadata::MetadataImage;
 use ottla_protocol::error::ErrorCode;
@@ -13,6 +14,7 @@ use ottla_protocol::messages::groups::{
 
 use super::super::{Context, RequestContext};
 use super::ask;
+use crate::authorizer::Access;
 
 /// The first version that names topics by id.
 const TOPIC_ID_VERSION: i16 = 10;
@@ -24,12 +26,15 @@ pub async fn offset_commit(
     mut body: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
     let image = context.controller.image();
+    let access = context.access(request);
+    let permission = access.group(Operation::Read, &body.group_id);
     let uses_ids = request.api_version >= TOPIC_ID_VERSION;
     let mut known = Vec::with_capacity(body.topics.len());
     // topics answer in the order of the request: this is where each one's answer comes from
     let mut places = Vec::with_capacity(body.topics.len());
     for mut topic in std::mem::take(&mut body.topics) {
-        match identify(&image, uses_ids, &mut topic) {
+        let identified = permission.and_then(|()| identify(&image, &access, uses_ids, &mut topic));
+        match identified {
             Ok(()) => {
                 places.push(Place::Known(known.len()));
                 known.push(topic);
@@ -66,9 +71,10 @@ enum Place {
     Refused(OffsetCommitResponseTopic),
 }
 
-/// Gives a topic both its id and its name.
+/// Gives a topic both its id and its name, where the client may read it.
 fn identify(
     image: &MetadataImage,
+    access: &Access,
     uses_ids: bool,
     topic: &mut OffsetCommitRequestTopic,
 ) -> Result<(), ErrorCode> {
@@ -77,7 +83,9 @@ fn identify(
             .topic_by_id(TopicId(topic.topic_id))
             .ok_or(ErrorCode::UnknownTopicId)?;
         topic.name = known.name.to_string();
+        access.topic(Operation::Read, &topic.name)?;
     } else {
+        access.topic(Operation::Read, &topic.name)?;
         let known = image
             .topic(&topic.name)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;

@@ -1,5 +1,6 @@
 //! OffsetFetch: one group up to version 7, any number from version 8 on.
 
+use ottla_core::acl::Operation;
 use ottla_core::group::{Body, Response};
 use ottla_core::metadata::MetadataImage;
 use ottla_protocol::error::ErrorCode;
@@ -12,6 +13,7 @@ use ottla_protocol::messages::groups::{
 
 use super::super::{Context, RequestContext};
 use super::ask;
+use crate::authorizer::Access;
 
 /// The first version that has an error for the whole group.
 const GROUP_ERROR_VERSION: i16 = 2;
@@ -61,17 +63,25 @@ async fn fetch_all(
     groups: Vec<OffsetFetchRequestGroup>,
 ) -> Vec<OffsetFetchResponseGroup> {
     let image = context.controller.image();
+    let access = context.access(request);
     let mut asked = Vec::with_capacity(groups.len());
     for mut group in groups {
-        let unknown = identify(&image, request.api_version, &mut group);
+        let permission = access.group(Operation::Describe, &group.group_id);
+        let mut unknown = identify(&image, request.api_version, &mut group);
+        unknown.extend(take_hidden(&access, &mut group));
         let group_id = group.group_id.clone();
         let topics = group.topics.clone();
-        let answer = ask(context, request, &group_id, Body::OffsetFetch(group));
+        let body = Body::OffsetFetch(group);
+        let answer = permission.map(|()| ask(context, request, &group_id, body));
         asked.push((group_id, topics, unknown, answer));
     }
     let mut answers = Vec::with_capacity(asked.len());
     for (group_id, topics, unknown, answer) in asked {
-        let mut group = match answer.await {
+        let answer = match answer {
+            Ok(answer) => answer.await,
+            Err(error) => Err(error),
+        };
+        let mut group = match answer {
             Ok(Response::OffsetFetch(group)) => group,
             Ok(other) => unreachable!("the answer to another request: {other:?}"),
             Err(error) => refused(group_id, topics, error, request.api_version),
@@ -79,6 +89,10 @@ async fn fetch_all(
         if request.api_version >= TOPIC_ID_VERSION {
             finish_ids(&image, &mut group);
         }
+        // where all were asked for, those that the client may not know of are not among them
+        group
+            .topics
+            .retain(|topic| access.topic(Operation::Describe, &topic.name).is_ok());
         group.topics.extend(unknown);
         answers.push(group);
     }
@@ -113,6 +127,22 @@ fn identify(
         true
     });
     unknown
+}
+
+/// Takes out the topics that the client may not know of.
+fn take_hidden(
+    access: &Access,
+    group: &mut OffsetFetchRequestGroup,
+) -> Vec<OffsetFetchResponseTopics> {
+    let mut hidden = Vec::new();
+    if let Some(topics) = &mut group.topics {
+        topics.retain(|topic| {
+            let permission = access.topic(Operation::Describe, &topic.name);
+            hidden.extend(permission.err().map(|error| refused_topic(topic, error)));
+            permission.is_ok()
+        });
+    }
+    hidden
 }
 
 /// Where all offsets were asked for, topics are known by name; those that are gone have no id.

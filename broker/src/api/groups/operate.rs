@@ -1,20 +1,18 @@
 //! What operators do with groups: DescribeGroups, ListGroups, DeleteGroups, OffsetDelete.
 
+use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::group::{Body, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{
     DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
     DescribeGroupsResponse, DescribedGroup, ListGroupsRequest, ListGroupsResponse,
-    OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse,
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 
 use super::super::{Context, RequestContext};
 use super::{ask, client};
-
-/// What anybody may do with a group while there are no ACLs, as bits numbered by Kafka's
-/// operations:
-/// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+use crate::authorizer::Access;
 
 /// Answers a DescribeGroups.
 pub async fn describe_groups(
@@ -22,17 +20,24 @@ pub async fn describe_groups(
     request: &RequestContext,
     body: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
+    let access = context.access(request);
     let asked: Vec<_> = body
         .groups
         .into_iter()
         .map(|id| {
-            let answer = ask(context, request, &id, Body::DescribeGroup(id.clone()));
+            let permission = access.group(Operation::Describe, &id);
+            let body = Body::DescribeGroup(id.clone());
+            let answer = permission.map(|()| ask(context, request, &id, body));
             (id, answer)
         })
         .collect();
     let mut groups = Vec::with_capacity(asked.len());
     for (group_id, answer) in asked {
-        let mut group = match answer.await {
+        let answer = match answer {
+            Ok(answer) => answer.await,
+            Err(error) => Err(error),
+        };
+        let mut group = match answer {
             Ok(Response::DescribeGroup(group)) => group,
             Ok(other) => unreachable!("the answer to another request: {other:?}"),
             Err(error) => DescribedGroup {
@@ -42,7 +47,8 @@ pub async fn describe_groups(
             },
         };
         if body.include_authorized_operations && group.error_code == 0 {
-            group.authorized_operations = GROUP_OPERATIONS;
+            let operations = access.operations(ResourceType::Group, &group.group_id);
+            group.authorized_operations = operations;
         }
         groups.push(group);
     }
@@ -72,7 +78,16 @@ pub async fn list_groups(
             Err(error) => response.error_code = error.code(),
         }
     }
+    let access = context.access(request);
     response
+        .groups
+        .retain(|group| may_see(&access, &group.group_id));
+    response
+}
+
+fn may_see(access: &Access, group_id: &str) -> bool {
+    access.cluster(Operation::Describe).is_ok()
+        || access.group(Operation::Describe, group_id).is_ok()
 }
 
 /// Answers a DeleteGroups.
@@ -81,17 +96,24 @@ pub async fn delete_groups(
     request: &RequestContext,
     body: DeleteGroupsRequest,
 ) -> DeleteGroupsResponse {
+    let access = context.access(request);
     let asked: Vec<_> = body
         .groups_names
         .into_iter()
         .map(|id| {
-            let answer = ask(context, request, &id, Body::DeleteGroup(id.clone()));
+            let permission = access.group(Operation::Delete, &id);
+            let body = Body::DeleteGroup(id.clone());
+            let answer = permission.map(|()| ask(context, request, &id, body));
             (id, answer)
         })
         .collect();
     let mut results = Vec::with_capacity(asked.len());
     for (group_id, answer) in asked {
-        let error = match answer.await {
+        let answer = match answer {
+            Ok(answer) => answer.await,
+            Err(error) => Err(error),
+        };
+        let error = match answer {
             Ok(Response::DeleteGroup(error)) | Err(error) => error,
             Ok(other) => unreachable!("the answer to another request: {other:?}"),
         };
@@ -110,15 +132,41 @@ pub async fn delete_groups(
 pub async fn offset_delete(
     context: &Context,
     request: &RequestContext,
-    body: OffsetDeleteRequest,
+    mut body: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
+    let access = context.access(request);
+    if let Err(error) = access.group(Operation::Delete, &body.group_id) {
+        return OffsetDeleteResponse {
+            error_code: error.code(),
+            ..OffsetDeleteResponse::default()
+        };
+    }
+    let may_read = |name: &str| access.topic(Operation::Read, name).is_ok();
+    let forbidden = body.topics.extract_if(.., |topic| !may_read(&topic.name));
+    let forbidden: Vec<_> = forbidden.map(not_deleted).collect();
     let group_id = body.group_id.clone();
     match ask(context, request, &group_id, Body::OffsetDelete(body)).await {
-        Ok(Response::OffsetDelete(response)) => response,
+        Ok(Response::OffsetDelete(mut response)) => {
+            response.topics.extend(forbidden);
+            response
+        }
         Ok(other) => unreachable!("the answer to another request: {other:?}"),
         Err(error) => OffsetDeleteResponse {
             error_code: error.code(),
             ..OffsetDeleteResponse::default()
         },
+    }
+}
+
+fn not_deleted(topic: OffsetDeleteRequestTopic) -> OffsetDeleteResponseTopic {
+    let partitions = topic.partitions.iter();
+    OffsetDeleteResponseTopic {
+        partitions: partitions
+            .map(|partition| OffsetDeleteResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: ErrorCode::TopicAuthorizationFailed.code(),
+            })
+            .collect(),
+        name: topic.name,
     }
 }

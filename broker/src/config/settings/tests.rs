@@ -41,6 +41,12 @@ fn a_refusal_is_one_sentence_that_names_the_place() {
     assert!(refusal("listeners=CONTROLLER://:9091").contains("no listener for clients"));
     let advertised = "listeners=A://:1\nadvertised.listeners=A://0.0.0.0:1";
     assert!(refusal(advertised).contains("nobody can connect to"));
+    let class = refusal("authorizer.class.name=my.Authorizer");
+    assert!(
+        class.contains("is refused: give org.apache.kafka."),
+        "{class}"
+    );
+    assert!(refusal("super.users=User:a;b").contains("write b as User:b"));
     assert!(refusal("log.dirs=/a,/b").contains("more than one directory"));
 }
 

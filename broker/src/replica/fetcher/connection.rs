@@ -26,13 +26,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much longer than asked an answer may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What followers call themselves.
-const CLIENT_ID: &str = "ottla-replica-fetcher";
-
 pub(super) struct Connection {
     stream: Stream,
     buffer: BytesMut,
     correlation_id: i32,
+    /// By which the leader knows who asks.
+    client_id: String,
     /// Our incarnation when the connection was opened.
     pub(super) broker_epoch: BrokerEpoch,
 }
@@ -41,6 +40,7 @@ impl Connection {
     pub(super) async fn open(
         network: Network,
         address: &str,
+        client_id: String,
         broker_epoch: BrokerEpoch,
     ) -> Result<Self, Error> {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, network.connect(address)).await;
@@ -48,13 +48,15 @@ impl Connection {
             stream: stream.map_err(|_| Error::TimedOut(CONNECT_TIMEOUT))??,
             buffer: BytesMut::new(),
             correlation_id: 0,
+            client_id,
             broker_epoch,
         })
     }
 
     pub(super) async fn send(&mut self, request: &FetchRequest) -> Result<(), Error> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
-        let segments = frame::request(FETCH_VERSION, self.correlation_id, CLIENT_ID, request)?;
+        let segments =
+            frame::request(FETCH_VERSION, self.correlation_id, &self.client_id, request)?;
         for segment in segments {
             self.stream.write_all(&segment).await?;
         }

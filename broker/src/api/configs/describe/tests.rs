@@ -38,6 +38,7 @@ fn check(kind: i8, name: &str, wanted: &[&str], expect: Expect) {
     let statics = [("log.retention.hours", "3"), ("node.id", "1")];
     let statics = statics.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     let view = View {
+        access: &Access::unlimited(),
         image: &image(),
         here: NodeId(1),
         statics: &statics,
