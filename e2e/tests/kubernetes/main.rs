@@ -23,8 +23,11 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use ottla_e2e::kubernetes::is_given;
 
-/// Each step by its name, in order: first what most depends on.
-const STEPS: &[(&str, fn() -> Result<()>)] = &[
+/// A step by its name.
+type Step = (&'static str, fn() -> Result<()>);
+
+/// In order: first what most depends on.
+const STEPS: &[Step] = &[
     ("install", install::ready_after_helm_install),
     ("clients", install::clients_inside_and_outside),
     ("zones", install::spread_over_zones),

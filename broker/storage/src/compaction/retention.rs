@@ -74,7 +74,8 @@ impl Retention<'_> {
             .delete_horizon()
             .filter(|_| !header.is_transactional());
         let is_over = || horizon.is_some_and(|at| self.now_ms >= at);
-        !is_superseded && !(record.value.is_none() && is_over())
+        let is_due_tombstone = record.value.is_none() && is_over();
+        !is_superseded && !is_due_tombstone
     }
 
     /// Judges a batch by its records.
