@@ -21,14 +21,13 @@ const MOCK: &str = "talks to a broker inside the library";
 const TRANSACTION: &str = "needs transactions";
 const TLS: &str = "needs TLS";
 const SASL: &str = "needs SASL";
-const ACL: &str = "needs an authorizer (ACLs)";
 const SHARE: &str = "needs share groups";
 const UPSTREAM: &str = "fails against Apache Kafka too; the suite lists it as a known issue";
 const NOT_A_TEST: &str = "a manual aid of the suite, not a test";
 const UNSUPPORTED: &str = "tests what the library itself does not support";
 
 /// Tests that are left out, by how their names begin.
-const LEFT_OUT: [(&str, &str); 29] = [
+const LEFT_OUT: [(&str, &str); 26] = [
     ("0028_long_topicnames", UPSTREAM),
     ("0047_partial_buf_tmout", UPSTREAM),
     ("0066_plugins", UNSUPPORTED),
@@ -36,9 +35,6 @@ const LEFT_OUT: [(&str, &str); 29] = [
     ("0097_ssl_verify", TLS),
     ("0098_consumer_txn", TRANSACTION),
     ("0103_transactions", TRANSACTION),
-    ("0109_auto_create_topics", ACL),
-    ("0115_producer_auth", ACL),
-    ("0119_consumer_auth", ACL),
     ("0126_oauthbearer_oidc", SASL),
     ("0129_fetch_aborted_msgs", TRANSACTION),
     ("0135_sasl_credentials", SASL),
@@ -66,9 +62,9 @@ const LEFT_OUT_TOO: [(&str, &str); 4] = [
     ("8001_fetch_from_follower_mock_manual", NOT_A_TEST),
 ];
 
-/// The parts of the one test that covers the whole admin API, so that ACLs do not hide the rest.
+/// The parts of the one test that covers the whole admin API, so that one does not hide the rest.
 const ADMIN: &str = "0081_admin";
-const ADMIN_PARTS: [&str; 17] = [
+const ADMIN_PARTS: [&str; 20] = [
     "do_test_unclean_destroy",
     "do_test_CreateTopics",
     "do_test_DeleteTopics",
@@ -86,13 +82,11 @@ const ADMIN_PARTS: [&str; 17] = [
     "do_test_ListOffsets",
     "do_test_AlterConsumerGroupOffsets",
     "do_test_ListConsumerGroupOffsets",
+    "do_test_CreateAcls",
+    "do_test_DescribeAcls",
+    "do_test_DeleteAcls",
 ];
-const ADMIN_PARTS_LEFT_OUT: [(&str, &str); 4] = [
-    ("do_test_CreateAcls", ACL),
-    ("do_test_DescribeAcls", ACL),
-    ("do_test_DeleteAcls", ACL),
-    ("do_test_UserScramCredentials", SASL),
-];
+const ADMIN_PARTS_LEFT_OUT: [(&str, &str); 1] = [("do_test_UserScramCredentials", SASL)];
 
 /// All tests of the suite in this folder that are about a broker, in its order.
 ///

@@ -127,7 +127,9 @@ impl Suite {
             (&self.bootstrap, "default")
         };
         let config = self.scratch.join(format!("{label}.conf"));
-        std::fs::write(&config, format!("bootstrap.servers={bootstrap}\n"))?;
+        // the suite's limits leave little for the JVMs that some tests start
+        let content = format!("bootstrap.servers={bootstrap}\ntest.timeout.multiplier=3\n");
+        std::fs::write(&config, content)?;
         let mut command = bound_to_us(&self.folder.join("test-runner"));
         if !NOTHING_IN_QUICK_MODE
             .iter()
@@ -163,7 +165,7 @@ impl Suite {
         let flags = tool::class_path().join("' '");
         for (name, class) in [
             ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
-            ("kafka-acls.sh", "kafka.admin.AclCommand"),
+            ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
             ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
         ] {
             let text = format!(
