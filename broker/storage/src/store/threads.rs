@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::core::lock;
 use super::{Listener, Store, flush};
@@ -11,6 +11,36 @@ use crate::{Error, Result};
 
 /// How long a full disk, or a flusher that lags, is waited for before another look.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Under a stream of records commits begin no closer together: each costs its system calls and its
+/// wake-ups however much it carries.
+const STREAM_INTERVAL: Duration = Duration::from_millis(2);
+
+/// A commit of so many bytes is part of a stream. A client that waits for each small answer is not
+/// held up.
+const STREAM_COMMIT_BYTES_MIN: u64 = 32 << 10;
+
+/// When the next commit may begin.
+#[derive(Default)]
+struct Pace {
+    next_at: Option<Instant>,
+}
+
+impl Pace {
+    fn wait(&self) {
+        let rest = self
+            .next_at
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            std::thread::sleep(rest);
+        }
+    }
+
+    fn committed(&mut self, began: Instant, bytes: u64) {
+        let is_stream = bytes >= STREAM_COMMIT_BYTES_MIN;
+        self.next_at = is_stream.then(|| began + STREAM_INTERVAL);
+    }
+}
 
 /// The running threads.
 #[derive(Default)]
@@ -105,11 +135,15 @@ impl Store {
 
     fn run_committer(&self, listener: &dyn Listener) {
         let mut is_left_over = false;
+        let mut pace = Pace::default();
         while self.wait_for_records(is_left_over) {
+            pace.wait();
             self.wait_for_memory();
+            let began = Instant::now();
             match self.commit() {
                 Ok(committed) => {
                     is_left_over = false;
+                    pace.committed(began, committed.bytes);
                     if !committed.logs.is_empty() {
                         listener.committed(committed);
                     }
