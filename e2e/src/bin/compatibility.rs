@@ -12,7 +12,7 @@ use ottla_e2e::suite::run::Suite;
 use ottla_e2e::suite::{Outcome, catalogue, table};
 
 /// A whole run with fewer than this has lost tests on the way: left out, or skipping themselves.
-const PASSED_MIN: usize = 113;
+const PASSED_MIN: usize = 110;
 
 fn main() -> Result<ExitCode> {
     let names: Vec<_> = std::env::args().skip(1).collect();
