@@ -110,7 +110,7 @@ fn split(
     let access = context.access(request);
     for topic in topics {
         let (key, is_internal) = topic_key(context, request, &topic);
-        let permission = permission(&access, &key);
+        let permission = permission(&access, &key, &topic.name);
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for PartitionProduceData { index, records } in topic.partition_data {
             partition_responses.push(PartitionProduceResponse {
@@ -142,12 +142,13 @@ fn split(
 }
 
 /// Whether the client may write to the topic; one that nobody knows is refused as such later.
-fn permission(access: &Access, topic: &TopicKey) -> Result<(), ErrorCode> {
+fn permission(access: &Access, topic: &TopicKey, asked_name: &str) -> Result<(), ErrorCode> {
     let Some(image) = access.image() else {
         return Ok(());
     };
     match topic {
-        TopicKey::Name(name) => access.topic(Operation::Write, name),
+        // as asked for: the key of an internal topic names none
+        TopicKey::Name(_) => access.topic(Operation::Write, asked_name),
         TopicKey::Id(id) => match image.topic_by_id(*id) {
             Some(topic) => access.topic(Operation::Write, &topic.name),
             None => Ok(()),

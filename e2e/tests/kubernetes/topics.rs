@@ -35,14 +35,7 @@ pub fn from_creation_to_deletion() -> Result<()> {
     within("a topic grown and reconfigured", SOON, took)?;
     ensure!(config(&bootstrap, "life")?.contains("retention.ms=120000"));
 
-    kubectl(&[
-        "delete",
-        "kafkatopic",
-        "life",
-        "-n",
-        NAMESPACE,
-        "--timeout=60s",
-    ])?;
+    delete("life")?;
     ensure!(
         partitions(&bootstrap, "life")? == 0,
         "the topic is still there"
@@ -52,14 +45,7 @@ pub fn from_creation_to_deletion() -> Result<()> {
     apply(NAMESPACE, &topic("kept", 3, kept))?;
     wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, "kept"))?;
     kcat(&bootstrap, &["-P", "-t", "kept"], "still here\n")?.success()?;
-    kubectl(&[
-        "delete",
-        "kafkatopic",
-        "kept",
-        "-n",
-        NAMESPACE,
-        "--timeout=60s",
-    ])?;
+    delete("kept")?;
     ensure!(
         partitions(&bootstrap, "kept")? == 3,
         "a retained topic is gone"
@@ -69,14 +55,13 @@ pub fn from_creation_to_deletion() -> Result<()> {
     wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, "kept"))?;
     let read = kcat(&bootstrap, &["-C", "-t", "kept", "-e", "-q"], "")?.success()?;
     ensure!(read.stdout == "still here\n", "{}", read.stdout);
-    kubectl(&[
-        "delete",
-        "kafkatopic",
-        "kept",
-        "-n",
-        NAMESPACE,
-        "--timeout=60s",
-    ])?;
+    delete("kept")?;
+    Ok(())
+}
+
+fn delete(name: &str) -> Result<()> {
+    let topic = ["delete", "kafkatopic", name, "-n", NAMESPACE];
+    kubectl(&[&topic[..], &["--timeout=60s"]].concat())?;
     Ok(())
 }
 
@@ -177,14 +162,7 @@ pub fn drift_is_put_back() -> Result<()> {
         ensure!(events.iter().any(about), "no event names the key");
         Ok(())
     })?;
-    kubectl(&[
-        "delete",
-        "kafkatopic",
-        "drift",
-        "-n",
-        NAMESPACE,
-        "--timeout=60s",
-    ])?;
+    delete("drift")?;
     Ok(())
 }
 

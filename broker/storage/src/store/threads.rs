@@ -283,3 +283,13 @@ impl Store {
         }
     }
 }
+
+#[test]
+fn a_stream_is_paced_and_a_lone_record_is_not() {
+    let began = Instant::now();
+    let mut pace = Pace::default();
+    pace.committed(began, STREAM_COMMIT_BYTES_MIN);
+    assert_eq!(pace.next_at, Some(began + STREAM_INTERVAL));
+    pace.committed(began, STREAM_COMMIT_BYTES_MIN - 1);
+    assert_eq!(pace.next_at, None);
+}
