@@ -34,7 +34,7 @@ pub enum Record {
     /// An ACL is in force.
     Acl(AclRecord),
     /// An ACL is in force no more.
-    RemoveAcl(RemoveAclRecord),
+    RemoveAcl(AclRecord),
 }
 
 macro_rules! records {
@@ -80,7 +80,7 @@ records! {
     8 ProducerIds ProducerIdsRecord;
     9 Feature FeatureRecord;
     10 Acl AclRecord;
-    11 RemoveAcl RemoveAclRecord;
+    11 RemoveAcl AclRecord;
 }
 
 /// Writes type, version and body; the version is the newest that there is.
@@ -227,30 +227,10 @@ pub struct FeatureRecord {
     pub level: i16,
 }
 
-/// See [`Record::Acl`]. Numbers are those of [`crate::acl`].
+/// See [`Record::Acl`] and [`Record::RemoveAcl`]. Numbers are those of [`crate::acl`].
 #[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 #[kafka(versions = "0", flexible = "0+")]
 pub struct AclRecord {
-    /// The type of the resources.
-    pub resource_type: i8,
-    /// Their name, or how it begins.
-    pub resource_name: String,
-    /// Which of the two.
-    pub pattern_type: i8,
-    /// Who.
-    pub principal: String,
-    /// From where.
-    pub host: String,
-    /// Does what.
-    pub operation: i8,
-    /// Whether that is allowed.
-    pub permission: i8,
-}
-
-/// See [`Record::RemoveAcl`]. Numbers are those of [`crate::acl`].
-#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
-#[kafka(versions = "0", flexible = "0+")]
-pub struct RemoveAclRecord {
     /// The type of the resources.
     pub resource_type: i8,
     /// Their name, or how it begins.
