@@ -98,15 +98,6 @@ pub fn apply(namespace: &str, yaml: &str) -> Result<String> {
     Ok(output.with_context(|| format!("applying {yaml}"))?.stdout)
 }
 
-/// `kubectl create` of these manifests in a namespace: one request each, where apply looks first.
-///
-/// # Errors
-/// They are refused, or there already.
-pub fn create(namespace: &str, yaml: &str) -> Result<()> {
-    let output = command("kubectl", &["create", "-n", namespace, "-f", "-"], yaml)?;
-    output.success().context("kubectl create").map(drop)
-}
-
 /// What the API server says when it refuses these manifests.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! The loop of the operator: watches → objects → tasks → statuses.
 
+mod topics;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,28 +16,25 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::info;
 
-use self::words::{done, is_news, malformed, note_of, precondition, reference, take_status};
+use self::words::{done, is_news, malformed, note_of, reference, take_status};
 use super::Options;
 use super::brokers::{Brokers, Event, Input, names};
 use super::cache::Cache;
 use super::http::Page;
 use super::watches::{Told, begin};
 use super::writer::{self, Note, Order, Write};
-use crate::condition::{ClusterReason, TopicReason, Verdict};
+use crate::condition::{ClusterReason, Verdict};
 use crate::crd::{KafkaCluster, KafkaTopic};
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::apply::version;
 use crate::platform::kubernetes::{Pods, Seen};
-use crate::topic::driver::{self, homeless};
-use crate::topic::reconcile::{Desired, Outcome, Pass, Topics};
-use crate::topic::validate::cluster_key;
+use crate::topic::driver;
+use crate::topic::reconcile::{Pass, Topics};
 
 /// At most so many words of the tasks wait to be heard; the tasks wait then.
 const EVENTS_MAX: usize = 256;
 /// How often topics are given to the tasks of their clusters at most.
 const TOPICS_INTERVAL: std::time::Duration = std::time::Duration::from_millis(50);
-/// The finalizer of topics that are deleted with their objects.
-const FINALIZER: &str = "ottla.io/topic";
 /// The label of an object that names its cluster.
 const INSTANCE: &str = "app.kubernetes.io/instance";
 
@@ -74,6 +72,8 @@ pub struct Session {
     topics_due: Instant,
     /// Topics as they were last understood.
     parsed: BTreeMap<ObjectKey, KafkaTopic>,
+    /// Topics whose finalizer was asked for, by the version that lacked it.
+    asked: BTreeMap<ObjectKey, String>,
     orders: mpsc::UnboundedSender<Order>,
     notes: mpsc::Sender<Note>,
     events: mpsc::Sender<Event>,
@@ -107,6 +107,7 @@ impl Session {
             dirty_topics: false,
             topics_due: Instant::now(),
             parsed: BTreeMap::new(),
+            asked: BTreeMap::new(),
             orders,
             notes,
             events,
@@ -330,74 +331,6 @@ impl Session {
         seen
     }
 
-    /// Gives each cluster's task its topics, the oldest first.
-    fn spread_topics(&mut self) {
-        let mut parsed: Vec<(ObjectKey, KafkaTopic)> = Vec::new();
-        for (key, object) in self.topics.iter() {
-            if let Some(topic) = self.parsed.get(key) {
-                parsed.push((key.clone(), topic.clone()));
-                continue;
-            }
-            match object.clone().try_parse::<KafkaTopic>() {
-                Ok(topic) => {
-                    self.parsed.insert(key.clone(), topic.clone());
-                    parsed.push((key.clone(), topic));
-                }
-                Err(error) => {
-                    let message = format!("The object cannot be understood: {error}.");
-                    let verdict = Verdict::new(TopicReason::InvalidName, message);
-                    let _ = self
-                        .orders
-                        .send(malformed::<KafkaTopic>(object, &verdict, &now()));
-                }
-            }
-        }
-        parsed.sort_by_cached_key(|(key, topic)| {
-            let created = topic.metadata.creation_timestamp.as_ref();
-            (created.map(|time| time.0), key.clone())
-        });
-        let mut by_cluster: BTreeMap<ObjectKey, Topics> = BTreeMap::new();
-        let mut outcomes = Vec::new();
-        for (key, topic) in parsed {
-            self.keep_finalizer(&key);
-            let deleting = topic.metadata.deletion_timestamp.is_some();
-            let cluster = cluster_key(&topic);
-            let desired = Desired {
-                object: topic,
-                deleting,
-            };
-            if self.tasks.contains_key(&cluster) {
-                by_cluster.entry(cluster).or_default().push((key, desired));
-            } else {
-                outcomes.push((key, homeless(&cluster, &desired, &now())));
-            }
-        }
-        for (key, outcome) in outcomes {
-            self.hear_outcome(&key, outcome);
-        }
-        for (cluster, task) in &self.tasks {
-            let topics = by_cluster.remove(cluster).unwrap_or_default();
-            task.topics.send_replace(Arc::new(topics));
-        }
-    }
-
-    /// Puts the finalizer on a topic that is to be deleted with its object.
-    fn keep_finalizer(&mut self, key: &ObjectKey) {
-        let Some(object) = self.topics.get_mut(key) else {
-            return;
-        };
-        let mut finalizers = object.finalizers().to_vec();
-        let has = finalizers.iter().any(|one| one == FINALIZER);
-        if has || object.metadata.deletion_timestamp.is_some() {
-            return;
-        }
-        let version = precondition(object, FINALIZER);
-        finalizers.push(FINALIZER.to_owned());
-        // In the cache as well, so that it is not written again before the watch tells.
-        object.metadata.finalizers = Some(finalizers.clone());
-        self.order::<KafkaTopic>(key, Write::Finalizers(finalizers, version));
-    }
-
     fn order<K: Resource<DynamicType = ()>>(&self, key: &ObjectKey, write: Write) {
         let order = Order {
             resource: ApiResource::erase::<K>(&()),
@@ -423,45 +356,6 @@ impl Session {
                 info!("KafkaCluster {key}: {what}");
                 let about = reference::<KafkaCluster>(&self.clusters, &key);
                 self.note(about.map(|about| done(about, what)));
-            }
-        }
-    }
-
-    fn hear_topics(&mut self, pass: Pass) {
-        for (key, what) in pass.done {
-            let about = reference::<KafkaTopic>(&self.topics, &key);
-            self.note(about.map(|about| done(about, what)));
-        }
-        for (key, outcome) in pass.outcomes {
-            self.hear_outcome(&key, outcome);
-        }
-    }
-
-    fn hear_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
-        let Some(object) = self.topics.get_mut(key) else {
-            return;
-        };
-        match outcome {
-            Outcome::Stands(status) => {
-                let same =
-                    object.data.get("status") == serde_json::to_value(&*status).ok().as_ref();
-                if same {
-                    return;
-                }
-                let value = take_status(object, &*status);
-                let note = note_of::<KafkaTopic>(&self.topics, key, &status.conditions);
-                self.order::<KafkaTopic>(key, Write::Status(value));
-                self.note(note);
-            }
-            Outcome::Gone => {
-                let finalizers = object.finalizers().to_vec();
-                if finalizers.iter().any(|one| one == FINALIZER) {
-                    let rest = finalizers.into_iter().filter(|one| one != FINALIZER);
-                    let rest: Vec<String> = rest.collect();
-                    object.metadata.finalizers = Some(rest.clone());
-                    let version = precondition(object, FINALIZER);
-                    self.order::<KafkaTopic>(key, Write::Finalizers(rest, version));
-                }
             }
         }
     }
