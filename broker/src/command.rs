@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
+use ottla_core::settings::EXIT_CODE_REFUSED;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Settings, docs};
+use crate::config::{self, Settings, docs};
 use crate::metrics;
 use crate::node::{Node, Surroundings};
 
@@ -38,7 +39,7 @@ struct Arguments {
     /// its zone only after it was placed.
     #[arg(long, value_name = "FILE", requires = "config")]
     rack_file: Option<PathBuf>,
-    /// Only say what is wrong with the settings, and exit with 1 if anything is.
+    /// Only say what is wrong with the settings, and exit with 78 if anything is.
     #[arg(long, requires = "config")]
     check: bool,
     #[command(subcommand)]
@@ -71,18 +72,20 @@ pub fn main() -> ExitCode {
     let started = Instant::now();
     let arguments = Arguments::parse();
     let outcome = match (arguments.config, arguments.command) {
-        (Some(path), _) if arguments.check => match Settings::from_file(&path) {
+        (Some(path), _) if arguments.check => match config::read(&path) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
         },
-        (Some(path), _) => Settings::from_file(&path)
-            .map_err(anyhow::Error::from)
-            .and_then(|mut settings| {
-                if let Some(path) = &arguments.rack_file {
-                    settings.broker_rack = wait_for_rack(path);
-                }
-                run(settings, started, LOG_FILTER)
-            }),
+        (Some(path), _) => {
+            config::read(&path)
+                .map_err(anyhow::Error::from)
+                .and_then(|mut settings| {
+                    if let Some(path) = &arguments.rack_file {
+                        settings.broker_rack = wait_for_rack(path);
+                    }
+                    run(settings, started, LOG_FILTER)
+                })
+        }
         (None, Some(Command::Dev(dev))) => run_dev(&dev, started),
         (None, Some(Command::Settings)) => print(&docs::page()),
         (None, Some(Command::Metrics)) => print(&metrics::docs()),
@@ -93,6 +96,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // nothing is left to do where even stderr is closed
             let _ = writeln!(std::io::stderr(), "ottla-broker: {error:#}");
+            if error.is::<config::Error>() {
+                return ExitCode::from(EXIT_CODE_REFUSED);
+            }
             ExitCode::FAILURE
         }
     }

@@ -115,12 +115,6 @@ pub trait Platform {
         fingerprint: u64,
     ) -> Result<(), NotYet>;
 
-    /// Whether brokers take these settings, where that can be known before any is started with
-    /// them; if not, the end of a sentence says what they refuse.
-    async fn check(&mut self, _desired: &BTreeMap<i32, Properties>) -> Result<(), String> {
-        Ok(())
-    }
-
     /// The brokers that exist, and how they are.
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;
 

@@ -7,3 +7,4 @@ pub mod group;
 pub mod metadata;
 pub mod partition;
 pub mod placement;
+pub mod settings;

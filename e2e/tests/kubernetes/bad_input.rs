@@ -1,17 +1,23 @@
 //! What people get wrong: refused at apply where the schema can tell, else a condition that names
 //! it and says how to mend it. Nothing else suffers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use ottla_e2e::kubernetes::{apply, command, condition, kubectl, ready, refusal, says, wait};
+use anyhow::{Context, Result, ensure};
+use ottla_e2e::kubernetes::{
+    apply, command, condition, kubectl, list, path, ready, refusal, says, wait,
+};
+use serde_json::Value;
 
-use crate::figures::within;
+use crate::brokers::uids;
+use crate::figures::{measured, within};
 use crate::shop::{CLUSTER, NAMESPACE, TIMEOUT, cluster, manifest, namespace, topic, topic_of, up};
 
 const ELSEWHERE: &str = "mistakes";
-/// What Kubernetes itself takes until a pod of it has a state, beside the 5 s of ours.
-const SOON: f64 = 10.0;
+/// How soon a condition names a mistake, in seconds.
+const SOON: f64 = 5.0;
+/// Longer than the kubelet takes to see that something is wrong with a pod.
+const STALLED_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub fn each_is_named_and_harms_nobody() -> Result<()> {
     up()?;
@@ -131,22 +137,26 @@ fn clusters_that_cannot_be() -> Result<()> {
         ELSEWHERE,
         &cluster("blank", "  image: no.such.registry/ottla:9\n"),
     )?;
+    stalled_once_reported("blank", "ImagePullFailed", "no.such.registry/ottla:9")?;
+    // what the operator does not know, another version may: its broker says it
+    let image = "  image: ottla-broker:next\n  config: { num.partition: \"3\" }\n";
+    apply(ELSEWHERE, &cluster("crash", image))?;
+    stalled_once_reported("crash", "BrokerCrashLooping", "num.partition")?;
+    let wrong = "  config: { log.segment.bytes: many }\n";
+    apply(ELSEWHERE, &cluster("wrong", wrong))?;
     stalled(
         "kafkaclusters",
         ELSEWHERE,
-        "blank",
-        "ImagePullFailed",
-        "no.such.registry/ottla:9",
+        "wrong",
+        "ConfigRefused",
+        "log.segment.bytes=many",
     )?;
-    let crash = "  config: { log.segment.bytes: many }\n";
-    apply(ELSEWHERE, &cluster("crash", crash))?;
-    stalled(
-        "kafkaclusters",
-        ELSEWHERE,
-        "crash",
-        "BrokerCrashLooping",
-        "log.segment.bytes",
-    )?;
+    let pods = list(&path("pods", ELSEWHERE, ""))?;
+    let started = pods
+        .iter()
+        .filter_map(|pod| pod["metadata"]["name"].as_str());
+    let started: Vec<&str> = started.filter(|name| name.starts_with("wrong-")).collect();
+    ensure!(started.is_empty(), "{started:?} were started");
     // several at a time need no patience
     kubectl(&[
         "delete",
@@ -159,21 +169,23 @@ fn clusters_that_cannot_be() -> Result<()> {
     Ok(())
 }
 
-/// A dynamic setting goes to the running brokers, which refuse it; they stay as they were.
+/// Neither a dynamic setting nor one that would need a restart gets to the brokers; they stay as
+/// they were.
 fn a_config_that_the_brokers_refuse() -> Result<()> {
-    apply(
-        NAMESPACE,
-        &manifest("  config: { log.retention.ms: soon }\n"),
-    )?;
-    stalled(
-        "kafkaclusters",
-        NAMESPACE,
-        CLUSTER,
-        "ConfigRefused",
-        "log.retention.ms",
-    )?;
+    let before = uids()?;
+    for wrong in [
+        "log.retention.ms: soon",
+        "num.network.threads: many",
+        "num.partition: \"3\"",
+    ] {
+        apply(NAMESPACE, &manifest(&format!("  config: {{ {wrong} }}\n")))?;
+        let (name, _) = wrong.split_once(':').context("a setting")?;
+        let reason = "ConfigRefused";
+        stalled("kafkaclusters", NAMESPACE, CLUSTER, reason, name)?;
+    }
     apply(NAMESPACE, &manifest(""))?;
     wait(TIMEOUT, || ready("kafkaclusters", NAMESPACE, CLUSTER))?;
+    ensure!(uids()? == before, "brokers were restarted");
     let scaled = command(
         "kubectl",
         &[
@@ -201,10 +213,53 @@ fn a_config_that_the_brokers_refuse() -> Result<()> {
 
 fn stalled(kind: &str, namespace: &str, name: &str, reason: &str, names: &str) -> Result<()> {
     let attempt = || says(kind, namespace, name, "Stalled", "True", reason);
-    let (object, took) = wait(Duration::from_secs(60), attempt)?;
+    let (object, took) = wait(STALLED_TIMEOUT, attempt)?;
     within(&format!("{reason} is said"), SOON, took)?;
-    let message = condition(&object, "Stalled")?["message"].to_string();
-    println!("{namespace}/{name}: {reason}: {message}");
+    told(&object, reason, names)
+}
+
+/// The same for what the kubelet has to find out first: counted from when it says so itself.
+fn stalled_once_reported(name: &str, reason: &str, names: &str) -> Result<()> {
+    let applied = Instant::now();
+    let ours = format!("{name}-");
+    wait(STALLED_TIMEOUT, || {
+        let pods = list(&path("pods", ELSEWHERE, ""))?;
+        let mut ours = pods.iter().filter(|pod| {
+            let name = pod["metadata"]["name"].as_str();
+            name.is_some_and(|name| name.starts_with(&ours))
+        });
+        ensure!(ours.any(is_in_trouble), "the kubelet has reported nothing");
+        Ok(())
+    })?;
+    let reported = Instant::now();
+    let attempt = || says("kafkaclusters", ELSEWHERE, name, "Stalled", "True", reason);
+    let (object, took) = wait(STALLED_TIMEOUT, attempt)?;
+    within(
+        &format!("{reason} is said, once the kubelet knows"),
+        SOON,
+        took,
+    )?;
+    measured(
+        &format!("{reason}: what the kubelet takes"),
+        (reported - applied).as_secs_f64(),
+        "s",
+    );
+    told(&object, reason, names)
+}
+
+/// Whether a pod's first container could not be started, or has exited.
+fn is_in_trouble(pod: &Value) -> bool {
+    let container = &pod["status"]["containerStatuses"][0];
+    let waits = container["state"]["waiting"]["reason"].as_str();
+    waits.is_some_and(|reason| reason.contains("Err") || reason.contains("BackOff"))
+        || container["state"]["terminated"].is_object()
+        || container["lastState"]["terminated"].is_object()
+}
+
+fn told(object: &Value, reason: &str, names: &str) -> Result<()> {
+    let message = condition(object, "Stalled")?["message"].to_string();
+    let name = &object["metadata"]["name"];
+    println!("{name}: {reason}: {message}");
     ensure!(
         message.contains(names),
         "{reason} does not name {names:?}: {message}"

@@ -65,7 +65,7 @@ pub fn a_node_off_and_on_under_load() -> Result<()> {
 
 pub fn a_config_change_rolls() -> Result<()> {
     up()?;
-    let changed = manifest("  config: { num.io.threads: \"3\" }\n");
+    let changed = manifest("  config: { num.network.threads: \"3\" }\n");
     under_load("roll-config", || roll("a static config", &changed))?;
     under_load("roll-back", || roll("the config back", &manifest("")))
 }
@@ -165,7 +165,8 @@ fn serves(pod: &Value) -> bool {
         && conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
-fn uids() -> Result<BTreeMap<String, String>> {
+/// The uids of the brokers' pods, by name.
+pub fn uids() -> Result<BTreeMap<String, String>> {
     let mut uids = BTreeMap::new();
     for pod in pods()? {
         let text = |field: &str| pod["metadata"][field].as_str().context("a pod's metadata");

@@ -7,15 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::build::config::{Difference, difference, is_dynamic, properties};
+use super::build::config::{Difference, check, difference, is_dynamic, properties};
 use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
 use super::status::{Seen, status};
-use super::validate::{Observed, ValidatedCluster, validate};
+use super::validate::{Observed, ValidatedCluster, is_own_setting, validate};
 use crate::admin::{Admin, ConfigChanges};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
-use crate::platform::{BrokerState, Listener, NotYet, Platform, Properties};
+use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
 
 /// The annotation that approves the restarts of a generation under changePolicy Plan.
 pub const APPROVE: &str = "ottla.io/approve-generation";
@@ -97,16 +97,13 @@ impl<P: Platform> Reconciler<P> {
     async fn act(
         &mut self,
         cluster: &KafkaCluster,
-        valid: ValidatedCluster,
+        mut valid: ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
         now: &str,
     ) -> Step {
         let everywhere = self
             .platform
             .lay_out(valid.replicas, &listeners(&valid.listeners));
-        let mut desired: BTreeMap<i32, Properties> = (0..valid.replicas)
-            .map(|id| (id, properties(&valid, id, &everywhere)))
-            .collect();
         let addresses = everywhere
             .values()
             .filter_map(|endpoints| Some(endpoints.clients.first()?.advertised.clone()));
@@ -114,10 +111,22 @@ impl<P: Platform> Reconciler<P> {
 
         let mut done = Vec::new();
         let mut verdicts = valid.refused.clone();
-        if let Err(refusal) = self.platform.check(&desired).await {
+        if let Err(refusal) = checked(&valid, &everywhere) {
             verdicts.push(refused_config(&refusal, states.is_empty()));
-            desired = as_they_run(states);
+            if states.is_empty() {
+                let verdict = Verdict::worst(verdicts).expect("one was added");
+                let seen = Seen::new(states, verdict);
+                return Step {
+                    status: status(cluster, Some(&valid), &seen, now),
+                    valid: Some(valid),
+                    done,
+                };
+            }
+            keep_what_runs(&mut valid, states);
         }
+        let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
+            .map(|id| (id, properties(&valid, id, &everywhere)))
+            .collect();
         let prepared = self
             .platform
             .prepare(&desired, fingerprint(desired.get(&0)));
@@ -328,12 +337,24 @@ fn differences(
     both.collect()
 }
 
-/// The settings that the brokers have, for as long as others cannot be carried out.
-fn as_they_run(states: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
-    let brokers = states.iter();
-    brokers
-        .map(|(id, state)| (*id, state.running_with.clone()))
-        .collect()
+/// Whether the brokers will take the settings of the spec. One is as good as all: they differ in
+/// ids and addresses only.
+fn checked(valid: &ValidatedCluster, everywhere: &BTreeMap<i32, Endpoints>) -> Result<(), String> {
+    let first = everywhere.keys().next();
+    first.map_or(Ok(()), |id| {
+        check(&properties(valid, *id, everywhere), valid.image.is_none())
+    })
+}
+
+/// Has the brokers stay as many as they are, with the spec.config that they have, for as long as
+/// another cannot be carried out.
+fn keep_what_runs(valid: &mut ValidatedCluster, states: &BTreeMap<i32, BrokerState>) {
+    let settings = states.values().map(|state| &state.running_with);
+    let mut settings = settings.filter(|settings| !settings.is_empty());
+    let mut config = settings.next().cloned().unwrap_or_default();
+    config.retain(|key, _| !is_own_setting(key));
+    valid.config = config;
+    valid.replicas = states.keys().next_back().map_or(0, |last| last + 1);
 }
 
 fn refused_config(refusal: &str, is_new: bool) -> Verdict {

@@ -45,6 +45,12 @@ const OWN_SETTINGS: &[(&str, &str)] = &[
     ("ottla.durability", "use spec.durability"),
 ];
 
+/// Whether the operator itself writes this setting into every broker's file.
+#[must_use]
+pub fn is_own_setting(key: &str) -> bool {
+    OWN_SETTINGS.iter().any(|(own, _)| *own == key)
+}
+
 /// A cluster that can be built as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatedCluster {

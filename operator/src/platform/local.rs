@@ -12,7 +12,6 @@
 //! Invariant: a process is stopped or adopted only when its command line names the folder's
 //! `broker.properties`, so that a recycled process id harms nobody.
 
-mod check;
 pub mod ports;
 mod process;
 mod settings_file;
@@ -33,8 +32,6 @@ pub struct Processes {
     data_dir: PathBuf,
     binary: PathBuf,
     brokers: BTreeMap<i32, Process>,
-    /// The last settings that were checked, and what came of it.
-    checked: Option<(Properties, Result<(), String>)>,
 }
 
 /// How often brokers that are stopping are looked at.
@@ -58,7 +55,6 @@ impl Processes {
             data_dir: data_dir.to_owned(),
             binary: binary.to_owned(),
             brokers,
-            checked: None,
         }
     }
 
@@ -124,21 +120,6 @@ impl Platform for Processes {
 
     async fn prepare(&mut self, _: &BTreeMap<i32, Properties>, _: u64) -> Result<(), NotYet> {
         Ok(())
-    }
-
-    async fn check(&mut self, desired: &BTreeMap<i32, Properties>) -> Result<(), String> {
-        // one is as good as all: they differ in ids and ports only
-        let Some(settings) = desired.values().next() else {
-            return Ok(());
-        };
-        match &self.checked {
-            Some((checked, outcome)) if checked == settings => outcome.clone(),
-            _ => {
-                let outcome = check::check(&self.binary, settings).await;
-                self.checked = Some((settings.clone(), outcome.clone()));
-                outcome
-            }
-        }
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {

@@ -161,7 +161,10 @@ impl Queue {
 
     /// When the first of what failed is to be tried again.
     fn first_retry(&self) -> Option<Instant> {
-        self.waiting.values().filter_map(|waiting| waiting.due).min()
+        self.waiting
+            .values()
+            .filter_map(|waiting| waiting.due)
+            .min()
     }
 
     fn is_empty(&self) -> bool {

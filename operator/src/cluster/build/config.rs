@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_core::config::broker;
+use ottla_core::settings::properties::expand;
+use ottla_core::settings::{Error, Settings, table};
+
 use crate::cluster::validate::ValidatedCluster;
 use crate::crd::cluster::Durability;
 use crate::platform::{Endpoints, Properties};
@@ -87,20 +91,33 @@ pub fn difference(running: &Properties, desired: &Properties) -> Difference {
     difference
 }
 
-/// Whether a running broker takes a change of this setting: the broker-wide defaults of topic
-/// configs.
+/// Whether a running broker takes a change of this setting: as its own table says.
 #[must_use]
 pub fn is_dynamic(key: &str) -> bool {
-    const LOG_BUT_STATIC: &[&str] = &["log.dirs", "log.dir", "log.retention.check.interval.ms"];
-    let topic_default = key.starts_with("log.") && !LOG_BUT_STATIC.contains(&key);
-    topic_default
-        || [
-            "compression.type",
-            "message.max.bytes",
-            "min.insync.replicas",
-            "unclean.leader.election.enable",
-        ]
-        .contains(&key)
+    table::find(key).is_none() && broker::find(key).is_some()
+}
+
+/// Whether a broker takes these settings; if not, what it refuses. Another version than ours may
+/// know settings that ours does not: those are its own affair.
+///
+/// # Errors
+/// A sentence without a full stop, in the broker's own words.
+pub fn check(settings: &Properties, is_our_version: bool) -> Result<(), String> {
+    let mut settings = settings.clone();
+    loop {
+        let lines = settings.iter().map(|(k, v)| format!("{k}={v}\n"));
+        let text: String = lines.collect();
+        // What a pod's environment will say is some address or other.
+        let text = expand(&text, |_| Some("127.0.0.1".to_owned()));
+        let text = text.unwrap_or_else(|name| name);
+        match Settings::from_properties("", &text) {
+            Ok(_) => return Ok(()),
+            Err(Error::UnknownKey { key, .. }) if !is_our_version => {
+                settings.remove(&key);
+            }
+            Err(error) => return Err(error.sentence()),
+        }
+    }
 }
 
 #[cfg(test)]

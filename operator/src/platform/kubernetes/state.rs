@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, Service};
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStatus, Pod, PodCondition, Service,
+};
 use kube::ResourceExt;
+use ottla_core::settings::EXIT_CODE_REFUSED;
 
 use super::Seen;
 use crate::platform::{BrokerState, Failure, Properties};
@@ -144,22 +147,32 @@ fn container_state(container: &ContainerStatus) -> BrokerState {
         _ if waiting.is_some() => {
             "its container is being created".clone_into(&mut state.message);
         }
-        _ if container.restart_count > 0 => {
-            state.message = format!("starts again after an exit{}", last_words(container));
-        }
-        _ => "starts".clone_into(&mut state.message),
+        _ => match last_exit(container) {
+            // It will refuse them again: nobody needs to see that.
+            Some(exit) if exit.exit_code == i32::from(EXIT_CODE_REFUSED) => {
+                state.failure = Some(Failure::CrashLooping);
+                state.message = format!("refuses its settings{}", last_words(container));
+            }
+            Some(_) => {
+                state.message = format!("starts again after an exit{}", last_words(container))
+            }
+            None => "starts".clone_into(&mut state.message),
+        },
     }
     state.message = state.message.trim_end_matches(['.', ' ', ':']).to_owned();
     state
 }
 
+/// How the container ended last, where it did.
+fn last_exit(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let states = [container.state.as_ref(), container.last_state.as_ref()];
+    let mut states = states.into_iter().flatten();
+    states.find_map(|state| state.terminated.as_ref())
+}
+
 /// The end of the log at the last exit, as the end of a sentence.
 fn last_words(container: &ContainerStatus) -> String {
-    let last = container
-        .last_state
-        .as_ref()
-        .and_then(|last| last.terminated.as_ref());
-    let Some(last) = last else {
+    let Some(last) = last_exit(container) else {
         return String::new();
     };
     let log = last.message.as_deref().unwrap_or_default();
@@ -245,3 +258,6 @@ pub fn node_port(service: &Service) -> Option<i32> {
     let ports = service.spec.as_ref()?.ports.as_ref()?;
     ports.first()?.node_port
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 
-use super::{difference, properties};
+use super::{check, difference, is_dynamic, properties};
 use crate::cluster::validate::{Observed, ValidatedCluster, validate};
 use crate::crd::KafkaCluster;
 use crate::platform::local::{parse_settings, render_settings};
@@ -72,4 +72,54 @@ fn a_change_is_dynamic_where_kafkas_is() {
         }
     "#]]
     .assert_debug_eq(&difference(&before, &after));
+}
+
+#[test]
+fn what_changes_without_a_restart_is_what_the_broker_says() {
+    for key in [
+        "log.retention.ms",
+        "log.cleaner.backoff.ms",
+        "message.max.bytes",
+    ] {
+        assert!(is_dynamic(key), "{key}");
+    }
+    for key in [
+        "log.retention.hours",
+        "log.dirs",
+        "num.network.threads",
+        "num.partitions",
+    ] {
+        assert!(!is_dynamic(key), "{key}");
+    }
+}
+
+#[test]
+fn what_brokers_would_refuse_is_refused_before_any_is_started_with_it() {
+    let checked = |config: &str, is_our_version| {
+        let mut everywhere = everywhere(3);
+        let first = everywhere.get_mut(&0).unwrap();
+        "${env:HOST_IP}:30001".clone_into(&mut first.clients[0].advertised);
+        let cluster = cluster(&format!("config: {{ {config} }}"));
+        check(&properties(&cluster, 0, &everywhere), is_our_version)
+    };
+    assert_eq!(checked("num.partitions: \"4\"", true), Ok(()));
+    let refused = checked("num.partitions: many", true).unwrap_err();
+    assert!(
+        refused.starts_with("num.partitions=many is refused: give"),
+        "{refused}"
+    );
+    let refused = checked("log.retention.ms: soon", false).unwrap_err();
+    assert!(
+        refused.starts_with("log.retention.ms=soon is refused"),
+        "{refused}"
+    );
+    let unknown = checked("num.partition: \"4\"", true).unwrap_err();
+    assert!(
+        unknown.contains("did you mean 'num.partitions'?"),
+        "{unknown}"
+    );
+    assert_eq!(
+        checked("num.partition: \"4\", new.in.next.version: a", false),
+        Ok(())
+    );
 }

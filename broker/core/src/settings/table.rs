@@ -7,7 +7,7 @@ use std::time::Duration;
 use ottla_protocol::ids::NodeId;
 
 use super::listener::{Listener, Voter};
-use super::settings::{Durability, parse};
+use super::{Durability, parse};
 
 /// The type of a setting, as DescribeConfigs names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

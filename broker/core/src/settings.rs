@@ -1,19 +1,34 @@
-//! [`Settings`]: the values, and the rules that hold between them.
+//! A broker's settings, under Kafka's own property names.
+//!
+//! One table ([`table::SETTINGS`]) says of each its name, type, default, whether it changes without
+//! a restart, and what it does. The table fills [`Settings`], answers DescribeConfigs and writes
+//! `docs/configuration.md`. The broker reads its file by it; the operator judges by it what a spec
+//! says before any broker is started with it.
+//!
+//! Invariant: a [`Settings`] is valid; nothing after [`Settings::from_properties`] checks again.
+
+pub mod docs;
+pub mod listener;
+pub mod properties;
+pub mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use ottla_core::config::broker;
 use ottla_protocol::ids::NodeId;
 
-use super::listener::{Listener, Voter};
-use super::properties::{self, Property};
-pub use super::table::Settings;
-use super::table::{self, Setting};
+pub use self::listener::{Listener, Voter};
+use self::properties::Property;
+use self::table::Setting;
+pub use self::table::Settings;
+use crate::config::broker;
 
 /// The name that Kafka's own authorizer has.
 const STANDARD_AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+
+/// How a broker exits that refuses its settings (EX_CONFIG of sysexits.h): it would again.
+pub const EXIT_CODE_REFUSED: u8 = 78;
 
 /// When a write counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,37 +39,19 @@ pub enum Durability {
     Replicated,
 }
 
-/// Why a configuration was refused: one sentence, naming what, where and how to mend it.
+/// Why settings were refused: one sentence, naming what, where and how to mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is not to be read.
-    #[error("cannot read {path}: {error}; give --config a properties file that this user may read")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// What the system says.
-        error: std::io::Error,
-    },
     /// A line is no property.
-    #[error("{path}:{line}: expected key=value; mend or remove the line")]
+    #[error("{path}:{line}: {}", self.sentence())]
     NotAProperty {
         /// The file.
         path: String,
         /// The line.
         line: usize,
     },
-    /// A value refers to an environment variable that is not set.
-    #[error("{path}: the environment has no variable {name}; set it or write the value itself")]
-    NoVariable {
-        /// The file.
-        path: String,
-        /// The variable.
-        name: String,
-    },
     /// A key that no table knows.
-    #[error(
-        "{place}: unknown setting '{key}'{suggestion}; `ottla-broker settings` lists all of them"
-    )]
+    #[error("{place}: {}", self.sentence())]
     UnknownKey {
         /// File and line.
         place: String,
@@ -64,7 +61,7 @@ pub enum Error {
         suggestion: String,
     },
     /// A value of the wrong type or outside its range.
-    #[error("{place}: {key}={value} is refused: {reason}")]
+    #[error("{place}: {}", self.sentence())]
     WrongValue {
         /// File and line.
         place: String,
@@ -76,7 +73,7 @@ pub enum Error {
         reason: String,
     },
     /// Two settings that do not go together.
-    #[error("{place}: {reason}")]
+    #[error("{place}: {}", self.sentence())]
     Conflict {
         /// The file.
         place: String,
@@ -85,25 +82,26 @@ pub enum Error {
     },
 }
 
-impl Settings {
-    /// Reads and validates the file at `path`.
-    ///
-    /// # Errors
-    /// The first thing wrong, as [`Error`] tells it.
-    pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| Error::Unreadable {
-            path: shown.clone(),
-            error,
-        })?;
-        let expanded = properties::expand(&text, |name| std::env::var(name).ok());
-        let text = expanded.map_err(|name| Error::NoVariable {
-            path: shown.clone(),
-            name,
-        })?;
-        Self::from_properties(&shown, &text)
+impl Error {
+    /// The same without file and line, for who has no file.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::NotAProperty { .. } => "expected key=value; mend or remove the line".to_owned(),
+            Self::UnknownKey {
+                key, suggestion, ..
+            } => format!(
+                "unknown setting '{key}'{suggestion}; `ottla-broker settings` lists all of them"
+            ),
+            Self::WrongValue {
+                key, value, reason, ..
+            } => format!("{key}={value} is refused: {reason}"),
+            Self::Conflict { reason, .. } => reason.clone(),
+        }
     }
+}
 
+impl Settings {
     /// Reads and validates `text`, which errors call `place`.
     ///
     /// # Errors
@@ -275,7 +273,7 @@ impl Settings {
 }
 
 /// The typed values that the table's parsers give; each refuses with the end of a sentence.
-pub(super) mod parse {
+mod parse {
     use super::*;
 
     /// A whole number within bounds.

@@ -65,7 +65,7 @@ fn wrap(text: &str) -> String {
 mod tests {
     #[test]
     fn the_page_is_fresh() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         let page = super::page();
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, &page).unwrap();

@@ -1,0 +1,67 @@
+use k8s_openapi::api::core::v1::Pod;
+
+use super::pod_state;
+
+/// A pod with this status, and what is said of its broker.
+fn check(status: &str, said: &str) {
+    let pod: Pod = serde_yaml::from_str(&format!("status: {{ {status} }}")).unwrap();
+    let state = pod_state(&pod);
+    let failure = state
+        .failure
+        .map_or(String::new(), |failure| format!("{failure:?}: "));
+    assert_eq!(format!("{failure}{}", state.message), said);
+}
+
+fn container(status: &str) -> String {
+    format!(
+        "containerStatuses: [{{ name: broker, image: b:1, imageID: \"\", ready: false, \
+         restartCount: 0, {status} }}]"
+    )
+}
+
+#[test]
+fn what_keeps_a_broker_from_starting_is_named_when_it_is_first_told() {
+    check("", "its container is being created");
+    check(&container("state: { running: {} }"), "starts");
+    check(
+        &container("state: { waiting: { reason: ErrImagePull, message: \"no such host.\" } }"),
+        "ImagePull: its image b:1 cannot be pulled: no such host; correct \
+         spec.image, or give the nodes access to it",
+    );
+    let exit =
+        |code: i32| format!("terminated: {{ exitCode: {code}, message: \"a\\nwrong.\\n\" }}");
+    let refused = "CrashLooping: refuses its settings (wrong)";
+    check(&container(&format!("state: {{ {} }}", exit(78))), refused);
+    let again = format!("state: {{ running: {{}} }}, lastState: {{ {} }}", exit(78));
+    check(&container(&again), refused);
+    check(
+        &container(&format!("state: {{ {} }}", exit(1))),
+        "starts again after an exit (wrong)",
+    );
+    let looping = format!(
+        "state: {{ waiting: {{ reason: CrashLoopBackOff }} }}, lastState: {{ {} }}",
+        exit(1)
+    );
+    check(
+        &container(&looping),
+        "CrashLooping: exits again and again (wrong)",
+    );
+}
+
+#[test]
+fn a_pod_without_a_node_says_whether_it_is_for_its_volume() {
+    let unplaced = |why: &str| {
+        format!("conditions: [{{ type: PodScheduled, status: \"False\", message: \"{why}\" }}]")
+    };
+    check(
+        &unplaced("0/4 nodes are available: 4 Insufficient cpu."),
+        "Unschedulable: no node takes its pod: 0/4 nodes are available: 4 Insufficient \
+         cpu; make room on the nodes or lower spec.resources",
+    );
+    check(
+        &unplaced("storageclass \\\"fast\\\" not found"),
+        "Storage: its volume cannot be had: storageclass \"fast\" not found; see that the \
+         storage class of spec.storage exists and has room, or make the \
+         cluster anew with another one",
+    );
+}
