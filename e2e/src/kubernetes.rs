@@ -36,6 +36,7 @@ const KINDS: &[(&str, &str)] = &[
     ("statefulsets", "/apis/apps/v1"),
     ("deployments", "/apis/apps/v1"),
     ("poddisruptionbudgets", "/apis/policy/v1"),
+    ("networkpolicies", "/apis/networking.k8s.io/v1"),
     ("events", "/apis/events.k8s.io/v1"),
     ("kafkaclusters", "/apis/ottla.io/v1alpha1"),
     ("kafkatopics", "/apis/ottla.io/v1alpha1"),

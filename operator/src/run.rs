@@ -32,6 +32,9 @@ pub struct Options {
     /// The brokers' image where a KafkaCluster names none
     #[arg(long, default_value = concat!("ottla-broker:", env!("CARGO_PKG_VERSION")))]
     pub broker_image: String,
+    /// Whether brokers get a NetworkPolicy: clients from anywhere, the rest from brokers only
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub broker_network_policy: bool,
     /// The namespace of the Lease; by default the pod's own
     #[arg(long)]
     pub lease_namespace: Option<String>,

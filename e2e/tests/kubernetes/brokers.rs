@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::kubernetes::{apply, command, get, kubectl, node_of, path, ready, wait};
+use ottla_e2e::client::Output;
+use ottla_e2e::kubernetes::{apply, command, get, kubectl, node_of, path, ready, says, wait};
 use serde_json::Value;
 
-use crate::figures::within;
+use crate::figures::{measured, within};
 use crate::shop::{
     CLUSTER, NAMESPACE, TIMEOUT, broker, manifest, pods, uid, under_load, up, wait_ready,
 };
@@ -61,6 +62,53 @@ pub fn a_node_off_and_on_under_load() -> Result<()> {
         })?;
         within("a node powered on until Ready again", 60.0, begun.elapsed())
     })
+}
+
+/// Maintenance of a node: its broker goes by eviction, no second one may go meanwhile.
+pub fn a_node_drained_under_load() -> Result<()> {
+    up()?;
+    let nodes = [
+        node_of(NAMESPACE, &broker(1))?,
+        node_of(NAMESPACE, &broker(2))?,
+    ];
+    ensure!(nodes[0] != nodes[1], "two brokers share {}", nodes[0]);
+    let drained = under_load("drained", || {
+        let begun = Instant::now();
+        drain(&nodes[0], "60s")?.success()?;
+        measured("a node drained", begun.elapsed().as_secs_f64(), "s");
+        wait(TIMEOUT, || {
+            says("kafkaclusters", NAMESPACE, CLUSTER, "Ready", "False", "")
+        })?;
+        let second = drain(&nodes[1], "5s")?;
+        let words = second.all();
+        ensure!(second.code != 0, "two brokers are away: {words}");
+        ensure!(words.contains("disruption budget"), "{words}");
+        uncordon(&nodes)?;
+        let begun = Instant::now();
+        wait_ready()?;
+        within(
+            "a drained node back until Ready again",
+            30.0,
+            begun.elapsed(),
+        )
+    });
+    uncordon(&nodes)?;
+    drained
+}
+
+/// Only brokers: others' pods are no affair of this test.
+fn drain(node: &str, timeout: &str) -> Result<Output> {
+    let brokers = format!("--pod-selector=app.kubernetes.io/instance={CLUSTER}");
+    let timeout = format!("--timeout={timeout}");
+    let arguments = ["drain", node, "--ignore-daemonsets", &brokers, &timeout];
+    command("kubectl", &arguments, "")
+}
+
+fn uncordon(nodes: &[String]) -> Result<()> {
+    for node in nodes {
+        kubectl(&["uncordon", node])?;
+    }
+    Ok(())
 }
 
 pub fn a_config_change_rolls() -> Result<()> {

@@ -10,6 +10,7 @@ mod bad_input;
 mod brokers;
 mod figures;
 mod gitops;
+mod growth;
 mod install;
 mod many;
 mod operator;
@@ -39,9 +40,13 @@ const STEPS: &[Step] = &[
     ("memory", many::memory),
     ("pod_deleted", brokers::a_pod_deleted_under_load),
     ("node_off", brokers::a_node_off_and_on_under_load),
+    ("drain", brokers::a_node_drained_under_load),
     ("roll_config", brokers::a_config_change_rolls),
     ("roll_image", brokers::an_image_rolls),
     ("bad_input", bad_input::each_is_named_and_harms_nobody),
+    ("growth", growth::volumes_and_brokers_are_added),
+    ("explain", gitops::fields_are_explained),
+    ("policies", gitops::policies_are_kept),
     ("diff", gitops::nothing_differs_after_apply),
     ("upgrade", gitops::a_second_upgrade_changes_nothing),
     ("operator_killed", operator::killed_in_the_middle),

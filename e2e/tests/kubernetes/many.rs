@@ -92,6 +92,7 @@ fn writes() -> Result<u64> {
         "services",
         "statefulsets",
         "poddisruptionbudgets",
+        "networkpolicies",
     ];
     let metrics = text("/metrics")?;
     let mut sum = 0;

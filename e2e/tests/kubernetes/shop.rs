@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ottla_e2e::client::load::Load;
 use ottla_e2e::kubernetes::{
     Pod, apply, get, helm, kubectl, list, node_address, node_of, path, ready, wait,
@@ -174,6 +174,7 @@ pub fn under_load(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()
         verdict.json
     );
     verdict.assert_nothing_lost();
+    ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
     super::figures::measured(
         &format!("{name}: longest pause of acks=all"),
         verdict.count("pause_max_ms") as f64 / 1000.0,

@@ -4,6 +4,7 @@
 //! its Services and its ConfigMap when it starts, and the PodDisruptionBudget guards it from then.
 
 pub mod config;
+pub mod network;
 pub mod pods;
 pub mod services;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -39,6 +41,8 @@ pub struct Resources {
     pub services: Vec<Service>,
     /// The brokers' pods and volumes.
     pub stateful_set: StatefulSet,
+    /// Who may connect to the brokers.
+    pub network_policy: NetworkPolicy,
     /// How many brokers may be evicted at a time.
     pub disruption_budget: PodDisruptionBudget,
 }
@@ -49,6 +53,7 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Resources {
     Resources {
         services: services::build(cluster, around),
         stateful_set: pods::build_stateful_set(cluster, around),
+        network_policy: network::build(cluster, around),
         disruption_budget: pods::build_disruption_budget(cluster, around),
     }
 }

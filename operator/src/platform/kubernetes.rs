@@ -153,6 +153,11 @@ impl Pods {
         self.blueprint = Some(blueprint);
     }
 
+    /// Whether something came of a step that no watch tells of and only the next step says.
+    pub fn take_news(&mut self) -> bool {
+        self.volumes.take_news()
+    }
+
     fn pod(&self, broker: i32) -> String {
         format!("{}-{broker}", self.cluster)
     }

@@ -53,6 +53,8 @@ pub struct Brokers {
     pub events: mpsc::Sender<Event>,
     /// The brokers' image where the spec names none.
     pub image: String,
+    /// Whether brokers get a NetworkPolicy.
+    pub has_network_policy: bool,
     /// The wall clock.
     pub now: fn() -> String,
 }
@@ -76,8 +78,11 @@ impl Brokers {
     /// Runs until the cluster is gone: its objects go with it, by their owner references.
     pub async fn run(mut self) {
         let image = self.image.clone();
-        let mut reconciler = Reconciler::new(self.pods)
-            .following(move |cluster, valid, pods| pods.follow(blueprint(cluster, valid, &image)));
+        let has_policy = self.has_network_policy;
+        let follow = move |cluster: &_, valid: &_, pods: &mut Pods| {
+            pods.follow(blueprint(cluster, valid, &image, has_policy));
+        };
+        let mut reconciler = Reconciler::new(self.pods).following(follow);
         let mut status: Option<KafkaClusterStatus> = None;
         let mut was_usable = false;
         loop {
@@ -106,7 +111,12 @@ impl Brokers {
                 let _ = self.events.send(event).await;
             }
             status = Some(step.status);
-            let pause = if quiet { QUIET_INTERVAL } else { BUSY_INTERVAL };
+            let is_busy = !quiet || reconciler.platform.take_news();
+            let pause = if is_busy {
+                BUSY_INTERVAL
+            } else {
+                QUIET_INTERVAL
+            };
             tokio::select! {
                 changed = self.input.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(pause) => {}
@@ -115,7 +125,12 @@ impl Brokers {
     }
 }
 
-fn blueprint(cluster: &KafkaCluster, valid: &ValidatedCluster, image: &str) -> Blueprint {
+fn blueprint(
+    cluster: &KafkaCluster,
+    valid: &ValidatedCluster,
+    image: &str,
+    has_network_policy: bool,
+) -> Blueprint {
     let uid = cluster.metadata.uid.clone().unwrap_or_default();
     let config_map = k8s_openapi::api::core::v1::ConfigMap {
         metadata: metadata(valid, &uid, String::new()),
@@ -140,6 +155,10 @@ fn blueprint(cluster: &KafkaCluster, valid: &ValidatedCluster, image: &str) -> B
             let mut objects: Vec<_> = services.map(|s| dynamic("v1", "Service", s)).collect();
             let budget = &resources.disruption_budget;
             objects.push(dynamic("policy/v1", "PodDisruptionBudget", budget));
+            if has_network_policy {
+                let policy = &resources.network_policy;
+                objects.push(dynamic("networking.k8s.io/v1", "NetworkPolicy", policy));
+            }
             // Without settings there is nothing yet for pods to start with.
             if !is_first {
                 let set = dynamic("apps/v1", "StatefulSet", &resources.stateful_set);

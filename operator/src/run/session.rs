@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DynamicObject};
 use kube::{Client, Resource, ResourceExt};
@@ -56,6 +57,7 @@ impl Drop for Task {
 pub struct Session {
     client: Client,
     image: String,
+    has_network_policy: bool,
     namespace: Option<String>,
     page: Page,
     clusters: Cache<DynamicObject>,
@@ -65,6 +67,7 @@ pub struct Session {
     config_maps: Cache<ConfigMap>,
     services: Cache<Service>,
     budgets: Cache<PodDisruptionBudget>,
+    network_policies: Cache<NetworkPolicy>,
     tasks: BTreeMap<ObjectKey, Task>,
     dirty_clusters: BTreeSet<ObjectKey>,
     dirty_topics: bool,
@@ -93,6 +96,7 @@ impl Session {
         Self {
             client,
             image: options.broker_image.clone(),
+            has_network_policy: options.broker_network_policy,
             namespace: options.namespace.clone(),
             page,
             clusters: Cache::default(),
@@ -102,6 +106,7 @@ impl Session {
             config_maps: Cache::default(),
             services: Cache::default(),
             budgets: Cache::default(),
+            network_policies: Cache::default(),
             tasks: BTreeMap::new(),
             dirty_clusters: BTreeSet::new(),
             dirty_topics: false,
@@ -151,6 +156,7 @@ impl Session {
             && self.config_maps.is_complete()
             && self.services.is_complete()
             && self.budgets.is_complete()
+            && self.network_policies.is_complete()
     }
 
     fn take(&mut self, told: Told) {
@@ -183,6 +189,10 @@ impl Session {
             }
             Told::Budget(event) => {
                 let keys = self.budgets.take(event);
+                self.touch(keys, |name| Some(name));
+            }
+            Told::NetworkPolicy(event) => {
+                let keys = self.network_policies.take(event);
                 self.touch(keys, |name| Some(name));
             }
             Told::ConfigMap(event) => {
@@ -282,6 +292,7 @@ impl Session {
             view,
             events: self.events.clone(),
             image: self.image.clone(),
+            has_network_policy: self.has_network_policy,
             now,
         };
         let passes = self.passes.clone();
@@ -326,6 +337,10 @@ impl Session {
         for (key, budget) in of(&self.budgets, cluster) {
             let kind = "PodDisruptionBudget".to_owned();
             versions.insert((kind, key.name.clone()), version(budget));
+        }
+        for (key, policy) in of(&self.network_policies, cluster) {
+            let kind = "NetworkPolicy".to_owned();
+            versions.insert((kind, key.name.clone()), version(policy));
         }
         seen.versions = versions;
         seen

@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt;
@@ -37,6 +38,8 @@ pub enum Told {
     Service(Event<Service>),
     /// Of a PodDisruptionBudget of ours.
     Budget(Event<PodDisruptionBudget>),
+    /// Of a NetworkPolicy of ours.
+    NetworkPolicy(Event<NetworkPolicy>),
 }
 
 /// Watches one namespace, or all.
@@ -55,6 +58,7 @@ pub fn begin(client: &Client, namespace: Option<&str>) -> mpsc::Receiver<Told> {
     watch.owned(&ours, Told::ConfigMap);
     watch.owned(&ours, Told::Service);
     watch.owned(&ours, Told::Budget);
+    watch.owned(&ours, Told::NetworkPolicy);
     receiver
 }
 

@@ -30,6 +30,7 @@ fn objects_of_a_cluster() {
     }
     let set = serde_yaml::to_string(&resources.stateful_set).unwrap();
     let budget = serde_yaml::to_string(&resources.disruption_budget).unwrap();
-    text += &format!("---\n{set}---\n{budget}");
+    let policy = serde_yaml::to_string(&resources.network_policy).unwrap();
+    text += &format!("---\n{set}---\n{budget}---\n{policy}");
     expect_file!["tests/objects.yaml"].assert_eq(&text);
 }

@@ -105,7 +105,11 @@ fn unscheduled(condition: &PodCondition) -> BrokerState {
                     cluster anew with another one";
         (Failure::Storage, "its volume cannot be had", mend)
     } else {
-        let mend = "make room on the nodes or lower spec.resources";
+        let mend = if lower.contains("were unschedulable") {
+            "uncordon its node, make room on the others or lower spec.resources"
+        } else {
+            "make room on the nodes or lower spec.resources"
+        };
         (Failure::Unschedulable, "no node takes its pod", mend)
     };
     BrokerState {

@@ -21,12 +21,18 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 pub struct Volumes {
     asked: BTreeMap<String, (String, Instant)>,
     refused: BTreeMap<i32, String>,
+    is_news: bool,
 }
 
 impl Volumes {
     /// Why a broker's volume does not grow, by broker.
     pub fn refused(&self) -> impl Iterator<Item = (&i32, &String)> {
         self.refused.iter()
+    }
+
+    /// Whether something was granted or refused since this was last asked.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
     }
 
     /// Asks for this size, once.
@@ -50,7 +56,7 @@ impl Volumes {
         };
         let asked = (size.to_owned(), Instant::now());
         self.asked.insert(claim.to_owned(), asked);
-        self.refused.remove(&broker);
+        self.is_news |= self.refused.remove(&broker).is_some();
         let requests = found.spec.and_then(|spec| spec.resources?.requests);
         let has = requests.and_then(|requests| requests.get("storage").cloned());
         if has.is_none_or(|has| has.0 == size) {
@@ -70,6 +76,7 @@ impl Volumes {
                 why.trim_end_matches('.')
             );
             self.refused.insert(broker, why);
+            self.is_news = true;
         }
     }
 }
