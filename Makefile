@@ -21,7 +21,7 @@ run: release ## three brokers from examples/quickstart in the foreground, until 
 release:
 	@e2e/setup/packages build
 	e2e/setup/rust
-	cargo build --release --bin ottla-broker --bin ottla-operator
+	e2e/setup/release
 
 deps: ## fetch and build what the tests need, before they ask for it
 	@e2e/setup/all

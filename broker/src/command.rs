@@ -147,8 +147,13 @@ fn run(settings: Settings, started: Instant, log: &str) -> anyhow::Result<()> {
 }
 
 fn runtime(settings: &Settings) -> std::io::Result<Runtime> {
+    let threads = match settings.network_threads {
+        // the other half is for the disk, and for who shares the machine
+        0 => std::thread::available_parallelism().map_or(1, |cpus| cpus.get().div_ceil(2)),
+        threads => threads,
+    };
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.network_threads)
+        .worker_threads(threads)
         .thread_name("ottla")
         .enable_all()
         .build()

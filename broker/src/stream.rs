@@ -84,6 +84,35 @@ impl Network {
     }
 }
 
+impl Stream {
+    /// Has the reader woken once so many bytes are there, or no more will come; not at the first.
+    /// A hint: it spares wake-ups, and where the system does not take it nothing else changes.
+    /// Linux wakes earlier by itself when it can hold no more.
+    #[allow(
+        unsafe_code,
+        reason = "no crate in use wraps SO_RCVLOWAT; tokio has no such option"
+    )]
+    pub fn wake_reader_at(&self, bytes: usize) {
+        #[cfg(target_os = "linux")]
+        #[allow(irrefutable_let_patterns, reason = "there are two under `simulation`")]
+        if let Self::Tcp(stream) = self {
+            use std::os::fd::AsRawFd;
+            let level = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+            // SAFETY: the descriptor is open as long as the stream is borrowed, and the option's
+            // value is an int that lives through the call.
+            unsafe {
+                libc::setsockopt(
+                    stream.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_RCVLOWAT,
+                    (&raw const level).cast(),
+                    size_of::<libc::c_int>() as libc::socklen_t,
+                );
+            }
+        }
+    }
+}
+
 impl Listener {
     /// The next connection, and where it comes from.
     ///
@@ -164,5 +193,44 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         matches!(self, Self::Tcp(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_reader_wakes_when_enough_is_there_or_no_more_will_come() {
+        let listener = Network::Tcp.listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut sender = Network::Tcp.connect(&address).await.unwrap();
+        let (receiver, _) = listener.accept().await.unwrap();
+        #[allow(irrefutable_let_patterns, reason = "there are two under `simulation`")]
+        let Stream::Tcp(socket) = &receiver else {
+            unreachable!("it was accepted by TCP")
+        };
+        let is_woken = async |limit| {
+            let ready = tokio::time::timeout(limit, socket.readable()).await;
+            ready.is_ok_and(|ready| ready.is_ok())
+        };
+        // a wake-up is one from the moment on that nothing was there
+        let read_all = || while socket.try_read(&mut [0; 4096]).is_ok() {};
+        read_all();
+        let (short, long) = (Duration::from_millis(20), Duration::from_secs(20));
+        receiver.wake_reader_at(1000);
+        sender.write_all(&[1; 999]).await.unwrap();
+        assert!(!is_woken(short).await, "999 of 1000 bytes");
+        sender.write_all(&[1]).await.unwrap();
+        assert!(is_woken(long).await, "1000 bytes");
+        read_all();
+        receiver.wake_reader_at(2000);
+        drop(sender);
+        assert!(is_woken(long).await, "no more will come");
     }
 }

@@ -38,7 +38,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let path = dir.join(name);
     ensure!(
         path.exists(),
-        "{} is not built: cargo build --release, then set OTTLA_BIN_DIR=target/release",
+        "{} is not built: run make release, then set OTTLA_BIN_DIR=target/release",
         path.display()
     );
     Ok(path)

@@ -29,6 +29,10 @@ use crate::stream::Stream;
 /// Responses not yet taken by the socket; above it no further request is begun.
 const WRITE_BYTES_MAX: usize = 4 << 20;
 
+/// How much of a large request is waited for at once, at most and at least.
+const WAKE_BYTES_MAX: usize = 256 << 10;
+const WAKE_BYTES_MIN: usize = 16 << 10;
+
 /// Slices given to one vectored write.
 const WRITE_SLICES_MAX: usize = 64;
 
@@ -96,6 +100,8 @@ pub struct Connection {
     active: Instant,
     idle: Pin<Box<Sleep>>,
     requests: u64,
+    /// How many bytes wake the task.
+    wake_bytes: usize,
     failed: Option<api::Error>,
 }
 
@@ -117,6 +123,7 @@ impl Connection {
             )),
             limits,
             requests: 0,
+            wake_bytes: 1,
             failed: None,
         }
     }
@@ -166,10 +173,26 @@ impl Connection {
                 Poll::Ready(Ok(())) => self.active = Instant::now(),
                 Poll::Ready(Err(frames::Error::Closed)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.set_wake_bytes();
+                    break;
+                }
             }
         }
         self.poll_idle(context)
+    }
+
+    /// In the midst of a large request the task sleeps until a good part of it is there: otherwise
+    /// every packet wakes it, and most of its time goes to falling asleep.
+    fn set_wake_bytes(&mut self) {
+        let wanted = match self.reader.missing().min(WAKE_BYTES_MAX) {
+            0..WAKE_BYTES_MIN => 1,
+            missing => missing,
+        };
+        if wanted != self.wake_bytes {
+            self.wake_bytes = wanted;
+            self.stream.wake_reader_at(wanted);
+        }
     }
 
     /// Whether the next request may begin now.

@@ -91,6 +91,13 @@ impl FrameReader {
         self.received
     }
 
+    /// How many bytes of a large frame are still to come.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        let large = self.large.as_ref();
+        large.map_or(0, |(bytes, length, _)| length - bytes.len())
+    }
+
     /// The next frame, if it has been received.
     ///
     /// # Errors

@@ -76,8 +76,8 @@ impl Default for Settings {
         Self {
             wal_segment_bytes: 64 << 20,
             wal_segments_max: 6,
-            memory_bytes_max: 14 << 20,
-            flush_bytes: 5 << 20,
+            memory_bytes_max: 16 << 20,
+            flush_bytes: 8 << 20,
             disk_reserve_bytes: 128 << 20,
             files_open_max: 256,
             wal_direct: true,

@@ -124,9 +124,9 @@ settings! {
     /// When a write counts as durable: `Fsync` (after fdatasync) or `Replicated` (in memory of the
     /// in-sync replicas).
     durability: Durability = "ottla.durability", String, "Fsync", ReadOnly, parse::durability;
-    /// Threads that serve connections.
-    network_threads: usize = "num.network.threads", Int, "2", ReadOnly,
-        |text| parse::number(text, 1, 256);
+    /// Threads that serve connections. 0: half as many as there are CPUs, at least one.
+    network_threads: usize = "num.network.threads", Int, "0", ReadOnly,
+        |text| parse::number(text, 0, 256);
     /// The largest request, in bytes.
     socket_request_bytes_max: usize = "socket.request.max.bytes", Int, "104857600", ReadOnly,
         |text| parse::number(text, 1024, 1 << 30);

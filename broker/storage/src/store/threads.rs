@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Under a stream of records commits begin no closer together: each costs its system calls and its
 /// wake-ups however much it carries.
-const STREAM_INTERVAL: Duration = Duration::from_millis(2);
+const STREAM_INTERVAL: Duration = Duration::from_millis(4);
 
 /// A commit of so many bytes is part of a stream. A client that waits for each small answer is not
 /// held up.
