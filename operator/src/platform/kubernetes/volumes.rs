@@ -49,11 +49,15 @@ impl Volumes {
         {
             return;
         }
-        // A claim that is not there yet is made in the right size; one that cannot be read now is
-        // looked at with the next change.
+        // One that cannot be read now, or has no volume yet and so cannot be changed, is looked at
+        // with the next change of its pod.
         let Ok(Some(found)) = claims.get_opt(claim).await else {
             return;
         };
+        let phase = found.status.and_then(|status| status.phase);
+        if phase.as_deref() != Some("Bound") {
+            return;
+        }
         let asked = (size.to_owned(), Instant::now());
         self.asked.insert(claim.to_owned(), asked);
         self.is_news |= self.refused.remove(&broker).is_some();
@@ -73,7 +77,8 @@ impl Volumes {
             let why = format!(
                 "its volume cannot grow to {size}: {}; let the storage class allow volume \
                  expansion, or make the cluster anew with another class",
-                why.trim_end_matches('.')
+                // more lines show the whole object
+                why.lines().next().unwrap_or_default().trim_end_matches('.')
             );
             self.refused.insert(broker, why);
             self.is_news = true;
