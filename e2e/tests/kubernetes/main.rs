@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut failed = Vec::new();
+    let all_begun = Instant::now();
     for (name, step) in STEPS {
         if !chosen.is_empty() && !chosen.iter().any(|part| name.starts_with(part.as_str())) {
             continue;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             }
         }
     }
+    figures::measured("all steps", all_begun.elapsed().as_secs_f64(), "s");
     println!("\n{}", figures::table());
     if failed.is_empty() {
         return ExitCode::SUCCESS;

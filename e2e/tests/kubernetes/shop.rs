@@ -16,6 +16,8 @@ pub const SYSTEM: &str = "ottla-system";
 pub const NAMESPACE: &str = "shop";
 /// The cluster.
 pub const CLUSTER: &str = "orders";
+/// Which pods are the operator's.
+const OPERATOR: &str = "labelSelector=app.kubernetes.io/name=ottla-operator";
 /// Where clients in pods connect first.
 pub const BOOTSTRAP: &str = "orders-bootstrap.shop.svc:9092";
 /// Longer than anything promised.
@@ -102,11 +104,25 @@ pub fn wait_ready() -> Result<Duration> {
 
 /// The shared cluster, Ready, and the operator: whatever a step before has left.
 pub fn up() -> Result<Pod> {
-    install()?;
+    // helm takes seconds to find that nothing is to be done
+    if !operator_is_ready()? {
+        install()?;
+    }
     namespace(NAMESPACE)?;
     apply(NAMESPACE, &manifest(""))?;
     wait_ready()?;
     Pod::start(NAMESPACE)
+}
+
+fn operator_is_ready() -> Result<bool> {
+    let pods = list(&format!("{}?{OPERATOR}", path("pods", SYSTEM, "")))?;
+    let is_ready = |pod: &Value| {
+        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+        let mut conditions = conditions.into_iter().flatten();
+        pod["metadata"]["deletionTimestamp"].is_null()
+            && conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
+    };
+    Ok(pods.iter().any(is_ready))
 }
 
 /// Where clients outside of Kubernetes connect first: any node's address and the port of the
@@ -143,8 +159,7 @@ pub fn uid(ordinal: i32) -> Result<String> {
 
 /// The operator's pod.
 pub fn operator() -> Result<String> {
-    let selector = "labelSelector=app.kubernetes.io/name=ottla-operator";
-    let pods = list(&format!("{}?{selector}", path("pods", SYSTEM, "")))?;
+    let pods = list(&format!("{}?{OPERATOR}", path("pods", SYSTEM, "")))?;
     let running = pods
         .iter()
         .find(|pod| pod["metadata"]["deletionTimestamp"].is_null());
