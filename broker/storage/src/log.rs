@@ -142,6 +142,17 @@ pub(crate) struct Files {
     pub(crate) is_dir_made: bool,
     pub(crate) is_dir_synced: bool,
     pub(crate) unsynced: std::collections::BTreeSet<SegmentId>,
+    pub(crate) open_block: Option<OpenBlock>,
+}
+
+/// The part of a block at a segment's end that is written again with what follows: kept, so that
+/// it need not be read back.
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    pub(crate) segment: SegmentId,
+    /// Where the segment's file ends: a truncation makes another end, and this void.
+    pub(crate) end: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Shared {

@@ -13,11 +13,11 @@ use crate::batch;
 use crate::disk::aligned::Out;
 use crate::disk::{DIRECT_ALIGN, Mode};
 use crate::error::Context;
-use crate::log::Shared;
 use crate::log::index::Index;
 use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::log::state::Doomed;
 use crate::log::tail::Chunk;
+use crate::log::{OpenBlock, Shared};
 use crate::{Disk, Error, File, Result};
 
 /// What was taken from a log's state under its lock, to be written without it.
@@ -237,10 +237,12 @@ fn write_segment(
         file.set_len(0).context("cut", &path)?;
         let header = segment::encode_header(shared.id, id);
         file.write_at(&header, 0).context("write", &path)?;
-        lock(&shared.files).is_dir_synced = false;
+        let mut files = lock(&shared.files);
+        files.is_dir_synced = false;
+        files.open_block = None;
     }
     lock(&shared.files).unsynced.insert(id);
-    write_data(core, (shared.number, id), &path, &*file, chunks)?;
+    write_data(core, (shared, id), &path, &*file, chunks)?;
     let mut indexes = lock(&shared.indexes);
     if cut.is_some() || !indexes.contains_key(&id) {
         // only the newest segment is written to
@@ -267,13 +269,14 @@ fn write_segment(
 /// again, and the last block is filled up with zeros, which later writes replace.
 fn write_data(
     core: &Core,
-    (number, id): (u64, SegmentId),
+    (shared, id): (&Shared, SegmentId),
     path: &Path,
     file: &dyn File,
     chunks: &[&Chunk],
 ) -> Result<()> {
     let start = chunks[0].position;
     let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+    let open_block = lock(&shared.files).open_block.take();
     if bytes < core.settings.direct_bytes_min {
         let mut slices: Vec<_> = chunks
             .iter()
@@ -283,14 +286,37 @@ fn write_data(
             .write_vectored_at(&mut slices, start)
             .context("write", path);
     }
-    let key = (number, id, Kind::Direct);
+    let key = (shared.number, id, Kind::Direct);
     let direct = core.files.open(&*core.disk, key, path, Mode::CreateDirect);
     let direct = direct.context("open", path)?;
-    let block = start - start % DIRECT_ALIGN as u64;
+    let front = match open_block {
+        Some(block) if (block.segment, block.end) == (id, start) => block.bytes,
+        _ => read_front(file, path, start)?,
+    };
+    let block = start - front.len() as u64;
+    let mut staging = lock(&core.staging);
+    let mut out = Out::new(&*direct, &mut staging, block);
+    let mut written = out.push(&front);
+    for chunk in chunks {
+        written = written.and_then(|()| out.push(&chunk.bytes));
+    }
+    written.and_then(|()| out.finish()).context("write", path)?;
+    let end = start + bytes as u64;
+    lock(&shared.files).open_block = Some(OpenBlock {
+        segment: id,
+        end,
+        bytes: last_bytes(&front, chunks, (end % DIRECT_ALIGN as u64) as usize),
+    });
+    Ok(())
+}
+
+/// What is in the file of the block that `start` lies in.
+fn read_front(file: &dyn File, path: &Path, start: u64) -> Result<Vec<u8>> {
+    let bytes = start % DIRECT_ALIGN as u64;
     let mut front = Vec::new();
-    file.read_at(&mut front, block, (start - block) as usize)
+    file.read_at(&mut front, start - bytes, bytes as usize)
         .context("read", path)?;
-    if front.len() as u64 != start - block {
+    if front.len() as u64 != bytes {
         let what = "the file is shorter than what was written to it";
         return Err(Error::Corrupt {
             path: path.to_path_buf(),
@@ -298,13 +324,21 @@ fn write_data(
             what,
         });
     }
-    let mut staging = lock(&core.staging);
-    let mut out = Out::new(&*direct, &mut staging, block);
-    let mut written = out.push(&front);
-    for chunk in chunks {
-        written = written.and_then(|()| out.push(&chunk.bytes));
+    Ok(front)
+}
+
+/// The last `count` bytes of what was written.
+fn last_bytes(front: &[u8], chunks: &[&Chunk], count: usize) -> Vec<u8> {
+    let mut pieces = Vec::new();
+    let mut missing = count;
+    let parts = chunks.iter().rev().map(|chunk| &chunk.bytes[..]);
+    for part in parts.chain([front]) {
+        let taken = missing.min(part.len());
+        pieces.push(&part[part.len() - taken..]);
+        missing -= taken;
     }
-    written.and_then(|()| out.finish()).context("write", path)
+    pieces.reverse();
+    pieces.concat()
 }
 
 fn remove(core: &Core, shared: &Shared, doomed: &Doomed) -> Result<()> {

@@ -136,8 +136,12 @@ impl Store {
     fn run_committer(&self, listener: &dyn Listener) {
         let mut is_left_over = false;
         let mut pace = Pace::default();
-        while self.wait_for_records(is_left_over) {
+        loop {
+            // asleep for the pace it is not woken by every record as well
             pace.wait();
+            if !self.wait_for_records(is_left_over) {
+                return;
+            }
             self.wait_for_memory();
             let began = Instant::now();
             match self.commit() {
