@@ -32,7 +32,8 @@ class Load:
         self.options = options
         self.acknowledged = {}
         self.failed = []
-        self.last_ack = None
+        # by partition: while one has no leader the others go on
+        self.last_ack = {}
         self.pause_max = 0.0
         self.producer = Producer(
             {
@@ -51,10 +52,9 @@ class Load:
         if error is not None:
             self.failed.append(f"{number}: {error}")
             return
-        now = time.monotonic()
-        if self.last_ack is not None:
-            self.pause_max = max(self.pause_max, now - self.last_ack)
-        self.last_ack = now
+        now, partition = time.monotonic(), record.partition()
+        self.pause_max = max(self.pause_max, now - self.last_ack.get(partition, now))
+        self.last_ack[partition] = now
         self.acknowledged[number] = (record.partition(), record.offset())
 
     def run(self, stop):

@@ -191,7 +191,7 @@ pub fn under_load(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()
     verdict.assert_nothing_lost();
     ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
     super::figures::measured(
-        &format!("{name}: longest pause of acks=all"),
+        &format!("{name}: longest pause of a partition"),
         verdict.count("pause_max_ms") as f64 / 1000.0,
         "s",
     );
