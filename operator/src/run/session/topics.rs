@@ -39,8 +39,11 @@ impl Session {
             if !self.tasks.contains_key(&cluster) {
                 outcomes.push((key, homeless(&cluster, &desired, &now())));
             } else if !self.has_finalizer(&key) {
-                self.ask_for_finalizer(&key);
-                kept.insert(name);
+                // Who goes without it owns nothing that is to go with it.
+                if !deleting {
+                    self.ask_for_finalizer(&key);
+                    kept.insert(name);
+                }
             } else if !kept.contains(&name) {
                 by_cluster.entry(cluster).or_default().push((key, desired));
             }
@@ -95,10 +98,6 @@ impl Session {
         let Some(object) = self.topics.get(key) else {
             return;
         };
-        // Who goes without it owns nothing that is to go with it.
-        if object.metadata.deletion_timestamp.is_some() {
-            return;
-        }
         let version = object.resource_version().unwrap_or_default();
         if self.asked.get(key) == Some(&version) {
             return;
