@@ -5,6 +5,7 @@ pub mod compaction;
 pub mod config;
 pub mod group;
 pub mod metadata;
+pub mod paragraph;
 pub mod partition;
 pub mod placement;
 pub mod settings;

@@ -282,10 +282,8 @@ fn unknown(path: &str, key: &Value, known: &[&str], sentences: &mut Vec<String>)
     } else {
         format!("{path}.{key}")
     };
-    let nearest = known
-        .iter()
-        .map(|name| (distance(&key.to_lowercase(), &name.to_lowercase()), name))
-        .min();
+    let edits = |name: &str| strsim::levenshtein(&key.to_lowercase(), &name.to_lowercase());
+    let nearest = known.iter().map(|name| (edits(name), name)).min();
     sentences.push(match nearest {
         Some((edits, name)) if edits <= 1 + key.len() / 4 => {
             format!("{full} is not a field; did you mean {name}?")
@@ -295,20 +293,4 @@ fn unknown(path: &str, key: &Value, known: &[&str], sentences: &mut Vec<String>)
             known.join(", ")
         ),
     });
-}
-
-/// How many characters must be changed, added or dropped to get from one name to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(100).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

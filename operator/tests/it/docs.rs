@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use ottla_core::paragraph::indented;
 use ottla_operator::condition::{ClusterReason, State, TopicReason};
 use ottla_operator::crd::{KafkaCluster, KafkaTopic};
 use serde_json::Value;
@@ -105,7 +106,7 @@ fn fields(page: &mut String, path: &str, schema: &Value) {
             let _ = write!(page, ", default `{}`", default.to_string().replace('"', ""));
         }
         let text = field["description"].as_str().unwrap_or_default();
-        let _ = writeln!(page, ")\n{}", indented(text));
+        let _ = write!(page, ")\n{}", indented("  ", text));
         fields(page, &path, field);
         fields(page, &format!("{path}[]"), &field["items"]);
     }
@@ -125,34 +126,14 @@ fn kind(field: &Value) -> String {
     kind
 }
 
-fn indented(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
-    lines.join("\n")
-}
-
-/// Lines of at most 98 columns and an indent of two.
-fn wrapped(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is a first line");
-        if line.len() + 1 + word.len() > 98 {
-            lines.push(format!("  {word}"));
-        } else {
-            line.push_str(if line.is_empty() { "  " } else { " " });
-            line.push_str(word);
-        }
-    }
-    lines.join("\n")
-}
-
 /// The messages of the rules in CEL, by the field that they stand at.
 fn rules(page: &mut String, path: &str, schema: &Value) {
     let stated = schema["x-kubernetes-validations"].as_array();
     for rule in stated.into_iter().flatten() {
         let at = if path.is_empty() { "the object" } else { path };
         let message = rule["message"].as_str().unwrap_or_default();
-        let message = wrapped(message);
-        let _ = writeln!(page, "- `{}`:\n{message}", at.trim_start_matches('.'));
+        let message = indented("  ", message);
+        let _ = write!(page, "- `{}`:\n{message}", at.trim_start_matches('.'));
     }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::table::{Kind, SETTINGS, Update};
+use crate::paragraph::paragraph;
 
 /// The page, as the file must have it.
 #[must_use]
@@ -37,28 +38,9 @@ pub fn page() -> String {
             "\n## {}\n{kind}, default {default}, {update}\n\n",
             setting.name
         );
-        let _ = writeln!(page, "{}", wrap(doc));
+        page.push_str(&paragraph(doc));
     }
     page
-}
-
-/// `text` in lines of at most 100 columns.
-fn wrap(text: &str) -> String {
-    let mut lines = String::new();
-    let mut column = 0;
-    for word in text.split_whitespace() {
-        let width = word.chars().count();
-        if column > 0 && column + 1 + width > 100 {
-            lines.push('\n');
-            column = 0;
-        } else if column > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += width;
-    }
-    lines
 }
 
 #[cfg(test)]

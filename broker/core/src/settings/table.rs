@@ -276,23 +276,7 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 pub(super) fn closest(name: &str) -> Option<&'static str> {
     let near = SETTINGS
         .iter()
-        .map(|setting| (distance(name, setting.name), setting.name))
+        .map(|setting| (strsim::levenshtein(name, setting.name), setting.name))
         .min()?;
     (near.0 <= 3).then_some(near.1)
-}
-
-/// How many characters must be changed, added or dropped to get from one name to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(200).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
