@@ -13,6 +13,7 @@
 //! - [`formation`]: how a quorum begins, and how a node comes (back) to it
 //! - [`active`]: the active controller's one task
 //! - [`lifecycle`]: this broker's registration, lease and controlled shutdown
+//! - [`suspects`]: brokers that seem to be gone, before the active controller says so
 
 pub mod active;
 pub mod formation;
@@ -23,6 +24,7 @@ pub mod machine;
 pub mod network;
 pub mod raft;
 pub mod service;
+pub mod suspects;
 
 use std::fmt;
 use std::io;
@@ -43,6 +45,7 @@ use self::log::LogStore;
 use self::machine::{Machine, Published, State};
 use self::network::Factory;
 use self::raft::Raft;
+use self::suspects::Suspects;
 use crate::config::Settings;
 use crate::env::Env;
 use crate::peer::{Peers, wire};
@@ -83,6 +86,7 @@ struct Shared {
     state: Arc<Mutex<State>>,
     messages: mpsc::Sender<Message>,
     identity: Identity,
+    suspects: Suspects,
     image: watch::Receiver<Arc<MetadataImage>>,
     applied: watch::Receiver<u64>,
     /// Whether this node may vote: see [`formation`].
@@ -97,6 +101,7 @@ struct Shared {
 pub struct Publisher {
     published: mpsc::UnboundedReceiver<Published>,
     identity: Identity,
+    suspects: Suspects,
     image: watch::Sender<Arc<MetadataImage>>,
     applied: watch::Sender<u64>,
 }
@@ -187,7 +192,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         voters: settings.controller_quorum_voters.clone(),
     };
     let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
-    let config = Arc::new(raft_config(&settings).map_err(io::Error::other)?);
+    let config = Arc::new(raft::config(&settings).map_err(io::Error::other)?);
     let raft = Raft::new(node_id, config, factory, log.clone(), machine).await;
     let raft = raft.map_err(io::Error::other)?;
     let may_vote = !log.is_empty();
@@ -195,6 +200,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let (messages, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let (image_sender, image) = watch::channel(Arc::default());
     let (applied_sender, applied) = watch::channel(0);
+    let suspects = Suspects::new();
     let shared = Arc::new(Shared {
         settings,
         env,
@@ -204,6 +210,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         state,
         messages,
         identity: identity.clone(),
+        suspects: suspects.clone(),
         image,
         applied,
         may_vote: AtomicBool::new(may_vote),
@@ -216,26 +223,11 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let publisher = Publisher {
         published,
         identity,
+        suspects,
         image: image_sender,
         applied: applied_sender,
     };
     Ok((handle, publisher))
-}
-
-/// openraft's settings: `controller.quorum.election.timeout.ms` is the worst case from the last
-/// sign of a leader to the next candidate, of which the followers' lease is five eighths.
-fn raft_config(settings: &Settings) -> Result<openraft::Config, openraft::ConfigError> {
-    let timeout = settings.election_timeout.as_millis() as u64;
-    openraft::Config {
-        cluster_name: "ottla".into(),
-        heartbeat_interval: timeout / 5,
-        election_timeout_min: timeout * 3 / 10,
-        election_timeout_max: timeout * 5 / 8,
-        enable_pre_vote: Some(true),
-        allow_log_reversion: Some(true),
-        ..openraft::Config::default()
-    }
-    .validate()
 }
 
 impl Publisher {
@@ -253,6 +245,13 @@ impl Publisher {
     /// Lets everybody see it.
     pub fn done(&mut self, published: Published) {
         self.identity.learn(&published.image.cluster_id);
+        let changed = &published.delta.brokers;
+        if !changed.is_empty() {
+            let before = self.image.borrow().clone();
+            let now = Instant::now();
+            self.suspects
+                .follow(&before, &published.image, changed, now);
+        }
         self.image.send_replace(published.image);
         self.applied.send_replace(published.applied);
     }

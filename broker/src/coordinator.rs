@@ -312,19 +312,22 @@ impl Handle {
     /// # Errors
     /// COORDINATOR_NOT_AVAILABLE while there is none.
     pub async fn find(&self, group_id: &str) -> Result<NodeId, ErrorCode> {
-        let image = offsets_topic::ensure(&self.inner).await?;
-        let leader = image.topic(OFFSETS_TOPIC).and_then(|topic| {
-            let count = i32::try_from(topic.partitions.len())
-                .ok()
-                .filter(|count| *count > 0)?;
-            topic
-                .partition(PartitionIndex(group::partition_for(group_id, count)))?
-                .leader
-        });
-        leader
+        offsets_topic::ensure(&self.inner).await?;
+        let leads = |image: &MetadataImage, node| leader(image, group_id) == Some(node);
+        let image = self.inner.controller.settled(leads).await;
+        leader(&image, group_id)
             .filter(|node| image.is_unfenced(*node))
             .ok_or(ErrorCode::CoordinatorNotAvailable)
     }
+}
+
+/// The leader of the partition of `__consumer_offsets` that a group is in.
+fn leader(image: &MetadataImage, group_id: &str) -> Option<NodeId> {
+    let topic = image.topic(OFFSETS_TOPIC)?;
+    let count = i32::try_from(topic.partitions.len()).ok();
+    let count = count.filter(|count| *count > 0)?;
+    let partition = PartitionIndex(group::partition_for(group_id, count));
+    topic.partition(partition)?.leader
 }
 
 async fn answer(

@@ -1,5 +1,7 @@
 //! Metadata: brokers, topics and their leaders; and the creation of topics by asking for them.
 
+use std::sync::Arc;
+
 use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::metadata::{MetadataImage, PartitionRegistration, Request, Response, Topic, names};
 use ottla_protocol::error::ErrorCode;
@@ -31,7 +33,14 @@ pub async fn handle(
         }
         _ => Vec::new(),
     };
-    let image = context.controller.image();
+    let names = |image: &MetadataImage, node| match &asked {
+        None => image.topics.values().any(|topic| leads(topic, node)),
+        Some(asked) => {
+            let topics = asked.iter().filter_map(|asked| find(image, asked));
+            topics.into_iter().any(|topic| leads(topic, node))
+        }
+    };
+    let image = context.controller.settled(names).await;
     let topics = match &asked {
         None => image
             .topics
@@ -57,7 +66,7 @@ pub async fn handle(
     };
     let mut response = MetadataResponse {
         throttle_time_ms: 0,
-        brokers: brokers(&image, request),
+        brokers: brokers(context, &image, request),
         cluster_id: Some(image.cluster_id.to_string()),
         controller_id: contact(context, &image).0,
         topics,
@@ -151,24 +160,28 @@ async fn create_missing(
     forbidden
 }
 
+fn find<'a>(image: &'a MetadataImage, asked: &MetadataRequestTopic) -> Option<&'a Arc<Topic>> {
+    match &asked.name {
+        Some(name) => image.topic(name),
+        None => image.topic_by_id(TopicId(asked.topic_id)),
+    }
+}
+
+fn leads(topic: &Topic, node: NodeId) -> bool {
+    topic.partitions.iter().any(|p| p.leader == Some(node))
+}
+
 fn one(
     image: &MetadataImage,
     request: &RequestContext,
     access: &Access,
     asked: &MetadataRequestTopic,
 ) -> MetadataResponseTopic {
-    let (found, error) = match &asked.name {
-        Some(name) => {
-            let error = match names::invalid_topic_name(name) {
-                Some(_) => ErrorCode::InvalidTopicException,
-                None => ErrorCode::UnknownTopicOrPartition,
-            };
-            (image.topic(name), error)
-        }
-        None => (
-            image.topic_by_id(TopicId(asked.topic_id)),
-            ErrorCode::UnknownTopicId,
-        ),
+    let found = find(image, asked);
+    let error = match &asked.name {
+        Some(name) if names::invalid_topic_name(name).is_some() => ErrorCode::InvalidTopicException,
+        Some(_) => ErrorCode::UnknownTopicOrPartition,
+        None => ErrorCode::UnknownTopicId,
     };
     // whether a topic is there is nobody's business who may not describe it; an id tells nothing
     let name = asked.name.as_deref().or(found.map(|topic| &*topic.name));
@@ -232,9 +245,14 @@ pub(super) fn offline(image: &MetadataImage, p: &PartitionRegistration) -> Vec<i
     gone.map(|n| n.0).collect()
 }
 
-fn brokers(image: &MetadataImage, request: &RequestContext) -> Vec<MetadataResponseBroker> {
-    let unfenced = image.unfenced_brokers();
-    unfenced
+fn brokers(
+    context: &Context,
+    image: &MetadataImage,
+    request: &RequestContext,
+) -> Vec<MetadataResponseBroker> {
+    let brokers = image.brokers.values();
+    brokers
+        .filter(|b| context.controller.is_listed(b))
         .filter_map(|b| {
             let listener = b.listener(&request.listener)?;
             Some(MetadataResponseBroker {

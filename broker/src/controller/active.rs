@@ -376,10 +376,14 @@ impl Active {
                     requests.push((request, Waiter::Submit(reply)));
                 }
                 Message::Beat { beat, reply } => {
+                    self.handle.trust(NodeId(beat.node_id as i32));
                     let request = self.renew(&beat);
                     requests.push((request, Waiter::Beat(beat.number, reply)));
                 }
-                Message::Suspect { node_id } => self.look_at(node_id),
+                Message::Suspect { node_id } => {
+                    self.handle.suspect(node_id);
+                    self.look_at(node_id);
+                }
                 Message::Wake => {}
             }
         }

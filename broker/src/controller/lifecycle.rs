@@ -254,6 +254,7 @@ impl Session {
             let Ok(Ok(Some(standing))) = answer else {
                 return false;
             };
+            self.handle.trust(node);
             if standing.number == self.number && self.take(&standing, sent_ms) {
                 return true;
             }
@@ -262,6 +263,7 @@ impl Session {
                 () = self.pause() => {}
                 broken = standings.message() => {
                     debug!("the active controller ended the session: {broken:?}");
+                    self.handle.suspect(node);
                     return false;
                 }
             }

@@ -30,11 +30,10 @@ pub struct Settings {
     pub voter_count: usize,
 }
 
-/// An image that has the topic, with all its leaders.
-pub(super) async fn ensure(inner: &Inner) -> Result<Arc<MetadataImage>, ErrorCode> {
-    let image = inner.controller.image();
-    if image.topic(OFFSETS_TOPIC).is_some() {
-        return Ok(image);
+/// Makes sure that the topic is there; a new one has all its leaders.
+pub(super) async fn ensure(inner: &Inner) -> Result<(), ErrorCode> {
+    if inner.controller.image().topic(OFFSETS_TOPIC).is_some() {
+        return Ok(());
     }
     // one creation at a time: the others wait for its outcome
     let _creation = inner.creation.lock().await;
@@ -48,7 +47,7 @@ pub(super) async fn ensure(inner: &Inner) -> Result<Arc<MetadataImage>, ErrorCod
     };
     let waiting = images.wait_for(is_there);
     match tokio::time::timeout(CREATION_PATIENCE, waiting).await {
-        Ok(Ok(image)) => Ok(Arc::clone(&image)),
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
     }
 }

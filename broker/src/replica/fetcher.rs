@@ -138,6 +138,8 @@ struct Fetcher {
     source: Arc<Source>,
     partitions: Partitions,
     connection: Option<Connection>,
+    /// Whether a connection broke since the last answer.
+    is_broken: bool,
     pause: Duration,
 }
 
@@ -149,6 +151,7 @@ impl Fetcher {
             source: Arc::clone(source),
             partitions: Partitions::default(),
             connection: None,
+            is_broken: false,
             pause: RECONNECT_PAUSE.0,
         }
     }
@@ -166,8 +169,17 @@ impl Fetcher {
                 continue;
             }
             match self.fetch().await {
-                Ok(()) => self.pause = RECONNECT_PAUSE.0,
+                Ok(()) => {
+                    if std::mem::take(&mut self.is_broken) {
+                        self.shared.controller.trust(self.leader);
+                    }
+                    self.pause = RECONNECT_PAUSE.0;
+                }
                 Err(error) => {
+                    if matches!(error, Error::Io(_)) {
+                        self.shared.controller.suspect(self.leader);
+                        self.is_broken = true;
+                    }
                     debug!(leader = %self.leader, %error, "fetching failed");
                     self.connection = None;
                     self.partitions.restart_session();
