@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
-.PHONY: help run test e2e sim faults bench lint images deps clean-cache release
+.PHONY: help run test e2e sim fuzz faults bench lint images deps clean-cache release
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do
@@ -36,6 +36,10 @@ sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays o
 	@e2e/setup/rust
 	cargo test --quiet -p ottla-broker --features simulation --test simulation -- \
 		$(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),120)) $(if $(FROM),--seed $(FROM))
+
+fuzz: ## every decoder against hostile bytes, SECONDS=60 for each
+	@e2e/setup/rust
+	e2e/fuzz $(or $(SECONDS),60)
 
 faults: release ## the fault table on real processes under load, one line a row
 	@e2e/faults

@@ -105,9 +105,11 @@ impl<'a> Iterator for Records<'a> {
         let next = match (self.left, self.rest.is_empty()) {
             (..=0, true) => return None,
             (..=0, false) | (_, true) => Err(Error::WrongCount),
-            _ => take_record(&mut self.rest),
+            (left, false) => {
+                self.left = left - 1;
+                take_record(&mut self.rest)
+            }
         };
-        self.left -= 1;
         if next.is_err() {
             (self.left, self.rest) = (0, &[]);
         }

@@ -61,7 +61,7 @@ impl Suspects {
             return;
         };
         self.known.send_if_modified(|known| {
-            // the first break counts, or a broker that is cut off would be waited for again and again
+            // the first break counts, or one that is cut off would be waited for over and over
             let is_new = known.suspected.get(&node).is_none_or(|(e, _)| *e != epoch);
             if is_new {
                 known.suspected.insert(node, (epoch, now));

@@ -36,7 +36,9 @@ fn main() -> Result<ExitCode> {
             "authorizer.class.name",
             "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         )
-        .with("allow.everyone.if.no.acl.found", "true");
+        .with("allow.everyone.if.no.acl.found", "true")
+        // members that start a moment apart join together, as with Kafka's default of 3 s
+        .with("group.initial.rebalance.delay.ms", "500");
     let cluster = Cluster::start(shape)?;
     let plain = Shape::new("suite-plain", 3).with("auto.create.topics.enable", "false");
     let wants_plain = tests.iter().any(|test| test.without_auto_create);
