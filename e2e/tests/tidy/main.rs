@@ -51,7 +51,9 @@ impl SourceFile {
 
     /// Whether it is written by a program: its owner has a test that it is fresh.
     fn is_generated(&self) -> bool {
-        ["Cargo.lock", "go.mod", "go.sum"].iter().any(|name| self.path.ends_with(name))
+        ["Cargo.lock", "go.mod", "go.sum"]
+            .iter()
+            .any(|name| self.path.ends_with(name))
             || self.path.starts_with("crds/")
             || self.path.starts_with("charts/ottla/crds/")
             || self

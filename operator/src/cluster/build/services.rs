@@ -4,7 +4,9 @@
 //!   each other to become ready.
 //! - `<cluster>-bootstrap`: any broker that is ready, for a client's first connection.
 //! - for each listener of type NodePort `<cluster>-<listener>-bootstrap`, and one Service per
-//!   broker, `<cluster>-<listener>-<ordinal>`, since a client must reach each broker by itself.
+//!   broker, `<cluster>-<listener>-<ordinal>`, since a client must reach each broker by itself. It
+//!   has the pod ready or not: a broker leads partitions as soon as it is unfenced, and kube-proxy
+//!   learns of a pod's readiness a second or more later.
 
 use std::collections::BTreeMap;
 
@@ -55,12 +57,19 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Service> 
             continue;
         }
         let all = external_bootstrap(name, &listener.name);
-        services.push(node_port(cluster, around, listener, all, selector(name)));
+        services.push(node_port(
+            cluster,
+            around,
+            listener,
+            all,
+            selector(name),
+            false,
+        ));
         for broker in 0..cluster.replicas {
             let one = external(name, &listener.name, broker);
             let pod = (POD_NAME_LABEL.to_owned(), cluster.pod(broker));
             let chosen = selector(name).into_iter().chain([pod]).collect();
-            services.push(node_port(cluster, around, listener, one, chosen));
+            services.push(node_port(cluster, around, listener, one, chosen, true));
         }
     }
     services
@@ -106,11 +115,13 @@ fn node_port(
     listener: &Listener,
     name: String,
     chosen: BTreeMap<String, String>,
+    also_not_ready: bool,
 ) -> Service {
     Service {
         metadata: metadata(cluster, &around.uid, name),
         spec: Some(ServiceSpec {
             type_: Some("NodePort".to_owned()),
+            publish_not_ready_addresses: also_not_ready.then_some(true),
             selector: Some(chosen),
             ports: Some(vec![service_port(listener)]),
             ..ServiceSpec::default()
