@@ -24,6 +24,7 @@ use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 mod effect;
 mod follower;
+mod follower_state;
 mod in_sync;
 mod input;
 mod leader;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Offset;
 
+use super::follower_state::FollowerState;
 use super::in_sync::InSync;
 use super::producers::Check;
-use super::replication::FollowerState;
 use super::{
     Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Partition, Role, Token,
 };

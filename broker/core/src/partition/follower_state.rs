@@ -1,0 +1,77 @@
+//! What the leader knows of one follower: how far it holds the log, and when it last had all of it.
+
+use std::time::Duration;
+
+use ottla_protocol::ids::{BrokerEpoch, NodeId, Offset};
+
+use super::{FollowerFetch, ReplicaState};
+
+/// What the leader knows of one follower.
+#[derive(Clone, Debug)]
+pub(super) struct FollowerState {
+    pub(super) node: NodeId,
+    /// Its incarnation where it may join the ISR, by the metadata image.
+    pub(super) eligible: Option<BrokerEpoch>,
+    /// Its incarnation by its own word, with its last fetch.
+    pub(super) broker_epoch: Option<BrokerEpoch>,
+    /// What it holds; unknown until it has fetched in this leader epoch.
+    pub(super) log_end_offset: Option<Offset>,
+    pub(super) log_start_offset: Option<Offset>,
+    /// When it last had everything that there was.
+    last_caught_up: Option<Duration>,
+    /// When it last fetched, and where the log ended then.
+    last_fetch: Option<(Duration, Offset)>,
+}
+
+impl FollowerState {
+    pub(super) fn new(replica: &ReplicaState, last_caught_up: Option<Duration>) -> Self {
+        Self {
+            node: replica.node,
+            eligible: replica.eligible,
+            broker_epoch: None,
+            log_end_offset: None,
+            log_start_offset: None,
+            last_caught_up,
+            last_fetch: None,
+        }
+    }
+
+    /// It counts as caught up from a fetch that asked for the end of the log, or for where the end
+    /// was when it fetched before: under load it is always one fetch behind.
+    pub(super) fn fetched(
+        &mut self,
+        now: Duration,
+        fetch: &FollowerFetch,
+        leader_end_offset: Offset,
+    ) {
+        if fetch.fetch_offset >= leader_end_offset {
+            self.last_caught_up = Some(now);
+        } else if let Some((at, end_then)) = self.last_fetch
+            && fetch.fetch_offset >= end_then
+        {
+            self.last_caught_up = self.last_caught_up.max(Some(at));
+        }
+        self.last_fetch = Some((now, leader_end_offset));
+        self.log_end_offset = Some(fetch.fetch_offset);
+        self.log_start_offset = Some(fetch.log_start_offset);
+        self.broker_epoch = fetch.broker_epoch;
+    }
+
+    pub(super) fn is_caught_up(
+        &self,
+        now: Duration,
+        leader_end_offset: Offset,
+        lag_max: Duration,
+    ) -> bool {
+        self.log_end_offset == Some(leader_end_offset)
+            || self
+                .last_caught_up
+                .is_some_and(|at| now.saturating_sub(at) <= lag_max)
+    }
+
+    /// It may join the ISR: alive, and the incarnation that fetched is the one that is registered
+    /// (KIP-903).
+    pub(super) fn is_eligible(&self) -> bool {
+        self.eligible.is_some() && self.eligible == self.broker_epoch
+    }
+}
