@@ -6,6 +6,7 @@
 //! nor what is younger than `min.compaction.lag.ms`.
 
 use ottla_protocol::ids::Offset;
+use ottla_protocol::log::SealedSegment;
 
 /// What a topic's configs say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,21 +17,6 @@ pub struct Policy {
     pub min_compaction_lag_ms: i64,
     /// `max.compaction.lag.ms`
     pub max_compaction_lag_ms: i64,
-}
-
-/// A sealed segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// Where the next one begins.
-    pub end_offset: Offset,
-    /// Bytes of batches.
-    pub bytes: u64,
-    /// The timestamp that it began with; −1: none.
-    pub first_timestamp: i64,
-    /// Its largest timestamp; −1: none.
-    pub max_timestamp: i64,
-    /// When the first of its known tombstones may go.
-    pub delete_horizon_ms: Option<i64>,
 }
 
 /// A log that is due.
@@ -58,17 +44,18 @@ impl Due {
 pub fn due(
     now_ms: i64,
     policy: &Policy,
-    sealed: &[Segment],
+    sealed: &[SealedSegment],
     clean_end_offset: Offset,
     committed_offset: Offset,
 ) -> Option<Due> {
-    let is_clean = |segment: &Segment| segment.end_offset <= clean_end_offset;
-    let is_young = |segment: &Segment| {
+    let is_clean = |segment: &SealedSegment| segment.end_offset <= clean_end_offset;
+    let is_young = |segment: &SealedSegment| {
         policy.min_compaction_lag_ms > 0
             && !is_clean(segment)
             && segment.max_timestamp > now_ms.saturating_sub(policy.min_compaction_lag_ms)
     };
-    let may_go = |segment: &&Segment| segment.end_offset <= committed_offset && !is_young(segment);
+    let may_go =
+        |segment: &&SealedSegment| segment.end_offset <= committed_offset && !is_young(segment);
     let count = sealed.iter().take_while(may_go).count();
     let sealed = &sealed[..count];
     let until = sealed.last()?.end_offset;
@@ -108,8 +95,8 @@ mod tests {
         max_compaction_lag_ms: i64::MAX,
     };
 
-    fn segments() -> Vec<Segment> {
-        let segment = |n: i64| Segment {
+    fn segments() -> Vec<SealedSegment> {
+        let segment = |n: i64| SealedSegment {
             end_offset: Offset(n * 10),
             bytes: 100,
             first_timestamp: n * 1000,
@@ -119,7 +106,7 @@ mod tests {
         (1..=4).map(segment).collect()
     }
 
-    fn until(policy: &Policy, sealed: &[Segment], clean: i64, committed: i64) -> Option<i64> {
+    fn until(policy: &Policy, sealed: &[SealedSegment], clean: i64, committed: i64) -> Option<i64> {
         let found = due(10_000, policy, sealed, Offset(clean), Offset(committed));
         found.map(|due| due.until.0)
     }

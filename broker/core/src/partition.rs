@@ -21,6 +21,7 @@
 use std::time::Duration;
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use ottla_protocol::log::LeaderEpochs;
 
 mod effect;
 mod follower;
@@ -28,7 +29,6 @@ mod follower_state;
 mod in_sync;
 mod input;
 mod leader;
-mod leader_epochs;
 pub mod producers;
 mod reads;
 mod replication;
@@ -39,7 +39,6 @@ pub use input::{
     Acks, AlteredIsr, Assignment, Batch, Config, Durability, Fetched, FollowerFetch, Input, Loaded,
     ReplicaState, Token,
 };
-pub use leader_epochs::{EpochStart, LeaderEpochs};
 pub use producers::Producers;
 pub use reads::{FetchDecision, FetchFrom, LatestOffset, Reader};
 

@@ -37,32 +37,20 @@ impl<'a> RecordBatch<'a> {
         if self.header.max_timestamp < timestamp_ms {
             return Ok(None);
         }
-        for found in self.timestamps(&self.decompressed(bytes_max)?) {
-            let (offset, timestamp) = found?;
+        if self.header.timestamp_type() == TimestampType::LogAppendTime {
+            return Ok(Some((self.header.base_offset, self.header.max_timestamp)));
+        }
+        let header = &self.header;
+        let body = self.decompressed(bytes_max)?;
+        for found in record::iterate(&body, header.records_count) {
+            let record = found?;
+            let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
             if timestamp >= timestamp_ms {
+                let offset = header.base_offset.plus(i64::from(record.offset_delta));
                 return Ok(Some((offset, timestamp)));
             }
         }
         Ok(None)
-    }
-
-    /// The offset and timestamp of each record in the decompressed `body`.
-    fn timestamps<'b>(
-        &self,
-        body: &'b [u8],
-    ) -> impl Iterator<Item = Result<(Offset, i64), Error>> + use<'b> {
-        let header = self.header;
-        record::iterate(body, header.records_count).map(move |record| {
-            let record = record?;
-            let offset = header.base_offset.plus(i64::from(record.offset_delta));
-            let timestamp = match header.timestamp_type() {
-                TimestampType::LogAppendTime => header.max_timestamp,
-                TimestampType::CreateTime => {
-                    header.base_timestamp.wrapping_add(record.timestamp_delta)
-                }
-            };
-            Ok((offset, timestamp))
-        })
     }
 }
 

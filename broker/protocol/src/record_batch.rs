@@ -37,6 +37,13 @@ pub const HEADER_BYTES: usize = 61;
 /// The bytes before what the batch length counts.
 pub const LENGTH_END_BYTES: usize = 12;
 
+/// The bytes that the batch's own CRC does not cover.
+pub const UNCOVERED_BYTES: usize = ATTRIBUTES_AT;
+
+/// A batch that decompresses to more is not looked into: for its timestamps its first record
+/// stands, compaction leaves it as it is, and a topic that must look into it refuses it.
+pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
 /// The only format that is written and served.
 pub const MAGIC: i8 = 2;
 
@@ -183,6 +190,42 @@ impl<'a> Iterator for Batches<'a> {
                 Some(Err(error))
             }
         }
+    }
+}
+
+/// The headers of the batches in `bytes`, a part of a log, with their positions. It ends after the
+/// first error, which a batch of which only a part is there is too.
+#[must_use]
+pub fn headers(bytes: &[u8]) -> Headers<'_> {
+    Headers { bytes, position: 0 }
+}
+
+/// See [`headers`].
+#[derive(Clone, Debug)]
+pub struct Headers<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl Iterator for Headers<'_> {
+    type Item = Result<(usize, Header), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.position;
+        let left = self.bytes.get(position..).filter(|left| !left.is_empty())?;
+        let (needed, found) = match Header::read_placed(left) {
+            Ok(header) if header.bytes() <= left.len() => {
+                self.position += header.bytes();
+                return Some(Ok((position, header)));
+            }
+            Ok(header) => (header.bytes(), left.len()),
+            Err(error) => {
+                self.position = self.bytes.len();
+                return Some(Err(error));
+            }
+        };
+        self.position = self.bytes.len();
+        Some(Err(Error::Truncated { needed, found }))
     }
 }
 

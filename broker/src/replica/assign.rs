@@ -10,8 +10,7 @@ use ottla_core::metadata::{
     ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, Topic,
 };
 use ottla_core::partition::{
-    Assignment, Config, Durability, EpochStart, Input, LeaderEpochs, Loaded, Partition,
-    ReplicaState,
+    Assignment, Config, Durability, Input, Loaded, Partition, ReplicaState,
 };
 use ottla_protocol::ids::{NodeId, Offset, PartitionIndex, TopicIdPartition};
 use ottla_storage::{Log, LogSettings};
@@ -162,17 +161,11 @@ impl Shared {
             error!(partition = %reader.topic_partition(), %error, "producers could not be read");
             ottla_core::partition::Producers::default()
         });
-        let epochs = reader.leader_epochs().into_iter();
         let loaded = Loaded {
             log_start_offset: reader.log_start_offset(),
             log_end_offset: reader.log_end_offset(),
             high_watermark,
-            leader_epochs: LeaderEpochs::new(epochs.map(|(leader_epoch, start_offset)| {
-                EpochStart {
-                    leader_epoch,
-                    start_offset,
-                }
-            })),
+            leader_epochs: reader.leader_epochs(),
             producers,
         };
         let core_config = self.core_config(&config);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_core::compaction::{Due, Segment, due};
+use ottla_core::compaction::{Due, due};
 use ottla_core::config::Layers;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::compaction::{Cleanliness, Owner};
@@ -111,16 +111,8 @@ fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
         (state.config.compaction, committed)
     };
     let cleanliness = replica.reader.cleanliness();
-    let sealed = cleanliness.sealed.iter().map(|segment| Segment {
-        end_offset: segment.end_offset,
-        bytes: segment.bytes,
-        first_timestamp: segment.first_timestamp,
-        max_timestamp: segment.max_timestamp,
-        delete_horizon_ms: segment.delete_horizon_ms,
-    });
-    let sealed: Vec<Segment> = sealed.collect();
-    let clean_end = cleanliness.clean_end_offset;
-    let due = due(shared.env.unix_ms(), &policy, &sealed, clean_end, committed)?;
+    let (sealed, clean_end) = (&cleanliness.sealed, cleanliness.clean_end_offset);
+    let due = due(shared.env.unix_ms(), &policy, sealed, clean_end, committed)?;
     Some((due, cleanliness))
 }
 
@@ -138,7 +130,7 @@ fn compact(
             let producers = state.partition.producers().iter();
             let last = producers.filter_map(|(id, producer)| {
                 let last = producer.batches.back()?;
-                Some((id.0, last.last_offset))
+                Some((id, last.last_offset))
             });
             (state.config.delete_retention_ms, last.collect())
         };

@@ -302,7 +302,7 @@ fn wrong_records(
     };
     let batch = RecordBatch::first(batch).map_err(unreadable)?;
     let body = batch
-        .decompressed(ottla_storage::DECOMPRESSED_BYTES_MAX)
+        .decompressed(record_batch::DECOMPRESSED_BYTES_MAX)
         .map_err(unreadable)?;
     let mut wrong = Vec::new();
     for (place, found) in record::iterate(&body, batch.header.records_count).enumerate() {

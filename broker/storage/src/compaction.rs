@@ -21,15 +21,15 @@ mod rewrite;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_protocol::ids::Offset;
+use ottla_protocol::ids::{Offset, ProducerId};
+use ottla_protocol::log::SealedSegment;
 use ottla_protocol::record;
-use ottla_protocol::record_batch::RecordBatch;
+use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
-use crate::batch::{DECOMPRESSED_BYTES_MAX, Header};
-use crate::log::segment::{self, Segment, SegmentId};
 use crate::log::state::{Doomed, State};
-use crate::log::{LogReader, Shared, index};
-use crate::store::core::lock;
+use crate::log::{LogReader, SharedLog, index};
+use crate::segment::{self, Segment, SegmentId};
+use crate::shared::lock;
 use crate::wal::Operation;
 use crate::{Error, Log, Result};
 use keys::Keys;
@@ -49,7 +49,7 @@ pub struct Compaction {
     /// What is read or written at a time.
     pub buffer_bytes: usize,
     /// The last offset of each idempotent producer: that batch stays, if need be empty.
-    pub producers: BTreeMap<i64, Offset>,
+    pub producers: BTreeMap<ProducerId, Offset>,
 }
 
 /// Who owns the log that is compacted.
@@ -72,23 +72,6 @@ pub struct Compacted {
     pub bytes_after: u64,
     /// It was stopped: by its owner, or because the log was truncated meanwhile.
     pub is_stopped: bool,
-}
-
-/// A sealed segment, as the decision whether to compact needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedSegment {
-    /// Where it begins.
-    pub base_offset: Offset,
-    /// Where the next one begins.
-    pub end_offset: Offset,
-    /// Bytes of batches.
-    pub bytes: u64,
-    /// The largest timestamp of its first append; −1: none.
-    pub first_timestamp: i64,
-    /// Its largest timestamp; −1: none.
-    pub max_timestamp: i64,
-    /// When the first of its known tombstones may go.
-    pub delete_horizon_ms: Option<i64>,
 }
 
 /// How far a log is compacted.
@@ -196,10 +179,9 @@ impl LogReader {
     /// How far the log is compacted, and what is left to compact.
     #[must_use]
     pub fn cleanliness(&self) -> Cleanliness {
-        let state = lock(&self.shared.state);
+        let state = lock(&self.log.state);
         let ends = state.segments.iter().skip(1).map(|next| next.base_offset);
         let sealed = |(segment, end_offset): (&Segment, Offset)| SealedSegment {
-            base_offset: segment.base_offset,
             end_offset,
             bytes: segment.data_bytes(),
             first_timestamp: segment.first_timestamp,
@@ -221,17 +203,17 @@ impl LogReader {
     /// A segment cannot be read, the disk is full ([`Error::DiskFull`]; the log is as it was), or
     /// the directory is offline.
     pub fn compact(&self, terms: &Compaction, owner: &mut dyn Owner) -> Result<Compacted> {
-        let shared = &*self.shared;
-        let core = &shared.core;
-        core.check_online()?;
-        let Ok(_running) = shared.compacting.try_lock() else {
+        let log = &*self.log;
+        let shared = &log.shared;
+        shared.check_online()?;
+        let Ok(_running) = log.compacting.try_lock() else {
             return Ok(Compacted {
                 is_stopped: true,
                 ..Compacted::default()
             });
         };
-        sweep(shared)?;
-        let sources = Sources::new(&lock(&shared.state), terms.until);
+        sweep(log)?;
+        let sources = Sources::new(&lock(&log.state), terms.until);
         let mut done = Compacted {
             clean_end_offset: sources.clean_end_offset,
             ..Compacted::default()
@@ -244,7 +226,7 @@ impl LogReader {
             }),
             // whoever cut the log meanwhile explains anything
             Err(Halt::Failed(error)) if !matches!(error, Error::Offline { .. }) => {
-                let state = lock(&shared.state);
+                let state = lock(&log.state);
                 if state.is_deleted || state.truncations != sources.truncations {
                     return Ok(Compacted {
                         is_stopped: true,
@@ -279,7 +261,7 @@ impl LogReader {
         for (place, group) in groups.iter().enumerate() {
             let is_last = place + 1 == groups.len();
             let written = rewrite::group(
-                &self.shared,
+                &self.log,
                 sources,
                 group,
                 (&retention, is_last),
@@ -318,19 +300,19 @@ impl LogReader {
         for source in dirty {
             let mut full_at = None;
             let start = index::floor_offset(
-                &self.shared,
+                &self.log,
                 source.id,
                 source.bytes,
                 from.max(source.id.base_offset),
             )?;
             let mut visit = |batch: &[u8], header: &Header| {
-                if header.last_offset >= from {
+                if header.last_offset() >= from {
                     full_at = note_batch(keys, batch, header, from);
                 }
                 Ok(full_at.is_none())
             };
             rewrite::batches(
-                &self.shared,
+                &self.log,
                 (source.id, start, source.bytes),
                 terms,
                 owner,
@@ -363,7 +345,7 @@ impl LogReader {
         };
         let is_done = self.change_where_current(sources, group, operation, owner)?;
         if !is_done {
-            rewrite::discard(&self.shared, segment.id())?;
+            rewrite::discard(&self.log, segment.id())?;
             return Err(Halt::Stopped);
         }
         Ok(())
@@ -395,15 +377,15 @@ impl LogReader {
     ) -> Result<bool> {
         let mut is_done = false;
         owner.with_log(&mut |log| {
-            let shared = &log.reader.shared;
-            shared.core.check_online()?;
-            let mut state = lock(&shared.state);
+            let log = &log.reader.log;
+            log.shared.check_online()?;
+            let mut state = lock(&log.state);
             let is_current = match group {
                 [] => !state.is_deleted && state.truncations == sources.truncations,
                 group => sources.are_current(&state, group),
             };
             if is_current {
-                shared.core.change(shared, &mut state, operation.clone());
+                log.change(&mut state, operation.clone());
                 is_done = true;
             }
             Ok(())
@@ -432,15 +414,15 @@ fn note_batch(keys: &mut Keys, batch: &[u8], header: &Header, from: Offset) -> O
 }
 
 /// Removes the segment files that a crash left: those that are in no state.
-fn sweep(shared: &Shared) -> Result<()> {
-    let entries = match shared.core.disk.list(&shared.dir) {
+fn sweep(log: &SharedLog) -> Result<()> {
+    let entries = match log.shared.disk.list(&log.dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        listed => crate::error::Context::context(listed, "list", &shared.dir)?,
+        listed => crate::error::Context::context(listed, "list", &log.dir)?,
     };
     let found = entries
         .iter()
         .filter_map(|entry| segment::parse(&entry.name));
-    let mut state = lock(&shared.state);
+    let mut state = lock(&log.state);
     let is_orphan = |id: &SegmentId| {
         let is_live = state.segments.iter().any(|segment| segment.id() == *id);
         let doomed = Doomed::Segment(*id);
@@ -456,7 +438,7 @@ fn sweep(shared: &Shared) -> Result<()> {
     drop(state);
     // only a compaction makes these, and this is the only one
     for id in compacted {
-        rewrite::discard(shared, id)?;
+        rewrite::discard(log, id)?;
     }
     Ok(())
 }

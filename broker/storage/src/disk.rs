@@ -110,6 +110,14 @@ pub trait File: Send + Sync + fmt::Debug {
     }
 }
 
+/// Removes a file, where there is one.
+pub(crate) fn remove_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// All of a small file; longer ones than `bytes_max` are an error.
 pub fn read_whole(disk: &dyn Disk, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let file = disk.open(path, Mode::Read)?;

@@ -1,10 +1,12 @@
 //! What can go wrong on a disk, one variant per thing that a caller can tell apart.
 
+use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_protocol::ids::{Offset, TopicPartition};
+use ottla_protocol::record_batch;
 
 /// Storage's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -46,7 +48,7 @@ pub enum Error {
         /// Where in it.
         position: u64,
         /// What is wrong there.
-        what: &'static str,
+        what: Cow<'static, str>,
     },
     /// Another process has the directory.
     #[error(
@@ -94,7 +96,7 @@ pub enum Error {
     },
     /// What was given to append is not a sequence of whole, stamped record batches.
     #[error("not appendable: {0}")]
-    InvalidBatches(&'static str),
+    InvalidBatches(record_batch::Error),
     /// There is such a log already.
     #[error("the log of {0} exists already")]
     LogExists(TopicPartition),
@@ -110,6 +112,15 @@ impl Error {
         matches!(self, Self::DiskFull { .. })
     }
 
+    /// Bytes on disk that are not what was written.
+    pub(crate) fn corrupt(path: &Path, position: u64, what: impl Into<Cow<'static, str>>) -> Self {
+        Self::Corrupt {
+            path: path.to_path_buf(),
+            position,
+            what: what.into(),
+        }
+    }
+
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
             Self::DiskFull { .. } => true,
@@ -121,11 +132,11 @@ impl Error {
 
 /// Adds what was tried on which file to an [`io::Error`].
 pub(crate) trait Context<T> {
-    fn context(self, action: &'static str, path: &std::path::Path) -> Result<T>;
+    fn context(self, action: &'static str, path: &Path) -> Result<T>;
 }
 
 impl<T> Context<T> for io::Result<T> {
-    fn context(self, action: &'static str, path: &std::path::Path) -> Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T> {
         self.map_err(|source| Error::Io {
             action,
             path: path.to_path_buf(),

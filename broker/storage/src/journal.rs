@@ -152,11 +152,7 @@ impl Journal {
             Some(bytes) if bytes.len() == 8 => u64::from_le_bytes(eight(bytes, 0)),
             Some(_) => {
                 let what = "it does not hold one index";
-                return Err(Error::Corrupt {
-                    path: first,
-                    position: 0,
-                    what,
-                });
+                return Err(Error::corrupt(&first, 0, what));
             }
         };
         let mut files = VecDeque::new();
@@ -207,11 +203,7 @@ impl Journal {
         let bytes = disk::read_whole(&*self.disk, &path, READ_BYTES_MAX).context("read", &path)?;
         let mut at = 0;
         while at < bytes.len() {
-            let corrupt = |what| Error::Corrupt {
-                path: path.clone(),
-                position: at as u64,
-                what,
-            };
+            let corrupt = |what: &'static str| Error::corrupt(&path, at as u64, what);
             let Some((kind, index, _, payload)) = decode(&bytes[at..]) else {
                 if says_durable(&bytes[at..], at as u64) {
                     return Err(corrupt("a record of the journal is damaged"));

@@ -7,7 +7,6 @@
 //!
 //! # Layout, in reading order
 //! - [`disk`]: the seam to the file system; [`sim`] is the disk that loses what was not synced.
-//! - [`batch`]: the fields of a record batch that storage needs.
 //! - [`wal`]: the write-ahead log's format, writer and reader.
 //! - [`log`]: one partition's log.
 //! - [`compaction`]: of each key the newest record stays.
@@ -15,21 +14,23 @@
 //! - [`journal`]: a small synced record log (for the metadata quorum).
 //! - [`snapshot_file`]: small files that change as a whole or not at all.
 
-pub mod batch;
 pub mod compaction;
 pub mod disk;
 mod error;
 pub mod journal;
 pub mod log;
+mod segment;
+mod settings;
+mod shared;
 pub mod sim;
 pub mod snapshot_file;
 pub mod store;
 pub mod wal;
 
-pub use batch::DECOMPRESSED_BYTES_MAX;
 pub use compaction::{Compacted, Compaction};
 pub use disk::{Disk, File, RealDisk};
 pub use error::{Error, Result};
 pub use journal::Journal;
-pub use log::{Appended, EpochEndOffset, Log, LogReader, LogSettings, Read, TimestampAndOffset};
-pub use store::{Committed, Durable, Identity, Listener, Opened, ProducerState, Settings, Store};
+pub use log::{Appended, Log, LogReader, LogSettings, Read, TimestampAndOffset};
+pub use settings::Settings;
+pub use store::{Committed, Durable, Identity, Listener, Opened, ProducerState, Store};

@@ -5,11 +5,9 @@
 //! to the same state behind a short inner lock, because the store's own threads write the log's
 //! segments and mark what became durable. No disk is touched under that inner lock.
 
-pub(crate) mod epochs;
 pub(crate) mod index;
 mod read;
 pub(crate) mod scan;
-pub(crate) mod segment;
 pub(crate) mod state;
 pub(crate) mod tail;
 mod timestamp;
@@ -17,15 +15,18 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, TopicPartition};
+use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, TopicName, TopicPartition};
+use ottla_protocol::log::LeaderEpochs;
 
 use crate::Result;
-use crate::store::core::{Core, lock};
+use crate::segment::SegmentId;
+use crate::shared::{Shared, lock};
+use crate::wal::Operation;
 pub use read::SegmentRead;
-use segment::SegmentId;
 pub(crate) use state::State;
 
 /// What a topic's configs say about its logs.
@@ -66,15 +67,6 @@ pub struct Appended {
     pub rolled: bool,
     /// The WAL record of these batches: durable once a commit's `lsn` is not below.
     pub lsn: u64,
-}
-
-/// An answer to "where does this leader epoch end?" (KIP-101, KIP-279).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochEndOffset {
-    /// The largest epoch known that is not larger than the one asked for.
-    pub leader_epoch: LeaderEpoch,
-    /// The offset after its last record.
-    pub end_offset: Offset,
 }
 
 /// A record's timestamp, offset and leader epoch.
@@ -118,13 +110,13 @@ pub struct ProducerSnapshot {
 
 /// What the handles of one log and the store's threads share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedLog {
     /// Given once per directory, never again.
     pub(crate) number: u64,
     pub(crate) id: TopicIdPartition,
     pub(crate) name: TopicPartition,
     pub(crate) dir: PathBuf,
-    pub(crate) core: Arc<Core>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) state: Mutex<State>,
     /// The indexes that are being written; held during their I/O.
     pub(crate) indexes: Mutex<BTreeMap<SegmentId, index::Index>>,
@@ -155,25 +147,25 @@ pub(crate) struct OpenBlock {
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Shared {
+impl SharedLog {
     pub(crate) fn new(
-        core: Arc<Core>,
+        shared: Arc<Shared>,
         number: u64,
         id: TopicIdPartition,
-        topic: ottla_protocol::ids::TopicName,
+        topic: TopicName,
         state: State,
     ) -> Self {
         let name = TopicPartition {
             topic,
             partition: id.partition,
         };
-        let dir = core.dir.join(name.to_string());
+        let dir = shared.dir.join(name.to_string());
         Self {
             number,
             id,
             name,
             dir,
-            core,
+            shared,
             state: Mutex::new(state),
             indexes: Mutex::default(),
             files: Mutex::default(),
@@ -181,12 +173,42 @@ impl Shared {
             compacting: Mutex::default(),
         }
     }
+
+    /// Queues a record and changes the log's state by it: the one way in which a live log changes.
+    pub(crate) fn change(&self, state: &mut State, operation: Operation) -> u64 {
+        let lsn = self.shared.enqueue(self.number, operation.clone());
+        self.apply(state, lsn, &operation);
+        lsn
+    }
+
+    /// Changes the log's state, and the store's accounts with it.
+    pub(crate) fn apply(&self, state: &mut State, lsn: u64, operation: &Operation) {
+        let freed = state.replay(lsn, operation);
+        self.shared.account(freed);
+        if let Operation::Append { bytes } = operation {
+            let cost = tail::cost(bytes);
+            self.shared
+                .unflushed_bytes
+                .fetch_add(cost, Ordering::Relaxed);
+        }
+        if state.tail.first_unflushed().is_some() || !state.doomed.is_empty() {
+            self.queue_for_flush(state);
+        }
+    }
+
+    /// Puts the log among those that the flusher looks at.
+    pub(crate) fn queue_for_flush(&self, state: &mut State) {
+        if !state.is_queued {
+            state.is_queued = true;
+            lock(&self.shared.dirty).push_back(self.number);
+        }
+    }
 }
 
 /// Reads a log from any thread; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) log: Arc<SharedLog>,
 }
 
 /// The writing handle of one log.
@@ -199,70 +221,49 @@ impl LogReader {
     /// Which partition this is.
     #[must_use]
     pub fn id(&self) -> TopicIdPartition {
-        self.shared.id
+        self.log.id
     }
 
     /// Its name.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {
-        &self.shared.name
+        &self.log.name
     }
 
     /// The first offset that may be read.
     #[must_use]
     pub fn log_start_offset(&self) -> Offset {
-        lock(&self.shared.state).log_start_offset
+        lock(&self.log.state).log_start_offset
     }
 
     /// The offset that the next append begins at.
     #[must_use]
     pub fn log_end_offset(&self) -> Offset {
-        lock(&self.shared.state).log_end_offset
+        lock(&self.log.state).log_end_offset
     }
 
     /// Everything below survives a power cut. Goes back only by truncation.
     #[must_use]
     pub fn durable_end_offset(&self) -> Offset {
-        lock(&self.shared.state).durable_end_offset()
+        lock(&self.log.state).durable_end_offset()
     }
 
     /// The last WAL record about this log: an append, a truncation, or another change.
     #[must_use]
     pub fn lsn(&self) -> u64 {
-        lock(&self.shared.state).lsn
+        lock(&self.log.state).lsn
     }
 
     /// Bytes in segments, written or not.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        lock(&self.shared.state).size_bytes()
+        lock(&self.log.state).size_bytes()
     }
 
-    /// The leader epochs and where each began, ascending.
+    /// The leader epochs and where each began.
     #[must_use]
-    pub fn leader_epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
-        lock(&self.shared.state).epochs.0.clone()
-    }
-
-    /// The last leader epoch, where any is known.
-    #[must_use]
-    pub fn latest_leader_epoch(&self) -> Option<LeaderEpoch> {
-        lock(&self.shared.state).epochs.latest()
-    }
-
-    /// Where `leader_epoch` ends here; `None` where the epoch is newer than any known.
-    #[must_use]
-    pub fn end_offset_for(&self, leader_epoch: LeaderEpoch) -> Option<EpochEndOffset> {
-        let state = lock(&self.shared.state);
-        state
-            .epochs
-            .end_offset_for(leader_epoch, state.log_end_offset)
-    }
-
-    /// The leader epoch that the record at `offset` was appended in.
-    #[must_use]
-    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
-        lock(&self.shared.state).epochs.at(offset)
+    pub fn leader_epochs(&self) -> LeaderEpochs {
+        lock(&self.log.state).leader_epochs.clone()
     }
 }
 
@@ -283,6 +284,6 @@ impl Log {
 
     /// Puts the topic's configs into effect.
     pub fn set_settings(&mut self, settings: LogSettings) {
-        lock(&self.shared.state).settings = settings;
+        lock(&self.log.state).settings = settings;
     }
 }

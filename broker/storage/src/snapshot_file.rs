@@ -45,13 +45,7 @@ pub fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.context("read", path)?,
     };
-    let damaged = |what| {
-        Err(Error::Corrupt {
-            path: path.to_path_buf(),
-            position: 0,
-            what,
-        })
-    };
+    let damaged = |what: &'static str| Err(Error::corrupt(path, 0, what));
     if bytes.len() < HEADER_BYTES || bytes[..4] != MAGIC {
         return damaged("not a snapshot file of Ottla");
     }

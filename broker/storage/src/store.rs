@@ -20,10 +20,10 @@
 
 mod checkpoint;
 mod commit;
-pub(crate) mod core;
-mod files;
+mod directory;
 mod flush;
 mod image;
+mod log_dir;
 mod meta;
 mod open;
 mod producers;
@@ -32,60 +32,21 @@ mod threads;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use ottla_protocol::ids::{
     NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, TopicPartition, Uuid,
 };
 
 use self::commit::Wal;
-use self::core::{Core, lock};
-use crate::log::{LogReader, Shared, State};
+use self::directory::Directory;
+use crate::log::{LogReader, SharedLog, State};
+use crate::shared::{Shared, lock};
 use crate::wal::{Operation, eight, four};
 use crate::{Disk, Error, Log, LogSettings, Result, snapshot_file};
 
 const HIGH_WATERMARKS: &str = "high-watermarks";
 /// Topic id, partition, offset.
 const MARK_BYTES: usize = 28;
-
-/// Bounds and sizes of one data directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The size of one WAL segment.
-    pub wal_segment_bytes: u64,
-    /// How many WAL segments may be in use before a checkpoint must free one.
-    pub wal_segments_max: usize,
-    /// Record bytes kept in memory, flushed ones (as a cache) included.
-    pub memory_bytes_max: usize,
-    /// Record bytes not yet in segments at which writing them begins.
-    pub flush_bytes: usize,
-    /// Free bytes on the file system under which appends are refused.
-    pub disk_reserve_bytes: u64,
-    /// Segment and index files held open.
-    pub files_open_max: usize,
-    /// Write the WAL past the page cache.
-    pub wal_direct: bool,
-    /// From this many bytes of one segment on, they are written past the page cache.
-    pub direct_bytes_min: usize,
-    /// Without commits for this long, a checkpoint is made, so that a restart replays nothing.
-    pub checkpoint_idle: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            wal_segment_bytes: 64 << 20,
-            wal_segments_max: 6,
-            memory_bytes_max: 16 << 20,
-            flush_bytes: 8 << 20,
-            disk_reserve_bytes: 128 << 20,
-            files_open_max: 256,
-            wal_direct: true,
-            direct_bytes_min: 64 << 10,
-            checkpoint_idle: Duration::from_secs(5),
-        }
-    }
-}
 
 /// Whose data this is. A directory of another cluster or node is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,11 +114,11 @@ pub trait Listener: Send + Sync + 'static {
     }
 }
 
-/// One data directory; shared by all its logs.
+/// One data directory: it owns its logs, which know it only by what they share.
 #[derive(Debug)]
 pub struct Store {
     identity: Identity,
-    core: Arc<Core>,
+    directory: Directory,
     wal: Mutex<Wal>,
     /// Whoever writes segments or a checkpoint holds it, during I/O.
     maintenance: Mutex<()>,
@@ -173,28 +134,26 @@ pub struct Store {
 /// committed in one go. To be held for one request's appends, never across an await.
 #[derive(Debug)]
 pub struct Hold<'a> {
-    core: &'a Core,
+    shared: &'a Shared,
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.core.holds.fetch_sub(1, Ordering::AcqRel);
-        let mut queue = lock(&self.core.queue);
+        self.shared.holds.fetch_sub(1, Ordering::AcqRel);
+        let mut queue = lock(&self.shared.queue);
         let wake = !queue.records.is_empty() && std::mem::take(&mut queue.is_awaited);
         drop(queue);
         if wake {
-            self.core.queued.notify_all();
+            self.shared.queued.notify_all();
         }
     }
 }
 
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.core.clear();
-    }
-}
-
 impl Store {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.directory.shared
+    }
+
     /// The directory's identity: its own directory id, as kept in `meta.properties`.
     #[must_use]
     pub fn identity(&self) -> &Identity {
@@ -204,14 +163,16 @@ impl Store {
     /// The directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.core.dir
+        &self.shared().dir
     }
 
     /// Holds the next commit back until several appends are queued.
     #[must_use]
     pub fn hold(&self) -> Hold<'_> {
-        self.core.holds.fetch_add(1, Ordering::AcqRel);
-        Hold { core: &self.core }
+        self.shared().holds.fetch_add(1, Ordering::AcqRel);
+        Hold {
+            shared: self.shared(),
+        }
     }
 
     /// Makes a log that starts at offset 0. Exists on disk after the next commit.
@@ -221,51 +182,45 @@ impl Store {
         topic: TopicName,
         settings: LogSettings,
     ) -> Result<Log> {
-        let core = &self.core;
-        core.check_online()?;
-        let mut logs = lock(&core.logs);
+        let shared = self.shared();
+        shared.check_online()?;
+        let mut logs = lock(&self.directory.logs);
         let name = TopicPartition {
             topic: topic.clone(),
             partition: id.partition,
         };
-        if logs.by_name.contains_key(&name) {
+        if logs.has(&name) {
             return Err(Error::LogExists(name));
         }
-        let number = logs.next_number;
         let state = State::new(settings, 0);
-        let shared = Arc::new(Shared::new(core.clone(), number, id, topic.clone(), state));
-        core.change(
-            &shared,
-            &mut lock(&shared.state),
-            Operation::Create { id, topic },
-        );
-        logs.insert(shared.clone());
+        let log = SharedLog::new(shared.clone(), logs.next_number, id, topic.clone(), state);
+        let log = Arc::new(log);
+        log.change(&mut lock(&log.state), Operation::Create { id, topic });
+        logs.insert(log.clone());
         Ok(Log {
-            reader: LogReader { shared },
+            reader: LogReader { log },
         })
     }
 
     /// Deletes a log; its files go in the background after the next commit.
     pub fn delete(&self, log: Log) -> Result<()> {
-        let core = &self.core;
-        core.check_online()?;
-        let shared = &log.reader.shared;
-        let lsn = core.change(shared, &mut lock(&shared.state), Operation::Delete);
-        lock(&core.logs).remove(shared);
-        lock(&core.deleted).push((lsn, shared.clone()));
+        self.shared().check_online()?;
+        let log = log.reader.log;
+        let lsn = log.change(&mut lock(&log.state), Operation::Delete);
+        lock(&self.directory.logs).delete(log, lsn);
         Ok(())
     }
 
     /// Bytes free on the file system. Below the reserve appends are refused
     /// ([`Error::DiskFull`]) until a later look finds more.
     pub fn free_bytes(&self) -> Result<u64> {
-        self.core.measure_space()
+        self.shared().measure_space()
     }
 
     /// Why the directory is offline, where it is.
     #[must_use]
     pub fn offline(&self) -> Option<&Error> {
-        self.core.offline.get()
+        self.shared().offline.get()
     }
 
     /// Whose data a directory holds that nobody has open; none where it is new.
@@ -279,19 +234,12 @@ impl Store {
     /// Whether appends are refused, because too little space was left at the last look.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.core.is_full.load(Ordering::Acquire)
-    }
-
-    /// Record bytes in memory, those that are in segments too (a cache) included.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        let waiting = self.core.unflushed_bytes.load(Ordering::Relaxed);
-        waiting + self.core.cached_bytes.load(Ordering::Relaxed)
+        self.shared().is_full.load(Ordering::Acquire)
     }
 
     /// Keeps the high watermarks: a lower bound for each log after a restart.
     pub fn write_high_watermarks(&self, marks: &[(TopicIdPartition, Offset)]) -> Result<()> {
-        self.core.check_online()?;
+        self.shared().check_online()?;
         let mut content = Vec::with_capacity(marks.len() * MARK_BYTES);
         for (id, offset) in marks {
             content.extend_from_slice(&id.topic_id.0.0);
@@ -299,8 +247,8 @@ impl Store {
             content.extend_from_slice(&offset.0.to_le_bytes());
         }
         snapshot_file::write(
-            &*self.core.disk,
-            &self.core.dir.join(HIGH_WATERMARKS),
+            &*self.shared().disk,
+            &self.shared().dir.join(HIGH_WATERMARKS),
             &content,
         )
     }
@@ -309,8 +257,10 @@ impl Store {
     /// found again by replication).
     #[must_use]
     pub fn read_high_watermarks(&self) -> Vec<(TopicIdPartition, Offset)> {
-        let path = self.core.dir.join(HIGH_WATERMARKS);
-        let content = snapshot_file::read(&*self.core.disk, &path).ok().flatten();
+        let path = self.shared().dir.join(HIGH_WATERMARKS);
+        let content = snapshot_file::read(&*self.shared().disk, &path)
+            .ok()
+            .flatten();
         let mark = |bytes: &[u8]| {
             let mut topic_id = [0; 16];
             topic_id.copy_from_slice(&bytes[..16]);

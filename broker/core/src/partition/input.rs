@@ -6,8 +6,9 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence,
 };
+use ottla_protocol::log::LeaderEpochs;
 
-use super::{LeaderEpochs, Producers};
+use super::Producers;
 
 /// Names a request that waits; the driver gives it and gets it back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

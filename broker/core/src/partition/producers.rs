@@ -5,7 +5,7 @@
 //! replicates, and a broker that starts rebuilds it from a snapshot and the batches after it. So a
 //! new leader answers duplicates exactly as the old one would have.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
@@ -62,6 +62,8 @@ pub enum Check {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     by_id: BTreeMap<ProducerId, Producer>,
+    /// The open transactions of `by_id`, the oldest first.
+    open: BTreeSet<(Offset, ProducerId)>,
 }
 
 /// The sequence `count` records after `sequence`: after 2³¹ − 1 comes 0.
@@ -132,11 +134,14 @@ impl Producers {
         }
         producer.last_timestamp = producer.last_timestamp.max(batch.max_timestamp);
         if batch.is_control {
-            producer.transaction_start = None;
+            if let Some(start) = producer.transaction_start.take() {
+                self.open.remove(&(start, batch.producer_id));
+            }
             return;
         }
         if batch.is_transactional && producer.transaction_start.is_none() {
             producer.transaction_start = Some(batch.base_offset);
+            self.open.insert((batch.base_offset, batch.producer_id));
         }
         if producer.batches.len() == BATCHES_PER_PRODUCER_MAX {
             producer.batches.pop_front();
@@ -152,7 +157,12 @@ impl Producers {
 
     /// Puts back what a snapshot says of one producer.
     pub fn restore(&mut self, producer_id: ProducerId, producer: Producer) {
-        self.by_id.insert(producer_id, producer);
+        let start = producer.transaction_start;
+        let before = self.by_id.insert(producer_id, producer);
+        if let Some(start) = before.and_then(|before| before.transaction_start) {
+            self.open.remove(&(start, producer_id));
+        }
+        self.open.extend(start.map(|start| (start, producer_id)));
     }
 
     /// All producers, in the order of their ids.
@@ -175,10 +185,7 @@ impl Producers {
     /// The first offset of the oldest open transaction.
     #[must_use]
     pub fn first_open_transaction(&self) -> Option<Offset> {
-        self.by_id
-            .values()
-            .filter_map(|p| p.transaction_start)
-            .min()
+        self.open.first().map(|(start, _)| *start)
     }
 
     /// Forgets producers that have not written since `timestamp`; open transactions are kept.
@@ -189,6 +196,7 @@ impl Producers {
 
     /// Forgets what was said by batches at or after `end_offset`, which are no longer in the log.
     pub fn truncate_from_end(&mut self, end_offset: Offset) {
+        self.open.retain(|(start, _)| *start < end_offset);
         self.by_id.retain(|_, producer| {
             producer
                 .batches
@@ -207,6 +215,7 @@ impl Producers {
     /// Forgets everything: the log starts anew.
     pub fn clear(&mut self) {
         self.by_id.clear();
+        self.open.clear();
     }
 
     fn forget_oldest(&mut self) {

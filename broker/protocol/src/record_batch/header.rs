@@ -1,6 +1,6 @@
 //! The header of a batch, read at once.
 
-use super::{Error, HEADER_BYTES, LENGTH_END_BYTES, MAGIC, MAGIC_AT};
+use super::{Error, HEADER_BYTES, LENGTH_END_BYTES, MAGIC, MAGIC_AT, UNCOVERED_BYTES};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 
 /// How the records of a batch are compressed.
@@ -108,6 +108,21 @@ impl Header {
         Ok(header)
     }
 
+    /// Reads the header of a batch that has its place in a log: as [`Self::read`], and its offsets
+    /// are possible too, so that nobody's arithmetic on them overflows.
+    pub fn read_placed(bytes: &[u8]) -> Result<Self, Error> {
+        let header = Self::read(bytes)?;
+        let (base, delta) = (header.base_offset.0, header.last_offset_delta);
+        let is_possible = base >= 0 && delta >= 0 && base < i64::MAX - i64::from(delta);
+        if is_possible {
+            Ok(header)
+        } else {
+            Err(Error::Inconsistent(
+                "a record batch's offsets are impossible",
+            ))
+        }
+    }
+
     fn from_array(bytes: &[u8; HEADER_BYTES]) -> Self {
         fn at<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
             let mut array = [0; N];
@@ -194,6 +209,13 @@ impl Header {
         } else {
             TimestampType::LogAppendTime
         }
+    }
+
+    /// Whether `batch`, which may go on behind it, has the bytes that the CRC was made of.
+    #[must_use]
+    pub fn crc_holds(&self, batch: &[u8]) -> bool {
+        let covered = batch.get(UNCOVERED_BYTES..self.bytes());
+        covered.is_some_and(|covered| crc32c::crc32c(covered) == self.crc)
     }
 
     /// Whether it is part of a transaction.

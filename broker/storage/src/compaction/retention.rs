@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use ottla_protocol::ids::Offset;
+use ottla_protocol::ids::{Offset, ProducerId};
 use ottla_protocol::record::Record;
+use ottla_protocol::record_batch::Header;
 
 use super::keys::Keys;
-use crate::batch::Header;
 
 /// What one compaction goes by.
 ///
@@ -23,7 +23,7 @@ pub(super) struct Retention<'a> {
     pub(super) now_ms: i64,
     pub(super) delete_retention_ms: i64,
     /// The last offset of each idempotent producer.
-    pub(super) producers: &'a BTreeMap<i64, Offset>,
+    pub(super) producers: &'a BTreeMap<ProducerId, Offset>,
 }
 
 /// What becomes of a batch.
@@ -55,8 +55,8 @@ impl Retention<'_> {
     /// Whether a batch stays though none of its records does: by the last batch of a producer its
     /// next one is judged.
     pub(super) fn is_needed_empty(&self, header: &Header) -> bool {
-        header.producer_id >= 0
-            && self.producers.get(&header.producer_id) == Some(&header.last_offset)
+        header.has_producer_id()
+            && self.producers.get(&header.producer_id) == Some(&header.last_offset())
     }
 
     /// Whether the record stays.
@@ -94,7 +94,8 @@ impl Retention<'_> {
             }
         }
         // of a batch that is not covered whole the next compaction decides
-        verdict.has_tombstone &= header.last_offset < self.end_offset && !header.is_transactional();
+        verdict.has_tombstone &=
+            header.last_offset() < self.end_offset && !header.is_transactional();
         if verdict.has_tombstone && header.delete_horizon().is_none() {
             verdict.new_horizon = Some(self.now_ms.saturating_add(self.delete_retention_ms));
         }
@@ -148,7 +149,7 @@ mod tests {
         for (key, offset) in [("a", 12), ("b", 11), ("gone", 13)] {
             assert!(keys.note(key.as_bytes(), Offset(offset)));
         }
-        let producers = BTreeMap::from([(5, Offset(11))]);
+        let producers = BTreeMap::from([(ProducerId(5), Offset(11))]);
         let mut retention = Retention {
             keys: &keys,
             end_offset: Offset(14),
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_not_covered_stays_whole() {
-        let (keys, producers) = (Keys::new(0), BTreeMap::from([(5, Offset(11))]));
+        let (keys, producers) = (Keys::new(0), BTreeMap::from([(ProducerId(5), Offset(11))]));
         let retention = Retention {
             keys: &keys,
             end_offset: Offset(14),
@@ -207,7 +208,7 @@ mod tests {
         };
         assert!(retention.is_beyond(&marker));
         let of_producer = |base| Header {
-            producer_id: 5,
+            producer_id: ProducerId(5),
             ..header(base)
         };
         assert!(retention.is_needed_empty(&of_producer(11)));

@@ -1,36 +1,36 @@
 //! The bytes of a compaction: segments read in steps, and a new one written.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ottla_protocol::record::{self, Record};
-use ottla_protocol::record_batch::RecordBatch;
+use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, HEADER_BYTES, Header, RecordBatch};
 
 use super::retention::Retention;
 use super::{Compaction, Halt, Owner, Source, Sources};
-use crate::batch::{self, DECOMPRESSED_BYTES_MAX, HEADER_BYTES, Header};
-use crate::disk::Mode;
+use crate::disk::{self, Mode};
 use crate::error::Context;
 use crate::log::index::Index;
-use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES, Segment, SegmentId};
-use crate::log::{Shared, scan};
-use crate::store::core::lock;
+use crate::log::{SharedLog, scan};
+use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, Segment, SegmentId};
+use crate::shared::lock;
 use crate::{Error, File, Result};
 
 type Halting<T> = std::result::Result<T, Halt>;
 
 /// Gives every batch between two positions of a segment, while `visit` says so.
 pub(super) fn batches(
-    shared: &Shared,
+    log: &SharedLog,
     (id, from, until): (SegmentId, u64, u64),
     terms: &Compaction,
     owner: &mut dyn Owner,
     visit: &mut dyn FnMut(&[u8], &Header) -> Result<bool>,
 ) -> Halting<()> {
-    let path = || segment::path(&shared.dir, id, Kind::Data);
+    let path = || segment::path(&log.dir, id, Kind::Data);
     if from >= until {
         return Ok(());
     }
-    let file = scan::data_file(shared, id)?;
+    let file = scan::data_file(log, id)?;
     let mut position = from;
     let mut step = terms.buffer_bytes.max(HEADER_BYTES);
     let mut buffer = Vec::new();
@@ -42,36 +42,35 @@ pub(super) fn batches(
         if !owner.goes_on(buffer.len() as u64) {
             return Err(Halt::Stopped);
         }
-        let corrupt = |at: usize, what| Error::Corrupt {
-            path: path(),
-            position: position + at as u64,
-            what,
+        let corrupt = |at: usize, what: Cow<'static, str>| {
+            Error::corrupt(&path(), position + at as u64, what)
         };
         let mut at = 0;
         while at < buffer.len() {
             let rest = &buffer[at..];
-            let header = match Header::read(rest) {
-                Ok(header) if header.bytes <= rest.len() => header,
-                Ok(header) if at + header.bytes > left => {
-                    return Err(corrupt(at, "a record batch is cut off").into());
+            let header = match Header::read_placed(rest) {
+                Ok(header) if header.bytes() <= rest.len() => header,
+                Ok(header) if at + header.bytes() > left => {
+                    return Err(corrupt(at, "a record batch is cut off".into()).into());
                 }
                 // the next read begins with it
                 Ok(header) if at == 0 => {
-                    step = step.max(header.bytes);
+                    step = step.max(header.bytes());
                     break;
                 }
-                Err(what) if at == 0 || rest.len() >= HEADER_BYTES || at + rest.len() == left => {
-                    return Err(corrupt(at, what).into());
+                Err(error) if at == 0 || rest.len() >= HEADER_BYTES || at + rest.len() == left => {
+                    return Err(corrupt(at, error.to_string().into()).into());
                 }
                 _ => break,
             };
-            if !batch::crc_holds(rest, &header) {
-                return Err(corrupt(at, "a record batch's checksum does not match").into());
+            if !header.crc_holds(rest) {
+                let what = "a record batch's checksum does not match".into();
+                return Err(corrupt(at, what).into());
             }
-            if !visit(&rest[..header.bytes], &header)? {
+            if !visit(&rest[..header.bytes()], &header)? {
                 return Ok(());
             }
-            at += header.bytes;
+            at += header.bytes();
         }
         position += at as u64;
     }
@@ -80,7 +79,7 @@ pub(super) fn batches(
 
 /// A segment that is being written.
 struct Output<'a> {
-    shared: &'a Shared,
+    log: &'a SharedLog,
     file: Arc<dyn File>,
     segment: Segment,
     buffer: Vec<u8>,
@@ -92,14 +91,14 @@ struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn create(shared: &'a Shared, id: SegmentId, buffer_bytes: usize) -> Result<Self> {
-        let path = segment::path(&shared.dir, id, Kind::Data);
-        let file = shared.core.disk.open(&path, Mode::Create);
+    fn create(log: &'a SharedLog, id: SegmentId, buffer_bytes: usize) -> Result<Self> {
+        let path = segment::path(&log.dir, id, Kind::Data);
+        let file = log.shared.disk.open(&path, Mode::Create);
         let file = file.context("create", &path)?;
         // what a crash may have left under this name
         file.set_len(0).context("cut", &path)?;
         Ok(Self {
-            shared,
+            log,
             file,
             segment: Segment {
                 generation: id.generation,
@@ -107,7 +106,7 @@ impl<'a> Output<'a> {
                 index_cut: None,
                 ..Segment::new(id.base_offset, -1)
             },
-            buffer: segment::encode_header(shared.id, id).to_vec(),
+            buffer: segment::encode_header(log.id, id).to_vec(),
             buffer_bytes,
             is_changed: false,
             dropped_last: None,
@@ -133,7 +132,7 @@ impl<'a> Output<'a> {
     }
 
     fn write(&mut self) -> Result<()> {
-        let path = segment::path(&self.shared.dir, self.segment.id(), Kind::Data);
+        let path = segment::path(&self.log.dir, self.segment.id(), Kind::Data);
         let written = self.file.write_at(&self.buffer, self.segment.bytes);
         written.context("write", &path)?;
         self.segment.bytes += self.buffer.len() as u64;
@@ -171,7 +170,7 @@ impl<'a> Output<'a> {
         };
         // an empty batch that stays once more is no change
         self.is_changed |= verdict.seen > 0;
-        let header = Header::read(&rebuilt).map_err(Error::InvalidBatches)?;
+        let header = Header::read_placed(&rebuilt).map_err(Error::InvalidBatches)?;
         if verdict.kept > 0 || retention.is_needed_empty(&header) {
             return self.push(&rebuilt, &header, horizon);
         }
@@ -185,7 +184,7 @@ impl<'a> Output<'a> {
     fn finish(&mut self, is_last: bool) -> Result<()> {
         match self.dropped_last.take() {
             Some(bytes) if is_last => {
-                let header = Header::read(&bytes).map_err(Error::InvalidBatches)?;
+                let header = Header::read_placed(&bytes).map_err(Error::InvalidBatches)?;
                 self.push(&bytes, &header, None)?;
             }
             Some(_) => self.is_changed = true,
@@ -198,7 +197,7 @@ impl<'a> Output<'a> {
 /// Writes what stays of a group of segments into one new segment, durably. `None`: all stays as it
 /// is.
 pub(super) fn group(
-    shared: &Shared,
+    log: &SharedLog,
     sources: &Sources,
     group: &[Source],
     (retention, is_last): (&Retention<'_>, bool),
@@ -211,7 +210,7 @@ pub(super) fn group(
         generation: generations.max().unwrap_or(0) + 1,
     };
     let written = write_group(
-        shared,
+        log,
         id,
         group,
         (retention, is_last),
@@ -221,41 +220,41 @@ pub(super) fn group(
     match written {
         Ok(Some(segment)) => Ok(Some(segment)),
         Ok(None) => {
-            discard(shared, id)?;
+            discard(log, id)?;
             Ok(None)
         }
         Err(halt) => {
             // on a full or failing disk it may stay: the next compaction sweeps
-            let _ = discard(shared, id);
+            let _ = discard(log, id);
             Err(halt)
         }
     }
 }
 
 fn write_group(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     group: &[Source],
     (retention, is_last): (&Retention<'_>, bool),
     (terms, sources): (&Compaction, &Sources),
     owner: &mut dyn Owner,
 ) -> Halting<Option<Segment>> {
-    let mut output = Output::create(shared, id, terms.buffer_bytes).map_err(settle(shared))?;
+    let mut output = Output::create(log, id, terms.buffer_bytes).map_err(settle(log))?;
     for source in group {
         let mut visit = |bytes: &[u8], header: &Header| {
             // what is below the start of the log is nobody's any more
-            if header.last_offset >= sources.log_start_offset {
+            if header.last_offset() >= sources.log_start_offset {
                 let filtered = output.filter(bytes, header, retention);
-                filtered.map_err(settle(shared))?;
+                filtered.map_err(settle(log))?;
             } else {
                 output.is_changed = true;
             }
             Ok(true)
         };
         let whole = (source.id, SEGMENT_HEADER_BYTES, source.bytes);
-        batches(shared, whole, terms, owner, &mut visit)?;
+        batches(log, whole, terms, owner, &mut visit)?;
     }
-    output.finish(is_last).map_err(settle(shared))?;
+    output.finish(is_last).map_err(settle(log))?;
     let segment = output.segment.clone();
     let is_same = group.len() == 1
         && !output.is_changed
@@ -266,40 +265,37 @@ fn write_group(
     if !owner.goes_on(segment.bytes) {
         return Err(Halt::Stopped);
     }
-    make_durable(shared, &output, sources.index_interval_bytes).map_err(settle(shared))?;
+    make_durable(log, &output, sources.index_interval_bytes).map_err(settle(log))?;
     Ok(Some(segment))
 }
 
 /// Syncs the file, its index and their names.
-fn make_durable(shared: &Shared, output: &Output<'_>, interval: u64) -> Result<()> {
+fn make_durable(log: &SharedLog, output: &Output<'_>, interval: u64) -> Result<()> {
     let id = output.segment.id();
-    let path = segment::path(&shared.dir, id, Kind::Data);
+    let path = segment::path(&log.dir, id, Kind::Data);
     output.file.sync_data().context("sync", &path)?;
-    Index::open(shared, id, output.segment.bytes, 0, interval)?;
-    let disk = &shared.core.disk;
-    disk.sync_dir(&shared.dir).context("sync", &shared.dir)
+    Index::open(log, id, output.segment.bytes, 0, interval)?;
+    let disk = &log.shared.disk;
+    disk.sync_dir(&log.dir).context("sync", &log.dir)
 }
 
 /// A full disk is waited for; any other failure of a write takes the directory offline.
-fn settle(shared: &Shared) -> impl Fn(Error) -> Error {
+fn settle(log: &SharedLog) -> impl Fn(Error) -> Error {
     |error| match error {
         // its directory may be gone
-        _ if lock(&shared.state).is_deleted => Error::LogDeleted(shared.name.clone()),
-        error if error.is_no_space() => shared.core.full(),
+        _ if lock(&log.state).is_deleted => Error::LogDeleted(log.name.clone()),
+        error if error.is_no_space() => log.shared.full(),
         error @ (Error::DiskFull { .. } | Error::Offline { .. }) => error,
-        error => shared.core.fail(&error),
+        error => log.shared.fail(&error),
     }
 }
 
 /// Removes the files of a segment that is in no state.
-pub(super) fn discard(shared: &Shared, id: SegmentId) -> Result<()> {
+pub(super) fn discard(log: &SharedLog, id: SegmentId) -> Result<()> {
     for kind in [Kind::Data, Kind::Index] {
-        shared.core.files.close((shared.number, id, kind));
-        let path = segment::path(&shared.dir, id, kind);
-        match shared.core.disk.remove_file(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            removed => removed.context("remove", &path)?,
-        }
+        log.shared.files.close((log.number, id, kind));
+        let path = segment::path(&log.dir, id, kind);
+        disk::remove_file(&*log.shared.disk, &path).context("remove", &path)?;
     }
     Ok(())
 }

@@ -15,13 +15,13 @@
 use std::sync::Arc;
 
 use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch::Header;
 
-use super::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
-use super::{Shared, scan};
-use crate::batch::Header;
+use super::{SharedLog, scan};
 use crate::disk::Mode;
 use crate::error::Context;
-use crate::store::core::lock;
+use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
+use crate::shared::lock;
 use crate::wal::{eight, four};
 use crate::{File, Result};
 
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) max_timestamp_before: i64,
 }
 
-/// The end of an index that is being written. Owned by `Shared::indexes`, whose lock is held
+/// The end of an index that is being written. Owned by `SharedLog::indexes`, whose lock is held
 /// during I/O: it serializes the flusher's writes with lookups.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -79,18 +79,18 @@ fn read_entry(file: &dyn File, place: u64, seed: u32) -> std::io::Result<Option<
 
 /// Whether the data has, at the entry's position, the batch that the entry names. A failed sync
 /// can bring entries back that were cut: their crc holds, but the data is the truth.
-fn is_true(shared: &Shared, id: SegmentId, written: u64, entry: &Entry) -> Result<bool> {
+fn is_true(log: &SharedLog, id: SegmentId, written: u64, entry: &Entry) -> Result<bool> {
     let position = u64::from(entry.position);
     if position >= written {
         return Ok(false);
     }
     let offset = id.base_offset.plus(i64::from(entry.relative_offset));
-    let found = scan::header_at(shared, id, position, written)?;
+    let found = scan::header_at(log, id, position, written)?;
     Ok(found.is_some_and(|header| header.base_offset == offset))
 }
 
-fn seed(shared: &Shared, id: SegmentId) -> u32 {
-    let crc = crc32c::crc32c(&shared.number.to_le_bytes());
+fn seed(log: &SharedLog, id: SegmentId) -> u32 {
+    let crc = crc32c::crc32c(&log.number.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &id.base_offset.0.to_le_bytes());
     // the indexes of before there were generations are good still
     match id.generation {
@@ -103,20 +103,20 @@ impl Index {
     /// Opens the index of a segment whose data file is complete up to `written`: entries from
     /// `cut` on are dropped, those that are missing are made from the data.
     pub(crate) fn open(
-        shared: &Shared,
+        log: &SharedLog,
         id: SegmentId,
         written: u64,
         cut: u64,
         interval: u64,
     ) -> Result<Self> {
-        let core = &shared.core;
-        let path = segment::path(&shared.dir, id, Kind::Index);
-        let key = (shared.number, id, Kind::Index);
-        let file = core
+        let shared = &log.shared;
+        let path = segment::path(&log.dir, id, Kind::Index);
+        let key = (log.number, id, Kind::Index);
+        let file = shared
             .files
-            .open(&*core.disk, key, &path, Mode::Create)
+            .open(&*shared.disk, key, &path, Mode::Create)
             .context("open", &path)?;
-        let seed = seed(shared, id);
+        let seed = seed(log, id);
         let found = file.len().context("look at", &path)? / ENTRY_BYTES as u64;
         let mut entries = found;
         let mut last = None;
@@ -124,7 +124,7 @@ impl Index {
             last = read_entry(&*file, entries - 1, seed).context("read", &path)?;
             if let Some(last) = &last
                 && u64::from(last.position) < cut
-                && is_true(shared, id, written, last)?
+                && is_true(log, id, written, last)?
             {
                 break;
             }
@@ -147,7 +147,7 @@ impl Index {
             fresh: Vec::new(),
         };
         let from = index.last_position;
-        scan::headers(shared, id, from, written, &mut |position, header| {
+        scan::headers(log, id, from, written, &mut |position, header| {
             index.add(position, header, interval);
             true
         })?;
@@ -187,44 +187,42 @@ impl Index {
 
 /// A position at or before the first batch with an offset at or after `offset`.
 pub(crate) fn floor_offset(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     written: u64,
     offset: Offset,
 ) -> Result<u64> {
     let relative = u32::try_from(offset.0 - id.base_offset.0).unwrap_or(u32::MAX);
-    floor(shared, id, written, &|entry| {
-        entry.relative_offset <= relative
-    })
+    floor(log, id, written, &|entry| entry.relative_offset <= relative)
 }
 
 /// A position such that every batch before it is older than `timestamp`.
 pub(crate) fn floor_timestamp(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     written: u64,
     timestamp: i64,
 ) -> Result<u64> {
-    floor(shared, id, written, &|entry| {
+    floor(log, id, written, &|entry| {
         entry.max_timestamp_before < timestamp
     })
 }
 
 /// The position of the last entry that is `below`; the segment's front where none is.
 fn floor(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
 ) -> Result<u64> {
-    let mut indexes = lock(&shared.indexes);
+    let mut indexes = lock(&log.indexes);
     for _ in 0..2 {
-        if let Some(position) = search(shared, id, written, below)? {
+        if let Some(position) = search(log, id, written, below)? {
             return Ok(position);
         }
         // lost or damaged: made anew from the data
         let interval = {
-            let state = lock(&shared.state);
+            let state = lock(&log.state);
             let place = state.segment_at(id.base_offset);
             let is_there = state.segments[place].id() == id;
             if !is_there || state.written_bytes(place) < written {
@@ -234,7 +232,7 @@ fn floor(
             state.settings.index_interval_bytes
         };
         let was_open = indexes.remove(&id).is_some();
-        let index = Index::open(shared, id, written, 0, interval)?;
+        let index = Index::open(log, id, written, 0, interval)?;
         if was_open {
             indexes.insert(id, index);
         }
@@ -244,19 +242,19 @@ fn floor(
 
 /// `None` where an entry is damaged.
 fn search(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
 ) -> Result<Option<u64>> {
-    let core = &shared.core;
-    let path = segment::path(&shared.dir, id, Kind::Index);
-    let key = (shared.number, id, Kind::Index);
-    let file = match core.files.open(&*core.disk, key, &path, Mode::Write) {
+    let shared = &log.shared;
+    let path = segment::path(&log.dir, id, Kind::Index);
+    let key = (log.number, id, Kind::Index);
+    let file = match shared.files.open(&*shared.disk, key, &path, Mode::Write) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.context("open", &path)?,
     };
-    let seed = seed(shared, id);
+    let seed = seed(log, id);
     let (mut low, mut high) = (
         0,
         file.len().context("look at", &path)? / ENTRY_BYTES as u64,
@@ -277,7 +275,7 @@ fn search(
     }
     match found {
         None => Ok(Some(SEGMENT_HEADER_BYTES)),
-        Some(entry) if is_true(shared, id, written, &entry)? => Ok(Some(u64::from(entry.position))),
+        Some(entry) if is_true(log, id, written, &entry)? => Ok(Some(u64::from(entry.position))),
         Some(_) => Ok(None),
     }
 }

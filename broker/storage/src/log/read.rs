@@ -1,16 +1,17 @@
 //! Reads by offset: from memory at once, from a segment by a plan without locks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch::{HEADER_BYTES, Header};
 
-use super::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use super::state::State;
-use super::{LogReader, Read, Shared, index, scan};
-use crate::batch::{self, HEADER_BYTES, Header};
+use super::{LogReader, Read, SharedLog, index, scan};
 use crate::error::Context;
-use crate::store::core::lock;
+use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
+use crate::shared::lock;
 use crate::{Error, Result};
 
 /// How many readers of one log are remembered.
@@ -56,7 +57,7 @@ impl Hints {
 /// A planned read of one segment.
 #[derive(Debug)]
 pub struct SegmentRead {
-    shared: Arc<Shared>,
+    log: Arc<SharedLog>,
     segment: SegmentId,
     /// The file's length as of the plan.
     written: u64,
@@ -72,10 +73,10 @@ impl LogReader {
     /// (KIP-74), all of them below `upper_bound`. `from` = log end offset (or the upper bound)
     /// gives nothing; outside of the log is [`Error::OffsetOutOfRange`].
     pub fn read(&self, from: Offset, bytes_max: usize, upper_bound: Offset) -> Result<Read> {
-        let shared = &self.shared;
-        let state = lock(&shared.state);
+        let log = &self.log;
+        let state = lock(&log.state);
         if state.is_deleted {
-            return Err(Error::LogDeleted(shared.name.clone()));
+            return Err(Error::LogDeleted(log.name.clone()));
         }
         if from < state.log_start_offset || from > state.log_end_offset {
             return Err(Error::OffsetOutOfRange {
@@ -91,12 +92,12 @@ impl LogReader {
         if state.tail.base_offset().is_some_and(|base| base <= from) {
             return Ok(Read::Memory(state.tail.read(from, bytes_max, upper_bound)));
         }
-        Ok(plan(shared, &state, from, bytes_max, upper_bound))
+        Ok(plan(log, &state, from, bytes_max, upper_bound))
     }
 }
 
 fn plan(
-    shared: &Arc<Shared>,
+    log: &Arc<SharedLog>,
     state: &State,
     from: Offset,
     bytes_max: usize,
@@ -104,7 +105,7 @@ fn plan(
 ) -> Read {
     let place = state.segment_at(from);
     Read::Segment(SegmentRead {
-        shared: shared.clone(),
+        log: log.clone(),
         segment: state.segments[place].id(),
         written: state.written_bytes(place),
         from,
@@ -119,7 +120,7 @@ impl SegmentRead {
     /// Reads whole batches and checks their CRCs. Empty when the log was truncated meanwhile.
     pub fn perform(self) -> Result<Bytes> {
         let found = self.read();
-        let state = lock(&self.shared.state);
+        let state = lock(&self.log.state);
         if state.cuts != self.cuts {
             let is_same = state.truncations == self.truncations && !state.is_deleted;
             let is_there = self.from >= state.log_start_offset;
@@ -155,7 +156,7 @@ impl SegmentRead {
     /// Plans again, and reads.
     fn read_from(&self, from: Offset) -> Result<Bytes> {
         let reader = LogReader {
-            shared: self.shared.clone(),
+            log: self.log.clone(),
         };
         match reader.read(from, self.bytes_max, self.upper_bound) {
             Ok(Read::Memory(slices)) => Ok(slices.into_iter().next().unwrap_or_default()),
@@ -168,41 +169,40 @@ impl SegmentRead {
 
     /// `None` where the segment has nothing at or after the offset.
     fn read(&self) -> Result<Option<Bytes>> {
-        let shared = &*self.shared;
+        let log = &*self.log;
         let Some(position) = self.find()? else {
             return Ok(None);
         };
-        let path = segment::path(&shared.dir, self.segment, Kind::Data);
-        let file = scan::data_file(shared, self.segment)?;
+        let path = segment::path(&log.dir, self.segment, Kind::Data);
+        let file = scan::data_file(log, self.segment)?;
         let left = (self.written - position) as usize;
         let mut buffer = Vec::new();
         let wanted = self.bytes_max.clamp(HEADER_BYTES, left);
         file.read_at(&mut buffer, position, wanted)
             .context("read", &path)?;
-        let corrupt = |at: usize, what| Error::Corrupt {
-            path: path.clone(),
-            position: position + at as u64,
-            what,
-        };
-        let first = Header::read(&buffer).map_err(|what| corrupt(0, what))?;
-        if first.bytes > left {
-            return Err(corrupt(0, "a record batch is cut off"));
+        let corrupt =
+            |at: usize, what: Cow<'static, str>| Error::corrupt(&path, position + at as u64, what);
+        let first =
+            Header::read_placed(&buffer).map_err(|error| corrupt(0, error.to_string().into()))?;
+        if first.bytes() > left {
+            return Err(corrupt(0, "a record batch is cut off".into()));
         }
-        if first.bytes > buffer.len() {
-            let (from, more) = (position + buffer.len() as u64, first.bytes - buffer.len());
+        if first.bytes() > buffer.len() {
+            let (from, more) = (position + buffer.len() as u64, first.bytes() - buffer.len());
             file.read_at(&mut buffer, from, more)
                 .context("read", &path)?;
         }
         let mut end = 0;
         let mut next_offset = self.from;
-        while let Ok(header) = Header::read(&buffer[end..])
-            && end + header.bytes <= buffer.len()
+        while let Ok(header) = Header::read_placed(&buffer[end..])
+            && end + header.bytes() <= buffer.len()
             && header.next_offset() <= self.upper_bound
         {
-            if !batch::crc_holds(&buffer[end..], &header) {
-                return Err(corrupt(end, "a record batch's checksum does not match"));
+            if !header.crc_holds(&buffer[end..]) {
+                let what = "a record batch's checksum does not match";
+                return Err(corrupt(end, what.into()));
             }
-            end += header.bytes;
+            end += header.bytes();
             next_offset = header.next_offset();
         }
         buffer.truncate(end);
@@ -212,14 +212,14 @@ impl SegmentRead {
             position: position + end as u64,
             cuts: self.cuts,
         };
-        lock(&shared.hints).note(self.from, place);
+        lock(&log.hints).note(self.from, place);
         Ok(Some(buffer.into()))
     }
 
     /// The position of the batch that contains the offset, or the first one after it.
     fn find(&self) -> Result<Option<u64>> {
-        let shared = &*self.shared;
-        if let Some(position) = lock(&shared.hints).find(self)
+        let log = &*self.log;
+        if let Some(position) = lock(&log.hints).find(self)
             && position < self.written
         {
             return Ok(Some(position));
@@ -227,15 +227,15 @@ impl SegmentRead {
         if self.written == SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
-        let from = index::floor_offset(shared, self.segment, self.written, self.from)?;
+        let from = index::floor_offset(log, self.segment, self.written, self.from)?;
         let mut found = None;
         scan::headers(
-            shared,
+            log,
             self.segment,
             from,
             self.written,
             &mut |position, header| {
-                let is_it = header.last_offset >= self.from;
+                let is_it = header.last_offset() >= self.from;
                 found = is_it.then_some(position);
                 !is_it
             },

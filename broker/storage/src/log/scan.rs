@@ -2,53 +2,54 @@
 
 use std::sync::Arc;
 
-use super::Shared;
-use super::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
-use crate::batch::{HEADER_BYTES, Header};
+use ottla_protocol::record_batch::{self, HEADER_BYTES, Header};
+
+use super::SharedLog;
 use crate::disk::Mode;
 use crate::error::Context;
+use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::{Error, File, Result};
 
 /// Bytes read at once: the headers of many small batches, or of one big one.
 const STEP_BYTES: usize = 4096;
 
 /// The data file of a segment, its identity checked when it is opened.
-pub(crate) fn data_file(shared: &Shared, id: SegmentId) -> Result<Arc<dyn File>> {
-    let core = &shared.core;
-    let key = (shared.number, id, Kind::Data);
-    if let Some(file) = core.files.get(key) {
+pub(crate) fn data_file(log: &SharedLog, id: SegmentId) -> Result<Arc<dyn File>> {
+    let shared = &log.shared;
+    let key = (log.number, id, Kind::Data);
+    if let Some(file) = shared.files.get(key) {
         return Ok(file);
     }
-    let path = segment::path(&shared.dir, id, Kind::Data);
-    let file = core
+    let path = segment::path(&log.dir, id, Kind::Data);
+    let file = shared
         .files
-        .open(&*core.disk, key, &path, Mode::Write)
+        .open(&*shared.disk, key, &path, Mode::Write)
         .context("open", &path)?;
     let mut bytes = Vec::new();
     file.read_at(&mut bytes, 0, SEGMENT_HEADER_BYTES as usize)
         .context("read", &path)?;
-    segment::check_header(&path, &bytes, shared.id, id).inspect_err(|_| core.files.close(key))?;
+    segment::check_header(&path, &bytes, log.id, id).inspect_err(|_| shared.files.close(key))?;
     Ok(file)
 }
 
 /// The header at a position, where a batch begins there that ends by `until`.
 pub(crate) fn header_at(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     position: u64,
     until: u64,
 ) -> Result<Option<Header>> {
-    let file = data_file(shared, id)?;
+    let file = data_file(log, id)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     let read = file.read_at(&mut bytes, position, HEADER_BYTES);
-    read.context("read", &segment::path(&shared.dir, id, Kind::Data))?;
-    let header = Header::read(&bytes).ok();
-    Ok(header.filter(|header| position + header.bytes as u64 <= until))
+    read.context("read", &segment::path(&log.dir, id, Kind::Data))?;
+    let header = Header::read_placed(&bytes).ok();
+    Ok(header.filter(|header| position + header.bytes() as u64 <= until))
 }
 
 /// Gives the headers from `from` (where a batch begins) to `until`, while `more` says so.
 pub(crate) fn headers(
-    shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     from: u64,
     until: u64,
@@ -57,8 +58,8 @@ pub(crate) fn headers(
     if from >= until {
         return Ok(());
     }
-    let file = data_file(shared, id)?;
-    let path = || segment::path(&shared.dir, id, Kind::Data);
+    let file = data_file(log, id)?;
+    let path = || segment::path(&log.dir, id, Kind::Data);
     let mut buffer = Vec::with_capacity(STEP_BYTES);
     let (mut front, mut position) = (from, from);
     while position < until {
@@ -70,23 +71,20 @@ pub(crate) fn headers(
                 .context("read", &path())?;
         }
         let bytes = &buffer[(position - front) as usize..];
-        let header = Header::read(bytes).and_then(|header| {
-            let fits = position + header.bytes as u64 <= until;
-            if fits {
+        let header = Header::read_placed(bytes).and_then(|header| {
+            let (needed, found) = (header.bytes(), (until - position) as usize);
+            if needed <= found {
                 Ok(header)
             } else {
-                Err("a record batch is cut off")
+                Err(record_batch::Error::Truncated { needed, found })
             }
         });
-        let header = header.map_err(|what| Error::Corrupt {
-            path: path(),
-            position,
-            what,
-        })?;
+        let header =
+            header.map_err(|error| Error::corrupt(&path(), position, error.to_string()))?;
         if !more(position, &header) {
             break;
         }
-        position += header.bytes as u64;
+        position += header.bytes() as u64;
     }
     Ok(())
 }

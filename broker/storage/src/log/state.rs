@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ottla_protocol::ids::Offset;
+use ottla_protocol::log::LeaderEpochs;
+use ottla_protocol::record_batch;
 
 use super::LogSettings;
-use super::epochs::Epochs;
-use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentId};
-use super::tail::{Chunk, Freed, Tail};
-use crate::batch;
+use super::tail::{Chunk, Tail};
+use crate::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentId};
+use crate::shared::Freed;
 use crate::wal::Operation;
 
 /// Files to remove once the record that dooms them is durable.
@@ -40,7 +41,7 @@ pub(crate) struct State {
     /// truncated or emptied the log. Else a crash could find old offsets with new bytes. At a
     /// start, when it is replayed: what the files hold is from after it.
     pub(crate) barrier_lsn: u64,
-    pub(crate) epochs: Epochs,
+    pub(crate) leader_epochs: LeaderEpochs,
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) tail: Tail,
     /// Counts truncations and removals of segments, so that a read in flight can tell.
@@ -71,7 +72,7 @@ impl State {
             pending_truncations: Vec::new(),
             lsn,
             barrier_lsn: lsn,
-            epochs: Epochs::default(),
+            leader_epochs: LeaderEpochs::default(),
             segments: VecDeque::from([Segment::new(Offset::ZERO, -1)]),
             tail: Tail::default(),
             cuts: 0,
@@ -136,12 +137,6 @@ impl State {
             }
             Operation::StartAt { offset } => return self.start_at(lsn, *offset),
             Operation::LogStart { offset } => return self.log_start(lsn, *offset),
-            Operation::Epoch {
-                leader_epoch,
-                start_offset,
-            } => {
-                self.epochs.assign(*leader_epoch, *start_offset);
-            }
             Operation::CleanEnd { offset } => self.clean_end_offset = *offset,
             Operation::Replace {
                 segment,
@@ -168,12 +163,13 @@ impl State {
 
     fn append(&mut self, bytes: Bytes) {
         let (mut base, mut end, mut max_timestamp) = (None, self.log_end_offset, -1);
-        for (_, header) in batch::headers(&bytes).map_while(Result::ok) {
+        for (_, header) in record_batch::headers(&bytes).map_while(Result::ok) {
             assert!(header.base_offset >= end, "batches ascend");
             base.get_or_insert(header.base_offset);
             end = header.next_offset();
             max_timestamp = max_timestamp.max(header.max_timestamp);
-            self.epochs.assign(header.leader_epoch, header.base_offset);
+            self.leader_epochs
+                .assign(header.partition_leader_epoch, header.base_offset);
         }
         let Some(base_offset) = base else {
             return;
@@ -212,7 +208,7 @@ impl State {
             segment.first_timestamp = -1;
         }
         segment.index_cut = Some(segment.index_cut.map_or(position, |cut| cut.min(position)));
-        self.epochs.truncate_from_end(end);
+        self.leader_epochs.truncate_from_end(end);
         self.tail.truncate(end)
     }
 
@@ -242,7 +238,7 @@ impl State {
             self.doomed.push((lsn, Doomed::Segment(segment.id())));
         }
         self.segments.push_back(Segment::new(offset, created_ms));
-        self.epochs = Epochs::default();
+        self.leader_epochs.clear();
         self.clean_end_offset = offset;
         self.sealed_below = offset;
         // producer state below is of the log that was
@@ -272,7 +268,7 @@ impl State {
                 self.cuts += 1;
             }
         }
-        self.epochs.truncate_from_start(offset);
+        self.leader_epochs.truncate_from_start(offset);
         self.tail.drop_below(self.segments[0].base_offset)
     }
 
@@ -286,7 +282,7 @@ impl State {
     pub(crate) fn committed(&mut self, lsn: u64, operation: &Operation) {
         match operation {
             Operation::Append { bytes } => {
-                if let Some(last) = batch::headers(bytes).map_while(Result::ok).last() {
+                if let Some(last) = record_batch::headers(bytes).map_while(Result::ok).last() {
                     self.committed_end_offset = last.1.next_offset();
                 }
             }

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch;
 
-use crate::batch;
+use crate::shared::Freed;
 
 /// What a chunk costs beside its bytes.
 const CHUNK_OVERHEAD_BYTES: usize = 192;
@@ -40,13 +41,6 @@ pub(crate) struct Tail {
     chunks: VecDeque<Chunk>,
     flushed: usize,
     next_number: u64,
-}
-
-/// Bytes by which the store's accounts change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Freed {
-    pub(crate) unflushed: usize,
-    pub(crate) cached: usize,
 }
 
 impl Tail {
@@ -205,24 +199,24 @@ pub(crate) fn part(
     at_least_one: bool,
 ) -> Bytes {
     let mut range = None;
-    for (position, header) in batch::headers(bytes).map_while(Result::ok) {
-        if header.last_offset < from {
+    for (position, header) in record_batch::headers(bytes).map_while(Result::ok) {
+        if header.last_offset() < from {
             continue;
         }
         let (start, end) = range.unwrap_or((position, position));
-        let fits = end + header.bytes - start <= bytes_max || (at_least_one && range.is_none());
+        let fits = end + header.bytes() - start <= bytes_max || (at_least_one && range.is_none());
         if header.next_offset() > upper_bound || !fits {
             break;
         }
-        range = Some((start, position + header.bytes));
+        range = Some((start, position + header.bytes()));
     }
     range.map_or_else(Bytes::new, |(start, end)| bytes.slice(start..end))
 }
 
 /// The position of the first batch with an offset at or after `end`.
 fn split_at(bytes: &Bytes, end: Offset) -> usize {
-    batch::headers(bytes)
+    record_batch::headers(bytes)
         .map_while(Result::ok)
-        .find(|(_, header)| header.last_offset >= end)
+        .find(|(_, header)| header.last_offset() >= end)
         .map_or(bytes.len(), |(position, _)| position)
 }

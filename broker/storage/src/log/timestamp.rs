@@ -1,32 +1,27 @@
 //! Reads by time.
 
-use bytes::Bytes;
 use ottla_protocol::ids::Offset;
-use ottla_protocol::record_batch::RecordBatch;
+use ottla_protocol::record_batch::{self, DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
-use super::segment::{self, Kind, SegmentId};
 use super::{LogReader, TimestampAndOffset, index, scan};
-use crate::batch::{self, DECOMPRESSED_BYTES_MAX, Header};
 use crate::error::Context;
-use crate::store::core::lock;
+use crate::segment::{self, Kind, SegmentId};
+use crate::shared::lock;
 use crate::{Error, Result};
 
 /// What a candidate batch says.
-fn answer(batch: &Bytes, header: &Header, timestamp: i64) -> TimestampAndOffset {
-    let found = if header.is_compressed() && !header.is_log_append_time() {
-        let batch = RecordBatch::first(batch).ok();
-        let found = batch.map(|batch| batch.first_at_or_after(timestamp, DECOMPRESSED_BYTES_MAX));
-        let found = found.and_then(std::result::Result::ok).flatten();
-        found.map(|(offset, timestamp)| (timestamp, offset))
-    } else {
-        batch::first_record_at(batch, timestamp)
-    };
+fn answer(batch: &[u8], header: &Header, timestamp: i64) -> TimestampAndOffset {
+    let found = RecordBatch::first(batch)
+        .and_then(|batch| batch.first_at_or_after(timestamp, DECOMPRESSED_BYTES_MAX));
     // a batch that cannot be looked into answers for its first record
-    let (timestamp, offset) = found.unwrap_or((header.max_timestamp, header.base_offset));
+    let (offset, timestamp) = found
+        .ok()
+        .flatten()
+        .unwrap_or((header.base_offset, header.max_timestamp));
     TimestampAndOffset {
         timestamp,
         offset,
-        leader_epoch: header.leader_epoch,
+        leader_epoch: header.partition_leader_epoch,
     }
 }
 
@@ -34,9 +29,9 @@ impl LogReader {
     /// The first record with this timestamp or a later one. May read the disk, and decompresses
     /// the one batch that has it.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampAndOffset>> {
-        let shared = &self.shared;
+        let log = &self.log;
         loop {
-            let state = lock(&shared.state);
+            let state = lock(&log.state);
             let cuts = state.cuts;
             let start = state.log_start_offset;
             let found = (state.segment_at(start)..state.segments.len())
@@ -48,7 +43,7 @@ impl LogReader {
             let written = state.written_bytes(place);
             drop(state);
             let found = self.find_in_segment(segment, written, timestamp, start);
-            let state = lock(&shared.state);
+            let state = lock(&log.state);
             if state.cuts != cuts {
                 continue;
             }
@@ -70,7 +65,7 @@ impl LogReader {
 
     /// The record with the largest timestamp (the first of them). May read the disk.
     pub fn max_timestamp(&self) -> Result<Option<TimestampAndOffset>> {
-        let state = lock(&self.shared.state);
+        let state = lock(&self.log.state);
         let from = state.segment_at(state.log_start_offset);
         let segments = state.segments.iter().skip(from);
         let largest = segments
@@ -86,7 +81,7 @@ impl LogReader {
     }
 
     fn first_after(&self, base: Offset, timestamp: i64) -> Result<Option<TimestampAndOffset>> {
-        let state = lock(&self.shared.state);
+        let state = lock(&self.log.state);
         let places = state.segment_at(base)..state.segments.len();
         let later: Vec<_> = places
             .filter(|&place| state.segments[place].max_timestamp >= timestamp)
@@ -97,7 +92,7 @@ impl LogReader {
             if let Some(found) = self.find_in_segment(segment, written, timestamp, base)? {
                 return Ok(Some(found));
             }
-            let state = lock(&self.shared.state);
+            let state = lock(&self.log.state);
             if let Some(found) = in_memory(&state, segment.base_offset, timestamp, base) {
                 return Ok(Some(found));
             }
@@ -112,15 +107,15 @@ impl LogReader {
         timestamp: i64,
         start: Offset,
     ) -> Result<Option<TimestampAndOffset>> {
-        let shared = &*self.shared;
+        let log = &*self.log;
         if written <= segment::SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
-        let from = index::floor_timestamp(shared, segment, written, timestamp)?;
+        let from = index::floor_timestamp(log, segment, written, timestamp)?;
         let mut candidate = None;
-        scan::headers(shared, segment, from, written, &mut |position, header| {
+        scan::headers(log, segment, from, written, &mut |position, header| {
             let is_empty = header.records_count == 0;
-            if header.max_timestamp >= timestamp && header.last_offset >= start && !is_empty {
+            if header.max_timestamp >= timestamp && header.last_offset() >= start && !is_empty {
                 candidate = Some((position, *header));
             }
             candidate.is_none()
@@ -128,20 +123,16 @@ impl LogReader {
         let Some((position, header)) = candidate else {
             return Ok(None);
         };
-        let path = segment::path(&shared.dir, segment, Kind::Data);
-        let file = scan::data_file(shared, segment)?;
+        let path = segment::path(&log.dir, segment, Kind::Data);
+        let file = scan::data_file(log, segment)?;
         let mut buffer = Vec::new();
-        file.read_at(&mut buffer, position, header.bytes)
+        file.read_at(&mut buffer, position, header.bytes())
             .context("read", &path)?;
-        if !batch::crc_holds(&buffer, &header) {
+        if !header.crc_holds(&buffer) {
             let what = "a record batch's checksum does not match";
-            return Err(Error::Corrupt {
-                path,
-                position,
-                what,
-            });
+            return Err(Error::corrupt(&path, position, what));
         }
-        Ok(Some(answer(&buffer.into(), &header, timestamp)))
+        Ok(Some(answer(&buffer, &header, timestamp)))
     }
 }
 
@@ -153,10 +144,12 @@ fn in_memory(
     start: Offset,
 ) -> Option<TimestampAndOffset> {
     for chunk in state.tail.from(start).filter(|chunk| chunk.segment == base) {
-        for (position, header) in batch::headers(&chunk.bytes).map_while(std::result::Result::ok) {
-            if header.max_timestamp >= timestamp && header.last_offset >= start {
-                let batch = chunk.bytes.slice(position..position + header.bytes);
-                return Some(answer(&batch, &header, timestamp));
+        for (position, header) in
+            record_batch::headers(&chunk.bytes).map_while(std::result::Result::ok)
+        {
+            if header.max_timestamp >= timestamp && header.last_offset() >= start {
+                let batch = &chunk.bytes[position..position + header.bytes()];
+                return Some(answer(batch, &header, timestamp));
             }
         }
     }

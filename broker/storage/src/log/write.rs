@@ -1,13 +1,13 @@
 //! What changes a log: each call queues WAL records and changes the state in memory by them.
 
 use bytes::Bytes;
-use ottla_protocol::ids::{LeaderEpoch, Offset};
+use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch;
 
-use super::segment::SEGMENT_HEADER_BYTES;
 use super::state::State;
 use super::{Appended, Log, scan};
-use crate::batch;
-use crate::store::core::lock;
+use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::shared::lock;
 use crate::wal::Operation;
 use crate::{Error, Result};
 
@@ -27,15 +27,16 @@ struct Extent {
 
 fn measure(bytes: &[u8], log_end_offset: Offset) -> Result<Extent> {
     let mut extent: Option<Extent> = None;
-    for found in batch::headers(bytes) {
+    for found in record_batch::headers(bytes) {
         let (_, header) = found.map_err(Error::InvalidBatches)?;
         let end = extent
             .as_ref()
             .map_or(log_end_offset, |extent| extent.next_offset);
         if header.base_offset < end {
-            return Err(Error::InvalidBatches(
-                "a batch begins below the log end offset",
-            ));
+            let what = "a batch begins below the log end offset";
+            return Err(Error::InvalidBatches(record_batch::Error::Inconsistent(
+                what,
+            )));
         }
         let extent = extent.get_or_insert(Extent {
             base_offset: header.base_offset,
@@ -45,7 +46,8 @@ fn measure(bytes: &[u8], log_end_offset: Offset) -> Result<Extent> {
         extent.next_offset = header.next_offset();
         extent.max_timestamp = extent.max_timestamp.max(header.max_timestamp);
     }
-    extent.ok_or(Error::InvalidBatches("there is no batch"))
+    let none = record_batch::Error::Inconsistent("there is no batch");
+    extent.ok_or(Error::InvalidBatches(none))
 }
 
 /// Whether these batches belong into a new segment, as Kafka decides it.
@@ -77,16 +79,16 @@ impl Log {
         frame_bytes: usize,
         now_ms: i64,
     ) -> Result<Appended> {
-        let shared = &self.reader.shared;
-        let core = &shared.core;
-        core.check_online()?;
-        if core.is_full.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(core.full());
+        let log = &self.reader.log;
+        let shared = &log.shared;
+        shared.check_online()?;
+        if shared.is_full.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(shared.full());
         }
         if batches.len() < PINNED_BYTES_MIN.max(frame_bytes / PINNED_PART) {
             batches = Bytes::copy_from_slice(&batches);
         }
-        let mut state = lock(&shared.state);
+        let mut state = lock(&log.state);
         self.check_exists(&state)?;
         let extent = measure(&batches, state.log_end_offset)?;
         let rolled = is_roll_due(&state, batches.len(), &extent, now_ms);
@@ -95,9 +97,9 @@ impl Log {
                 base_offset: extent.base_offset,
                 created_ms: now_ms,
             };
-            core.change(shared, &mut state, roll);
+            log.change(&mut state, roll);
         }
-        let lsn = core.change(shared, &mut state, Operation::Append { bytes: batches });
+        let lsn = log.change(&mut state, Operation::Append { bytes: batches });
         Ok(Appended {
             base_offset: extent.base_offset,
             log_end_offset: extent.next_offset,
@@ -108,18 +110,18 @@ impl Log {
 
     fn check_exists(&self, state: &State) -> Result<()> {
         if state.is_deleted {
-            return Err(Error::LogDeleted(self.shared.name.clone()));
+            return Err(Error::LogDeleted(self.log.name.clone()));
         }
-        self.shared.core.check_online()
+        self.log.shared.check_online()
     }
 
     /// Removes everything from `offset` on; a batch that contains `offset` goes whole. Returns the
     /// new log end offset. Nothing happens where the log ends before. Below the log start, the log
     /// is emptied and goes on at `offset`.
     pub fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
-        let shared = &self.reader.shared;
+        let log = &self.reader.log;
         let (log_start_offset, log_end_offset) = {
-            let state = lock(&shared.state);
+            let state = lock(&log.state);
             self.check_exists(&state)?;
             (state.log_start_offset, state.log_end_offset)
         };
@@ -132,33 +134,31 @@ impl Log {
         }
         // nobody else changes this log meanwhile: this handle is the only one that may
         let cut = self.find_cut(offset)?;
-        let mut state = lock(&shared.state);
+        let mut state = lock(&log.state);
         let end_offset = match cut {
             Operation::Truncate { end_offset, .. } => end_offset,
             _ => offset,
         };
         if end_offset < state.log_start_offset {
             // the batch began before the log start: nothing readable is left
-            shared
-                .core
-                .change(shared, &mut state, Operation::StartAt { offset });
+            log.change(&mut state, Operation::StartAt { offset });
             return Ok(offset);
         }
-        shared.core.change(shared, &mut state, cut);
+        log.change(&mut state, cut);
         Ok(end_offset)
     }
 
     /// The operation that removes the batch that contains `offset`, and all after it.
     fn find_cut(&self, offset: Offset) -> Result<Operation> {
-        let shared = &self.reader.shared;
-        let state = lock(&shared.state);
+        let log = &self.reader.log;
+        let state = lock(&log.state);
         let place = state.segment_at(offset);
         let segment = state.segments[place].clone();
         let written = state.written_bytes(place);
         let mut end_offset = None;
         let (mut position, mut max_timestamp) = (segment.bytes, -1);
-        let mut visit = |at: u64, header: &batch::Header| {
-            if header.last_offset >= offset {
+        let mut visit = |at: u64, header: &record_batch::Header| {
+            if header.last_offset() >= offset {
                 end_offset = Some(header.base_offset.min(offset));
                 position = at;
                 return false;
@@ -176,7 +176,7 @@ impl Log {
         // rare enough to read the segment's headers: the largest timestamp is of all that stays
         let mut is_found = false;
         scan::headers(
-            shared,
+            log,
             segment.id(),
             SEGMENT_HEADER_BYTES,
             written,
@@ -187,7 +187,8 @@ impl Log {
         )?;
         if !is_found {
             'chunks: for (start, bytes) in &chunks {
-                for (at, header) in batch::headers(bytes).map_while(std::result::Result::ok) {
+                for (at, header) in record_batch::headers(bytes).map_while(std::result::Result::ok)
+                {
                     if !visit(start + at as u64, &header) {
                         break 'chunks;
                     }
@@ -204,20 +205,18 @@ impl Log {
 
     /// Empties the log; the next append begins at `offset`.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<()> {
-        let shared = &self.reader.shared;
-        let mut state = lock(&shared.state);
+        let log = &self.reader.log;
+        let mut state = lock(&log.state);
         self.check_exists(&state)?;
-        shared
-            .core
-            .change(shared, &mut state, Operation::StartAt { offset });
+        log.change(&mut state, Operation::StartAt { offset });
         Ok(())
     }
 
     /// Moves the log start offset up (DeleteRecords, or a follower whose leader did); segments
     /// wholly below are deleted. Beyond the log end is [`Error::OffsetOutOfRange`].
     pub fn set_log_start_offset(&mut self, offset: Offset) -> Result<()> {
-        let shared = &self.reader.shared;
-        let mut state = lock(&shared.state);
+        let log = &self.reader.log;
+        let mut state = lock(&log.state);
         self.check_exists(&state)?;
         if offset > state.log_end_offset || offset < Offset::ZERO {
             return Err(Error::OffsetOutOfRange {
@@ -227,29 +226,7 @@ impl Log {
             });
         }
         if offset > state.log_start_offset {
-            shared
-                .core
-                .change(shared, &mut state, Operation::LogStart { offset });
-        }
-        Ok(())
-    }
-
-    /// Says that `leader_epoch` begins at `start_offset` (a leader at election, before its first
-    /// append). Ignored where that epoch or a later one is known.
-    pub fn assign_leader_epoch(
-        &mut self,
-        leader_epoch: LeaderEpoch,
-        start_offset: Offset,
-    ) -> Result<()> {
-        let shared = &self.reader.shared;
-        let mut state = lock(&shared.state);
-        self.check_exists(&state)?;
-        if state.epochs.is_news(leader_epoch) {
-            let epoch = Operation::Epoch {
-                leader_epoch,
-                start_offset,
-            };
-            shared.core.change(shared, &mut state, epoch);
+            log.change(&mut state, Operation::LogStart { offset });
         }
         Ok(())
     }
@@ -261,8 +238,8 @@ impl Log {
         now_ms: i64,
         high_watermark: Offset,
     ) -> Result<Option<Offset>> {
-        let shared = &self.reader.shared;
-        let mut state = lock(&shared.state);
+        let log = &self.reader.log;
+        let mut state = lock(&log.state);
         self.check_exists(&state)?;
         let settings = state.settings;
         let mut size = state.size_bytes();
@@ -297,11 +274,9 @@ impl Log {
                 base_offset: state.log_end_offset,
                 created_ms: now_ms,
             };
-            shared.core.change(shared, &mut state, roll);
+            log.change(&mut state, roll);
         }
-        shared
-            .core
-            .change(shared, &mut state, Operation::LogStart { offset: start });
+        log.change(&mut state, Operation::LogStart { offset: start });
         Ok(Some(start))
     }
 }

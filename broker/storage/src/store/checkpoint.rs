@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::lock;
 use super::image::{self, Head};
-use super::{Listener, Store, flush, producers};
+use super::{Listener, Store, flush, log_dir, producers};
 use crate::disk::Mode;
 use crate::error::Context;
-use crate::log::Shared;
-use crate::log::segment::{self, Kind};
+use crate::log::SharedLog;
+use crate::segment::{self, Kind};
+use crate::shared::lock;
 use crate::{Error, Result, snapshot_file};
 
 pub(super) const FILE: &str = "checkpoint";
@@ -23,14 +23,15 @@ impl Store {
     /// files that are no longer needed. Inline in the simulator; a thread's work in production.
     /// A commit should follow: it tells of what had to be committed here.
     pub fn maintain(&self, listener: &dyn Listener) -> Result<()> {
-        let core = &*self.core;
-        core.check_online()?;
-        if core.is_full.load(Ordering::Acquire) {
+        let shared = &**self.shared();
+        shared.check_online()?;
+        if shared.is_full.load(Ordering::Acquire) {
             self.make_room(listener)?;
         }
         let flushed = {
             let _maintenance = lock(&self.maintenance);
-            flush::remove_deleted(core).and_then(|()| flush::flush_where_needed(core))
+            let removed = log_dir::remove_deleted(&self.directory);
+            removed.and_then(|()| flush::flush_where_needed(&self.directory))
         };
         self.settle(flushed)?;
         if self.is_checkpoint_due() {
@@ -48,14 +49,14 @@ impl Store {
     /// Whether the WAL is more than a third full: the rest is for what comes meanwhile.
     pub(super) fn is_checkpoint_due(&self) -> bool {
         let in_use = lock(&self.wal).writer.slots_in_use();
-        in_use > 1 && in_use > self.core.settings.wal_segments_max / 3
+        in_use > 1 && in_use > self.shared().settings.wal_segments_max / 3
     }
 
     /// Frees files of the WAL where all are in use, unless another thread just did.
     pub(super) fn free_wal(&self) -> Result<()> {
         let _maintenance = lock(&self.maintenance);
         let in_use = lock(&self.wal).writer.slots_in_use();
-        if in_use < self.core.settings.wal_segments_max.max(1) {
+        if in_use < self.shared().settings.wal_segments_max.max(1) {
             return Ok(());
         }
         let done = self.write_checkpoint();
@@ -64,12 +65,14 @@ impl Store {
 
     /// A full disk: deletes what may be deleted, and looks again.
     fn make_room(&self, listener: &dyn Listener) -> Result<()> {
-        let core = &*self.core;
+        let shared = &**self.shared();
         match self.checkpoint(listener) {
             Ok(()) | Err(Error::DiskFull { .. }) => {}
             Err(error) => return Err(error),
         }
-        core.measure_space().map_err(|error| core.fail(&error))?;
+        shared
+            .measure_space()
+            .map_err(|error| shared.fail(&error))?;
         Ok(())
     }
 
@@ -77,18 +80,18 @@ impl Store {
     fn settle(&self, result: Result<()>) -> Result<()> {
         match result {
             Err(error) if error.is_no_space() => {
-                self.core.is_full.store(true, Ordering::Release);
-                Err(self.core.full())
+                self.shared().is_full.store(true, Ordering::Release);
+                Err(self.shared().full())
             }
             Err(error @ Error::Offline { .. }) => Err(error),
-            Err(error) => Err(self.core.fail(&error)),
+            Err(error) => Err(self.shared().fail(&error)),
             Ok(()) => Ok(()),
         }
     }
 
     pub(super) fn checkpoint_with(&self, listener: Option<&dyn Listener>) -> Result<()> {
-        let core = &*self.core;
-        core.check_online()?;
+        let shared = &**self.shared();
+        shared.check_online()?;
         let _maintenance = lock(&self.maintenance);
         if let Some(listener) = listener {
             let saved = self.save_producers(listener);
@@ -102,20 +105,18 @@ impl Store {
 
     /// Keeps the producer state of the logs that changed.
     fn save_producers(&self, listener: &dyn Listener) -> Result<()> {
-        let core = &*self.core;
-        let logs: Vec<_> = lock(&core.logs).by_number.values().cloned().collect();
         let mut states = Vec::new();
-        for shared in logs {
-            if std::mem::take(&mut lock(&shared.state).is_producer_state_old)
-                && let Some(producers) = listener.producer_state(shared.id)
+        for log in self.directory.all_logs() {
+            if std::mem::take(&mut lock(&log.state).is_producer_state_old)
+                && let Some(producers) = listener.producer_state(log.id)
             {
-                states.push((shared, producers));
+                states.push((log, producers));
             }
         }
         // what the states contain must be durable before they are
         self.commit_for_checkpoint()?;
-        for (shared, producers) in states {
-            producers::save(core, &shared, &producers)?;
+        for (log, producers) in states {
+            producers::save(&self.directory, &log, &producers)?;
         }
         Ok(())
     }
@@ -124,28 +125,28 @@ impl Store {
     /// durable and files may be written); note the WAL's position (all before is in the logs'
     /// states); write and sync every log's files; write the checkpoint; free the WAL before.
     fn write_checkpoint(&self) -> Result<()> {
-        let core = &*self.core;
+        let shared = &**self.shared();
         if !self.needs_checkpoint.load(Ordering::Acquire) {
             self.commit_for_checkpoint()?;
         }
         let position = lock(&self.wal).writer.position();
-        let lsn = core.durable_lsn.load(Ordering::Acquire);
-        flush::remove_deleted(core)?;
+        let lsn = shared.durable_lsn.load(Ordering::Acquire);
+        log_dir::remove_deleted(&self.directory)?;
         let (logs, next_number): (Vec<_>, _) = {
-            let logs = lock(&core.logs);
-            (logs.by_number.values().cloned().collect(), logs.next_number)
+            let logs = lock(&self.directory.logs);
+            (logs.all().cloned().collect(), logs.next_number)
         };
         let mut images = Vec::with_capacity(logs.len());
         let mut flushed = Vec::with_capacity(logs.len());
-        for shared in &logs {
-            let mut log = self.flush_for_checkpoint(shared)?;
-            if !log.image.is_empty() {
-                images.push(std::mem::take(&mut log.image));
-                flushed.push((shared, log));
+        for log in &logs {
+            let mut done = self.flush_for_checkpoint(log)?;
+            if !done.image.is_empty() {
+                images.push(std::mem::take(&mut done.image));
+                flushed.push((log, done));
             }
         }
         self.sync(&logs)?;
-        let last_lsn = lock(&core.queue).last_lsn;
+        let last_lsn = lock(&shared.queue).last_lsn;
         let content = image::encode(
             &Head {
                 position,
@@ -154,64 +155,63 @@ impl Store {
             },
             &images,
         );
-        snapshot_file::write(&*core.disk, &core.dir.join(FILE), &content)?;
+        snapshot_file::write(&*shared.disk, &shared.dir.join(FILE), &content)?;
         lock(&self.wal).writer.release_before(position.generation);
         self.checkpointed_lsn.store(lsn, Ordering::Release);
-        for (shared, log) in flushed {
-            log.checkpointed(shared);
+        for (log, done) in flushed {
+            done.checkpointed(log);
         }
-        flush::evict(core);
+        self.directory.evict();
         Ok(())
     }
 
-    fn flush_for_checkpoint(&self, shared: &Arc<Shared>) -> Result<flush::Flushed> {
-        let core = &*self.core;
+    fn flush_for_checkpoint(&self, log: &Arc<SharedLog>) -> Result<flush::Flushed> {
         for _ in 0..TRIES_MAX {
-            let flushed = flush::flush(core, shared, true);
+            let flushed = flush::flush(&self.directory, log, true);
             if !matches!(flushed, Ok(Some(_))) {
-                flush::requeue(core, shared);
+                log.queue_for_flush(&mut lock(&log.state));
             }
-            if let Some(log) = flushed? {
-                return Ok(log);
+            if let Some(done) = flushed? {
+                return Ok(done);
             }
             // it was created or truncated since the commit
             self.commit_for_checkpoint()?;
         }
-        Err(core.full())
+        Err(self.shared().full())
     }
 
     /// Makes the files written since the last time durable, and the names that lead to them.
-    fn sync(&self, logs: &[Arc<Shared>]) -> Result<()> {
-        let core = &*self.core;
-        let disk = &*core.disk;
+    fn sync(&self, logs: &[Arc<SharedLog>]) -> Result<()> {
+        let shared = &**self.shared();
+        let disk = &*shared.disk;
         let mut changed = Vec::new();
         let mut files_count = 0;
-        for shared in logs {
-            let files = lock(&shared.files);
+        for log in logs {
+            let files = lock(&log.files);
             if !files.unsynced.is_empty() || (files.is_dir_made && !files.is_dir_synced) {
                 files_count += files.unsynced.len() + usize::from(!files.is_dir_synced);
-                changed.push(shared);
+                changed.push(log);
             }
         }
         let is_many = files_count > SYNC_FILES_MAX;
         if is_many {
-            disk.sync_all(&core.dir).context("sync", &core.dir)?;
+            disk.sync_all(&shared.dir).context("sync", &shared.dir)?;
         }
         let mut names_changed = false;
-        for shared in changed {
-            let mut files = lock(&shared.files);
+        for log in changed {
+            let mut files = lock(&log.files);
             if !is_many {
                 for &id in &files.unsynced {
-                    let path = segment::path(&shared.dir, id, Kind::Data);
-                    let key = (shared.number, id, Kind::Data);
-                    let file = core
+                    let path = segment::path(&log.dir, id, Kind::Data);
+                    let key = (log.number, id, Kind::Data);
+                    let file = shared
                         .files
                         .open(disk, key, &path, Mode::Write)
                         .context("open", &path)?;
                     file.sync_data().context("sync", &path)?;
                 }
                 if !files.is_dir_synced {
-                    disk.sync_dir(&shared.dir).context("sync", &shared.dir)?;
+                    disk.sync_dir(&log.dir).context("sync", &log.dir)?;
                     names_changed = true;
                 }
             }
@@ -219,7 +219,7 @@ impl Store {
             files.is_dir_synced = true;
         }
         if names_changed {
-            disk.sync_dir(&core.dir).context("sync", &core.dir)?;
+            disk.sync_dir(&shared.dir).context("sync", &shared.dir)?;
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::core::{Queued, lock};
 use super::{Committed, Durable, Store};
 use crate::Result;
-use crate::wal::{Operation, Writer};
+use crate::shared::lock;
+use crate::wal::{Operation, Record, Writer};
 
 /// After this many bytes the free space is looked at again.
 const MEASURE_EVERY_BYTES: u64 = 8 << 20;
@@ -16,7 +16,7 @@ const MEASURE_EVERY_BYTES: u64 = 8 << 20;
 pub(crate) struct Wal {
     pub(crate) writer: Writer,
     /// Taken from the queue, not yet written (a full disk leaves some).
-    pub(crate) pending: Vec<Queued>,
+    pub(crate) pending: Vec<Record>,
     pub(crate) unmeasured_bytes: u64,
     /// What is durable and not yet in any commit's result.
     pub(crate) untold: Untold,
@@ -50,9 +50,9 @@ impl Store {
 
     fn take_untold(&self) -> Committed {
         let mut wal = lock(&self.wal);
-        lock(&self.core.queue).has_untold = false;
+        lock(&self.shared().queue).has_untold = false;
         let Untold { logs, bytes } = std::mem::take(&mut wal.untold);
-        let lsn = self.core.durable_lsn.load(Ordering::Acquire);
+        let lsn = self.shared().durable_lsn.load(Ordering::Acquire);
         Committed {
             lsn,
             bytes,
@@ -62,11 +62,11 @@ impl Store {
 
     /// `false`: the WAL has no file left, and may not have one more (`force`).
     pub(super) fn try_commit(&self, force: bool) -> Result<bool> {
-        let core = &*self.core;
-        core.check_online()?;
+        let shared = &**self.shared();
+        shared.check_online()?;
         let mut wal = lock(&self.wal);
         {
-            let mut queue = lock(&core.queue);
+            let mut queue = lock(&shared.queue);
             if wal.pending.is_empty() {
                 std::mem::swap(&mut wal.pending, &mut queue.records);
             } else {
@@ -76,7 +76,7 @@ impl Store {
         if wal.pending.is_empty() {
             return Ok(true);
         }
-        let is_out = wal.writer.slots_in_use() >= core.settings.wal_segments_max.max(1);
+        let is_out = wal.writer.slots_in_use() >= shared.settings.wal_segments_max.max(1);
         if !force && is_out && !wal.writer.has_room(&wal.pending[0]) {
             return Ok(false);
         }
@@ -93,23 +93,25 @@ impl Store {
             }
         }
         if done > 0 {
-            wal.writer.sync().map_err(|error| core.fail(&error))?;
+            wal.writer.sync().map_err(|error| shared.fail(&error))?;
         }
         let bytes = self.note(&mut wal, done);
         match failed {
             None => {}
             Some(error) if error.is_no_space() => {
-                core.is_full.store(true, Ordering::Release);
+                shared.is_full.store(true, Ordering::Release);
                 if done == 0 {
-                    return Err(core.full());
+                    return Err(shared.full());
                 }
             }
-            Some(error) => return Err(core.fail(&error)),
+            Some(error) => return Err(shared.fail(&error)),
         }
         wal.unmeasured_bytes += bytes;
         if wal.unmeasured_bytes >= MEASURE_EVERY_BYTES {
             wal.unmeasured_bytes = 0;
-            core.measure_space().map_err(|error| core.fail(&error))?;
+            shared
+                .measure_space()
+                .map_err(|error| shared.fail(&error))?;
         }
         Ok(true)
     }
@@ -119,21 +121,26 @@ impl Store {
         let Wal {
             pending, untold, ..
         } = wal;
+        let logs = lock(&self.directory.logs);
         let mut written = 0;
         for record in pending.drain(..done) {
-            let mut state = lock(&record.log.state);
-            state.committed(record.lsn, &record.operation);
-            let durable = Durable {
-                id: record.log.id,
-                durable_end_offset: state.durable_end_offset(),
-                lsn: record.lsn,
-            };
-            drop(state);
-            untold.logs.insert(record.number, durable);
+            if let Some(log) = logs.find(record.number) {
+                let mut state = lock(&log.state);
+                state.committed(record.lsn, &record.operation);
+                let durable = Durable {
+                    id: log.id,
+                    durable_end_offset: state.durable_end_offset(),
+                    lsn: record.lsn,
+                };
+                drop(state);
+                untold.logs.insert(record.number, durable);
+            }
             if let Operation::Append { bytes } = &record.operation {
                 written += bytes.len() as u64;
             }
-            self.core.durable_lsn.store(record.lsn, Ordering::Release);
+            self.shared()
+                .durable_lsn
+                .store(record.lsn, Ordering::Release);
         }
         untold.bytes += written;
         written
@@ -144,9 +151,9 @@ impl Store {
     pub(super) fn commit_for_checkpoint(&self) -> Result<()> {
         self.try_commit(true)?;
         let has_untold = !lock(&self.wal).untold.logs.is_empty();
-        lock(&self.core.queue).has_untold |= has_untold;
+        lock(&self.shared().queue).has_untold |= has_untold;
         if has_untold {
-            self.core.queued.notify_all();
+            self.shared().queued.notify_all();
         }
         Ok(())
     }

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch;
 
-use super::core::{Core, lock};
-use super::{image, producers};
-use crate::batch;
+use super::directory::Directory;
+use super::{image, log_dir, producers};
 use crate::disk::aligned::Out;
 use crate::disk::{DIRECT_ALIGN, Mode};
 use crate::error::Context;
 use crate::log::index::Index;
-use crate::log::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::log::state::Doomed;
 use crate::log::tail::Chunk;
-use crate::log::{OpenBlock, Shared};
-use crate::{Disk, Error, File, Result};
+use crate::log::{OpenBlock, SharedLog};
+use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
+use crate::shared::{Shared, lock};
+use crate::{Error, File, Result, disk};
 
 /// What was taken from a log's state under its lock, to be written without it.
 struct Work {
@@ -43,17 +44,17 @@ pub(super) struct Flushed {
 impl Flushed {
     /// The checkpoint that has the image is written: from here on only the active segment and
     /// what follows it are still written to.
-    pub(super) fn checkpointed(&self, shared: &Shared) {
-        let mut state = lock(&shared.state);
+    pub(super) fn checkpointed(&self, log: &SharedLog) {
+        let mut state = lock(&log.state);
         if state.cuts == self.cuts {
             state.sealed_below = self.active;
         }
     }
 }
 
-fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
-    let durable = core.durable_lsn.load(Ordering::Acquire);
-    let mut state = lock(&shared.state);
+fn take(shared: &Shared, log: &SharedLog, with_image: bool) -> Option<Work> {
+    let durable = shared.durable_lsn.load(Ordering::Acquire);
+    let mut state = lock(&log.state);
     state.is_queued = false;
     if state.barrier_lsn > durable {
         return None;
@@ -83,7 +84,7 @@ fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
         is_deleted: state.is_deleted,
         flushed: Flushed {
             image: if with_image {
-                image::encode_log(shared, &state)
+                image::encode_log(log, &state)
             } else {
                 Vec::new()
             },
@@ -98,23 +99,24 @@ fn take(core: &Core, shared: &Shared, with_image: bool) -> Option<Work> {
 ///
 /// The caller has the store's maintenance lock.
 pub(super) fn flush(
-    core: &Core,
-    shared: &Arc<Shared>,
+    directory: &Directory,
+    log: &Arc<SharedLog>,
     with_image: bool,
 ) -> Result<Option<Flushed>> {
-    let Some(work) = take(core, shared, with_image) else {
+    let shared = &*directory.shared;
+    let Some(work) = take(shared, log, with_image) else {
         return Ok(None);
     };
     if work.is_deleted {
         return Ok(Some(Flushed::default()));
     }
     for doomed in &work.doomed {
-        remove(core, shared, doomed)?;
+        remove(shared, log, doomed)?;
     }
-    let written = write(core, shared, &work);
+    let written = write(directory, log, &work);
     if written.is_err() {
         // what was taken is to be done again: a full disk is no reason to forget it
-        let mut state = lock(&shared.state);
+        let mut state = lock(&log.state);
         for (id, cut) in &work.cuts {
             let mut segments = state.segments.iter_mut();
             if let Some(segment) = segments.find(|segment| segment.id() == *id) {
@@ -122,16 +124,16 @@ pub(super) fn flush(
                 segment.index_cut = Some(segment.index_cut.map_or(redo, |cut| cut.min(redo)));
             }
         }
-        lock(&shared.indexes).clear();
+        lock(&log.indexes).clear();
     }
     written?;
     if let Some(last) = work.chunks.last() {
-        let mut state = lock(&shared.state);
+        let mut state = lock(&log.state);
         let bytes = state.tail.mark_flushed(last.number);
         drop(state);
-        core.unflushed_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        core.cached_bytes.fetch_add(bytes, Ordering::Relaxed);
-        lock(&core.written).push_back((shared.clone(), last.number));
+        shared.unflushed_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        shared.cached_bytes.fetch_add(bytes, Ordering::Relaxed);
+        lock(&shared.written).push_back((log.number, last.number));
     }
     Ok(Some(work.flushed))
 }
@@ -144,123 +146,66 @@ fn first_position(work: &Work, id: SegmentId) -> u64 {
     chunks.next().map_or(u64::MAX, |chunk| chunk.position)
 }
 
-fn write(core: &Core, shared: &Arc<Shared>, work: &Work) -> Result<()> {
+fn write(directory: &Directory, log: &Arc<SharedLog>, work: &Work) -> Result<()> {
     if work.chunks.is_empty() {
         return Ok(());
     }
-    make_dir(core, shared)?;
+    log_dir::make(directory, log)?;
     for (id, cut) in &work.cuts {
         let chunks: Vec<&Chunk> = work
             .chunks
             .iter()
             .filter(|chunk| chunk.segment == id.base_offset)
             .collect();
-        write_segment(core, shared, *id, &chunks, *cut, work.interval)?;
-    }
-    Ok(())
-}
-
-/// Makes the log's directory with its identity.
-pub(super) fn make_dir(core: &Core, shared: &Shared) -> Result<()> {
-    let mut files = lock(&shared.files);
-    if files.is_dir_made {
-        return Ok(());
-    }
-    // a deleted log may have left a directory of this name
-    remove_deleted(core)?;
-    let disk = &*core.disk;
-    disk.create_dir_all(&shared.dir)
-        .context("create", &shared.dir)?;
-    let path = shared.dir.join("partition.metadata");
-    let text = metadata(shared);
-    let file = disk.open(&path, Mode::Create).context("create", &path)?;
-    file.set_len(0).context("cut", &path)?;
-    file.write_at(text.as_bytes(), 0).context("write", &path)?;
-    files.is_dir_made = true;
-    files.is_dir_synced = false;
-    Ok(())
-}
-
-/// What `partition.metadata` says: whose directory it is.
-fn metadata(shared: &Shared) -> String {
-    let Shared { number, id, .. } = shared;
-    format!(
-        "version: 0\ntopic_id: {}\nlog_number: {number}\n",
-        id.topic_id
-    )
-}
-
-/// Removes the directories of logs whose deletion is durable: renamed at once, so that the name is
-/// free, then emptied.
-pub(super) fn remove_deleted(core: &Core) -> Result<()> {
-    let durable = core.durable_lsn.load(Ordering::Acquire);
-    let due: Vec<_> = lock(&core.deleted)
-        .extract_if(.., |(lsn, _)| *lsn <= durable)
-        .collect();
-    let disk = &*core.disk;
-    for (_, shared) in due {
-        core.files.close_log(shared.number);
-        // the name may belong to a new log already
-        let path = shared.dir.join("partition.metadata");
-        let found = crate::disk::read_whole(disk, &path, 4096).unwrap_or_default();
-        if found != metadata(&shared).as_bytes() {
-            continue;
-        }
-        let doomed = core
-            .dir
-            .join(format!("{}.{}.deleted", shared.name, shared.number));
-        disk.rename(&shared.dir, &doomed)
-            .context("rename", &shared.dir)?;
-        disk.sync_dir(&core.dir).context("sync", &core.dir)?;
-        disk.remove_dir_all(&doomed).context("remove", &doomed)?;
+        write_segment(&directory.shared, log, *id, &chunks, *cut, work.interval)?;
     }
     Ok(())
 }
 
 fn write_segment(
-    core: &Core,
     shared: &Shared,
+    log: &SharedLog,
     id: SegmentId,
     chunks: &[&Chunk],
     cut: Option<u64>,
     interval: u64,
 ) -> Result<()> {
     let start = chunks[0].position;
-    let path = segment::path(&shared.dir, id, Kind::Data);
-    let key = (shared.number, id, Kind::Data);
-    let file = core
+    let path = segment::path(&log.dir, id, Kind::Data);
+    let key = (log.number, id, Kind::Data);
+    let file = shared
         .files
-        .open(&*core.disk, key, &path, Mode::Create)
+        .open(&*shared.disk, key, &path, Mode::Create)
         .context("open", &path)?;
     if start == SEGMENT_HEADER_BYTES {
         // what an earlier life left under this name
         file.set_len(0).context("cut", &path)?;
-        let header = segment::encode_header(shared.id, id);
+        let header = segment::encode_header(log.id, id);
         file.write_at(&header, 0).context("write", &path)?;
-        let mut files = lock(&shared.files);
+        let mut files = lock(&log.files);
         files.is_dir_synced = false;
         files.open_block = None;
     }
-    lock(&shared.files).unsynced.insert(id);
-    write_data(core, (shared, id), &path, &*file, chunks)?;
-    let mut indexes = lock(&shared.indexes);
+    lock(&log.files).unsynced.insert(id);
+    write_data(shared, (log, id), &path, &*file, chunks)?;
+    let mut indexes = lock(&log.indexes);
     if cut.is_some() || !indexes.contains_key(&id) {
         // only the newest segment is written to
         indexes.clear();
         let cut = cut.unwrap_or(start).min(start);
-        let opened = Index::open(shared, id, start, cut, interval)?;
+        let opened = Index::open(log, id, start, cut, interval)?;
         indexes.insert(id, opened);
     }
     let Some(index) = indexes.get_mut(&id) else {
         unreachable!("it was opened")
     };
     for chunk in chunks {
-        let batches = batch::headers(&chunk.bytes).map_while(std::result::Result::ok);
+        let batches = record_batch::headers(&chunk.bytes).map_while(std::result::Result::ok);
         for (position, header) in batches {
             index.add(chunk.position + position as u64, &header, interval);
         }
     }
-    let path = segment::path(&shared.dir, id, Kind::Index);
+    let path = segment::path(&log.dir, id, Kind::Index);
     index.write().context("write", &path)
 }
 
@@ -268,16 +213,16 @@ fn write_segment(
 /// cost more than all else that is done with a record. What they share a block with is written
 /// again, and the last block is filled up with zeros, which later writes replace.
 fn write_data(
-    core: &Core,
-    (shared, id): (&Shared, SegmentId),
+    shared: &Shared,
+    (log, id): (&SharedLog, SegmentId),
     path: &Path,
     file: &dyn File,
     chunks: &[&Chunk],
 ) -> Result<()> {
     let start = chunks[0].position;
     let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
-    let open_block = lock(&shared.files).open_block.take();
-    if bytes < core.settings.direct_bytes_min {
+    let open_block = lock(&log.files).open_block.take();
+    if bytes < shared.settings.direct_bytes_min {
         let mut slices: Vec<_> = chunks
             .iter()
             .map(|chunk| IoSlice::new(&chunk.bytes))
@@ -286,15 +231,17 @@ fn write_data(
             .write_vectored_at(&mut slices, start)
             .context("write", path);
     }
-    let key = (shared.number, id, Kind::Direct);
-    let direct = core.files.open(&*core.disk, key, path, Mode::CreateDirect);
+    let key = (log.number, id, Kind::Direct);
+    let direct = shared
+        .files
+        .open(&*shared.disk, key, path, Mode::CreateDirect);
     let direct = direct.context("open", path)?;
     let front = match open_block {
         Some(block) if (block.segment, block.end) == (id, start) => block.bytes,
         _ => read_front(file, path, start)?,
     };
     let block = start - front.len() as u64;
-    let mut staging = lock(&core.staging);
+    let mut staging = lock(&shared.staging);
     let mut out = Out::new(&*direct, &mut staging, block);
     let mut written = out.push(&front);
     for chunk in chunks {
@@ -302,7 +249,7 @@ fn write_data(
     }
     written.and_then(|()| out.finish()).context("write", path)?;
     let end = start + bytes as u64;
-    lock(&shared.files).open_block = Some(OpenBlock {
+    lock(&log.files).open_block = Some(OpenBlock {
         segment: id,
         end,
         bytes: last_bytes(&front, chunks, (end % DIRECT_ALIGN as u64) as usize),
@@ -318,11 +265,7 @@ fn read_front(file: &dyn File, path: &Path, start: u64) -> Result<Vec<u8>> {
         .context("read", path)?;
     if front.len() as u64 != bytes {
         let what = "the file is shorter than what was written to it";
-        return Err(Error::Corrupt {
-            path: path.to_path_buf(),
-            position: start,
-            what,
-        });
+        return Err(Error::corrupt(path, start, what));
     }
     Ok(front)
 }
@@ -341,67 +284,41 @@ fn last_bytes(front: &[u8], chunks: &[&Chunk], count: usize) -> Vec<u8> {
     pieces.concat()
 }
 
-fn remove(core: &Core, shared: &Shared, doomed: &Doomed) -> Result<()> {
+fn remove(shared: &Shared, log: &SharedLog, doomed: &Doomed) -> Result<()> {
     match doomed {
         Doomed::Segment(id) => {
-            lock(&shared.indexes).remove(id);
-            lock(&shared.files).unsynced.remove(id);
+            lock(&log.indexes).remove(id);
+            lock(&log.files).unsynced.remove(id);
             for kind in [Kind::Direct, Kind::Data, Kind::Index] {
-                core.files.close((shared.number, *id, kind));
-                remove_file(&*core.disk, &segment::path(&shared.dir, *id, kind))?;
+                shared.files.close((log.number, *id, kind));
+                let path = segment::path(&log.dir, *id, kind);
+                disk::remove_file(&*shared.disk, &path).context("remove", &path)?;
             }
             Ok(())
         }
-        Doomed::SnapshotsAfter(offset) => producers::remove_after(core, shared, *offset),
-    }
-}
-
-pub(super) fn remove_file(disk: &dyn Disk, path: &std::path::Path) -> Result<()> {
-    match disk.remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.context("remove", path),
+        Doomed::SnapshotsAfter(offset) => producers::remove_after(shared, log, *offset),
     }
 }
 
 /// Writes the longest waiting logs until few enough bytes wait, then forgets the oldest bytes
 /// that are in segments.
-pub(super) fn flush_where_needed(core: &Core) -> Result<()> {
-    let limit = core.settings.flush_bytes;
-    if core.unflushed_bytes.load(Ordering::Relaxed) > limit {
-        let turns = lock(&core.dirty).len();
+pub(super) fn flush_where_needed(directory: &Directory) -> Result<()> {
+    let shared = &*directory.shared;
+    let limit = shared.settings.flush_bytes;
+    if shared.unflushed_bytes.load(Ordering::Relaxed) > limit {
+        let turns = lock(&shared.dirty).len();
         for _ in 0..turns {
-            if core.unflushed_bytes.load(Ordering::Relaxed) <= limit / 2 {
+            if shared.unflushed_bytes.load(Ordering::Relaxed) <= limit / 2 {
                 break;
             }
-            let Some(shared) = lock(&core.dirty).pop_front() else {
+            let Some(log) = directory.next_dirty() else {
                 break;
             };
-            if flush(core, &shared, false)?.is_none() {
-                requeue(core, &shared);
+            if flush(directory, &log, false)?.is_none() {
+                log.queue_for_flush(&mut lock(&log.state));
             }
         }
     }
-    evict(core);
+    directory.evict();
     Ok(())
-}
-
-/// Puts a log back that could not be written yet.
-pub(super) fn requeue(core: &Core, shared: &Arc<Shared>) {
-    let mut state = lock(&shared.state);
-    if !state.is_queued {
-        state.is_queued = true;
-        lock(&core.dirty).push_back(shared.clone());
-    }
-}
-
-pub(super) fn evict(core: &Core) {
-    let held =
-        || core.unflushed_bytes.load(Ordering::Relaxed) + core.cached_bytes.load(Ordering::Relaxed);
-    while held() > core.settings.memory_bytes_max {
-        let Some((shared, number)) = lock(&core.written).pop_front() else {
-            break;
-        };
-        let bytes = lock(&shared.state).tail.evict(number);
-        core.cached_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
 }

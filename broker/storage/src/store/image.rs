@@ -20,9 +20,8 @@ use ottla_protocol::ids::{
     LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
 };
 
-use crate::log::epochs::Epochs;
-use crate::log::segment::{SEGMENT_HEADER_BYTES, Segment};
-use crate::log::{Shared, State};
+use crate::log::{SharedLog, State};
+use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::wal::Position;
 
 const VERSION: u32 = 2;
@@ -70,21 +69,22 @@ pub(crate) fn encode(head: &Head, logs: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-pub(crate) fn encode_log(shared: &Shared, state: &State) -> Vec<u8> {
-    let topic = shared.name.topic.as_bytes();
+pub(crate) fn encode_log(log: &SharedLog, state: &State) -> Vec<u8> {
+    let topic = log.name.topic.as_bytes();
     let mut out = Vec::with_capacity(160 + topic.len());
-    out.extend_from_slice(&shared.number.to_le_bytes());
-    out.extend_from_slice(&shared.id.topic_id.0.0);
-    out.extend_from_slice(&shared.id.partition.0.to_le_bytes());
+    out.extend_from_slice(&log.number.to_le_bytes());
+    out.extend_from_slice(&log.id.topic_id.0.0);
+    out.extend_from_slice(&log.id.partition.0.to_le_bytes());
     out.extend_from_slice(&(topic.len() as u32).to_le_bytes());
     out.extend_from_slice(topic);
     out.extend_from_slice(&state.lsn.to_le_bytes());
     out.extend_from_slice(&state.log_start_offset.0.to_le_bytes());
     out.extend_from_slice(&state.log_end_offset.0.to_le_bytes());
-    out.extend_from_slice(&(state.epochs.0.len() as u32).to_le_bytes());
-    for (epoch, start) in &state.epochs.0 {
-        out.extend_from_slice(&epoch.0.to_le_bytes());
-        out.extend_from_slice(&start.0.to_le_bytes());
+    let epochs = state.leader_epochs.entries();
+    out.extend_from_slice(&(epochs.len() as u32).to_le_bytes());
+    for epoch in epochs {
+        out.extend_from_slice(&epoch.leader_epoch.0.to_le_bytes());
+        out.extend_from_slice(&epoch.start_offset.0.to_le_bytes());
     }
     out.extend_from_slice(&state.clean_end_offset.0.to_le_bytes());
     out.extend_from_slice(&(state.segments.len() as u32).to_le_bytes());
@@ -139,13 +139,12 @@ fn decode_log(input: &mut Input<'_>, version: u32) -> Option<LogImage> {
     let mut state = State::new(Default::default(), input.u64()?);
     state.log_start_offset = Offset(input.i64()?);
     state.log_end_offset = Offset(input.i64()?);
-    let mut epochs = Epochs::default();
     for _ in 0..input.u32()? {
-        epochs
-            .0
-            .push((LeaderEpoch(input.u32()? as i32), Offset(input.i64()?)));
+        let leader_epoch = LeaderEpoch(input.u32()? as i32);
+        state
+            .leader_epochs
+            .assign(leader_epoch, Offset(input.i64()?));
     }
-    state.epochs = epochs;
     if is_compacted {
         state.clean_end_offset = Offset(input.i64()?);
     }

@@ -21,11 +21,7 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.context("read", &path)?,
     };
-    let damaged = |what| Error::Corrupt {
-        path: path.clone(),
-        position: 0,
-        what,
-    };
+    let damaged = |what: &'static str| Error::corrupt(&path, 0, what);
     let text = String::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
     let field = |name: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once('='));

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::commit::{Untold, Wal};
-use super::core::{Core, lock};
+use super::directory::Directory;
 use super::image::{self, Head};
-use super::{Identity, Opened, Settings, Store, checkpoint, flush, meta, threads};
+use super::{Identity, Opened, Store, checkpoint, flush, meta, threads};
 use crate::error::Context;
-use crate::log::{Log, LogReader, Shared, State};
+use crate::log::{Log, LogReader, SharedLog, State};
+use crate::shared::{Shared, lock};
 use crate::wal::{self, Check, Operation, Position, Writer};
-use crate::{Disk, Error, Result, snapshot_file};
+use crate::{Disk, Error, Result, Settings, snapshot_file};
 
 impl Store {
     /// Locks the directory, makes it where missing, and recovers what is in it.
@@ -31,11 +32,11 @@ impl Store {
         disk.sync_dir(&wal_dir).context("sync", &wal_dir)?;
         disk.sync_dir(dir).context("sync", dir)?;
 
-        let core = Arc::new(Core::new(disk, dir.to_path_buf(), settings));
-        core.measure_space()?;
+        let shared = Shared::new(disk, dir.to_path_buf(), settings);
+        shared.measure_space()?;
+        let directory = Directory::new(Arc::new(shared));
         let seed = crc32c::crc32c(&identity.directory_id.0);
-        let recovered = recover(&core, &wal_dir, seed).inspect_err(|_| core.clear());
-        let (writer, last_lsn, is_dirty) = recovered?;
+        let (writer, last_lsn, is_dirty) = recover(&directory, &wal_dir, seed)?;
         let wal = Wal {
             writer,
             pending: Vec::new(),
@@ -44,7 +45,7 @@ impl Store {
         };
         let store = Arc::new(Self {
             identity,
-            core,
+            directory,
             wal: Mutex::new(wal),
             maintenance: Mutex::new(()),
             needs_checkpoint: AtomicBool::new(is_dirty),
@@ -59,15 +60,10 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        let logs: Vec<_> = self::lock(&store.core.logs)
-            .by_number
-            .values()
-            .cloned()
-            .collect();
-        let handle = |shared| Log {
-            reader: LogReader { shared },
+        let handle = |log| Log {
+            reader: LogReader { log },
         };
-        let logs = logs.into_iter().map(handle).collect();
+        let logs = store.directory.all_logs().into_iter().map(handle).collect();
         Ok(Opened { store, logs })
     }
 }
@@ -86,29 +82,31 @@ fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn crate::disk::Lock>> 
     })
 }
 
-/// Brings the logs into the core. Returns the WAL's writing end, the last lsn, and whether a
+/// Brings the logs into the directory. Returns the WAL's writing end, the last lsn, and whether a
 /// checkpoint must come before anything is written.
-fn recover(core: &Arc<Core>, wal_dir: &Path, seed: u32) -> Result<(Writer, u64, bool)> {
-    let head = load_checkpoint(core)?;
-    let recovered = replay_tail(core, wal_dir, seed, &head)?;
-    let last_lsn = settle(core, head.last_lsn);
-    remove_leftovers(core)?;
+fn recover(directory: &Directory, wal_dir: &Path, seed: u32) -> Result<(Writer, u64, bool)> {
+    let head = load_checkpoint(directory)?;
+    let recovered = replay_tail(directory, wal_dir, seed, &head)?;
+    let last_lsn = settle(directory, head.last_lsn);
+    let shared = &*directory.shared;
+    remove_leftovers(shared)?;
     let writer = Writer::new(
-        core.disk.clone(),
+        shared.disk.clone(),
         wal_dir.to_path_buf(),
         seed,
-        core.settings.wal_segment_bytes,
-        core.settings.wal_direct,
+        shared.settings.wal_segment_bytes,
+        shared.settings.wal_direct,
         &recovered.slots,
         recovered.position,
     );
     Ok((writer, last_lsn, recovered.is_dirty))
 }
 
-/// Reads the checkpoint into the core; a new directory has none.
-fn load_checkpoint(core: &Arc<Core>) -> Result<Head> {
-    let path = core.dir.join(checkpoint::FILE);
-    let Some(content) = snapshot_file::read(&*core.disk, &path)? else {
+/// Brings in the logs of the checkpoint; a new directory has none.
+fn load_checkpoint(directory: &Directory) -> Result<Head> {
+    let shared = &directory.shared;
+    let path = shared.dir.join(checkpoint::FILE);
+    let Some(content) = snapshot_file::read(&*shared.disk, &path)? else {
         return Ok(Head {
             position: Position::FIRST,
             last_lsn: 0,
@@ -117,17 +115,13 @@ fn load_checkpoint(core: &Arc<Core>) -> Result<Head> {
     };
     let Some((head, images)) = image::decode(&content) else {
         let what = "its content is not what this version writes";
-        return Err(Error::Corrupt {
-            path,
-            position: 0,
-            what,
-        });
+        return Err(Error::corrupt(&path, 0, what));
     };
-    let mut logs = lock(&core.logs);
+    let mut logs = lock(&directory.logs);
     for image in images {
         let has_files = image.state.size_bytes() > 0;
-        let log = Shared::new(
-            core.clone(),
+        let log = SharedLog::new(
+            shared.clone(),
             image.number,
             image.id,
             image.topic,
@@ -145,8 +139,13 @@ fn load_checkpoint(core: &Arc<Core>) -> Result<Head> {
 
 /// Replays the WAL's tail. It is read twice: files were written since the checkpoint, so until a
 /// log's last truncation is replayed they hold bytes from its future and must be left alone.
-fn replay_tail(core: &Arc<Core>, wal_dir: &Path, seed: u32, head: &Head) -> Result<wal::Recovered> {
-    let disk = &*core.disk;
+fn replay_tail(
+    directory: &Directory,
+    wal_dir: &Path,
+    seed: u32,
+    head: &Head,
+) -> Result<wal::Recovered> {
+    let disk = &*directory.shared.disk;
     let mut barriers = BTreeMap::new();
     let mut left = 0_u64;
     let recovered = wal::recover(
@@ -163,9 +162,9 @@ fn replay_tail(core: &Arc<Core>, wal_dir: &Path, seed: u32, head: &Head) -> Resu
             Ok(())
         },
     )?;
-    for shared in lock(&core.logs).by_number.values() {
-        if let Some(&lsn) = barriers.get(&shared.number) {
-            let mut state = lock(&shared.state);
+    for log in lock(&directory.logs).all() {
+        if let Some(&lsn) = barriers.get(&log.number) {
+            let mut state = lock(&log.state);
             state.barrier_lsn = state.barrier_lsn.max(lsn);
         }
     }
@@ -182,7 +181,7 @@ fn replay_tail(core: &Arc<Core>, wal_dir: &Path, seed: u32, head: &Head) -> Resu
             };
             left = less;
             let barrier = barriers.get(&number).copied().unwrap_or(0);
-            replay(core, head, number, lsn, op, barrier)
+            replay(directory, head, number, lsn, op, barrier)
         },
     )?;
     Ok(recovered)
@@ -190,43 +189,43 @@ fn replay_tail(core: &Arc<Core>, wal_dir: &Path, seed: u32, head: &Head) -> Resu
 
 /// Brings one record of the WAL's tail into the logs.
 fn replay(
-    core: &Arc<Core>,
+    directory: &Directory,
     head: &Head,
     number: u64,
     lsn: u64,
     op: Operation,
     barrier_lsn: u64,
 ) -> Result<()> {
-    let known = lock(&core.logs).by_number.get(&number).cloned();
-    let shared = match (known, &op) {
-        (Some(shared), _) => shared,
+    let shared = &directory.shared;
+    let known = lock(&directory.logs).get(number).cloned();
+    let log = match (known, &op) {
+        (Some(log), _) => log,
         (None, Operation::Create { id, topic }) if number >= head.next_number => {
             let mut state = State::new(Default::default(), 0);
             state.barrier_lsn = barrier_lsn;
-            let shared = Shared::new(core.clone(), number, *id, topic.clone(), state);
-            let shared = Arc::new(shared);
-            lock(&core.logs).insert(shared.clone());
-            shared
+            let log = SharedLog::new(shared.clone(), number, *id, topic.clone(), state);
+            let log = Arc::new(log);
+            lock(&directory.logs).insert(log.clone());
+            log
         }
         // deleted, and the checkpoint knows that already
         (None, _) => return Ok(()),
     };
     {
-        let mut state = lock(&shared.state);
+        let mut state = lock(&log.state);
         if lsn <= state.lsn {
             // the checkpoint contains it
             return Ok(());
         }
-        core.apply(&shared, &mut state, lsn, &op);
+        log.apply(&mut state, lsn, &op);
     }
-    core.durable_lsn.store(lsn, Ordering::Release);
+    shared.durable_lsn.store(lsn, Ordering::Release);
     if op == Operation::Delete {
-        lock(&core.logs).remove(&shared);
-        lock(&core.deleted).push((lsn, shared));
+        lock(&directory.logs).delete(log, lsn);
     }
-    match flush::flush_where_needed(core) {
+    match flush::flush_where_needed(directory) {
         Err(error) if error.is_no_space() => {
-            core.is_full.store(true, Ordering::Release);
+            shared.is_full.store(true, Ordering::Release);
             Ok(())
         }
         flushed => flushed,
@@ -234,24 +233,25 @@ fn replay(
 }
 
 /// Everything replayed is durable; counting goes on after the last record.
-fn settle(core: &Core, mut last_lsn: u64) -> u64 {
-    for shared in lock(&core.logs).by_number.values() {
-        let mut state = lock(&shared.state);
+fn settle(directory: &Directory, mut last_lsn: u64) -> u64 {
+    let shared = &*directory.shared;
+    for log in lock(&directory.logs).all() {
+        let mut state = lock(&log.state);
         state.settle();
         last_lsn = last_lsn.max(state.lsn);
     }
-    last_lsn = last_lsn.max(core.durable_lsn.load(Ordering::Acquire));
-    core.durable_lsn.store(last_lsn, Ordering::Release);
-    lock(&core.queue).last_lsn = last_lsn;
+    last_lsn = last_lsn.max(shared.durable_lsn.load(Ordering::Acquire));
+    shared.durable_lsn.store(last_lsn, Ordering::Release);
+    lock(&shared.queue).last_lsn = last_lsn;
     last_lsn
 }
 
 /// Removes the directories of deleted logs that a crash left.
-fn remove_leftovers(core: &Core) -> Result<()> {
-    for entry in core.disk.list(&core.dir).context("list", &core.dir)? {
+fn remove_leftovers(shared: &Shared) -> Result<()> {
+    for entry in shared.disk.list(&shared.dir).context("list", &shared.dir)? {
         if entry.is_dir && entry.name.ends_with(".deleted") {
-            let path = core.dir.join(entry.name);
-            core.disk.remove_dir_all(&path).context("remove", &path)?;
+            let path = shared.dir.join(entry.name);
+            shared.disk.remove_dir_all(&path).context("remove", &path)?;
         }
     }
     Ok(())

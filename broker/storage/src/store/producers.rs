@@ -9,25 +9,24 @@ use std::path::PathBuf;
 
 use ottla_protocol::ids::Offset;
 
-use super::ProducerState;
-use super::core::Core;
-use super::flush::{make_dir, remove_file};
+use super::directory::Directory;
+use super::{ProducerState, log_dir};
 use crate::error::Context;
-use crate::log::{LogReader, ProducerSnapshot, Shared};
-use crate::store::core::lock;
-use crate::{Result, snapshot_file};
+use crate::log::{LogReader, ProducerSnapshot, SharedLog};
+use crate::shared::{Shared, lock};
+use crate::{Result, disk, snapshot_file};
 
 /// An older one stays in case that the newest is lost or cut off.
 const KEPT: usize = 2;
 
-fn path(shared: &Shared, offset: Offset) -> PathBuf {
-    shared.dir.join(format!("{:020}.snapshot", offset.0))
+fn path(log: &SharedLog, offset: Offset) -> PathBuf {
+    log.dir.join(format!("{:020}.snapshot", offset.0))
 }
 
-fn list(core: &Core, shared: &Shared) -> Result<Vec<Offset>> {
-    let entries = match core.disk.list(&shared.dir) {
+fn list(shared: &Shared, log: &SharedLog) -> Result<Vec<Offset>> {
+    let entries = match shared.disk.list(&log.dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listed => listed.context("list", &shared.dir)?,
+        listed => listed.context("list", &log.dir)?,
     };
     let offsets = entries.iter().filter_map(|entry| {
         entry
@@ -38,28 +37,38 @@ fn list(core: &Core, shared: &Shared) -> Result<Vec<Offset>> {
     Ok(offsets.map(Offset).collect())
 }
 
-pub(super) fn remove_after(core: &Core, shared: &Shared, end: Offset) -> Result<()> {
-    for offset in list(core, shared)?
+fn remove(shared: &Shared, log: &SharedLog, offset: Offset) -> Result<()> {
+    let path = path(log, offset);
+    disk::remove_file(&*shared.disk, &path).context("remove", &path)
+}
+
+pub(super) fn remove_after(shared: &Shared, log: &SharedLog, end: Offset) -> Result<()> {
+    for offset in list(shared, log)?
         .into_iter()
         .filter(|&offset| offset > end)
     {
-        remove_file(&*core.disk, &path(shared, offset))?;
+        remove(shared, log, offset)?;
     }
     Ok(())
 }
 
 /// Keeps the state where all below its offset is durable.
-pub(super) fn save(core: &Core, shared: &Shared, producers: &ProducerState) -> Result<()> {
-    if producers.offset > lock(&shared.state).durable_end_offset() {
-        lock(&shared.state).is_producer_state_old = true;
+pub(super) fn save(
+    directory: &Directory,
+    log: &SharedLog,
+    producers: &ProducerState,
+) -> Result<()> {
+    let shared = &*directory.shared;
+    if producers.offset > lock(&log.state).durable_end_offset() {
+        lock(&log.state).is_producer_state_old = true;
         return Ok(());
     }
-    make_dir(core, shared)?;
-    let path = path(shared, producers.offset);
-    snapshot_file::write_unsynced(&*core.disk, &path, &producers.bytes)?;
-    let offsets = list(core, shared)?;
+    log_dir::make(directory, log)?;
+    let path = path(log, producers.offset);
+    snapshot_file::write_unsynced(&*shared.disk, &path, &producers.bytes)?;
+    let offsets = list(shared, log)?;
     for &offset in offsets.iter().rev().skip(KEPT) {
-        remove_file(&*core.disk, &self::path(shared, offset))?;
+        remove(shared, log, offset)?;
     }
     Ok(())
 }
@@ -68,10 +77,10 @@ impl LogReader {
     /// The newest usable producer state that was saved (see `Listener::producer_state`), and from
     /// where batches must be replayed on top of it. Reads the disk.
     pub fn producer_snapshot(&self) -> Result<ProducerSnapshot> {
-        let shared = &*self.shared;
-        let core = &*shared.core;
+        let log = &*self.log;
+        let shared = &*log.shared;
         let (start, end) = {
-            let state = lock(&shared.state);
+            let state = lock(&log.state);
             // truncations whose files are not removed yet
             let cuts = state.doomed.iter().filter_map(|(_, doomed)| match doomed {
                 crate::log::state::Doomed::SnapshotsAfter(offset) => Some(*offset),
@@ -82,12 +91,12 @@ impl LogReader {
                 cuts.fold(state.log_end_offset, Offset::min),
             )
         };
-        for offset in list(core, shared)?
+        for offset in list(shared, log)?
             .into_iter()
             .rev()
             .filter(|&offset| offset <= end)
         {
-            if let Ok(Some(state)) = snapshot_file::read(&*core.disk, &path(shared, offset)) {
+            if let Ok(Some(state)) = snapshot_file::read(&*shared.disk, &path(log, offset)) {
                 let replay_from = offset.max(start);
                 return Ok(ProducerSnapshot {
                     replay_from,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::core::lock;
-use super::{Listener, Store, flush};
+use super::{Listener, Store};
+use crate::shared::lock;
 use crate::{Error, Result};
 
 /// How long a full disk, or a flusher that lags, is waited for before another look.
@@ -101,9 +101,9 @@ impl Store {
                     let error = crate::error::Context::<()>::context(
                         Err(error),
                         "start a thread for",
-                        &self.core.dir,
+                        &self.shared().dir,
                     );
-                    let offline = error.map_err(|error| self.core.fail(&error));
+                    let offline = error.map_err(|error| self.shared().fail(&error));
                     offline.unwrap_or_else(|error| listener.offline(&error));
                 }
             }
@@ -113,8 +113,8 @@ impl Store {
 
     /// Commits, checkpoints, and stops the threads. Not to be called by a listener.
     pub fn close(&self) -> Result<()> {
-        lock(&self.core.queue).is_closed = true;
-        self.core.queued.notify_all();
+        lock(&self.shared().queue).is_closed = true;
+        self.shared().queued.notify_all();
         lock(&self.threads.signal).is_closed = true;
         self.threads.signalled.notify_all();
         let Running { handles, listener } = std::mem::take(&mut *lock(&self.threads.running));
@@ -163,9 +163,10 @@ impl Store {
             }
             self.start_idle_timer();
             // what came in pushes out what is in segments; the flusher may be long in coming
-            flush::evict(&self.core);
-            let limit = self.core.settings.flush_bytes;
-            if self.core.unflushed_bytes.load(Ordering::Relaxed) > limit || self.is_checkpoint_due()
+            self.directory.evict();
+            let limit = self.shared().settings.flush_bytes;
+            if self.shared().unflushed_bytes.load(Ordering::Relaxed) > limit
+                || self.is_checkpoint_due()
             {
                 self.wake_flusher();
             }
@@ -174,18 +175,18 @@ impl Store {
 
     /// Sleeps until there is something to commit or to tell; `false`: the store closes.
     fn wait_for_records(&self, is_left_over: bool) -> bool {
-        let core = &*self.core;
-        let mut queue = lock(&core.queue);
+        let shared = &**self.shared();
+        let mut queue = lock(&shared.queue);
         loop {
-            if queue.is_closed && (queue.records.is_empty() || core.offline.get().is_some()) {
+            if queue.is_closed && (queue.records.is_empty() || shared.offline.get().is_some()) {
                 return false;
             }
             let has_work = is_left_over || !queue.records.is_empty() || queue.has_untold;
-            if has_work || core.offline.get().is_some() {
+            if has_work || shared.offline.get().is_some() {
                 return true;
             }
             queue.is_awaited = true;
-            queue = core
+            queue = shared
                 .queued
                 .wait(queue)
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -195,9 +196,9 @@ impl Store {
     /// Holds a commit, and so its acknowledgements, back a while where segments are written too
     /// slowly. Not longer: the flusher itself may wait for a commit.
     fn wait_for_memory(&self) {
-        let core = &*self.core;
-        let waiting = core.unflushed_bytes.load(Ordering::Relaxed);
-        if waiting <= core.settings.memory_bytes_max || core.is_full.load(Ordering::Acquire) {
+        let shared = &**self.shared();
+        let waiting = shared.unflushed_bytes.load(Ordering::Relaxed);
+        if waiting <= shared.settings.memory_bytes_max || shared.is_full.load(Ordering::Acquire) {
             return;
         }
         self.wake_flusher();
@@ -224,12 +225,12 @@ impl Store {
 
     fn run_flusher(&self, listener: &dyn Listener) {
         loop {
-            let before = self.core.durable_lsn.load(Ordering::Acquire);
+            let before = self.shared().durable_lsn.load(Ordering::Acquire);
             let Some(has_work) = self.wait_for_work() else {
                 return;
             };
-            let is_idle = before == self.core.durable_lsn.load(Ordering::Acquire);
-            let is_full = self.core.is_full.load(Ordering::Acquire);
+            let is_idle = before == self.shared().durable_lsn.load(Ordering::Acquire);
+            let is_full = self.shared().is_full.load(Ordering::Acquire);
             let done = if has_work || is_full {
                 self.maintain(listener)
             } else if is_idle && before > self.checkpointed_lsn.load(Ordering::Acquire) {
@@ -253,9 +254,9 @@ impl Store {
 
     /// `Some(true)`: there is work; `Some(false)`: nothing for a while; `None`: the store closes.
     fn wait_for_work(&self) -> Option<bool> {
-        let core = &*self.core;
+        let shared = &**self.shared();
         let is_clean = || {
-            let lsn = core.durable_lsn.load(Ordering::Acquire);
+            let lsn = shared.durable_lsn.load(Ordering::Acquire);
             lsn <= self.checkpointed_lsn.load(Ordering::Acquire)
         };
         let mut signal = lock(&self.threads.signal);
@@ -266,7 +267,7 @@ impl Store {
             if std::mem::take(&mut signal.has_work) {
                 return Some(true);
             }
-            let is_full = core.is_full.load(Ordering::Acquire);
+            let is_full = shared.is_full.load(Ordering::Acquire);
             let poisoned = std::sync::PoisonError::into_inner;
             if is_clean() && !is_full {
                 signal.is_asleep = true;
@@ -276,7 +277,7 @@ impl Store {
             let limit = if is_full {
                 RETRY * 10
             } else {
-                core.settings.checkpoint_idle
+                shared.settings.checkpoint_idle
             };
             let waited = self.threads.signalled.wait_timeout(signal, limit);
             let (again, timeout) = waited.unwrap_or_else(|error| error.into_inner());

@@ -1,13 +1,11 @@
 //! What the write-ahead log can say about a partition's log.
 
 use bytes::Bytes;
-use ottla_protocol::ids::{
-    LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
-};
+use ottla_protocol::ids::{Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid};
+use ottla_protocol::record_batch;
 
 use super::eight;
-use crate::batch;
-use crate::log::segment::SegmentId;
+use crate::segment::SegmentId;
 
 /// One change of one log. Together with the log's state before, it gives the state after exactly:
 /// nothing is decided again at replay.
@@ -37,11 +35,6 @@ pub(crate) enum Operation {
     StartAt { offset: Offset },
     /// Nothing below is readable; whole segments below are gone.
     LogStart { offset: Offset },
-    /// A leader epoch begins without a record.
-    Epoch {
-        leader_epoch: LeaderEpoch,
-        start_offset: Offset,
-    },
     /// A compacted segment takes the place of the segments from its base offset to `until`.
     Replace {
         segment: SegmentId,
@@ -62,7 +55,6 @@ const ROLL: u8 = 4;
 const TRUNCATE: u8 = 5;
 const START_AT: u8 = 6;
 const LOG_START: u8 = 7;
-const EPOCH: u8 = 8;
 const REPLACE: u8 = 9;
 const CLEAN_END: u8 = 10;
 
@@ -76,7 +68,6 @@ impl Operation {
             Self::Truncate { .. } => TRUNCATE,
             Self::StartAt { .. } => START_AT,
             Self::LogStart { .. } => LOG_START,
-            Self::Epoch { .. } => EPOCH,
             Self::Replace { .. } => REPLACE,
             Self::CleanEnd { .. } => CLEAN_END,
         }
@@ -88,7 +79,6 @@ impl Operation {
             // what a replacement removes is sealed: nothing is written to it again
             Self::Append { .. }
             | Self::Roll { .. }
-            | Self::Epoch { .. }
             | Self::Replace { .. }
             | Self::CleanEnd { .. } => false,
             // what these remove or overwrite may be gone from the files already
@@ -147,10 +137,6 @@ impl Operation {
                 *max_timestamp,
                 *delete_horizon_ms,
             ]),
-            Self::Epoch {
-                leader_epoch,
-                start_offset,
-            } => words(&[i64::from(leader_epoch.0), start_offset.0]),
         }
     }
 
@@ -191,10 +177,6 @@ impl Operation {
             LOG_START => Self::LogStart {
                 offset: Offset(word(0)?),
             },
-            EPOCH => Self::Epoch {
-                leader_epoch: LeaderEpoch(i32::try_from(word(0)?).ok()?),
-                start_offset: Offset(word(1)?),
-            },
             REPLACE => Self::Replace {
                 segment: SegmentId {
                     base_offset: Offset(word(0)?),
@@ -220,8 +202,8 @@ impl Operation {
             return crc32c::crc32c_append(crc, payload);
         }
         let mut hashed = crc;
-        for (position, _) in batch::headers(payload).map_while(Result::ok) {
-            let prefix = &payload[position..position + batch::PREFIX_BYTES];
+        for (position, _) in record_batch::headers(payload).map_while(Result::ok) {
+            let prefix = &payload[position..position + record_batch::UNCOVERED_BYTES];
             hashed = crc32c::crc32c_append(hashed, prefix);
         }
         hashed
@@ -230,9 +212,8 @@ impl Operation {
     /// Whether the payload's own checksums hold (checked at recovery).
     pub(crate) fn batches_hold(kind: u8, payload: &[u8]) -> bool {
         kind != APPEND
-            || batch::headers(payload).all(|found| {
-                found
-                    .is_ok_and(|(position, header)| batch::crc_holds(&payload[position..], &header))
+            || record_batch::headers(payload).all(|found| {
+                found.is_ok_and(|(position, header)| header.crc_holds(&payload[position..]))
             })
     }
 }

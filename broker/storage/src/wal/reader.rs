@@ -123,11 +123,7 @@ fn refuse_damage(
     }
     let missing = "a file of the write-ahead log is missing or its front is damaged";
     let (path, what) = tail.map_or((dir, missing), |(slot, what)| (&slot.path, what));
-    Err(Error::Corrupt {
-        path: path.to_path_buf(),
-        position: at.offset,
-        what,
-    })
+    Err(Error::corrupt(path, at.offset, what))
 }
 
 fn list(disk: &dyn Disk, dir: &Path, seed: u32) -> Result<Vec<Slot>> {

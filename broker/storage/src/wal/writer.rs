@@ -14,14 +14,14 @@ use crate::{Disk, File, Result};
 
 /// One change, as it waits to be written.
 #[derive(Clone, Debug)]
-pub(crate) struct Record<L> {
+pub(crate) struct Record {
     pub(crate) lsn: u64,
+    /// The log's.
     pub(crate) number: u64,
-    pub(crate) log: L,
     pub(crate) operation: Operation,
 }
 
-impl<L> Record<L> {
+impl Record {
     fn frame_bytes(&self) -> u64 {
         let payload = match &self.operation {
             Operation::Append { bytes } => bytes.len(),
@@ -105,7 +105,7 @@ impl Writer {
     }
 
     /// Whether the next record goes into the present file.
-    pub(crate) fn has_room<L>(&self, record: &Record<L>) -> bool {
+    pub(crate) fn has_room(&self, record: &Record) -> bool {
         self.file.is_some() && self.fits(record.frame_bytes())
     }
 
@@ -124,7 +124,7 @@ impl Writer {
 
     /// Writes one frame with as many of the records as fit, and returns how many that were (at
     /// least one). Not durable before [`Self::sync`]. After an error nothing has changed.
-    pub(crate) fn write<L>(&mut self, records: &[Record<L>]) -> Result<usize> {
+    pub(crate) fn write(&mut self, records: &[Record]) -> Result<usize> {
         assert!(!records.is_empty(), "a frame has records");
         if self.file.is_none() || !self.fits(records[0].frame_bytes()) {
             self.next_file()?;
@@ -156,10 +156,10 @@ impl Writer {
         Ok(count)
     }
 
-    fn write_frame<L>(
+    fn write_frame(
         &mut self,
         header: &FrameHeader,
-        records: &[Record<L>],
+        records: &[Record],
         durably: bool,
     ) -> Result<()> {
         let Some(file) = &self.file else {

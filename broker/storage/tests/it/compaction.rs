@@ -318,7 +318,7 @@ impl Run {
             producers: self
                 .producers
                 .iter()
-                .map(|(id, last)| (*id, Offset(*last)))
+                .map(|(id, last)| (ProducerId(*id), Offset(*last)))
                 .collect(),
         };
         let steps_left = if self.random.one_in(4) {

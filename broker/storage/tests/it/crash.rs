@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId, TopicIdPartition, Uuid};
+use ottla_protocol::ids::{NodeId, Offset, TopicId, TopicIdPartition, Uuid};
+use ottla_protocol::record_batch::Header;
 use ottla_storage::sim::{Random, SimDisk};
 use ottla_storage::{
     Committed, Error, Identity, Listener, Log, LogSettings, ProducerState, Result, Settings, Store,
@@ -151,9 +152,8 @@ impl Run {
             29 => self.store().checkpoint(&Quiet),
             30..32 => self.truncate(place),
             32 => self.move_start(place),
-            33 => self.assign(place),
-            34 => self.create_or_delete(place),
-            35 => self.retain(place),
+            33 => self.create_or_delete(place),
+            34..36 => self.retain(place),
             36..38 => self.compare(place),
             _ => self.interrupt(),
         }
@@ -242,16 +242,6 @@ impl Run {
         })
     }
 
-    fn assign(&mut self, place: usize) -> Result<()> {
-        self.epoch += 1;
-        let epoch = self.epoch;
-        self.change(place, |log, model| {
-            log.assign_leader_epoch(LeaderEpoch(epoch), Offset(model.end))?;
-            model.assign(epoch, model.end);
-            Ok(())
-        })
-    }
-
     fn retain(&mut self, place: usize) -> Result<()> {
         let now = self.clock;
         self.change(place, |log, model| {
@@ -299,7 +289,7 @@ impl Run {
             assert_eq!(read, vec![found.3.clone()]);
         }
         for (_, _, _, bytes) in model.batches.iter().take(1) {
-            let header = ottla_storage::batch::Header::read(bytes).expect("a batch");
+            let header = Header::read_placed(bytes).expect("a batch");
             let found = log
                 .offset_for_timestamp(header.max_timestamp)?
                 .expect("there is one");

@@ -98,9 +98,10 @@ fn a_damaged_or_missing_index_is_made_again() {
         for offset in 0..30 {
             let read = logs[0].read(Offset(offset), 1, Offset(100)).expect("plans");
             let bytes = read.perform().expect("reads");
-            let header = ottla_storage::batch::Header::read(&bytes[0]).expect("a batch");
+            let header =
+                ottla_protocol::record_batch::Header::read_placed(&bytes[0]).expect("a batch");
             assert!(
-                header.base_offset.0 <= offset && offset <= header.last_offset.0,
+                header.base_offset.0 <= offset && offset <= header.last_offset().0,
                 "{part}"
             );
         }

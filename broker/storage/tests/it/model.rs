@@ -69,8 +69,9 @@ pub fn observe(log: &LogReader, bytes_max: usize) -> Model {
     let (start, end) = (log.log_start_offset().0, log.log_end_offset().0);
     let epochs = log
         .leader_epochs()
+        .entries()
         .iter()
-        .map(|&(epoch, at)| (epoch.0, at.0))
+        .map(|entry| (entry.leader_epoch.0, entry.start_offset.0))
         .collect();
     let mut model = Model {
         start,
@@ -86,11 +87,11 @@ pub fn observe(log: &LogReader, bytes_max: usize) -> Model {
         let slices = read.perform().expect("readable");
         let before = from;
         for slice in slices {
-            for found in ottla_storage::batch::headers(&slice) {
+            for found in ottla_protocol::record_batch::headers(&slice) {
                 let (at, header) = found.expect("whole batches");
-                let bytes = slice.slice(at..at + header.bytes);
+                let bytes = slice.slice(at..at + header.bytes());
                 from = header.next_offset().0;
-                let (base, epoch) = (header.base_offset.0, header.leader_epoch.0);
+                let (base, epoch) = (header.base_offset.0, header.partition_leader_epoch.0);
                 assert!(from > before, "a read goes on");
                 model.batches.push((base, from, epoch, bytes));
             }

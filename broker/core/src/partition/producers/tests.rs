@@ -82,3 +82,64 @@ fn the_forgotten_may_begin_anywhere() {
     assert!(producers.is_empty());
     assert_eq!(producers.check(&batch(0, 33, 1, 0)), Check::Next);
 }
+
+/// Each line: what happens `=>` the first offset of the oldest open transaction after it.
+#[test]
+fn the_oldest_open_transaction_is_kept() {
+    let table = "
+        plain 1 at 0      => none
+        data 1 at 10      => 10
+        data 2 at 20      => 10
+        data 1 at 30      => 10
+        plain 3 at 35     => 10
+        end 1 at 40       => 20
+        data 3 at 50      => 20
+        end 1 at 55       => 20
+        data 1 at 60      => 20
+        end 2 at 70       => 50
+        expire 100        => 50
+        restore 3 at 55   => 55
+        restore 1 none    => 55
+        restore 1 at 15   => 15
+        truncate 55       => 15
+        truncate 15       => none
+        data 9 at 15      => 15
+        clear             => none
+        data 4 at 80      => 80";
+    let mut producers = Producers::default();
+    let number = |word: &str| word.parse::<i64>().expect("a number");
+    for line in table.trim().lines() {
+        let (what, expected) = line.split_once("=>").expect("an arrow");
+        let words: Vec<&str> = what.split_whitespace().collect();
+        match words[..] {
+            [kind @ ("plain" | "data" | "end"), id, "at", offset] => {
+                producers.appended(&Batch {
+                    producer_id: ProducerId(number(id)),
+                    is_transactional: kind != "plain",
+                    is_control: kind == "end",
+                    ..batch(0, 0, 1, number(offset))
+                });
+            }
+            ["restore", id, ref start @ ..] => {
+                let id = ProducerId(number(id));
+                let known = producers.iter().find(|(known, _)| *known == id);
+                let mut producer = known.expect("known").1.clone();
+                producer.transaction_start = start.get(1).map(|offset| Offset(number(offset)));
+                producers.restore(id, producer);
+            }
+            ["expire", timestamp] => producers.expire(number(timestamp)),
+            ["truncate", end] => producers.truncate_from_end(Offset(number(end))),
+            ["clear"] => producers.clear(),
+            _ => panic!("unknown: {line}"),
+        }
+        let scanned = producers.iter().filter_map(|(_, p)| p.transaction_start);
+        let first = producers.first_open_transaction();
+        assert_eq!(
+            first,
+            scanned.min(),
+            "as a look at all would say, after {what}"
+        );
+        let first = first.map_or("none".to_owned(), |offset| offset.to_string());
+        assert_eq!(first, expected.trim(), "after {what}");
+    }
+}

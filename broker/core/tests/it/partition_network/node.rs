@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ottla_core::partition::{
-    AlterIsr, Batch, Config, Durability, Effect, Effects, EpochStart, Input, LeaderEpochs, Loaded,
-    Partition, Producers,
+    AlterIsr, Batch, Config, Durability, Effect, Effects, Input, Loaded, Partition, Producers,
 };
 use ottla_protocol::ids::{BrokerEpoch, NodeId, Offset};
+use ottla_protocol::log::{EpochStart, LeaderEpochs};
 
 /// One batch and what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Which leader epoch began at which offset (KIP-101): what truncation after a change of leader is
 //! decided by.
 
-use ottla_protocol::ids::{LeaderEpoch, Offset};
+use crate::ids::{LeaderEpoch, Offset};
 
 /// One leader epoch and the first offset that was written in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl LeaderEpochs {
     }
 
     /// Notes that `leader_epoch` begins at `start_offset`. Does nothing where the epoch is known or
-    /// older than the latest one.
+    /// older than the latest one, or where it is none.
     pub fn assign(&mut self, leader_epoch: LeaderEpoch, start_offset: Offset) {
-        if self.latest().is_some_and(|latest| leader_epoch <= latest) {
+        if leader_epoch <= self.latest().unwrap_or(LeaderEpoch::NONE) {
             return;
         }
         // an epoch in which nothing was written has no records to find: the newer one takes its

@@ -135,16 +135,13 @@ pub(crate) fn check_header(
     if bytes == encode_header(id, segment) {
         return Ok(());
     }
-    let path = path.to_path_buf();
     let is_sound = bytes.len() == 64
         && bytes[..4] == MAGIC
         && crc32c::crc32c(&bytes[8..]) == u32::from_le_bytes(four(bytes, 4));
     if is_sound {
-        return Err(Error::WrongIdentity { path });
+        return Err(Error::WrongIdentity {
+            path: path.to_path_buf(),
+        });
     }
-    Err(Error::Corrupt {
-        path,
-        position: 0,
-        what: "a segment's header is damaged",
-    })
+    Err(Error::corrupt(path, 0, "a segment's header is damaged"))
 }

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::core::lock;
+use super::lock;
 use crate::disk::Mode;
-use crate::log::segment::{Kind, SegmentId};
+use crate::segment::{Kind, SegmentId};
 use crate::{Disk, File};
 
 type Key = (u64, SegmentId, Kind);

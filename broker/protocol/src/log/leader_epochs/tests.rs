@@ -1,4 +1,4 @@
-use ottla_protocol::ids::{LeaderEpoch, Offset};
+use crate::ids::{LeaderEpoch, Offset};
 
 use super::{EpochStart, LeaderEpochs};
 
@@ -49,6 +49,7 @@ fn an_epoch_without_records_gives_way() {
         [(1, 0), (3, 10)]
     );
     assert_eq!(entries(&epochs(&[(3, 10), (2, 20), (3, 30)])), [(3, 10)]);
+    assert_eq!(entries(&epochs(&[(-1, 0), (2, 10)])), [(2, 10)], "none");
 }
 
 #[test]

@@ -1,43 +1,35 @@
-//! What a store's logs and threads share.
+//! What the logs of a data directory and the threads of its store share: the disk, the queue to the
+//! write-ahead log, accounts and limits. It knows logs by their numbers only: the store owns them.
 
-use std::collections::{BTreeMap, VecDeque};
+pub(crate) mod files;
+
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ottla_protocol::ids::TopicPartition;
-
-use super::Settings;
-use super::files::Files;
+use self::files::Files;
 use crate::disk::aligned::Staging;
-use crate::log::tail::Freed;
-use crate::log::{Shared, State};
 use crate::wal::{Operation, Record};
-use crate::{Disk, Error, Result};
+use crate::{Disk, Error, Result, Settings};
 
-/// A record that waits for a commit.
-pub(crate) type Queued = Record<Arc<Shared>>;
-
-/// Shared by all logs of a directory and its threads.
+/// Shared by all logs of a directory and its store's threads.
 ///
 /// Locks are taken in this order, and none but `maintenance` and the WAL's is held during I/O:
 /// maintenance, WAL, logs, one log's state, then `queue`, `dirty` or `written`.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) settings: Settings,
-    pub(crate) logs: Mutex<Logs>,
-    /// Deleted logs whose files go once the record is durable.
-    pub(crate) deleted: Mutex<Vec<(u64, Arc<Shared>)>>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) queued: Condvar,
-    /// How many [`Hold`](super::Hold)s there are.
+    /// How many [`Hold`](crate::store::Hold)s there are.
     pub(crate) holds: AtomicUsize,
     /// Logs with bytes that are not in segments, the longest waiting first.
-    pub(crate) dirty: Mutex<VecDeque<Arc<Shared>>>,
-    /// Chunks that are in segments and still in memory, oldest first.
-    pub(crate) written: Mutex<VecDeque<(Arc<Shared>, u64)>>,
+    pub(crate) dirty: Mutex<VecDeque<u64>>,
+    /// Up to which chunk of which log all is in segments and still in memory, oldest first.
+    pub(crate) written: Mutex<VecDeque<(u64, u64)>>,
     pub(crate) unflushed_bytes: AtomicUsize,
     pub(crate) cached_bytes: AtomicUsize,
     pub(crate) durable_lsn: AtomicU64,
@@ -48,33 +40,17 @@ pub(crate) struct Core {
     pub(crate) staging: Mutex<Staging>,
 }
 
-/// The logs that exist.
-#[derive(Debug, Default)]
-pub(crate) struct Logs {
-    pub(crate) by_number: BTreeMap<u64, Arc<Shared>>,
-    pub(crate) by_name: BTreeMap<TopicPartition, u64>,
-    pub(crate) next_number: u64,
-}
-
-impl Logs {
-    pub(crate) fn insert(&mut self, shared: Arc<Shared>) {
-        self.next_number = self.next_number.max(shared.number + 1);
-        self.by_name.insert(shared.name.clone(), shared.number);
-        self.by_number.insert(shared.number, shared);
-    }
-
-    pub(crate) fn remove(&mut self, shared: &Shared) {
-        self.by_number.remove(&shared.number);
-        if self.by_name.get(&shared.name) == Some(&shared.number) {
-            self.by_name.remove(&shared.name);
-        }
-    }
+/// Bytes by which the accounts shrink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Freed {
+    pub(crate) unflushed: usize,
+    pub(crate) cached: usize,
 }
 
 /// Records on their way to the WAL.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    pub(crate) records: Vec<Queued>,
+    pub(crate) records: Vec<Record>,
     pub(crate) last_lsn: u64,
     /// Whether a thread sleeps until something is queued.
     pub(crate) is_awaited: bool,
@@ -89,15 +65,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Core {
+impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, settings: Settings) -> Self {
         Self {
             disk,
             dir,
             files: Files::new(settings.files_open_max),
             settings,
-            logs: Mutex::default(),
-            deleted: Mutex::default(),
             queue: Mutex::default(),
             queued: Condvar::new(),
             holds: AtomicUsize::new(0),
@@ -148,23 +122,15 @@ impl Core {
         Ok(space.free_bytes)
     }
 
-    /// Queues a record and changes the log's state by it: the one way in which a live log changes.
-    pub(crate) fn change(
-        &self,
-        shared: &Arc<Shared>,
-        state: &mut State,
-        operation: Operation,
-    ) -> u64 {
-        let number = shared.number;
-        let log = shared.clone();
+    /// Queues a record about a log; returns its lsn.
+    pub(crate) fn enqueue(&self, number: u64, operation: Operation) -> u64 {
         let mut queue = lock(&self.queue);
         queue.last_lsn += 1;
         let lsn = queue.last_lsn;
         queue.records.push(Record {
             lsn,
             number,
-            log,
-            operation: operation.clone(),
+            operation,
         });
         // who holds looks again when it lets go, after this lock
         let is_held = self.holds.load(Ordering::Acquire) > 0;
@@ -173,43 +139,12 @@ impl Core {
         if wake {
             self.queued.notify_all();
         }
-        self.apply(shared, state, lsn, &operation);
         lsn
-    }
-
-    /// Changes the log's state, and the store's accounts with it.
-    pub(crate) fn apply(
-        &self,
-        shared: &Arc<Shared>,
-        state: &mut State,
-        lsn: u64,
-        operation: &Operation,
-    ) {
-        let freed = state.replay(lsn, operation);
-        self.account(freed);
-        if let Operation::Append { bytes } = operation {
-            let cost = crate::log::tail::cost(bytes);
-            self.unflushed_bytes.fetch_add(cost, Ordering::Relaxed);
-        }
-        let needs_flush = state.tail.first_unflushed().is_some() || !state.doomed.is_empty();
-        if needs_flush && !state.is_queued {
-            state.is_queued = true;
-            lock(&self.dirty).push_back(shared.clone());
-        }
     }
 
     pub(crate) fn account(&self, freed: Freed) {
         self.unflushed_bytes
             .fetch_sub(freed.unflushed, Ordering::Relaxed);
         self.cached_bytes.fetch_sub(freed.cached, Ordering::Relaxed);
-    }
-
-    /// Breaks the circle of logs that point to their store.
-    pub(crate) fn clear(&self) {
-        *lock(&self.logs) = Logs::default();
-        lock(&self.deleted).clear();
-        lock(&self.queue).records.clear();
-        lock(&self.dirty).clear();
-        lock(&self.written).clear();
     }
 }
