@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ottla_core::acl::{ANONYMOUS, CLUSTER_NAME, Operation, ResourceType, Rules, Subject};
-use ottla_core::metadata::{BrokerRegistration, MetadataImage};
+use ottla_core::image::{BrokerRegistration, MetadataImage};
 use ottla_protocol::error::ErrorCode;
 
 use crate::config::Settings;

@@ -33,7 +33,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use ottla_core::metadata::{Metadata, MetadataImage, Request, Response};
+use ottla_core::image::MetadataImage;
+use ottla_core::metadata::{Metadata, Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use ottla_storage::Disk;
 use tokio::sync::{mpsc, oneshot, watch};

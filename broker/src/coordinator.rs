@@ -25,7 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla_core::group::{self, Body, Client, OFFSETS_TOPIC, Request, Response, Token};
-use ottla_core::metadata::{MetadataDelta, MetadataImage};
+use ottla_core::image::MetadataImage;
+use ottla_core::image::delta::MetadataDelta;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition, TopicName};
 use tokio::sync::{mpsc, oneshot};

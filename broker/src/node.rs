@@ -13,9 +13,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_core::image::ConfigMap;
+use ottla_core::image::record::FeatureRangeRecord;
+use ottla_core::metadata::Metadata;
 use ottla_core::metadata::features::{FEATURES, Feature};
-use ottla_core::metadata::record::FeatureRangeRecord;
-use ottla_core::metadata::{ConfigMap, Metadata};
 use ottla_storage::disk::Lock;
 use ottla_storage::{Disk, RealDisk, Store, snapshot_file};
 use tokio::sync::watch;

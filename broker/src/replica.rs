@@ -39,7 +39,7 @@ mod session;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ottla_core::metadata::ConfigMap;
+use ottla_core::image::ConfigMap;
 use ottla_core::partition::AlterIsr;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex};

@@ -4,6 +4,7 @@ pub mod acl;
 pub mod compaction;
 pub mod config;
 pub mod group;
+pub mod image;
 pub mod metadata;
 pub mod paragraph;
 pub mod partition;

@@ -10,14 +10,11 @@ mod brokers;
 mod configs;
 mod elections;
 pub mod features;
-pub mod image;
 mod in_sync;
 pub mod names;
 mod partitions;
 mod producer_ids;
 pub mod reassignments;
-pub mod record;
-mod replay;
 pub mod request;
 #[cfg(test)]
 mod tests;
@@ -25,14 +22,12 @@ pub mod topics;
 
 use std::sync::Arc;
 
-pub use image::{
-    BrokerRegistration, ConfigMap, ConfigResource, Endpoint, MetadataDelta, MetadataImage,
-    PartitionRegistration, Topic, TopicDelta,
-};
-pub use record::Record;
 pub use request::{Refusal, Request, Response};
 
 use crate::config::Layers;
+use crate::image::delta::MetadataDelta;
+use crate::image::record::Record;
+use crate::image::{ConfigMap, MetadataImage, Topic};
 use elections::Rules;
 
 /// What a request comes to.
@@ -73,6 +68,24 @@ impl Metadata {
     /// The image as of the last record replayed.
     pub fn image(&self) -> &MetadataImage {
         &self.image
+    }
+
+    /// Makes one committed record part of the image.
+    pub fn replay(&mut self, record: &Record) {
+        self.image.replay(record, &mut self.delta);
+    }
+
+    /// Replaces the image by what the records of a snapshot say; the delta then names all that
+    /// differs.
+    pub fn install<'a>(&mut self, snapshot: impl IntoIterator<Item = &'a Record>) {
+        let mut fresh = MetadataImage::default();
+        let mut ignored = MetadataDelta::default();
+        for record in snapshot {
+            fresh.replay(record, &mut ignored);
+        }
+        self.delta
+            .merge(MetadataDelta::between(&self.image, &fresh));
+        self.image = fresh;
     }
 
     /// What changed since this was last called.

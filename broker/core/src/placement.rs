@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::NodeId;
 
-use crate::metadata::{MetadataImage, PartitionRegistration, Topic};
+use crate::image::{MetadataImage, PartitionRegistration, Topic};
 
 /// A broker that may get replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@
 //! MirrorMaker) go on.
 
 use ottla_core::acl::{Acl, Filter, Operation};
-use ottla_core::metadata::{MetadataImage, Request, Response};
+use ottla_core::image::MetadataImage;
+use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
     AclCreation, AclCreationResult, AclDescription, CreateAclsRequest, CreateAclsResponse,

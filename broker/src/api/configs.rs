@@ -5,7 +5,8 @@ mod describe;
 pub use describe::handle as describe;
 
 use ottla_core::acl::Operation;
-use ottla_core::metadata::{ConfigResource, MetadataImage, Request, Response};
+use ottla_core::image::{ConfigResource, MetadataImage};
+use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::configs::{
     AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use ottla_core::metadata::{MetadataImage, Request, Response};
+use ottla_core::image::MetadataImage;
+use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 
 use super::Context;

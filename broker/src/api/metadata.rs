@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ottla_core::acl::{Operation, ResourceType};
-use ottla_core::metadata::{MetadataImage, PartitionRegistration, Request, Response, Topic, names};
+use ottla_core::image::{MetadataImage, PartitionRegistration, Topic};
+use ottla_core::metadata::{Request, Response, names};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
 use ottla_protocol::messages::metadata::{

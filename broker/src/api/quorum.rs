@@ -1,7 +1,7 @@
 //! DescribeQuorum: the metadata quorum, under the name that Kafka's tools know it by.
 
 use ottla_core::acl::Operation;
-use ottla_core::metadata::MetadataImage;
+use ottla_core::image::MetadataImage;
 use ottla_core::metadata::names::CLUSTER_METADATA_TOPIC;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;

@@ -1,8 +1,9 @@
 //! ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments, AlterReplicaLogDirs.
 
 use ottla_core::acl::Operation;
+use ottla_core::image::MetadataImage;
 use ottla_core::metadata::reassignments::ongoing_reassignments;
-use ottla_core::metadata::{MetadataImage, Request, Response};
+use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ElectLeadersRequest,

@@ -1,7 +1,8 @@
 //! DescribeTopicPartitions: topics page by page, eligible leader replicas included (KIP-966).
 
 use ottla_core::acl::{Operation, ResourceType};
-use ottla_core::metadata::{MetadataImage, PartitionRegistration, Topic, names};
+use ottla_core::image::{MetadataImage, PartitionRegistration, Topic};
+use ottla_core::metadata::names;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::PartitionIndex;
 use ottla_protocol::messages::metadata::{
@@ -133,8 +134,10 @@ fn partition(
 
 #[cfg(test)]
 mod tests {
-    use ottla_core::metadata::record::{PartitionRecord, TopicRecord};
-    use ottla_core::metadata::{ConfigMap, Metadata, Record};
+    use ottla_core::image::ConfigMap;
+    use ottla_core::image::record::Record;
+    use ottla_core::image::record::{PartitionRecord, TopicRecord};
+    use ottla_core::metadata::Metadata;
     use ottla_protocol::ids::Uuid;
     use ottla_protocol::messages::metadata::TopicRequest;
 

@@ -1,7 +1,8 @@
 //! CreateTopics, DeleteTopics, CreatePartitions.
 
 use ottla_core::acl::Operation;
-use ottla_core::metadata::{MetadataImage, Request, Response};
+use ottla_core::image::MetadataImage;
+use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
 use ottla_protocol::messages::topics::{

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream;
-use ottla_core::metadata::image::Endpoint;
-use ottla_core::metadata::record::FeatureRangeRecord;
+use ottla_core::image::Endpoint;
+use ottla_core::image::record::FeatureRangeRecord;
 use ottla_core::metadata::request::RegisterBroker;
 use ottla_core::metadata::{Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, Uuid};

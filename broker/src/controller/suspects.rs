@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_core::metadata::{BrokerRegistration, MetadataImage};
+use ottla_core::image::{BrokerRegistration, MetadataImage};
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -179,7 +179,7 @@ impl Default for Suspects {
 
 #[cfg(test)]
 mod tests {
-    use ottla_core::metadata::image::Endpoint;
+    use ottla_core::image::Endpoint;
     use ottla_protocol::ids::Uuid;
 
     use super::*;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::group::OFFSETS_TOPIC;
-use ottla_core::metadata::{MetadataImage, Request, Response};
+use ottla_core::image::MetadataImage;
+use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use tracing::{info, warn};

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_core::metadata::image::Endpoint;
+use ottla_core::image::Endpoint;
 
 use super::Error;
 use crate::config::{self, Settings};

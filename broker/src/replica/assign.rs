@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_core::config::{Layers, TopicConfig};
-use ottla_core::metadata::{
-    ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, Topic,
-};
+use ottla_core::image::delta::MetadataDelta;
+use ottla_core::image::{ConfigResource, MetadataImage, PartitionRegistration, Topic};
 use ottla_core::partition::{
     Assignment, Config, Durability, Input, Loaded, Partition, ReplicaState,
 };

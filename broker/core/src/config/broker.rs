@@ -5,7 +5,7 @@
 
 use super::topic::TOPIC_CONFIGS;
 use super::{Bounds, Effect, InvalidValue, Key, Kind};
-use crate::metadata::ConfigMap;
+use crate::image::ConfigMap;
 
 const THROTTLE: Effect = Effect::AcceptedWithoutEffect("replication is not throttled");
 const THREADS: Effect =

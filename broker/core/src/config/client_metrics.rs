@@ -46,7 +46,7 @@ const MATCH_NAMES: &[&str] = &[
 ];
 
 /// Why a subscription's configs cannot stand; `None` where they can.
-pub fn conflict(configs: &crate::metadata::ConfigMap) -> Option<String> {
+pub fn conflict(configs: &crate::image::ConfigMap) -> Option<String> {
     for (name, value) in configs {
         let Some(key) = super::find(CLIENT_METRICS_CONFIGS, name) else {
             return Some(format!("Unknown client metrics configuration: {name}"));

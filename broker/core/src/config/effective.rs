@@ -8,7 +8,7 @@ use super::broker::BROKER_CONFIGS;
 use super::topic::{DURABILITY, TOPIC_CONFIGS};
 use super::{Key, find};
 use crate::compaction::Policy;
-use crate::metadata::{ConfigMap, ConfigResource, MetadataImage, Topic};
+use crate::image::{ConfigMap, ConfigResource, MetadataImage, Topic};
 
 /// Who set a value; Kafka's numbers in DescribeConfigs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -77,7 +77,7 @@ keys! {
 }
 
 /// Why a group's configs cannot stand; `None` where they can.
-pub fn conflict(configs: &crate::metadata::ConfigMap) -> Option<String> {
+pub fn conflict(configs: &crate::image::ConfigMap) -> Option<String> {
     configs
         .iter()
         .find_map(|(name, value)| match super::find(GROUP_CONFIGS, name) {

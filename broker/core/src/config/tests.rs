@@ -3,7 +3,7 @@ use expect_test::{Expect, expect};
 use super::effective::default_min_insync_replicas;
 use super::topic::TOPIC_CONFIGS;
 use super::*;
-use crate::metadata::ConfigMap;
+use crate::image::ConfigMap;
 
 fn map(pairs: &[(&str, &str)]) -> ConfigMap {
     let pairs = pairs.iter();
@@ -135,9 +135,10 @@ fn fractions_words_and_lists_are_checked() {
 
 #[test]
 fn the_strongest_layer_holds_and_all_are_told() {
-    use crate::metadata::{Metadata, Record};
+    use crate::image::record::{ConfigRecord, Record};
+    use crate::metadata::Metadata;
     use ottla_protocol::ids::NodeId;
-    let resource = crate::metadata::ConfigResource::from_wire;
+    let resource = crate::image::ConfigResource::from_wire;
     let mut metadata = Metadata::new(ConfigMap::new());
     let statics = map(&[
         ("log.retention.hours", "2"),
@@ -152,9 +153,8 @@ fn the_strongest_layer_holds_and_all_are_told() {
         (2, "t", "retention.ms", "9"),
     ] {
         if kind == 4 || name == "t" {
-            let record = resource(kind, name)
-                .unwrap()
-                .record(config, Some(value.into()));
+            let resource = resource(kind, name).unwrap();
+            let record = ConfigRecord::new(&resource, config, Some(value.into()));
             metadata.replay(&Record::Config(record));
         }
         let image = metadata.image();
@@ -190,7 +190,7 @@ fn the_strongest_layer_holds_and_all_are_told() {
 
 #[test]
 fn min_insync_replicas_is_two_of_three_unless_somebody_says() {
-    let image = crate::metadata::MetadataImage::default();
+    let image = crate::image::MetadataImage::default();
     let said = map(&[("min.insync.replicas", "1")]);
     let nothing = ConfigMap::new();
     let config = |statics: &ConfigMap, factor| {

@@ -373,7 +373,7 @@ pub static TOPIC_CONFIGS: &[Key] = &[
 ];
 
 /// Why a topic's configs cannot stand together or alone; `None` where they can.
-pub fn conflict(configs: &crate::metadata::ConfigMap) -> Option<String> {
+pub fn conflict(configs: &crate::image::ConfigMap) -> Option<String> {
     for (name, value) in configs {
         let Some(key) = super::find(TOPIC_CONFIGS, name) else {
             return Some(format!("Unknown topic config name: {name}"));

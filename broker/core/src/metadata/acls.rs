@@ -10,12 +10,12 @@ use ottla_protocol::messages::access::{
     DeleteAclsMatchingAcl, DeleteAclsRequest, DeleteAclsResponse,
 };
 
-use super::record::{AclRecord, Record};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
 use crate::acl::{
     Acl, CLUSTER_NAME, Entry, Filter, Operation, PatternType, Permission, ResourceType,
 };
+use crate::image::record::Record;
 
 impl Metadata {
     pub(super) fn create_acls(&self, request: &CreateAclsRequest) -> Decision {
@@ -134,36 +134,5 @@ fn deleted(acl: &Acl) -> DeleteAclsMatchingAcl {
         host: acl.entry.host.clone(),
         operation: acl.entry.operation.to_wire(),
         permission_type: acl.entry.permission.to_wire(),
-    }
-}
-
-impl From<&Acl> for AclRecord {
-    fn from(acl: &Acl) -> Self {
-        Self {
-            resource_type: acl.resource_type.to_wire(),
-            resource_name: acl.resource_name.clone(),
-            pattern_type: acl.pattern_type.to_wire(),
-            principal: acl.entry.principal.clone(),
-            host: acl.entry.host.clone(),
-            operation: acl.entry.operation.to_wire(),
-            permission: acl.entry.permission.to_wire(),
-        }
-    }
-}
-
-impl AclRecord {
-    /// The ACL that this record is about; none where it has a number that is none.
-    pub fn acl(&self) -> Option<Acl> {
-        Some(Acl {
-            resource_type: ResourceType::from_wire(self.resource_type)?,
-            resource_name: self.resource_name.clone(),
-            pattern_type: PatternType::from_wire(self.pattern_type)?,
-            entry: Entry {
-                principal: self.principal.clone(),
-                host: self.host.clone(),
-                operation: Operation::from_wire(self.operation)?,
-                permission: Permission::from_wire(self.permission)?,
-            },
-        })
     }
 }

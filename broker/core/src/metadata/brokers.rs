@@ -20,14 +20,14 @@ use ottla_protocol::messages::cluster::{UnregisterBrokerRequest, UnregisterBroke
 
 use super::elections::{Change, Election, Rules};
 use super::features::FEATURES;
-use super::image::{BrokerRegistration, PartitionRegistration};
-use super::record::{
-    BrokerRecord, ClusterRecord, FeatureRecord, PartitionRecord, Record, RemoveBrokerRecord,
-};
 use super::request::{
     BrokerHeartbeat, BrokerStanding, FenceBroker, FormatCluster, Refusal, RegisterBroker, Response,
 };
 use super::{Decision, Metadata};
+use crate::image::record::{
+    BrokerRecord, ClusterRecord, FeatureRecord, PartitionRecord, Record, RemoveBrokerRecord,
+};
+use crate::image::{BrokerRegistration, PartitionRegistration};
 
 const FENCED: BrokerStanding = BrokerStanding {
     is_fenced: true,

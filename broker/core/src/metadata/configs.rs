@@ -12,12 +12,12 @@ use ottla_protocol::messages::configs::{
     IncrementalAlterConfigsResponse, IncrementalAlterableConfig,
 };
 
-use super::image::{ConfigMap, ConfigResource};
 use super::names;
-use super::record::{PartitionRecord, Record};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
 use crate::config::{self, Key, Kind, Layers};
+use crate::image::record::{ConfigRecord, PartitionRecord, Record};
+use crate::image::{ConfigMap, ConfigResource, PartitionRegistration};
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -142,11 +142,15 @@ impl Metadata {
         let mut records = Vec::new();
         for (name, value) in &after {
             if before.get(name) != Some(value) {
-                records.push(Record::Config(target.record(name, Some(value.clone()))));
+                records.push(Record::Config(ConfigRecord::new(
+                    &target,
+                    name,
+                    Some(value.clone()),
+                )));
             }
         }
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            records.push(Record::Config(target.record(name, None)));
+            records.push(Record::Config(ConfigRecord::new(&target, name, None)));
         }
         if before.get(MIN_INSYNC_REPLICAS) != after.get(MIN_INSYNC_REPLICAS) {
             self.forget_eligible(&target, &mut records);
@@ -260,7 +264,7 @@ impl Metadata {
                 if partition.elr.is_empty() || partition.leader.is_none() {
                     continue;
                 }
-                let mut new = super::image::PartitionRegistration::clone(partition);
+                let mut new = PartitionRegistration::clone(partition);
                 new.elr.clear();
                 new.partition_epoch.0 += 1;
                 let record = PartitionRecord::of(topic.id, index, &new);

@@ -17,7 +17,7 @@
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
-use super::image::{MetadataImage, PartitionRegistration};
+use crate::image::{MetadataImage, PartitionRegistration};
 
 /// What kind of election is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use ottla_protocol::messages::cluster::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 
-use super::record::{FeatureRecord, Record};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
+use crate::image::record::{FeatureRecord, Record};
 
 /// A feature that this binary supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,12 @@ use ottla_protocol::messages::cluster::{
 };
 
 use super::elections::{Change, Election};
-use super::image::{PartitionRegistration, Topic};
-use super::record::{PartitionRecord, Record};
 use super::request::{
     AlterPartition, AlterPartitionItem, AlterPartitionResult, IsrMember, RebalanceLeaders, Response,
 };
 use super::{Decision, Metadata};
+use crate::image::record::{PartitionRecord, Record};
+use crate::image::{PartitionRegistration, Topic};
 
 /// How many leaders one [`Request::RebalanceLeaders`](super::Request::RebalanceLeaders) moves at
 /// most.

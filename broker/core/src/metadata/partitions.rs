@@ -9,12 +9,14 @@ use ottla_protocol::messages::topics::{
     CreatePartitionsTopicResult,
 };
 
-use super::image::{PartitionRegistration, Topic};
-use super::record::{PartitionRecord, Record};
 use super::request::{Refusal, Response};
-use super::topics::CREATED_PARTITIONS_MAX;
 use super::{Decision, Metadata, Moment};
+use crate::image::record::{PartitionRecord, Record};
+use crate::image::{PartitionRegistration, Topic};
 use crate::placement;
+
+/// How many partitions one request creates at most: its records are one entry of the log.
+pub(super) const CREATED_PARTITIONS_MAX: usize = 10_000;
 
 impl Metadata {
     /// A partition that nobody has written to: every active replica is in sync.

@@ -4,9 +4,9 @@
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::ProducerId;
 
-use super::record::{ProducerIdsRecord, Record};
 use super::request::{AllocateProducerIds, ProducerIdBlock, Refusal, Response};
 use super::{Decision, Metadata};
+use crate::image::record::{ProducerIdsRecord, Record};
 
 /// How many ids a broker gets at once.
 pub const PRODUCER_IDS_PER_BLOCK: i32 = 1000;

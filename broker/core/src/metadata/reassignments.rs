@@ -17,10 +17,10 @@ use ottla_protocol::messages::cluster::{
 };
 
 use super::elections::{Change, Election};
-use super::image::{MetadataImage, PartitionRegistration, Topic};
-use super::record::{PartitionRecord, Record};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
+use crate::image::record::{PartitionRecord, Record};
+use crate::image::{MetadataImage, PartitionRegistration, Topic};
 
 impl Metadata {
     pub(super) fn alter_partition_reassignments(

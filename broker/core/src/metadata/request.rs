@@ -27,8 +27,8 @@ use ottla_protocol::messages::topics::{
     DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
-use super::image::Endpoint;
-use super::record::{FeatureRangeRecord, write};
+use crate::image::Endpoint;
+use crate::image::record::{FeatureRangeRecord, write};
 
 macro_rules! requests {
     ($($number:literal $(#[doc = $doc:literal])+ $name:ident($request:ty) -> $response:ty;)*) => {

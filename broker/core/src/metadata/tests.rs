@@ -17,6 +17,8 @@ use ottla_protocol::messages::topics::{CreatableTopic, CreatableTopicConfig, Cre
 
 use super::request::{BrokerHeartbeat, FenceBroker, FormatCluster, RegisterBroker};
 use super::*;
+use crate::image::record::FeatureRangeRecord;
+use crate::image::{ConfigResource, Endpoint, PartitionRegistration};
 
 /// A controller, and the records that made it what it is.
 pub(crate) struct Cluster {
@@ -81,7 +83,7 @@ impl Cluster {
             }],
             features: features::FEATURES
                 .iter()
-                .map(|f| record::FeatureRangeRecord {
+                .map(|f| FeatureRangeRecord {
                     name: f.name.to_owned(),
                     min: f.min,
                     max: f.max,

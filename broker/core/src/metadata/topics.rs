@@ -11,18 +11,15 @@ use ottla_protocol::messages::topics::{
     DeleteTopicsResponse,
 };
 
-use super::image::{ConfigMap, ConfigResource, Topic};
 use super::names;
-use super::partitions::check_same_size;
-use super::record::{PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
+use super::partitions::{CREATED_PARTITIONS_MAX, check_same_size};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata, Moment};
 use crate::config::topic::TOPIC_CONFIGS;
 use crate::config::{self, Layers};
+use crate::image::record::{ConfigRecord, PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
+use crate::image::{ConfigMap, ConfigResource, Topic};
 use crate::placement;
-
-/// How many partitions one request creates at most: its records are one entry of the log.
-pub const CREATED_PARTITIONS_MAX: usize = 10_000;
 
 /// The replication factor where neither the request nor the server properties say one.
 pub const REPLICATION_FACTOR_DEFAULT: usize = 3;
@@ -112,7 +109,9 @@ impl Metadata {
         })];
         let resource = ConfigResource::Topic(topic.name.as_str().into());
         let set = configs.iter();
-        records.extend(set.map(|(n, v)| Record::Config(resource.record(n, Some(v.clone())))));
+        records.extend(
+            set.map(|(n, v)| Record::Config(ConfigRecord::new(&resource, n, Some(v.clone())))),
+        );
         for (index, nodes) in replicas.iter().enumerate() {
             let new = self.new_partition(nodes)?;
             let index = PartitionIndex(index as i32);

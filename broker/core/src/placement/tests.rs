@@ -1,5 +1,5 @@
 use super::*;
-use crate::metadata::image::Topic;
+use crate::image::Topic;
 use ottla_protocol::ids::TopicId;
 
 fn brokers(racks: &[&str]) -> Vec<Candidate> {

@@ -8,7 +8,8 @@ use ottla_core::config::effective::Found;
 use ottla_core::config::topic::TOPIC_CONFIGS;
 use ottla_core::config::{Bounds, Effect, Key, Kind, Layers, Source, Synonym};
 use ottla_core::config::{broker, client_metrics, group};
-use ottla_core::metadata::{ConfigMap, ConfigResource, MetadataImage, names};
+use ottla_core::image::{ConfigMap, ConfigResource, MetadataImage};
+use ottla_core::metadata::names;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::configs::{

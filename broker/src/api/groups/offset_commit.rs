@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ottla_core::acl::Operation;
 use ottla_core::group::{Body, Response};
-use ottla_core::metadata::MetadataImage;
+use ottla_core::image::MetadataImage;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
 use ottla_protocol::messages::groups::{

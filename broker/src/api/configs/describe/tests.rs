@@ -1,8 +1,9 @@
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
-use ottla_core::metadata::record::{BrokerRecord, TopicRecord};
-use ottla_core::metadata::{Metadata, Record};
+use ottla_core::image::record::Record;
+use ottla_core::image::record::{BrokerRecord, ConfigRecord, TopicRecord};
+use ottla_core::metadata::Metadata;
 use ottla_protocol::ids::Uuid;
 
 use super::*;
@@ -27,7 +28,7 @@ fn image() -> MetadataImage {
         (CLIENT_METRICS, "m", "interval.ms", "1000"),
     ] {
         let resource = ConfigResource::from_wire(kind, name).unwrap();
-        let record = resource.record(config, Some(value.to_owned()));
+        let record = ConfigRecord::new(&resource, config, Some(value.to_owned()));
         metadata.replay(&Record::Config(record));
     }
     metadata.image().clone()

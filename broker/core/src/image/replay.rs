@@ -1,25 +1,25 @@
 //! Replaying records into the image, and an image as the records of a snapshot.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
 };
 
-use super::image::{
-    BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Topic,
-};
+use super::delta::MetadataDelta;
 use super::record::{
     BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, PartitionRecord,
     ProducerIdsRecord, Record, TopicRecord,
 };
-use super::{Metadata, MetadataDelta};
+use super::{BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Topic};
 
-impl Metadata {
-    /// Makes one committed record part of the image. Every node replays the same records in the
-    /// same order.
-    pub fn replay(&mut self, record: &Record) {
-        let (image, delta) = (&mut self.image, &mut self.delta);
+impl MetadataImage {
+    /// Makes one committed record part of the image, and names in `delta` what it changed. Every
+    /// node replays the same records in the same order; what a record says of things that are not
+    /// there is passed over.
+    pub fn replay(&mut self, record: &Record, delta: &mut MetadataDelta) {
+        let image = self;
         match record {
             Record::Cluster(r) => {
                 image.cluster_id = r.cluster_id.as_str().into();
@@ -61,16 +61,49 @@ impl Metadata {
         }
     }
 
-    /// Replaces the image by what the records of a snapshot say; the delta then names all that
-    /// differs.
-    pub fn install<'a>(&mut self, snapshot: impl IntoIterator<Item = &'a Record>) {
-        let mut fresh = Self::default();
-        for record in snapshot {
-            fresh.replay(record);
+    /// The records that rebuild this image from nothing: a snapshot.
+    pub fn to_records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        if !self.cluster_id.is_empty() {
+            let cluster_id = self.cluster_id.to_string();
+            let next_broker_epoch = self.next_broker_epoch.0;
+            records.push(Record::Cluster(ClusterRecord {
+                cluster_id,
+                next_broker_epoch,
+            }));
         }
-        let delta = MetadataDelta::between(&self.image, &fresh.image);
-        self.delta.merge(delta);
-        self.image = fresh.image;
+        for (name, level) in self.features.iter() {
+            let (name, level) = (name.clone(), *level);
+            records.push(Record::Feature(FeatureRecord { name, level }));
+        }
+        if self.next_producer_id != ProducerId(0) {
+            records.push(Record::ProducerIds(ProducerIdsRecord {
+                next_producer_id: self.next_producer_id.0,
+            }));
+        }
+        let brokers = self.brokers.values();
+        records.extend(brokers.map(|b| Record::Broker(BrokerRecord::of(b))));
+        for topic in self.topics.values() {
+            records.push(Record::Topic(TopicRecord {
+                topic_id: topic.id.0,
+                name: topic.name.to_string(),
+            }));
+            let partitions = topic.indexed();
+            records.extend(
+                partitions.map(|(i, p)| Record::Partition(PartitionRecord::of(topic.id, i, p))),
+            );
+        }
+        for (resource, values) in self.configs.iter() {
+            for (name, value) in values.iter() {
+                records.push(Record::Config(ConfigRecord::new(
+                    resource,
+                    name,
+                    Some(value.clone()),
+                )));
+            }
+        }
+        records.extend(self.acls.iter().map(|acl| Record::Acl((&acl).into())));
+        records
     }
 }
 
@@ -91,7 +124,7 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
         fenced: r.fenced,
         in_controlled_shutdown: r.in_controlled_shutdown,
     };
-    let next = BrokerEpoch(r.broker_epoch + 1);
+    let next = BrokerEpoch(r.broker_epoch.saturating_add(1));
     image.next_broker_epoch = image.next_broker_epoch.max(next);
     delta.brokers.insert(registration.node_id);
     Arc::make_mut(&mut image.brokers).insert(registration.node_id, Arc::new(registration));
@@ -137,16 +170,11 @@ fn replay_partition(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Pa
     };
     let partitions = &mut Arc::make_mut(topic).partitions;
     let index = usize::try_from(r.partition).unwrap_or(usize::MAX);
-    assert!(
-        index <= partitions.len(),
-        "partitions of a topic are recorded in order: {} of {name}",
-        r.partition
-    );
     let registration = Arc::new(r.registration());
-    if index == partitions.len() {
-        partitions.push(registration);
-    } else {
-        partitions[index] = registration;
+    match index.cmp(&partitions.len()) {
+        Ordering::Less => partitions[index] = registration,
+        Ordering::Equal => partitions.push(registration),
+        Ordering::Greater => return, // partitions are recorded in order
     }
     let entry = delta.touch(id, name);
     entry.partitions.insert(PartitionIndex(r.partition));
@@ -233,48 +261,5 @@ impl BrokerRecord {
             fenced: b.fenced,
             in_controlled_shutdown: b.in_controlled_shutdown,
         }
-    }
-}
-
-impl MetadataImage {
-    /// The records that rebuild this image from nothing: a snapshot.
-    pub fn to_records(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        if !self.cluster_id.is_empty() {
-            let cluster_id = self.cluster_id.to_string();
-            let next_broker_epoch = self.next_broker_epoch.0;
-            records.push(Record::Cluster(ClusterRecord {
-                cluster_id,
-                next_broker_epoch,
-            }));
-        }
-        for (name, level) in self.features.iter() {
-            let (name, level) = (name.clone(), *level);
-            records.push(Record::Feature(FeatureRecord { name, level }));
-        }
-        if self.next_producer_id != ProducerId(0) {
-            records.push(Record::ProducerIds(ProducerIdsRecord {
-                next_producer_id: self.next_producer_id.0,
-            }));
-        }
-        let brokers = self.brokers.values();
-        records.extend(brokers.map(|b| Record::Broker(BrokerRecord::of(b))));
-        for topic in self.topics.values() {
-            records.push(Record::Topic(TopicRecord {
-                topic_id: topic.id.0,
-                name: topic.name.to_string(),
-            }));
-            let partitions = topic.indexed();
-            records.extend(
-                partitions.map(|(i, p)| Record::Partition(PartitionRecord::of(topic.id, i, p))),
-            );
-        }
-        for (resource, values) in self.configs.iter() {
-            for (name, value) in values.iter() {
-                records.push(Record::Config(resource.record(name, Some(value.clone()))));
-            }
-        }
-        records.extend(self.acls.iter().map(|acl| Record::Acl((&acl).into())));
-        records
     }
 }

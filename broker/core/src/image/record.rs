@@ -8,7 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ottla_protocol::codec::{Decode, Encode, Error, Kafka, Message, Reader, Writer};
 use ottla_protocol::ids::Uuid;
 
-use super::image::Endpoint;
+use super::{ConfigResource, Endpoint};
+use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
 
 /// One fact of the metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ records! {
 }
 
 /// Writes type, version and body; the version is the newest that there is.
-pub(super) fn write<M: Message>(writer: &mut Writer, number: i16, body: &M) {
+pub(crate) fn write<M: Message>(writer: &mut Writer, number: i16, body: &M) {
     let version = *M::VERSIONS.end();
     writer.buffer().put_i16(number);
     writer.buffer().put_i16(version);
@@ -166,7 +167,7 @@ pub struct RemoveTopicRecord {
     pub topic_id: Uuid,
 }
 
-/// See [`Record::Partition`] and [`crate::metadata::image::PartitionRegistration`].
+/// See [`Record::Partition`] and [`super::PartitionRegistration`].
 #[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 #[kafka(versions = "0", flexible = "0+")]
 pub struct PartitionRecord {
@@ -209,6 +210,19 @@ pub struct ConfigRecord {
     pub value: Option<String>,
 }
 
+impl ConfigRecord {
+    /// The record that sets (or, with no value, removes) a config of a resource.
+    pub fn new(resource: &ConfigResource, name: &str, value: Option<String>) -> Self {
+        let (resource_type, resource_name) = resource.to_wire();
+        Self {
+            resource_type,
+            resource_name,
+            name: name.to_owned(),
+            value,
+        }
+    }
+}
+
 /// See [`Record::ProducerIds`].
 #[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 #[kafka(versions = "0", flexible = "0+")]
@@ -245,4 +259,35 @@ pub struct AclRecord {
     pub operation: i8,
     /// Whether that is allowed.
     pub permission: i8,
+}
+
+impl From<&Acl> for AclRecord {
+    fn from(acl: &Acl) -> Self {
+        Self {
+            resource_type: acl.resource_type.to_wire(),
+            resource_name: acl.resource_name.clone(),
+            pattern_type: acl.pattern_type.to_wire(),
+            principal: acl.entry.principal.clone(),
+            host: acl.entry.host.clone(),
+            operation: acl.entry.operation.to_wire(),
+            permission: acl.entry.permission.to_wire(),
+        }
+    }
+}
+
+impl AclRecord {
+    /// The ACL that this record is about; none where it has a number that is none.
+    pub fn acl(&self) -> Option<Acl> {
+        Some(Acl {
+            resource_type: ResourceType::from_wire(self.resource_type)?,
+            resource_name: self.resource_name.clone(),
+            pattern_type: PatternType::from_wire(self.pattern_type)?,
+            entry: Entry {
+                principal: self.principal.clone(),
+                host: self.host.clone(),
+                operation: Operation::from_wire(self.operation)?,
+                permission: Permission::from_wire(self.permission)?,
+            },
+        })
+    }
 }

@@ -2,12 +2,18 @@
 //!
 //! A [`MetadataImage`] is cheap to clone: its parts are shared, and replaying a batch of records
 //! copies only the maps and topics that the batch touches. Whoever holds an image holds a
-//! consistent moment of the cluster.
+//! consistent moment of the cluster. Decisions read it; [`record`]s are the only way that it
+//! changes, and a [`delta`] names what they changed.
+//!
+//! This is the ground floor: nothing here imports who decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod delta;
+pub mod record;
+mod replay;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::record::ConfigRecord;
 use crate::acl::Acls;
 use ottla_protocol::codec::Kafka;
 use ottla_protocol::ids::{
@@ -253,109 +259,6 @@ impl PartitionRegistration {
     }
 }
 
-/// What changed from one image to the next: consumers look only at what is named here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MetadataDelta {
-    /// Brokers that registered, changed or left.
-    pub brokers: BTreeSet<NodeId>,
-    /// Topics created, changed or deleted.
-    pub topics: BTreeMap<TopicId, TopicDelta>,
-    /// Resources whose dynamic configs changed.
-    pub configs: BTreeSet<ConfigResource>,
-    /// Whether finalized features changed.
-    pub features: bool,
-    /// Whether ACLs changed.
-    pub acls: bool,
-}
-
-/// What changed in one topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicDelta {
-    /// The topic's name, also after its deletion.
-    pub name: TopicName,
-    /// Whether the topic is gone from the new image.
-    pub deleted: bool,
-    /// Partitions that are new or changed; after a deletion, all that there were.
-    pub partitions: BTreeSet<PartitionIndex>,
-}
-
-impl MetadataDelta {
-    /// Whether nothing changed.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// What differs between two images: for a snapshot that replaces all one had.
-    pub fn between(old: &MetadataImage, new: &MetadataImage) -> Self {
-        let mut delta = Self {
-            features: old.features != new.features,
-            acls: old.acls != new.acls,
-            ..Self::default()
-        };
-        delta.brokers = differing_keys(&old.brokers, &new.brokers);
-        delta.configs = differing_keys(&old.configs, &new.configs);
-        for topic in old.topics.values() {
-            if !new.topic_names.contains_key(&topic.id) {
-                delta.touch_deleted(topic);
-            }
-        }
-        for topic in new.topics.values() {
-            let before = old.topic_by_id(topic.id);
-            if before.is_some_and(|b| Arc::ptr_eq(b, topic) || b == topic) {
-                continue;
-            }
-            let entry = delta.touch(topic.id, &topic.name);
-            for (index, partition) in topic.indexed() {
-                if before.and_then(|b| b.partition(index)) != Some(partition) {
-                    entry.partitions.insert(index);
-                }
-            }
-        }
-        delta
-    }
-
-    pub(crate) fn touch(&mut self, id: TopicId, name: &TopicName) -> &mut TopicDelta {
-        self.topics.entry(id).or_insert_with(|| TopicDelta {
-            name: name.clone(),
-            deleted: false,
-            partitions: BTreeSet::new(),
-        })
-    }
-
-    pub(crate) fn touch_deleted(&mut self, topic: &Topic) {
-        let entry = self.touch(topic.id, &topic.name);
-        entry.deleted = true;
-        entry.partitions = topic.indexed().map(|(index, _)| index).collect();
-    }
-}
-
-fn differing_keys<K: Ord + Clone, V: PartialEq>(
-    old: &BTreeMap<K, V>,
-    new: &BTreeMap<K, V>,
-) -> BTreeSet<K> {
-    let gone = old.keys().filter(|k| !new.contains_key(*k));
-    let changed = new
-        .iter()
-        .filter(|(k, v)| old.get(*k) != Some(*v))
-        .map(|(k, _)| k);
-    gone.chain(changed).cloned().collect()
-}
-
-impl MetadataDelta {
-    /// Adds what a later delta names.
-    pub fn merge(&mut self, later: Self) {
-        self.brokers.extend(later.brokers);
-        self.configs.extend(later.configs);
-        self.features |= later.features;
-        self.acls |= later.acls;
-        for (id, topic) in later.topics {
-            let entry = self.touch(id, &topic.name);
-            entry.deleted |= topic.deleted;
-            entry.partitions.extend(topic.partitions);
-        }
-    }
-}
-
 impl ConfigResource {
     /// Kafka's number of the type, and the name, as on the wire.
     pub fn to_wire(&self) -> (i8, String) {
@@ -378,17 +281,6 @@ impl ConfigResource {
             16 => Some(Self::ClientMetrics(name.to_owned())),
             32 => Some(Self::Group(name.to_owned())),
             _ => None,
-        }
-    }
-
-    /// The record that sets (or, with no value, removes) a config of this resource.
-    pub fn record(&self, name: &str, value: Option<String>) -> ConfigRecord {
-        let (resource_type, resource_name) = self.to_wire();
-        ConfigRecord {
-            resource_type,
-            resource_name,
-            name: name.to_owned(),
-            value,
         }
     }
 }
