@@ -215,55 +215,17 @@ impl Replica {
             Effect::Append {
                 base_offset,
                 leader_epoch,
-            } => {
-                let AtHand::Produced {
-                    mut batch,
-                    frame_bytes,
-                } = bytes
-                else {
-                    unreachable!("an append is asked for by a produce, which brings a batch");
-                };
-                record_batch::stamp(&mut batch, base_offset, leader_epoch);
-                state.append(batch.freeze(), frame_bytes, self.shared.env.unix_ms())?;
-                self.shared.appended();
-            }
-            Effect::AppendFetched { first } => {
-                let AtHand::Fetched {
-                    bytes,
-                    starts,
-                    frame_bytes,
-                } = bytes
-                else {
-                    unreachable!("fetched batches are appended by the answer that brings them");
-                };
-                let fresh = bytes.slice(starts[first]..);
-                state.append(fresh, frame_bytes, self.shared.env.unix_ms())?;
-                self.shared.appended();
-            }
+            } => self.append_produced(state, base_offset, leader_epoch, bytes)?,
+            Effect::AppendFetched { first } => self.append_fetched(state, first, bytes)?,
             Effect::TruncateTo(offset) => self.truncate_to(state, offset)?,
             Effect::TruncateFullyAndStartAt(offset) => {
                 warn!(partition = ?self, %offset, "the log starts anew");
                 state.with_log(|log| log.truncate_fully_and_start_at(offset))?;
             }
-            Effect::ReloadProducers => {
-                let producers = producer_state::load(&self.reader, state.log.as_ref())?;
-                let mut none = Effects::new();
-                let loaded = Input::ProducersLoaded(producers);
-                state
-                    .partition
-                    .step(self.shared.env.now(), loaded, &mut none);
-            }
+            Effect::ReloadProducers => self.reload_producers(state)?,
             Effect::SetLogStartOffset(offset) => {
                 state.with_log(|log| log.set_log_start_offset(offset))?;
             }
-            told => self.tell_others(state, told),
-        }
-        Ok(())
-    }
-
-    /// The effects that ask for nothing of the log: somebody is told.
-    fn tell_others(self: &Arc<Self>, state: &mut State, effect: Effect) {
-        match effect {
             Effect::Acknowledge { token, result } => match state.take_waiter(token) {
                 Some(Waiter::Produce(answer)) => answer.send(result),
                 Some(Waiter::Internal(answer)) => drop(answer.send(result)),
@@ -279,22 +241,74 @@ impl Replica {
                 Some(wakes) => state.followers.mark(wakes),
                 None => state.followers.wake(),
             },
-            Effect::WakeConsumers => {
-                self.shared.high_watermark_moved();
-                state.consumers.wake();
-                if self.shared.env.now() < state.serves_followers_until {
-                    state.followers.wake();
-                } else {
-                    // an idle follower learns of it with its next answer, in half a second
-                    state.followers.mark_silently();
-                }
-            }
+            Effect::WakeConsumers => self.wake_consumers(state),
             Effect::WakeAll => {
                 state.followers.wake();
                 state.consumers.wake();
             }
             Effect::FollowLeader => self.shared.follow(self, state.partition.leader()),
-            _ => unreachable!("every effect on the log was performed before"),
+        }
+        Ok(())
+    }
+
+    fn append_produced(
+        &self,
+        state: &mut State,
+        base_offset: Offset,
+        leader_epoch: LeaderEpoch,
+        bytes: AtHand<'_>,
+    ) -> Result<(), ottla_storage::Error> {
+        let AtHand::Produced {
+            mut batch,
+            frame_bytes,
+        } = bytes
+        else {
+            unreachable!("an append is asked for by a produce, which brings a batch");
+        };
+        record_batch::stamp(&mut batch, base_offset, leader_epoch);
+        state.append(batch.freeze(), frame_bytes, self.shared.env.unix_ms())?;
+        self.shared.appended();
+        Ok(())
+    }
+
+    fn append_fetched(
+        &self,
+        state: &mut State,
+        first: usize,
+        bytes: AtHand<'_>,
+    ) -> Result<(), ottla_storage::Error> {
+        let AtHand::Fetched {
+            bytes,
+            starts,
+            frame_bytes,
+        } = bytes
+        else {
+            unreachable!("fetched batches are appended by the answer that brings them");
+        };
+        let fresh = bytes.slice(starts[first]..);
+        state.append(fresh, frame_bytes, self.shared.env.unix_ms())?;
+        self.shared.appended();
+        Ok(())
+    }
+
+    fn reload_producers(&self, state: &mut State) -> Result<(), ottla_storage::Error> {
+        let producers = producer_state::load(&self.reader, state.log.as_ref())?;
+        let mut none = Effects::new();
+        let loaded = Input::ProducersLoaded(producers);
+        state
+            .partition
+            .step(self.shared.env.now(), loaded, &mut none);
+        Ok(())
+    }
+
+    fn wake_consumers(&self, state: &mut State) {
+        self.shared.high_watermark_moved();
+        state.consumers.wake();
+        if self.shared.env.now() < state.serves_followers_until {
+            state.followers.wake();
+        } else {
+            // an idle follower learns of it with its next answer, in half a second
+            state.followers.mark_silently();
         }
     }
 
