@@ -11,6 +11,7 @@ mod configs;
 mod fetch;
 mod forward;
 mod groups;
+mod leader;
 mod log_dirs;
 mod metadata;
 mod offsets;

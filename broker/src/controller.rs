@@ -11,6 +11,7 @@
 //! - [`network`], [`service`]: calls to other nodes, and their calls here
 //! - [`identity`]: that all of them are of one cluster
 //! - [`formation`]: how a quorum begins, and how a node comes (back) to it
+//! - [`submit`]: a request's way to the active controller, and its answer's way back
 //! - [`active`]: the active controller's one task
 //! - [`lifecycle`]: this broker's registration, lease and controlled shutdown
 //! - [`suspects`]: brokers that seem to be gone, before the active controller says so
@@ -24,7 +25,10 @@ pub mod machine;
 pub mod network;
 pub mod raft;
 pub mod service;
+pub mod submit;
 pub mod suspects;
+#[cfg(all(test, not(feature = "simulation")))]
+mod tests;
 
 use std::fmt;
 use std::io;
@@ -34,34 +38,29 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use ottla_core::image::MetadataImage;
-use ottla_core::metadata::{Metadata, Request, Response};
+use ottla_core::metadata::Metadata;
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use ottla_storage::Disk;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use self::active::{Active, Message, Outcome};
+use self::active::{Active, Message};
 use self::identity::Identity;
 use self::log::LogStore;
 use self::machine::{Machine, Published, State};
 use self::network::Factory;
 use self::raft::Raft;
+pub use self::submit::{Ask, Error};
 use self::suspects::Suspects;
 use crate::config::Settings;
 use crate::env::Env;
 use crate::peer::{Peers, wire};
-
-/// How long a request may look for the active controller and wait for its answer.
-const SUBMIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long one attempt may take before the active controller is looked for again.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait before asking again where no active controller was found.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How long an answer waits for this broker's own image to show its outcome.
-const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Requests that wait for the active controller's task.
 const QUEUE_REQUESTS_MAX: usize = 1024;
@@ -105,20 +104,6 @@ pub struct Publisher {
     suspects: Suspects,
     image: watch::Sender<Arc<MetadataImage>>,
     applied: watch::Sender<u64>,
-}
-
-/// Why a request got no decision.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
-    /// No active controller was found before the deadline.
-    #[error("no active controller was reached in time; a majority of the quorum must be up")]
-    NoController,
-    /// The request reached a controller, whose answer did not come; it may have been carried out.
-    #[error("the active controller did not answer in time")]
-    TimedOut,
-    /// This broker is stopping.
-    #[error("the broker is stopping")]
-    Stopping,
 }
 
 /// What DescribeQuorum shows.
@@ -325,86 +310,6 @@ impl Handle {
     #[must_use]
     pub fn applied(&self) -> u64 {
         *self.shared.applied.borrow()
-    }
-
-    /// Has the active controller decide `request`, and waits until the outcome is applied there and
-    /// visible in this broker's image.
-    ///
-    /// # Errors
-    /// As [`Error`] tells; the request may have been carried out in the case of `TimedOut`.
-    pub async fn submit(&self, request: Request) -> Result<Response, Error> {
-        let deadline = Instant::now() + SUBMIT_TIMEOUT;
-        let mut reached = false;
-        loop {
-            match self.attempt(&request).await {
-                Outcome::Done { response, applied } => {
-                    self.wait_applied(applied).await;
-                    return Ok(response);
-                }
-                Outcome::NotController => {}
-                Outcome::Uncertain => reached = true,
-            }
-            if Instant::now() >= deadline {
-                return Err(if reached {
-                    Error::TimedOut
-                } else {
-                    Error::NoController
-                });
-            }
-            tokio::time::sleep(RETRY_INTERVAL).await;
-        }
-    }
-
-    async fn attempt(&self, request: &Request) -> Outcome {
-        match self.active() {
-            None => Outcome::NotController,
-            Some(node) if node == self.node_id() => self.submit_here(request.clone()).await,
-            Some(node) => self.forward(node, request).await,
-        }
-    }
-
-    /// Hands `request` to the task of this node, active or not.
-    pub(crate) async fn submit_here(&self, request: Request) -> Outcome {
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Submit { request, reply };
-        if self.shared.messages.send(message).await.is_err() {
-            return Outcome::NotController;
-        }
-        answer.await.unwrap_or(Outcome::Uncertain)
-    }
-
-    async fn forward(&self, node: NodeId, request: &Request) -> Outcome {
-        let Some(address) = self.peer_address(node) else {
-            return Outcome::NotController;
-        };
-        let mut client = self.shared.peers.client(node, &address);
-        let message = wire::SubmitRequest {
-            request: request.encode(),
-        };
-        let call = client.submit(message);
-        let answer = match tokio::time::timeout(ATTEMPT_TIMEOUT, call).await {
-            Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(_)) | Err(_) => return Outcome::Uncertain,
-        };
-        use wire::submit_response::Result as Answer;
-        match answer.result {
-            Some(Answer::Response(bytes)) => match Response::decode(bytes) {
-                Ok(response) => Outcome::Done {
-                    response,
-                    applied: answer.applied,
-                },
-                Err(_) => Outcome::Uncertain,
-            },
-            Some(Answer::NotController(_)) => Outcome::NotController,
-            Some(Answer::Uncertain(_)) | None => Outcome::Uncertain,
-        }
-    }
-
-    async fn wait_applied(&self, index: u64) {
-        let mut applied = self.shared.applied.clone();
-        let wait = applied.wait_for(|applied| *applied >= index);
-        // late is better than never: the answer is right even where the image lags behind
-        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await;
     }
 
     /// Where a node listens for peers: voters by the settings, others by their registration.

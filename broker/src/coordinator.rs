@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ottla_core::ask;
 use ottla_core::group::{self, Body, Client, OFFSETS_TOPIC, Request, Response, Token};
 use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
@@ -78,6 +79,11 @@ impl From<&config::Settings> for Settings {
         }
     }
 }
+
+/// What a shard of groups can be asked.
+pub trait Ask: ask::Ask<Request = Body, Response = Response> + 'static {}
+
+impl<R: ask::Ask<Request = Body, Response = Response> + 'static> Ask for R {}
 
 /// What is sent to a shard's task.
 enum Message {
@@ -241,13 +247,13 @@ impl Handle {
     /// # Errors
     /// NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE: the client looks
     /// for the coordinator again, or tries again.
-    pub fn request(
+    pub fn request<R: Ask>(
         &self,
         group_id: &str,
         version: i16,
         client: Client,
-        body: Body,
-    ) -> impl Future<Output = Result<Response, ErrorCode>> + Send + 'static + use<> {
+        body: R,
+    ) -> impl Future<Output = Result<R::Answer, ErrorCode>> + Send + 'static + use<R> {
         let sent = {
             let shards = self.shards();
             let shard = (shards.partition_count > 0)
@@ -258,26 +264,26 @@ impl Handle {
                 Some(_) if !self.inner.controller.has_lease() => {
                     Err(ErrorCode::CoordinatorNotAvailable)
                 }
-                Some(shard) => self.send(shard, version, client, body),
+                Some(shard) => self.send(shard, version, client, body.into_request()),
                 None => Err(ErrorCode::NotCoordinator),
             }
         };
-        answer(sent)
+        answer::<R>(sent)
     }
 
     /// Asks every shard of this broker.
-    pub fn request_all(
+    pub fn request_all<R: Ask + Clone>(
         &self,
         version: i16,
         client: &Client,
-        body: &Body,
-    ) -> Vec<impl Future<Output = Result<Response, ErrorCode>> + Send + 'static + use<>> {
+        body: &R,
+    ) -> Vec<impl Future<Output = Result<R::Answer, ErrorCode>> + Send + 'static + use<R>> {
         let shards = self.shards();
-        let sent = shards
-            .by_partition
-            .values()
-            .map(|shard| self.send(shard, version, client.clone(), body.clone()));
-        sent.map(answer).collect()
+        let sent = shards.by_partition.values().map(|shard| {
+            let body = body.clone().into_request();
+            self.send(shard, version, client.clone(), body)
+        });
+        sent.map(answer::<R>).collect()
     }
 
     fn send(
@@ -331,11 +337,12 @@ fn leader(image: &MetadataImage, group_id: &str) -> Option<NodeId> {
     topic.partition(partition)?.leader
 }
 
-async fn answer(
+async fn answer<R: Ask>(
     sent: Result<oneshot::Receiver<Result<Response, ErrorCode>>, ErrorCode>,
-) -> Result<Response, ErrorCode> {
+) -> Result<R::Answer, ErrorCode> {
     // the task is gone, or has thrown its shard away: somebody else may know the group
-    sent?.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+    let response = sent?.await.unwrap_or(Err(ErrorCode::NotCoordinator))?;
+    R::answer(response).ok_or(ErrorCode::UnknownServerError)
 }
 
 fn deleted_topics(delta: &MetadataDelta) -> Arc<BTreeSet<TopicName>> {

@@ -23,6 +23,7 @@ mod describe;
 mod load;
 mod offsets;
 pub mod record;
+pub mod request;
 pub mod settings;
 
 #[cfg(test)]
@@ -32,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{TopicName, Uuid};
+use ottla_protocol::ids::TopicName;
 use ottla_protocol::messages::groups as wire;
 
 use classic::Classic;
@@ -41,6 +42,7 @@ use offsets::Offsets;
 
 pub use load::Loader;
 pub use record::Record;
+pub use request::{Body, Client, Request, Response};
 pub use settings::Settings;
 
 /// A group's id; cheap to clone.
@@ -67,69 +69,6 @@ impl Now {
 /// Identifies a waiting request between the driver and the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
-
-/// Who sent a request, for member ids and DescribeGroups.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Client {
-    /// The client id of the request's header.
-    pub id: String,
-    /// The address the request came from, as Kafka prints it (`/127.0.0.1`).
-    pub host: String,
-}
-
-/// A request to a shard.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Comes back in the reply.
-    pub token: Token,
-    /// The API version of the request, as answers differ by it.
-    pub version: i16,
-    /// Who asks.
-    pub client: Client,
-    /// What is asked.
-    pub body: Body,
-}
-
-/// What is asked of a shard: Kafka's own requests, cut to one group where they name several.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// JoinGroup, with fresh randomness for a new member's id.
-    JoinGroup(wire::JoinGroupRequest, Uuid),
-    /// SyncGroup.
-    SyncGroup(wire::SyncGroupRequest),
-    /// Heartbeat.
-    Heartbeat(wire::HeartbeatRequest),
-    /// LeaveGroup; a request of version 0 to 2 has its member in `members` too.
-    LeaveGroup(wire::LeaveGroupRequest),
-    /// OffsetCommit; topics carry their names, and their ids where known.
-    OffsetCommit(wire::OffsetCommitRequest),
-    /// OffsetFetch of one group; topics carry their names.
-    OffsetFetch(wire::OffsetFetchRequestGroup),
-    /// OffsetDelete.
-    OffsetDelete(wire::OffsetDeleteRequest),
-    /// DeleteGroups, one group of it.
-    DeleteGroup(String),
-    /// DescribeGroups, one group of it.
-    DescribeGroup(String),
-    /// ListGroups.
-    ListGroups(wire::ListGroupsRequest),
-}
-
-/// What a shard answers; the variant is that of the request.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum Response {
-    JoinGroup(wire::JoinGroupResponse),
-    SyncGroup(wire::SyncGroupResponse),
-    Heartbeat(wire::HeartbeatResponse),
-    LeaveGroup(wire::LeaveGroupResponse),
-    OffsetCommit(wire::OffsetCommitResponse),
-    OffsetFetch(wire::OffsetFetchResponseGroup),
-    OffsetDelete(wire::OffsetDeleteResponse),
-    DeleteGroup(ErrorCode),
-    DescribeGroup(wire::DescribedGroup),
-    ListGroups(Vec<wire::ListedGroup>),
-}
 
 /// When a reply may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,7 +209,7 @@ impl Shard {
             body,
         } = request;
         match body {
-            Body::JoinGroup(body, fresh) => {
+            Body::JoinGroup(request::JoinGroup { body, fresh }) => {
                 let join = classic::Join {
                     token,
                     version,
@@ -311,11 +250,11 @@ impl Shard {
                 let response = self.delete_offsets(&body, output);
                 output.reply(token, Response::OffsetDelete(response));
             }
-            Body::DeleteGroup(id) => {
+            Body::DeleteGroup(request::DeleteGroup(id)) => {
                 let error = self.delete_group(&id, output);
                 output.reply(token, Response::DeleteGroup(error));
             }
-            Body::DescribeGroup(id) => {
+            Body::DescribeGroup(request::DescribeGroup(id)) => {
                 let response = self.describe(&id, version);
                 output.reply(token, Response::DescribeGroup(response));
             }

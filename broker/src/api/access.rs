@@ -6,7 +6,6 @@
 
 use ottla_core::acl::{Acl, Filter, Operation};
 use ottla_core::image::MetadataImage;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
     AclCreation, AclCreationResult, AclDescription, CreateAclsRequest, CreateAclsResponse,
@@ -95,11 +94,11 @@ pub async fn create_acls(
 ) -> CreateAclsResponse {
     let asked = body.creations.clone();
     let submitted = match permission(context, request, Operation::Alter) {
-        Ok(()) => submit_with(context, Ok(()), Request::CreateAcls(body)).await,
+        Ok(()) => submit_with(context, Ok(()), body).await,
         Err(refusal) => Err(refusal),
     };
     match submitted {
-        Ok(Response::CreateAcls(response)) => {
+        Ok(response) => {
             let results = response.results.iter().zip(&asked);
             let made = results.filter(|(result, _)| result.error_code == 0);
             let made: Vec<&AclCreation> = made.map(|(_, creation)| creation).collect();
@@ -109,7 +108,6 @@ pub async fn create_acls(
             .await;
             response
         }
-        Ok(other) => unreachable!("CreateAcls is answered by {other:?}"),
         Err((error, message)) => {
             let refused = |_| AclCreationResult {
                 error_code: error.code(),
@@ -135,18 +133,17 @@ pub async fn delete_acls(
 ) -> DeleteAclsResponse {
     let asked = body.filters.clone();
     let submitted = match permission(context, request, Operation::Alter) {
-        Ok(()) => submit_with(context, Ok(()), Request::DeleteAcls(body)).await,
+        Ok(()) => submit_with(context, Ok(()), body).await,
         Err(refusal) => Err(refusal),
     };
     match submitted {
-        Ok(Response::DeleteAcls(response)) => {
+        Ok(response) => {
             until(context, |image| {
                 asked.iter().all(|filter| !finds(image, filter))
             })
             .await;
             response
         }
-        Ok(other) => unreachable!("DeleteAcls is answered by {other:?}"),
         Err((error, message)) => {
             let refused = |_| DeleteAclsFilterResult {
                 error_code: error.code(),

@@ -1,7 +1,6 @@
 //! DescribeCluster, UnregisterBroker, UpdateFeatures.
 
 use ottla_core::acl::Operation;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::cluster::{
@@ -84,14 +83,13 @@ pub async fn unregister_broker(
 ) -> UnregisterBrokerResponse {
     let node = NodeId(body.broker_id);
     let permission = context.access(request).cluster(Operation::Alter);
-    match submit_with(context, permission, Request::UnregisterBroker(body)).await {
-        Ok(Response::UnregisterBroker(response)) => {
+    match submit_with(context, permission, body).await {
+        Ok(response) => {
             if response.error_code == 0 {
                 until(context, |image| image.broker(node).is_none()).await;
             }
             response
         }
-        Ok(other) => unreachable!("UnregisterBroker is answered by {other:?}"),
         Err((code, message)) => UnregisterBrokerResponse {
             throttle_time_ms: 0,
             error_code: code.code(),
@@ -121,10 +119,9 @@ pub async fn update_features(
         .map(|u| u.feature.clone())
         .collect();
     let permission = context.access(request).cluster(Operation::Alter);
-    let submitted = submit_with(context, permission, Request::UpdateFeatures(body)).await;
+    let submitted = submit_with(context, permission, body).await;
     let mut response = match submitted {
-        Ok(Response::UpdateFeatures(response)) => response,
-        Ok(other) => unreachable!("UpdateFeatures is answered by {other:?}"),
+        Ok(response) => response,
         Err((code, message)) => UpdateFeaturesResponse {
             error_code: code.code(),
             error_message: Some(message),

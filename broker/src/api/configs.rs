@@ -6,7 +6,6 @@ pub use describe::handle as describe;
 
 use ottla_core::acl::Operation;
 use ottla_core::image::{ConfigResource, MetadataImage};
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::configs::{
     AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
@@ -76,15 +75,14 @@ async fn incremental_alter_allowed(
     body: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let asked = body.clone();
-    match submit(context, Request::IncrementalAlterConfigs(body)).await {
-        Ok(Response::IncrementalAlterConfigs(response)) => {
+    match submit(context, body).await {
+        Ok(response) => {
             let refused = response.responses.iter().any(|r| r.error_code != 0);
             if !asked.validate_only && !refused {
                 until(context, |image| holds(image, &asked)).await;
             }
             response
         }
-        Ok(other) => unreachable!("IncrementalAlterConfigs is answered by {other:?}"),
         Err((code, message)) => IncrementalAlterConfigsResponse {
             throttle_time_ms: 0,
             responses: asked
@@ -144,15 +142,14 @@ pub async fn alter(
 
 async fn alter_allowed(context: &Context, body: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked = body.clone();
-    match submit(context, Request::AlterConfigs(body)).await {
-        Ok(Response::AlterConfigs(response)) => {
+    match submit(context, body).await {
+        Ok(response) => {
             let refused = response.responses.iter().any(|r| r.error_code != 0);
             if !asked.validate_only && !refused {
                 until(context, |image| is_replaced(image, &asked)).await;
             }
             response
         }
-        Ok(other) => unreachable!("AlterConfigs is answered by {other:?}"),
         Err((code, message)) => AlterConfigsResponse {
             throttle_time_ms: 0,
             responses: asked

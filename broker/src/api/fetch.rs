@@ -1,24 +1,21 @@
 //! Fetch.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::acl::Operation;
 use ottla_core::partition::Reader;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId, TopicName};
+use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
 use ottla_protocol::messages::fetch::{
     FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, ForgottenTopic,
     LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 
+use super::leader::{endpoints, topic_key};
 use super::{Context, RequestContext};
 use crate::authorizer::{self, Access};
 use crate::replica::{FetchItem, FetchQuery, Fetched, Position, TopicKey};
-
-/// The first version that names topics by id.
-const TOPIC_IDS_VERSION_MIN: i16 = 13;
 
 /// The first version whose consumers may read from followers.
 const ANY_REPLICA_VERSION_MIN: i16 = 11;
@@ -84,9 +81,9 @@ pub async fn handle(
     };
     let query = query(context, request, &body, access);
     let is_follower = follower(&body).is_some();
-    let by_id = request.api_version >= TOPIC_IDS_VERSION_MIN;
-    let items = items(by_id, body.topics);
-    let forgotten = forgotten(by_id, body.forgotten_topics_data);
+    let version = request.api_version;
+    let items = items(version, body.topics);
+    let forgotten = forgotten(version, body.forgotten_topics_data);
     let fetched = context.replicas.fetch(&query, items, &forgotten).await;
     let mut response = answer(fetched);
     let counter = match is_follower {
@@ -102,7 +99,7 @@ pub async fn handle(
         partitions.for_each(|data| data.current_leader = LeaderIdAndEpoch::default());
     }
     if request.api_version >= NODE_ENDPOINTS_VERSION_MIN {
-        response.node_endpoints = endpoints(context, request, &response);
+        response.node_endpoints = leaders(context, request, &response);
     }
     response
 }
@@ -140,18 +137,11 @@ fn query(
     }
 }
 
-fn topic_key(by_id: bool, name: &str, id: ottla_protocol::ids::Uuid) -> TopicKey {
-    match by_id {
-        true => TopicKey::Id(TopicId(id)),
-        false => TopicKey::Name(TopicName::from(name)),
-    }
-}
-
-fn items(by_id: bool, topics: Vec<FetchTopic>) -> Vec<FetchItem> {
+fn items(version: i16, topics: Vec<FetchTopic>) -> Vec<FetchItem> {
     let epoch = |number: i32| (number >= 0).then_some(LeaderEpoch(number));
     let mut items = Vec::new();
     for topic in topics {
-        let key = topic_key(by_id, &topic.topic, topic.topic_id);
+        let key = topic_key(version, &topic.topic, topic.topic_id);
         items.extend(topic.partitions.into_iter().map(|p| FetchItem {
             topic: key.clone(),
             partition: p.partition,
@@ -167,10 +157,10 @@ fn items(by_id: bool, topics: Vec<FetchTopic>) -> Vec<FetchItem> {
     items
 }
 
-fn forgotten(by_id: bool, topics: Vec<ForgottenTopic>) -> Vec<(TopicKey, i32)> {
+fn forgotten(version: i16, topics: Vec<ForgottenTopic>) -> Vec<(TopicKey, i32)> {
     let mut forgotten = Vec::new();
     for topic in topics {
-        let key = topic_key(by_id, &topic.topic, topic.topic_id);
+        let key = topic_key(version, &topic.topic, topic.topic_id);
         forgotten.extend(topic.partitions.into_iter().map(|p| (key.clone(), p)));
     }
     forgotten
@@ -210,7 +200,8 @@ fn topic_response(key: &TopicKey) -> FetchableTopicResponse {
     topic
 }
 
-fn endpoints(
+/// Where the leaders are that the answer names.
+fn leaders(
     context: &Context,
     request: &RequestContext,
     response: &FetchResponse,
@@ -223,20 +214,16 @@ fn endpoints(
         let id = data.current_leader.leader_id;
         (id >= 0).then_some(NodeId(id))
     };
-    let leaders: BTreeSet<NodeId> = partitions.filter_map(leader).collect();
-    if leaders.is_empty() {
-        return Vec::new();
-    }
-    let image = context.controller.image();
-    let endpoint = |node: NodeId| {
-        let broker = image.broker(node)?;
-        let listener = broker.listener(&request.listener)?;
-        Some(NodeEndpoint {
-            node_id: node.0,
-            host: listener.host.clone(),
-            port: i32::from(listener.port),
-            rack: broker.rack.as_ref().map(Arc::to_string),
-        })
+    let endpoint = |node_id, host, port, rack| NodeEndpoint {
+        node_id,
+        host,
+        port,
+        rack,
     };
-    leaders.into_iter().filter_map(endpoint).collect()
+    endpoints(
+        context,
+        request,
+        partitions.filter_map(leader).collect(),
+        endpoint,
+    )
 }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use ottla_core::image::MetadataImage;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 
 use super::Context;
@@ -14,30 +13,31 @@ use crate::controller;
 /// How long an answer waits at most for this broker to see what is committed.
 const IMAGE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Has the active controller decide `request`; the error is what every part of it is answered.
-pub(super) async fn submit(
+/// Has the active controller decide `body`; the error is what every part of it is answered.
+pub(super) async fn submit<R: controller::Ask>(
     context: &Context,
-    request: Request,
-) -> Result<Response, (ErrorCode, String)> {
-    context.controller.submit(request).await.map_err(|error| {
+    body: R,
+) -> Result<R::Answer, (ErrorCode, String)> {
+    context.controller.submit(body).await.map_err(|error| {
         let code = match error {
-            controller::Error::NoController | controller::Error::Stopping => {
-                ErrorCode::NotController
+            controller::Error::NoController => ErrorCode::NotController,
+            // it may have been carried out
+            controller::Error::TimedOut | controller::Error::Misunderstood { .. } => {
+                ErrorCode::RequestTimedOut
             }
-            controller::Error::TimedOut => ErrorCode::RequestTimedOut,
         };
         (code, error.to_string())
     })
 }
 
 /// As [`submit`], where the client has the permission.
-pub(super) async fn submit_with(
+pub(super) async fn submit_with<R: controller::Ask>(
     context: &Context,
     permission: Result<(), ErrorCode>,
-    request: Request,
-) -> Result<Response, (ErrorCode, String)> {
+    body: R,
+) -> Result<R::Answer, (ErrorCode, String)> {
     permission.map_err(|error| (error, sentence(error)))?;
-    submit(context, request).await
+    submit(context, body).await
 }
 
 /// Waits until `holds` of this broker's image, but not long: the change is committed either way.

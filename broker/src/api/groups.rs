@@ -18,10 +18,11 @@ pub use operate::{delete_groups, describe_groups, list_groups, offset_delete};
 use std::future::Future;
 
 use ottla_core::acl::Operation;
-use ottla_core::group::{Body, Client, Response};
+use ottla_core::group::Client;
 use ottla_protocol::error::ErrorCode;
 
 use super::{Context, RequestContext};
+use crate::coordinator;
 
 /// Who asks, as the coordinator remembers it.
 fn client(request: &RequestContext) -> Client {
@@ -33,24 +34,24 @@ fn client(request: &RequestContext) -> Client {
 }
 
 /// Asks the coordinator; the request is on its way when this returns.
-fn ask(
+fn ask<R: coordinator::Ask>(
     context: &Context,
     request: &RequestContext,
     group_id: &str,
-    body: Body,
-) -> impl Future<Output = Result<Response, ErrorCode>> + Send + 'static + use<> {
+    body: R,
+) -> impl Future<Output = Result<R::Answer, ErrorCode>> + Send + 'static + use<R> {
     context
         .coordinator
         .request(group_id, request.api_version, client(request), body)
 }
 
 /// Asks the coordinator about a group with members, whose id cannot be empty.
-async fn ask_members(
+async fn ask_members<R: coordinator::Ask>(
     context: &Context,
     request: &RequestContext,
     group_id: &str,
-    body: Body,
-) -> Result<Response, ErrorCode> {
+    body: R,
+) -> Result<R::Answer, ErrorCode> {
     context.access(request).group(Operation::Read, group_id)?;
     if group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::image::{MetadataImage, PartitionRegistration, Topic};
-use ottla_core::metadata::{Request, Response, names};
+use ottla_core::metadata::names;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
 use ottla_protocol::messages::metadata::{
@@ -136,8 +136,8 @@ async fn create_missing(
         topics: missing.iter().map(topic).collect(),
         ..CreateTopicsRequest::default()
     };
-    match submit(context, Request::CreateTopics(create)).await {
-        Ok(Response::CreateTopics(response)) => {
+    match submit(context, create).await {
+        Ok(response) => {
             let is_there =
                 |code: i16| code == 0 || ErrorCode::from(code) == ErrorCode::TopicAlreadyExists;
             let (made, refused): (Vec<_>, Vec<_>) = response

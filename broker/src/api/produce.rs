@@ -1,25 +1,22 @@
 //! Produce.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::acl::Operation;
 use ottla_core::metadata::names::is_internal;
 use ottla_core::partition::Acks;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{NodeId, TopicId, TopicName};
+use ottla_protocol::ids::{TopicId, TopicName};
 use ottla_protocol::messages::produce::{
     BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 
+use super::leader::{endpoints, topic_key};
 use super::{Context, RequestContext};
 use crate::authorizer::Access;
 use crate::replica::{ProduceItem, Produced, Refused, TopicKey};
-
-/// The first version that names topics by id.
-const TOPIC_IDS_VERSION_MIN: i16 = 13;
 
 /// The first version that can say who leads instead (KIP-951).
 const LEADER_VERSION_MIN: i16 = 10;
@@ -56,10 +53,17 @@ pub async fn handle(
     for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         leaders.extend(refused.leader.map(|(node, _)| node));
     }
+    let endpoint = |node_id, host, port, rack| NodeEndpoint {
+        node_id,
+        host,
+        port,
+        rack,
+    };
+    let node_endpoints = endpoints(context, request, leaders, endpoint);
     ProduceResponse {
         responses: join(shape, outcomes),
         throttle_time_ms: 0,
-        node_endpoints: endpoints(context, request, leaders),
+        node_endpoints,
     }
 }
 
@@ -109,7 +113,7 @@ fn split(
     let mut shape = Vec::with_capacity(topics.len());
     let access = context.access(request);
     for topic in topics {
-        let (key, is_internal) = topic_key(context, request, &topic);
+        let (key, is_internal) = key_of(context, request, &topic);
         let permission = permission(&access, &key, &topic.name);
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for PartitionProduceData { index, records } in topic.partition_data {
@@ -158,23 +162,24 @@ fn permission(access: &Access, topic: &TopicKey, asked_name: &str) -> Result<(),
 
 /// The topic, and whether it is an internal one: those are written by coordinators only, so the
 /// key is of no topic.
-fn topic_key(
+fn key_of(
     context: &Context,
     request: &RequestContext,
     topic: &TopicProduceData,
 ) -> (TopicKey, bool) {
-    if request.api_version >= TOPIC_IDS_VERSION_MIN {
-        let id = TopicId(topic.topic_id);
-        let image = context.controller.image();
-        let is_hidden = image.topic_by_id(id).is_some_and(|t| is_internal(&t.name));
-        let id = if is_hidden { TopicId::default() } else { id };
-        return (TopicKey::Id(id), is_hidden);
+    let key = topic_key(request.api_version, &topic.name, topic.topic_id);
+    let image = context.controller.image();
+    match &key {
+        TopicKey::Id(id) => match image.topic_by_id(*id) {
+            Some(known) if is_internal(&known.name) => (TopicKey::Id(TopicId::default()), true),
+            Some(_) | None => (key, false),
+        },
+        TopicKey::Name(name) if is_internal(name) => {
+            let is_there = image.topic(name).is_some();
+            (TopicKey::Name(TopicName::from("")), is_there)
+        }
+        TopicKey::Name(_) => (key, false),
     }
-    if is_internal(&topic.name) {
-        let is_there = context.controller.image().topic(&topic.name).is_some();
-        return (TopicKey::Name(TopicName::from("")), is_there);
-    }
-    (TopicKey::Name(TopicName::from(topic.name.as_str())), false)
 }
 
 fn join(
@@ -210,24 +215,4 @@ fn refuse(response: &mut PartitionProduceResponse, refused: Refused) {
         batch_index_error_message: Some(message),
     };
     response.record_errors = refused.records.into_iter().map(record_error).collect();
-}
-
-/// Where the leaders are that the answer names (KIP-951).
-fn endpoints(
-    context: &Context,
-    request: &RequestContext,
-    leaders: BTreeSet<NodeId>,
-) -> Vec<NodeEndpoint> {
-    let image = context.controller.image();
-    let endpoint = |node: NodeId| {
-        let broker = image.broker(node)?;
-        let listener = broker.listener(&request.listener)?;
-        Some(NodeEndpoint {
-            node_id: node.0,
-            host: listener.host.clone(),
-            port: i32::from(listener.port),
-            rack: broker.rack.as_ref().map(Arc::to_string),
-        })
-    };
-    leaders.into_iter().filter_map(endpoint).collect()
 }

@@ -3,7 +3,6 @@
 use ottla_core::acl::Operation;
 use ottla_core::image::MetadataImage;
 use ottla_core::metadata::reassignments::ongoing_reassignments;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ElectLeadersRequest,
@@ -31,9 +30,9 @@ pub async fn elect_leaders(
     let asked = body.topic_partitions.clone().unwrap_or_default();
     let is_preferred = body.election_type == PREFERRED;
     let permission = context.access(request).cluster(Operation::Alter);
-    let submitted = submit_with(context, permission, Request::ElectLeaders(body)).await;
+    let submitted = submit_with(context, permission, body).await;
     let mut response = match submitted {
-        Ok(Response::ElectLeaders(response)) => {
+        Ok(response) => {
             until(context, |image| {
                 let mut all = response.replica_election_results.iter();
                 all.all(|topic| has_leaders(image, topic, is_preferred))
@@ -41,7 +40,6 @@ pub async fn elect_leaders(
             .await;
             response
         }
-        Ok(other) => unreachable!("ElectLeaders is answered by {other:?}"),
         Err((code, message)) => {
             let failed = |partition_id| PartitionResult {
                 partition_id,
@@ -90,10 +88,8 @@ pub async fn alter(
 ) -> AlterPartitionReassignmentsResponse {
     let asked = body.topics.clone();
     let permission = context.access(request).cluster(Operation::Alter);
-    let asked_for = Request::AlterPartitionReassignments(body);
-    match submit_with(context, permission, asked_for).await {
-        Ok(Response::AlterPartitionReassignments(response)) => response,
-        Ok(other) => unreachable!("AlterPartitionReassignments is answered by {other:?}"),
+    match submit_with(context, permission, body).await {
+        Ok(response) => response,
         Err((code, message)) => AlterPartitionReassignmentsResponse {
             error_code: code.code(),
             error_message: Some(message.clone()),

@@ -2,7 +2,6 @@
 
 use ottla_core::acl::Operation;
 use ottla_core::image::MetadataImage;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
 use ottla_protocol::messages::topics::{
@@ -53,8 +52,8 @@ pub async fn create(
 
 async fn create_allowed(context: &Context, body: CreateTopicsRequest) -> CreateTopicsResponse {
     let names: Vec<String> = body.topics.iter().map(|t| t.name.clone()).collect();
-    match submit(context, Request::CreateTopics(body)).await {
-        Ok(Response::CreateTopics(response)) => {
+    match submit(context, body).await {
+        Ok(response) => {
             let created = response.topics.iter().filter(|t| !t.topic_id.is_zero());
             let created: Vec<TopicId> = created.map(|t| TopicId(t.topic_id)).collect();
             until(context, |image| {
@@ -63,7 +62,6 @@ async fn create_allowed(context: &Context, body: CreateTopicsRequest) -> CreateT
             .await;
             response
         }
-        Ok(other) => unreachable!("CreateTopics is answered by {other:?}"),
         Err((code, message)) => CreateTopicsResponse {
             throttle_time_ms: 0,
             topics: names
@@ -118,8 +116,8 @@ async fn delete_allowed(
     body: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
     let asked = body.topics.clone();
-    match submit(context, Request::DeleteTopics(body)).await {
-        Ok(Response::DeleteTopics(mut response)) => {
+    match submit(context, body).await {
+        Ok(mut response) => {
             let gone = response.responses.iter().filter(|r| r.error_code == 0);
             let gone: Vec<TopicId> = gone.map(|r| TopicId(r.topic_id)).collect();
             until(context, |image| {
@@ -134,7 +132,6 @@ async fn delete_allowed(
             }
             response
         }
-        Ok(other) => unreachable!("DeleteTopics is answered by {other:?}"),
         Err((code, message)) => DeleteTopicsResponse {
             throttle_time_ms: 0,
             responses: asked
@@ -180,8 +177,8 @@ async fn grow_allowed(
         .iter()
         .map(|t| (t.name.clone(), t.count))
         .collect();
-    match submit(context, Request::CreatePartitions(body)).await {
-        Ok(Response::CreatePartitions(response)) => {
+    match submit(context, body).await {
+        Ok(response) => {
             let failed = response.results.iter().filter(|r| r.error_code != 0);
             let failed: Vec<&str> = failed.map(|r| r.name.as_str()).collect();
             let has_grown = |image: &MetadataImage, name: &str, count: i32| {
@@ -195,7 +192,6 @@ async fn grow_allowed(
             .await;
             response
         }
-        Ok(other) => unreachable!("CreatePartitions is answered by {other:?}"),
         Err((code, message)) => CreatePartitionsResponse {
             throttle_time_ms: 0,
             results: asked

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use super::machine::encode_records;
 use super::raft::{Records, Types};
-use super::{Handle, RETRY_INTERVAL};
+use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
 use crate::peer::wire;
 
 /// Requests decided together at most.
@@ -345,9 +345,15 @@ impl Active {
             *self.handle.shared.applied.borrow()
         } else {
             let entry = Records(encode_records(&records));
-            match self.handle.shared.raft.client_write(entry).await {
-                Ok(written) => written.log_id.index,
-                Err(error) => return self.fail(outcomes, &error),
+            let written = self.handle.shared.raft.client_write(entry);
+            match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
+                Ok(Ok(written)) => written.log_id.index,
+                Ok(Err(error)) => return self.fail(outcomes, &error),
+                Err(_) => {
+                    // it may be yet: nothing is decided before this node is sure again of what is
+                    self.term = None;
+                    return self.sessions.clear();
+                }
             }
         };
         for (waiter, response) in outcomes {

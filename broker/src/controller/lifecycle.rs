@@ -13,7 +13,6 @@ use futures_util::stream;
 use ottla_core::image::Endpoint;
 use ottla_core::image::record::FeatureRangeRecord;
 use ottla_core::metadata::request::RegisterBroker;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -177,8 +176,8 @@ impl Session {
                 rack: settings.broker_rack.clone(),
                 features: self.registration.features.clone(),
             };
-            match self.handle.submit(Request::RegisterBroker(request)).await {
-                Ok(Response::RegisterBroker(Ok(epoch))) => {
+            match self.handle.submit(request).await {
+                Ok(Ok(epoch)) => {
                     info!("registered with broker epoch {epoch}");
                     self.handle
                         .shared
@@ -188,10 +187,9 @@ impl Session {
                         .send_modify(|standing| standing.is_registered = true);
                     return;
                 }
-                Ok(Response::RegisterBroker(Err(refusal))) => {
+                Ok(Err(refusal)) => {
                     warn!("registration was refused: {}", refusal.message);
                 }
-                Ok(other) => warn!("registration was answered by {other:?}"),
                 Err(error) => debug!("registration has to wait: {error}"),
             }
             tokio::time::sleep(REGISTER_INTERVAL).await;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ottla_core::group::OFFSETS_TOPIC;
 use ottla_core::image::MetadataImage;
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use tracing::{info, warn};
@@ -58,13 +57,12 @@ async fn create(inner: &Inner) -> Result<(), ErrorCode> {
     let Some(replication_factor) = replication_factor(&inner.settings.topic, &image) else {
         return Err(ErrorCode::CoordinatorNotAvailable);
     };
-    let request = Request::CreateTopics(request(&inner.settings.topic, replication_factor));
+    let request = request(&inner.settings.topic, replication_factor);
     let error = match inner.controller.submit(request).await {
-        Ok(Response::CreateTopics(response)) => {
+        Ok(response) => {
             let code = response.topics.first().map_or(0, |topic| topic.error_code);
             ErrorCode::from(code)
         }
-        Ok(_) => unreachable!("a response is of its request's kind"),
         Err(error) => {
             warn!(%error, "{OFFSETS_TOPIC} was not created");
             return Err(ErrorCode::CoordinatorNotAvailable);

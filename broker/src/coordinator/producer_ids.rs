@@ -2,7 +2,6 @@
 //! out.
 
 use ottla_core::metadata::request::{AllocateProducerIds, ProducerIdBlock};
-use ottla_core::metadata::{Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::ProducerId;
 use tokio::sync::Mutex;
@@ -39,17 +38,16 @@ async fn allocate(controller: &controller::Handle) -> Result<ProducerIdBlock, Er
         return Err(ErrorCode::CoordinatorLoadInProgress);
     };
     let node_id = controller.node_id();
-    let request = Request::AllocateProducerIds(AllocateProducerIds {
+    let request = AllocateProducerIds {
         node_id,
         broker_epoch,
-    });
+    };
     match controller.submit(request).await {
-        Ok(Response::AllocateProducerIds(Ok(block))) => Ok(block),
-        Ok(Response::AllocateProducerIds(Err(refusal))) => {
+        Ok(Ok(block)) => Ok(block),
+        Ok(Err(refusal)) => {
             warn!(message = refusal.message, "no producer ids");
             Err(ErrorCode::CoordinatorLoadInProgress)
         }
-        Ok(_) => unreachable!("a response is of its request's kind"),
         Err(error) => {
             warn!(%error, "no producer ids");
             Err(ErrorCode::CoordinatorLoadInProgress)

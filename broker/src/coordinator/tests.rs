@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use ottla_core::group::request::JoinGroup;
 use ottla_core::group::{self, Body, Client, Request, Response, Token};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, Uuid};
@@ -242,7 +243,10 @@ fn join(member_id: &str) -> Body {
         }],
         ..wire::JoinGroupRequest::default()
     };
-    Body::JoinGroup(body, Uuid([7; 16]))
+    Body::JoinGroup(JoinGroup {
+        body,
+        fresh: Uuid([7; 16]),
+    })
 }
 
 #[tokio::test(start_paused = true)]

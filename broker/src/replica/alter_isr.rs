@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_core::metadata::Request;
-use ottla_core::metadata::Response;
 use ottla_core::metadata::request::{
     AlterPartition, AlterPartitionItem, AlterPartitionResult, IsrMember,
 };
@@ -70,18 +68,17 @@ async fn send(shared: &Shared, wanted: &mut Wanted) -> bool {
         .iter()
         .map(|(id, (_, alter))| (*id, item(*id, alter, broker_epoch)))
         .unzip();
-    let request = Request::AlterPartition(AlterPartition {
+    let request = AlterPartition {
         node_id: shared.settings.node_id,
         broker_epoch,
         partitions,
-    });
+    };
     let results = match shared.controller.submit(request).await {
-        Ok(Response::AlterPartition(Ok(results))) => results,
-        Ok(Response::AlterPartition(Err(refusal))) => {
+        Ok(Ok(results)) => results,
+        Ok(Err(refusal)) => {
             warn!(error_code = refusal.error_code, message = %refusal.message, "ISR not altered");
             return false;
         }
-        Ok(_) => return false,
         Err(error) => {
             debug!(%error, "no controller for an ISR change");
             return false;

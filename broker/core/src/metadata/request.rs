@@ -27,6 +27,7 @@ use ottla_protocol::messages::topics::{
     DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
+use crate::ask::Ask;
 use crate::image::Endpoint;
 use crate::image::record::{FeatureRangeRecord, write};
 
@@ -92,13 +93,30 @@ macro_rules! requests {
             pub fn decode(bytes: Bytes) -> Result<Self, Error> {
                 let mut reader = Reader::new(BytesMut::from(bytes));
                 let response = match reader.i16()? {
-                    $($number => Self::$name(<$response as Answer>::get(&mut reader)?),)*
+                    $($number => Self::$name(<$response as Body>::get(&mut reader)?),)*
                     number => return Err(unknown(number)),
                 };
                 reader.finish()?;
                 Ok(response)
             }
         }
+
+        $(impl Ask for $request {
+            type Request = Request;
+            type Response = Response;
+            type Answer = $response;
+
+            fn into_request(self) -> Request {
+                Request::$name(self)
+            }
+
+            fn answer(response: Response) -> Option<$response> {
+                match response {
+                    Response::$name(answer) => Some(answer),
+                    _ => None,
+                }
+            }
+        })*
     };
 }
 
@@ -150,7 +168,7 @@ fn unknown(number: i16) -> Error {
 }
 
 /// What a response can carry.
-trait Answer: Sized {
+trait Body: Sized {
     fn put(&self, writer: &mut Writer);
     fn get(reader: &mut Reader) -> Result<Self, Error>;
 }
@@ -160,7 +178,7 @@ fn own() -> Context {
     Context::new(0, true)
 }
 
-impl<V: Value> Answer for Result<V, Refusal> {
+impl<V: Value> Body for Result<V, Refusal> {
     fn put(&self, writer: &mut Writer) {
         writer.buffer().put_u8(u8::from(self.is_ok()));
         let written = match self {
@@ -178,9 +196,9 @@ impl<V: Value> Answer for Result<V, Refusal> {
     }
 }
 
-macro_rules! wire_answers {
+macro_rules! wire_bodies {
     ($($body:ty)*) => {
-        $(impl Answer for $body {
+        $(impl Body for $body {
             fn put(&self, writer: &mut Writer) {
                 use ottla_protocol::codec::Message;
                 let version = *Self::VERSIONS.end();
@@ -197,7 +215,7 @@ macro_rules! wire_answers {
     };
 }
 
-wire_answers! {
+wire_bodies! {
     CreateTopicsResponse DeleteTopicsResponse CreatePartitionsResponse AlterConfigsResponse
     IncrementalAlterConfigsResponse ElectLeadersResponse AlterPartitionReassignmentsResponse
     UnregisterBrokerResponse UpdateFeaturesResponse CreateAclsResponse DeleteAclsResponse

@@ -1,6 +1,6 @@
 //! JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
 
-use ottla_core::group::{Body, Response};
+use ottla_core::group::request::JoinGroup;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
@@ -24,10 +24,12 @@ pub async fn join_group(
 ) -> JoinGroupResponse {
     let group_id = body.group_id.clone();
     let member_id = body.member_id.clone();
-    let body = Body::JoinGroup(body, context.coordinator.fresh());
+    let body = JoinGroup {
+        body,
+        fresh: context.coordinator.fresh(),
+    };
     match ask_members(context, request, &group_id, body).await {
-        Ok(Response::JoinGroup(response)) => response,
-        Ok(other) => unreachable!("the answer to another request: {other:?}"),
+        Ok(response) => response,
         Err(error) => JoinGroupResponse {
             error_code: error.code(),
             generation_id: -1,
@@ -45,9 +47,8 @@ pub async fn sync_group(
     body: SyncGroupRequest,
 ) -> SyncGroupResponse {
     let group_id = body.group_id.clone();
-    match ask_members(context, request, &group_id, Body::SyncGroup(body)).await {
-        Ok(Response::SyncGroup(response)) => response,
-        Ok(other) => unreachable!("the answer to another request: {other:?}"),
+    match ask_members(context, request, &group_id, body).await {
+        Ok(response) => response,
         Err(error) => SyncGroupResponse {
             error_code: error.code(),
             ..SyncGroupResponse::default()
@@ -62,9 +63,8 @@ pub async fn heartbeat(
     body: HeartbeatRequest,
 ) -> HeartbeatResponse {
     let group_id = body.group_id.clone();
-    match ask_members(context, request, &group_id, Body::Heartbeat(body)).await {
-        Ok(Response::Heartbeat(response)) => response,
-        Ok(other) => unreachable!("the answer to another request: {other:?}"),
+    match ask_members(context, request, &group_id, body).await {
+        Ok(response) => response,
         // a member loses nothing while the shard is read, and would only join again too early
         Err(ErrorCode::CoordinatorLoadInProgress) => HeartbeatResponse::default(),
         Err(error) => HeartbeatResponse {
@@ -88,10 +88,8 @@ pub async fn leave_group(
         }];
     }
     let group_id = body.group_id.clone();
-    let mut response = match ask_members(context, request, &group_id, Body::LeaveGroup(body)).await
-    {
-        Ok(Response::LeaveGroup(response)) => response,
-        Ok(other) => unreachable!("the answer to another request: {other:?}"),
+    let mut response = match ask_members(context, request, &group_id, body).await {
+        Ok(response) => response,
         Err(error) => LeaveGroupResponse {
             error_code: error.code(),
             ..LeaveGroupResponse::default()

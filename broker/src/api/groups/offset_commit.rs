@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ottla_core::acl::Operation;
-use ottla_core::group::{Body, Response};
 use ottla_core::image::MetadataImage;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
@@ -101,9 +100,8 @@ async fn commit(
 ) -> BTreeMap<usize, OffsetCommitResponseTopic> {
     let group_id = body.group_id.clone();
     let topics = body.topics.clone();
-    let topics = match ask(context, request, &group_id, Body::OffsetCommit(body)).await {
-        Ok(Response::OffsetCommit(response)) => response.topics,
-        Ok(other) => unreachable!("the answer to another request: {other:?}"),
+    let topics = match ask(context, request, &group_id, body).await {
+        Ok(response) => response.topics,
         Err(error) => topics.iter().map(|topic| refused(topic, error)).collect(),
     };
     topics.into_iter().enumerate().collect()

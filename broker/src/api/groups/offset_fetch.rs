@@ -1,7 +1,6 @@
 //! OffsetFetch: one group up to version 7, any number from version 8 on.
 
 use ottla_core::acl::Operation;
-use ottla_core::group::{Body, Response};
 use ottla_core::image::MetadataImage;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
@@ -71,8 +70,7 @@ async fn fetch_all(
         unknown.extend(take_hidden(&access, &mut group));
         let group_id = group.group_id.clone();
         let topics = group.topics.clone();
-        let body = Body::OffsetFetch(group);
-        let answer = permission.map(|()| ask(context, request, &group_id, body));
+        let answer = permission.map(|()| ask(context, request, &group_id, group));
         asked.push((group_id, topics, unknown, answer));
     }
     let mut answers = Vec::with_capacity(asked.len());
@@ -82,8 +80,7 @@ async fn fetch_all(
             Err(error) => Err(error),
         };
         let mut group = match answer {
-            Ok(Response::OffsetFetch(group)) => group,
-            Ok(other) => unreachable!("the answer to another request: {other:?}"),
+            Ok(group) => group,
             Err(error) => refused(group_id, topics, error, request.api_version),
         };
         if request.api_version >= TOPIC_ID_VERSION {

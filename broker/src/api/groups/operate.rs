@@ -1,7 +1,7 @@
 //! What operators do with groups: DescribeGroups, ListGroups, DeleteGroups, OffsetDelete.
 
 use ottla_core::acl::{Operation, ResourceType};
-use ottla_core::group::{Body, Response};
+use ottla_core::group::request::{DeleteGroup, DescribeGroup};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{
     DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
@@ -26,7 +26,7 @@ pub async fn describe_groups(
         .into_iter()
         .map(|id| {
             let permission = access.group(Operation::Describe, &id);
-            let body = Body::DescribeGroup(id.clone());
+            let body = DescribeGroup(id.clone());
             let answer = permission.map(|()| ask(context, request, &id, body));
             (id, answer)
         })
@@ -38,8 +38,7 @@ pub async fn describe_groups(
             Err(error) => Err(error),
         };
         let mut group = match answer {
-            Ok(Response::DescribeGroup(group)) => group,
-            Ok(other) => unreachable!("the answer to another request: {other:?}"),
+            Ok(group) => group,
             Err(error) => DescribedGroup {
                 error_code: error.code(),
                 group_id,
@@ -64,15 +63,13 @@ pub async fn list_groups(
     request: &RequestContext,
     body: ListGroupsRequest,
 ) -> ListGroupsResponse {
-    let body = Body::ListGroups(body);
     let asked = context
         .coordinator
         .request_all(request.api_version, &client(request), &body);
     let mut response = ListGroupsResponse::default();
     for answer in asked {
         match answer.await {
-            Ok(Response::ListGroups(groups)) => response.groups.extend(groups),
-            Ok(other) => unreachable!("the answer to another request: {other:?}"),
+            Ok(groups) => response.groups.extend(groups),
             // its groups are now listed by another broker
             Err(ErrorCode::NotCoordinator) => {}
             Err(error) => response.error_code = error.code(),
@@ -102,7 +99,7 @@ pub async fn delete_groups(
         .into_iter()
         .map(|id| {
             let permission = access.group(Operation::Delete, &id);
-            let body = Body::DeleteGroup(id.clone());
+            let body = DeleteGroup(id.clone());
             let answer = permission.map(|()| ask(context, request, &id, body));
             (id, answer)
         })
@@ -114,8 +111,7 @@ pub async fn delete_groups(
             Err(error) => Err(error),
         };
         let error = match answer {
-            Ok(Response::DeleteGroup(error)) | Err(error) => error,
-            Ok(other) => unreachable!("the answer to another request: {other:?}"),
+            Ok(error) | Err(error) => error,
         };
         results.push(DeletableGroupResult {
             group_id,
@@ -145,12 +141,11 @@ pub async fn offset_delete(
     let forbidden = body.topics.extract_if(.., |topic| !may_read(&topic.name));
     let forbidden: Vec<_> = forbidden.map(not_deleted).collect();
     let group_id = body.group_id.clone();
-    match ask(context, request, &group_id, Body::OffsetDelete(body)).await {
-        Ok(Response::OffsetDelete(mut response)) => {
+    match ask(context, request, &group_id, body).await {
+        Ok(mut response) => {
             response.topics.extend(forbidden);
             response
         }
-        Ok(other) => unreachable!("the answer to another request: {other:?}"),
         Err(error) => OffsetDeleteResponse {
             error_code: error.code(),
             ..OffsetDeleteResponse::default()

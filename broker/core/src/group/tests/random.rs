@@ -13,6 +13,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
+use crate::group::request::JoinGroup;
 use crate::group::{
     After, Body, Client, Input, Loader, Now, Output, Request, Response, Settings, Shard, Token,
 };
@@ -139,8 +140,7 @@ impl World {
             return;
         }
         match member.doing {
-            Doing::Nothing => self.join(number),
-            Doing::Joining => self.join(number),
+            Doing::Nothing | Doing::Joining => self.join(number),
             Doing::Syncing => self.sync(number),
             Doing::Working => self.beat(number),
         }
@@ -154,7 +154,7 @@ impl World {
             _ => None,
         };
         self.asked.insert(token, (number, offset));
-        if matches!(body, Body::JoinGroup(..) | Body::SyncGroup(_)) {
+        if matches!(body, Body::JoinGroup(_) | Body::SyncGroup(_)) {
             self.members[number].waits_for = Some(token);
         }
         let client = Client {
@@ -189,7 +189,14 @@ impl World {
         let mut fresh = [0; 16];
         fresh[8..].copy_from_slice(&self.tokens.to_be_bytes());
         let version = [3, 5, 9][self.chance.below(3) as usize];
-        self.ask(number, version, Body::JoinGroup(body, Uuid(fresh)));
+        self.ask(
+            number,
+            version,
+            Body::JoinGroup(JoinGroup {
+                body,
+                fresh: Uuid(fresh),
+            }),
+        );
     }
 
     fn sync(&mut self, number: usize) {

@@ -25,6 +25,7 @@ use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
 use super::show::{show_record, show_response};
+use crate::group::request::{DeleteGroup, DescribeGroup, JoinGroup};
 use crate::group::{
     Body, Client, Input, Loader, Now, Output, Request, Response, Settings, Shard, Token,
 };
@@ -102,11 +103,15 @@ impl Runner {
             ["wait", milliseconds] => self.wait(milliseconds.parse().expect("milliseconds")),
             ["reload"] => self.reload(),
             ["fetch", names @ ..] => self.ask("", 8, fetch(names)),
-            ["delete-group"] => self.ask("", 2, Body::DeleteGroup(GROUP.to_owned())),
+            ["delete-group"] => self.ask("", 2, Body::DeleteGroup(DeleteGroup(GROUP.to_owned()))),
             ["delete-offset", name] => self.ask("", 0, delete_offset(name)),
             ["describe", rest @ ..] => {
                 let version = option(rest, "v").map_or(5, |v| v.parse().expect("a version"));
-                self.ask("", version, Body::DescribeGroup(GROUP.to_owned()));
+                self.ask(
+                    "",
+                    version,
+                    Body::DescribeGroup(DescribeGroup(GROUP.to_owned())),
+                );
             }
             ["list", rest @ ..] => {
                 let list = |name| option(rest, name).map(str::to_owned).into_iter().collect();
@@ -179,7 +184,14 @@ impl Runner {
             protocols: protocols.split(',').map(protocol).collect(),
             reason: None,
         };
-        self.ask(client, version, Body::JoinGroup(body, Uuid(fresh)));
+        self.ask(
+            client,
+            version,
+            Body::JoinGroup(JoinGroup {
+                body,
+                fresh: Uuid(fresh),
+            }),
+        );
     }
 
     fn sync(&mut self, client: &str, rest: &[&str]) {

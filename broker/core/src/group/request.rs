@@ -1,0 +1,104 @@
+//! What a shard of groups is asked, and answers: Kafka's own requests, cut to one group where they
+//! name several.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::Uuid;
+use ottla_protocol::messages::groups as wire;
+
+use super::Token;
+use crate::ask::Ask;
+
+/// Who sent a request, for member ids and DescribeGroups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The client id of the request's header.
+    pub id: String,
+    /// The address the request came from, as Kafka prints it (`/127.0.0.1`).
+    pub host: String,
+}
+
+/// A request to a shard.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Comes back in the reply.
+    pub token: Token,
+    /// The API version of the request, as answers differ by it.
+    pub version: i16,
+    /// Who asks.
+    pub client: Client,
+    /// What is asked.
+    pub body: Body,
+}
+
+/// JoinGroup.
+#[derive(Clone, Debug)]
+pub struct JoinGroup {
+    /// As the client sent it.
+    pub body: wire::JoinGroupRequest,
+    /// Randomness for a new member's id.
+    pub fresh: Uuid,
+}
+
+/// DeleteGroups, one group of it.
+#[derive(Clone, Debug)]
+pub struct DeleteGroup(pub String);
+
+/// DescribeGroups, one group of it.
+#[derive(Clone, Debug)]
+pub struct DescribeGroup(pub String);
+
+macro_rules! requests {
+    ($($(#[doc = $doc:literal])+ $name:ident($body:ty) -> $answer:ty;)*) => {
+        /// What is asked.
+        #[derive(Clone, Debug)]
+        pub enum Body {
+            $($(#[doc = $doc])+ $name($body),)*
+        }
+
+        /// What is answered: the variant is that of the request.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Response {
+            $(#[doc = concat!("See [`Body::", stringify!($name), "`].")] $name($answer),)*
+        }
+
+        $(impl Ask for $body {
+            type Request = Body;
+            type Response = Response;
+            type Answer = $answer;
+
+            fn into_request(self) -> Body {
+                Body::$name(self)
+            }
+
+            fn answer(response: Response) -> Option<$answer> {
+                match response {
+                    Response::$name(answer) => Some(answer),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
+requests! {
+    /// JoinGroup, with fresh randomness for a new member's id.
+    JoinGroup(JoinGroup) -> wire::JoinGroupResponse;
+    /// SyncGroup.
+    SyncGroup(wire::SyncGroupRequest) -> wire::SyncGroupResponse;
+    /// Heartbeat.
+    Heartbeat(wire::HeartbeatRequest) -> wire::HeartbeatResponse;
+    /// LeaveGroup; a request of version 0 to 2 has its member in `members` too.
+    LeaveGroup(wire::LeaveGroupRequest) -> wire::LeaveGroupResponse;
+    /// OffsetCommit; topics carry their names, and their ids where known.
+    OffsetCommit(wire::OffsetCommitRequest) -> wire::OffsetCommitResponse;
+    /// OffsetFetch of one group; topics carry their names.
+    OffsetFetch(wire::OffsetFetchRequestGroup) -> wire::OffsetFetchResponseGroup;
+    /// OffsetDelete.
+    OffsetDelete(wire::OffsetDeleteRequest) -> wire::OffsetDeleteResponse;
+    /// DeleteGroups, one group of it.
+    DeleteGroup(DeleteGroup) -> ErrorCode;
+    /// DescribeGroups, one group of it.
+    DescribeGroup(DescribeGroup) -> wire::DescribedGroup;
+    /// ListGroups: those of this shard.
+    ListGroups(wire::ListGroupsRequest) -> Vec<wire::ListedGroup>;
+}

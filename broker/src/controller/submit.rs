@@ -1,0 +1,138 @@
+//! A request's way to the active controller, and its answer's way back.
+//!
+//! Whoever asks waits no longer than [`SUBMIT_TIMEOUT`], wherever the active controller is and
+//! whatever it does.
+
+use std::time::Duration;
+
+use ottla_core::ask;
+use ottla_core::metadata::{Request, Response};
+use ottla_protocol::ids::NodeId;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::active::{Message, Outcome};
+use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
+use crate::peer::wire;
+
+/// How long a request may look for the active controller and wait for its answer.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long an answer waits for this broker's own image to show its outcome.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a request got no decision.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No active controller was found before the deadline.
+    #[error("no active controller was reached in time; a majority of the quorum must be up")]
+    NoController,
+    /// The request reached a controller, whose answer did not come; it may have been carried out.
+    #[error("the active controller did not answer in time")]
+    TimedOut,
+    /// What the controller answered is no answer to the request, which may have been carried out.
+    #[error("the active controller gave no answer to {request} that this broker knows")]
+    Misunderstood {
+        /// What was asked.
+        request: &'static str,
+    },
+}
+
+/// What the active controller can be asked.
+pub trait Ask: ask::Ask<Request = Request, Response = Response> {}
+
+impl<R: ask::Ask<Request = Request, Response = Response>> Ask for R {}
+
+impl Handle {
+    /// Has the active controller decide what `body` asks, and waits until the outcome is applied
+    /// there and visible in this broker's image.
+    ///
+    /// # Errors
+    /// As [`Error`] tells; the request was not carried out in the case of `NoController` only.
+    pub async fn submit<R: Ask>(&self, body: R) -> Result<R::Answer, Error> {
+        let request = body.into_request();
+        let response = self.submit_until_answered(&request).await?;
+        R::answer(response).ok_or(Error::Misunderstood {
+            request: request.name(),
+        })
+    }
+
+    async fn submit_until_answered(&self, request: &Request) -> Result<Response, Error> {
+        let deadline = Instant::now() + SUBMIT_TIMEOUT;
+        let mut reached = false;
+        loop {
+            match self.attempt(request).await {
+                Outcome::Done { response, applied } => {
+                    self.wait_applied(applied).await;
+                    return Ok(response);
+                }
+                Outcome::NotController => {}
+                Outcome::Uncertain => reached = true,
+            }
+            if Instant::now() >= deadline {
+                return Err(if reached {
+                    Error::TimedOut
+                } else {
+                    Error::NoController
+                });
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    async fn attempt(&self, request: &Request) -> Outcome {
+        match self.active() {
+            None => Outcome::NotController,
+            Some(node) if node == self.node_id() => self.submit_here(request.clone()).await,
+            Some(node) => self.forward(node, request).await,
+        }
+    }
+
+    /// Hands `request` to the task of this node, active or not.
+    pub(crate) async fn submit_here(&self, request: Request) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Submit { request, reply };
+        let handing = self.shared.messages.send_timeout(message, ATTEMPT_TIMEOUT);
+        if handing.await.is_err() {
+            return Outcome::NotController;
+        }
+        let answered = tokio::time::timeout(ATTEMPT_TIMEOUT, answer).await;
+        answered.map_or(Outcome::Uncertain, |answer| {
+            answer.unwrap_or(Outcome::Uncertain)
+        })
+    }
+
+    async fn forward(&self, node: NodeId, request: &Request) -> Outcome {
+        let Some(address) = self.peer_address(node) else {
+            return Outcome::NotController;
+        };
+        let mut client = self.shared.peers.client(node, &address);
+        let message = wire::SubmitRequest {
+            request: request.encode(),
+        };
+        let call = client.submit(message);
+        let answer = match tokio::time::timeout(ATTEMPT_TIMEOUT, call).await {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(_)) | Err(_) => return Outcome::Uncertain,
+        };
+        use wire::submit_response::Result as Answer;
+        match answer.result {
+            Some(Answer::Response(bytes)) => match Response::decode(bytes) {
+                Ok(response) => Outcome::Done {
+                    response,
+                    applied: answer.applied,
+                },
+                Err(_) => Outcome::Uncertain,
+            },
+            Some(Answer::NotController(_)) => Outcome::NotController,
+            Some(Answer::Uncertain(_)) | None => Outcome::Uncertain,
+        }
+    }
+
+    async fn wait_applied(&self, index: u64) {
+        let mut applied = self.shared.applied.clone();
+        let wait = applied.wait_for(|applied| *applied >= index);
+        // late is better than never: the answer is right even where the image lags behind
+        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await;
+    }
+}

@@ -1,0 +1,220 @@
+//! A node and one other voter, which is told what to answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::Empty;
+use openraft::raft::AppendEntriesRequest;
+use ottla_core::image::Endpoint;
+use ottla_core::image::record::FeatureRangeRecord;
+use ottla_core::metadata::features::{FEATURES, Feature};
+use ottla_core::metadata::request::RegisterBroker;
+use ottla_core::metadata::{Metadata, Response};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{NodeId, Uuid};
+use ottla_storage::sim::SimDisk;
+use tokio::sync::watch;
+use tonic::{Status, Streaming};
+
+use super::{Components, Error, Handle, Identity, formation, raft, start};
+use crate::config::Settings;
+use crate::coordinator::ProducerIds;
+use crate::env::Env;
+use crate::peer::{Peer, Peers, serve, wire};
+use crate::stream::Network;
+
+/// The other voter's id.
+const OTHER: u64 = 2;
+
+/// A voter that votes for whoever asks, takes every entry, and answers each request alike.
+#[derive(Clone, Default)]
+struct Other {
+    /// Whether entries that are sent to it stay without an answer.
+    is_silent: Arc<AtomicBool>,
+    /// What it answers requests to the active controller.
+    response: Option<Response>,
+}
+
+type Answered<T> = Result<tonic::Response<T>, Status>;
+
+fn answered<T>(message: T) -> Answered<T> {
+    Ok(tonic::Response::new(message))
+}
+
+#[tonic::async_trait]
+impl Peer for Other {
+    async fn append(
+        &self,
+        _: tonic::Request<wire::AppendRequest>,
+    ) -> Answered<wire::AppendResponse> {
+        if self.is_silent.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+        let result = Some(wire::append_response::Result::Success(true));
+        answered(wire::AppendResponse { result })
+    }
+
+    async fn vote(
+        &self,
+        request: tonic::Request<wire::VoteRequest>,
+    ) -> Answered<wire::VoteResponse> {
+        answered(wire::VoteResponse {
+            vote: request.into_inner().vote,
+            granted: true,
+            ..wire::VoteResponse::default()
+        })
+    }
+
+    async fn pre_vote(
+        &self,
+        request: tonic::Request<wire::VoteRequest>,
+    ) -> Answered<wire::VoteResponse> {
+        self.vote(request).await
+    }
+
+    async fn install_snapshot(
+        &self,
+        _: tonic::Request<Streaming<wire::SnapshotPart>>,
+    ) -> Answered<wire::SnapshotResponse> {
+        Err(Status::unavailable("none is taken here"))
+    }
+
+    async fn transfer_leader(
+        &self,
+        _: tonic::Request<wire::TransferLeaderRequest>,
+    ) -> Answered<wire::TransferLeaderResponse> {
+        answered(wire::TransferLeaderResponse::default())
+    }
+
+    async fn describe(
+        &self,
+        _: tonic::Request<wire::DescribeRequest>,
+    ) -> Answered<wire::DescribeResponse> {
+        answered(wire::DescribeResponse {
+            node_id: OTHER,
+            empty: true,
+            ..wire::DescribeResponse::default()
+        })
+    }
+
+    async fn submit(
+        &self,
+        _: tonic::Request<wire::SubmitRequest>,
+    ) -> Answered<wire::SubmitResponse> {
+        let response = self.response.as_ref().map(Response::encode);
+        answered(wire::SubmitResponse {
+            result: response.map(wire::submit_response::Result::Response),
+            applied: 0,
+        })
+    }
+
+    async fn join(&self, _: tonic::Request<wire::JoinRequest>) -> Answered<wire::JoinResponse> {
+        Err(Status::unavailable("nobody joins here"))
+    }
+
+    type SessionStream = Empty<Result<wire::Standing, Status>>;
+
+    async fn session(
+        &self,
+        _: tonic::Request<Streaming<wire::Beat>>,
+    ) -> Answered<Self::SessionStream> {
+        Err(Status::unavailable("nobody is known here"))
+    }
+}
+
+/// A node of a quorum of two, whose other voter is `other`.
+async fn beside(other: Other) -> Handle {
+    let listener = Network::Tcp.listen("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let _keep = stop;
+        serve(listener, other, stopped).await
+    });
+    let text = format!(
+        "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\nlog.dirs=/data\n\
+         controller.quorum.voters=1@127.0.0.1:1,{OTHER}@{address}\n"
+    );
+    let settings = Settings::from_properties("test", &text).expect("valid settings");
+    let components = Components {
+        settings: Arc::new(settings),
+        env: Env::simulated(7, 1_000_000),
+        peers: Peers::new(Network::Tcp),
+        identity: Identity::default(),
+        disk: Arc::new(SimDisk::new(7)),
+        inline: true,
+        metadata: Metadata::default(),
+    };
+    let (handle, mut publisher) = start(components).await.expect("an empty disk");
+    tokio::spawn(async move {
+        while let Some(published) = publisher.next().await {
+            publisher.done(published);
+        }
+    });
+    handle
+}
+
+#[tokio::test]
+async fn the_answer_to_another_request_is_an_error_and_ends_nothing() {
+    let response = Some(Response::RebalanceLeaders(Ok(1)));
+    let handle = beside(Other {
+        response,
+        ..Other::default()
+    })
+    .await;
+    handle.shared.broker_epoch.store(1, Ordering::Release);
+    let leads = AppendEntriesRequest {
+        vote: raft::Vote::new_committed(1, OTHER),
+        prev_log_id: None,
+        entries: Vec::new(),
+        leader_commit: None,
+    };
+    let heard = handle.shared.raft.append_entries(leads).await;
+    heard.expect("the other voter leads");
+    assert_eq!(handle.active(), Some(NodeId(OTHER as i32)));
+    let ids = ProducerIds::default();
+    let refused = ids.next(&handle).await;
+    assert_eq!(refused, Err(ErrorCode::CoordinatorLoadInProgress));
+}
+
+#[tokio::test]
+async fn a_request_to_a_controller_that_is_cut_off_has_an_end() {
+    let other = Other::default();
+    let is_silent = Arc::clone(&other.is_silent);
+    let handle = beside(other).await;
+    formation::run(handle.clone(), "127.0.0.1:1".to_owned()).await;
+    while handle.image().cluster_id.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    is_silent.store(true, Ordering::Release);
+    // from here on only time passes
+    tokio::time::pause();
+    let range = |feature: &Feature| FeatureRangeRecord {
+        name: feature.name.to_owned(),
+        min: feature.min,
+        max: feature.max,
+    };
+    let registration = RegisterBroker {
+        node_id: NodeId(7),
+        cluster_id: handle.image().cluster_id.to_string(),
+        incarnation_id: Uuid([7; 16]),
+        storage_id: Uuid([7; 16]),
+        clean_shutdown: true,
+        listeners: Vec::new(),
+        peer: Endpoint {
+            name: "CONTROLLER".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            security_protocol: 0,
+        },
+        rack: None,
+        features: FEATURES.iter().map(range).collect(),
+    };
+    let submitted = handle.submit(registration);
+    let ended = tokio::time::timeout(Duration::from_secs(60), submitted).await;
+    assert!(
+        matches!(ended, Ok(Err(Error::TimedOut))),
+        "it may have been carried out: {ended:?}"
+    );
+}
