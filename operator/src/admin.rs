@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::cluster::{
+    DescribeQuorumPartition, DescribeQuorumRequest, DescribeQuorumTopic, DescribedQuorumPartition,
+};
 use ottla_protocol::messages::configs::{
     DescribeConfigsRequest, DescribeConfigsResource, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResource, IncrementalAlterableConfig,
@@ -24,7 +27,7 @@ use ottla_protocol::messages::topics::{
 };
 
 use self::connection::Connection;
-use crate::observed::{ObservedCluster, ObservedPartition, ObservedTopic};
+use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
 
 /// How long a call may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,6 +44,10 @@ const RESOURCE_TOPIC: i8 = 2;
 const RESOURCE_BROKER: i8 = 4;
 /// Kafka's number for a config that was set on the topic itself.
 const SOURCE_TOPIC: i8 = 1;
+/// The topic under whose name Kafka speaks of the metadata quorum.
+const QUORUM_TOPIC: &str = "__cluster_metadata";
+/// A voter that has not had everything for so long, by the leader's clock, does not count.
+const VOTER_LAG_MAX_MS: i64 = 3_000;
 const OPERATION_SET: i8 = 0;
 const OPERATION_DELETE: i8 = 1;
 
@@ -182,6 +189,26 @@ impl Admin {
         let response = self.call(&request).await?;
         refusal(response.error_code, None).map_err(Error::Refused)?;
         Ok(observed(response))
+    }
+
+    /// The metadata quorum; what a broker says that knows no active controller is a [`Refusal`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn quorum(&mut self) -> Result<Result<ObservedQuorum, Refusal>, Error> {
+        let partitions = vec![DescribeQuorumPartition { partition_index: 0 }];
+        let request = DescribeQuorumRequest {
+            topics: vec![DescribeQuorumTopic {
+                topic_name: QUORUM_TOPIC.to_owned(),
+                partitions,
+            }],
+        };
+        let answer = self.call(&request).await?;
+        if let Err(refusal) = refusal(answer.error_code, answer.error_message) {
+            return Ok(Err(refusal));
+        }
+        let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+        Ok(observed_quorum(partitions.next().unwrap_or_default()))
     }
 
     /// The configs that were set on topics; topics that do not exist are left out.
@@ -411,13 +438,33 @@ fn observed(response: MetadataResponse) -> ObservedCluster {
     ObservedCluster {
         topics: topics.collect(),
         cluster_id: response.cluster_id,
-        controller: Some(response.controller_id).filter(|id| *id >= 0),
         brokers: response
             .brokers
             .iter()
             .map(|broker| broker.node_id)
             .collect(),
     }
+}
+
+fn observed_quorum(partition: DescribedQuorumPartition) -> Result<ObservedQuorum, Refusal> {
+    refusal(partition.error_code, partition.error_message)?;
+    let leader = partition.leader_id;
+    let voters = partition.current_voters;
+    let Some(now) = voters.iter().find(|voter| voter.replica_id == leader) else {
+        return Err(Refusal {
+            code: ErrorCode::NotController,
+            message: "no voter is the active controller".to_owned(),
+        });
+    };
+    let now = now.last_caught_up_timestamp;
+    let voters = voters.iter().map(|voter| {
+        let is_up = now.saturating_sub(voter.last_caught_up_timestamp) <= VOTER_LAG_MAX_MS;
+        (voter.replica_id, is_up)
+    });
+    Ok(ObservedQuorum {
+        leader,
+        voters: voters.collect(),
+    })
 }
 
 fn creatable((name, topic): (&String, &NewTopic)) -> CreatableTopic {

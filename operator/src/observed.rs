@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct ObservedCluster {
     /// Kafka's own id of it.
     pub cluster_id: Option<String>,
-    /// The active controller.
-    pub controller: Option<i32>,
-    /// The brokers that serve.
+    /// The brokers that are registered and not fenced.
     pub brokers: BTreeSet<i32>,
     /// The topics asked for that exist, their configs not among it.
     pub topics: BTreeMap<String, ObservedTopic>,
@@ -35,6 +33,23 @@ pub struct ObservedPartition {
     pub replicas: Vec<i32>,
     /// Those of them that are in sync.
     pub isr: Vec<i32>,
+}
+
+/// The metadata quorum as the active controller has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedQuorum {
+    /// The active controller.
+    pub leader: i32,
+    /// The voters, and whether each follows the leader closely.
+    pub voters: BTreeMap<i32, bool>,
+}
+
+impl ObservedPartition {
+    /// The replicas that are not in sync.
+    pub fn missing(&self) -> impl Iterator<Item = i32> {
+        let replicas = self.replicas.iter().copied();
+        replicas.filter(|id| !self.isr.contains(id))
+    }
 }
 
 impl ObservedTopic {

@@ -74,6 +74,8 @@ pub enum Failure {
 pub struct BrokerState {
     /// Whether it serves: its `/readyz` says so.
     pub ready: bool,
+    /// Whether its process runs, and was not told to stop.
+    pub runs: bool,
     /// What it does, or why it does not serve; one sentence without a full stop.
     pub message: String,
     /// Why it will not serve unless somebody acts, where that is so.

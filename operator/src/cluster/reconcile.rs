@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::config::{Difference, check, difference, is_dynamic, properties};
-use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
+use super::rolling_restart::{Health, ObservedBroker, Obstacle, Plan, plan};
 use super::status::{Seen, status};
 use super::validate::{Observed, ValidatedCluster, is_own_setting, validate};
 use crate::admin::{Admin, ConfigChanges};
@@ -19,8 +19,6 @@ use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Proper
 
 /// The annotation that approves the restarts of a generation under changePolicy Plan.
 pub const APPROVE: &str = "ottla.io/approve-generation";
-/// At most so many partitions out of sync are remembered for a sentence.
-const OUT_OF_SYNC_MAX: usize = 1000;
 
 /// Reconciles one cluster on one platform.
 pub struct Reconciler<P> {
@@ -244,6 +242,8 @@ impl<P: Platform> Reconciler<P> {
             .map(|(id, state)| ObservedBroker {
                 id: *id,
                 ready: state.ready,
+                runs: state.runs,
+                fails: state.failure.is_some(),
                 message: state.message.clone(),
                 restart: restart_reason(state, differences.get(id)),
             })
@@ -253,10 +253,10 @@ impl<P: Platform> Reconciler<P> {
         }
         if valid.change_policy == ChangePolicy::Plan && !is_approved(cluster, valid.generation) {
             let restart = brokers.iter().filter(|broker| broker.restart.is_some());
-            let approval = format!(
-                "changePolicy is Plan; annotate the object with {APPROVE}: \"{}\"",
-                valid.generation
-            );
+            let approval = Obstacle::NotApproved {
+                annotation: APPROVE,
+                value: valid.generation.to_string(),
+            };
             let plan = Plan {
                 restart: None,
                 waiting: restart
@@ -265,31 +265,26 @@ impl<P: Platform> Reconciler<P> {
             };
             return (brokers, plan);
         }
+        let before = cluster.status.as_ref();
+        let known = before.and_then(|status| status.cluster_id.as_ref());
+        let has_served = known.or(self.cluster_id.as_ref()).is_some();
         let health = self.health().await;
-        let plan = plan(&brokers, &health);
+        let plan = plan(&brokers, &health, has_served);
         (brokers, plan)
     }
 
     async fn health(&mut self) -> Health {
-        match self.admin.describe(None).await {
-            Err(error) => Health::Unknown(error.to_string()),
-            Ok(cluster) => {
-                let mut out_of_sync = Vec::new();
-                for (topic, observed) in &cluster.topics {
-                    for (index, partition) in observed.partitions.iter().enumerate() {
-                        let missing = partition.replicas.iter();
-                        let missing = missing.filter(|id| !partition.isr.contains(id));
-                        let missing: Vec<i32> = missing.copied().collect();
-                        if !missing.is_empty() && out_of_sync.len() < OUT_OF_SYNC_MAX {
-                            out_of_sync.push((format!("{topic}-{index}"), missing));
-                        }
-                    }
-                }
-                Health::Known {
-                    controller: cluster.controller,
-                    out_of_sync,
-                }
-            }
+        let unknown = |error: crate::admin::Error| Health::Unknown(error.to_string());
+        let cluster = match self.admin.describe(None).await {
+            Ok(cluster) => cluster,
+            Err(error) => return unknown(error),
+        };
+        match self.admin.quorum().await {
+            Ok(quorum) => Health::Known {
+                cluster,
+                quorum: quorum.map_err(|refusal| refusal.message),
+            },
+            Err(error) => unknown(error),
         }
     }
 

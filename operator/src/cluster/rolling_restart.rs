@@ -1,41 +1,120 @@
 //! Which broker may be restarted now, and why the others may not.
 //!
-//! One at a time. A broker goes only when every other broker is ready and every partition is in
-//! sync on all brokers but the one to go: then nothing becomes unavailable that is not so already,
-//! and the next one waits until this one has caught up.
+//! One at a time, by what each broker still gives ([`Presence`]), not by whether it is ready: a
+//! broker whose disk is full, whose lease has run out or that is behind in one partition is not
+//! ready, and leads hundreds.
 //!
-//! First go brokers that are down anyway, since a restart cannot harm them and may mend them; then
-//! the others by id, the active controller last, so that it changes once and not with every
-//! restart.
+//! - One that *serves* goes when every other broker serves, every partition is in sync on all
+//!   brokers but the one to go, and the voters that stay are a majority: then nothing becomes
+//!   unavailable that is not so already.
+//! - One that is *behind* goes when no other broker is down, the voters that stay are a majority,
+//!   and no partition has it for its last replica in sync.
+//! - One that is *down* gives nothing, so its restart takes nothing away and may mend it. It waits
+//!   only for one that is on its way back, and, where its process runs, for the quorum.
 //!
-//! Invariant: whoever must be restarted and may not has a reason in [`Plan::waiting`].
+//! Brokers that are down go first, then those behind, then the others by id, the active controller
+//! last, so that it changes once and not with every restart. What only one broker can give, a
+//! partition with a single replica or the quorum of a single voter, is away while it restarts.
+//!
+//! What goes in: the platform's view of each broker, its reason to be restarted (settings that
+//! differ from those it runs with, or a pod that differs from its template), the brokers' own view
+//! of partitions and quorum, and whether anything was ever served.
+//!
+//! Invariant: whoever must be restarted and may not has an [`Obstacle`] in [`Plan::waiting`]; and
+//! where the brokers cannot be asked, nothing goes that may give something.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-/// A broker as the platform and the cluster see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum};
+
+/// A broker as the platform sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedBroker {
     /// Its id.
     pub id: i32,
-    /// Whether it serves: its `/readyz` says so.
+    /// Whether its `/readyz` says that it serves.
     pub ready: bool,
+    /// Whether its process runs, and was not told to stop.
+    pub runs: bool,
+    /// Whether it will not come up unless somebody acts.
+    pub fails: bool,
     /// What it does, or why it does not serve.
     pub message: String,
     /// Why it must be restarted, where it must.
     pub restart: Option<String>,
 }
 
-/// How the partitions are.
+/// How partitions and quorum are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// The cluster could not be asked, because of this.
     Unknown(String),
     /// The cluster was asked.
     Known {
-        /// The active controller, where there is one.
-        controller: Option<i32>,
-        /// Partitions with replicas that are not in sync: their name and those replicas.
-        out_of_sync: Vec<(String, Vec<i32>)>,
+        /// Its brokers and partitions.
+        cluster: ObservedCluster,
+        /// The voters; or why there is no quorum to speak of.
+        quorum: Result<ObservedQuorum, String>,
+    },
+}
+
+/// What a broker gives. The order is that of the restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Presence {
+    /// Nothing: no process runs, or the active controller has fenced it.
+    Down,
+    /// It runs and is not ready: it may lead partitions, and be in their ISR.
+    Behind,
+    /// All that is expected of it.
+    Serves,
+}
+
+/// Why a broker is not restarted now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Another one goes in this step.
+    GoesFirst(i32),
+    /// Another one is not there, and does this.
+    Away {
+        /// The other one.
+        broker: i32,
+        /// What it does.
+        message: String,
+    },
+    /// The brokers do not answer, because of this.
+    NoAnswer(String),
+    /// There is no quorum, because of this.
+    NoQuorum(String),
+    /// This many voters would be left of so many.
+    QuorumLost {
+        /// Voters that would be left.
+        left: usize,
+        /// Voters that there are.
+        voters: usize,
+    },
+    /// A partition has replicas that are not in sync.
+    OutOfSync {
+        /// The partition.
+        partition: String,
+        /// Those replicas.
+        missing: Vec<i32>,
+        /// How many more partitions there are like that.
+        more: usize,
+    },
+    /// A partition has no other replica in sync.
+    LastInSync {
+        /// The partition.
+        partition: String,
+        /// How many more partitions there are like that.
+        more: usize,
+    },
+    /// `spec.changePolicy` is Plan; this annotation with this value approves.
+    NotApproved {
+        /// The annotation.
+        annotation: &'static str,
+        /// Its value.
+        value: String,
     },
 }
 
@@ -45,26 +124,25 @@ pub struct Plan {
     /// The broker that goes now.
     pub restart: Option<i32>,
     /// The brokers that must go but wait, each with the reason.
-    pub waiting: BTreeMap<i32, String>,
+    pub waiting: BTreeMap<i32, Obstacle>,
 }
 
-/// Chooses.
+/// Chooses. `has_served` is whether the cluster was ever up.
 #[must_use]
-pub fn plan(brokers: &[ObservedBroker], health: &Health) -> Plan {
+pub fn plan(brokers: &[ObservedBroker], health: &Health, has_served: bool) -> Plan {
     let mut plan = Plan::default();
-    let mut candidates: Vec<&ObservedBroker> = brokers
+    let there: Vec<(Presence, &ObservedBroker)> = brokers
         .iter()
-        .filter(|broker| broker.restart.is_some())
+        .map(|broker| (presence(broker, health, has_served), broker))
         .collect();
-    let controller = match health {
-        Health::Known { controller, .. } => *controller,
-        Health::Unknown(_) => None,
-    };
-    candidates.sort_by_key(|broker| (broker.ready, Some(broker.id) == controller, broker.id));
-    for candidate in candidates {
+    let leader = health.quorum().map(|quorum| quorum.leader);
+    let mut candidates = there.clone();
+    candidates.retain(|(_, broker)| broker.restart.is_some());
+    candidates.sort_by_key(|(presence, b)| (*presence, Some(b.id) == leader, b.id));
+    for (presence, candidate) in candidates {
         let obstacle = match plan.restart {
-            Some(going) => Some(format!("broker {going} goes first")),
-            None => obstacle(candidate, brokers, health),
+            Some(going) => Some(Obstacle::GoesFirst(going)),
+            None => obstacle(presence, candidate, &there, health),
         };
         match obstacle {
             Some(reason) => drop(plan.waiting.insert(candidate.id, reason)),
@@ -74,38 +152,146 @@ pub fn plan(brokers: &[ObservedBroker], health: &Health) -> Plan {
     plan
 }
 
-fn obstacle(
-    candidate: &ObservedBroker,
-    brokers: &[ObservedBroker],
-    health: &Health,
-) -> Option<String> {
-    if !candidate.ready {
-        // It serves nothing: a restart takes nothing away, whatever the others do.
-        return None;
+fn presence(broker: &ObservedBroker, health: &Health, has_served: bool) -> Presence {
+    if !broker.runs {
+        return Presence::Down;
     }
-    if let Some(other) = brokers
-        .iter()
-        .find(|broker| broker.id != candidate.id && !broker.ready)
-    {
-        return Some(format!(
-            "broker {} does not serve ({})",
-            other.id, other.message
-        ));
+    if broker.ready {
+        return Presence::Serves;
+    }
+    let gives_nothing = match health {
+        // Only a controller of today knows who is fenced today.
+        Health::Known {
+            cluster,
+            quorum: Ok(_),
+        } => !cluster.brokers.contains(&broker.id),
+        // In a cluster that was never up there is nothing to be given yet.
+        Health::Known { quorum: Err(_), .. } | Health::Unknown(_) => !has_served,
+    };
+    if gives_nothing {
+        Presence::Down
+    } else {
+        Presence::Behind
+    }
+}
+
+fn obstacle(
+    presence: Presence,
+    candidate: &ObservedBroker,
+    there: &[(Presence, &ObservedBroker)],
+    health: &Health,
+) -> Option<Obstacle> {
+    let mut others = there.iter().filter(|(_, other)| other.id != candidate.id);
+    let in_the_way = others.find(|(other, broker)| match presence {
+        Presence::Serves => *other != Presence::Serves,
+        Presence::Behind => *other == Presence::Down,
+        Presence::Down => !broker.runs && !broker.fails && broker.restart.is_none(),
+    });
+    if let Some((_, other)) = in_the_way {
+        return Some(Obstacle::Away {
+            broker: other.id,
+            message: other.message.clone(),
+        });
+    }
+    if presence == Presence::Down {
+        let quorum = health.quorum().filter(|_| candidate.runs);
+        return quorum.and_then(|quorum| quorum_lost(candidate.id, quorum));
     }
     match health {
-        Health::Unknown(why) => Some(format!("the cluster cannot be asked: {why}")),
-        Health::Known { out_of_sync, .. } => {
-            let behind = |replicas: &Vec<i32>| replicas.iter().any(|id| *id != candidate.id);
-            let mut blocking = out_of_sync.iter().filter(|(_, missing)| behind(missing));
-            let (partition, missing) = blocking.next()?;
-            let more = match blocking.count() {
-                0 => String::new(),
-                count => format!(", and {count} more partitions"),
-            };
-            Some(format!(
-                "{partition} is not in sync on {}{more}",
-                brokers_by_id(missing)
-            ))
+        Health::Unknown(why) => Some(Obstacle::NoAnswer(why.clone())),
+        Health::Known {
+            quorum: Err(why), ..
+        } => Some(Obstacle::NoQuorum(why.clone())),
+        Health::Known {
+            cluster,
+            quorum: Ok(quorum),
+        } => quorum_lost(candidate.id, quorum)
+            .or_else(|| partition_harmed(presence, candidate.id, cluster)),
+    }
+}
+
+/// Whether the voters that stay are no majority any more. A single voter has nobody to stay.
+fn quorum_lost(candidate: i32, quorum: &ObservedQuorum) -> Option<Obstacle> {
+    let voters = quorum.voters.len();
+    if voters < 2 || !quorum.voters.contains_key(&candidate) {
+        return None;
+    }
+    let up = quorum.voters.iter().filter(|(_, is_up)| **is_up);
+    let left = up.filter(|(id, _)| **id != candidate).count();
+    (left <= voters / 2).then_some(Obstacle::QuorumLost { left, voters })
+}
+
+fn partition_harmed(
+    presence: Presence,
+    candidate: i32,
+    cluster: &ObservedCluster,
+) -> Option<Obstacle> {
+    let is_harmed = |partition: &ObservedPartition| match presence {
+        Presence::Serves => partition.missing().any(|id| id != candidate),
+        _ => partition.replicas.len() > 1 && partition.isr == [candidate],
+    };
+    let partitions = cluster.topics.iter().flat_map(|(topic, observed)| {
+        let partitions = observed.partitions.iter().enumerate();
+        partitions.map(move |(index, partition)| (topic, index, partition))
+    });
+    let mut harmed = partitions.filter(|(_, _, partition)| is_harmed(partition));
+    let (topic, index, first) = harmed.next()?;
+    let partition = format!("{topic}-{index}");
+    let more = harmed.count();
+    Some(match presence {
+        Presence::Serves => Obstacle::OutOfSync {
+            partition,
+            missing: first.missing().collect(),
+            more,
+        },
+        _ => Obstacle::LastInSync { partition, more },
+    })
+}
+
+impl Health {
+    fn quorum(&self) -> Option<&ObservedQuorum> {
+        match self {
+            Self::Unknown(_) => None,
+            Self::Known { quorum, .. } => quorum.as_ref().ok(),
+        }
+    }
+}
+
+/// A sentence without its beginning and its full stop.
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = |more: &usize| match more {
+            0 => String::new(),
+            count => format!(", and {count} more partitions"),
+        };
+        match self {
+            Self::GoesFirst(broker) => write!(f, "broker {broker} goes first"),
+            Self::Away { broker, message } => {
+                write!(f, "broker {broker} does not serve ({message})")
+            }
+            Self::NoAnswer(why) => write!(f, "the cluster cannot be asked: {why}"),
+            Self::NoQuorum(why) => write!(f, "the metadata quorum is not there: {why}"),
+            Self::QuorumLost { left, voters } => {
+                write!(f, "only {left} of {voters} voters would be left")
+            }
+            Self::OutOfSync {
+                partition,
+                missing,
+                more: count,
+            } => {
+                let missing = brokers_by_id(missing);
+                write!(f, "{partition} is not in sync on {missing}{}", more(count))
+            }
+            Self::LastInSync {
+                partition,
+                more: count,
+            } => {
+                write!(f, "{partition} is in sync nowhere else{}", more(count))
+            }
+            Self::NotApproved { annotation, value } => write!(
+                f,
+                "changePolicy is Plan; annotate the object with {annotation}: \"{value}\""
+            ),
         }
     }
 }

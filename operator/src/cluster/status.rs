@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rolling_restart::{ObservedBroker, Plan};
+use super::rolling_restart::{ObservedBroker, Obstacle, Plan};
 use super::validate::ValidatedCluster;
 use crate::condition::{ClusterReason, Verdict, conditions};
 use crate::crd::cluster::BrokerStatus;
@@ -162,10 +162,9 @@ fn roll_verdict(seen: &Seen<'_>) -> Option<Verdict> {
         }
         (None, Some(waiting)) => waiting,
     };
-    let reason = if why.starts_with("changePolicy") {
-        ClusterReason::WaitingForApproval
-    } else {
-        ClusterReason::RollingRestart
+    let reason = match why {
+        Obstacle::NotApproved { .. } => ClusterReason::WaitingForApproval,
+        _ => ClusterReason::RollingRestart,
     };
     Some(Verdict::new(
         reason,

@@ -23,6 +23,8 @@ use self::volumes::Volumes;
 use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
 use crate::crd::FIELD_MANAGER;
 
+/// The container of a pod that is the broker.
+pub const CONTAINER: &str = "broker";
 /// Where brokers listen for each other.
 const PEER_PORT: u16 = 9091;
 /// Where brokers serve `/metrics`, `/livez` and `/readyz`.

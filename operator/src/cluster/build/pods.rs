@@ -25,13 +25,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Surroundings, labels, metadata, selector, services};
 use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::ReclaimPolicy;
+use crate::platform::kubernetes::CONTAINER;
 
 /// The annotation of a pod that names the ConfigMap it took its settings from.
 pub const CONFIG_MAP: &str = "ottla.io/config-map";
 /// The annotation of a pod with the value of its node's rack label; the operator sets it.
 pub const RACK: &str = "ottla.io/rack";
-/// The name of the broker's container.
-pub const CONTAINER: &str = "broker";
 /// The name of the volume with its data.
 pub const DATA_VOLUME: &str = "data";
 /// Where a broker finds its data.

@@ -1,44 +1,106 @@
+//! Brokers as a row of letters in, plan out.
+
+use std::collections::BTreeMap;
+
 use expect_test::{Expect, expect};
 
 use super::{Health, ObservedBroker, plan};
+use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
+use crate::testing::fold;
 
-/// A broker a character: `.` ready, `!` ready and to be restarted, `x` down, `X` down and to be
-/// restarted, `f` failing. Then the partitions out of sync, as `name:ids`.
-fn check(brokers: &str, controller: i32, out_of_sync: &str, expected: Expect) {
-    let brokers: Vec<ObservedBroker> = (0..)
-        .zip(brokers.chars())
-        .map(|(id, c)| ObservedBroker {
+/// A broker a letter, another case (or `!`) for one that is to be restarted: `.` serves, `b` runs,
+/// is unfenced and not ready, `z` runs and is fenced, `x` is on its way back without a process, `f`
+/// does not come up by itself.
+fn brokers(letters: &str) -> Vec<ObservedBroker> {
+    let broker = |(id, letter): (i32, char)| {
+        let (message, state) = match letter.to_ascii_lowercase() {
+            'f' => ("exits at once", 'f'),
+            'x' => ("its pod is being created", 'x'),
+            'b' => ("is behind", 'b'),
+            'z' => ("starts", 'z'),
+            _ => ("serves", '.'),
+        };
+        let must_go = letter == '!' || letter.is_ascii_uppercase();
+        ObservedBroker {
             id,
-            ready: c == '.' || c == '!',
-            message: if c == 'f' { "exits at once" } else { "starts" }.to_owned(),
-            restart: (c == '!' || c == 'X').then(|| "num.partitions changed".to_owned()),
-        })
-        .collect();
-    let out_of_sync = out_of_sync
-        .split_whitespace()
-        .map(|one| {
-            let (name, ids) = one.split_once(':').unwrap();
-            let ids = ids.split(',').map(|id| id.parse().unwrap()).collect();
-            (name.to_owned(), ids)
-        })
-        .collect();
-    let health = Health::Known {
-        controller: Some(controller),
-        out_of_sync,
+            ready: state == '.',
+            runs: ".bz".contains(state),
+            fails: state == 'f',
+            message: message.to_owned(),
+            restart: must_go.then(|| "num.partitions changed".to_owned()),
+        }
     };
-    let plan = plan(&brokers, &health);
+    (0..).zip(letters.chars()).map(broker).collect()
+}
+
+/// The leader of the quorum has a `*`, voters that do not follow it a `-`; partitions are
+/// `name:replicas/isr`.
+fn health(letters: &str, voters: &str, partitions: &str) -> Health {
+    let ids = |text: &str| text.split(',').map(|id| id.parse().unwrap()).collect();
+    let mut quorum = Err("no active controller".to_owned());
+    let all: BTreeMap<i32, bool> = voters
+        .split_whitespace()
+        .map(|voter| {
+            let id: i32 = voter.trim_end_matches(['*', '-']).parse().unwrap();
+            (id, !voter.ends_with('-'))
+        })
+        .collect();
+    if let Some(leader) = voters.split_whitespace().find(|one| one.ends_with('*')) {
+        quorum = Ok(ObservedQuorum {
+            leader: leader.trim_end_matches('*').parse().unwrap(),
+            voters: all,
+        });
+    }
+    let topics = partitions.split_whitespace().map(|one| {
+        let (name, nodes) = one.split_once(':').unwrap();
+        let (replicas, isr) = nodes.split_once('/').unwrap();
+        let partition = ObservedPartition {
+            has_leader: true,
+            replicas: ids(replicas),
+            isr: ids(isr),
+        };
+        let topic = ObservedTopic {
+            partitions: vec![partition],
+            ..ObservedTopic::default()
+        };
+        (name.to_owned(), topic)
+    });
+    let unfenced = brokers(letters).into_iter();
+    let unfenced = unfenced.filter(|broker| broker.runs && broker.message != "starts");
+    Health::Known {
+        cluster: ObservedCluster {
+            brokers: unfenced.map(|broker| broker.id).collect(),
+            topics: topics.collect(),
+            ..ObservedCluster::default()
+        },
+        quorum,
+    }
+}
+
+fn shown(letters: &str, health: &Health, has_served: bool) -> String {
+    let plan = plan(&brokers(letters), health, has_served);
     let mut shown = format!("restart {:?}\n", plan.restart);
     for (id, why) in plan.waiting {
         shown += &format!("{id} waits: {why}\n");
     }
-    expected.assert_eq(&shown);
+    fold(&shown)
+}
+
+fn check(letters: &str, voters: &str, partitions: &str, expected: Expect) {
+    let health = health(letters, voters, partitions);
+    expected.assert_eq(&shown(letters, &health, true));
+}
+
+fn check_unasked(letters: &str, has_served: bool, expected: Expect) {
+    let health = Health::Unknown("no connection".to_owned());
+    expected.assert_eq(&shown(letters, &health, has_served));
 }
 
 #[test]
 fn nothing_to_do() {
     check(
         "...",
-        0,
+        "0* 1 2",
         "",
         expect![[r#"
         restart None
@@ -47,10 +109,10 @@ fn nothing_to_do() {
 }
 
 #[test]
-fn one_at_a_time_and_the_controller_last() {
+fn one_at_a_time_and_the_active_controller_last() {
     check(
         "!!!",
-        0,
+        "0* 1 2",
         "",
         expect![[r#"
         restart Some(1)
@@ -60,10 +122,21 @@ fn one_at_a_time_and_the_controller_last() {
     );
     check(
         "!..",
-        0,
+        "0* 1 2",
         "",
         expect![[r#"
         restart Some(0)
+    "#]],
+    );
+    check(
+        "!!!!",
+        "1* 2 3",
+        "",
+        expect![[r#"
+        restart Some(0)
+        1 waits: broker 0 goes first
+        2 waits: broker 0 goes first
+        3 waits: broker 0 goes first
     "#]],
     );
 }
@@ -72,30 +145,39 @@ fn one_at_a_time_and_the_controller_last() {
 fn the_others_must_serve_and_be_in_sync() {
     check(
         ".x!",
-        0,
+        "0* 1- 2",
         "",
         expect![[r#"
-            restart None
-            2 waits: broker 1 does not serve (starts)
-        "#]],
+        restart None
+        2 waits: broker 1 does not serve (its pod is being created)
+    "#]],
     );
     check(
         ".f!",
-        0,
+        "0* 1- 2",
         "",
         expect![[r#"
-            restart None
-            2 waits: broker 1 does not serve (exits at once)
-        "#]],
+        restart None
+        2 waits: broker 1 does not serve (exits at once)
+    "#]],
+    );
+    check(
+        ".b!",
+        "0* 1 2",
+        "",
+        expect![[r#"
+        restart None
+        2 waits: broker 1 does not serve (is behind)
+    "#]],
     );
     check(
         "..!",
-        0,
-        "orders-1:1 orders-2:0,1",
+        "0* 1 2",
+        "orders:0,1,2/0,2 pays:0,1,2/2",
         expect![[r#"
-        restart None
-        2 waits: orders-1 is not in sync on broker 1, and 1 more partitions
-    "#]],
+            restart None
+            2 waits: orders-0 is not in sync on broker 1, and 1 more partitions
+        "#]],
     );
 }
 
@@ -103,8 +185,51 @@ fn the_others_must_serve_and_be_in_sync() {
 fn a_broker_behind_may_itself_be_restarted() {
     check(
         "..!",
-        0,
-        "orders-1:2",
+        "0* 1 2",
+        "orders:0,1,2/0,1",
+        expect![[r#"
+        restart Some(2)
+    "#]],
+    );
+    check(
+        "!!B",
+        "0* 1 2",
+        "orders:0,1,2/0,1",
+        expect![[r#"
+        restart Some(2)
+        0 waits: broker 2 goes first
+        1 waits: broker 2 goes first
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_not_ready_and_leads_is_not_taken_for_down() {
+    // Another is away in the middle of a roll, and this one has missed two probes.
+    check(
+        ".xB",
+        "0* 1- 2",
+        "orders:0,1,2/0,2",
+        expect![[r#"
+        restart None
+        2 waits: broker 1 does not serve (its pod is being created)
+    "#]],
+    );
+    // The leader of a partition that nobody else has whole.
+    check(
+        "..B",
+        "0* 1 2",
+        "orders:0,1,2/2 pays:0,1,2/0,2",
+        expect![[r#"
+            restart None
+            2 waits: orders-0 is in sync nowhere else
+        "#]],
+    );
+    // Nobody else will ever have it: to wait would help nobody.
+    check(
+        "..B",
+        "0* 1 2",
+        "orders:2/2",
         expect![[r#"
         restart Some(2)
     "#]],
@@ -112,11 +237,152 @@ fn a_broker_behind_may_itself_be_restarted() {
 }
 
 #[test]
-fn brokers_that_are_down_go_first() {
+fn all_disks_full_is_one_after_the_other() {
     check(
-        "!!X",
-        0,
-        "orders-1:2",
+        "BBB",
+        "0* 1 2",
+        "orders:0,1,2/0,1,2",
+        expect![[r#"
+        restart Some(1)
+        0 waits: broker 1 goes first
+        2 waits: broker 1 goes first
+    "#]],
+    );
+    check(
+        "BxB",
+        "0* 1- 2",
+        "orders:0,1,2/0,2",
+        expect![[r#"
+        restart None
+        0 waits: broker 1 does not serve (its pod is being created)
+        2 waits: broker 1 does not serve (its pod is being created)
+    "#]],
+    );
+    check(
+        "BzB",
+        "0* 1 2",
+        "orders:0,1,2/0,2",
+        expect![[r#"
+        restart None
+        0 waits: broker 1 does not serve (starts)
+        2 waits: broker 1 does not serve (starts)
+    "#]],
+    );
+    check(
+        "Bbb",
+        "0* 1 2",
+        "orders:0,1,2/0,1,2",
+        expect![[r#"
+        restart Some(0)
+    "#]],
+    );
+}
+
+#[test]
+fn without_a_quorum_nothing_goes_that_serves() {
+    check(
+        "xx!!!",
+        "",
+        "",
+        expect![[r#"
+        restart None
+        2 waits: broker 0 does not serve (its pod is being created)
+        3 waits: broker 0 does not serve (its pod is being created)
+        4 waits: broker 0 does not serve (its pod is being created)
+    "#]],
+    );
+    check(
+        "bbBBB",
+        "",
+        "",
+        expect![[r#"
+        restart None
+        2 waits: the metadata quorum is not there: no active controller
+        3 waits: the metadata quorum is not there: no active controller
+        4 waits: the metadata quorum is not there: no active controller
+    "#]],
+    );
+    // Who has no process takes nothing away, and may bring the quorum back.
+    check(
+        "FFBBB",
+        "",
+        "",
+        expect![[r#"
+        restart Some(0)
+        1 waits: broker 0 goes first
+        2 waits: broker 0 goes first
+        3 waits: broker 0 goes first
+        4 waits: broker 0 goes first
+    "#]],
+    );
+    check(
+        "xFBBB",
+        "",
+        "",
+        expect![[r#"
+        restart None
+        1 waits: broker 0 does not serve (its pod is being created)
+        2 waits: broker 0 does not serve (its pod is being created)
+        3 waits: broker 0 does not serve (its pod is being created)
+        4 waits: broker 0 does not serve (its pod is being created)
+    "#]],
+    );
+}
+
+#[test]
+fn the_voters_that_stay_are_a_majority() {
+    check(
+        "!...",
+        "0* 1 2-",
+        "",
+        expect![[r#"
+        restart None
+        0 waits: only 1 of 3 voters would be left
+    "#]],
+    );
+    check(
+        "...!",
+        "0* 1 2-",
+        "",
+        expect![[r#"
+        restart Some(3)
+    "#]],
+    );
+    check(
+        "!!.",
+        "0*",
+        "",
+        expect![[r#"
+        restart Some(1)
+        0 waits: broker 1 goes first
+    "#]],
+    );
+    // Fenced, and a vote all the same.
+    check(
+        "Zz..",
+        "0 1- 2*",
+        "",
+        expect![[r#"
+        restart None
+        0 waits: only 1 of 3 voters would be left
+    "#]],
+    );
+    check(
+        "Z...",
+        "0 1 2*",
+        "",
+        expect![[r#"
+        restart Some(0)
+    "#]],
+    );
+}
+
+#[test]
+fn brokers_that_are_down_go_first_and_one_at_a_time() {
+    check(
+        "!!F",
+        "0* 1 2-",
+        "orders:0,1,2/0,1",
         expect![[r#"
         restart Some(2)
         0 waits: broker 2 goes first
@@ -125,7 +391,7 @@ fn brokers_that_are_down_go_first() {
     );
     check(
         "!XX",
-        0,
+        "0*",
         "",
         expect![[r#"
         restart Some(1)
@@ -133,20 +399,92 @@ fn brokers_that_are_down_go_first() {
         2 waits: broker 1 goes first
     "#]],
     );
+    check(
+        "FFF",
+        "",
+        "",
+        expect![[r#"
+        restart Some(0)
+        1 waits: broker 0 goes first
+        2 waits: broker 0 goes first
+    "#]],
+    );
+    check(
+        "xFF",
+        "",
+        "",
+        expect![[r#"
+        restart None
+        1 waits: broker 0 does not serve (its pod is being created)
+        2 waits: broker 0 does not serve (its pod is being created)
+    "#]],
+    );
+    check(
+        "zFF",
+        "",
+        "",
+        expect![[r#"
+        restart Some(1)
+        2 waits: broker 1 goes first
+    "#]],
+    );
 }
 
 #[test]
-fn without_an_answer_nothing_goes() {
-    let broker = ObservedBroker {
-        id: 0,
-        ready: true,
-        message: "serves".to_owned(),
-        restart: Some("image changed".to_owned()),
-    };
-    let plan = plan(&[broker], &Health::Unknown("no connection".to_owned()));
-    assert_eq!(plan.restart, None);
-    assert_eq!(
-        plan.waiting[&0],
-        "the cluster cannot be asked: no connection"
+fn without_an_answer_only_what_has_no_process_goes() {
+    check_unasked(
+        "!..",
+        true,
+        expect![[r#"
+        restart None
+        0 waits: the cluster cannot be asked: no connection
+    "#]],
+    );
+    check_unasked(
+        "BB.",
+        true,
+        expect![[r#"
+        restart None
+        0 waits: the cluster cannot be asked: no connection
+        1 waits: the cluster cannot be asked: no connection
+    "#]],
+    );
+    check_unasked(
+        "bbF",
+        true,
+        expect![[r#"
+        restart Some(2)
+    "#]],
+    );
+}
+
+#[test]
+fn in_a_cluster_that_was_never_up_there_is_nothing_to_lose() {
+    check_unasked(
+        "BBB",
+        false,
+        expect![[r#"
+        restart Some(0)
+        1 waits: broker 0 goes first
+        2 waits: broker 0 goes first
+    "#]],
+    );
+    check_unasked(
+        "!BB",
+        false,
+        expect![[r#"
+        restart Some(1)
+        0 waits: broker 1 goes first
+        2 waits: broker 1 goes first
+    "#]],
+    );
+    check_unasked(
+        "xBB",
+        false,
+        expect![[r#"
+        restart None
+        1 waits: broker 0 does not serve (its pod is being created)
+        2 waits: broker 0 does not serve (its pod is being created)
+    "#]],
     );
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use ottla_core::settings::EXIT_CODE_REFUSED;
 
-use super::Seen;
+use super::{CONTAINER, Seen};
 use crate::platform::{BrokerState, Failure, Properties};
 
 /// The label of a pod that names the revision of the template it was made from.
@@ -62,6 +62,12 @@ fn pod_state(pod: &Pod) -> BrokerState {
         return state;
     }
     let status = pod.status.clone().unwrap_or_default();
+    let containers = status.container_statuses.unwrap_or_default();
+    let container = containers.iter().find(|one| one.name == CONTAINER);
+    state.runs = container.is_some_and(|one| {
+        let state = one.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
+    });
     let conditions = status.conditions.unwrap_or_default();
     let condition = |name: &str| conditions.iter().find(|c| c.type_ == name);
     if condition("Ready").is_some_and(|ready| ready.status == "True") {
@@ -74,9 +80,11 @@ fn pod_state(pod: &Pod) -> BrokerState {
     {
         return unscheduled(scheduled);
     }
-    let containers = status.container_statuses.unwrap_or_default();
-    match containers.first() {
-        Some(container) => container_state(container),
+    match container {
+        Some(container) => BrokerState {
+            runs: state.runs,
+            ..container_state(container)
+        },
         None => {
             "its container is being created".clone_into(&mut state.message);
             state

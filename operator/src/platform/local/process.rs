@@ -381,6 +381,7 @@ impl Process {
         }
         BrokerState {
             ready: self.ready_since.is_some(),
+            runs: matches!(self.life, Life::Running(_)),
             message,
             failure: self.failure,
             running_with: self.settings.clone(),
