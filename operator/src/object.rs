@@ -4,6 +4,8 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+/// The annotation that has an object left alone.
+pub const PAUSED: &str = "ottla.io/paused";
 /// The namespace of an object that names none.
 pub const NAMESPACE_DEFAULT: &str = "default";
 
@@ -34,4 +36,11 @@ impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
+}
+
+/// Whether an object is to be left alone.
+#[must_use]
+pub fn is_paused(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.get(PAUSED).is_some_and(|value| value == "true"))
 }

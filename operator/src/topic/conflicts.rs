@@ -1,8 +1,11 @@
-//! Two objects for one topic: the oldest wins, the others name it.
+//! Several objects for one topic: the oldest that lives has it, the others name it.
 //!
 //! Age is the creation time; where there is none (local mode) or it is the same, it is the order in
 //! which the objects are given, which in local mode is that of the files' names and of the
 //! documents in them.
+//!
+//! Invariant: an object that was deleted has a topic only where nobody who lives claims it, so that
+//! no deletion takes what somebody else wants.
 
 use std::collections::BTreeMap;
 
@@ -19,25 +22,50 @@ pub struct Claim {
     pub topic: String,
     /// When the object was created, in a form that sorts; empty: unknown.
     pub created: String,
+    /// Whether somebody deleted the object.
+    pub deleting: bool,
 }
 
-/// Who loses, and to whom.
+/// What becomes of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The topic is this object's.
+    Holds,
+    /// It is that of an older object.
+    Loses(ObjectKey),
+    /// The object goes, and leaves the topic to the oldest that lives.
+    HandsOver(ObjectKey),
+}
+
+/// How each claim stands.
 #[must_use]
-pub fn losers(claims: &[Claim]) -> BTreeMap<ObjectKey, ObjectKey> {
-    let mut winners: BTreeMap<(&ObjectKey, &str), &Claim> = BTreeMap::new();
+pub fn standings(claims: &[Claim]) -> BTreeMap<ObjectKey, Standing> {
+    type Holders<'a> = BTreeMap<(&'a ObjectKey, &'a str), &'a Claim>;
+    let mut oldest: Holders<'_> = BTreeMap::new();
+    let mut holders: Holders<'_> = BTreeMap::new();
     for claim in claims {
-        let holder = winners
-            .entry((&claim.cluster, &claim.topic))
-            .or_insert(claim);
-        if claim.created < holder.created {
+        let topic = (&claim.cluster, claim.topic.as_str());
+        let first = oldest.entry(topic).or_insert(claim);
+        if claim.created < first.created {
+            *first = claim;
+        }
+        let holder = holders.entry(topic).or_insert(claim);
+        if (claim.deleting, &claim.created) < (holder.deleting, &holder.created) {
             *holder = claim;
         }
     }
-    claims
-        .iter()
-        .filter_map(|claim| {
-            let winner = winners[&(&claim.cluster, claim.topic.as_str())];
-            (winner.key != claim.key).then(|| (claim.key.clone(), winner.key.clone()))
-        })
+    let standing = |claim: &Claim| {
+        let topic = (&claim.cluster, claim.topic.as_str());
+        let holder = &holders[&topic].key;
+        if *holder == claim.key {
+            Standing::Holds
+        } else if oldest[&topic].key == claim.key {
+            Standing::HandsOver(holder.clone())
+        } else {
+            Standing::Loses(holder.clone())
+        }
+    };
+    let all = claims.iter();
+    all.map(|claim| (claim.key.clone(), standing(claim)))
         .collect()
 }

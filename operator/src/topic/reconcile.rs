@@ -10,18 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::error::ErrorCode;
 
-use super::conflicts::{Claim, losers};
+use super::conflicts::{Claim, Standing, standings};
 use super::plan::{Change, plan, plan_deletion};
 use super::status::{said, status};
 use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
 use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic, Refusal};
-use crate::condition::{TopicReason, Verdict};
+use crate::condition::{TopicReason, Verdict, spoken};
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, PAUSED, is_paused};
 use crate::observed::ObservedTopic;
-
-/// The annotation that has an object left alone.
-pub const PAUSED: &str = "ottla.io/paused";
 
 /// An object, and whether somebody deleted it.
 #[derive(Clone, Debug)]
@@ -124,18 +121,22 @@ async fn look(
 }
 
 impl Work<'_> {
-    /// Sets aside what is not to be carried out: paused, invalid, or claimed by an older object.
+    /// Sets aside what is not to be carried out: paused, invalid, or claimed by another object.
     fn sort_out(&mut self) {
         let claims: Vec<Claim> = self.topics.iter().map(claim).collect();
-        let losers = losers(&claims);
+        let standings = standings(&claims);
         for (place, (key, desired)) in self.topics.iter().enumerate() {
-            let verdict = match (is_paused(&desired.object), losers.get(key)) {
+            let verdict = match (is_paused(&desired.object.metadata), &standings[key]) {
                 (true, _) => Err(Verdict::new(
                     TopicReason::Paused,
                     format!("The annotation {PAUSED} is set, so the topic is left alone."),
                 )),
-                (false, Some(winner)) => Err(conflict(&desired.object, winner)),
-                (false, None) => validate(&desired.object),
+                (false, Standing::Loses(holder)) => Err(conflict(&desired.object, holder)),
+                (false, Standing::HandsOver(heir)) => {
+                    self.hand_over(key, desired, heir);
+                    continue;
+                }
+                (false, Standing::Holds) => validate(&desired.object),
             };
             match verdict {
                 Ok(valid) => drop(self.valid.insert(place, valid)),
@@ -149,6 +150,23 @@ impl Work<'_> {
                     self.pass.outcomes.insert(key.clone(), outcome);
                 }
             }
+        }
+    }
+
+    /// Lets a deleted object go and its topic stay, and tells of it while the heir has yet to say
+    /// that the topic is its own.
+    fn hand_over(&mut self, key: &ObjectKey, desired: &Desired, heir: &ObjectKey) {
+        self.pass.outcomes.insert(key.clone(), Outcome::Gone);
+        let topic = topic_name(&desired.object);
+        let known = self.topics.iter().find(|(key, _)| key == heir);
+        let status = known.and_then(|(_, heir)| heir.object.status.as_ref());
+        let reason = status.and_then(|status| spoken(&status.conditions));
+        let is_told = reason.is_some_and(|(reason, _)| reason != TopicReason::Conflict.word());
+        if !is_told {
+            let gives = format!("leaves the topic {topic} to {heir}, which claims it too");
+            let takes = format!("takes over the topic {topic} from {key}, which was deleted");
+            self.pass.done.push((key.clone(), gives));
+            self.pass.done.push((heir.clone(), takes));
         }
     }
 
@@ -304,22 +322,19 @@ fn claim((key, desired): &(ObjectKey, Desired)) -> Claim {
         cluster: cluster_key(&desired.object),
         topic: topic_name(&desired.object).to_owned(),
         created: created.map_or(String::new(), |time| time.0.to_string()),
+        deleting: desired.deleting,
     }
 }
 
-fn conflict(object: &KafkaTopic, winner: &ObjectKey) -> Verdict {
+fn conflict(object: &KafkaTopic, holder: &ObjectKey) -> Verdict {
     Verdict::new(
         TopicReason::Conflict,
         format!(
-            "The topic {} belongs to the older KafkaTopic {winner}; remove one of the two.",
+            "The topic {} belongs to the older KafkaTopic {holder}; delete one of the two: when \
+             the older one goes, this one takes over the topic with its records.",
             topic_name(object)
         ),
     )
-}
-
-fn is_paused(object: &KafkaTopic) -> bool {
-    let annotations = object.metadata.annotations.as_ref();
-    annotations.is_some_and(|all| all.get(PAUSED).is_some_and(|value| value == "true"))
 }
 
 fn refused_by_broker(refusal: &Refusal) -> Verdict {
@@ -333,3 +348,6 @@ fn refused_by_broker(refusal: &Refusal) -> Verdict {
     };
     Verdict::new(reason, format!("The cluster says: {}", refusal.message))
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,8 @@ impl Session {
     pub(super) fn spread_topics(&mut self) {
         let mut by_cluster: BTreeMap<ObjectKey, Topics> = BTreeMap::new();
         let mut outcomes = Vec::new();
-        // Who is older and not ready to be given out keeps its topic's name from the younger.
+        // Who is not ready to be given out keeps its topic's name from the younger, and from those
+        // that are deleted: they would take the topic with them.
         let mut kept = BTreeSet::new();
         for (key, topic) in self.parsed_topics() {
             let deleting = topic.metadata.deletion_timestamp.is_some();
@@ -47,6 +48,12 @@ impl Session {
             } else if !kept.contains(&name) {
                 by_cluster.entry(cluster).or_default().push((key, desired));
             }
+        }
+        for (cluster, topics) in &mut by_cluster {
+            topics.retain(|(_, desired)| {
+                let name = (cluster.clone(), topic_name(&desired.object).to_owned());
+                !(desired.deleting && kept.contains(&name))
+            });
         }
         for (key, outcome) in outcomes {
             self.hear_outcome(&key, outcome, true);

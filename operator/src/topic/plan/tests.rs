@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::super::conflicts::{Claim, losers};
+use super::super::conflicts::{Claim, Standing, standings};
 use super::super::validate::{cluster_key, topic_name, validate};
 use super::{plan, plan_deletion};
 use crate::crd::KafkaTopic;
@@ -206,32 +206,46 @@ fn deletion_follows_the_policy() {
 }
 
 #[test]
-fn the_oldest_claim_wins() {
+fn the_oldest_claim_that_lives_wins() {
     let claim = |name: &str, created: &str| {
         let object = topic("");
         Claim {
             key: ObjectKey {
                 namespace: "default".to_owned(),
-                name: name.to_owned(),
+                name: name.trim_start_matches('-').to_owned(),
             },
             cluster: cluster_key(&object),
             topic: topic_name(&object).to_owned(),
             created: created.to_owned(),
+            deleting: name.starts_with('-'),
         }
     };
     let show = |claims: &[Claim]| -> Vec<String> {
-        let losers = losers(claims);
-        losers
-            .iter()
-            .map(|(l, w)| format!("{} to {}", l.name, w.name))
+        let standings = standings(claims).into_iter();
+        standings
+            .map(|(key, standing)| match standing {
+                Standing::Holds => format!("{} holds", key.name),
+                Standing::Loses(holder) => format!("{} to {}", key.name, holder.name),
+                Standing::HandsOver(heir) => format!("{} hands to {}", key.name, heir.name),
+            })
             .collect()
     };
     assert_eq!(
         show(&[claim("a", ""), claim("b", ""), claim("c", "")]),
-        ["b to a", "c to a"]
+        ["a holds", "b to a", "c to a"]
     );
     assert_eq!(
         show(&[claim("a", "2026-02"), claim("b", "2026-01")]),
-        ["a to b"]
+        ["a to b", "b holds"]
     );
+    assert_eq!(
+        show(&[claim("-a", "1"), claim("b", "2"), claim("c", "3")]),
+        ["a hands to b", "b holds", "c to b"]
+    );
+    for claims in [
+        [claim("a", "1"), claim("-b", "2")],
+        [claim("-a", "1"), claim("-b", "2")],
+    ] {
+        assert_eq!(show(&claims), ["a holds", "b to a"]);
+    }
 }

@@ -1,0 +1,125 @@
+//! Objects in, what is done for them out: everything of a pass but the brokers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+
+use super::{Desired, Outcome, Pass, Topics, Work};
+use crate::condition::spoken;
+use crate::crd::KafkaTopic;
+use crate::object::ObjectKey;
+use crate::observed::{ObservedPartition, ObservedTopic};
+use crate::testing::fold;
+
+/// An object that claims the topic `payments`, deleted where its name begins with a `-`.
+fn object(name: &str, created: u32, more: &str) -> (ObjectKey, Desired) {
+    let deleting = name.starts_with('-');
+    let name = name.trim_start_matches('-');
+    let object: KafkaTopic = serde_yaml::from_str(&format!(
+        "metadata:\n  name: {name}\n  namespace: shop\n  creationTimestamp: \
+         2026-01-{created:02}T00:00:00Z\n{more}\nspec: {{ clusterRef: {{ name: orders }}, \
+         topicName: payments }}"
+    ))
+    .unwrap();
+    (
+        ObjectKey::of(&object.metadata),
+        Desired { object, deleting },
+    )
+}
+
+fn payments() -> BTreeMap<String, ObservedTopic> {
+    let partition = ObservedPartition {
+        has_leader: true,
+        replicas: vec![0],
+        isr: vec![0],
+    };
+    let topic = ObservedTopic {
+        topic_id: "id".to_owned(),
+        partitions: vec![partition],
+        config: BTreeMap::new(),
+    };
+    BTreeMap::from([("payments".to_owned(), topic)])
+}
+
+fn check(topics: Topics, expected: Expect) {
+    let mut work = Work {
+        topics: &topics,
+        now: "now",
+        pass: Pass::default(),
+        valid: BTreeMap::new(),
+        refused: BTreeMap::new(),
+    };
+    work.sort_out();
+    let mut shown = String::new();
+    for (place, change) in work.plan(&payments(), 3) {
+        let _ = writeln!(shown, "{}: {change:?}", topics[place].0.name);
+    }
+    work.conclude(&payments());
+    for (key, outcome) in &work.pass.outcomes {
+        let says = match outcome {
+            Outcome::Gone => "gone".to_owned(),
+            Outcome::Stands(status) => {
+                let (reason, message) = spoken(&status.conditions).unwrap();
+                format!("{reason}: {message}")
+            }
+        };
+        let _ = writeln!(shown, "{}: {says}", key.name);
+    }
+    for (key, done) in &work.pass.done {
+        let _ = writeln!(shown, "event of {}: {done}", key.name);
+    }
+    expected.assert_eq(&fold(&shown));
+}
+
+#[test]
+fn of_two_objects_for_a_topic_the_older_has_it() {
+    check(
+        vec![object("old", 1, ""), object("new", 2, "")],
+        expect![[r#"
+            new: Conflict: The topic payments belongs to the older KafkaTopic shop/old;
+                delete one of the two: when the older one goes, this one takes over the
+                topic with its records.
+            old: TopicReady: The topic has 1 partitions of 1 replicas.
+        "#]],
+    );
+    check(
+        vec![object("old", 1, ""), object("-new", 2, "")],
+        expect![[r#"
+            new: gone
+            old: TopicReady: The topic has 1 partitions of 1 replicas.
+        "#]],
+    );
+}
+
+#[test]
+fn the_last_object_takes_its_topic_with_it() {
+    check(
+        vec![object("-old", 1, "")],
+        expect![[r#"
+            old: Delete
+            old: Deleting: The topic is being deleted.
+        "#]],
+    );
+    check(
+        vec![object("-old", 1, ""), object("-new", 2, "")],
+        expect![[r#"
+            old: Delete
+            new: gone
+            old: Deleting: The topic is being deleted.
+        "#]],
+    );
+}
+
+#[test]
+fn the_older_one_deleted_leaves_its_topic_to_the_younger() {
+    check(
+        vec![object("-old", 1, ""), object("new", 2, "")],
+        expect![[r#"
+            new: TopicReady: The topic has 1 partitions of 1 replicas.
+            old: gone
+            event of old: leaves the topic payments to shop/new, which claims it too
+            event of new: takes over the topic payments from shop/old, which was deleted
+        "#]],
+    );
+}
