@@ -15,6 +15,7 @@ use crate::admin::{Admin, ConfigChanges};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
+use crate::object::{PAUSED, is_paused};
 use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
 
 /// The annotation that approves the restarts of a generation under changePolicy Plan.
@@ -45,6 +46,8 @@ pub struct Step {
     pub valid: Option<ValidatedCluster>,
     /// What was done, one sentence each.
     pub done: Vec<String>,
+    /// Whether the cluster and its topics are left alone.
+    pub paused: bool,
 }
 
 impl<P: Platform> Reconciler<P> {
@@ -74,16 +77,18 @@ impl<P: Platform> Reconciler<P> {
     /// Looks, and does what can be done now.
     pub async fn step(&mut self, cluster: &KafkaCluster, now: &str) -> Step {
         let states = self.platform.observe().await;
+        let paused = is_paused(&cluster.metadata);
         let valid = match validate(cluster, existing(cluster, &states)) {
-            Ok(valid) => valid,
-            Err(verdict) => {
-                let seen = Seen::new(&states, verdict);
-                let status = status(cluster, None, &seen, now);
-                return Step {
-                    status,
-                    valid: None,
-                    done: Vec::new(),
+            Ok(valid) if !paused => valid,
+            other => {
+                let verdict = match &other {
+                    Err(verdict) if !paused => verdict.clone(),
+                    _ => left_alone(),
                 };
+                let seen = Seen::new(&states, verdict);
+                let mut step = conclude(cluster, None, &seen, Vec::new(), now);
+                step.valid = other.ok();
+                return step;
             }
         };
         if let Some(follow) = &self.follow {
@@ -114,11 +119,7 @@ impl<P: Platform> Reconciler<P> {
             if states.is_empty() {
                 let verdict = Verdict::worst(verdicts).expect("one was added");
                 let seen = Seen::new(states, verdict);
-                return Step {
-                    status: status(cluster, Some(&valid), &seen, now),
-                    valid: Some(valid),
-                    done,
-                };
+                return conclude(cluster, Some(valid), &seen, done, now);
             }
             keep_what_runs(&mut valid, states);
         }
@@ -130,11 +131,7 @@ impl<P: Platform> Reconciler<P> {
             .prepare(&desired, fingerprint(desired.get(&0)));
         if let Err(not_yet) = prepared.await {
             let seen = Seen::new(states, not_yet_verdict(&not_yet));
-            return Step {
-                status: status(cluster, Some(&valid), &seen, now),
-                valid: Some(valid),
-                done,
-            };
+            return conclude(cluster, Some(valid), &seen, done, now);
         }
         self.start(states, &desired, &mut done).await;
         let differences = differences(states, &desired);
@@ -156,11 +153,7 @@ impl<P: Platform> Reconciler<P> {
             cluster_id: self.cluster_id.clone(),
             bootstrap: self.platform.bootstrap(&everywhere),
         };
-        Step {
-            status: status(cluster, Some(&valid), &seen, now),
-            valid: Some(valid),
-            done,
-        }
+        conclude(cluster, Some(valid), &seen, done, now)
     }
 
     async fn start(
@@ -304,6 +297,21 @@ impl<P: Platform> Reconciler<P> {
     }
 }
 
+fn conclude(
+    cluster: &KafkaCluster,
+    valid: Option<ValidatedCluster>,
+    seen: &Seen<'_>,
+    done: Vec<String>,
+    now: &str,
+) -> Step {
+    Step {
+        status: status(cluster, valid.as_ref(), seen, now),
+        valid,
+        done,
+        paused: is_paused(&cluster.metadata),
+    }
+}
+
 /// What was decided when the cluster was created: by its status, or by the brokers that exist.
 fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerState>) -> Observed {
     let voters = |state: &BrokerState| {
@@ -350,6 +358,12 @@ fn keep_what_runs(valid: &mut ValidatedCluster, states: &BTreeMap<i32, BrokerSta
     config.retain(|key, _| !is_own_setting(key));
     valid.config = config;
     valid.replicas = states.keys().next_back().map_or(0, |last| last + 1);
+}
+
+fn left_alone() -> Verdict {
+    let message =
+        format!("The annotation {PAUSED} is set, so the cluster and its topics are left alone.");
+    Verdict::new(ClusterReason::Paused, message)
 }
 
 fn refused_config(refusal: &str, is_new: bool) -> Verdict {
@@ -428,3 +442,6 @@ fn not_yet_verdict(not_yet: &NotYet) -> Verdict {
     };
     Verdict::new(reason, not_yet.message.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,6 +175,7 @@ fn view(key: &ObjectKey, step: &Step, usable: bool, before: Option<&View>) -> Vi
             .filter(|_| !usable)
             .map_or(String::new(), |(_, message)| message.to_owned()),
         admits,
+        paused: step.paused,
         deleting: false,
     }
 }

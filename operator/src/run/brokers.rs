@@ -185,6 +185,7 @@ fn view(key: &ObjectKey, step: &Step, usable: bool) -> View {
             .filter(|_| !usable)
             .map_or(String::new(), |(_, message)| message.to_owned()),
         admits,
+        paused: step.paused,
         deleting: false,
     }
 }

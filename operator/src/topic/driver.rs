@@ -15,7 +15,7 @@ use super::status::said;
 use crate::admin::Admin;
 use crate::condition::{State, TopicReason, Verdict, state};
 use crate::crd::KafkaTopicStatus;
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, PAUSED};
 
 /// How often topics are compared with their specs though nothing is known to have changed.
 pub const DRIFT_INTERVAL: Duration = Duration::from_secs(2);
@@ -35,6 +35,8 @@ pub struct View {
     pub says: String,
     /// Namespaces that it admits, its own among them; `*` is all.
     pub admits: Vec<String>,
+    /// Whether it and its topics are left alone.
+    pub paused: bool,
     /// Whether it is going away, and its topics with it.
     pub deleting: bool,
 }
@@ -91,6 +93,8 @@ async fn look_after(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &st
     });
     let mut all = if cluster.deleting {
         going(&admitted, now)
+    } else if cluster.paused {
+        left_alone(&admitted, now)
     } else if cluster.usable {
         match pass(admin, &admitted, cluster.brokers, now).await {
             Ok(pass) => pass,
@@ -124,6 +128,13 @@ fn going(topics: &Topics, now: &str) -> Pass {
         }
     }
     pass
+}
+
+fn left_alone(topics: &Topics, now: &str) -> Pass {
+    let message = format!(
+        "The annotation {PAUSED} is set on the KafkaCluster, so its topics are left alone."
+    );
+    unreachable(topics, &Verdict::new(TopicReason::Paused, message), now)
 }
 
 fn stranger(key: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
@@ -175,3 +186,6 @@ fn keep_new(wanted: &Topics, said: &mut BTreeMap<ObjectKey, KafkaTopicStatus>, p
         }
     });
 }
+
+#[cfg(test)]
+mod tests;
