@@ -6,7 +6,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ottla_protocol::ids::Uuid;
+use ottla_storage::Disk;
 use tokio::time::Instant;
+
+/// How often a stalled disk is looked at, in simulated time.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Spends the time that a commit takes which begins now. A real disk takes the time of its calls,
+/// so this is for simulations, whose calls take none.
+pub async fn spend_commit_time(disk: &dyn Disk) {
+    let time = disk.commit_time();
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+    while disk.is_stalled() {
+        tokio::time::sleep(STALL_CHECK_INTERVAL).await;
+    }
+}
 
 /// What a node takes from its surroundings. Cheap to clone; all clones share one generator.
 #[derive(Clone, Debug)]

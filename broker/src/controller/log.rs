@@ -10,19 +10,20 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use ottla_storage::{Disk, Journal, snapshot_file};
 use prost::Message;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::raft::{
     Entry, LogId, Types, Vote, entry_from_wire, entry_to_wire, log_id_from_wire, log_id_to_wire,
     vote_from_wire, vote_to_wire,
 };
+use crate::env::spend_commit_time;
 use crate::peer::wire;
 
 /// The directory of the journal, inside the controller's.
@@ -59,9 +60,9 @@ enum Command {
 #[derive(Clone)]
 enum Writer {
     /// By a thread, so that a sync holds up nothing else.
-    Thread(mpsc::Sender<Command>),
-    /// At once, in a simulation.
-    Inline(Arc<Mutex<Files>>),
+    Thread(std::sync::mpsc::Sender<Command>),
+    /// By a task, in a simulation: a sync takes simulated time.
+    Task(mpsc::UnboundedSender<Command>),
 }
 
 struct Files {
@@ -99,7 +100,7 @@ impl LogStore {
             journal,
         };
         let writer = if inline {
-            Writer::Inline(Arc::new(Mutex::new(files)))
+            Writer::Task(spawn_task(files))
         } else {
             Writer::Thread(spawn(files)?)
         };
@@ -123,13 +124,7 @@ impl LogStore {
     fn send(&self, command: Command) -> io::Result<()> {
         match &self.writer {
             Writer::Thread(sender) => sender.send(command).map_err(|_| gone()),
-            Writer::Inline(files) => {
-                files
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .perform(command);
-                Ok(())
-            }
+            Writer::Task(sender) => sender.send(command).map_err(|_| gone()),
         }
     }
 
@@ -143,8 +138,8 @@ impl LogStore {
     }
 }
 
-fn spawn(mut files: Files) -> io::Result<mpsc::Sender<Command>> {
-    let (sender, receiver) = mpsc::channel();
+fn spawn(mut files: Files) -> io::Result<std::sync::mpsc::Sender<Command>> {
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::Builder::new()
         .name("metadata-log".into())
         .spawn(move || {
@@ -153,6 +148,17 @@ fn spawn(mut files: Files) -> io::Result<mpsc::Sender<Command>> {
             }
         })?;
     Ok(sender)
+}
+
+fn spawn_task(mut files: Files) -> mpsc::UnboundedSender<Command> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(command) = receiver.recv().await {
+            spend_commit_time(&*files.disk).await;
+            files.perform(command);
+        }
+    });
+    sender
 }
 
 impl Files {

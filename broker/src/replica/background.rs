@@ -11,6 +11,7 @@ use ottla_storage::{Committed, Error, Listener, ProducerState};
 use tracing::error;
 
 use super::{Shared, compaction, producer_state};
+use crate::env::spend_commit_time;
 
 /// How often high watermarks are kept, where they moved.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -207,6 +208,7 @@ async fn commit_inline(shared: Arc<Shared>) {
     };
     while !shared.is_stopping() {
         shared.uncommitted.notified().await;
+        spend_commit_time(shared.store.disk()).await;
         match shared.store.commit() {
             Ok(committed) => on_committed(&shared, &committed),
             Err(error) => return on_offline(&shared, &error),

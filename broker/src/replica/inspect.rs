@@ -1,7 +1,7 @@
 //! What a simulation sees of the partitions, which no client may.
 
 use ottla_core::partition::Marks;
-use ottla_protocol::ids::{LeaderEpoch, Offset, TopicName};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicName};
 
 use super::Replicas;
 use super::partition::Replica;
@@ -23,6 +23,10 @@ pub struct Inspected {
     pub durable_end_offset: Offset,
     /// Where the newest epoch of its log begins.
     pub epoch_start_offset: Offset,
+    /// The in-sync replicas, where this broker leads.
+    pub isr: Vec<NodeId>,
+    /// What followers have said to hold, where this broker leads.
+    pub follower_ends: Vec<(NodeId, Offset)>,
 }
 
 impl Inspected {
@@ -37,6 +41,8 @@ impl Inspected {
             marks: state.partition.marks(),
             durable_end_offset: replica.reader.durable_end_offset(),
             epoch_start_offset: epochs.last().map_or(Offset::ZERO, |e| e.start_offset),
+            isr: state.partition.isr().to_vec(),
+            follower_ends: state.partition.follower_ends().collect(),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use real::RealDisk;
 
@@ -80,6 +81,16 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Whether the name exists.
     fn exists(&self, path: &Path) -> bool {
         self.open(path, Mode::Read).is_ok()
+    }
+
+    /// What a commit takes beside the time of its calls; only a simulated disk takes any.
+    fn commit_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether no commit ends at present; a real disk says nothing of it.
+    fn is_stalled(&self) -> bool {
+        false
     }
 }
 

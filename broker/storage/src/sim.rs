@@ -3,8 +3,9 @@
 //! [`SimDisk`] keeps, beside what a process sees, what a power cut would leave: of each unsynced
 //! write any of its sectors may have arrived or not, of the unsynced names in a directory the
 //! first few, as the seed has it. After [`SimDisk::crash`] every open handle is dead. Faults:
-//! a failing fsync, errors, a full disk, flipped bits. The same seed and the same calls give the
-//! same disk.
+//! a failing fsync, errors, a full disk, flipped bits, commits that take long or stall (whose time
+//! the caller spends: see [`Disk::commit_time`]). The same seed and the same calls give the same
+//! disk.
 
 mod tree;
 
@@ -12,12 +13,19 @@ use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::disk::{DIRECT_ALIGN, Disk, Entry, File, Lock, Mode, Space};
 use tree::{Change, Inode, Tree};
 
 /// What a power cut keeps or loses as one.
 const SECTOR_BYTES: usize = 512;
+
+/// One commit in so many takes much longer than the others.
+const SLOW_COMMITS_ONE_IN: usize = 24;
+
+/// How much longer.
+const SLOW_COMMIT_FACTOR: usize = 16;
 
 /// A small generator, so that a seed is all that a run depends on (splitmix64).
 #[derive(Clone, Debug)]
@@ -67,6 +75,11 @@ struct Inner {
     /// Whether syncs do nothing, as on a disk that lies.
     ignores_syncs: bool,
     syncs: u64,
+    /// Apart from `random`: what a crash leaves does not depend on how many commits there were.
+    times: Random,
+    /// What an ordinary commit takes at most.
+    commit_time_max: Duration,
+    is_stalled: bool,
 }
 
 /// A disk in memory; cheap to clone, all clones are the same disk.
@@ -123,6 +136,9 @@ impl SimDisk {
             has_failed: false,
             ignores_syncs: false,
             syncs: 0,
+            times: Random::new(!seed),
+            commit_time_max: Duration::ZERO,
+            is_stalled: false,
         })))
     }
 
@@ -175,6 +191,16 @@ impl SimDisk {
     /// From now on syncs of file contents succeed without doing anything: a bug for tests to find.
     pub fn set_syncs_ignored(&self, ignored: bool) {
         self.inner().ignores_syncs = ignored;
+    }
+
+    /// From now on an ordinary commit takes up to so long, and a few take much longer.
+    pub fn set_commit_time(&self, max: Duration) {
+        self.inner().commit_time_max = max;
+    }
+
+    /// From now on no commit ends, until this is taken back.
+    pub fn set_stalled(&self, stalled: bool) {
+        self.inner().is_stalled = stalled;
     }
 
     /// How many syncs there were.
@@ -333,6 +359,23 @@ impl Disk for SimDisk {
     fn exists(&self, path: &Path) -> bool {
         let inner = self.inner();
         inner.tree.files.contains_key(path) || inner.tree.dirs.contains(path)
+    }
+
+    fn commit_time(&self) -> Duration {
+        let mut inner = self.inner();
+        let most = inner.commit_time_max.as_micros() as usize;
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        let slower = match inner.times.one_in(SLOW_COMMITS_ONE_IN) {
+            true => SLOW_COMMIT_FACTOR,
+            false => 1,
+        };
+        Duration::from_micros((inner.times.below(most) * slower) as u64)
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.inner().is_stalled
     }
 }
 

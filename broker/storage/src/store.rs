@@ -166,6 +166,12 @@ impl Store {
         &self.shared().dir
     }
 
+    /// The disk it is on.
+    #[must_use]
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.directory.shared.disk
+    }
+
     /// Holds the next commit back until several appends are queued.
     #[must_use]
     pub fn hold(&self) -> Hold<'_> {

@@ -3,7 +3,9 @@
 //! - `SingleLeader`: one broker leads a partition in one epoch.
 //! - `MonotonicHighWatermark`: a leader's high watermark never goes back within its epoch.
 //! - `CommittedPrefix`: what lies below any replica's high watermark is the same everywhere.
-//! - `AckBeforeDurable`: at an acknowledgement, min ISR replicas have the record on disk.
+//! - `AckBeforeDurable`: at an acknowledgement, min ISR replicas have the record on disk, and below
+//!   a leader's high watermark each of its ISR has.
+//! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`: see `replicas`.
 //! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `StaleRead`: what clients
 //!   must never see.
 
@@ -30,7 +32,7 @@ struct Committed {
 
 /// One partition as all replicas and clients have shown it.
 #[derive(Debug, Default)]
-struct Partition {
+pub struct Partition {
     /// In order, without gaps.
     committed: Vec<Committed>,
     /// The records of `committed`: `values[offset]`.
@@ -44,13 +46,19 @@ struct Partition {
     /// How far each replica was compared, in which life.
     compared: [(u64, i64); BROKERS],
     /// What each machine had on disk when last seen.
-    durable: [i64; BROKERS],
+    pub durable: [i64; BROKERS],
+    /// What each machine's log held when last seen.
+    pub ends: [i64; BROKERS],
+    /// How far each replica is known to have no holes, in which life and under which leader.
+    pub walked: [(u64, i32, i64); BROKERS],
+    /// The newest epoch of a leader that any broker has heard of.
+    pub newest_epoch: i32,
 }
 
 /// What is checked against, and the counts for the sum.
 #[derive(Debug)]
 pub struct Checks {
-    partitions: Vec<Partition>,
+    pub partitions: Vec<Partition>,
 }
 
 impl Default for Checks {
@@ -86,15 +94,26 @@ impl Checks {
 impl World {
     /// Looks at every live process. Called after every step.
     pub fn check_nodes(&mut self) {
+        let mut leaders = Vec::new();
         for node in 0..BROKERS {
             let Some(context) = self.context(node) else {
                 continue;
             };
+            self.check_image(node, &context);
             for seen in context.replicas.inspect() {
                 if &*seen.topic == TOPIC {
+                    self.note(node, &seen);
+                    self.check_holes(node, &context.replicas, &seen);
                     self.check_replica(node, &context.replicas, &seen);
+                    if seen.is_leader {
+                        leaders.push((node, seen));
+                    }
                 }
             }
+        }
+        // against what all of them have by now
+        for (node, seen) in leaders {
+            self.check_claims(node, &seen);
         }
     }
 
@@ -102,7 +121,6 @@ impl World {
         let life = self.machines[node].life;
         let high_watermark = seen.marks.high_watermark.0;
         let partition = &mut self.checks.partitions[seen.partition as usize];
-        partition.durable[node] = seen.durable_end_offset.0;
         let mut wrong = None;
         let mut leads = None;
         if seen.is_leader {

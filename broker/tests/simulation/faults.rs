@@ -1,4 +1,5 @@
-//! The faults: crashes, power cuts, stops, failing disks, networks that hold everything back.
+//! The faults: crashes, power cuts, stops, disks that fail or stall, networks that hold everything
+//! back.
 //!
 //! A cut network holds packets instead of dropping them, as TCP does for its users: a connection
 //! that outlives the cut goes on, whoever gave it up has to notice the other end's reset.
@@ -18,10 +19,11 @@ pub const CLIENTS: [&str; 2] = ["producers", "consumers"];
 enum Undo {
     Start(usize),
     Release(Vec<(String, String)>),
+    Unstall(usize),
 }
 
 /// How many kinds of faults there are.
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// The kind that cuts a broker off from the others, but not from clients.
 const CUT_FROM_BROKERS: usize = 9;
@@ -102,6 +104,7 @@ impl Faults {
             match undo {
                 Undo::Start(node) => self.start(sim, node),
                 Undo::Release(links) => self.release(sim, &links),
+                Undo::Unstall(node) => self.set_stalled(node, false),
             }
         }
     }
@@ -139,6 +142,10 @@ impl Faults {
                 self.cut(sim, &Self::links(node, false), long);
             }
             10 => {
+                self.set_stalled(node, true);
+                self.undo.push((until, Undo::Unstall(node)));
+            }
+            11 => {
                 let other = (node + 1) % BROKERS;
                 self.cut(sim, &[(host(node), host(other))], until);
             }
@@ -165,6 +172,13 @@ impl Faults {
 
     fn log(&self, what: std::fmt::Arguments<'_>) {
         self.shared.trace(format_args!("fault: {what}"));
+    }
+
+    fn set_stalled(&self, node: usize, is_stalled: bool) {
+        let what = if is_stalled { "stalls" } else { "goes on" };
+        self.log(format_args!("the disk of {node} {what}"));
+        self.shared
+            .with(|world| world.machines[node].disk.set_stalled(is_stalled));
     }
 
     fn crash(&mut self, sim: &mut Sim<'_>, node: usize, loses_power: bool, until: u64) {

@@ -14,7 +14,7 @@
 //! # Layout, in reading order
 //! - `run`: one seed, from the first process to the last check
 //! - `node`, `clients`, `connection`, `faults`: who acts in it
-//! - `world`, `checks`: what is known of all of them, and what must hold
+//! - `world`, `checks`, `replicas`: what is known of all of them, and what must hold
 //! - `entropy`: the randomness of the standard library, taken away
 
 mod checks;
@@ -23,6 +23,7 @@ mod connection;
 mod entropy;
 mod faults;
 mod node;
+mod replicas;
 mod run;
 mod world;
 
@@ -33,7 +34,7 @@ use run::Outcome;
 use world::Bug;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 3] = [
+const KEPT_SEEDS: [(u64, &str); 4] = [
     (
         10,
         "a leader that is cut off serves reads after its lease, where nothing checks it",
@@ -45,6 +46,10 @@ const KEPT_SEEDS: [(u64, &str); 3] = [
     (
         17,
         "the same, seen as a leader whose high watermark goes back",
+    ),
+    (
+        101,
+        "a follower told its new leader of records that were not on its disk",
     ),
 ];
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ottla_broker::api::Context;
 use ottla_storage::sim::{Random, SimDisk};
@@ -22,6 +23,13 @@ pub const PARTITIONS: i32 = 2;
 
 /// The time of day at the start, in milliseconds since 1970.
 const UNIX_MS_AT_START: i64 = 1_700_000_000_000;
+
+/// What an ordinary commit takes at most, of which each machine's disk draws one.
+const COMMIT_TIMES: [Duration; 3] = [
+    Duration::from_millis(2),
+    Duration::from_millis(8),
+    Duration::from_millis(25),
+];
 
 /// A bug put in on purpose, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub struct Machine {
     pub life: u64,
     /// What API handlers work with, while the process lives.
     pub context: Weak<Context>,
+    /// The life and the entry of the metadata log up to which its image was checked.
+    pub checked_image: (u64, u64),
     /// Whether the process has ended by itself.
     pub has_ended: bool,
     /// Asks the process to stop in order.
@@ -83,12 +93,15 @@ pub struct Shared(Rc<RefCell<World>>);
 
 impl Shared {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
-        let machine = |node: usize| {
+        let mut random = Random::new(!seed);
+        let mut machine = |node: usize| {
             let disk = SimDisk::new(seed.wrapping_mul(31).wrapping_add(node as u64));
             disk.set_syncs_ignored(bug == Some(Bug::LazyFsync));
+            disk.set_commit_time(COMMIT_TIMES[random.below(COMMIT_TIMES.len())]);
             Machine {
                 disk,
                 life: 0,
+                checked_image: (0, 0),
                 context: Weak::new(),
                 has_ended: false,
                 stop: watch::channel(false).0,
@@ -97,7 +110,7 @@ impl Shared {
         Self(Rc::new(RefCell::new(World {
             seed,
             bug,
-            machines: (0..BROKERS).map(machine).collect(),
+            machines: (0..BROKERS).map(&mut machine).collect(),
             checks: Checks::default(),
             is_ending: false,
             clients: 0,

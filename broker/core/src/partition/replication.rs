@@ -67,6 +67,17 @@ impl Partition {
         }
     }
 
+    /// What each follower has said to hold in this leader's epoch, where this replica leads.
+    pub fn follower_ends(&self) -> impl Iterator<Item = (NodeId, Offset)> {
+        let followers = match &self.role {
+            Role::Leader(leader) => leader.followers.as_slice(),
+            Role::Follower(_) | Role::Offline => &[],
+        };
+        followers
+            .iter()
+            .filter_map(|f| Some((f.node, f.log_end_offset?)))
+    }
+
     /// Fewer in-sync replicas than producers with `acks=all` were promised. A topic with fewer
     /// replicas than `min.insync.replicas` asks for all it has.
     #[must_use]

@@ -1,0 +1,120 @@
+//! What must hold of replicas between any two steps, whatever is told to clients.
+//!
+//! - `UndurableFetch`: no follower has told its leader of more than is on its disk.
+//! - `HighWatermarkBeyondIsr`: each in-sync replica holds what lies below the high watermark, and
+//!   has it on disk (`AckBeforeDurable`). Both of the newest leader: an older one may count on
+//!   what the newer has cut off, and nobody hears of it.
+//! - `Hole`: each replica's log goes on where its last batch ends.
+//! - `ForeignIsr`: only replicas are in sync.
+
+use std::sync::Arc;
+
+use ottla_broker::api::Context;
+use ottla_broker::replica::{Inspected, Replicas};
+use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch;
+
+use crate::world::World;
+
+impl World {
+    /// Notes what a replica holds.
+    pub fn note(&mut self, node: usize, seen: &Inspected) {
+        let partition = &mut self.checks.partitions[seen.partition as usize];
+        partition.durable[node] = seen.durable_end_offset.0;
+        partition.ends[node] = seen.marks.log_end_offset.0;
+        partition.newest_epoch = partition.newest_epoch.max(seen.leader_epoch.0);
+    }
+
+    /// Goes through what is new in a replica's log.
+    pub fn check_holes(&mut self, node: usize, replicas: &Replicas, seen: &Inspected) {
+        let life = self.machines[node].life;
+        let (epoch, end) = (seen.leader_epoch.0, seen.marks.log_end_offset.0);
+        let walked = &mut self.checks.partitions[seen.partition as usize].walked[node];
+        let mut from = match *walked {
+            (known, ..) if known != life => seen.marks.log_start_offset.0,
+            // another leader may have cut something off, and filled it again since the last look
+            (_, known, from) if known != epoch => from.min(seen.marks.high_watermark.0),
+            (.., from) => from,
+        };
+        from = from.min(end);
+        let mut hole = None;
+        while from < end && hole.is_none() {
+            let before = from;
+            let bytes = replicas.inspect_log(seen, Offset(from), Offset(end));
+            for batch in record_batch::iterate(&bytes).flatten() {
+                let base = batch.header.base_offset.0;
+                if base > from {
+                    hole.get_or_insert((from, base));
+                }
+                from = from.max(batch.header.next_offset().0);
+            }
+            if from == before {
+                break; // its disk has failed
+            }
+        }
+        *walked = (life, epoch, from);
+        if let Some((from, base)) = hole {
+            let partition = seen.partition;
+            self.violate(format!(
+                "Hole: broker {node} has nothing from {partition}@{from} to {base}"
+            ));
+        }
+    }
+
+    /// Whether the others hold what a leader counts on.
+    pub fn check_claims(&mut self, node: usize, seen: &Inspected) {
+        let partition = &self.checks.partitions[seen.partition as usize];
+        if seen.leader_epoch.0 < partition.newest_epoch {
+            return;
+        }
+        let high_watermark = seen.marks.high_watermark.0;
+        let place = format!("{} in epoch {}", seen.partition, seen.leader_epoch.0);
+        let mut wrong = Vec::new();
+        for member in seen.isr.iter().map(|member| member.0 as usize) {
+            let (end, durable) = (partition.ends[member], partition.durable[member]);
+            if end < high_watermark {
+                wrong.push(format!(
+                    "HighWatermarkBeyondIsr: broker {node} leads {place} and has committed \
+                     {high_watermark}, {member} is in sync and ends at {end}"
+                ));
+            } else if durable < high_watermark {
+                wrong.push(format!(
+                    "AckBeforeDurable: broker {node} leads {place} and has committed \
+                     {high_watermark}, {member} is in sync and has {durable} on disk"
+                ));
+            }
+        }
+        for (follower, end) in &seen.follower_ends {
+            let durable = partition.durable[follower.0 as usize];
+            if durable < end.0 {
+                wrong.push(format!(
+                    "UndurableFetch: broker {follower} told {node}, which leads {place}, that \
+                     it holds {end}, and has {durable} on disk"
+                ));
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+
+    /// Whether only replicas are in sync, by a broker's own metadata image.
+    pub fn check_image(&mut self, node: usize, context: &Arc<Context>) {
+        let (life, applied) = (self.machines[node].life, context.controller.applied());
+        if self.machines[node].checked_image == (life, applied) {
+            return;
+        }
+        self.machines[node].checked_image = (life, applied);
+        let image = context.controller.image();
+        for topic in image.topics.values() {
+            for partition in &topic.partitions {
+                let is_replica = |member| partition.replicas.contains(member);
+                if !partition.isr.iter().all(is_replica) {
+                    let (isr, replicas) = (&partition.isr, &partition.replicas);
+                    self.violate(format!(
+                        "ForeignIsr: {} has {isr:?} in sync, of {replicas:?}",
+                        topic.name
+                    ));
+                }
+            }
+        }
+    }
+}
