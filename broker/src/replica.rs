@@ -102,8 +102,6 @@ pub(crate) struct Shared {
     high_watermarks_moved: AtomicBool,
     /// When a full disk was last told of, by the clock in milliseconds.
     told_ms: AtomicI64,
-    /// Rings after each commit of the store.
-    committed: Notify,
     /// Rings when something waits for a commit, in inline mode.
     uncommitted: Notify,
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
@@ -179,7 +177,6 @@ impl Replicas {
             is_stopping: AtomicBool::new(false),
             high_watermarks_moved: AtomicBool::new(false),
             told_ms: AtomicI64::new(-TELL_INTERVAL_MS),
-            committed: Notify::new(),
             uncommitted: Notify::new(),
             alter_isr,
             fetchers: fetcher::Fetchers::default(),

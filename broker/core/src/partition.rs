@@ -16,7 +16,9 @@
 //! - `log_start_offset <= high_watermark <= log_end_offset`, `flushed_offset <= log_end_offset`;
 //! - the high watermark never goes back on a leader, and on a follower only with a truncation;
 //! - the high watermark never passes what any member of the maximal ISR has said to hold;
-//! - a producer with `acks=all` is answered only when the high watermark has passed its batch.
+//! - a producer with `acks=all` is answered only when the high watermark has passed its batch;
+//! - a follower has a position to fetch from only while all it holds is on disk, where that is what
+//!   was promised.
 
 use std::time::Duration;
 
@@ -113,6 +115,8 @@ impl Partition {
     /// to `effects`.
     pub fn step(&mut self, now: Duration, input: Input<'_>, effects: &mut Effects) {
         let before = self.marks;
+        let could_fetch = self.fetch_position().is_some();
+        let is_undone = matches!(input, Input::AppendFailed(_));
         match input {
             Input::Assigned(assignment) => self.on_assigned(now, assignment, effects),
             Input::WentOffline => self.become_offline(effects),
@@ -120,7 +124,7 @@ impl Partition {
             Input::Produce { batch, acks, token } => {
                 self.on_produce(now, batch, acks, token, effects);
             }
-            Input::AppendFailed(offset) => return self.on_append_failed(offset),
+            Input::AppendFailed(offset) => self.on_append_failed(offset),
             Input::Flushed(offset) => self.on_flushed(now, offset, effects),
             Input::FollowerFetched(fetch) => self.on_follower_fetched(now, &fetch, effects),
             Input::Fetched(fetched) => self.on_fetched(&fetched, effects),
@@ -136,7 +140,12 @@ impl Partition {
             Input::ProducersLoaded(producers) => self.producers = producers,
             Input::Abandoned(token) => self.on_abandoned(token),
         }
-        self.assert_invariants(before);
+        if !could_fetch && self.fetch_position().is_some() {
+            effects.push(Effect::ResumeFetch);
+        }
+        if !is_undone {
+            self.assert_invariants(before);
+        }
     }
 
     /// The marks of the log.

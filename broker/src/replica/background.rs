@@ -181,6 +181,7 @@ impl Listener for StoreListener {
 
 /// One pass over the partitions of one commit.
 fn on_committed(shared: &Arc<Shared>, committed: &Committed) {
+    let _hold = shared.fetchers.hold();
     for durable in &committed.logs {
         if let Some(replica) = shared.index.get(durable.id) {
             let mut state = replica.lock();
@@ -190,7 +191,6 @@ fn on_committed(shared: &Arc<Shared>, committed: &Committed) {
             let _ = replica.step(&mut state, input, super::partition::AtHand::Nothing);
         }
     }
-    shared.committed.notify_waiters();
 }
 
 fn on_offline(shared: &Arc<Shared>, error: &Error) {
@@ -198,7 +198,6 @@ fn on_offline(shared: &Arc<Shared>, error: &Error) {
     for replica in shared.index.all() {
         replica.tell(Input::WentOffline);
     }
-    shared.committed.notify_waiters();
 }
 
 /// The store's threads as one task, for simulations.

@@ -1,20 +1,24 @@
 //! Copying from leaders: one loop for each broker that leads something that we follow.
 //!
 //! A loop asks its leader for all its partitions in one fetch session, so that only partitions with
-//! news are ever named, and keeps one request waiting at the leader. What comes is appended; where
-//! durability is Fsync the next request, whose offsets tell the leader what we hold, goes out when
-//! the commit that contains it is on disk. Partitions that come or go while a request waits are
-//! told at once, by another request that overtakes it.
+//! news are ever named, and keeps one request waiting at the leader. What comes is appended. Where
+//! durability is Fsync a partition has no position to ask from until the commit that contains it is
+//! on disk ([`Partition::fetch_position`](ottla_core::partition::Partition::fetch_position)): the
+//! leader counts on it. The commit then tells the loop of the partition's leader at that time.
+//! Partitions that come, go or are on disk while a request waits are told at once, by another
+//! request that overtakes it.
+//!
+//! Nothing here waits for the disk: a stalled one stops what is on its way to it, and no more.
 
 mod connection;
 mod tracked;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ottla_core::partition::{Durability, Fetched, Input};
+use ottla_core::partition::{Fetched, Input};
 use ottla_protocol::codec::Records;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition};
@@ -28,16 +32,37 @@ use super::partition::{AtHand, Replica};
 use super::{Shared, lock, producer_state};
 use crate::authorizer::follower_client_id;
 use connection::Connection;
-use tracked::{Partitions, Sent};
+use tracked::{Partitions, Sent, Taken};
 
 /// The pause before a leader that could not be reached is tried again, at first and at most.
 const RECONNECT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How long the next request is held back for the commit of what the last answer brought, so that
+/// one request tells of all of it. A commit that takes longer is told by a request of its own.
+const COMMIT_WAIT_MAX: Duration = Duration::from_millis(50);
+
 /// All loops.
 #[derive(Debug, Default)]
 pub(super) struct Fetchers {
     state: Mutex<State>,
+    /// How many [`Hold`]s there are.
+    holds: AtomicUsize,
+}
+
+/// While it lives, partitions whose records come to be on disk wake no loop; once dropped, each
+/// loop with any is woken: one request for all partitions of a commit.
+pub(super) struct Hold<'a>(&'a Fetchers);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::AcqRel);
+        for source in lock(&self.0.state).sources.values() {
+            if !lock(&source.flushed).is_empty() {
+                source.notify.notify_one();
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +78,9 @@ type Changes = HashMap<TopicIdPartition, Option<Arc<Replica>>>;
 #[derive(Debug, Default)]
 struct Source {
     changes: Mutex<Changes>,
+    /// Whose records came to be on disk: each is there once for each time it was without a
+    /// position.
+    flushed: Mutex<Vec<TopicIdPartition>>,
     notify: Notify,
     is_stopped: AtomicBool,
 }
@@ -92,6 +120,23 @@ impl Fetchers {
             source
         });
         source.tell(replica.id, Some(Arc::clone(replica)));
+    }
+
+    /// There is a position to fetch from again. Called under the partition's lock.
+    pub(super) fn resume(&self, id: TopicIdPartition, leader: NodeId) {
+        let state = lock(&self.state);
+        if let Some(source) = state.sources.get(&leader) {
+            lock(&source.flushed).push(id);
+            if self.holds.load(Ordering::Acquire) == 0 {
+                source.notify.notify_one();
+            }
+        }
+    }
+
+    /// Wakes the loops later, once for all partitions of a commit.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+        Hold(self)
     }
 
     /// Brokers that moved or came back are tried at once.
@@ -182,7 +227,7 @@ impl Fetcher {
                     }
                     debug!(leader = %self.leader, %error, "fetching failed");
                     self.connection = None;
-                    self.partitions.restart_session();
+                    self.partitions.disconnected();
                     // a change may be what mends it
                     let changed = self.source.notify.notified();
                     let _ = tokio::time::timeout(self.pause, changed).await;
@@ -192,22 +237,40 @@ impl Fetcher {
         }
     }
 
-    fn take_changes(&mut self) {
-        for (id, replica) in std::mem::take(&mut *lock(&self.source.changes)) {
+    /// Takes in what the loop was told; says whether partitions came or went.
+    fn take_changes(&mut self) -> bool {
+        let changes = std::mem::take(&mut *lock(&self.source.changes));
+        let has_changed = !changes.is_empty();
+        for (id, replica) in changes {
             match replica {
                 Some(replica) => self.partitions.add(replica),
                 None => self.partitions.remove(id),
+            }
+        }
+        let flushed = std::mem::take(&mut *lock(&self.source.flushed));
+        self.partitions.flushed(flushed);
+        has_changed
+    }
+
+    /// Gives the commit of what came the time that it usually takes.
+    async fn await_commit(&mut self) {
+        let deadline = Instant::now() + COMMIT_WAIT_MAX;
+        while self.partitions.awaits_commit() && !self.is_stopped() {
+            let told = tokio::time::timeout_at(deadline, self.source.notify.notified()).await;
+            let has_changed = self.take_changes();
+            if told.is_err() || has_changed {
+                return;
             }
         }
     }
 
     /// Sends a request and takes in its answer, and those of requests that overtook it.
     async fn fetch(&mut self) -> Result<(), Error> {
+        self.await_commit().await;
         self.send().await?;
-        let mut waiting = 1;
         let limit = self.shared.settings.replica_fetch_wait_max + connection::ANSWER_TIMEOUT;
         let mut deadline = Instant::now() + limit;
-        while waiting > 0 {
+        while self.partitions.is_waiting() {
             let retry_at = self.partitions.next_retry().unwrap_or(deadline);
             let Some(connection) = &mut self.connection else {
                 return Ok(());
@@ -216,8 +279,10 @@ impl Fetcher {
                 biased;
                 response = connection.receive() => {
                     let (response, frame_bytes) = response?;
-                    waiting -= 1;
-                    self.take_in(response, frame_bytes).await?;
+                    self.take_in(response, frame_bytes)?;
+                    if self.partitions.is_waiting() {
+                        self.send().await?;
+                    }
                 }
                 () = self.source.notify.notified() => {
                     if self.is_stopped() {
@@ -225,7 +290,6 @@ impl Fetcher {
                     }
                     self.take_changes();
                     self.send().await?;
-                    waiting += 1;
                     deadline = Instant::now() + limit;
                 }
                 () = tokio::time::sleep_until(retry_at.min(deadline)) => {
@@ -233,7 +297,6 @@ impl Fetcher {
                         return Err(Error::TimedOut(limit));
                     }
                     self.send().await?;
-                    waiting += 1;
                 }
             }
         }
@@ -254,11 +317,8 @@ impl Fetcher {
             let client_id = follower_client_id(us);
             let connection = Connection::open(network, &address, client_id, broker_epoch);
             self.connection = Some(connection.await?);
-            self.partitions.restart_session();
+            self.partitions.disconnected();
         }
-        let request = self
-            .partitions
-            .request(&self.shared.settings, broker_epoch, self.leader);
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
@@ -267,7 +327,11 @@ impl Fetcher {
             self.connection = None;
             return Err(Error::NotRegistered);
         }
-        connection.send(&request).await
+        let settings = &self.shared.settings;
+        match self.partitions.request(settings, broker_epoch, self.leader) {
+            Some(request) => connection.send(&request).await,
+            None => Ok(()),
+        }
     }
 
     fn address(&self) -> Option<String> {
@@ -278,16 +342,18 @@ impl Fetcher {
         Some(format!("{}:{}", listener.host, listener.port))
     }
 
-    async fn take_in(&mut self, response: FetchResponse, frame_bytes: usize) -> Result<(), Error> {
+    fn take_in(&mut self, response: FetchResponse, frame_bytes: usize) -> Result<(), Error> {
+        if !self.partitions.answered() {
+            return Ok(());
+        }
         match ErrorCode::from(response.error_code) {
-            ErrorCode::None => self.partitions.answered(response.session_id),
+            ErrorCode::None => {}
             ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch => {
                 self.partitions.restart_session();
                 return Ok(());
             }
             error => return Err(Error::Refused(error)),
         }
-        let mut appended = Vec::new();
         let hold = self.shared.store.hold();
         for topic in response.responses {
             for data in topic.partitions {
@@ -295,45 +361,21 @@ impl Fetcher {
                     topic_id: TopicId(topic.topic_id),
                     partition: PartitionIndex(data.partition_index),
                 };
-                if let Some((replica, sent)) = self.partitions.sent(id) {
-                    let error = ErrorCode::from(data.error_code);
-                    let is_bad = !replica.take_in(&sent, data, frame_bytes, &mut appended);
-                    self.partitions.taken_in(id, is_bad.then_some(error));
+                if let Some((replica, asked)) = self.partitions.asked(id) {
+                    let taken = replica.take_in(&asked, data, frame_bytes);
+                    self.partitions.taken_in(id, taken);
                 }
             }
         }
         drop(hold);
-        self.wait_until_flushed(&appended).await;
+        self.partitions.continue_session(response.session_id);
         Ok(())
-    }
-
-    /// What we say to hold with the next request has to be on disk by then.
-    async fn wait_until_flushed(&self, appended: &[(Arc<Replica>, Offset)]) {
-        loop {
-            let committed = self.shared.committed.notified();
-            tokio::pin!(committed);
-            committed.as_mut().enable();
-            let is_flushed = |(replica, end): &(Arc<Replica>, Offset)| {
-                replica.reader.durable_end_offset() >= *end || replica.lock().partition.is_offline()
-            };
-            if appended.iter().all(is_flushed) || self.is_stopped() {
-                return;
-            }
-            committed.await;
-        }
     }
 }
 
 impl Replica {
-    /// Takes in the leader's answer for this partition; says whether fetching it may go on. What
-    /// was appended and has to be flushed is added to `appended`.
-    fn take_in(
-        self: &Arc<Self>,
-        sent: &Sent,
-        data: PartitionData,
-        frame_bytes: usize,
-        appended: &mut Vec<(Arc<Self>, Offset)>,
-    ) -> bool {
+    /// Takes in the leader's answer for this partition.
+    fn take_in(self: &Arc<Self>, asked: &Sent, data: PartitionData, frame_bytes: usize) -> Taken {
         let error = match ErrorCode::from(data.error_code) {
             ErrorCode::None => None,
             error => Some(error),
@@ -349,7 +391,7 @@ impl Replica {
                 Ok(batch) => batch,
                 Err(error) => {
                     warn!(partition = ?self, %error, "the leader sent a damaged batch");
-                    return false;
+                    return Taken::Refused;
                 }
             };
             batches.push(producer_state::batch(&batch.header));
@@ -358,8 +400,8 @@ impl Replica {
         }
         let diverging = data.diverging_epoch;
         let fetched = Fetched {
-            leader_epoch: sent.leader_epoch,
-            fetch_offset: sent.fetch_offset,
+            leader_epoch: asked.leader_epoch,
+            fetch_offset: asked.fetch_offset,
             error,
             diverging: (diverging.end_offset >= 0)
                 .then_some((LeaderEpoch(diverging.epoch), Offset(diverging.end_offset))),
@@ -375,12 +417,14 @@ impl Replica {
         let mut state = self.lock();
         let before = state.partition.marks().log_end_offset;
         let taken = self.step(&mut state, Input::Fetched(fetched), at_hand);
-        let end = state.partition.marks().log_end_offset;
-        if end > before && state.partition.config().durability == Durability::Fsync {
-            appended.push((Arc::clone(self), end));
-        }
         // out of range is answered by truncating; any other error waits for better times
-        let has_moved = end != before;
-        taken.is_ok() && (error.is_none() || has_moved)
+        let has_moved = state.partition.marks().log_end_offset != before;
+        if taken.is_err() || (error.is_some() && !has_moved) {
+            return Taken::Refused;
+        }
+        match state.partition.fetch_position() {
+            None => Taken::AwaitsCommit,
+            Some(_) => Taken::GoesOn,
+        }
     }
 }

@@ -247,6 +247,11 @@ impl Replica {
                 state.consumers.wake();
             }
             Effect::FollowLeader => self.shared.follow(self, state.partition.leader()),
+            Effect::ResumeFetch => {
+                if let Some(leader) = state.partition.leader() {
+                    self.shared.fetchers.resume(self.id, leader);
+                }
+            }
         }
         Ok(())
     }

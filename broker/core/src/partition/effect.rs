@@ -73,6 +73,8 @@ pub enum Effect {
     WakeAll,
     /// Whom to fetch from, or from where, has changed: the fetchers want to know.
     FollowLeader,
+    /// There is a position to fetch from again: what was appended is on disk.
+    ResumeFetch,
 }
 
 /// The effects of one step or several, in order.

@@ -19,8 +19,8 @@ pub struct FetchPosition {
     pub leader: NodeId,
     /// The epoch that leader is known by.
     pub leader_epoch: LeaderEpoch,
-    /// The first offset that is missing. Where durability is Fsync, the driver asks only once all
-    /// before it is on disk.
+    /// The first offset that is missing. All before it is on this broker's disk, where durability
+    /// is Fsync: the leader counts on it.
     pub fetch_offset: Offset,
     /// The epoch of the record before it, by the log itself: never by an answer, which may have
     /// been empty.
@@ -30,12 +30,17 @@ pub struct FetchPosition {
 }
 
 impl Partition {
-    /// Where this replica goes on fetching; `None` unless it follows a leader.
+    /// Where this replica goes on fetching; `None` unless it follows a leader, and while it holds
+    /// what would not count yet: to fetch is to say what is on this broker's disk.
+    /// [`Effect::ResumeFetch`] tells when that is over.
     #[must_use]
     pub fn fetch_position(&self) -> Option<FetchPosition> {
         let Role::Follower(follower) = &self.role else {
             return None;
         };
+        if self.own_end_offset() < self.marks.log_end_offset {
+            return None;
+        }
         Some(FetchPosition {
             leader: follower.leader?,
             leader_epoch: self.leader_epoch,

@@ -240,6 +240,7 @@ fn those_who_wait_are_told_when_leadership_is_lost() {
 fn a_diverging_answer_moves_no_high_watermark() {
     let mut partition = leader(&[0, 1]);
     produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
     step(
         &mut partition,
         0,
@@ -264,6 +265,85 @@ fn a_diverging_answer_moves_no_high_watermark() {
     assert_eq!(partition.marks().high_watermark, Offset(0));
     // the same answer once more is an answer to a question nobody asked
     assert_eq!(step(&mut partition, 0, Input::Fetched(fetched)), []);
+}
+
+/// What this replica would ask for: the offset says what it holds.
+fn asks_from(partition: &Partition) -> Option<i64> {
+    partition.fetch_position().map(|at| at.fetch_offset.0)
+}
+
+fn fetched(partition: &mut Partition, batches: &[Batch]) -> Effects {
+    let fetched = Fetched {
+        leader_epoch: partition.leader_epoch(),
+        fetch_offset: partition.marks().log_end_offset,
+        error: None,
+        diverging: None,
+        high_watermark: Offset(0),
+        log_start_offset: Offset(0),
+        batches,
+    };
+    step(partition, 0, Input::Fetched(fetched))
+}
+
+#[test]
+fn a_follower_reports_only_what_is_on_its_disk() {
+    let mut partition = partition(Durability::Fsync);
+    let follows = |leader, epoch| Input::Assigned(assignment(leader, epoch, &[1, 2]));
+    step(&mut partition, 0, follows(1, 1));
+    assert_eq!(asks_from(&partition), Some(0));
+    let mut came = batch(10);
+    came.leader_epoch = LeaderEpoch(1);
+    fetched(&mut partition, &[came]);
+    assert_eq!(asks_from(&partition), None);
+    // nor does it to the next leader
+    let effects = step(&mut partition, 0, follows(2, 2));
+    assert_eq!(effects, [Effect::WakeAll, Effect::FollowLeader]);
+    assert_eq!(asks_from(&partition), None);
+    assert_eq!(step(&mut partition, 0, Input::Flushed(Offset(5))), []);
+    let effects = step(&mut partition, 0, Input::Flushed(Offset(10)));
+    assert_eq!(effects, [Effect::ResumeFetch]);
+    assert_eq!(asks_from(&partition), Some(10));
+}
+
+#[test]
+fn a_leader_that_was_replaced_reports_only_what_is_on_its_disk() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Assigned(assignment(1, 2, &[1])));
+    assert_eq!(asks_from(&partition), None);
+    let effects = step(&mut partition, 0, Input::Flushed(Offset(10)));
+    assert_eq!(effects, [Effect::ResumeFetch]);
+    assert_eq!(asks_from(&partition), Some(10));
+}
+
+#[test]
+fn what_was_cut_off_is_not_waited_for() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    produce(&mut partition, Acks::Leader, 2);
+    step(&mut partition, 0, Input::Assigned(assignment(1, 2, &[1])));
+    assert_eq!(asks_from(&partition), None);
+    let diverging = Fetched {
+        leader_epoch: LeaderEpoch(2),
+        fetch_offset: Offset(20),
+        error: None,
+        diverging: Some((LeaderEpoch(1), Offset(10))),
+        high_watermark: Offset(0),
+        log_start_offset: Offset(0),
+        batches: &[],
+    };
+    let effects = step(&mut partition, 0, Input::Fetched(diverging));
+    assert_eq!(effects.last(), Some(&Effect::ResumeFetch));
+    assert_eq!(asks_from(&partition), Some(10));
+}
+
+#[test]
+fn a_copy_in_memory_counts_where_that_was_promised() {
+    let mut partition = partition(Durability::Replicated);
+    step(&mut partition, 0, Input::Assigned(assignment(1, 1, &[1])));
+    fetched(&mut partition, &[batch(10)]);
+    assert_eq!(asks_from(&partition), Some(10));
 }
 
 #[test]

@@ -29,7 +29,10 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Connection {
     stream: Stream,
     buffer: BytesMut,
+    /// Of the last request.
     correlation_id: i32,
+    /// Of the last answer: they come in the order of requests.
+    answered_id: i32,
     /// By which the leader knows who asks.
     client_id: String,
     /// Our incarnation when the connection was opened.
@@ -48,6 +51,7 @@ impl Connection {
             stream: stream.map_err(|_| Error::TimedOut(CONNECT_TIMEOUT))??,
             buffer: BytesMut::new(),
             correlation_id: 0,
+            answered_id: 0,
             client_id,
             broker_epoch,
         })
@@ -63,16 +67,19 @@ impl Connection {
         Ok(())
     }
 
-    /// The next answer, and the size of its frame. Nothing is lost when this is dropped half-way.
+    /// The answer to the oldest request that has none, and the size of its frame. Nothing is lost
+    /// when this is dropped half-way.
     pub(super) async fn receive(&mut self) -> Result<(FetchResponse, usize), Error> {
         loop {
             if let Some(frame) = frame::split(&mut self.buffer, ANSWER_BYTES_MAX)? {
                 let frame_bytes = frame.len();
                 let (correlation_id, response) =
                     frame::read_response::<FetchRequest>(frame, FETCH_VERSION)?;
-                if correlation_id > self.correlation_id {
+                let expected = self.answered_id.wrapping_add(1);
+                if correlation_id != expected || self.answered_id == self.correlation_id {
                     return Err(Error::Unasked);
                 }
+                self.answered_id = correlation_id;
                 return Ok((response, frame_bytes));
             }
             // room for the whole frame at once, so that its records lie in one piece

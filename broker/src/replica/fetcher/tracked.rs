@@ -1,11 +1,13 @@
 //! The partitions of one loop, and the fetch session that they are in.
+//!
+//! A session has the positions that its requests have named, up to the request in question. So an
+//! answer is read by what the request said that it answers, however many went out since.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::partition::FetchPosition;
-use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition, Uuid};
 use ottla_protocol::messages::fetch::{
     FetchPartition, FetchRequest, FetchTopic, ForgottenTopic, ReplicaState,
@@ -41,20 +43,47 @@ impl From<FetchPosition> for Sent {
 #[derive(Debug)]
 struct Tracked {
     replica: Arc<Replica>,
-    /// As the session has it; `None` where it does not.
+    /// As the session has it after all requests that went out; `None` where it does not.
     sent: Option<Sent>,
+    /// As the session had it after the request whose answer came last.
+    answered: Option<Sent>,
     retry_pause: Duration,
     retry_at: Option<Instant>,
+}
+
+/// What a request that waits for its answer has changed in the session.
+#[derive(Debug)]
+struct Asked {
+    /// Which session, of those of this loop.
+    session: u64,
+    changes: Vec<(TopicIdPartition, Option<Sent>)>,
+}
+
+/// What became of one partition's part of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It may be asked for again at once.
+    GoesOn,
+    /// What came is not on disk yet: its commit says when to go on.
+    AwaitsCommit,
+    /// It is asked for again later.
+    Refused,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     tracked: HashMap<TopicIdPartition, Tracked>,
+    /// Requests without an answer, oldest first: answers come in the order of requests.
+    asked: VecDeque<Asked>,
+    /// Who waits for a commit.
+    awaiting: BTreeSet<TopicIdPartition>,
     /// Whose position may have changed since it was sent.
     dirty: Vec<TopicIdPartition>,
     forgotten: Vec<TopicIdPartition>,
     /// Who was refused and is asked for again; few, or everything is broken.
     retries: Vec<TopicIdPartition>,
+    /// Counts sessions.
+    session: u64,
     session_id: i32,
     session_epoch: i32,
 }
@@ -64,12 +93,29 @@ impl Partitions {
         self.tracked.is_empty()
     }
 
+    /// Whether a request waits for its answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Whether what came is still on its way to the disk.
+    pub(super) fn awaits_commit(&self) -> bool {
+        !self.awaiting.is_empty()
+    }
+
+    /// Until the leader has answered the first request of a session, which it does at once, there
+    /// is no session to add to.
+    fn is_beginning(&self) -> bool {
+        self.session_epoch == 0 && self.is_waiting()
+    }
+
     pub(super) fn add(&mut self, replica: Arc<Replica>) {
         let id = replica.id;
-        let sent = self.tracked.get(&id).and_then(|tracked| tracked.sent);
+        let known = self.tracked.get(&id);
         let tracked = Tracked {
             replica,
-            sent,
+            sent: known.and_then(|tracked| tracked.sent),
+            answered: known.and_then(|tracked| tracked.answered),
             retry_pause: RETRY_PAUSE.0,
             retry_at: None,
         };
@@ -78,6 +124,7 @@ impl Partitions {
     }
 
     pub(super) fn remove(&mut self, id: TopicIdPartition) {
+        self.awaiting.remove(&id);
         if let Some(tracked) = self.tracked.remove(&id)
             && tracked.sent.is_some()
         {
@@ -85,91 +132,140 @@ impl Partitions {
         }
     }
 
+    /// What these hold is on disk.
+    pub(super) fn flushed(&mut self, ids: Vec<TopicIdPartition>) {
+        for id in &ids {
+            self.awaiting.remove(id);
+        }
+        self.dirty.extend(ids);
+    }
+
+    /// No answer comes any more.
+    pub(super) fn disconnected(&mut self) {
+        self.asked.clear();
+        self.restart_session();
+    }
+
     /// The leader knows nothing of us any more.
     pub(super) fn restart_session(&mut self) {
+        self.session += 1;
         self.session_id = 0;
         self.session_epoch = 0;
         self.forgotten.clear();
         self.retries.clear();
         for tracked in self.tracked.values_mut() {
             tracked.sent = None;
+            tracked.answered = None;
             tracked.retry_at = None;
         }
         self.dirty = self.tracked.keys().copied().collect();
     }
 
-    /// The leader answered in this session.
-    pub(super) fn answered(&mut self, session_id: i32) {
-        if self.session_epoch == 0 && session_id != 0 {
+    /// An answer has come; says whether it is of this session, whose partitions are now as they
+    /// were after its request.
+    pub(super) fn answered(&mut self) -> bool {
+        let Some(asked) = self.asked.pop_front() else {
+            return false;
+        };
+        if asked.session != self.session {
+            return false;
+        }
+        for (id, sent) in asked.changes {
+            if let Some(tracked) = self.tracked.get_mut(&id) {
+                tracked.answered = sent;
+            }
+        }
+        true
+    }
+
+    /// The leader names the session that it answers in.
+    pub(super) fn continue_session(&mut self, session_id: i32) {
+        if session_id == 0 {
+            self.restart_session();
+        } else if self.session_epoch == 0 {
             self.session_id = session_id;
             self.session_epoch = 1;
-        } else if session_id == 0 {
-            self.restart_session();
         }
     }
 
-    pub(super) fn sent(&self, id: TopicIdPartition) -> Option<(Arc<Replica>, Sent)> {
+    /// What the answer that came last is for.
+    pub(super) fn asked(&self, id: TopicIdPartition) -> Option<(Arc<Replica>, Sent)> {
         let tracked = self.tracked.get(&id)?;
-        Some((Arc::clone(&tracked.replica), tracked.sent?))
+        Some((Arc::clone(&tracked.replica), tracked.answered?))
     }
 
     /// An answer was taken in. One that was refused leaves the session, which would bring the same
     /// refusal with every answer, and is asked for again later.
-    pub(super) fn taken_in(&mut self, id: TopicIdPartition, refused: Option<ErrorCode>) {
+    pub(super) fn taken_in(&mut self, id: TopicIdPartition, taken: Taken) {
         let Some(tracked) = self.tracked.get_mut(&id) else {
             return;
         };
-        if refused.is_none() {
-            tracked.retry_pause = RETRY_PAUSE.0;
-            self.dirty.push(id);
-            return;
+        match taken {
+            Taken::GoesOn => {
+                tracked.retry_pause = RETRY_PAUSE.0;
+                self.dirty.push(id);
+            }
+            Taken::AwaitsCommit => {
+                tracked.retry_pause = RETRY_PAUSE.0;
+                self.awaiting.insert(id);
+            }
+            Taken::Refused => {
+                tracked.retry_at = Some(Instant::now() + tracked.retry_pause);
+                tracked.retry_pause = (tracked.retry_pause * 2).min(RETRY_PAUSE.1);
+                self.retries.push(id);
+                self.leave_session(id);
+            }
         }
-        tracked.sent = None;
-        tracked.retry_at = Some(Instant::now() + tracked.retry_pause);
-        tracked.retry_pause = (tracked.retry_pause * 2).min(RETRY_PAUSE.1);
-        self.forgotten.push(id);
-        self.retries.push(id);
+    }
+
+    /// A partition that cannot say where it is must not be sent the same once more.
+    fn leave_session(&mut self, id: TopicIdPartition) {
+        let tracked = self.tracked.get_mut(&id);
+        if tracked.is_some_and(|tracked| tracked.sent.take().is_some()) {
+            self.forgotten.push(id);
+        }
     }
 
     /// When a refused partition is due again.
     pub(super) fn next_retry(&self) -> Option<Instant> {
+        if self.is_beginning() {
+            return None;
+        }
         let due = |id| self.tracked.get(id).and_then(|tracked| tracked.retry_at);
         self.retries.iter().filter_map(due).min()
     }
 
-    /// The next request of the session: what changed since the last.
+    /// The next request of the session: what changed since the last. None where one waits at the
+    /// leader and this one would add nothing.
     pub(super) fn request(
         &mut self,
         settings: &Settings,
         broker_epoch: BrokerEpoch,
         leader: NodeId,
-    ) -> FetchRequest {
+    ) -> Option<FetchRequest> {
+        if self.is_beginning() {
+            return None;
+        }
         self.take_due_retries();
+        let mut changes = Vec::new();
         let mut topics: BTreeMap<Uuid, Vec<FetchPartition>> = BTreeMap::new();
-        for id in std::mem::take(&mut self.dirty) {
-            let Some(tracked) = self.tracked.get_mut(&id) else {
-                continue;
-            };
-            if tracked.retry_at.is_some() {
-                continue;
-            }
-            let position = tracked.replica.lock().partition.fetch_position();
-            let Some(position) = position.filter(|position| position.leader == leader) else {
-                continue; // it changed hands, and the news of it is on its way
-            };
-            let sent = Sent::from(position);
-            if tracked.sent.replace(sent) == Some(sent) {
-                continue;
-            }
+        for (id, sent) in self.new_positions(leader) {
             self.forgotten.retain(|forgotten| *forgotten != id);
             let partitions = topics.entry(id.topic_id.0).or_default();
             partitions.push(fetch_partition(id, &sent, settings));
+            changes.push((id, Some(sent)));
         }
         let mut forgotten: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
         for id in self.forgotten.drain(..) {
             let partitions = forgotten.entry(id.topic_id.0).or_default();
             partitions.push(id.partition.0);
+            changes.push((id, None));
         }
+        if changes.is_empty() && self.is_waiting() {
+            return None;
+        }
+        let session = self.session;
+        self.asked.push_back(Asked { session, changes });
         let session_epoch = self.session_epoch;
         if session_epoch > 0 {
             self.session_epoch = session_epoch.checked_add(1).unwrap_or(1);
@@ -184,7 +280,7 @@ impl Partitions {
             partitions,
             ..ForgottenTopic::default()
         };
-        FetchRequest {
+        Some(FetchRequest {
             replica_state: ReplicaState {
                 replica_id: settings.node_id.0,
                 replica_epoch: broker_epoch.0,
@@ -197,7 +293,35 @@ impl Partitions {
             topics: topics.into_iter().map(topic).collect(),
             forgotten_topics_data: forgotten.into_iter().map(forget).collect(),
             ..FetchRequest::default()
+        })
+    }
+
+    /// The positions that the session does not have yet. Who has none leaves the session: its
+    /// records are on their way to the disk, or it changed hands and the news of that is on its
+    /// way.
+    fn new_positions(&mut self, leader: NodeId) -> Vec<(TopicIdPartition, Sent)> {
+        for id in std::mem::take(&mut self.awaiting) {
+            self.leave_session(id);
         }
+        let mut positions = Vec::with_capacity(self.dirty.len());
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(tracked) = self.tracked.get_mut(&id) else {
+                continue;
+            };
+            if tracked.retry_at.is_some() {
+                continue;
+            }
+            let position = tracked.replica.lock().partition.fetch_position();
+            let Some(position) = position.filter(|position| position.leader == leader) else {
+                self.leave_session(id);
+                continue;
+            };
+            let sent = Sent::from(position);
+            if tracked.sent.replace(sent) != Some(sent) {
+                positions.push((id, sent));
+            }
+        }
+        positions
     }
 
     fn take_due_retries(&mut self) {

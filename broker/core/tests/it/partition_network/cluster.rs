@@ -226,8 +226,7 @@ impl Cluster {
     fn fetch(&mut self) {
         let at = self.any_node();
         let node = &mut self.nodes[at];
-        let is_flushed = node.flushed_offset() == node.end_offset();
-        if !node.is_up || node.awaits_fetch || !is_flushed {
+        if !node.is_up || node.awaits_fetch {
             return;
         }
         let Some(position) = node.partition.fetch_position() else {

@@ -163,7 +163,8 @@ impl Node {
             | Effect::WakeFollowers
             | Effect::WakeConsumers
             | Effect::WakeAll
-            | Effect::FollowLeader => {}
+            | Effect::FollowLeader
+            | Effect::ResumeFetch => {}
         }
         None
     }
