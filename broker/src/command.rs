@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use ottla_core::settings::EXIT_CODE_REFUSED;
+use ottla_core::config::settings::EXIT_CODE_REFUSED;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Settings, docs};
+use crate::config::{self, Settings};
 use crate::metrics;
 use crate::node::{Node, Surroundings};
 
@@ -22,6 +22,9 @@ const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error,openraft::raft::
 
 /// The same for `dev`, where the log goes to the terminal.
 const DEV_LOG_FILTER: &str = "warn,openraft=error,openraft::raft::raft_inner=off";
+
+/// Every setting, from the table; a test keeps the page fresh.
+const SETTINGS: &str = include_str!("../../docs/configuration.md");
 
 /// How long a broker waits to be told its rack before it starts without.
 const RACK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,7 +90,7 @@ pub fn main() -> ExitCode {
                 })
         }
         (None, Some(Command::Dev(dev))) => run_dev(&dev, started),
-        (None, Some(Command::Settings)) => print(&docs::page()),
+        (None, Some(Command::Settings)) => print(SETTINGS),
         (None, Some(Command::Metrics)) => print(&metrics::docs()),
         (None, None) => Ok(()), // clap has shown the help
     };

@@ -1,9 +1,9 @@
-//! A broker's settings from a file; what they are and mean is [`ottla_core::settings`].
+//! A broker's settings from a file; what they are and mean is [`ottla_core::config`].
 
 use std::path::Path;
 
-use ottla_core::settings::{self, properties};
-pub use ottla_core::settings::{Durability, Listener, Settings, Voter, docs, table};
+use ottla_core::config::settings::{self, properties};
+pub use ottla_core::config::settings::{Listener, Settings, Voter};
 
 /// Why a file gives no settings: one sentence, naming what, where and how to mend it.
 #[derive(Debug, thiserror::Error)]

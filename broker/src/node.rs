@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_core::image::ConfigMap;
 use ottla_core::image::record::FeatureRangeRecord;
 use ottla_core::metadata::Metadata;
 use ottla_core::metadata::features::{FEATURES, Feature};
@@ -163,7 +162,7 @@ impl Node {
             identity,
             disk: Arc::clone(&around.disk),
             inline: around.inline,
-            metadata: Metadata::new(static_configs(&settings)),
+            metadata: Metadata::new(settings.statics.clone()),
         })
         .await
         .map_err(|error| directory_error(&settings, error))?;
@@ -339,16 +338,6 @@ fn features() -> Vec<FeatureRangeRecord> {
         max: f.max,
     };
     FEATURES.iter().map(range).collect()
-}
-
-fn static_configs(settings: &Settings) -> ConfigMap {
-    let explicit = settings
-        .explicit
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let mut configs: ConfigMap = settings.topic_defaults.clone();
-    configs.extend(explicit);
-    configs
 }
 
 /// Where an orderly end leaves its mark.

@@ -39,7 +39,6 @@ mod session;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ottla_core::image::ConfigMap;
 use ottla_core::partition::AlterIsr;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex};
@@ -87,7 +86,6 @@ pub struct Components {
 /// What all partitions share.
 pub(crate) struct Shared {
     settings: Arc<Settings>,
-    statics: ConfigMap,
     env: Env,
     network: Network,
     controller: controller::Handle,
@@ -158,14 +156,7 @@ impl Replicas {
     pub fn start(components: Components) -> Self {
         let (alter_isr, alterations) = mpsc::unbounded_channel();
         let settings = components.settings;
-        let statics = settings
-            .explicit
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .chain(settings.topic_defaults.clone())
-            .collect();
         let shared = Arc::new(Shared {
-            statics,
             env: components.env,
             network: components.network,
             controller: components.controller,

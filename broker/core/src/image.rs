@@ -15,14 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::acl::Acls;
+use crate::config::{Agreed, ConfigMap, Layers, Scope, TopicConfig};
 use ottla_protocol::codec::Kafka;
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
     TopicIdPartition, TopicName, Uuid,
 };
-
-/// Config values that somebody set, by name.
-pub type ConfigMap = BTreeMap<String, String>;
 
 /// Everything the metadata quorum agreed on, up to one point of its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +35,8 @@ pub struct MetadataImage {
     pub topic_names: Arc<BTreeMap<TopicId, TopicName>>,
     /// Dynamic configs; a resource without any is absent.
     pub configs: Arc<BTreeMap<ConfigResource, Arc<ConfigMap>>>,
+    /// What the brokers' files come to of the configs that all must agree on.
+    pub agreed: Arc<Agreed>,
     /// Finalized feature levels.
     pub features: Arc<BTreeMap<String, i16>>,
     /// Who may do what, where an authorizer asks.
@@ -66,6 +66,8 @@ pub struct BrokerRegistration {
     pub rack: Option<Arc<str>>,
     /// Feature levels that its binary supports.
     pub features: BTreeMap<String, (i16, i16)>,
+    /// What its file sets of the configs that all brokers must agree on.
+    pub configs: ConfigMap,
     /// A fenced broker leads nothing and is in no ISR but where it is the last.
     pub fenced: bool,
     /// A broker on its way out gets no leadership.
@@ -185,6 +187,36 @@ impl MetadataImage {
         self.configs.get(resource)
     }
 
+    /// The layers of configs that hold on a broker whose file has `statics`; without a broker,
+    /// those that hold for the whole cluster, as the controller sees it.
+    pub fn layers<'a>(&'a self, node: Option<NodeId>, statics: &'a ConfigMap) -> Layers<'a> {
+        let set_on = |resource| self.configs_of(&resource).map(Arc::as_ref);
+        Layers {
+            own: None,
+            broker: node.and_then(|node| set_on(ConfigResource::Broker(node))),
+            cluster: set_on(ConfigResource::Cluster),
+            statics,
+            agreed: Some(&*self.agreed).filter(|_| !self.brokers.is_empty()),
+        }
+    }
+
+    /// The same with a topic's own configs on top.
+    pub fn topic_layers<'a>(
+        &'a self,
+        node: Option<NodeId>,
+        statics: &'a ConfigMap,
+        topic: &TopicName,
+    ) -> Layers<'a> {
+        let own = self.configs_of(&ConfigResource::Topic(topic.clone()));
+        self.layers(node, statics).with(own.map(Arc::as_ref))
+    }
+
+    /// The configs of a topic on a broker whose file has `statics`.
+    pub fn topic_config(&self, node: NodeId, statics: &ConfigMap, topic: &Topic) -> TopicConfig {
+        let layers = self.topic_layers(Some(node), statics, &topic.name);
+        TopicConfig::new(&layers, topic.replication_factor())
+    }
+
     /// How many partitions the cluster has.
     pub fn partition_count(&self) -> usize {
         self.topics.values().map(|t| t.partitions.len()).sum()
@@ -260,6 +292,16 @@ impl PartitionRegistration {
 }
 
 impl ConfigResource {
+    /// Which configs it has.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Topic(_) => Scope::Topic,
+            Self::Broker(_) | Self::Cluster => Scope::Broker,
+            Self::Group(_) => Scope::Group,
+            Self::ClientMetrics(_) => Scope::ClientMetrics,
+        }
+    }
+
     /// Kafka's number of the type, and the name, as on the wire.
     pub fn to_wire(&self) -> (i8, String) {
         match self {

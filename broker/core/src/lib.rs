@@ -7,7 +7,5 @@ pub mod config;
 pub mod group;
 pub mod image;
 pub mod metadata;
-pub mod paragraph;
 pub mod partition;
 pub mod placement;
-pub mod settings;

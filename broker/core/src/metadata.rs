@@ -24,10 +24,10 @@ use std::sync::Arc;
 
 pub use request::{Refusal, Request, Response};
 
-use crate::config::Layers;
+use crate::config::ConfigMap;
 use crate::image::delta::MetadataDelta;
 use crate::image::record::Record;
-use crate::image::{ConfigMap, MetadataImage, Topic};
+use crate::image::{MetadataImage, Topic};
 use elections::Rules;
 
 /// What a request comes to.
@@ -57,7 +57,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// An empty machine; `static_configs` are this broker's server properties by Kafka's names.
+    /// An empty machine; `static_configs` is what this broker's file sets.
     pub fn new(static_configs: ConfigMap) -> Self {
         Self {
             static_configs: Arc::new(static_configs),
@@ -119,12 +119,13 @@ impl Metadata {
 
     /// What the topic's configs say about elections, as the controller sees them.
     fn rules(&self, topic: &Topic) -> Rules {
-        let layers = Layers::of_cluster(&self.image, &self.static_configs);
-        let layers = layers.with_topic(&self.image, &topic.name);
+        let layers = self
+            .image
+            .topic_layers(None, &self.static_configs, &topic.name);
         Rules {
             min_insync_replicas: layers.min_insync_replicas(topic.replication_factor()),
-            allows_unclean: layers.unclean_leader_election(),
-            is_replicated_durability: layers.is_replicated_durability(),
+            allows_unclean: layers.get("unclean.leader.election.enable").flag(),
+            durability: layers.durability(),
         }
     }
 }

@@ -35,10 +35,11 @@ pub mod producers;
 mod reads;
 mod replication;
 
+pub use crate::config::Durability;
 pub use effect::{AlterIsr, Appended, Effect, Effects};
 pub use follower::FetchPosition;
 pub use input::{
-    Acks, AlteredIsr, Assignment, Batch, Config, Durability, Fetched, FollowerFetch, Input, Loaded,
+    Acks, AlteredIsr, Assignment, Batch, Config, Fetched, FollowerFetch, Input, Loaded,
     ReplicaState, Token,
 };
 pub use producers::Producers;

@@ -4,7 +4,10 @@ mod describe;
 
 pub use describe::handle as describe;
 
+use std::sync::Arc;
+
 use ottla_core::acl::Operation;
+use ottla_core::config::{self, ConfigMap};
 use ottla_core::image::{ConfigResource, MetadataImage};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::configs::{
@@ -105,15 +108,26 @@ fn holds(image: &MetadataImage, asked: &IncrementalAlterConfigsRequest) -> bool 
         let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name);
         let Some(target) = target else { return true };
         let values = image.configs_of(&target);
-        resource.configs.iter().all(|config| {
-            let value = values.and_then(|v| v.get(&config.name));
-            match config.config_operation {
-                SET => value == config.value.as_ref(),
-                DELETE => value.is_none(),
+        resource
+            .configs
+            .iter()
+            .all(|config| match config.config_operation {
+                SET => has(values, &target, &config.name, config.value.as_deref()),
+                DELETE => values.is_none_or(|values| !values.contains_key(&config.name)),
                 _ => true,
-            }
-        })
+            })
     })
+}
+
+/// Whether that is the value, in whatever form the text gives it.
+fn has(
+    values: Option<&Arc<ConfigMap>>,
+    target: &ConfigResource,
+    name: &str,
+    text: Option<&str>,
+) -> bool {
+    let wanted = text.map(|text| config::recorded(target.scope(), name, text));
+    values.and_then(|values| values.get(name)) == wanted.as_ref()
 }
 
 /// AlterConfigs, which replaces all configs of a resource; answers once this broker sees them.
@@ -173,7 +187,7 @@ fn is_replaced(image: &MetadataImage, asked: &AlterConfigsRequest) -> bool {
         let values = image.configs_of(&target);
         let mut wanted = resource.configs.iter();
         values.map_or(0, |v| v.len()) == resource.configs.len()
-            && wanted.all(|c| values.and_then(|v| v.get(&c.name)) == c.value.as_ref())
+            && wanted.all(|c| has(values, &target, &c.name, c.value.as_deref()))
     })
 }
 

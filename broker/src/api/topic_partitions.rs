@@ -134,7 +134,7 @@ fn partition(
 
 #[cfg(test)]
 mod tests {
-    use ottla_core::image::ConfigMap;
+    use ottla_core::config::ConfigMap;
     use ottla_core::image::record::Record;
     use ottla_core::image::record::{PartitionRecord, TopicRecord};
     use ottla_core::metadata::Metadata;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use ottla_core::image::Endpoint;
-use ottla_core::image::record::FeatureRangeRecord;
+use ottla_core::image::record::{FeatureRangeRecord, FileConfigRecord};
 use ottla_core::metadata::request::RegisterBroker;
 use ottla_protocol::ids::{BrokerEpoch, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -175,6 +175,7 @@ impl Session {
                 peer: self.registration.peer.clone(),
                 rack: settings.broker_rack.clone(),
                 features: self.registration.features.clone(),
+                configs: FileConfigRecord::of(&settings.statics),
             };
             match self.handle.submit(request).await {
                 Ok(Ok(epoch)) => {

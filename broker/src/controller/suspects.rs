@@ -203,6 +203,7 @@ mod tests {
             features: BTreeMap::new(),
             fenced,
             in_controlled_shutdown: false,
+            configs: BTreeMap::new(),
         };
         MetadataImage {
             brokers: Arc::new(BTreeMap::from([(NODE, Arc::new(broker))])),

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ottla_core::config::{Layers, TopicConfig};
+use ottla_core::config::TopicConfig;
 use ottla_core::image::delta::MetadataDelta;
 use ottla_core::image::{ConfigResource, MetadataImage, PartitionRegistration, Topic};
-use ottla_core::partition::{
-    Assignment, Config, Durability, Input, Loaded, Partition, ReplicaState,
-};
+use ottla_core::partition::{Assignment, Config, Input, Loaded, Partition, ReplicaState};
 use ottla_protocol::ids::{NodeId, Offset, PartitionIndex, TopicIdPartition};
 use ottla_storage::{Log, LogSettings};
 use tracing::{error, info};
@@ -185,16 +183,13 @@ impl Shared {
 
     fn topic_config(&self, image: &MetadataImage, topic: &Topic) -> Arc<TopicConfig> {
         let node = self.settings.node_id;
-        Arc::new(TopicConfig::from_image(image, node, &self.statics, topic))
+        Arc::new(image.topic_config(node, &self.settings.statics, topic))
     }
 
     fn core_config(&self, config: &TopicConfig) -> Config {
         Config {
             min_insync_replicas: config.min_insync_replicas,
-            durability: match config.is_replicated_durability {
-                true => Durability::Replicated,
-                false => Durability::Fsync,
-            },
+            durability: config.durability,
             replica_lag_time_max: self.settings.replica_lag_time_max,
         }
     }
@@ -228,8 +223,7 @@ impl Shared {
             return;
         };
         let node = self.settings.node_id;
-        let layers = Layers::of_broker(image, node, &self.statics);
-        let layers = layers.with_topic(image, &topic.name);
+        let layers = image.topic_layers(Some(node), &self.settings.statics, &topic.name);
         let wanted = layers.min_insync_replicas(topic.replication_factor());
         let observed = replica.lock().config.min_insync_replicas;
         if wanted != observed {

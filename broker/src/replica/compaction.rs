@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::compaction::{Due, due};
-use ottla_core::config::Layers;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::compaction::{Cleanliness, Owner};
 use ottla_storage::{Compaction, Error, Listener, Log};
@@ -33,28 +32,26 @@ struct Limits {
     bytes_per_second_max: f64,
 }
 
-fn number(shared: &Shared, name: &str) -> u64 {
-    let image = shared.controller.image();
-    let layers = Layers::of_broker(&image, shared.settings.node_id, &shared.statics);
-    layers.broker_number(name)
-}
-
 impl Limits {
     fn new(shared: &Shared) -> Self {
         let image = shared.controller.image();
-        let layers = Layers::of_broker(&image, shared.settings.node_id, &shared.statics);
+        let layers = image.layers(Some(shared.settings.node_id), &shared.settings.statics);
+        let size = |name| usize::try_from(layers.number(name)).unwrap_or(usize::MAX);
         Self {
-            keys_bytes_max: layers.broker_number("log.cleaner.dedupe.buffer.size"),
-            buffer_bytes: layers.broker_number("log.cleaner.io.buffer.size"),
-            bytes_per_second_max: layers.broker_number("log.cleaner.io.max.bytes.per.second"),
+            keys_bytes_max: size("log.cleaner.dedupe.buffer.size"),
+            buffer_bytes: size("log.cleaner.io.buffer.size"),
+            bytes_per_second_max: layers.get("log.cleaner.io.max.bytes.per.second").double(),
         }
     }
 }
 
 /// How long to rest before the next round.
 pub(super) fn backoff(shared: &Shared) -> Duration {
+    let image = shared.controller.image();
+    let layers = image.layers(Some(shared.settings.node_id), &shared.settings.statics);
+    let backoff = u64::try_from(layers.number("log.cleaner.backoff.ms")).unwrap_or(0);
     // at zero it would never rest
-    Duration::from_millis(number(shared, "log.cleaner.backoff.ms").max(10))
+    Duration::from_millis(backoff.max(10))
 }
 
 /// One round over all logs that are due. What failed is noted.

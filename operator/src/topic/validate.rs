@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_core::config::{Scope, find};
+
 use crate::condition::{TopicReason, Verdict};
 use crate::crd::KafkaTopic;
 use crate::crd::topic::DeletionPolicy;
@@ -67,7 +69,7 @@ pub fn validate(topic: &KafkaTopic) -> Result<ValidatedTopic, Verdict> {
     let mut config = BTreeMap::new();
     for (key, value) in &topic.spec.config {
         if let Some(value) = value {
-            config.insert(key.clone(), value.clone());
+            config.insert(key.clone(), as_kafka_writes(key, value));
         }
     }
     let managed = topic.status.iter().flat_map(|s| &s.managed_config);
@@ -86,6 +88,12 @@ pub fn validate(topic: &KafkaTopic) -> Result<ValidatedTopic, Verdict> {
         released,
         deletion_policy: topic.spec.deletion_policy,
     })
+}
+
+/// The value in the form that brokers report it in, or else it would be set again for ever.
+fn as_kafka_writes(key: &str, value: &str) -> String {
+    let parsed = find(Scope::Topic, key).and_then(|known| known.parse(value).ok());
+    parsed.map_or_else(|| value.to_owned(), |value| value.to_string())
 }
 
 fn check_name(name: &str) -> Result<(), Verdict> {

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ottla_core::paragraph::indented;
 use ottla_operator::condition::{ClusterReason, State, TopicReason};
 use ottla_operator::crd::{KafkaCluster, KafkaTopic};
 use serde_json::Value;
+
+#[path = "../../../broker/core/tests/it/paragraph.rs"]
+mod paragraph;
+use paragraph::indented;
 
 const HEADER: &str = "<!-- Generated from operator/src/crd; changes by hand are lost. -->\n";
 

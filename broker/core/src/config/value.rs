@@ -1,6 +1,28 @@
-//! Checking the text of a config value against its key.
+//! A config's value, typed, and its text as Kafka writes it.
 
-use super::{Bounds, Key, Kind};
+use std::fmt;
+
+use super::{Bounds, Kind};
+
+/// A value of a config.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Of a [`Kind::Boolean`].
+    Boolean(bool),
+    /// Of a [`Kind::Int`] or [`Kind::Long`].
+    Number(i64),
+    /// Of a [`Kind::Double`]; always finite.
+    Double(f64),
+    /// Of a [`Kind::String`].
+    Text(String),
+    /// Of a [`Kind::List`].
+    List(Vec<String>),
+    /// What a broker of another version recorded and this one does not understand: it is kept, so
+    /// that a snapshot has it, and nothing goes by it.
+    Foreign(String),
+}
+
+impl Eq for Value {}
 
 /// A value that its config does not take. Clients show the sentence to people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,50 +36,129 @@ pub struct InvalidValue {
     pub reason: String,
 }
 
-pub(super) fn validate(key: &Key, text: &str) -> Result<(), InvalidValue> {
-    let checked = match key.kind {
-        Kind::Boolean => boolean(text),
-        Kind::Int => integer(text, key.bounds, i64::from(i32::MIN), i64::from(i32::MAX)),
-        Kind::Long => integer(text, key.bounds, i64::MIN, i64::MAX),
-        Kind::Double => match key.bounds {
-            Bounds::AtLeast(low) if low > 0 => at_least(text, low),
-            _ => fraction(text),
-        },
-        Kind::String => word(text.trim(), key.bounds),
-        Kind::List => list(text, key.bounds),
-    };
-    checked.map_err(|reason| InvalidValue {
-        name: key.name.to_owned(),
-        value: text.to_owned(),
-        reason,
-    })
-}
+impl Value {
+    /// Reads a value of that kind, whatever its bounds are.
+    pub(super) fn parse(kind: Kind, text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let number = |type_: &str| format!("Not a number of type {type_}");
+        match kind {
+            Kind::Boolean => match text {
+                _ if text.eq_ignore_ascii_case("true") => Ok(Self::Boolean(true)),
+                _ if text.eq_ignore_ascii_case("false") => Ok(Self::Boolean(false)),
+                _ => Err("Expected value to be either true or false".to_owned()),
+            },
+            Kind::Int => {
+                let parsed = text.parse::<i32>();
+                parsed
+                    .map(|n| Self::Number(n.into()))
+                    .map_err(|_| number("INT"))
+            }
+            Kind::Long => text.parse().map(Self::Number).map_err(|_| number("LONG")),
+            Kind::Double => {
+                let parsed = text.parse::<f64>().ok().filter(|n| n.is_finite());
+                parsed.map(Self::Double).ok_or_else(|| number("DOUBLE"))
+            }
+            Kind::String => Ok(Self::Text(text.to_owned())),
+            Kind::List if text.is_empty() => Ok(Self::List(Vec::new())),
+            Kind::List => {
+                let items = text.split(',').map(|item| item.trim().to_owned());
+                Ok(Self::List(items.collect()))
+            }
+        }
+    }
 
-fn at_least(text: &str, low: i64) -> Result<(), String> {
-    match text.trim().parse::<f64>() {
-        Ok(number) if number >= low as f64 => Ok(()),
-        Ok(_) => Err(format!("Value must be at least {low}")),
-        Err(_) => Err("Not a number of type DOUBLE".to_owned()),
+    /// Says what is wrong with a value that was read as of that kind.
+    pub(super) fn check(&self, kind: Kind, bounds: Bounds) -> Result<(), String> {
+        match self {
+            Self::Number(number) => in_bounds(*number, kind, bounds),
+            Self::Double(number) => fraction(*number, bounds),
+            Self::Text(word) => one_word(word, bounds),
+            Self::List(items) => list(items, bounds),
+            Self::Boolean(_) | Self::Foreign(_) => Ok(()),
+        }
+    }
+
+    /// So many units of one are how many of a smaller one; a negative number means "without limit"
+    /// in every unit.
+    pub(super) fn scaled(self, scale: i64) -> Self {
+        match self {
+            Self::Number(number) if number >= 0 => Self::Number(number.saturating_mul(scale)),
+            other => other,
+        }
+    }
+
+    /// The reverse of [`Self::scaled`].
+    pub(super) fn divided(self, scale: i64) -> Self {
+        match self {
+            Self::Number(number) if number >= 0 && scale > 1 => Self::Number(number / scale),
+            other => other,
+        }
+    }
+
+    /// The number, of a value that is one.
+    pub fn number(&self) -> i64 {
+        match self {
+            Self::Number(number) => *number,
+            _ => 0,
+        }
+    }
+
+    /// The number, of a value that may be a fraction.
+    pub fn double(&self) -> f64 {
+        match self {
+            Self::Double(number) => *number,
+            other => other.number() as f64,
+        }
+    }
+
+    /// Whether it is so, of a value that is true or false.
+    pub fn flag(&self) -> bool {
+        *self == Self::Boolean(true)
+    }
+
+    /// Whether it is this word, or a list that has it.
+    pub fn has(&self, word: &str) -> bool {
+        match self {
+            Self::Text(text) => text == word,
+            Self::List(items) => items.iter().any(|item| item == word),
+            _ => false,
+        }
     }
 }
 
-fn boolean(text: &str) -> Result<(), String> {
-    let text = text.trim();
-    if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
-        return Ok(());
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(flag) => write!(f, "{flag}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Double(number) => f.write_str(&double(*number)),
+            Self::Text(text) | Self::Foreign(text) => f.write_str(text),
+            Self::List(items) => f.write_str(&items.join(",")),
+        }
     }
-    Err("Expected value to be either true or false".to_owned())
 }
 
-fn integer(text: &str, bounds: Bounds, min: i64, max: i64) -> Result<(), String> {
-    let bits = if max == i64::MAX { "LONG" } else { "INT" };
-    let number = text.trim().parse::<i64>().ok();
-    let Some(number) = number.filter(|n| (min..=max).contains(n)) else {
-        return Err(format!("Not a number of type {bits}"));
-    };
+/// A fraction as Java writes it: `0.25`, `1.7976931348623157E308`.
+fn double(number: f64) -> String {
+    if number == 0.0 || (1e-3..1e7).contains(&number.abs()) {
+        return format!("{number:?}");
+    }
+    let text = format!("{number:E}");
+    match text.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => text,
+    }
+}
+
+fn in_bounds(number: i64, kind: Kind, bounds: Bounds) -> Result<(), String> {
+    // what is scaled up must still be a number of its kind
+    if kind == Kind::Int && i32::try_from(number).is_err() {
+        return Err("Not a number of type INT".to_owned());
+    }
     match bounds {
-        Bounds::AtLeast(low) if number < low => Err(format!("Value must be at least {low}")),
-        Bounds::Between(low, _) if number < low => Err(format!("Value must be at least {low}")),
+        Bounds::AtLeast(low) | Bounds::Between(low, _) if number < low => {
+            Err(format!("Value must be at least {low}"))
+        }
         Bounds::Between(_, high) if number > high => {
             Err(format!("Value must be no more than {high}"))
         }
@@ -72,19 +173,19 @@ fn integer(text: &str, bounds: Bounds, min: i64, max: i64) -> Result<(), String>
     }
 }
 
-fn fraction(text: &str) -> Result<(), String> {
-    let number = text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
-    let number = number.ok_or_else(|| "Not a number of type DOUBLE".to_owned())?;
-    if number < 0.0 {
-        return Err("Value must be at least 0".to_owned());
+fn fraction(number: f64, bounds: Bounds) -> Result<(), String> {
+    match bounds {
+        Bounds::AtLeast(low) | Bounds::Between(low, _) if number < low as f64 => {
+            Err(format!("Value must be at least {low}"))
+        }
+        Bounds::Between(_, high) if number > high as f64 => {
+            Err(format!("Value must be no more than {high}"))
+        }
+        _ => Ok(()),
     }
-    if number > 1.0 {
-        return Err("Value must be no more than 1".to_owned());
-    }
-    Ok(())
 }
 
-fn word(text: &str, bounds: Bounds) -> Result<(), String> {
+fn one_word(text: &str, bounds: Bounds) -> Result<(), String> {
     match bounds {
         Bounds::OneOf(words) if !words.contains(&text) => Err(one_of(words)),
         Bounds::OffsetReset if !is_offset_reset(text) => {
@@ -112,41 +213,30 @@ fn is_offset_reset(text: &str) -> bool {
     }
 }
 
-/// The items of a list value: trimmed, and none where the text is blank.
-pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
-    let all = if text.trim().is_empty() {
-        None
-    } else {
-        Some(text)
-    };
-    all.into_iter().flat_map(|t| t.split(',')).map(str::trim)
-}
-
-fn list(text: &str, bounds: Bounds) -> Result<(), String> {
-    let given: Vec<&str> = items(text).collect();
+fn list(items: &[String], bounds: Bounds) -> Result<(), String> {
     match bounds {
         Bounds::OneOf(words) => {
-            for (place, item) in given.iter().enumerate() {
-                if !words.contains(item) {
+            for (place, item) in items.iter().enumerate() {
+                if !words.contains(&item.as_str()) {
                     return Err(one_of(words));
                 }
-                if given[..place].contains(item) {
+                if items[..place].contains(item) {
                     return Err(format!("{item} is there twice"));
                 }
             }
             Ok(())
         }
-        Bounds::PartitionReplicas => partition_replicas(&given),
+        Bounds::PartitionReplicas => partition_replicas(items),
         _ => Ok(()),
     }
 }
 
-fn partition_replicas(given: &[&str]) -> Result<(), String> {
-    let is_pair = |item: &&str| {
+fn partition_replicas(items: &[String]) -> Result<(), String> {
+    let is_pair = |item: &String| {
         let pair = item.split_once(':');
         pair.is_some_and(|(p, b)| p.parse::<u32>().is_ok() && b.parse::<u32>().is_ok())
     };
-    if given == ["*"] || given.iter().all(is_pair) {
+    if items == ["*"] || items.iter().all(is_pair) {
         return Ok(());
     }
     Err("Expected * or [partition]:[broker],[partition]:[broker],...".to_owned())

@@ -48,6 +48,9 @@ impl MetadataDelta {
         };
         delta.brokers = differing_keys(&old.brokers, &new.brokers);
         delta.configs = differing_keys(&old.configs, &new.configs);
+        if old.agreed != new.agreed {
+            delta.configs.insert(ConfigResource::Cluster);
+        }
         for topic in old.topics.values() {
             if !new.topic_names.contains_key(&topic.id) {
                 delta.touch_deleted(topic);

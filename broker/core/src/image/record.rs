@@ -10,6 +10,8 @@ use ottla_protocol::ids::Uuid;
 
 use super::{ConfigResource, Endpoint};
 use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
+use crate::config::agreed::AGREED;
+use crate::config::{self, ConfigMap, Scope, Value};
 
 /// One fact of the metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +130,41 @@ pub struct BrokerRecord {
     pub fenced: bool,
     /// Whether it is shutting down.
     pub in_controlled_shutdown: bool,
+    /// What its file sets of the configs that all brokers must agree on.
+    #[kafka(versions = "0+", tag = 0)]
+    pub configs: Vec<FileConfigRecord>,
+}
+
+/// A config that a broker's file sets.
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+pub struct FileConfigRecord {
+    /// The config's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl FileConfigRecord {
+    /// What a broker whose file sets `statics` tells of it.
+    pub fn of(statics: &ConfigMap) -> Vec<Self> {
+        let told = statics
+            .iter()
+            .filter(|(name, _)| AGREED.contains(&name.as_str()));
+        told.map(|(name, value)| Self {
+            name: name.clone(),
+            value: value.to_string(),
+        })
+        .collect()
+    }
+
+    /// The configs that such records tell.
+    pub fn configs(records: &[Self]) -> ConfigMap {
+        let value = |r: &Self| {
+            let value = config::recorded(Scope::Broker, &r.name, &r.value);
+            (r.name.clone(), value)
+        };
+        records.iter().map(value).collect()
+    }
 }
 
 /// What levels of a feature a binary supports.
@@ -212,13 +249,13 @@ pub struct ConfigRecord {
 
 impl ConfigRecord {
     /// The record that sets (or, with no value, removes) a config of a resource.
-    pub fn new(resource: &ConfigResource, name: &str, value: Option<String>) -> Self {
+    pub fn new(resource: &ConfigResource, name: &str, value: Option<&Value>) -> Self {
         let (resource_type, resource_name) = resource.to_wire();
         Self {
             resource_type,
             resource_name,
             name: name.to_owned(),
-            value,
+            value: value.map(Value::to_string),
         }
     }
 }

@@ -9,10 +9,11 @@ use ottla_protocol::ids::{
 
 use super::delta::MetadataDelta;
 use super::record::{
-    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, PartitionRecord,
-    ProducerIdsRecord, Record, TopicRecord,
+    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, FileConfigRecord,
+    PartitionRecord, ProducerIdsRecord, Record, TopicRecord,
 };
 use super::{BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Topic};
+use crate::config::{self, Agreed};
 
 impl MetadataImage {
     /// Makes one committed record part of the image, and names in `delta` what it changed. Every
@@ -31,6 +32,7 @@ impl MetadataImage {
                 let node = NodeId(r.node_id);
                 Arc::make_mut(&mut image.brokers).remove(&node);
                 delta.brokers.insert(node);
+                agree(image, delta);
             }
             Record::Topic(r) => replay_topic(image, delta, r),
             Record::RemoveTopic(r) => replay_remove_topic(image, delta, TopicId(r.topic_id)),
@@ -98,7 +100,7 @@ impl MetadataImage {
                 records.push(Record::Config(ConfigRecord::new(
                     resource,
                     name,
-                    Some(value.clone()),
+                    Some(value),
                 )));
             }
         }
@@ -123,11 +125,22 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
             .collect(),
         fenced: r.fenced,
         in_controlled_shutdown: r.in_controlled_shutdown,
+        configs: FileConfigRecord::configs(&r.configs),
     };
     let next = BrokerEpoch(r.broker_epoch.saturating_add(1));
     image.next_broker_epoch = image.next_broker_epoch.max(next);
     delta.brokers.insert(registration.node_id);
     Arc::make_mut(&mut image.brokers).insert(registration.node_id, Arc::new(registration));
+    agree(image, delta);
+}
+
+/// What all brokers agree on, once one of them came, changed or went.
+fn agree(image: &mut MetadataImage, delta: &mut MetadataDelta) {
+    let agreed = Agreed::of(image.brokers.values().map(|broker| &broker.configs));
+    if *image.agreed != agreed {
+        image.agreed = Arc::new(agreed);
+        delta.configs.insert(ConfigResource::Cluster);
+    }
 }
 
 fn replay_topic(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &TopicRecord) {
@@ -187,7 +200,10 @@ fn replay_config(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Confi
     let configs = Arc::make_mut(&mut image.configs);
     let values = Arc::make_mut(configs.entry(resource.clone()).or_default());
     match &r.value {
-        Some(value) => drop(values.insert(r.name.clone(), value.clone())),
+        Some(text) => {
+            let value = config::recorded(resource.scope(), &r.name, text);
+            values.insert(r.name.clone(), value);
+        }
         None => drop(values.remove(&r.name)),
     }
     if values.is_empty() {
@@ -260,6 +276,7 @@ impl BrokerRecord {
                 .collect(),
             fenced: b.fenced,
             in_controlled_shutdown: b.in_controlled_shutdown,
+            configs: FileConfigRecord::of(&b.configs),
         }
     }
 }

@@ -24,10 +24,12 @@ use super::request::{
     BrokerHeartbeat, BrokerStanding, FenceBroker, FormatCluster, Refusal, RegisterBroker, Response,
 };
 use super::{Decision, Metadata};
+use crate::config::Durability;
 use crate::image::record::{
-    BrokerRecord, ClusterRecord, FeatureRecord, PartitionRecord, Record, RemoveBrokerRecord,
+    BrokerRecord, ClusterRecord, FeatureRecord, FileConfigRecord, PartitionRecord, Record,
+    RemoveBrokerRecord,
 };
-use crate::image::{BrokerRegistration, PartitionRegistration};
+use crate::image::{BrokerRegistration, ConfigResource, PartitionRegistration};
 
 const FENCED: BrokerStanding = BrokerStanding {
     is_fenced: true,
@@ -91,9 +93,21 @@ impl Metadata {
         let registration = self.registration(request);
         let broker_epoch = registration.broker_epoch;
         records.push(Record::Broker(BrokerRecord::of(&registration)));
+        self.follow_agreed(&mut records);
         Decision {
             records,
             response: Response::RegisterBroker(Ok(broker_epoch)),
+        }
+    }
+
+    /// Where these records change what all brokers' files agree on: nobody stays eligible.
+    fn follow_agreed(&self, records: &mut Vec<Record>) {
+        let mut after = self.clone();
+        for record in &*records {
+            after.replay(record);
+        }
+        if after.image.agreed != self.image.agreed {
+            after.forget_eligible(&ConfigResource::Cluster, records);
         }
     }
 
@@ -124,6 +138,7 @@ impl Metadata {
             peer: request.peer.clone(),
             rack: request.rack.as_deref().map(Arc::from),
             features: features.map(|f| (f.name.clone(), (f.min, f.max))).collect(),
+            configs: FileConfigRecord::configs(&request.configs),
             fenced: true,
             in_controlled_shutdown: false,
         }
@@ -140,7 +155,8 @@ impl Metadata {
         let node = request.node_id;
         let is_wiped = previous.storage_id != request.storage_id;
         self.change_partitions_of(node, records, |rules, p| {
-            let is_lost = is_wiped || (!request.clean_shutdown && rules.is_replicated_durability);
+            let is_lost =
+                is_wiped || (!request.clean_shutdown && rules.durability == Durability::Replicated);
             let change = Change::of(&self.image, p, rules).leaving(node);
             let change = if is_lost { change.lost(node) } else { change };
             change.finish(Election::Online)
@@ -288,6 +304,7 @@ impl Metadata {
         self.remove_from_isrs(node, &mut records);
         let node_id = node.0;
         records.push(Record::RemoveBroker(RemoveBrokerRecord { node_id }));
+        self.follow_agreed(&mut records);
         Ok(records)
     }
 

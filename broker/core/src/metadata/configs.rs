@@ -15,17 +15,15 @@ use ottla_protocol::messages::configs::{
 use super::names;
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
-use crate::config::{self, Key, Kind, Layers};
+use crate::config::layers::MIN_INSYNC_REPLICAS;
+use crate::config::{self, ConfigMap, Kind, Scope, Update, Value};
 use crate::image::record::{ConfigRecord, PartitionRecord, Record};
-use crate::image::{ConfigMap, ConfigResource, PartitionRegistration};
+use crate::image::{ConfigResource, PartitionRegistration};
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
-
-/// The config whose change makes the eligible leader replicas ineligible.
-const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
 /// What became of one resource of a request.
 struct Altered<'a> {
@@ -72,11 +70,11 @@ impl Metadata {
         let (records, altered) = self.alter_resources(
             resources.map(|r| (r.resource_type, r.resource_name.as_str(), &r.configs)),
             request.validate_only,
-            |configs, _, _| {
+            |configs, target, _| {
                 let value = |config: &AlterableConfig| {
-                    let value = config.value.clone();
-                    let value = value.ok_or_else(|| null_value(&config.name))?;
-                    Ok((config.name.clone(), value))
+                    let text = config.value.as_deref();
+                    let text = text.ok_or_else(|| null_value(&config.name))?;
+                    Ok((config.name.clone(), value_of(target, &config.name, text)?))
                 };
                 configs.iter().map(value).collect()
             },
@@ -138,14 +136,16 @@ impl Metadata {
         let before = self.image.configs_of(&target);
         let before = before.map_or(&empty, |map| map.as_ref());
         let after = change(&target, before)?;
-        check(&target, before, &after)?;
+        if after != *before {
+            check(&target, &after)?;
+        }
         let mut records = Vec::new();
         for (name, value) in &after {
             if before.get(name) != Some(value) {
                 records.push(Record::Config(ConfigRecord::new(
                     &target,
                     name,
-                    Some(value.clone()),
+                    Some(value),
                 )));
             }
         }
@@ -205,14 +205,14 @@ impl Metadata {
                 let message = format!("Error due to duplicate config keys: {name}");
                 return Err(Refusal::new(ErrorCode::InvalidRequest, message));
             }
-            let value = || change.value.clone().ok_or_else(|| null_value(name));
+            let text = || change.value.as_deref().ok_or_else(|| null_value(name));
             match change.config_operation {
-                SET => drop(after.insert(name.clone(), value()?)),
+                SET => drop(after.insert(name.clone(), value_of(target, name, text()?)?)),
                 DELETE => drop(after.remove(name)),
                 operation @ (APPEND | SUBTRACT) => {
                     let list = self.list_of(target, before, name)?;
-                    let changed = with_items(&list, &value()?, operation == APPEND);
-                    after.insert(name.clone(), changed);
+                    let changed = with_items(list, text()?, operation == APPEND);
+                    after.insert(name.clone(), value_of(target, name, &changed)?);
                 }
                 other => {
                     let message = format!("Unknown config operation {other} for {name}.");
@@ -229,29 +229,30 @@ impl Metadata {
         target: &ConfigResource,
         before: &ConfigMap,
         name: &str,
-    ) -> Result<String, Refusal> {
-        let key = key_of(target, name);
-        let Some(key) = key.filter(|key| key.kind == Kind::List) else {
+    ) -> Result<Vec<String>, Refusal> {
+        let known = config::find(target.scope(), name);
+        let Some(known) = known.filter(|known| known.key.kind == Kind::List) else {
             return Err(Refusal::new(
                 ErrorCode::InvalidConfig,
                 format!("Can't APPEND or SUBTRACT to key {name} because its type is not LIST."),
             ));
         };
-        if let Some(set) = before.get(name) {
-            return Ok(set.clone());
-        }
-        Ok(match target {
+        let inherited = || match target {
             ConfigResource::Topic(_) => {
-                let layers = Layers::of_cluster(&self.image, &self.static_configs);
-                layers.value(key).0
+                let layers = self.image.layers(None, &self.static_configs);
+                layers.value(known.key, None).0
             }
-            _ => key.default.to_owned(),
+            _ => known.key.default_value(),
+        };
+        Ok(match before.get(name).cloned().unwrap_or_else(inherited) {
+            Value::List(items) => items,
+            _ => Vec::new(),
         })
     }
 
     /// What was eligible by the old min.insync.replicas is not by a smaller one: a shorter ISR may
     /// have committed records since. Nobody stays eligible across the change.
-    fn forget_eligible(&self, target: &ConfigResource, records: &mut Vec<Record>) {
+    pub(super) fn forget_eligible(&self, target: &ConfigResource, records: &mut Vec<Record>) {
         let is_concerned = |name: &str| match target {
             ConfigResource::Topic(topic) => **topic == *name,
             ConfigResource::Cluster | ConfigResource::Broker(_) => true,
@@ -274,65 +275,52 @@ impl Metadata {
     }
 }
 
-fn key_of(target: &ConfigResource, name: &str) -> Option<&'static Key> {
-    match target {
-        ConfigResource::Topic(_) => config::find(config::topic::TOPIC_CONFIGS, name),
-        ConfigResource::Group(_) => config::find(config::group::GROUP_CONFIGS, name),
-        ConfigResource::ClientMetrics(_) => {
-            config::find(config::client_metrics::CLIENT_METRICS_CONFIGS, name)
-        }
-        ConfigResource::Broker(_) | ConfigResource::Cluster => match config::broker::find(name) {
-            Some(
-                config::broker::Dynamic::Own(key) | config::broker::Dynamic::TopicDefault(key),
-            ) => Some(key),
-            None => None,
-        },
-    }
+/// The value that a resource takes under that name, or why it does not.
+fn value_of(target: &ConfigResource, name: &str, text: &str) -> Result<Value, Refusal> {
+    let known = config::find(target.scope(), name);
+    let Some(known) = known.filter(|known| known.update == Update::Dynamic) else {
+        let (error, message) = match target.scope() {
+            Scope::Broker => (
+                ErrorCode::InvalidRequest,
+                format!("Cannot update these configs dynamically: Set({name})"),
+            ),
+            Scope::Topic => (
+                ErrorCode::InvalidConfig,
+                format!("Unknown topic config name: {name}"),
+            ),
+            Scope::Group => (
+                ErrorCode::InvalidConfig,
+                format!("Unknown group config name: {name}"),
+            ),
+            Scope::ClientMetrics => (
+                ErrorCode::InvalidConfig,
+                format!("Unknown client metrics configuration: {name}"),
+            ),
+        };
+        return Err(Refusal::new(error, message));
+    };
+    let invalid =
+        |error: config::InvalidValue| Refusal::new(ErrorCode::InvalidConfig, error.to_string());
+    known.parse(text).map_err(invalid)
 }
 
-fn check(target: &ConfigResource, before: &ConfigMap, after: &ConfigMap) -> Result<(), Refusal> {
-    if matches!(target, ConfigResource::Broker(_)) && after.contains_key(MIN_INSYNC_REPLICAS) {
-        // leaders and the controller must agree on it: who is eligible depends on it (KIP-966)
-        return Err(Refusal::new(
-            ErrorCode::InvalidConfig,
-            "min.insync.replicas is set for a topic or for all brokers, not for one broker.",
-        ));
-    }
-    let is_broker = matches!(target, ConfigResource::Broker(_) | ConfigResource::Cluster);
+/// Whether a resource's configs can stand together.
+fn check(target: &ConfigResource, configs: &ConfigMap) -> Result<(), Refusal> {
     let conflict = match target {
-        ConfigResource::Topic(_) => config::topic::conflict(after),
-        ConfigResource::Group(_) => config::group::conflict(after),
-        ConfigResource::ClientMetrics(_) => config::client_metrics::conflict(after),
-        ConfigResource::Broker(_) | ConfigResource::Cluster => config::broker::conflict(after),
+        ConfigResource::Topic(_) => config::topic::conflict(configs),
+        ConfigResource::ClientMetrics(_) => config::client_metrics::conflict(configs),
+        ConfigResource::Broker(_) if configs.contains_key(MIN_INSYNC_REPLICAS) => Some(
+            "min.insync.replicas is set for a topic or for all brokers, not for one broker.".into(),
+        ),
+        _ => None,
     };
-    let Some(message) = conflict else {
-        return Ok(());
-    };
-    // what was recorded before a table changed must not bar the way to changing it
-    let stale = before
-        .iter()
-        .all(|(name, value)| after.get(name) == Some(value));
-    if stale && before.len() == after.len() {
-        return Ok(());
-    }
-    let is_static = is_broker
-        && after
-            .keys()
-            .any(|name| config::broker::find(name).is_none());
-    let error = if is_static {
-        ErrorCode::InvalidRequest
-    } else {
-        ErrorCode::InvalidConfig
-    };
-    Err(Refusal::new(error, message))
+    let refused = |message| Err(Refusal::new(ErrorCode::InvalidConfig, message));
+    conflict.map_or(Ok(()), refused)
 }
 
-fn with_items(list: &str, change: &str, append: bool) -> String {
-    let split = |text: &str| -> Vec<String> {
-        let items = text.split(',').map(str::trim);
-        items.filter(|i| !i.is_empty()).map(str::to_owned).collect()
-    };
-    let (mut items, change) = (split(list), split(change));
+fn with_items(mut items: Vec<String>, change: &str, append: bool) -> String {
+    let change = change.split(',').map(str::trim).filter(|i| !i.is_empty());
+    let change: Vec<String> = change.map(str::to_owned).collect();
     if append {
         for item in change {
             if !items.contains(&item) {

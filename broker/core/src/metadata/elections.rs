@@ -17,6 +17,7 @@
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
+use crate::config::Durability;
 use crate::image::{MetadataImage, PartitionRegistration};
 
 /// What kind of election is wanted.
@@ -37,8 +38,8 @@ pub(super) struct Rules {
     pub min_insync_replicas: usize,
     /// unclean.leader.election.enable.
     pub allows_unclean: bool,
-    /// Whether acknowledged records are durable in memory only.
-    pub is_replicated_durability: bool,
+    /// When acknowledged records are durable.
+    pub durability: Durability,
 }
 
 /// A partition about to change.
@@ -196,7 +197,7 @@ impl<'a> Change<'a> {
 
     fn may_lead_as_last_known(&self, node: NodeId) -> bool {
         let is_sole = self.new.replicas == [node];
-        let nobody_has_more = is_sole || self.rules.is_replicated_durability;
+        let nobody_has_more = is_sole || self.rules.durability == Durability::Replicated;
         let others = self.old.elr.iter().chain(&self.new.isr);
         let has_better = others.into_iter().any(|n| self.lost != Some(*n));
         let was_last = self.old.leader == Some(node) || self.old.last_known_elr == [node];

@@ -29,7 +29,7 @@ use ottla_protocol::messages::topics::{
 
 use crate::ask::Ask;
 use crate::image::Endpoint;
-use crate::image::record::{FeatureRangeRecord, write};
+use crate::image::record::{FeatureRangeRecord, FileConfigRecord, write};
 
 macro_rules! requests {
     ($($number:literal $(#[doc = $doc:literal])+ $name:ident($request:ty) -> $response:ty;)*) => {
@@ -276,6 +276,9 @@ pub struct RegisterBroker {
     pub rack: Option<String>,
     /// Feature levels that its binary supports.
     pub features: Vec<FeatureRangeRecord>,
+    /// What its file sets of the configs that all brokers must agree on.
+    #[kafka(versions = "0+", tag = 0)]
+    pub configs: Vec<FileConfigRecord>,
 }
 
 /// See [`Request::BrokerHeartbeat`].

@@ -17,6 +17,7 @@ use ottla_protocol::messages::topics::{CreatableTopic, CreatableTopicConfig, Cre
 
 use super::request::{BrokerHeartbeat, FenceBroker, FormatCluster, RegisterBroker};
 use super::*;
+use crate::config::{self, Scope};
 use crate::image::record::FeatureRangeRecord;
 use crate::image::{ConfigResource, Endpoint, PartitionRegistration};
 
@@ -34,8 +35,11 @@ impl Cluster {
     }
 
     pub(crate) fn with_statics(count: i32, statics: &[(&str, &str)]) -> Self {
-        let statics = statics.iter();
-        let statics = statics.map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let value = |(name, text): &(&str, &str)| {
+            let value = config::recorded(Scope::Broker, name, text);
+            ((*name).to_owned(), value)
+        };
+        let statics = statics.iter().map(value);
         let mut cluster = Self {
             metadata: Metadata::new(statics.collect()),
             log: Vec::new(),

@@ -15,10 +15,9 @@ use super::names;
 use super::partitions::{CREATED_PARTITIONS_MAX, check_same_size};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata, Moment};
-use crate::config::topic::TOPIC_CONFIGS;
-use crate::config::{self, Layers};
+use crate::config::{self, ConfigMap, Scope, table};
 use crate::image::record::{ConfigRecord, PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
-use crate::image::{ConfigMap, ConfigResource, Topic};
+use crate::image::{ConfigResource, Topic};
 use crate::placement;
 
 /// The replication factor where neither the request nor the server properties say one.
@@ -109,9 +108,7 @@ impl Metadata {
         })];
         let resource = ConfigResource::Topic(topic.name.as_str().into());
         let set = configs.iter();
-        records.extend(
-            set.map(|(n, v)| Record::Config(ConfigRecord::new(&resource, n, Some(v.clone())))),
-        );
+        records.extend(set.map(|(n, v)| Record::Config(ConfigRecord::new(&resource, n, Some(v)))));
         for (index, nodes) in replicas.iter().enumerate() {
             let new = self.new_partition(nodes)?;
             let index = PartitionIndex(index as i32);
@@ -153,19 +150,26 @@ impl Metadata {
     }
 
     fn configs_of_new(&self, topic: &CreatableTopic) -> Result<ConfigMap, Refusal> {
-        let refuse = |message| Err(Refusal::new(ErrorCode::InvalidConfig, message));
+        let refusal = |message: String| Refusal::new(ErrorCode::InvalidConfig, message);
         let mut configs = ConfigMap::new();
         for config in &topic.configs {
             let Some(value) = &config.value else {
                 let name = &config.name;
-                return refuse(format!(
+                return Err(refusal(format!(
                     "Null value not supported for topic configs: {name}"
-                ));
+                )));
             };
-            configs.insert(config.name.clone(), value.clone());
+            let Some(known) = config::find(Scope::Topic, &config.name) else {
+                return Err(refusal(format!(
+                    "Unknown topic config name: {}",
+                    config.name
+                )));
+            };
+            let value = known.parse(value).map_err(|e| refusal(e.to_string()))?;
+            configs.insert(config.name.clone(), value);
         }
         match config::topic::conflict(&configs) {
-            Some(message) => refuse(message),
+            Some(message) => Err(refusal(message)),
             None => Ok(configs),
         }
     }
@@ -214,11 +218,11 @@ impl Metadata {
         brokers.clamp(1, REPLICATION_FACTOR_DEFAULT)
     }
 
-    /// A number that the server properties give, as `num.partitions`.
-    fn default_number(&self, name: &str, default: usize) -> usize {
-        let given = self.static_configs.get(name);
-        let number = given.and_then(|text| text.trim().parse().ok());
-        number.filter(|n| *n > 0).unwrap_or(default)
+    /// A number that this broker's settings give, as `num.partitions`; 0 leaves it to us.
+    fn default_number(&self, name: &str, automatic: usize) -> usize {
+        let number = self.image.layers(None, &self.static_configs).number(name);
+        let number = usize::try_from(number).ok();
+        number.filter(|n| *n > 0).unwrap_or(automatic)
     }
 
     fn assigned(&self, topic: &CreatableTopic) -> Result<Vec<Vec<NodeId>>, Refusal> {
@@ -277,15 +281,15 @@ impl Metadata {
         configs: &ConfigMap,
         replication_factor: usize,
     ) -> Vec<CreatableTopicConfigs> {
-        let layers = Layers::of_cluster(&self.image, &self.static_configs).with_configs(configs);
-        TOPIC_CONFIGS
-            .iter()
+        let layers = self.image.layers(None, &self.static_configs);
+        let layers = layers.with(Some(configs));
+        table::keys_of(Scope::Topic)
             .filter(|key| !key.name.starts_with("internal."))
             .map(|key| {
-                let (value, source) = layers.topic_value(key, replication_factor);
+                let (value, source) = layers.value(key, Some(replication_factor));
                 CreatableTopicConfigs {
                     name: key.name.to_owned(),
-                    value: Some(value),
+                    value: Some(value.to_string()),
                     read_only: false,
                     config_source: source as i8,
                     is_sensitive: false,
@@ -331,8 +335,8 @@ impl Metadata {
     }
 
     fn topic_to_delete(&self, asked: &DeleteTopicState) -> Result<&Topic, Refusal> {
-        let is_disabled = self.static_configs.get("delete.topic.enable");
-        if is_disabled.is_some_and(|v| v.trim().eq_ignore_ascii_case("false")) {
+        let layers = self.image.layers(None, &self.static_configs);
+        if !layers.get("delete.topic.enable").flag() {
             let message = "Topic deletion is disabled.";
             return Err(Refusal::new(ErrorCode::TopicDeletionDisabled, message));
         }

@@ -9,19 +9,11 @@ use ottla_protocol::ids::{
 use ottla_protocol::log::LeaderEpochs;
 
 use super::Producers;
+use crate::config::Durability;
 
 /// Names a request that waits; the driver gives it and gets it back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(pub u32);
-
-/// When an append counts as acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// What is reported was flushed to disk.
-    Fsync,
-    /// What is reported is in memory; copies on other brokers are what keeps it.
-    Replicated,
-}
 
 /// What of the settings of topic and broker decides here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

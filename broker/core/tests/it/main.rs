@@ -1,3 +1,5 @@
 //! Many cores at once, in one process, under one seed.
 
+mod docs;
+mod paragraph;
 mod partition_network;

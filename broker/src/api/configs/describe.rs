@@ -3,13 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use ottla_core::acl::Operation;
-use ottla_core::config::effective::Found;
-use ottla_core::config::topic::TOPIC_CONFIGS;
-use ottla_core::config::{Bounds, Effect, Key, Kind, Layers, Source, Synonym};
-use ottla_core::config::{broker, client_metrics, group};
-use ottla_core::image::{ConfigMap, ConfigResource, MetadataImage};
-use ottla_core::metadata::names;
+use ottla_core::config::layers::Found;
+use ottla_core::config::{
+    ConfigMap, Effect, Key, Layers, Name, Scope, Source, Update, names, table,
+};
+use ottla_core::image::{ConfigResource, MetadataImage};
+use ottla_core::metadata::names::invalid_topic_name;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::configs::{
@@ -20,7 +22,6 @@ use ottla_protocol::messages::configs::{
 use super::super::{Context, RequestContext};
 use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, permission};
 use crate::authorizer::{Access, sentence};
-use crate::config::table::{self, SETTINGS};
 
 /// DescribeConfigs.
 pub async fn handle(
@@ -33,7 +34,7 @@ pub async fn handle(
         access: &context.access(request),
         image: &image,
         here: context.controller.node_id(),
-        statics: &context.settings.properties(),
+        statics: &context.settings.statics,
         synonyms: body.include_synonyms,
         documentation: body.include_documentation,
     };
@@ -66,8 +67,8 @@ impl View<'_> {
                 .map(|()| Vec::new()),
             TOPIC => self.topic(name),
             BROKER => self.broker(name),
-            GROUP => self.named(ConfigResource::Group(name.to_owned()), name),
-            CLIENT_METRICS => self.named(ConfigResource::ClientMetrics(name.to_owned()), name),
+            GROUP => self.named(&ConfigResource::Group(name.to_owned()), name),
+            CLIENT_METRICS => self.named(&ConfigResource::ClientMetrics(name.to_owned()), name),
             BROKER_LOGGER => Err((
                 ErrorCode::InvalidRequest,
                 "Log levels are set when the broker starts; there are no loggers to describe."
@@ -96,50 +97,35 @@ impl View<'_> {
     }
 
     fn topic(&self, name: &str) -> Described {
-        if let Some(message) = names::invalid_topic_name(name) {
+        if let Some(message) = invalid_topic_name(name) {
             return Err((ErrorCode::InvalidTopicException, message));
         }
         let Some(topic) = self.image.topic(name) else {
             let message = format!("Topic {name} does not exist.");
             return Err((ErrorCode::UnknownTopicOrPartition, message));
         };
-        let layers = Layers::of_broker(self.image, self.here, self.statics);
-        let layers = layers.with_topic(self.image, name);
-        let shown = TOPIC_CONFIGS.iter();
-        let shown = shown.filter(|key| !key.name.starts_with("internal."));
-        Ok(shown
-            .map(|key| {
-                let factor = topic.replication_factor();
-                let (value, source) = layers.topic_value(key, factor);
-                self.entry(key, value, source, layers.topic_all(key, factor))
-            })
+        let layers = self.layers(&ConfigResource::Topic(name.into()));
+        let factor = topic.replication_factor();
+        Ok(table::keys_of(Scope::Topic)
+            .filter(|key| !key.name.starts_with("internal."))
+            .map(|key| self.entry(key.name, key, layers.all(key, Some(factor))))
             .collect())
     }
 
+    fn layers(&self, own: &ConfigResource) -> Layers<'_> {
+        let layers = self.image.layers(Some(self.here), self.statics);
+        layers.with(self.image.configs_of(own).map(Arc::as_ref))
+    }
+
     /// A group's or a subscription's configs: its own, or the default.
-    fn named(&self, resource: ConfigResource, name: &str) -> Described {
+    fn named(&self, resource: &ConfigResource, name: &str) -> Described {
         if name.is_empty() {
             let message = "A resource of this type must have a name.".to_owned();
             return Err((ErrorCode::InvalidRequest, message));
         }
-        let (table, own) = match resource {
-            ConfigResource::Group(_) => (group::GROUP_CONFIGS, Source::Group),
-            _ => (
-                client_metrics::CLIENT_METRICS_CONFIGS,
-                Source::ClientMetrics,
-            ),
-        };
-        let set = self.image.configs_of(&resource);
-        Ok(table
-            .iter()
-            .map(|key| {
-                let default = found(key.name, key.default.to_owned(), Source::Default);
-                let set = set.and_then(|map| map.get(key.name));
-                let set = set.map(|value| found(key.name, value.clone(), own));
-                let all: Vec<Found> = set.into_iter().chain([default]).collect();
-                let (value, source) = (all[0].value.clone(), all[0].source);
-                self.entry(key, value, source, all)
-            })
+        let layers = self.layers(resource);
+        Ok(table::keys_of(resource.scope())
+            .map(|key| self.entry(key.name, key, layers.all(key, None)))
             .collect())
     }
 
@@ -156,122 +142,46 @@ impl View<'_> {
                 ),
             ));
         }
-        let mut configs = Vec::new();
-        for setting in SETTINGS {
-            if broker::find(setting.name).is_none() {
-                configs.push(self.static_setting(setting));
-            }
-        }
-        for key in broker::BROKER_CONFIGS {
-            let all = self.places(key.name, key.default);
-            let (value, source) = (all[0].value.clone(), all[0].source);
-            configs.push(self.entry(key, value, source, all));
-        }
-        for key in TOPIC_CONFIGS {
-            for synonym in key.synonyms {
-                configs.push(self.topic_default(key, synonym));
-            }
-        }
+        let layers = self.image.layers(Some(self.here), self.statics);
+        let mut configs: Vec<_> = names(Scope::Broker)
+            .map(|name| self.setting(name, layers.all_of_setting(name)))
+            .collect();
         configs.sort_by(|a, b| a.name.cmp(&b.name));
-        configs.dedup_by(|a, b| a.name == b.name);
         Ok(configs)
     }
 
     /// What is set for all brokers, and nothing else: there is no other resource to inherit from.
     fn cluster_defaults(&self) -> Vec<DescribeConfigsResourceResult> {
-        let set = self.image.configs_of(&ConfigResource::Cluster);
-        let set = set.into_iter().flat_map(|map| map.iter());
-        set.filter_map(|(name, value)| {
-            let (broker::Dynamic::Own(key) | broker::Dynamic::TopicDefault(key)) =
-                broker::find(name)?;
-            let source = Source::DynamicDefaultBroker;
-            let all = vec![found(known_name(name)?, value.clone(), source)];
-            let mut entry = self.entry(key, value.clone(), source, all);
-            entry.name.clone_from(name);
-            Some(entry)
-        })
-        .collect()
+        let nothing = ConfigMap::new();
+        let layers = Layers {
+            statics: &nothing,
+            ..self.image.layers(None, &nothing)
+        };
+        let set = names(Scope::Broker).filter_map(|name| {
+            let mut all = layers.all_of_setting(name);
+            all.retain(|found| found.source != Source::Default);
+            (!all.is_empty()).then(|| self.setting(name, all))
+        });
+        let mut configs: Vec<_> = set.collect();
+        configs.sort_by(|a, b| a.name.cmp(&b.name));
+        configs
     }
 
-    fn static_setting(&self, setting: &table::Setting) -> DescribeConfigsResourceResult {
-        let all = self.places(setting.name, setting.default);
-        let kind = match setting.kind {
-            table::Kind::Boolean => Kind::Boolean,
-            table::Kind::String => Kind::String,
-            table::Kind::Int => Kind::Int,
-            table::Kind::Long => Kind::Long,
-            table::Kind::List => Kind::List,
-        };
-        let key = Key {
-            name: setting.name,
-            kind,
-            default: setting.default,
-            bounds: Bounds::Any,
-            effect: Effect::Applied,
-            synonyms: &[],
-            doc: setting.doc.trim(),
-        };
-        let (value, source) = (all[0].value.clone(), all[0].source);
-        let mut entry = self.entry(&key, value, source, all);
-        entry.read_only = true;
+    /// A broker's setting, by one of its names.
+    fn setting(&self, name: Name, all: Vec<Found>) -> DescribeConfigsResourceResult {
+        let mut entry = self.entry(name.name, name.key, all);
+        entry.read_only = name.update == Update::Restart;
         entry
     }
 
-    /// A server property that gives the default of a topic config.
-    fn topic_default(&self, key: &Key, synonym: &Synonym) -> DescribeConfigsResourceResult {
-        let is_weakest = key.synonyms.last() == Some(synonym);
-        let default = match (is_weakest, key.default.parse::<i64>()) {
-            (true, Ok(number)) if synonym.scale > 1 => Some((number / synonym.scale).to_string()),
-            (true, _) => Some(key.default.to_owned()),
-            (false, _) => None,
-        };
-        let mut all = self.places(synonym.name, default.as_deref().unwrap_or_default());
-        if default.is_none() {
-            all.pop();
-        }
-        let first = all.first();
-        let source = first.map_or(Source::Default, |f| f.source);
-        let value = first.map(|f| f.value.clone());
-        let mut entry = self.entry(key, value.clone().unwrap_or_default(), source, all);
-        synonym.name.clone_into(&mut entry.name);
-        entry.value = value;
-        entry.read_only = broker::find(synonym.name).is_none();
-        entry
-    }
-
-    /// Where a broker config may be set, the strongest first, and its default.
-    fn places(&self, name: &'static str, default: &str) -> Vec<Found> {
-        let dynamic = |resource| {
-            let set = self.image.configs_of(&resource);
-            set.and_then(|map| map.get(name)).cloned()
-        };
-        let places = [
-            (
-                dynamic(ConfigResource::Broker(self.here)),
-                Source::DynamicBroker,
-            ),
-            (
-                dynamic(ConfigResource::Cluster),
-                Source::DynamicDefaultBroker,
-            ),
-            (self.statics.get(name).cloned(), Source::StaticBroker),
-            (Some(default.to_owned()), Source::Default),
-        ];
-        let set = places.into_iter();
-        set.filter_map(|(value, source)| Some(found(name, value?, source)))
-            .collect()
-    }
-
-    fn entry(
-        &self,
-        key: &Key,
-        value: String,
-        source: Source,
-        all: Vec<Found>,
-    ) -> DescribeConfigsResourceResult {
+    /// What is said of a config: the first value found is the one that holds.
+    fn entry(&self, name: &str, key: &Key, all: Vec<Found>) -> DescribeConfigsResourceResult {
+        let strongest = all.first();
+        let value = strongest.map(|found| found.value.to_string());
+        let source = strongest.map_or(Source::Default, |found| found.source);
         let synonym = |f: Found| DescribeConfigsSynonym {
             name: f.name.to_owned(),
-            value: Some(f.value),
+            value: Some(f.value.to_string()),
             source: f.source as i8,
         };
         let synonyms = match self.synonyms {
@@ -279,8 +189,8 @@ impl View<'_> {
             false => Vec::new(),
         };
         DescribeConfigsResourceResult {
-            name: key.name.to_owned(),
-            value: Some(value),
+            name: name.to_owned(),
+            value,
             read_only: false,
             config_source: source as i8,
             is_sensitive: false,
@@ -295,21 +205,5 @@ fn documentation(key: &Key) -> String {
     match key.effect {
         Effect::Applied => key.doc.to_owned(),
         Effect::AcceptedWithoutEffect(why) => format!("{} Without effect: {why}.", key.doc),
-    }
-}
-
-fn found(name: &'static str, value: String, source: Source) -> Found {
-    Found {
-        name,
-        value,
-        source,
-    }
-}
-
-/// The table's own copy of a dynamic broker config's name.
-fn known_name(name: &str) -> Option<&'static str> {
-    match broker::find(name)? {
-        broker::Dynamic::Own(key) => Some(key.name),
-        broker::Dynamic::TopicDefault(key) => key.synonyms.first().map(|s| s.name),
     }
 }

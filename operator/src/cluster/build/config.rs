@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_core::config::broker;
-use ottla_core::settings::properties::expand;
-use ottla_core::settings::{Error, Settings, table};
+use ottla_core::config::settings::properties::expand;
+use ottla_core::config::settings::{Error, Settings};
+use ottla_core::config::{Scope, Update, find};
 
 use crate::cluster::validate::ValidatedCluster;
 use crate::crd::cluster::Durability;
@@ -94,7 +94,7 @@ pub fn difference(running: &Properties, desired: &Properties) -> Difference {
 /// Whether a running broker takes a change of this setting: as its own table says.
 #[must_use]
 pub fn is_dynamic(key: &str) -> bool {
-    table::find(key).is_none() && broker::find(key).is_some()
+    find(Scope::Broker, key).is_some_and(|name| name.update == Update::Dynamic)
 }
 
 /// Whether a broker takes these settings; if not, what it refuses. Another version than ours may

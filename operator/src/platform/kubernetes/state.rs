@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, Pod, PodCondition, Service,
 };
 use kube::ResourceExt;
-use ottla_core::settings::EXIT_CODE_REFUSED;
+use ottla_core::config::settings::EXIT_CODE_REFUSED;
 
 use super::{CONTAINER, Seen};
 use crate::platform::{BrokerState, Failure, Properties};

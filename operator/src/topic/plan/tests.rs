@@ -249,3 +249,23 @@ fn the_oldest_claim_that_lives_wins() {
         assert_eq!(show(&claims), ["a holds", "b to a"]);
     }
 }
+
+#[test]
+fn a_value_that_is_the_same_in_another_form_is_not_set_again() {
+    check(
+        "  config: { retention.ms: \"+0604800000 \", preallocate: \"TRUE\", cleanup.policy: \
+         \"compact, delete\", min.cleanable.dirty.ratio: \".25\", of.next.version: \" x\" }",
+        Some(observed(
+            1,
+            1,
+            &[
+                ("cleanup.policy", "compact,delete"),
+                ("min.cleanable.dirty.ratio", "0.25"),
+                ("of.next.version", " x"),
+                ("preallocate", "true"),
+                ("retention.ms", "604800000"),
+            ],
+        )),
+        expect![[r#""#]],
+    );
+}

@@ -206,7 +206,7 @@ fn an_unregistered_broker_is_gone_and_its_epoch_is_not_given_again() {
         panic!()
     };
     assert_eq!(again.error_code, ErrorCode::BrokerIdNotRegistered.code());
-    let mut copy = Metadata::new(ConfigMap::new());
+    let mut copy = Metadata::new(config::ConfigMap::new());
     copy.install(&cluster.metadata.image().to_records());
     assert_eq!(copy.image(), cluster.metadata.image());
     cluster.start(2);

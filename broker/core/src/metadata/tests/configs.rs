@@ -6,6 +6,8 @@ use ottla_protocol::messages::configs::{
 
 use super::in_sync::{alter, item};
 use super::*;
+use crate::config::{ConfigMap, Value};
+use crate::image::record::{ConfigRecord, FileConfigRecord};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -82,13 +84,13 @@ fn single_configs_are_set_deleted_appended_and_subtracted() {
     .assert_eq(&text);
     let resource = ConfigResource::Topic("t".into());
     let kept = cluster.metadata.image().configs_of(&resource).unwrap();
+    let kept: String = kept.iter().map(|(k, v)| format!("{k}={v}\n")).collect();
     expect![[r#"
-        {
-            "cleanup.policy": "compact",
-            "leader.replication.throttled.replicas": "0:1,1:0",
-            "retention.ms": "7",
-        }"#]]
-    .assert_eq(&format!("{kept:#?}"));
+        cleanup.policy=compact
+        leader.replication.throttled.replicas=0:1,1:0
+        retention.ms=7
+    "#]]
+    .assert_eq(&kept);
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn replacing_all_removes_what_is_not_named() {
     assert!(matches!(response, Response::AlterConfigs(r) if r.responses[0].error_code == 0));
     let resource = ConfigResource::Topic("t".into());
     let kept = cluster.metadata.image().configs_of(&resource).unwrap();
-    assert_eq!(**kept, [("segment.ms".to_owned(), "7".to_owned())].into());
+    assert_eq!(**kept, [("segment.ms".to_owned(), Value::Number(7))].into());
 }
 
 #[test]
@@ -176,4 +178,106 @@ fn nobody_stays_eligible_by_another_min_isr() {
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 0/2 replicas 0,1 isr 0
     "#]]);
+}
+
+/// A newer broker may have recorded what this one does not know, or a form that it does not take.
+#[test]
+fn what_another_version_recorded_is_kept_and_nothing_goes_by_it() {
+    let mut cluster = Cluster::of(1);
+    cluster.create("t", &[&[0]], &[]);
+    let topic = ConfigResource::Topic("t".into());
+    for (name, text) in [
+        ("segment.bytes", "1 GiB"),
+        ("retention.ms", "P7D"),
+        ("next.version.config", "on"),
+    ] {
+        let value = Value::Foreign(text.to_owned());
+        let record = ConfigRecord::new(&topic, name, Some(&value));
+        cluster.metadata.replay(&Record::Config(record));
+    }
+    let image = cluster.metadata.image();
+    let config = image.topic_config(NodeId(0), &ConfigMap::new(), image.topic("t").unwrap());
+    assert_eq!(config.segment_bytes, 1 << 30);
+    assert_eq!(config.retention_ms, Some(604_800_000));
+
+    let mut copy = Metadata::new(ConfigMap::new());
+    copy.install(&image.to_records());
+    assert_eq!(copy.image(), image);
+    // and they do not stand in the way of what is set now
+    let mut text = change(&mut cluster, TOPIC, "t", &[("segment.ms", 0, "9")]);
+    text += &change(&mut cluster, TOPIC, "t", &[("retention.ms", 0, "1")]);
+    assert_eq!(text, "ok\nok\n");
+}
+
+/// Broker `node` starts anew with a file that sets this min.insync.replicas.
+fn start_with(cluster: &mut Cluster, node: i32, min_insync_replicas: Option<i64>) {
+    let mut registration = cluster.registration(node);
+    registration.configs = FileConfigRecord::of(&file(min_insync_replicas));
+    cluster.ask(Request::RegisterBroker(registration));
+    cluster.heartbeat(node, false);
+}
+
+fn file(min_insync_replicas: Option<i64>) -> ConfigMap {
+    let set = min_insync_replicas.map(|number| {
+        let name = "min.insync.replicas".to_owned();
+        (name, Value::Number(number))
+    });
+    set.into_iter().collect()
+}
+
+#[test]
+fn leaders_and_the_controller_agree_on_min_isr_whatever_their_files_say() {
+    for (files, replicas, wanted) in [
+        ([Some(1), Some(2), Some(1)], &[0, 1][..], 2),
+        ([Some(2), Some(1), Some(1)], &[0, 1], 2),
+        ([Some(1), Some(1), Some(1)], &[0, 1, 2], 1),
+        ([None, Some(1), Some(1)], &[0, 1, 2], 2),
+        ([Some(1), None, None], &[0, 1], 1),
+        ([None, Some(3), None], &[0, 1, 2], 3),
+        ([None, None, None], &[0, 1, 2], 2),
+    ] {
+        let statics = files[1].map(|number| number.to_string());
+        let statics = statics.as_deref().map(|text| ("min.insync.replicas", text));
+        let mut cluster = Cluster::with_statics(0, statics.as_slice());
+        for (node, file) in files.into_iter().enumerate() {
+            start_with(&mut cluster, node as i32, file);
+        }
+        cluster.create("t", &[replicas], &[]);
+        let image = cluster.metadata.image();
+        let topic = image.topic("t").unwrap();
+        let controller = cluster.metadata.rules(topic).min_insync_replicas;
+        assert_eq!(controller, wanted, "the controller, by {files:?}");
+        for (node, said) in files.into_iter().enumerate() {
+            let leader = image.topic_config(NodeId(node as i32), &file(said), topic);
+            assert_eq!(
+                leader.min_insync_replicas, wanted,
+                "leader {node}, by {files:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nobody_stays_eligible_when_a_file_changes_what_all_agree_on() {
+    let mut cluster = Cluster::of(0);
+    for node in 0..3 {
+        start_with(&mut cluster, node, Some(2));
+    }
+    cluster.create("t", &[&[0, 1]], &[]);
+    let shrunk = item(&cluster, "t", &[0]);
+    alter(&mut cluster, 0, shrunk);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1 isr 0 elr 1
+    "#]]);
+    cluster.metadata.take_delta();
+    start_with(&mut cluster, 2, Some(1));
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1 isr 0 elr 1
+    "#]]);
+    start_with(&mut cluster, 2, Some(3));
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1 isr 0
+    "#]]);
+    let delta = cluster.metadata.take_delta();
+    assert!(delta.configs.contains(&ConfigResource::Cluster));
 }

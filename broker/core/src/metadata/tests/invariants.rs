@@ -214,14 +214,14 @@ fn whatever_is_asked_the_image_stays_sound() {
                 (old, deltas) = (new, MetadataDelta::default());
             }
         }
-        let mut copy = Metadata::new(ConfigMap::new());
+        let mut copy = Metadata::new(config::ConfigMap::new());
         copy.install(&cluster.metadata.image().to_records());
         assert_eq!(
             copy.image(),
             cluster.metadata.image(),
             "snapshot, seed {seed}"
         );
-        let mut again = Metadata::new(ConfigMap::new());
+        let mut again = Metadata::new(config::ConfigMap::new());
         for record in &cluster.log {
             again.replay(record);
         }

@@ -252,3 +252,21 @@ fn topics_are_deleted_by_name_or_by_id() {
     assert_eq!(image.topics.len(), 1);
     assert_eq!(image.configs.len(), 1);
 }
+
+#[test]
+fn a_record_of_a_partition_out_of_order_is_passed_over() {
+    use crate::image::record::PartitionRecord;
+    use ottla_protocol::ids::PartitionIndex;
+    let mut cluster = Cluster::of(1);
+    cluster.create("t", &[&[0]], &[]);
+    let before = cluster.metadata.image().clone();
+    let (id, partition) = (
+        before.topic("t").unwrap().id,
+        &before.topics["t"].partitions[0],
+    );
+    for index in [-1, 2, i32::MAX] {
+        let record = PartitionRecord::of(id, PartitionIndex(index), partition);
+        cluster.metadata.replay(&Record::Partition(record));
+        assert_eq!(*cluster.metadata.image(), before, "{index}");
+    }
+}

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
+use ottla_core::config::recorded;
 use ottla_core::image::record::Record;
 use ottla_core::image::record::{BrokerRecord, ConfigRecord, TopicRecord};
 use ottla_core::metadata::Metadata;
@@ -28,7 +29,8 @@ fn image() -> MetadataImage {
         (CLIENT_METRICS, "m", "interval.ms", "1000"),
     ] {
         let resource = ConfigResource::from_wire(kind, name).unwrap();
-        let record = ConfigRecord::new(&resource, config, Some(value.to_owned()));
+        let value = recorded(resource.scope(), config, value);
+        let record = ConfigRecord::new(&resource, config, Some(&value));
         metadata.replay(&Record::Config(record));
     }
     metadata.image().clone()
@@ -37,7 +39,8 @@ fn image() -> MetadataImage {
 /// The wanted configs of a resource, a line each: value, source, type, read only, synonyms.
 fn check(kind: i8, name: &str, wanted: &[&str], expect: Expect) {
     let statics = [("log.retention.hours", "3"), ("node.id", "1")];
-    let statics = statics.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let statics = statics.map(|(k, v)| (k.to_owned(), recorded(Scope::Broker, k, v)));
+    let statics = statics.into();
     let view = View {
         access: &Access::unlimited(),
         image: &image(),
@@ -215,4 +218,72 @@ fn groups_and_subscriptions_tell_what_is_set_and_what_is_not() {
         INVALID_REQUEST: Unsupported resource type: 77
     "#]],
     );
+}
+
+/// Of each setting: its type, its default and what it takes to change it, here and on the page.
+#[test]
+fn docs_configuration_says_of_every_setting_what_describe_configs_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let view = View {
+        access: &Access::unlimited(),
+        image: &image(),
+        here: NodeId(1),
+        statics: &ConfigMap::new(),
+        synonyms: true,
+        documentation: true,
+    };
+    let described = view.describe(&DescribeConfigsResource {
+        resource_type: BROKER,
+        resource_name: "1".to_owned(),
+        configuration_keys: None,
+    });
+    assert!(described.configs.len() > 100);
+    for config in described.configs {
+        let name = &config.name;
+        let update = match config.read_only {
+            true => "needs a restart",
+            false => "changes while running",
+        };
+        let row = format!("\n| `{name}` |");
+        if let Some((_, row)) = page.split_once(&row) {
+            let row = row.lines().next().unwrap();
+            assert!(row.ends_with(&format!("| {update} |")), "{name}: {row}");
+            continue;
+        }
+        let Some((_, section)) = page.split_once(&format!("\n## {name}\n\n")) else {
+            assert!(
+                page.contains(&format!("; also `{name}`")),
+                "{name} is not on the page"
+            );
+            continue;
+        };
+        let facts = section.split("\n\n").next().unwrap().replace('\n', " ");
+        let kind = match config.config_type {
+            1 => "boolean",
+            2 => "string",
+            3 => "int",
+            5 => "long",
+            6 => "double",
+            _ => "list",
+        };
+        let default = config.synonyms.last().and_then(|s| s.value.clone());
+        let default = match default.unwrap().as_str() {
+            "" => "empty".to_owned(),
+            text => format!("`{text}`"),
+        };
+        let wanted = format!("{kind}, default {default}");
+        assert!(facts.starts_with(&wanted), "{name}: {facts}, not {wanted}");
+        assert!(
+            facts.contains(&format!(", {update}")),
+            "{name}: {facts}, not {update}"
+        );
+        let text = config.documentation.unwrap();
+        let sentence: Vec<&str> = text.split_whitespace().take(4).collect();
+        let words: Vec<&str> = section.split_whitespace().collect();
+        assert!(
+            words.join(" ").contains(&sentence.join(" ")),
+            "{name}: {text}"
+        );
+    }
 }

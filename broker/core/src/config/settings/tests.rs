@@ -13,12 +13,12 @@ fn a_file_is_read_into_typed_values() {
     let settings = Settings::from_properties("f", text).unwrap();
     assert_eq!(settings.node_id, NodeId(7));
     assert_eq!(settings.session_timeout, Duration::from_secs(2));
-    assert_eq!(settings.topic_defaults["log.retention.ms"], "5");
+    assert_eq!(settings.statics["log.retention.ms"], Value::Number(5));
     assert_eq!(settings.peer_listener().unwrap().port, 2);
     assert_eq!(settings.client_listeners().count(), 1);
     assert!(settings.is_voter());
-    assert!(settings.is_explicit(table::find("node.id").unwrap()));
-    assert!(!settings.is_explicit(table::find("num.partitions").unwrap()));
+    assert_eq!(settings.statics["node.id"], Value::Number(7));
+    assert!(!settings.statics.contains_key("num.partitions"));
 }
 
 #[test]

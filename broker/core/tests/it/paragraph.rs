@@ -5,14 +5,8 @@ use textwrap::{Options, WordSplitter};
 /// How many columns a line of the documentation has at most.
 const COLUMNS_MAX: usize = 100;
 
-/// `text` as one paragraph, however it was broken into lines before; it ends with a newline.
-#[must_use]
-pub fn paragraph(text: &str) -> String {
-    indented("", text)
-}
-
-/// The same with `indent` before each line, as below an item of a list.
-#[must_use]
+/// `text` as one paragraph with `indent` before each line, however it was broken into lines before;
+/// it ends with a newline.
 pub fn indented(indent: &str, text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     // a name or a value stays whole, so that a search finds it

@@ -1,0 +1,47 @@
+//! Configs that leaders and the controller must agree on, whatever each broker's file says.
+//!
+//! Who is eligible to lead follows from them (KIP-966): a leader that commits records alone, while
+//! the controller believes that it needs two, would be followed by one that lacks them. So a broker
+//! tells what its file sets when it registers, and of all files together the strictest holds,
+//! everywhere. During a rolling restart from one value to another that is the stricter one.
+
+use super::layers::MIN_INSYNC_REPLICAS;
+use super::topic::DURABILITY;
+use super::{ConfigMap, Value};
+
+/// The configs of a broker's file that it tells when it registers.
+pub const AGREED: [&str; 2] = [MIN_INSYNC_REPLICAS, DURABILITY];
+
+/// What the files of all brokers come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agreed {
+    /// What holds where nobody set it while brokers run.
+    pub(super) configs: ConfigMap,
+    /// Whether a file leaves min.insync.replicas to its default, so that it is not less than that.
+    pub(super) is_default_least: bool,
+}
+
+impl Agreed {
+    /// Of the files of all registered brokers.
+    pub fn of<'a>(files: impl Iterator<Item = &'a ConfigMap>) -> Self {
+        let files: Vec<&ConfigMap> = files.collect();
+        let said = |name| files.iter().filter_map(move |file| file.get(name));
+        let mut agreed = Self {
+            is_default_least: said(MIN_INSYNC_REPLICAS).count() < files.len(),
+            ..Self::default()
+        };
+        if let Some(most) = said(MIN_INSYNC_REPLICAS).max_by_key(|value| value.number()) {
+            let name = MIN_INSYNC_REPLICAS.to_owned();
+            agreed.configs.insert(name, most.clone());
+        }
+        if let Some(last) = said(DURABILITY).last() {
+            let all = said(DURABILITY).filter(|value| value.has("Replicated"));
+            let value = match all.count() == files.len() {
+                true => last.clone(),
+                false => Value::Text("Fsync".to_owned()),
+            };
+            agreed.configs.insert(DURABILITY.to_owned(), value);
+        }
+        agreed
+    }
+}
