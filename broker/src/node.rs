@@ -13,9 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_core::image::record::FeatureRangeRecord;
 use ottla_core::metadata::Metadata;
-use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_storage::disk::Lock;
 use ottla_storage::{Disk, RealDisk, Store, snapshot_file};
 use tokio::sync::watch;
@@ -155,10 +153,12 @@ impl Node {
         let identity = identify(&settings, &*around.disk)?;
         let sockets = Sockets::bind(&settings, around.network).await?;
         let (stop, stopped) = watch::channel(false);
+        let peers = Peers::new(around.network);
+        let links = peers.links.clone();
         let (handle, mut publisher) = controller::start(Components {
             settings: Arc::clone(&settings),
             env: around.env.clone(),
-            peers: Peers::new(around.network),
+            peers,
             identity,
             disk: Arc::clone(&around.disk),
             inline: around.inline,
@@ -169,7 +169,7 @@ impl Node {
         let peer = peer_endpoint(&settings, sockets.peers.as_ref());
         if let Some(listener) = sockets.peers {
             let service = Service::new(handle.clone());
-            tokio::spawn(peer::serve(listener, service, stopped.clone()));
+            tokio::spawn(peer::serve(listener, links, service, stopped.clone()));
         }
         tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
         let late = pages::LatePages::serve(sockets.http, stopped);
@@ -192,7 +192,7 @@ impl Node {
                 peer,
                 storage_id: parts.storage_id,
                 clean_shutdown: take_clean_mark(&settings, &*around.disk),
-                features: features(),
+                features: lifecycle::features(),
             },
         );
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
@@ -328,16 +328,6 @@ async fn cluster_id(
             Ok(found)
         }
     }
-}
-
-/// What this binary supports.
-fn features() -> Vec<FeatureRangeRecord> {
-    let range = |f: &Feature| FeatureRangeRecord {
-        name: f.name.to_owned(),
-        min: f.min,
-        max: f.max,
-    };
-    FEATURES.iter().map(range).collect()
 }
 
 /// Where an orderly end leaves its mark.

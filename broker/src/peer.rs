@@ -3,22 +3,25 @@
 //! [`Peers`] calls, [`serve`] answers. What stands behind the calls is the controller's; this
 //! module knows connections only.
 
+mod link;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io;
-use std::pin::Pin;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream;
 use hyper_util::rt::TokioIo;
+use ottla_core::liveness::Sight;
 use ottla_protocol::ids::NodeId;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
-use crate::stream::{Listener, Network, Stream};
+pub use self::link::{Link, Links};
+use crate::stream::{Listener, Network};
 
 /// The messages and services of `proto/peer.proto`.
 #[allow(
@@ -47,6 +50,8 @@ pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Peers {
     network: Network,
+    /// How the connections with each of them end, also of those that they made.
+    pub links: Links,
     /// Held for one look-up at a time.
     channels: Arc<Mutex<HashMap<(NodeId, String), Channel>>>,
 }
@@ -57,6 +62,7 @@ impl Peers {
     pub fn new(network: Network) -> Self {
         Self {
             network,
+            links: Links::default(),
             channels: Arc::default(),
         }
     }
@@ -68,14 +74,13 @@ impl Peers {
         let key = (node, address.to_owned());
         let channel = channels
             .entry(key)
-            .or_insert_with(|| connect(self.network, address));
+            .or_insert_with(|| self.connect(node, address));
         PeerClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    /// Whether somebody listens on `address`: false only where the connection is refused, which a
-    /// live broker never does.
+    /// Whether somebody listens on `address`: false only where the connection is refused.
     pub async fn probe(&self, address: &str) -> bool {
         let connecting = self.network.connect(address);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
@@ -83,20 +88,50 @@ impl Peers {
             Ok(Ok(_)) | Err(_) => true,
         }
     }
-}
 
-/// A channel that connects when it is used, and again after it broke.
-fn connect(network: Network, address: &str) -> Channel {
-    let target: Arc<str> = Arc::from(address);
-    // the connector goes by the address; the URI only has to be one
-    let endpoint = Endpoint::from_static("http://peer.ottla")
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-    endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
-        let target = Arc::clone(&target);
-        async move { network.connect(&target).await.map(TokioIo::new) }
-    }))
+    /// Looks at `node`, which listens on `address`.
+    pub async fn sight(&self, node: NodeId, address: &str) -> Sight {
+        let was_closed = match self.links.closed_from(node) {
+            Some(from) => self.leads_to(address, from).await,
+            None => false,
+        };
+        Sight {
+            refuses: !self.probe(address).await,
+            was_closed,
+        }
+    }
+
+    /// Whether connecting to `address` ends up at `ip` and nowhere else.
+    async fn leads_to(&self, address: &str, ip: IpAddr) -> bool {
+        let is_same = |other: IpAddr| {
+            let (one, other) = (ip.to_canonical(), other.to_canonical());
+            one == other || (one.is_loopback() && other.is_loopback())
+        };
+        let resolving = self.network.resolve(address);
+        match tokio::time::timeout(CONNECT_TIMEOUT, resolving).await {
+            Ok(Ok(found)) => !found.is_empty() && found.iter().all(|found| is_same(found.ip())),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// A channel that connects when it is used, and again after it broke.
+    fn connect(&self, node: NodeId, address: &str) -> Channel {
+        let (network, links) = (self.network, self.links.clone());
+        let target: Arc<str> = Arc::from(address);
+        // the connector goes by the address; the URI only has to be one
+        let endpoint = Endpoint::from_static("http://peer.ottla")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+            let (target, links) = (Arc::clone(&target), links.clone());
+            async move {
+                let watched = links.watch(network.connect(&target).await?);
+                watched.link().belongs_to(node);
+                Ok::<_, io::Error>(TokioIo::new(watched))
+            }
+        }))
+    }
 }
 
 /// Answers peers on `listener` until `stop` becomes true.
@@ -105,18 +140,19 @@ fn connect(network: Network, address: &str) -> Channel {
 /// What the server says when it cannot go on.
 pub async fn serve<P: Peer>(
     listener: Listener,
+    links: Links,
     service: P,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = stream::unfold(listener, |listener| async {
+    let incoming = stream::unfold((listener, links), |(listener, links)| async {
         let accepted = loop {
             match listener.accept().await {
-                Ok((stream, _)) => break Ok::<_, io::Error>(Incoming(stream)),
+                Ok((stream, _)) => break Ok::<_, io::Error>(links.watch(stream)),
                 // out of descriptors: it passes, and peers try again
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         };
-        Some((accepted, listener))
+        Some((accepted, (listener, links)))
     });
     let service = PeerServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -127,41 +163,4 @@ pub async fn serve<P: Peer>(
             let _ = stop.wait_for(|stop| *stop).await;
         })
         .await
-}
-
-/// A peer's connection, as tonic wants it.
-struct Incoming(Stream);
-
-impl Connected for Incoming {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) -> Self::ConnectInfo {}
-}
-
-impl AsyncRead for Incoming {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Incoming {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
 }

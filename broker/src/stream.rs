@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -65,6 +65,18 @@ impl Network {
         }
     }
 
+    /// The addresses that `address` (`host:port`) stands for.
+    ///
+    /// # Errors
+    /// What the resolver says.
+    pub async fn resolve(self, address: &str) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::Tcp => Ok(net::lookup_host(address).await?.collect()),
+            #[cfg(feature = "simulation")]
+            Self::Simulated => Ok(turmoil::net::lookup_host(address).await?.collect()),
+        }
+    }
+
     /// Connects to `address` (`host:port`) and turns Nagle's algorithm off.
     ///
     /// # Errors
@@ -85,6 +97,17 @@ impl Network {
 }
 
 impl Stream {
+    /// The address of the other side, while the system knows it.
+    #[must_use]
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        let address = match self {
+            Self::Tcp(stream) => stream.peer_addr(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(stream) => stream.peer_addr(),
+        };
+        address.ok().map(|address| address.ip())
+    }
+
     /// Has the reader woken once so many bytes are there, or no more will come; not at the first.
     /// A hint: it spares wake-ups, and where the system does not take it nothing else changes.
     /// Linux wakes earlier by itself when it can hold no more.

@@ -6,6 +6,8 @@ pub mod compaction;
 pub mod config;
 pub mod group;
 pub mod image;
+pub mod liveness;
 pub mod metadata;
 pub mod partition;
 pub mod placement;
+pub mod suspects;

@@ -1,11 +1,9 @@
 //! The active controller: one task that decides requests and keeps the brokers' leases.
 //!
 //! Requests that wait are decided together, each on the outcome of those before it; their records
-//! become one entry of the log, and they are answered when it is applied. Leases live in memory
-//! only: a new active controller gives every unfenced broker a fresh one, but asks first whether
-//! the broker's process is there at all.
+//! become one entry of the log, and they are answered when it is applied. Whether this node may
+//! decide, who holds a lease and who has lost it is `core::liveness`'s.
 
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -13,13 +11,11 @@ use bytes::Bytes;
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
-use ottla_core::metadata::request::{
-    BrokerHeartbeat, FenceBroker, FormatCluster, RebalanceLeaders,
-};
+use ottla_core::liveness::{self, Liveness, Look, Part};
+use ottla_core::metadata::request::{BrokerHeartbeat, FormatCluster, RebalanceLeaders};
 use ottla_core::metadata::{Metadata, Moment, Request, Response};
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::machine::encode_records;
@@ -32,15 +28,6 @@ const BATCH_REQUESTS_MAX: usize = 256;
 
 /// How long a new active controller may take to know all that is committed.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// When a suspected broker is looked at: after these waits, one after another.
-const PROBE_WAITS: [Duration; 5] = [
-    Duration::ZERO,
-    Duration::from_millis(10),
-    Duration::from_millis(40),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-];
 
 /// How long one wait for a change lasts before it is begun anew.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -96,42 +83,29 @@ enum Waiter {
     Nobody,
 }
 
-/// A broker's lease.
-#[derive(Clone, Copy, Debug)]
-struct Session {
-    broker_epoch: BrokerEpoch,
-    until: Instant,
-}
-
 /// The task's state.
 pub struct Active {
     handle: Handle,
-    /// The term in which this node is active and knows all that is committed.
-    term: Option<u64>,
-    sessions: BTreeMap<NodeId, Session>,
-    /// Whether a majority was out of reach: leases are fresh once it is back.
-    has_lost_quorum: bool,
-    /// When preferred leaders are looked at next.
-    rebalance_at: Instant,
+    liveness: Liveness,
 }
 
 impl Active {
     /// Not active yet.
     #[must_use]
     pub fn new(handle: Handle) -> Self {
-        Self {
-            handle,
-            term: None,
-            sessions: BTreeMap::new(),
-            has_lost_quorum: false,
-            rebalance_at: Instant::now(),
-        }
+        let settings = &handle.shared.settings;
+        let rebalance = Duration::from_secs(settings.leader_imbalance_check_interval_seconds);
+        let liveness = Liveness::new(liveness::Settings {
+            session_timeout: settings.session_timeout,
+            rebalance_interval: settings.auto_leader_rebalance.then_some(rebalance),
+        });
+        Self { handle, liveness }
     }
 
     /// Runs as long as the handle's senders live.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         loop {
-            let deadline = self.next_deadline();
+            let idle = self.until_next_deadline();
             let first = tokio::select! {
                 message = inbox.recv() => match message {
                     Some(message) => message,
@@ -141,7 +115,7 @@ impl Active {
                     true => Message::Wake,
                     false => return, // openraft has stopped
                 },
-                () = tokio::time::sleep_until(deadline) => Message::Wake,
+                () = tokio::time::sleep(idle) => Message::Wake,
             };
             let mut messages = vec![first];
             while messages.len() < BATCH_REQUESTS_MAX
@@ -160,7 +134,7 @@ impl Active {
     /// Waits until this node became or ceased to be the leader of a term; false: openraft stopped.
     async fn leadership_changed(&self) -> bool {
         let me = self.handle.node_id().0 as u64;
-        let known = self.term;
+        let known = self.liveness.term();
         let changed = move |m: &openraft::RaftMetrics<Types>| {
             (m.current_leader == Some(me)).then_some(m.current_term) != known
         };
@@ -174,90 +148,69 @@ impl Active {
         }
     }
 
-    fn next_deadline(&self) -> Instant {
-        let idle = Instant::now() + IDLE_INTERVAL;
-        let sessions = self.sessions.values().map(|session| session.until);
-        sessions.chain([idle]).min().unwrap_or(idle)
+    fn until_next_deadline(&self) -> Duration {
+        let now = self.handle.shared.env.now();
+        let deadline = self.liveness.next_deadline();
+        deadline.map_or(IDLE_INTERVAL, |at| {
+            at.saturating_sub(now).min(IDLE_INTERVAL)
+        })
+    }
+
+    /// What this node knows of the quorum.
+    fn quorum(&self) -> liveness::Quorum {
+        let shared = &self.handle.shared;
+        let metrics = shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.current_leader == Some(self.handle.node_id().0 as u64);
+        let acked = metrics.last_quorum_acked.as_ref();
+        let is_alone = shared.settings.controller_quorum_voters.len() == 1;
+        liveness::Quorum {
+            term_led: leads.then_some(metrics.current_term),
+            since_acked: acked
+                .filter(|_| !is_alone)
+                .map_or(Duration::ZERO, |acked| acked.elapsed()),
+        }
     }
 
     /// Whether this node leads and has applied all that was committed before it did.
     async fn ensure_active(&mut self) -> bool {
-        let raft = &self.handle.shared.raft;
-        let (leader, term, has_quorum) = {
-            let metrics = raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let has_quorum = self.has_quorum(&metrics);
-            (metrics.current_leader, metrics.current_term, has_quorum)
+        let was_active = self.liveness.term().is_some();
+        let term = match self.liveness.observe(self.quorum()) {
+            Part::Active => return true,
+            Part::Follower => {
+                if was_active {
+                    info!("no longer the active controller");
+                }
+                return false;
+            }
+            Part::CutOff => {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+                return false;
+            }
+            Part::Back(term) => term,
+            Part::New(term) => {
+                if !self.catch_up(term).await {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                    return false;
+                }
+                info!("active controller in term {term}");
+                term
+            }
         };
-        if leader != Some(self.handle.node_id().0 as u64) {
-            if self.term.take().is_some() {
-                info!("no longer the active controller");
-                self.sessions.clear();
-            }
-            return false;
+        let now = self.handle.shared.env.now();
+        for look in self.liveness.begin(now, term, self.metadata().image()) {
+            self.look_at(look);
         }
-        if !has_quorum {
-            // leases end now, also those of brokers on this side
-            self.has_lost_quorum = true;
-            tokio::time::sleep(RETRY_INTERVAL).await;
-            return false;
-        }
-        if self.term == Some(term) {
-            if std::mem::take(&mut self.has_lost_quorum) {
-                self.begin_sessions();
-            }
-            return true;
-        }
-        self.has_lost_quorum = false;
-        // An entry of its own tells that all before it is applied. openraft's read index does not:
-        // a leader that restarts leads on in its term, and knows of nothing it had committed then.
-        let barrier = raft.client_write(Records(Bytes::new()));
-        let known = tokio::time::timeout(CATCH_UP_TIMEOUT, barrier).await;
-        if !matches!(known, Ok(Ok(written)) if written.log_id.leader_id.term == term) {
-            tokio::time::sleep(RETRY_INTERVAL).await;
-            return false;
-        }
-        info!("active controller in term {term}");
-        self.term = Some(term);
-        self.rebalance_at = Instant::now() + self.rebalance_interval();
-        self.begin_sessions();
         true
     }
 
-    /// Whether a majority of the voters has lately accepted this node as the leader. openraft goes
-    /// on leading without, so it must be asked.
-    fn has_quorum(&self, metrics: &openraft::RaftMetrics<Types>) -> bool {
-        let limit = self.handle.shared.settings.session_timeout * 2 / 3;
-        self.since_quorum_acked(metrics) < limit
-    }
-
-    fn since_quorum_acked(&self, metrics: &openraft::RaftMetrics<Types>) -> Duration {
-        let acked = metrics.last_quorum_acked.as_ref();
-        match acked {
-            Some(acked) if self.handle.shared.settings.controller_quorum_voters.len() > 1 => {
-                acked.elapsed()
-            }
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// What a beat is answered with. Another controller may have been elected right after a
-    /// majority last accepted this one; it lets old leases run out before it fences anybody, so
-    /// they are counted from then.
-    fn lease(&self) -> Duration {
-        let metrics = self.handle.shared.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let session_timeout = self.handle.shared.settings.session_timeout;
-        session_timeout.saturating_sub(self.since_quorum_acked(&metrics))
-    }
-
-    fn rebalance_interval(&self) -> Duration {
-        let seconds = self
-            .handle
-            .shared
-            .settings
-            .leader_imbalance_check_interval_seconds;
-        Duration::from_secs(seconds)
+    /// Waits until all is applied that was committed before `term`. An entry of its own tells that
+    /// it is. openraft's read index does not: a leader that restarts leads on in its term, and
+    /// knows of nothing it had committed then.
+    async fn catch_up(&self, term: u64) -> bool {
+        let barrier = self.handle.shared.raft.client_write(Records(Bytes::new()));
+        let known = tokio::time::timeout(CATCH_UP_TIMEOUT, barrier).await;
+        matches!(known, Ok(Ok(written)) if written.log_id.leader_id.term == term)
     }
 
     fn metadata(&self) -> Metadata {
@@ -268,59 +221,26 @@ impl Active {
             .clone()
     }
 
-    /// Gives every unfenced broker a fresh lease, and looks whether it is there.
-    fn begin_sessions(&mut self) {
-        let until = Instant::now() + self.handle.shared.settings.session_timeout;
-        let metadata = self.metadata();
-        self.sessions.clear();
-        for broker in metadata
-            .image()
-            .brokers
-            .values()
-            .filter(|broker| !broker.fenced)
-        {
-            let session = Session {
-                broker_epoch: broker.broker_epoch,
-                until,
-            };
-            self.sessions.insert(broker.node_id, session);
-            self.look_at(broker.node_id);
-        }
-    }
-
-    /// Ends the lease of a broker whose port for peers refuses connections: its process is gone.
-    fn look_at(&self, node_id: NodeId) {
+    /// Has a broker fenced whose process is gone.
+    fn look_at(&self, mut look: Look) {
         let handle = self.handle.clone();
+        let node_id = look.node_id();
         if node_id == handle.node_id() {
             return;
         }
-        let Some(session) = self.sessions.get(&node_id).copied() else {
+        let Some(address) = handle.peer_address(node_id) else {
             return;
         };
-        let metadata = self.metadata();
-        let Some(broker) = metadata.image().brokers.get(&node_id) else {
-            return;
-        };
-        let address = format!("{}:{}", broker.peer.host, broker.peer.port);
         tokio::spawn(async move {
-            // a process that ends closes its connections before its listeners, some time apart
-            let mut refused = false;
-            for wait in PROBE_WAITS {
+            while let Some(wait) = look.next_wait() {
                 tokio::time::sleep(wait).await;
-                refused = !handle.shared.peers.probe(&address).await;
-                if refused {
-                    break;
+                let sight = handle.shared.peers.sight(node_id, &address).await;
+                if let Some(fence) = look.conclude(sight) {
+                    warn!("broker {node_id} is gone: {address} refuses connections");
+                    handle.submit_here(Request::FenceBroker(fence)).await;
+                    return;
                 }
             }
-            if !refused {
-                return;
-            }
-            warn!("broker {node_id} is gone: {address} refuses connections");
-            let fence = FenceBroker {
-                node_id,
-                broker_epoch: session.broker_epoch,
-            };
-            handle.submit_here(Request::FenceBroker(fence)).await;
         });
     }
 
@@ -351,8 +271,7 @@ impl Active {
                 Ok(Err(error)) => return self.fail(outcomes, &error),
                 Err(_) => {
                     // it may be yet: nothing is decided before this node is sure again of what is
-                    self.term = None;
-                    return self.sessions.clear();
+                    return self.liveness.forget();
                 }
             }
         };
@@ -376,9 +295,6 @@ impl Active {
         for message in messages {
             match message {
                 Message::Submit { request, reply } => {
-                    if let Request::FenceBroker(fence) = &request {
-                        self.sessions.remove(&fence.node_id);
-                    }
                     requests.push((request, Waiter::Submit(reply)));
                 }
                 Message::Beat { beat, reply } => {
@@ -388,49 +304,34 @@ impl Active {
                 }
                 Message::Suspect { node_id } => {
                     self.handle.suspect(node_id);
-                    self.look_at(node_id);
+                    if let Some(look) = self.liveness.look(node_id) {
+                        self.look_at(look);
+                    }
                 }
                 Message::Wake => {}
             }
         }
-        let now = Instant::now();
-        if self.handle.shared.settings.auto_leader_rebalance && self.rebalance_at <= now {
-            self.rebalance_at = now + self.rebalance_interval();
+        let now = self.handle.shared.env.now();
+        let due = self.liveness.due(now, metadata.image());
+        for fence in due.fences {
+            warn!("broker {} is fenced: its lease has run out", fence.node_id);
+            requests.push((Request::FenceBroker(fence), Waiter::Nobody));
+        }
+        if due.rebalances {
             let imbalance_percent_max = self.handle.shared.settings.leader_imbalance_percent_max;
             let rebalance = RebalanceLeaders {
                 imbalance_percent_max,
             };
             requests.push((Request::RebalanceLeaders(rebalance), Waiter::Nobody));
         }
-        for (node_id, session) in &self.sessions {
-            if session.until <= now {
-                let broker_epoch = session.broker_epoch;
-                let fence = FenceBroker {
-                    node_id: *node_id,
-                    broker_epoch,
-                };
-                warn!("broker {node_id} is fenced: its lease has run out");
-                requests.push((Request::FenceBroker(fence), Waiter::Nobody));
-            }
-        }
-        self.sessions.retain(|_, session| session.until > now);
         requests
     }
 
     fn renew(&mut self, beat: &wire::Beat) -> Request {
         let node_id = NodeId(beat.node_id as i32);
         let broker_epoch = BrokerEpoch(beat.broker_epoch);
-        let until = Instant::now() + self.handle.shared.settings.session_timeout;
-        let session = self.sessions.entry(node_id).or_insert(Session {
-            broker_epoch,
-            until,
-        });
-        if session.broker_epoch <= broker_epoch {
-            *session = Session {
-                broker_epoch,
-                until,
-            };
-        }
+        let now = self.handle.shared.env.now();
+        self.liveness.beat(now, node_id, broker_epoch);
         Request::BrokerHeartbeat(BrokerHeartbeat {
             node_id,
             broker_epoch,
@@ -447,7 +348,7 @@ impl Active {
                 let _ = reply.send(Outcome::Done { response, applied });
             }
             Waiter::Beat(number, reply) => {
-                let lease_ms = self.lease().as_millis() as u64;
+                let lease_ms = self.liveness.lease(self.quorum()).as_millis() as u64;
                 let standing = match response {
                     Response::BrokerHeartbeat(Ok(standing)) => wire::Standing {
                         number,

@@ -90,9 +90,11 @@ async fn catch_up(handle: &Handle) {
         // asked again each time: an answer of one voter alone may be behind
         let others = ask(handle).await;
         let wait = applied.wait_for(|applied| *applied >= others.committed);
-        let caught_up = tokio::time::timeout(Duration::from_secs(1), wait).await;
-        if matches!(caught_up, Ok(Ok(_))) && handle.active().is_some() {
-            return allow_votes(handle);
+        let waited = tokio::time::timeout(Duration::from_secs(1), wait).await;
+        match waited.map(|seen| seen.is_ok()) {
+            Ok(true) if handle.active().is_some() => return allow_votes(handle),
+            Ok(false) => return, // the node stops, and applies nothing more
+            Ok(true) | Err(_) => tokio::time::sleep(ASK_INTERVAL).await,
         }
     }
 }

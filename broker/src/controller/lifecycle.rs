@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::stream;
 use ottla_core::image::Endpoint;
 use ottla_core::image::record::{FeatureRangeRecord, FileConfigRecord};
+use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_core::metadata::request::RegisterBroker;
 use ottla_protocol::ids::{BrokerEpoch, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -111,6 +112,17 @@ impl Life {
             }
         }
     }
+}
+
+/// What this binary supports.
+#[must_use]
+pub fn features() -> Vec<FeatureRangeRecord> {
+    let range = |f: &Feature| FeatureRangeRecord {
+        name: f.name.to_owned(),
+        min: f.min,
+        max: f.max,
+    };
+    FEATURES.iter().map(range).collect()
 }
 
 /// The task's state.
@@ -318,7 +330,7 @@ impl Session {
         let interval = self.handle.shared.settings.heartbeat_interval;
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
-            _ = self.beat_now.recv() => {}
+            Some(()) = self.beat_now.recv() => {} // none comes once the node stops
         }
     }
 }

@@ -28,6 +28,9 @@ use crate::peer::wire;
 /// The file of the newest snapshot.
 const SNAPSHOT: &str = "snapshot";
 
+/// A node of the quorum.
+pub type Raft = openraft::Raft<Types, Machine>;
+
 /// A snapshot as openraft hands it around: its encoded records.
 pub type Snapshot = openraft::alias::SnapshotOf<Types, Bytes>;
 

@@ -8,7 +8,6 @@ use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use openraft::{BasicNode, EntryPayload};
 
-use super::machine::Machine;
 use crate::config::Settings;
 use crate::peer::wire;
 
@@ -31,8 +30,6 @@ pub type Runtime = openraft::impls::TokioRuntime;
 #[cfg(feature = "simulation")]
 pub type Runtime = openraft::rt::deterministic_rng::DeterministicRng<openraft::impls::TokioRuntime>;
 
-/// A node of the quorum.
-pub type Raft = openraft::Raft<Types, Machine>;
 /// A position in the metadata log.
 pub type LogId = openraft::alias::LogIdOf<Types>;
 /// Whom a node voted for.

@@ -5,9 +5,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use futures_util::{Stream, stream};
-use openraft::async_runtime::WatchReceiver;
+use openraft::BasicNode;
 use openraft::raft::TransferLeaderRequest;
-use openraft::{BasicNode, Instant};
 use ottla_core::metadata::Request as MetadataRequest;
 use ottla_protocol::ids::NodeId;
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +19,7 @@ use super::raft::{
     Incomplete, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
     snapshot_meta_from_wire, vote_from_wire, vote_to_wire, voted_to_wire,
 };
-use crate::peer::{Peer, wire};
+use crate::peer::{Link, Peer, wire};
 
 /// A snapshot of the metadata is refused above this size.
 const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
@@ -210,6 +209,7 @@ impl Peer for Service {
         request: Request<Streaming<wire::Beat>>,
     ) -> Answered<Self::SessionStream> {
         let session = Session {
+            link: request.extensions().get::<Link>().cloned(),
             beats: request.into_inner(),
             messages: self.handle.shared.messages.clone(),
             node_id: None,
@@ -224,6 +224,7 @@ impl Peer for Service {
 
 /// A broker's beats. When it ends, however it ends, the active controller has a look at the broker.
 struct Session {
+    link: Option<Link>,
     beats: Streaming<wire::Beat>,
     messages: mpsc::Sender<Message>,
     node_id: Option<NodeId>,
@@ -232,7 +233,11 @@ struct Session {
 impl Session {
     async fn next(&mut self) -> Option<wire::Standing> {
         let beat = self.beats.message().await.ok()??;
-        self.node_id = Some(NodeId(beat.node_id as i32));
+        let node_id = NodeId(beat.node_id as i32);
+        if let (None, Some(link)) = (self.node_id, &self.link) {
+            link.belongs_to(node_id);
+        }
+        self.node_id = Some(node_id);
         let (reply, standing) = oneshot::channel();
         self.messages
             .send(Message::Beat { beat, reply })
@@ -247,56 +252,6 @@ impl Drop for Session {
         if let Some(node_id) = self.node_id {
             // a full queue means the controller is busy; the lease then does it
             let _ = self.messages.try_send(Message::Suspect { node_id });
-        }
-    }
-}
-
-impl Handle {
-    /// What this node knows of the quorum.
-    pub(crate) fn describe(&self) -> wire::DescribeResponse {
-        use wire::describe_response::Progress;
-        let metrics = self.shared.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let now = self.shared.env.unix_ms();
-        let membership = &metrics.membership_config;
-        let voters: Vec<u64> = membership.membership().voter_ids().collect();
-        let me = self.node_id().0 as u64;
-        let end = metrics.last_log_index.map_or(0, |index| index as i64 + 1);
-        let progress = membership.membership().nodes().map(|(id, _)| {
-            let matched = metrics
-                .replication
-                .as_ref()
-                .and_then(|all| all.get(id)?.as_ref());
-            let log_end_offset = match matched {
-                _ if *id == me => end,
-                Some(log_id) => log_id.index as i64 + 1,
-                None => -1,
-            };
-            let heard = metrics
-                .heartbeat
-                .as_ref()
-                .and_then(|all| all.get(id)?.as_ref());
-            let heard_ms = match heard {
-                _ if *id == me => now,
-                Some(at) => now - at.elapsed().as_millis() as i64,
-                None => -1,
-            };
-            Progress {
-                node_id: *id,
-                voter: voters.contains(id),
-                log_end_offset,
-                last_fetch_ms: heard_ms,
-                last_caught_up_ms: if log_end_offset >= end { heard_ms } else { -1 },
-            }
-        });
-        wire::DescribeResponse {
-            node_id: me,
-            empty: self.shared.log.is_empty(),
-            cluster_id: self.image().cluster_id.to_string(),
-            leader: metrics.current_leader,
-            term: metrics.current_term,
-            committed: metrics.local_committed.map_or(0, |id| id.index),
-            progress: progress.collect(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A node and one other voter, which is told what to answer.
 
+mod liveness;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use super::{Components, Error, Handle, Identity, formation, raft, start};
 use crate::config::Settings;
 use crate::coordinator::ProducerIds;
 use crate::env::Env;
-use crate::peer::{Peer, Peers, serve, wire};
+use crate::peer::{Links, Peer, Peers, serve, wire};
 use crate::stream::Network;
 
 /// The other voter's id.
@@ -130,7 +132,7 @@ async fn beside(other: Other) -> Handle {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         let _keep = stop;
-        serve(listener, other, stopped).await
+        serve(listener, Links::default(), other, stopped).await
     });
     let text = format!(
         "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\nlog.dirs=/data\n\

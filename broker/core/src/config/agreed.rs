@@ -34,7 +34,7 @@ impl Agreed {
             let name = MIN_INSYNC_REPLICAS.to_owned();
             agreed.configs.insert(name, most.clone());
         }
-        if let Some(last) = said(DURABILITY).last() {
+        if let Some(last) = said(DURABILITY).next_back() {
             let all = said(DURABILITY).filter(|value| value.has("Replicated"));
             let value = match all.count() == files.len() {
                 true => last.clone(),

@@ -1,0 +1,291 @@
+//! The brokers' lives, as the active controller sees them: leases, fencing, and when it may decide.
+//!
+//! Leases live in memory only. Whoever begins to decide gives every unfenced broker a fresh one and
+//! has a look whether its process is there at all. A lease ends by time, or with the process that
+//! holds it:
+//!
+//! | what is seen | what follows |
+//! |---|---|
+//! | a beat | the lease of that incarnation begins anew |
+//! | a connection with the broker breaks | [`Look`]s at its process |
+//! | its address refuses, and the broker closed its last connection from there | fenced |
+//! | its address refuses, and that is all | nothing: a firewall does that, too |
+//! | the lease has run out | fenced |
+//!
+//! Invariants: every unfenced broker has a lease, whatever was asked for meanwhile; nobody is
+//! fenced while a majority of the voters is out of reach.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ottla_protocol::ids::{BrokerEpoch, NodeId};
+
+use crate::image::{BrokerRegistration, MetadataImage};
+use crate::metadata::request::FenceBroker;
+
+/// When a broker that may be gone is looked at: after these waits, one after another. A process
+/// that ends closes its connections before its listeners, some time apart.
+const LOOK_WAITS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(10),
+    Duration::from_millis(40),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+];
+
+/// How often a fencing that did not come about is asked for again.
+const FENCE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bounds of the leases, and what else is due from time to time.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a lease lasts.
+    pub session_timeout: Duration,
+    /// How often preferred leaders are looked at, where that is wanted.
+    pub rebalance_interval: Option<Duration>,
+}
+
+/// What a node knows of the metadata quorum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quorum {
+    /// The term that this node leads, where it leads.
+    pub term_led: Option<u64>,
+    /// How long ago a majority of the voters last accepted it as the leader.
+    pub since_acked: Duration,
+}
+
+/// A node's part in the cluster's decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Another node decides, or nobody does.
+    Follower,
+    /// It leads, but a majority is out of reach: it must not decide. All leases end meanwhile.
+    CutOff,
+    /// It leads a new term, and must learn all that is committed before it calls
+    /// [`Liveness::begin`].
+    New(u64),
+    /// It leads the same term as before, with a majority again: [`Liveness::begin`] is due.
+    Back(u64),
+    /// It decides.
+    Active,
+}
+
+/// What is due by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Brokers whose leases have run out.
+    pub fences: Vec<FenceBroker>,
+    /// Whether preferred leaders are to be looked at.
+    pub rebalances: bool,
+}
+
+/// A broker's lease.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    broker_epoch: BrokerEpoch,
+    until: Duration,
+}
+
+/// The leases, and by which right this node keeps them.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    settings: Settings,
+    /// The term in which this node decides.
+    term: Option<u64>,
+    /// Whether a majority was out of reach in that term.
+    was_cut_off: bool,
+    leases: BTreeMap<NodeId, Lease>,
+    rebalance_at: Duration,
+}
+
+impl Liveness {
+    /// A node that does not decide.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            term: None,
+            was_cut_off: false,
+            leases: BTreeMap::new(),
+            rebalance_at: Duration::ZERO,
+        }
+    }
+
+    /// The term in which this node decides.
+    pub fn term(&self) -> Option<u64> {
+        self.term
+    }
+
+    /// This node's part as of now.
+    pub fn observe(&mut self, quorum: Quorum) -> Part {
+        let Some(term) = quorum.term_led else {
+            self.forget();
+            return Part::Follower;
+        };
+        // what leads goes on leading without a majority, so leading alone is no right to decide
+        if quorum.since_acked >= self.settings.session_timeout * 2 / 3 {
+            self.was_cut_off = true;
+            return Part::CutOff;
+        }
+        match self.term {
+            Some(known) if known == term && self.was_cut_off => Part::Back(term),
+            Some(known) if known == term => Part::Active,
+            _ => Part::New(term),
+        }
+    }
+
+    /// Decides from now on, in this term: every unfenced broker gets a fresh lease and a look.
+    pub fn begin(&mut self, now: Duration, term: u64, image: &MetadataImage) -> Vec<Look> {
+        if self.term != Some(term) {
+            self.rebalance_at = now + self.settings.rebalance_interval.unwrap_or_default();
+        }
+        self.term = Some(term);
+        self.was_cut_off = false;
+        self.leases.clear();
+        self.complete(now, image);
+        let nodes: Vec<NodeId> = self.leases.keys().copied().collect();
+        nodes
+            .into_iter()
+            .filter_map(|node| self.look(node))
+            .collect()
+    }
+
+    /// Gives a lease to each unfenced broker that has none of its epoch.
+    fn complete(&mut self, now: Duration, image: &MetadataImage) {
+        let until = now + self.settings.session_timeout;
+        for broker in image.unfenced_brokers() {
+            let broker_epoch = broker.broker_epoch;
+            let known = self.leases.get(&broker.node_id);
+            if known.is_none_or(|lease| lease.broker_epoch < broker_epoch) {
+                self.leases.insert(
+                    broker.node_id,
+                    Lease {
+                        broker_epoch,
+                        until,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A broker beats.
+    pub fn beat(&mut self, now: Duration, node: NodeId, broker_epoch: BrokerEpoch) {
+        let until = now + self.settings.session_timeout;
+        let known = self.leases.get(&node);
+        if known.is_none_or(|lease| lease.broker_epoch <= broker_epoch) {
+            self.leases.insert(
+                node,
+                Lease {
+                    broker_epoch,
+                    until,
+                },
+            );
+        }
+    }
+
+    /// How long a lease lasts for a broker, from its beat on. Another controller may have been
+    /// elected right after a majority last accepted this one; it lets old leases run out before it
+    /// fences anybody, so they are counted from then.
+    pub fn lease(&self, quorum: Quorum) -> Duration {
+        self.settings
+            .session_timeout
+            .saturating_sub(quorum.since_acked)
+    }
+
+    /// The look at a broker whose connection broke.
+    pub fn look(&self, node_id: NodeId) -> Option<Look> {
+        let broker_epoch = self.leases.get(&node_id)?.broker_epoch;
+        Some(Look {
+            node_id,
+            broker_epoch,
+            count: 0,
+        })
+    }
+
+    /// This node is not sure any more of what is committed: the term begins anew for it.
+    pub fn forget(&mut self) {
+        self.term = None;
+        self.leases.clear();
+    }
+
+    /// What is due by itself, given what is committed.
+    pub fn due(&mut self, now: Duration, image: &MetadataImage) -> Due {
+        self.complete(now, image);
+        let mut due = Due::default();
+        self.leases.retain(|&node_id, lease| {
+            if lease.until > now {
+                return true;
+            }
+            let broker_epoch = lease.broker_epoch;
+            let stands = |b: &BrokerRegistration| !b.fenced && b.broker_epoch == broker_epoch;
+            if !image.broker(node_id).is_some_and(|broker| stands(broker)) {
+                return false;
+            }
+            // the lease goes once the fencing is committed
+            lease.until = now + FENCE_INTERVAL;
+            due.fences.push(FenceBroker {
+                node_id,
+                broker_epoch,
+            });
+            true
+        });
+        if let Some(interval) = self.settings.rebalance_interval
+            && self.rebalance_at <= now
+        {
+            self.rebalance_at = now + interval;
+            due.rebalances = true;
+        }
+        due
+    }
+
+    /// When the next lease runs out.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.leases.values().map(|lease| lease.until).min()
+    }
+}
+
+/// What a look at a broker's address found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The address refuses connections.
+    pub refuses: bool,
+    /// This node's last connection with the broker was with that very address, and it was the
+    /// broker's side that closed it: closed in order, not reset, as the system does it for a
+    /// process that ends.
+    pub was_closed: bool,
+}
+
+/// Looks at a broker that may be gone, one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    node_id: NodeId,
+    broker_epoch: BrokerEpoch,
+    count: usize,
+}
+
+impl Look {
+    /// Which broker.
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// How long to wait before the next look; none where it has been looked at enough, and its
+    /// lease decides.
+    pub fn next_wait(&mut self) -> Option<Duration> {
+        let wait = LOOK_WAITS.get(self.count).copied();
+        self.count += 1;
+        wait
+    }
+
+    /// What is to be done about what was found. A refusal alone proves nothing: a firewall rejects,
+    /// a Service has no endpoints for a moment, an address was given to somebody else.
+    pub fn conclude(&self, sight: Sight) -> Option<FenceBroker> {
+        let is_gone = sight.refuses && sight.was_closed;
+        is_gone.then_some(FenceBroker {
+            node_id: self.node_id,
+            broker_epoch: self.broker_epoch,
+        })
+    }
+}

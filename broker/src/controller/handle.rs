@@ -1,0 +1,94 @@
+//! What every part of the broker asks of the metadata: the image, this broker's standing, where
+//! others are.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use openraft::async_runtime::WatchReceiver;
+use ottla_core::image::MetadataImage;
+use ottla_protocol::ids::{BrokerEpoch, NodeId};
+use tokio::sync::watch;
+
+use super::Handle;
+
+impl Handle {
+    /// This broker.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.shared.settings.node_id
+    }
+
+    /// The newest metadata that this broker has applied.
+    #[must_use]
+    pub fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.shared.image.borrow())
+    }
+
+    /// Wakes at every new image.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.shared.image.clone()
+    }
+
+    /// This incarnation's epoch, once it is registered.
+    #[must_use]
+    pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        let epoch = self.shared.broker_epoch.load(Ordering::Acquire);
+        (epoch >= 0).then_some(BrokerEpoch(epoch))
+    }
+
+    /// Whether this broker's lease stands. Without it there may be other leaders by now: a leader
+    /// then acknowledges nothing that they might not know of, and serves no reads.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        if self.shared.env.ignores_leases() {
+            return true;
+        }
+        self.shared.env.now_ms() < self.shared.lease_until_ms.load(Ordering::Acquire)
+    }
+
+    /// Why this node takes no part in the quorum, where its metadata log failed or is another
+    /// cluster's.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        if let Some(sentence) = self.shared.identity.among_strangers() {
+            return Some(sentence);
+        }
+        let metrics = self.shared.raft.metrics();
+        let failed = metrics.borrow_watched().running_state.clone().err()?;
+        Some(format!(
+            "the metadata log failed: {failed}; mend the disk and start again"
+        ))
+    }
+
+    /// The active controller, as far as this node knows.
+    #[must_use]
+    pub fn active(&self) -> Option<NodeId> {
+        let leader = self.shared.raft.metrics().borrow_watched().current_leader;
+        leader.map(|id| NodeId(id as i32))
+    }
+
+    /// Whether this node is the active controller.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.shared.raft.is_leader()
+    }
+
+    /// The index of the last entry of the metadata log that this broker has applied.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        *self.shared.applied.borrow()
+    }
+
+    /// Where a node listens for peers: voters by the settings, others by their registration.
+    #[must_use]
+    pub fn peer_address(&self, node: NodeId) -> Option<String> {
+        let voters = &self.shared.settings.controller_quorum_voters;
+        if let Some(voter) = voters.iter().find(|voter| voter.node_id == node) {
+            return Some(voter.address());
+        }
+        let image = self.image();
+        let peer = &image.brokers.get(&node)?.peer;
+        Some(format!("{}:{}", peer.host, peer.port))
+    }
+}

@@ -1,0 +1,156 @@
+//! The metadata quorum as a whole: who is in it, how far each of them is, and leaving it in order.
+
+use openraft::Instant;
+use openraft::async_runtime::WatchReceiver;
+use ottla_protocol::ids::NodeId;
+
+use super::raft::Types;
+use super::{ATTEMPT_TIMEOUT, Error, Handle};
+use crate::peer::wire;
+
+/// What DescribeQuorum shows.
+#[derive(Clone, Debug, Default)]
+pub struct Quorum {
+    /// The active controller, where one is known.
+    pub leader: Option<NodeId>,
+    /// Its epoch (Raft's term).
+    pub leader_epoch: i32,
+    /// What is committed.
+    pub high_watermark: i64,
+    /// The voters.
+    pub voters: Vec<QuorumNode>,
+    /// Brokers that follow without a vote.
+    pub observers: Vec<QuorumNode>,
+}
+
+/// One node of the quorum.
+#[derive(Clone, Debug)]
+pub struct QuorumNode {
+    /// The node.
+    pub node_id: NodeId,
+    /// The end of its log, -1 where unknown.
+    pub log_end_offset: i64,
+    /// When it was last heard of, in milliseconds since 1970; -1 where unknown.
+    pub last_fetch_ms: i64,
+    /// When it last had everything, in milliseconds since 1970; -1 where unknown.
+    pub last_caught_up_ms: i64,
+}
+
+impl Handle {
+    /// The state of the quorum, as the active controller sees it.
+    ///
+    /// # Errors
+    /// [`Error::NoController`].
+    pub async fn quorum(&self) -> Result<Quorum, Error> {
+        let described = match self.active().ok_or(Error::NoController)? {
+            node if node == self.node_id() => self.describe(),
+            node => {
+                let address = self.peer_address(node).ok_or(Error::NoController)?;
+                let mut client = self.shared.peers.client(node, &address);
+                let call = client.describe(wire::DescribeRequest {});
+                let answer = tokio::time::timeout(ATTEMPT_TIMEOUT, call).await;
+                let answer = answer.map_err(|_| Error::TimedOut)?;
+                answer.map_err(|_| Error::NoController)?.into_inner()
+            }
+        };
+        let node = |p: &wire::describe_response::Progress| QuorumNode {
+            node_id: NodeId(p.node_id as i32),
+            log_end_offset: p.log_end_offset,
+            last_fetch_ms: p.last_fetch_ms,
+            last_caught_up_ms: p.last_caught_up_ms,
+        };
+        let nodes = described.progress.iter();
+        Ok(Quorum {
+            leader: described.leader.map(|id| NodeId(id as i32)),
+            leader_epoch: described.term as i32,
+            high_watermark: described.committed as i64 + 1,
+            voters: nodes.clone().filter(|p| p.voter).map(node).collect(),
+            observers: nodes.filter(|p| !p.voter).map(node).collect(),
+        })
+    }
+
+    /// The voters other than this node whose processes are there.
+    async fn other_voters(&self) -> Vec<NodeId> {
+        let voters = self.shared.settings.controller_quorum_voters.iter();
+        let looks = voters
+            .filter(|voter| voter.node_id != self.node_id())
+            .map(|voter| async {
+                let is_there = self.shared.peers.probe(&voter.address()).await;
+                is_there.then_some(voter.node_id)
+            });
+        let found = futures_util::future::join_all(looks).await;
+        found.into_iter().flatten().collect()
+    }
+
+    /// Whether the processes of so many voters are gone that the rest cannot have a controller.
+    pub(crate) async fn is_majority_gone(&self) -> bool {
+        let there = self.other_voters().await.len() + usize::from(self.shared.settings.is_voter());
+        there <= self.shared.settings.controller_quorum_voters.len() / 2
+    }
+
+    /// Leaves the quorum in order: hands the leadership to another voter, then stops.
+    pub async fn stop(&self) {
+        let raft = &self.shared.raft;
+        if raft.is_leader() {
+            let me = u64::try_from(self.node_id().0).unwrap_or_default();
+            // who is not there cannot take over; if it does not work out, the others elect
+            if let Some(other) = self.other_voters().await.first() {
+                let other = u64::try_from(other.0).unwrap_or_default();
+                let _ = raft.trigger().transfer_leader(other).await;
+                let wait = raft.wait(Some(self.shared.settings.election_timeout));
+                let moved =
+                    |m: &openraft::RaftMetrics<Types>| m.current_leader.is_some_and(|id| id != me);
+                let _ = wait.metrics(moved, "another leader").await;
+            }
+        }
+        let _ = raft.shutdown().await;
+    }
+
+    /// What this node knows of the quorum.
+    pub(crate) fn describe(&self) -> wire::DescribeResponse {
+        use wire::describe_response::Progress;
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let now = self.shared.env.unix_ms();
+        let membership = &metrics.membership_config;
+        let voters: Vec<u64> = membership.membership().voter_ids().collect();
+        let me = self.node_id().0 as u64;
+        let end = metrics.last_log_index.map_or(0, |index| index as i64 + 1);
+        let progress = membership.membership().nodes().map(|(id, _)| {
+            let matched = metrics
+                .replication
+                .as_ref()
+                .and_then(|all| all.get(id)?.as_ref());
+            let log_end_offset = match matched {
+                _ if *id == me => end,
+                Some(log_id) => log_id.index as i64 + 1,
+                None => -1,
+            };
+            let heard = metrics
+                .heartbeat
+                .as_ref()
+                .and_then(|all| all.get(id)?.as_ref());
+            let heard_ms = match heard {
+                _ if *id == me => now,
+                Some(at) => now - at.elapsed().as_millis() as i64,
+                None => -1,
+            };
+            Progress {
+                node_id: *id,
+                voter: voters.contains(id),
+                log_end_offset,
+                last_fetch_ms: heard_ms,
+                last_caught_up_ms: if log_end_offset >= end { heard_ms } else { -1 },
+            }
+        });
+        wire::DescribeResponse {
+            node_id: me,
+            empty: self.shared.log.is_empty(),
+            cluster_id: self.image().cluster_id.to_string(),
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            committed: metrics.local_committed.map_or(0, |id| id.index),
+            progress: progress.collect(),
+        }
+    }
+}

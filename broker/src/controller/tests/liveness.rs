@@ -1,0 +1,186 @@
+//! One voter in this process: what it makes of brokers that beat, fall silent or seem to be gone.
+
+use std::sync::mpsc;
+
+use ottla_core::image::{Endpoint, MetadataImage};
+use ottla_core::metadata::request::{FenceBroker, RegisterBroker};
+use ottla_core::metadata::{Metadata, Request, Response};
+use ottla_protocol::ids::{BrokerEpoch, NodeId, Uuid};
+use ottla_storage::RealDisk;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::controller::active::{Message, Outcome};
+use crate::controller::{Publisher, lifecycle};
+use crate::peer::wire;
+use crate::stream::Network;
+
+const NODE: NodeId = NodeId(1);
+
+/// How long a change that has to come may take on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+
+struct Voter {
+    handle: Handle,
+    publisher: Option<Publisher>,
+    _dir: tempfile::TempDir,
+}
+
+impl Voter {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "node.id=0\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:9\n\
+             controller.quorum.voters=0@127.0.0.1:9\nbroker.session.timeout.ms=1500\n\
+             log.dirs={}\n",
+            dir.path().display()
+        );
+        let components = Components {
+            settings: Arc::new(Settings::from_properties("test", &text).unwrap()),
+            env: Env::real(),
+            peers: Peers::new(Network::Tcp),
+            identity: Identity::default(),
+            disk: Arc::new(RealDisk),
+            inline: true,
+            metadata: Metadata::default(),
+        };
+        let (handle, publisher) = start(components).await.unwrap();
+        formation::run(handle.clone(), "127.0.0.1:9".to_owned()).await;
+        let mut voter = Self {
+            handle,
+            publisher: Some(publisher),
+            _dir: dir,
+        };
+        voter.until(|image| !image.cluster_id.is_empty()).await;
+        voter
+    }
+
+    /// Applies what is published until `holds`.
+    async fn until(&mut self, holds: impl Fn(&MetadataImage) -> bool) {
+        let publisher = self.publisher.as_mut().unwrap();
+        let wait = async {
+            while !holds(&self.handle.image()) {
+                let published = publisher.next().await.unwrap();
+                publisher.done(published);
+            }
+        };
+        tokio::time::timeout(LONG, wait).await.expect("it comes");
+    }
+
+    async fn submit(&self, request: Request) -> Response {
+        let Outcome::Done { response, .. } = self.handle.submit_here(request).await else {
+            panic!("the only voter is active");
+        };
+        response
+    }
+
+    /// A new process of the broker, whose peers' port is `port`; it has beaten once.
+    async fn broker(&mut self, incarnation: u8, port: u16) -> BrokerEpoch {
+        let request = RegisterBroker {
+            node_id: NODE,
+            cluster_id: self.handle.image().cluster_id.to_string(),
+            incarnation_id: Uuid([incarnation; 16]),
+            storage_id: Uuid([9; 16]),
+            clean_shutdown: false,
+            listeners: Vec::new(),
+            peer: Endpoint {
+                name: "CONTROLLER".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port,
+                security_protocol: 0,
+            },
+            rack: None,
+            features: lifecycle::features(),
+            configs: Vec::new(),
+        };
+        let response = self.submit(Request::RegisterBroker(request)).await;
+        let Response::RegisterBroker(Ok(epoch)) = response else {
+            panic!("{response:?}");
+        };
+        assert!(!self.beat(epoch, true).await.is_fenced);
+        self.until(|image| {
+            image
+                .broker(NODE)
+                .is_some_and(|b| !b.fenced && b.broker_epoch == epoch)
+        })
+        .await;
+        epoch
+    }
+
+    async fn beat(&self, epoch: BrokerEpoch, ready: bool) -> wire::Standing {
+        let (reply, standing) = oneshot::channel();
+        let beat = wire::Beat {
+            node_id: NODE.0 as u64,
+            broker_epoch: epoch.0,
+            number: 1,
+            ready,
+            want_shut_down: false,
+        };
+        let message = Message::Beat { beat, reply };
+        self.handle.shared.messages.send(message).await.unwrap();
+        standing.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_late_fencing_of_an_old_process_leaves_the_new_one_its_lease() {
+    let mut voter = Voter::start().await;
+    let old = voter.broker(1, 9).await;
+    voter.broker(2, 9).await;
+    let late = FenceBroker {
+        node_id: NODE,
+        broker_epoch: old,
+    };
+    voter.submit(Request::FenceBroker(late)).await;
+    // it dies without a further beat, and its lease has to run out
+    voter
+        .until(|image| image.broker(NODE).is_some_and(|broker| broker.fenced))
+        .await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_alone_fences_nobody() {
+    let mut voter = Voter::start().await;
+    // nobody listens there: a firewall that rejects, or a Service without endpoints
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = unused.local_addr().unwrap().port();
+    drop(unused);
+    let epoch = voter.broker(1, port).await;
+    let message = Message::Suspect { node_id: NODE };
+    voter.handle.shared.messages.send(message).await.unwrap();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        // not ready: once fenced it would stay so
+        assert!(!voter.beat(epoch, false).await.is_fenced, "it beats");
+    }
+}
+
+/// What waits for news must not run in circles when no more can come.
+#[test]
+fn an_answer_waits_for_a_failover_asleep_while_the_node_stops() {
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let spent = runtime.block_on(async {
+            let mut voter = Voter::start().await;
+            voter.broker(1, 9).await;
+            voter.handle.suspect(NODE);
+            drop(voter.publisher.take()); // the node stops
+            let polls = std::cell::Cell::new(0);
+            voter
+                .handle
+                .settled(|_, _| {
+                    polls.set(polls.get() + 1);
+                    true
+                })
+                .await;
+            polls.get()
+        });
+        let _ = done.send(spent);
+    });
+    let looks = is_done.recv_timeout(LONG).expect("it ends");
+    assert!(looks < 5, "it looked {looks} times");
+}
