@@ -233,3 +233,11 @@ pub fn state(conditions: &[Condition]) -> Option<State> {
         _ => Some(State::Stalled),
     }
 }
+
+/// The wall clock, as conditions write it.
+#[must_use]
+pub fn now() -> String {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}

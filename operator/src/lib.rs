@@ -7,6 +7,8 @@
 //! - [`manifest`]: files of YAML → objects.
 //! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
 //! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
+//! - [`world`]: where objects are, a Kubernetes cluster or a folder.
+//! - [`session`]: the loop between a world and platforms.
 //! - [`signals`]: how the process is told to end.
 //! - [`local`], [`run`]: the process, with a folder and child processes, or in Kubernetes.
 //!
@@ -22,9 +24,13 @@ pub mod object;
 pub mod observed;
 pub mod platform;
 pub mod run;
+pub mod session;
 pub mod signals;
 pub mod topic;
+pub mod world;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod testing;
 

@@ -1,27 +1,17 @@
 //! `ottla-operator local DIR`: the same YAML as on Kubernetes, as processes of this machine.
-//!
-//! ```text
-//! folder ──objects──▶ objects ──specs──▶ a task per cluster ──▶ brokers
-//!                        ▲                    │  └─▶ a task for its topics ──▶ admin client
-//!                        └────── statuses ────┘
-//! ```
-//! The loop here owns the objects and is the only one that writes status files and the terminal.
-//!
-//! Invariant: nothing is deleted because a file could not be read: an object goes only when its
-//! file is gone, or was read without a problem and no longer holds it, for [`objects::GONE_AFTER`].
-
-pub mod board;
-mod brokers;
-pub mod folder;
-pub mod objects;
-mod session;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use self::folder::Folder;
-use self::session::Session;
+use crate::cluster::reconcile::Reconciler;
+use crate::object::ObjectKey;
+use crate::platform::local::Processes;
+use crate::session::Session;
+use crate::signals::Signals;
+use crate::world::folder::Folder;
+use crate::world::folder::manifests::Manifests;
 
 /// What `ottla-operator local` is given.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,9 +29,9 @@ pub struct Options {
 /// Runs until Ctrl-C or SIGTERM.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let prepared = prepare(options);
-    let (folder, data_dir, broker, lock) = match prepared {
+    let (manifests, data_dir, broker, lock) = match prepared {
         Ok(prepared) => prepared,
         Err(sentence) => {
             eprintln!("ottla-operator: {sentence}");
@@ -59,17 +49,39 @@ pub fn run(options: &Options) -> ExitCode {
         }
     };
     let tasks = tokio::task::LocalSet::new();
-    let session = Session::new(folder, data_dir, broker, started);
-    tasks.block_on(&runtime, session.run());
+    let operate = async {
+        let world = Folder::new(manifests, &data_dir, started);
+        operate(world, &options.dir, &data_dir, &broker).await;
+    };
+    tasks.block_on(&runtime, operate);
     drop(lock);
     ExitCode::SUCCESS
 }
 
-type Prepared = (Folder, PathBuf, PathBuf, File);
+/// Runs until a signal, then stops all brokers in order; a second signal kills them.
+async fn operate(world: Folder, folder: &Path, data_dir: &Path, broker: &Path) {
+    let mut signals = Signals::listen();
+    let reconciler =
+        |key: &ObjectKey| Reconciler::new(Processes::take_over(&key.name, data_dir, broker));
+    let mut session = Session::new(world, reconciler);
+    let (folder, data) = (folder.display(), data_dir.display());
+    let greeting = format!("{folder} → {data}; Ctrl-C stops all brokers");
+    session.world.lines.write(&greeting);
+    tokio::select! {
+        () = session.run() => {}
+        () = signals.next() => {}
+    }
+    let lines = &mut session.world.lines;
+    lines.terminal.draw(Vec::new());
+    lines.write("brokers are stopping, the last one first; Ctrl-C again kills them");
+    session.stop(signals.next()).await;
+}
+
+type Prepared = (Manifests, PathBuf, PathBuf, File);
 
 fn prepare(options: &Options) -> Result<Prepared, String> {
-    let mut folder = Folder::new(&options.dir);
-    folder
+    let mut manifests = Manifests::new(&options.dir);
+    manifests
         .scan()
         .map_err(|error| format!("{} cannot be read: {error}.", options.dir.display()))?;
     let broker = match &options.broker {
@@ -90,7 +102,7 @@ fn prepare(options: &Options) -> Result<Prepared, String> {
     std::fs::create_dir_all(&options.data_dir).map_err(cannot)?;
     let data_dir = options.data_dir.canonicalize().map_err(cannot)?;
     let lock = lock(&data_dir)?;
-    Ok((folder, data_dir, broker, lock))
+    Ok((manifests, data_dir, broker, lock))
 }
 
 /// One operator for a data directory: the lock is held until the process ends.

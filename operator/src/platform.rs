@@ -11,6 +11,7 @@ pub mod local;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Settings by Kafka's names, as a file holds them.
 pub type Properties = BTreeMap<String, String>;
@@ -103,6 +104,11 @@ pub struct NotYet {
     reason = "each platform drives its reconciles in one task, so no future needs to be Send"
 )]
 pub trait Platform {
+    /// How often a cluster is looked at while something is on its way.
+    const BUSY_INTERVAL: Duration = Duration::from_millis(500);
+    /// How often it is looked at while nothing is, though nothing is known to have changed.
+    const QUIET_INTERVAL: Duration = Duration::from_secs(30);
+
     /// Where brokers 0 to `brokers` − 1 live.
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;
 
@@ -129,4 +135,26 @@ pub trait Platform {
 
     /// Keeps the settings for the broker's next start: it runs with them already.
     async fn keep(&mut self, broker: i32, settings: &Properties);
+
+    /// What brokers did by themselves since this was last asked, one sentence each.
+    fn take_events(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether something came of a step that nobody tells of and only the next step says.
+    fn take_news(&mut self) -> bool {
+        false
+    }
+
+    /// Stops all brokers in order, where they would not outlive the operator. `is_hurried` is asked
+    /// again and again whether to kill instead.
+    async fn stop(&mut self, _is_hurried: impl Fn() -> bool) {}
+
+    /// Deletes the data of all brokers, which have been stopped.
+    ///
+    /// # Errors
+    /// Those of the file system; what is left then can be deleted again.
+    fn delete_data(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -46,17 +46,18 @@ const BROKER: [(&str, u8); 15] = [
 ];
 
 /// The floor of each module at the root of `operator/src`.
-const OPERATOR: [(&str, u8); 17] = [
+const OPERATOR: [(&str, u8); 18] = [
     ("main", 5),
     ("lib", 5),
-    ("context", 4),
-    ("local", 4),
-    ("run", 4),
+    ("conformance", 5),
+    ("local", 5),
+    ("run", 5),
+    ("session", 4),
+    ("world", 3),
     ("cluster", 3),
     ("topic", 3),
     ("platform", 2),
     ("admin", 2),
-    ("status", 2),
     ("signals", 2),
     ("manifest", 1),
     ("observed", 1),

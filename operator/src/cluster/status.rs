@@ -60,9 +60,11 @@ pub fn status(
     if let Some(valid) = valid {
         verdicts.extend(broker_verdicts(valid, seen));
         status.controllers = Some(valid.controllers);
-        let first = &valid.listeners[0].name;
-        status.bootstrap_servers = seen.bootstrap.get(first).cloned().unwrap_or_default();
-        status.listeners.clone_from(&seen.bootstrap);
+        // An address that is known once stays: clients and topics live by it.
+        if let Some(address) = seen.bootstrap.get(&valid.listeners[0].name) {
+            status.bootstrap_servers.clone_from(address);
+            status.listeners.clone_from(&seen.bootstrap);
+        }
     }
     let verdict = Verdict::worst(verdicts).unwrap_or_else(|| {
         Verdict::new(

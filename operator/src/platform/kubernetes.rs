@@ -10,6 +10,7 @@
 pub mod apply;
 mod state;
 mod volumes;
+pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ use kube::{Client, ResourceExt};
 
 use self::apply::Applier;
 use self::volumes::Volumes;
+use self::watched::{Seen, Watched};
 use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
 use crate::crd::FIELD_MANAGER;
 
@@ -29,21 +31,6 @@ pub const CONTAINER: &str = "broker";
 const PEER_PORT: u16 = 9091;
 /// Where brokers serve `/metrics`, `/livez` and `/readyz`.
 const HTTP_PORT: u16 = 9404;
-
-/// The objects of one cluster as the watches last told.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Its pods by ordinal.
-    pub pods: BTreeMap<i32, Pod>,
-    /// Its StatefulSet.
-    pub stateful_set: Option<StatefulSet>,
-    /// Its ConfigMaps by name.
-    pub config_maps: BTreeMap<String, ConfigMap>,
-    /// Its Services by name.
-    pub services: BTreeMap<String, Service>,
-    /// What version each of its objects has, by kind and name, for what others change in them.
-    pub versions: BTreeMap<(String, String), String>,
-}
 
 /// Names that the objects of a cluster have, which their builder chose.
 #[derive(Clone, Debug)]
@@ -96,6 +83,7 @@ pub struct Blueprint {
 /// The pods of one cluster.
 pub struct Pods {
     client: Client,
+    watched: Watched,
     namespace: String,
     cluster: String,
     names: Names,
@@ -116,8 +104,15 @@ pub struct Pods {
 impl Pods {
     /// The pods of a cluster, of which nothing has been seen yet.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, cluster: &str, names: Names) -> Self {
+    pub fn new(
+        client: Client,
+        watched: Watched,
+        namespace: &str,
+        cluster: &str,
+        names: Names,
+    ) -> Self {
         Self {
+            watched,
             applier: Applier::new(client.clone(), namespace),
             client,
             namespace: namespace.to_owned(),
@@ -135,7 +130,8 @@ impl Pods {
     }
 
     /// Takes what the watches told.
-    pub fn see(&mut self, seen: Seen) {
+    fn see(&mut self) {
+        let seen = self.watched.of(&self.namespace, &self.cluster);
         for (name, config_map) in &seen.config_maps {
             self.settings.insert(name.clone(), self.read(config_map));
         }
@@ -153,11 +149,6 @@ impl Pods {
     /// Takes what the spec says.
     pub fn follow(&mut self, blueprint: Blueprint) {
         self.blueprint = Some(blueprint);
-    }
-
-    /// Whether something came of a step that no watch tells of and only the next step says.
-    pub fn take_news(&mut self) -> bool {
-        self.volumes.take_news()
     }
 
     fn pod(&self, broker: i32) -> String {
@@ -425,7 +416,12 @@ impl Platform for Pods {
         Ok(())
     }
 
+    fn take_news(&mut self) -> bool {
+        self.volumes.take_news()
+    }
+
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
+        self.see();
         let annotation = self.names.config_map_annotation;
         let mut states = state::observe(&self.seen, annotation, &self.settings);
         for (broker, why) in self.volumes.refused() {

@@ -57,49 +57,12 @@ impl Processes {
             brokers,
         }
     }
-
-    /// The brokers that were found running, with their process ids.
-    #[must_use]
-    pub fn adopted(&self) -> Vec<(i32, i32)> {
-        let brokers = self.brokers.iter();
-        brokers
-            .filter_map(|(id, process)| Some((*id, process.adopted()?)))
-            .collect()
-    }
-
-    /// Stops all brokers, the last one first, each after the one before has gone, so that leaders
-    /// can move to those that remain. `hurry` is asked again and again whether to kill instead.
-    pub async fn stop(&mut self, hurry: impl Fn() -> bool) {
-        for process in self.brokers.values_mut().rev() {
-            process.request_stop();
-            while process.is_running() {
-                if hurry() {
-                    process.kill();
-                }
-                process.advance(Instant::now());
-                tokio::time::sleep(STOP_POLL).await;
-            }
-        }
-    }
-
-    /// Deletes the data of all brokers, which must have been stopped.
-    ///
-    /// # Errors
-    /// Those of the file system; what is left then can be deleted again.
-    pub fn delete_data(&mut self) -> std::io::Result<()> {
-        for process in self.brokers.values() {
-            assert!(
-                !process.is_running(),
-                "data is deleted under a running broker"
-            );
-            std::fs::remove_dir_all(process.folder())?;
-        }
-        self.brokers.clear();
-        Ok(())
-    }
 }
 
 impl Platform for Processes {
+    const BUSY_INTERVAL: Duration = Duration::from_millis(20);
+    const QUIET_INTERVAL: Duration = Duration::from_millis(200);
+
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
         let folder = |id: i32| self.data_dir.join(format!("{}-{id}", self.cluster));
         let all = (0..brokers).map(|id| (id, ports::lay_out(id, listeners, folder(id))));
@@ -151,5 +114,41 @@ impl Platform for Processes {
         if let Some(process) = self.brokers.get_mut(&broker) {
             process.keep(settings.clone());
         }
+    }
+
+    fn take_events(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        for (id, process) in &mut self.brokers {
+            let own = process.take_events().into_iter();
+            events.extend(own.map(|event| format!("broker {id} {event}")));
+        }
+        events
+    }
+
+    /// The last broker first, each after the one before has gone, so that leaders can move to those
+    /// that remain.
+    async fn stop(&mut self, is_hurried: impl Fn() -> bool) {
+        for process in self.brokers.values_mut().rev() {
+            process.request_stop();
+            while process.is_running() {
+                if is_hurried() {
+                    process.kill();
+                }
+                process.advance(Instant::now());
+                tokio::time::sleep(STOP_POLL).await;
+            }
+        }
+    }
+
+    fn delete_data(&mut self) -> std::io::Result<()> {
+        for process in self.brokers.values() {
+            assert!(
+                !process.is_running(),
+                "data is deleted under a running broker"
+            );
+            std::fs::remove_dir_all(process.folder())?;
+        }
+        self.brokers.clear();
+        Ok(())
     }
 }

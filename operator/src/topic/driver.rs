@@ -1,20 +1,19 @@
-//! The task that looks after all topics of one cluster, on any platform.
+//! The task that reconciles all topics of one cluster, on any platform.
 //!
 //! It has the only admin connection for topics of its cluster. It wakes when a spec or the cluster
 //! changes, soon again while something is on its way, and else every [`DRIFT_INTERVAL`], so that
-//! what somebody changed outside is put back. Statuses leave it only when they say something new.
+//! what somebody changed outside is put back. Statuses leave it only when they say something new,
+//! and stand in the objects before the next pass begins: it remembers nothing itself.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::reconcile::{Desired, Outcome, Pass, Topics, pass, unreachable};
+use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable};
 use super::status::said;
 use crate::admin::Admin;
 use crate::condition::{State, TopicReason, Verdict, state};
-use crate::crd::KafkaTopicStatus;
 use crate::object::{ObjectKey, PAUSED};
 
 /// How often topics are compared with their specs though nothing is known to have changed.
@@ -41,15 +40,26 @@ pub struct View {
     pub deleting: bool,
 }
 
+/// What a pass did.
+#[derive(Debug)]
+pub struct TopicsReport {
+    /// The cluster.
+    pub cluster: ObjectKey,
+    /// Only what is new.
+    pub pass: Pass,
+    /// Told when the statuses stand in the objects, and the task has the objects.
+    pub told: oneshot::Sender<()>,
+}
+
 /// Runs until the sender of `view` is gone. Nothing is said before there is a view.
 pub async fn run(
+    key: ObjectKey,
     mut view: watch::Receiver<Option<View>>,
     mut topics: watch::Receiver<Arc<Topics>>,
-    outcomes: mpsc::Sender<Pass>,
+    reports: mpsc::Sender<TopicsReport>,
     now: fn() -> String,
 ) {
     let mut admin = Admin::new(Vec::new());
-    let mut said: BTreeMap<ObjectKey, KafkaTopicStatus> = BTreeMap::new();
     let mut pause = PENDING_INTERVAL_MIN;
     loop {
         let Some(cluster) = view.borrow_and_update().clone() else {
@@ -58,21 +68,24 @@ pub async fn run(
             }
             continue;
         };
-        let mut wanted = Topics::clone(&topics.borrow_and_update());
-        for (key, desired) in &mut wanted {
-            if let Some(status) = said.get(key) {
-                desired.object.status = Some(status.clone());
-            }
-        }
+        let wanted = Arc::clone(&topics.borrow_and_update());
         admin.set_addresses(cluster.addresses.clone());
-        let mut pass = look_after(&mut admin, &cluster, &wanted, &now()).await;
+        let mut pass = reconcile(&mut admin, &cluster, &wanted, &now()).await;
         let pending = pass.outcomes.values().any(is_pending);
-        keep_new(&wanted, &mut said, &mut pass);
+        keep_new(&wanted, &mut pass);
         if !(pass.outcomes.is_empty() && pass.done.is_empty()) {
             pause = PENDING_INTERVAL_MIN;
-            if outcomes.send(pass).await.is_err() {
+            let (told, is_told) = oneshot::channel();
+            let cluster = key.clone();
+            let report = TopicsReport {
+                cluster,
+                pass,
+                told,
+            };
+            if reports.send(report).await.is_err() {
                 return;
             }
+            let _ = is_told.await;
         }
         let wait = if pending { pause } else { DRIFT_INTERVAL };
         pause = (pause * 2).min(DRIFT_INTERVAL);
@@ -84,13 +97,9 @@ pub async fn run(
     }
 }
 
-async fn look_after(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str) -> Pass {
-    let (admitted, strangers): (Topics, Topics) = wanted.iter().cloned().partition(|(key, _)| {
-        cluster
-            .admits
-            .iter()
-            .any(|n| n == "*" || *n == key.namespace)
-    });
+async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str) -> Pass {
+    let (admitted, others): (Vec<&Topic>, Vec<&Topic>) =
+        wanted.iter().partition(|(key, _)| cluster.admits(key));
     let mut all = if cluster.deleting {
         going(&admitted, now)
     } else if cluster.paused {
@@ -103,14 +112,21 @@ async fn look_after(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &st
     } else {
         waiting(&admitted, &cluster.says, now)
     };
-    for (key, desired) in &strangers {
-        all.outcomes
-            .insert(key.clone(), stranger(key, desired, now));
+    for (key, desired) in others {
+        let outcome = not_admitted(key, desired, now);
+        all.outcomes.insert(key.clone(), outcome);
     }
     all
 }
 
-fn waiting(topics: &Topics, why: &str, now: &str) -> Pass {
+impl View {
+    fn admits(&self, topic: &ObjectKey) -> bool {
+        let mut admits = self.admits.iter();
+        admits.any(|namespace| namespace == "*" || *namespace == topic.namespace)
+    }
+}
+
+fn waiting(topics: &[&Topic], why: &str, now: &str) -> Pass {
     let why = why.trim_end_matches('.');
     let message = format!("Waits for the cluster: {why}.");
     let verdict = Verdict::new(TopicReason::ClusterNotReady, message);
@@ -118,7 +134,7 @@ fn waiting(topics: &Topics, why: &str, now: &str) -> Pass {
 }
 
 /// Where the cluster goes, deleted objects have nothing to wait for.
-fn going(topics: &Topics, now: &str) -> Pass {
+fn going(topics: &[&Topic], now: &str) -> Pass {
     let message = "The cluster is being deleted.".to_owned();
     let verdict = Verdict::new(TopicReason::ClusterNotReady, message);
     let mut pass = unreachable(topics, &verdict, now);
@@ -130,14 +146,14 @@ fn going(topics: &Topics, now: &str) -> Pass {
     pass
 }
 
-fn left_alone(topics: &Topics, now: &str) -> Pass {
+fn left_alone(topics: &[&Topic], now: &str) -> Pass {
     let message = format!(
         "The annotation {PAUSED} is set on the KafkaCluster, so its topics are left alone."
     );
     unreachable(topics, &Verdict::new(TopicReason::Paused, message), now)
 }
 
-fn stranger(key: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
+fn not_admitted(key: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
     if desired.deleting {
         return Outcome::Gone;
     }
@@ -154,7 +170,7 @@ fn stranger(key: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
 
 /// What becomes of an object whose cluster is not there: one that was deleted waits for nothing.
 #[must_use]
-pub fn homeless(cluster: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
+pub fn without_cluster(cluster: &ObjectKey, desired: &Desired, now: &str) -> Outcome {
     if desired.deleting {
         return Outcome::Gone;
     }
@@ -170,21 +186,16 @@ fn is_pending(outcome: &Outcome) -> bool {
     }
 }
 
-/// Drops outcomes that say what this task has said before.
-fn keep_new(wanted: &Topics, said: &mut BTreeMap<ObjectKey, KafkaTopicStatus>, pass: &mut Pass) {
-    let wanted: BTreeSet<&ObjectKey> = wanted.iter().map(|(key, _)| key).collect();
-    said.retain(|key, _| wanted.contains(key));
-    pass.outcomes.retain(|key, outcome| match outcome {
-        Outcome::Gone => {
-            said.remove(key);
-            true
+/// Drops outcomes that say what the objects say already.
+fn keep_new(wanted: &Topics, pass: &mut Pass) {
+    for (key, desired) in wanted {
+        let status = desired.object.status.as_ref();
+        if let Some(Outcome::Stands(outcome)) = pass.outcomes.get(key)
+            && status == Some(&**outcome)
+        {
+            pass.outcomes.remove(key);
         }
-        Outcome::Stands(status) if said.get(key) == Some(&**status) => false,
-        Outcome::Stands(status) => {
-            said.insert(key.clone(), (**status).clone());
-            true
-        }
-    });
+    }
 }
 
 #[cfg(test)]

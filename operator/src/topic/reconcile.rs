@@ -7,6 +7,7 @@
 //! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ottla_protocol::error::ErrorCode;
 
@@ -24,7 +25,7 @@ use crate::observed::ObservedTopic;
 #[derive(Clone, Debug)]
 pub struct Desired {
     /// The object with its last status.
-    pub object: KafkaTopic,
+    pub object: Arc<KafkaTopic>,
     /// Whether it is to go.
     pub deleting: bool,
 }
@@ -47,11 +48,14 @@ pub struct Pass {
     pub done: Vec<(ObjectKey, String)>,
 }
 
+/// One object.
+pub type Topic = (ObjectKey, Desired);
+
 /// The objects of one cluster in the order of their age.
-pub type Topics = Vec<(ObjectKey, Desired)>;
+pub type Topics = Vec<Topic>;
 
 struct Work<'a> {
-    topics: &'a [(ObjectKey, Desired)],
+    topics: &'a [&'a Topic],
     now: &'a str,
     pass: Pass,
     valid: BTreeMap<usize, ValidatedTopic>,
@@ -65,7 +69,7 @@ struct Work<'a> {
 /// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic.
 pub async fn pass(
     admin: &mut Admin,
-    topics: &Topics,
+    topics: &[&Topic],
     brokers: i32,
     now: &str,
 ) -> Result<Pass, Error> {
@@ -95,7 +99,7 @@ pub async fn pass(
 
 /// What every object says while its cluster cannot be asked.
 #[must_use]
-pub fn unreachable(topics: &Topics, verdict: &Verdict, now: &str) -> Pass {
+pub fn unreachable(topics: &[&Topic], verdict: &Verdict, now: &str) -> Pass {
     let outcomes = topics.iter().map(|(key, desired)| {
         let status = said(&desired.object, verdict, now);
         (key.clone(), Outcome::Stands(Box::new(status)))
@@ -123,9 +127,10 @@ async fn look(
 impl Work<'_> {
     /// Sets aside what is not to be carried out: paused, invalid, or claimed by another object.
     fn sort_out(&mut self) {
-        let claims: Vec<Claim> = self.topics.iter().map(claim).collect();
+        let claims: Vec<Claim> = self.topics.iter().map(|topic| claim(topic)).collect();
         let standings = standings(&claims);
-        for (place, (key, desired)) in self.topics.iter().enumerate() {
+        for (place, topic) in self.topics.iter().enumerate() {
+            let (key, desired) = topic;
             let verdict = match (is_paused(&desired.object.metadata), &standings[key]) {
                 (true, _) => Err(Verdict::new(
                     TopicReason::Paused,
@@ -290,7 +295,7 @@ impl Work<'_> {
 
     fn conclude(&mut self, observed: &BTreeMap<String, ObservedTopic>) {
         for (place, topic) in &self.valid {
-            let (key, desired) = &self.topics[*place];
+            let (key, desired) = self.topics[*place];
             let exists = observed.get(&topic.topic);
             let refused = self.refused.remove(place).unwrap_or_default();
             let outcome = match (desired.deleting, exists) {
@@ -315,7 +320,7 @@ impl Work<'_> {
     }
 }
 
-fn claim((key, desired): &(ObjectKey, Desired)) -> Claim {
+fn claim((key, desired): &Topic) -> Claim {
     let created = desired.object.metadata.creation_timestamp.as_ref();
     Claim {
         key: key.clone(),

@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use ottla_core::config::settings::EXIT_CODE_REFUSED;
 
-use super::{CONTAINER, Seen};
+use super::CONTAINER;
+use super::watched::Seen;
 use crate::platform::{BrokerState, Failure, Properties};
 
 /// The label of a pod that names the revision of the template it was made from.

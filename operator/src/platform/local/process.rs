@@ -79,6 +79,10 @@ pub struct Process {
     exits: u32,
     message: String,
     failure: Option<Failure>,
+    /// What it did by itself and nobody was told of yet: the rest of a sentence each.
+    events: Vec<String>,
+    /// How it exited last, since a crash loop is told of once.
+    last_exit: String,
 }
 
 impl Process {
@@ -95,6 +99,8 @@ impl Process {
             exits: 0,
             message: "starts".to_owned(),
             failure: None,
+            events: Vec::new(),
+            last_exit: String::new(),
         }
     }
 
@@ -106,6 +112,10 @@ impl Process {
         process.wanted = false;
         if let Some(pid) = process.pid_of_ours() {
             process.wanted = true;
+            process.events.push(format!(
+                "runs already (process {pid}), left by an operator that was killed; it is looked \
+                 after again"
+            ));
             process.life = Life::Running(Running {
                 pid,
                 child: None,
@@ -115,12 +125,9 @@ impl Process {
         Some(process)
     }
 
-    /// The id of a process that was not started here.
-    pub fn adopted(&self) -> Option<i32> {
-        match &self.life {
-            Life::Running(running) if running.child.is_none() => Some(running.pid),
-            _ => None,
-        }
+    /// What it did by itself since this was last asked: its exits, and coming up.
+    pub fn take_events(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.events)
     }
 
     /// Its folder.
@@ -228,6 +235,10 @@ impl Process {
             let pause = pause.min(BACKOFF_MAX);
             again_at = Some(now + pause);
             self.message = format!("{exit}; starts again in {} ms", pause.as_millis());
+            if self.message != self.last_exit {
+                self.last_exit.clone_from(&self.message);
+                self.events.push(self.message.clone());
+            }
             if self.exits >= CRASH_LOOP_EXITS {
                 self.failure = Some(Failure::CrashLooping);
             }
@@ -349,7 +360,11 @@ impl Process {
         let answer = tokio::time::timeout(PROBE_TIMEOUT, ask_ready(address)).await;
         match answer {
             Ok(Ok(())) => {
-                self.ready_since.get_or_insert(now);
+                if self.ready_since.is_none() {
+                    self.ready_since = Some(now);
+                    self.last_exit.clear();
+                    self.events.push("serves".to_owned());
+                }
                 self.failure = None;
                 "serves".clone_into(&mut self.message);
                 self.probe_at = now + PROBE_READY;

@@ -1,4 +1,4 @@
-use super::{Outcome, Topics, View, look_after};
+use super::{Outcome, Topics, View, reconcile};
 use crate::admin::Admin;
 use crate::condition::spoken;
 use crate::object::ObjectKey;
@@ -11,7 +11,10 @@ async fn topics_of_a_paused_cluster_are_left_alone_also_deleted_ones() {
         let object: crate::crd::KafkaTopic = serde_yaml::from_str(&object).unwrap();
         (
             ObjectKey::of(&object.metadata),
-            Desired { object, deleting },
+            Desired {
+                object: object.into(),
+                deleting,
+            },
         )
     };
     let topics: Topics = vec![topic("stays", false), topic("goes", true)];
@@ -23,7 +26,7 @@ async fn topics_of_a_paused_cluster_are_left_alone_also_deleted_ones() {
         admits: vec!["*".to_owned()],
         ..View::default()
     };
-    let pass = look_after(&mut Admin::new(Vec::new()), &view, &topics, "now").await;
+    let pass = reconcile(&mut Admin::new(Vec::new()), &view, &topics, "now").await;
     assert_eq!(pass.outcomes.len(), 2);
     for (key, outcome) in pass.outcomes {
         let Outcome::Stands(status) = outcome else {

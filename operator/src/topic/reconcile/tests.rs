@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 
-use super::{Desired, Outcome, Pass, Topics, Work};
+use super::{Desired, Outcome, Pass, Topic, Topics, Work};
 use crate::condition::spoken;
 use crate::crd::KafkaTopic;
 use crate::object::ObjectKey;
@@ -24,7 +24,10 @@ fn object(name: &str, created: u32, more: &str) -> (ObjectKey, Desired) {
     .unwrap();
     (
         ObjectKey::of(&object.metadata),
-        Desired { object, deleting },
+        Desired {
+            object: object.into(),
+            deleting,
+        },
     )
 }
 
@@ -43,8 +46,9 @@ fn payments() -> BTreeMap<String, ObservedTopic> {
 }
 
 fn check(topics: Topics, expected: Expect) {
+    let given: Vec<&Topic> = topics.iter().collect();
     let mut work = Work {
-        topics: &topics,
+        topics: &given,
         now: "now",
         pass: Pass::default(),
         valid: BTreeMap::new(),

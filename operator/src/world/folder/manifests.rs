@@ -28,12 +28,12 @@ struct Entry {
 
 /// A folder that is watched.
 #[derive(Debug)]
-pub struct Folder {
+pub struct Manifests {
     path: PathBuf,
     files: BTreeMap<String, Entry>,
 }
 
-impl Folder {
+impl Manifests {
     /// A folder that has yet to be read.
     #[must_use]
     pub fn new(path: &Path) -> Self {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::Resource;
@@ -37,13 +38,13 @@ impl<K> Kept for K where
 #[derive(Clone, Debug)]
 pub struct Entry<K> {
     /// The object with its status.
-    pub object: K,
+    pub object: Arc<K>,
     /// Its place among all objects of its kind, by file and document.
     pub place: usize,
     /// Whether it was removed from the folder.
     pub deleting: bool,
     /// Whether its status is of this session, not one that an earlier operator left.
-    pub heard: bool,
+    pub is_said: bool,
     missing_since: Option<Instant>,
 }
 
@@ -78,9 +79,9 @@ where
                 let entry = Entry {
                     place: usize::MAX,
                     deleting: false,
-                    heard: false,
+                    is_said: false,
                     missing_since: None,
-                    object,
+                    object: Arc::new(object),
                 };
                 objects
                     .entries
@@ -117,7 +118,7 @@ where
             self.take(key, file, object, place);
         }
         for (key, entry) in &mut self.entries {
-            let source = source(&entry.object).to_owned();
+            let source = source(&*entry.object).to_owned();
             if seen.contains_key(key) || !is_sure_of(&source) {
                 entry.missing_since = None;
             } else {
@@ -146,9 +147,9 @@ where
         };
         object.meta_mut().generation = Some(generation);
         let entry = Entry {
-            object,
+            object: Arc::new(object),
             place,
-            heard: self.entries.get(&key).is_some_and(|entry| entry.heard),
+            is_said: self.entries.get(&key).is_some_and(|entry| entry.is_said),
             // Removed and put back: the removal is carried through first, in the next merge.
             deleting: self.entries.get(&key).is_some_and(|entry| entry.deleting),
             missing_since: None,
@@ -179,23 +180,21 @@ where
         self.entries.get(key)
     }
 
-    /// Keeps a status, in the file as well; says whether it is new.
-    pub fn set_status(&mut self, key: &ObjectKey, status: K::Status) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else {
-            return false;
-        };
-        entry.heard = true;
+    /// Keeps a status, in the file as well; returns the object with it where it is new.
+    pub fn set_status(&mut self, key: &ObjectKey, status: K::Status) -> Option<Arc<K>> {
+        let entry = self.entries.get_mut(key)?;
+        entry.is_said = true;
         if entry.object.status() == Some(&status) {
-            return false;
+            return None;
         }
-        *entry.object.status_mut() = Some(status);
-        let object = entry.object.clone();
+        *Arc::make_mut(&mut entry.object).status_mut() = Some(status);
+        let object = Arc::clone(&entry.object);
         if let Err(error) = self.write(key, &object) {
             let file = self.file(key);
             self.complaints
                 .push(format!("{} cannot be written: {error}.", file.display()));
         }
-        true
+        Some(object)
     }
 
     /// Forgets an object that is gone.

@@ -1,0 +1,235 @@
+//! One suite for both worlds: what a user sees of clusters and topics is the same, whether an API
+//! server or a folder tells the operator of them.
+//!
+//! Each test is written once, against [`Setting`], and runs in every world. The brokers are fakes:
+//! what differs between platforms is not what is tested here.
+
+mod api;
+mod brokers;
+mod settings;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::settings::{Kubernetes, Setting};
+
+/// How long anything may take to show.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than it takes until topics are compared with their specs again.
+const A_WHILE: Duration = Duration::from_millis(2500);
+
+/// A cluster with more in its spec.
+fn cluster(spec: &str) -> String {
+    format!(
+        "apiVersion: ottla.io/v1alpha1\nkind: KafkaCluster\n\
+         metadata: {{ name: orders, namespace: shop }}\n\
+         spec: {{ replicas: 3, topicNamespaces: {{ matchNames: [guest] }}, {spec} }}\n"
+    )
+}
+
+/// A spec that an API server takes, since no rule of the CRD knows the setting, and that the
+/// operator refuses.
+fn invalid_cluster() -> String {
+    cluster("config: { log.dirs: /elsewhere }")
+}
+
+/// A topic of that cluster.
+fn topic(namespace: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: ottla.io/v1alpha1\nkind: KafkaTopic\n\
+         metadata: {{ name: {name}, namespace: {namespace} }}\n\
+         spec: {{ clusterRef: {{ name: orders, namespace: shop }}, partitions: 1, \
+         replicationFactor: 3, {spec} }}\n"
+    )
+}
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = tokio::time::Instant::now();
+    while !is_so() {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until an object's conditions have this reason.
+async fn until_reason<S: Setting>(world: &S, kind: &str, namespace: &str, name: &str, want: &str) {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let object = world.get(kind, namespace, name);
+        if reason(object.as_ref()) == want {
+            return;
+        }
+        let shown = object.map_or("gone".to_owned(), |object| object["status"].to_string());
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{kind} {name} is not {want}: {shown}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn reason(object: Option<&Value>) -> &str {
+    let ready = object.and_then(|object| object.pointer("/status/conditions/0/reason"));
+    ready.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Each test in every world.
+macro_rules! in_every_world {
+    ($($test:ident,)*) => {
+        mod kubernetes {
+            $(#[test] fn $test() {
+                super::settings::run(super::settings::Kubernetes::new(), super::$test);
+            })*
+        }
+        mod folder {
+            $(#[test] fn $test() {
+                super::settings::run(super::settings::Folder::new(), super::$test);
+            })*
+        }
+    };
+}
+
+in_every_world! {
+    a_topic_comes_and_goes_with_its_object,
+    an_invalid_spec_sends_no_guest_away_and_takes_no_broker_away,
+    guests_of_a_cluster_that_never_was_valid_are_waited_for,
+    a_known_address_is_not_forgotten_while_the_platform_refuses,
+    the_older_of_two_objects_has_the_topic,
+    topics_go_without_their_cluster,
+    at_rest_nothing_is_written,
+}
+
+async fn a_topic_comes_and_goes_with_its_object<S: Setting>(world: &S) {
+    world.apply(&topic("shop", "payments", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotFound").await;
+    world.apply(&cluster(""));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    assert_eq!(world.brokers().topics(), ["payments"]);
+
+    world.delete("KafkaTopic", "shop", "payments");
+    let is_gone = || world.get("KafkaTopic", "shop", "payments").is_none();
+    until("the object is gone", is_gone).await;
+    assert!(world.brokers().topics().is_empty());
+}
+
+async fn an_invalid_spec_sends_no_guest_away_and_takes_no_broker_away<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic("guest", "visits", ""));
+    until_reason(world, "KafkaTopic", "guest", "visits", "TopicReady").await;
+
+    world.apply(&invalid_cluster());
+    until_reason(world, "KafkaCluster", "shop", "orders", "InvalidSpec").await;
+    world.apply(&topic("shop", "payments", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    until_reason(world, "KafkaTopic", "guest", "visits", "TopicReady").await;
+
+    world.delete("KafkaTopic", "guest", "visits");
+    let is_gone = || world.get("KafkaTopic", "guest", "visits").is_none();
+    until("the object is gone", is_gone).await;
+    assert_eq!(
+        world.brokers().topics(),
+        ["payments"],
+        "a topic without an object"
+    );
+}
+
+async fn guests_of_a_cluster_that_never_was_valid_are_waited_for<S: Setting>(world: &S) {
+    world.apply(&invalid_cluster());
+    world.apply(&topic("guest", "visits", ""));
+    world.apply(&topic("stranger", "looks", ""));
+    until_reason(world, "KafkaCluster", "shop", "orders", "InvalidSpec").await;
+    until_reason(world, "KafkaTopic", "guest", "visits", "ClusterNotReady").await;
+    until_reason(
+        world,
+        "KafkaTopic",
+        "stranger",
+        "looks",
+        "NamespaceNotAdmitted",
+    )
+    .await;
+    world.apply(&cluster(""));
+    until_reason(world, "KafkaTopic", "guest", "visits", "TopicReady").await;
+}
+
+async fn a_known_address_is_not_forgotten_while_the_platform_refuses<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic("shop", "payments", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+
+    world.brokers().refuse(true);
+    until_reason(world, "KafkaCluster", "shop", "orders", "ApplyFailed").await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(
+        orders["status"]["bootstrapServers"],
+        json!(world.brokers().address())
+    );
+    assert_eq!(
+        orders["status"]["listeners"]["internal"],
+        json!(world.brokers().address())
+    );
+    world.apply(&topic("shop", "refunds", ""));
+    until_reason(world, "KafkaTopic", "shop", "refunds", "TopicReady").await;
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+}
+
+async fn the_older_of_two_objects_has_the_topic<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic("shop", "a-first", "topicName: payments"));
+    until_reason(world, "KafkaTopic", "shop", "a-first", "TopicReady").await;
+    world.apply(&topic("shop", "b-second", "topicName: payments"));
+    until_reason(world, "KafkaTopic", "shop", "b-second", "Conflict").await;
+    world.delete("KafkaTopic", "shop", "b-second");
+    let is_gone = || world.get("KafkaTopic", "shop", "b-second").is_none();
+    until("the object is gone", is_gone).await;
+    assert_eq!(world.brokers().topics(), ["payments"]);
+}
+
+async fn topics_go_without_their_cluster<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic("shop", "payments", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    world.delete("KafkaCluster", "shop", "orders");
+    until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotFound").await;
+    world.delete("KafkaTopic", "shop", "payments");
+    let is_gone = || world.get("KafkaTopic", "shop", "payments").is_none();
+    until("the object is gone", is_gone).await;
+}
+
+async fn at_rest_nothing_is_written<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic("shop", "payments", ""));
+    world.apply(&topic("guest", "visits", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    until_reason(world, "KafkaTopic", "guest", "visits", "TopicReady").await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    let before = world.writes();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(world.writes(), before);
+}
+
+/// What only an API server can do: refuse a status, or let somebody else write it.
+#[test]
+fn a_status_that_was_refused_or_overwritten_is_written_again() {
+    settings::run(Kubernetes::new(), async |world: &Kubernetes| {
+        for code in [403, 409, 503] {
+            let name = format!("payments-{code}");
+            world.api.refuse_statuses(1, code);
+            world.apply(&topic("shop", &name, ""));
+            until_reason(world, "KafkaTopic", "shop", &name, "ClusterNotFound").await;
+        }
+        let lie = json!({ "conditions": [{ "type": "Ready", "reason": "Lie" }] });
+        world
+            .api
+            .set_status("kafkatopics", "shop", "payments-403", &lie);
+        let name = "payments-403";
+        until_reason(world, "KafkaTopic", "shop", name, "ClusterNotFound").await;
+    });
+}

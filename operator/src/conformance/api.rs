@@ -1,0 +1,263 @@
+//! An API server in memory: lists, watches, server-side apply and merge patches of any kind.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::{Stream, StreamExt, stream};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Map, Value, json};
+
+/// The resource, the namespace and the name of an object.
+type Place = (String, String, String);
+type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>;
+
+/// The server. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct ApiServer {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Place, Value>,
+    version: u64,
+    watchers: Vec<(String, UnboundedSender<Value>)>,
+    /// So many writes of statuses are answered with this code.
+    refusals: (usize, u16),
+    status_writes: u128,
+}
+
+impl ApiServer {
+    /// A client of it.
+    pub fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move { server.answer(request).await }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Takes an object as a user applies it.
+    pub fn apply(&self, resource: &str, object: &Value) {
+        let place = place(resource, object);
+        self.lock().apply(place, object);
+    }
+
+    /// Deletes an object as a user does: one with finalizers stays until they are gone.
+    pub fn delete(&self, resource: &str, namespace: &str, name: &str) {
+        let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        self.lock().edit(&place, |object| {
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        });
+    }
+
+    /// Replaces the status of an object, as somebody may who has the right to.
+    pub fn set_status(&self, resource: &str, namespace: &str, name: &str, status: &Value) {
+        let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        self.lock()
+            .edit(&place, |object| object["status"] = status.clone());
+    }
+
+    /// An object as it is now.
+    pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        self.lock().objects.get(&place).cloned()
+    }
+
+    /// Has the next writes of statuses refused.
+    pub fn refuse_statuses(&self, writes: usize, code: u16) {
+        self.lock().refusals = (writes, code);
+    }
+
+    /// How many statuses were written, or refused.
+    pub fn status_writes(&self) -> u128 {
+        self.lock().status_writes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<StreamBody<Chunks>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap_or_default();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
+        let query = head.uri.query().unwrap_or_default();
+        // /api/v1/... or /apis/group/version/...
+        let rest = &path[if path[0] == "api" { 2 } else { 3 }..];
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+            rest => ("", rest),
+        };
+        let (code, chunks) = match (&head.method, rest) {
+            (&Method::GET, [resource]) if query.contains("watch=true") => {
+                (200, self.lock().watch(resource))
+            }
+            (&Method::GET, [resource]) => (200, once(&self.lock().list(resource))),
+            (method, [resource, name, sub @ ..]) => {
+                let place = (
+                    (*resource).to_owned(),
+                    namespace.to_owned(),
+                    (*name).to_owned(),
+                );
+                let (code, value) = self.lock().change(method, &place, sub, &body);
+                (code, once(&value))
+            }
+            _ => (201, once(&body)),
+        };
+        let response = Response::builder().status(StatusCode::from_u16(code).unwrap());
+        Ok(response.body(StreamBody::new(chunks)).unwrap())
+    }
+}
+
+impl State {
+    fn list(&self, resource: &str) -> Value {
+        let objects = self.objects.iter().filter(|(place, _)| place.0 == resource);
+        let items: Vec<&Value> = objects.map(|(_, object)| object).collect();
+        json!({
+            "apiVersion": "v1", "kind": "List", "items": items,
+            "metadata": { "resourceVersion": self.version.to_string() },
+        })
+    }
+
+    fn watch(&mut self, resource: &str) -> Chunks {
+        let (sender, receiver) = unbounded();
+        self.watchers.push((resource.to_owned(), sender));
+        Box::pin(receiver.map(|event| Ok(Frame::data(Bytes::from(format!("{event}\n"))))))
+    }
+
+    fn change(
+        &mut self,
+        method: &Method,
+        place: &Place,
+        sub: &[&str],
+        body: &Value,
+    ) -> (u16, Value) {
+        if *method == Method::PATCH && sub == ["status"] {
+            self.status_writes += 1;
+            if self.refusals.0 > 0 {
+                self.refusals.0 -= 1;
+                return status(self.refusals.1);
+            }
+        }
+        let Some(object) = self.objects.get(place).cloned() else {
+            if *method == Method::PATCH && sub.is_empty() {
+                self.apply(place.clone(), body);
+                return (201, self.objects[place].clone());
+            }
+            return status(404);
+        };
+        if *method == Method::DELETE {
+            self.edit(place, |object| {
+                object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            });
+        } else if *method == Method::PATCH && sub == ["status"] {
+            self.edit(place, |object| object["status"] = body["status"].clone());
+        } else if *method == Method::PATCH {
+            let expected = body.pointer("/metadata/resourceVersion");
+            if expected.is_some_and(|version| *version != object["metadata"]["resourceVersion"]) {
+                return status(409);
+            }
+            self.apply(place.clone(), body);
+        }
+        (200, self.objects.get(place).cloned().unwrap_or(object))
+    }
+
+    /// Lays what was given over what is there.
+    fn apply(&mut self, place: Place, given: &Value) {
+        let uid = format!("uid-{}", self.version);
+        let (namespace, name) = (place.1.clone(), place.2.clone());
+        self.objects.entry(place.clone()).or_insert_with(|| {
+            json!({ "metadata": {
+                "namespace": namespace, "name": name, "uid": uid, "generation": 0,
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            }})
+        });
+        self.edit(&place, |object| {
+            let before = object["spec"].clone();
+            for (key, value) in given.as_object().into_iter().flatten() {
+                match (key.as_str(), value) {
+                    ("metadata", Value::Object(metadata)) => {
+                        let known = object["metadata"].as_object_mut().unwrap();
+                        known.extend(metadata.clone());
+                    }
+                    _ => object[key] = value.clone(),
+                }
+            }
+            if object["spec"] != before {
+                let generation = object["metadata"]["generation"]
+                    .as_i64()
+                    .unwrap_or_default();
+                object["metadata"]["generation"] = json!(generation + 1);
+            }
+        });
+    }
+
+    fn edit(&mut self, place: &Place, edit: impl FnOnce(&mut Value)) {
+        let Some(object) = self.objects.get_mut(place) else {
+            return;
+        };
+        let before = object.clone();
+        edit(object);
+        if *object == before {
+            return;
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let finalizers = object
+            .pointer("/metadata/finalizers")
+            .and_then(Value::as_array);
+        let is_gone = object.pointer("/metadata/deletionTimestamp").is_some()
+            && finalizers.is_none_or(Vec::is_empty);
+        let kind = match (is_gone, before.pointer("/metadata/resourceVersion")) {
+            (true, _) => "DELETED",
+            (false, None) => "ADDED",
+            (false, Some(_)) => "MODIFIED",
+        };
+        let event = json!({ "type": kind, "object": object });
+        self.watchers.retain(|(resource, sender)| {
+            *resource != place.0 || sender.unbounded_send(event.clone()).is_ok()
+        });
+        if is_gone {
+            self.objects.remove(place);
+        }
+    }
+}
+
+fn place(resource: &str, object: &Value) -> Place {
+    let text = |key: &str| object["metadata"][key].as_str().map(str::to_owned);
+    let namespace = text("namespace").unwrap_or_else(|| "default".to_owned());
+    (
+        resource.to_owned(),
+        namespace,
+        text("name").unwrap_or_default(),
+    )
+}
+
+fn once(value: &Value) -> Chunks {
+    let bytes = Bytes::from(value.to_string());
+    Box::pin(stream::once(async move { Ok(Frame::data(bytes)) }))
+}
+
+fn status(code: u16) -> (u16, Value) {
+    let mut status = Map::new();
+    status.insert("kind".to_owned(), json!("Status"));
+    status.insert("apiVersion".to_owned(), json!("v1"));
+    status.insert("status".to_owned(), json!("Failure"));
+    status.insert("message".to_owned(), json!("refused by the test"));
+    status.insert("reason".to_owned(), json!("Refused"));
+    status.insert("code".to_owned(), json!(code));
+    (code, Value::Object(status))
+}

@@ -1,0 +1,315 @@
+//! Brokers that are not there: a platform whose brokers serve as soon as they are started, and a
+//! Kafka that keeps nothing of a topic but its name and its size.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ottla_protocol::api::ApiKey;
+use ottla_protocol::codec::{Decode, Encode, Message, Reader, Request};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::frame::{self, RequestHeader};
+use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use ottla_protocol::messages::configs::{
+    DescribeConfigsRequest, DescribeConfigsResponse, DescribeConfigsResult,
+};
+use ottla_protocol::messages::metadata::{
+    MetadataRequest, MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
+};
+use ottla_protocol::messages::topics::{
+    CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse, DeletableTopicResult,
+    DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
+use crate::platform::{NotYet, Platform, Properties};
+
+/// The largest request that is read.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// The brokers of one cluster and their topics. Cheap to clone.
+#[derive(Clone)]
+pub struct Brokers {
+    kafka: Rc<Kafka>,
+}
+
+struct Kafka {
+    listener: TcpListener,
+    /// Partitions and replication factor by name.
+    topics: RefCell<BTreeMap<String, (i32, i32)>>,
+    is_refused: Cell<bool>,
+}
+
+impl Brokers {
+    /// Brokers that are yet to be started.
+    pub fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self {
+            kafka: Rc::new(Kafka {
+                listener,
+                topics: RefCell::new(BTreeMap::new()),
+                is_refused: Cell::new(false),
+            }),
+        }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> String {
+        self.kafka.listener.local_addr().unwrap().to_string()
+    }
+
+    /// The topics that exist.
+    pub fn topics(&self) -> Vec<String> {
+        self.kafka.topics.borrow().keys().cloned().collect()
+    }
+
+    /// Has the platform refuse to start or change brokers, or take it again.
+    pub fn refuse(&self, is_refused: bool) {
+        self.kafka.is_refused.set(is_refused);
+    }
+
+    /// A platform with these brokers.
+    pub fn platform(&self) -> Fake {
+        Fake {
+            brokers: self.clone(),
+            states: BTreeMap::new(),
+        }
+    }
+
+    /// Answers whoever connects.
+    pub async fn serve(&self) {
+        let listener = self.kafka.listener.try_clone().unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        while let Ok((stream, _)) = listener.accept().await {
+            let kafka = Rc::clone(&self.kafka);
+            tokio::task::spawn_local(async move { kafka.converse(stream).await });
+        }
+    }
+}
+
+/// The platform.
+pub struct Fake {
+    brokers: Brokers,
+    states: BTreeMap<i32, BrokerState>,
+}
+
+impl Platform for Fake {
+    const BUSY_INTERVAL: Duration = Duration::from_millis(20);
+    const QUIET_INTERVAL: Duration = Duration::from_millis(50);
+
+    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+        let clients = listeners.iter().map(|listener| ClientEndpoint {
+            name: listener.name.clone(),
+            bind: format!("127.0.0.1:{}", listener.port),
+            advertised: self.brokers.address(),
+        });
+        let clients: Vec<ClientEndpoint> = clients.collect();
+        let endpoints = |broker: i32| Endpoints {
+            clients: clients.clone(),
+            peer_bind: format!("127.0.0.1:{}", 9100 + broker),
+            peer_advertised: format!("127.0.0.1:{}", 9100 + broker),
+            http_bind: "127.0.0.1:9404".to_owned(),
+            log_dir: "/data".into(),
+            rack: None,
+        };
+        (0..brokers).map(|id| (id, endpoints(id))).collect()
+    }
+
+    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
+        let clients = everywhere.values().flat_map(|one| &one.clients);
+        let addresses = clients.map(|client| (client.name.clone(), client.advertised.clone()));
+        addresses.collect()
+    }
+
+    async fn prepare(&mut self, _: &BTreeMap<i32, Properties>, _: u64) -> Result<(), NotYet> {
+        if self.brokers.kafka.is_refused.get() {
+            return Err(NotYet {
+                is_stuck: true,
+                message: "The platform refuses.".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
+        self.states.clone()
+    }
+
+    async fn start(&mut self, broker: i32, settings: &Properties) {
+        let state = BrokerState {
+            ready: true,
+            message: "serves".to_owned(),
+            running_with: settings.clone(),
+            ..BrokerState::default()
+        };
+        self.states.insert(broker, state);
+    }
+
+    async fn restart(&mut self, broker: i32, settings: &Properties) {
+        self.start(broker, settings).await;
+    }
+
+    async fn keep(&mut self, broker: i32, settings: &Properties) {
+        self.start(broker, settings).await;
+    }
+}
+
+impl Kafka {
+    async fn converse(&self, mut stream: TcpStream) {
+        let mut buffer = BytesMut::new();
+        loop {
+            while let Ok(Some(request)) = frame::split(&mut buffer, REQUEST_BYTES_MAX) {
+                for segment in self.answer(request) {
+                    if stream.write_all(&segment).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            if !stream
+                .read_buf(&mut buffer)
+                .await
+                .is_ok_and(|read| read > 0)
+            {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, request: BytesMut) -> Vec<Bytes> {
+        let mut reader = Reader::new(request);
+        let header = RequestHeader::read(&mut reader).unwrap();
+        let reader = &mut reader;
+        match header.api_key {
+            ApiKey::ApiVersions => reply(reader, &header, |_: ApiVersionsRequest| versions()),
+            ApiKey::Metadata => reply(reader, &header, |request| self.metadata(request)),
+            ApiKey::CreateTopics => reply(reader, &header, |request| self.create(request)),
+            ApiKey::DeleteTopics => reply(reader, &header, |request| self.delete(request)),
+            ApiKey::DescribeConfigs => reply(reader, &header, configs),
+            other => panic!("nobody here answers {}", other.name()),
+        }
+    }
+
+    fn metadata(&self, request: MetadataRequest) -> MetadataResponse {
+        let topics = self.topics.borrow();
+        let wanted = request.topics.map(|topics| {
+            let names = topics.into_iter().filter_map(|topic| topic.name);
+            names.collect::<Vec<String>>()
+        });
+        let wanted = wanted.unwrap_or_else(|| topics.keys().cloned().collect());
+        let described = wanted.into_iter().map(|name| match topics.get(&name) {
+            Some((partitions, replicas)) => MetadataResponseTopic {
+                name: Some(name),
+                partitions: (0..*partitions)
+                    .map(|index| partition(index, *replicas))
+                    .collect(),
+                ..MetadataResponseTopic::default()
+            },
+            None => MetadataResponseTopic {
+                name: Some(name),
+                error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                ..MetadataResponseTopic::default()
+            },
+        });
+        MetadataResponse {
+            cluster_id: Some("the-cluster".to_owned()),
+            controller_id: 0,
+            topics: described.collect(),
+            ..MetadataResponse::default()
+        }
+    }
+
+    fn create(&self, request: CreateTopicsRequest) -> CreateTopicsResponse {
+        let created = request.topics.into_iter().map(|topic| {
+            let size = (topic.num_partitions, i32::from(topic.replication_factor));
+            self.topics.borrow_mut().insert(topic.name.clone(), size);
+            CreatableTopicResult {
+                name: topic.name,
+                ..CreatableTopicResult::default()
+            }
+        });
+        CreateTopicsResponse {
+            topics: created.collect(),
+            ..CreateTopicsResponse::default()
+        }
+    }
+
+    fn delete(&self, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+        let deleted = request.topics.into_iter().map(|topic| {
+            let name = topic.name.unwrap_or_default();
+            self.topics.borrow_mut().remove(&name);
+            DeletableTopicResult {
+                name: Some(name),
+                ..DeletableTopicResult::default()
+            }
+        });
+        DeleteTopicsResponse {
+            responses: deleted.collect(),
+            ..DeleteTopicsResponse::default()
+        }
+    }
+}
+
+fn partition(index: i32, replicas: i32) -> MetadataResponsePartition {
+    MetadataResponsePartition {
+        partition_index: index,
+        leader_id: 0,
+        replica_nodes: (0..replicas).collect(),
+        isr_nodes: (0..replicas).collect(),
+        ..MetadataResponsePartition::default()
+    }
+}
+
+fn configs(request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let results = request
+        .resources
+        .into_iter()
+        .map(|resource| DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            ..DescribeConfigsResult::default()
+        });
+    DescribeConfigsResponse {
+        results: results.collect(),
+        ..DescribeConfigsResponse::default()
+    }
+}
+
+fn versions() -> ApiVersionsResponse {
+    fn of<R: Request>() -> ApiVersion {
+        ApiVersion {
+            api_key: R::KEY.key(),
+            min_version: *R::VERSIONS.start(),
+            max_version: *R::VERSIONS.end(),
+        }
+    }
+    ApiVersionsResponse {
+        api_keys: vec![
+            of::<ApiVersionsRequest>(),
+            of::<MetadataRequest>(),
+            of::<CreateTopicsRequest>(),
+            of::<DeleteTopicsRequest>(),
+            of::<DescribeConfigsRequest>(),
+        ],
+        ..ApiVersionsResponse::default()
+    }
+}
+
+fn reply<R>(
+    reader: &mut Reader,
+    header: &RequestHeader,
+    answer: impl FnOnce(R) -> R::Response,
+) -> Vec<Bytes>
+where
+    R: Request + Decode,
+    R::Response: Encode + Message,
+{
+    let request = R::decode(reader, header.api_version).unwrap();
+    let segments = frame::response(header, header.api_version, &answer(request)).unwrap();
+    segments.into_iter().collect()
+}

@@ -1,0 +1,174 @@
+//! The worlds that the suite runs in.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Instant, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::api::ApiServer;
+use super::brokers::Brokers;
+use crate::cluster::reconcile::Reconciler;
+use crate::object::ObjectKey;
+use crate::session::Session;
+use crate::world::folder::manifests::Manifests;
+use crate::world::{World, folder, kubernetes};
+
+/// A world with an operator in it, as a test uses it.
+pub trait Setting: 'static {
+    /// Begins to look after what is there.
+    async fn operate(&self);
+
+    /// Takes an object as a user applies it.
+    fn apply(&self, yaml: &str);
+
+    /// Deletes an object as a user does.
+    fn delete(&self, kind: &str, namespace: &str, name: &str);
+
+    /// An object with its status; none once it is gone.
+    fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value>;
+
+    /// Changes whenever a status is written.
+    fn writes(&self) -> u128;
+
+    /// Its brokers.
+    fn brokers(&self) -> &Brokers;
+}
+
+/// Runs a test in a world.
+pub fn run<S: Setting>(setting: S, test: impl AsyncFnOnce(&S)) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    let setting = Rc::new(setting);
+    let operator = Rc::clone(&setting);
+    tasks.spawn_local(async move { operator.operate().await });
+    let brokers = setting.brokers().clone();
+    tasks.spawn_local(async move { brokers.serve().await });
+    tasks.block_on(&runtime, test(&setting));
+}
+
+async fn reconcile(world: impl World, brokers: &Brokers) {
+    let reconciler = |_: &ObjectKey| Reconciler::new(brokers.platform());
+    Session::new(world, reconciler).run().await;
+}
+
+/// An API server.
+pub struct Kubernetes {
+    pub api: ApiServer,
+    brokers: Brokers,
+}
+
+impl Kubernetes {
+    /// One that holds nothing yet.
+    pub fn new() -> Self {
+        Self {
+            api: ApiServer::default(),
+            brokers: Brokers::new(),
+        }
+    }
+}
+
+impl Setting for Kubernetes {
+    async fn operate(&self) {
+        let page = kubernetes::http::Page::default();
+        let world = kubernetes::Kubernetes::new(&self.api.client(), None, page);
+        reconcile(world, &self.brokers).await;
+    }
+
+    fn apply(&self, yaml: &str) {
+        let object: Value = serde_yaml::from_str(yaml).unwrap();
+        self.api
+            .apply(&resource(object["kind"].as_str().unwrap()), &object);
+    }
+
+    fn delete(&self, kind: &str, namespace: &str, name: &str) {
+        self.api.delete(&resource(kind), namespace, name);
+    }
+
+    fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.api.get(&resource(kind), namespace, name)
+    }
+
+    fn writes(&self) -> u128 {
+        self.api.status_writes()
+    }
+
+    fn brokers(&self) -> &Brokers {
+        &self.brokers
+    }
+}
+
+fn resource(kind: &str) -> String {
+    format!("{}s", kind.to_lowercase())
+}
+
+/// A folder of manifests.
+pub struct Folder {
+    folder: tempfile::TempDir,
+    brokers: Brokers,
+}
+
+impl Folder {
+    /// One that holds nothing yet.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("manifests")).unwrap();
+        Self {
+            folder,
+            brokers: Brokers::new(),
+        }
+    }
+
+    fn manifest(&self, kind: &str, namespace: &str, name: &str) -> PathBuf {
+        self.folder
+            .path()
+            .join(format!("manifests/{kind}-{namespace}-{name}.yaml"))
+    }
+}
+
+impl Setting for Folder {
+    async fn operate(&self) {
+        let mut manifests = Manifests::new(&self.folder.path().join("manifests"));
+        manifests.scan().unwrap();
+        let data_dir = self.folder.path().join("data");
+        let world = folder::Folder::new(manifests, &data_dir, Instant::now());
+        reconcile(world, &self.brokers).await;
+    }
+
+    fn apply(&self, yaml: &str) {
+        let object: Value = serde_yaml::from_str(yaml).unwrap();
+        let text = |pointer: &str| object.pointer(pointer).unwrap().as_str().unwrap();
+        let file = self.manifest(
+            text("/kind"),
+            text("/metadata/namespace"),
+            text("/metadata/name"),
+        );
+        std::fs::write(file, yaml).unwrap();
+    }
+
+    fn delete(&self, kind: &str, namespace: &str, name: &str) {
+        std::fs::remove_file(self.manifest(kind, namespace, name)).unwrap();
+    }
+
+    fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let kind = kind.to_lowercase();
+        let file = format!("data/status/{kind}-{namespace}.{name}.yaml");
+        let text = std::fs::read_to_string(self.folder.path().join(file)).ok()?;
+        serde_yaml::from_str(&text).ok()
+    }
+
+    fn writes(&self) -> u128 {
+        let files = std::fs::read_dir(self.folder.path().join("data/status"));
+        let files = files.into_iter().flatten().flatten();
+        let written = files.filter_map(|file| file.metadata().ok()?.modified().ok());
+        let times = written.filter_map(|at| at.duration_since(UNIX_EPOCH).ok());
+        times.map(|time| time.as_nanos()).sum()
+    }
+
+    fn brokers(&self) -> &Brokers {
+        &self.brokers
+    }
+}

@@ -1,0 +1,109 @@
+//! The objects of all clusters, as the watches last told: kube's own stores, which the watches
+//! fill and the platform reads.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+
+use super::apply::version;
+
+/// The label of an object that names its cluster.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// The objects of one cluster as the watches last told.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Its pods by ordinal.
+    pub pods: BTreeMap<i32, Pod>,
+    /// Its StatefulSet.
+    pub stateful_set: Option<StatefulSet>,
+    /// Its ConfigMaps by name.
+    pub config_maps: BTreeMap<String, ConfigMap>,
+    /// Its Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// What version each of its objects has, by kind and name, for what others change in them.
+    pub versions: BTreeMap<(String, String), String>,
+}
+
+/// The objects of all clusters. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Pods.
+    pub pods: Store<Pod>,
+    /// StatefulSets.
+    pub stateful_sets: Store<StatefulSet>,
+    /// ConfigMaps.
+    pub config_maps: Store<ConfigMap>,
+    /// Services.
+    pub services: Store<Service>,
+    /// PodDisruptionBudgets.
+    pub budgets: Store<PodDisruptionBudget>,
+    /// NetworkPolicies.
+    pub network_policies: Store<NetworkPolicy>,
+}
+
+impl Watched {
+    /// The objects of one cluster.
+    #[must_use]
+    pub fn of(&self, namespace: &str, cluster: &str) -> Seen {
+        let mut seen = Seen::default();
+        for pod in of(&self.pods, namespace, cluster) {
+            let name = pod.name_any();
+            let ordinal = name.rsplit_once('-').and_then(|(_, n)| n.parse().ok());
+            if let Some(ordinal) = ordinal {
+                seen.pods.insert(ordinal, Pod::clone(&pod));
+            }
+        }
+        for config_map in of(&self.config_maps, namespace, cluster) {
+            let name = config_map.name_any();
+            seen.config_maps.insert(name, ConfigMap::clone(&config_map));
+        }
+        let sets = of(&self.stateful_sets, namespace, cluster);
+        let set = sets.iter().find(|set| set.name_any() == cluster);
+        seen.stateful_set = set.map(|set| StatefulSet::clone(set));
+        let services = of(&self.services, namespace, cluster);
+        note(&mut seen.versions, &services);
+        note(&mut seen.versions, &sets);
+        note(&mut seen.versions, &of(&self.budgets, namespace, cluster));
+        let policies = of(&self.network_policies, namespace, cluster);
+        note(&mut seen.versions, &policies);
+        for service in services {
+            let name = service.name_any();
+            seen.services.insert(name, Service::clone(&service));
+        }
+        seen
+    }
+}
+
+/// The objects that belong to a cluster, by their label.
+fn of<K>(store: &Store<K>, namespace: &str, cluster: &str) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
+    K::DynamicType: Eq + Hash + Clone + Default,
+{
+    store.state_filter(|object| {
+        object.namespace().as_deref() == Some(namespace)
+            && object
+                .labels()
+                .get(INSTANCE)
+                .is_some_and(|name| name == cluster)
+    })
+}
+
+fn note<K: Resource<DynamicType = ()>>(
+    versions: &mut BTreeMap<(String, String), String>,
+    objects: &[Arc<K>],
+) {
+    for object in objects {
+        let key = (K::kind(&()).into_owned(), object.name_any());
+        versions.insert(key, version(&**object));
+    }
+}

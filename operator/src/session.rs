@@ -1,0 +1,284 @@
+//! The loop of the operator, in every world and on every platform.
+//!
+//! ```text
+//! world ──events──▶ session ──specs──▶ a task per cluster ──▶ its platform
+//!   ▲                  ▲                    │  └─view─▶ a task for its topics ──▶ admin client
+//!   └────statuses──────┴─────reports────────┘
+//! ```
+//! The world has the objects and their statuses. A task that has something to say waits until it
+//! stands in the object, which the next step begins with; so nothing is said twice, and nothing is
+//! remembered twice.
+
+mod clusters;
+mod topics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::info;
+
+use self::clusters::{ClusterTask, Report};
+use self::topics::Index;
+use crate::cluster::reconcile::Reconciler;
+use crate::condition::{State, now, state};
+use crate::object::ObjectKey;
+use crate::platform::Platform;
+use crate::topic::driver::{self, TopicsReport, without_cluster};
+use crate::topic::reconcile::{Outcome, Topics};
+use crate::topic::validate::topic_name;
+use crate::world::{Event, Kind, Wanted, World};
+
+/// At most so many reports of the tasks wait to be handled; the tasks wait then.
+const REPORTS_MAX: usize = 256;
+/// How often topics are given to the tasks of their clusters at most, so that many that come one by
+/// one go together.
+const TOPICS_INTERVAL: Duration = Duration::from_millis(50);
+
+struct Task {
+    wanted: watch::Sender<Wanted>,
+    topics: watch::Sender<Arc<Topics>>,
+    handles: [tokio::task::JoinHandle<()>; 2],
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        for handle in &self.handles {
+            handle.abort();
+        }
+    }
+}
+
+/// Reconciles the objects of one world on one kind of platform.
+pub struct Session<W, F> {
+    /// The world.
+    pub world: W,
+    /// Begins to reconcile a cluster.
+    reconcilers: F,
+    tasks: BTreeMap<ObjectKey, Task>,
+    topics: Index,
+    topics_due: Instant,
+    /// Whether brokers are killed rather than stopped in order.
+    is_hurried: Arc<AtomicBool>,
+    reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
+    passes: (mpsc::Sender<TopicsReport>, mpsc::Receiver<TopicsReport>),
+}
+
+impl<W, P, F> Session<W, F>
+where
+    W: World,
+    P: Platform + 'static,
+    F: Fn(&ObjectKey) -> Reconciler<P>,
+{
+    /// A session that has yet to run.
+    #[must_use]
+    pub fn new(world: W, reconcilers: F) -> Self {
+        Self {
+            world,
+            reconcilers,
+            tasks: BTreeMap::new(),
+            topics: Index::default(),
+            topics_due: Instant::now(),
+            is_hurried: Arc::new(AtomicBool::new(false)),
+            reports: mpsc::channel(REPORTS_MAX),
+            passes: mpsc::channel(REPORTS_MAX),
+        }
+    }
+
+    /// Runs for as long as it is waited for.
+    pub async fn run(&mut self) {
+        loop {
+            let is_due = self.topics.is_dirty();
+            tokio::select! {
+                events = self.world.events() => self.handle_events(events),
+                Some(report) = self.reports.1.recv() => self.handle_report(report),
+                Some(pass) = self.passes.1.recv() => self.handle_pass(pass),
+                () = tokio::time::sleep_until(self.topics_due), if is_due => {}
+            }
+            self.dispatch_topics();
+            self.world.flush();
+        }
+    }
+
+    /// Stops all brokers that would not outlive the operator, in order. When `hurry` is over they
+    /// are killed.
+    pub async fn stop(&mut self, hurry: impl Future<Output = ()>) {
+        for task in self.tasks.values() {
+            task.wanted.send_replace(Wanted::Stop);
+        }
+        let mut hurry = std::pin::pin!(hurry);
+        while !self.tasks.is_empty() {
+            let is_hurried = self.is_hurried.load(Ordering::Relaxed);
+            tokio::select! {
+                Some(report) = self.reports.1.recv() => self.handle_report(report),
+                Some(_) = self.passes.1.recv() => {}
+                () = &mut hurry, if !is_hurried => self.is_hurried.store(true, Ordering::Relaxed),
+            }
+        }
+    }
+
+    fn handle_events(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Cluster(key, Some(wanted)) => self.dispatch_cluster(key, wanted),
+                Event::Cluster(key, None) => {
+                    if self.tasks.remove(&key).is_some() {
+                        self.topics.mark(&key);
+                    }
+                }
+                Event::Topic(key, topic) => self.topics.apply(&key, topic),
+            }
+        }
+    }
+
+    /// Gives a cluster to its task.
+    fn dispatch_cluster(&mut self, key: ObjectKey, wanted: Wanted) {
+        if let Some(task) = self.tasks.get(&key) {
+            task.wanted.send_replace(wanted);
+            return;
+        }
+        info!("KafkaCluster {key} is reconciled");
+        let (wanted, heard_wanted) = watch::channel(wanted);
+        let (view, heard_view) = watch::channel(None);
+        let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
+        let cluster = ClusterTask {
+            key: key.clone(),
+            reconciler: (self.reconcilers)(&key),
+            wanted: heard_wanted,
+            view,
+            reports: self.reports.0.clone(),
+            is_hurried: Arc::clone(&self.is_hurried),
+        };
+        let passes = self.passes.0.clone();
+        let topics_task = driver::run(key.clone(), heard_view, heard_topics, passes, now);
+        let handles = [
+            tokio::task::spawn_local(cluster.run()),
+            tokio::task::spawn_local(topics_task),
+        ];
+        self.topics.mark(&key);
+        let task = Task {
+            wanted,
+            topics,
+            handles,
+        };
+        self.tasks.insert(key, task);
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        match report {
+            Report::Status(key, status, told) => {
+                let object = self.world.set_cluster_status(&key, *status);
+                if let (Some(object), Some(task)) = (object, self.tasks.get(&key)) {
+                    // Its task knows already, and need not wake.
+                    task.wanted.send_if_modified(|wanted| {
+                        if matches!(wanted, Wanted::Run(_)) {
+                            *wanted = Wanted::Run(object);
+                        }
+                        false
+                    });
+                }
+                let _ = told.send(());
+            }
+            Report::Done(key, done) => self.world.record(Kind::Cluster, &key, done),
+            Report::Stopped(key) => {
+                self.tasks.remove(&key);
+                self.topics.mark(&key);
+                self.world.release_cluster(&key);
+            }
+        }
+    }
+
+    fn handle_pass(&mut self, report: TopicsReport) {
+        let TopicsReport {
+            cluster,
+            pass,
+            told,
+        } = report;
+        let changed: BTreeSet<ObjectKey> = pass.done.iter().map(|(key, _)| key.clone()).collect();
+        for (key, done) in pass.done {
+            self.world.record(Kind::Topic, &key, done);
+        }
+        // The last words of a task that has ended are older than what was said since.
+        if !self.tasks.contains_key(&cluster) {
+            return;
+        }
+        for (key, outcome) in pass.outcomes {
+            // That it was created says that it is ready: of many topics one event each is enough.
+            let is_told = changed.contains(&key) && is_ready(&outcome);
+            self.apply(&key, outcome, !is_told);
+        }
+        // Its task knows already, and need not wake.
+        if let Some(task) = self.tasks.get(&cluster) {
+            let topics = Arc::new(withhold(&mut self.world, &self.topics, &cluster));
+            task.topics.send_if_modified(|before| {
+                *before = topics;
+                false
+            });
+        }
+        let _ = told.send(());
+    }
+
+    fn apply(&mut self, key: &ObjectKey, outcome: Outcome, is_news: bool) {
+        match outcome {
+            Outcome::Stands(status) => {
+                if let Some(object) = self.world.set_topic_status(key, *status, is_news) {
+                    self.topics.replace(key, object);
+                }
+            }
+            Outcome::Gone => {
+                self.topics.apply(key, None);
+                self.world.release_topic(key);
+            }
+        }
+    }
+
+    /// Gives topics to the tasks of their clusters, the oldest first.
+    fn dispatch_topics(&mut self) {
+        if !self.topics.is_dirty() || Instant::now() < self.topics_due {
+            return;
+        }
+        self.topics_due = Instant::now() + TOPICS_INTERVAL;
+        for cluster in self.topics.take_dirty() {
+            if let Some(task) = self.tasks.get(&cluster) {
+                let topics = withhold(&mut self.world, &self.topics, &cluster);
+                task.topics.send_replace(Arc::new(topics));
+                continue;
+            }
+            let topics: Topics = self.topics.of(&cluster).cloned().collect();
+            for (key, desired) in topics {
+                let outcome = without_cluster(&cluster, &desired, &now());
+                self.apply(&key, outcome, true);
+            }
+        }
+    }
+}
+
+/// The topics of a cluster that may be carried out. One that is not held yet keeps its topic's name
+/// from the younger ones, and from those that are deleted: they would take the topic with them.
+fn withhold(world: &mut impl World, topics: &Index, cluster: &ObjectKey) -> Topics {
+    let mut held = Topics::new();
+    let mut kept = BTreeSet::new();
+    for (key, desired) in topics.of(cluster) {
+        let name = topic_name(&desired.object);
+        if kept.contains(name) {
+            continue;
+        }
+        if world.holds_topic(key) {
+            held.push((key.clone(), desired.clone()));
+        } else if !desired.deleting {
+            kept.insert(name);
+        }
+    }
+    held.retain(|(_, desired)| !desired.deleting || !kept.contains(topic_name(&desired.object)));
+    held
+}
+
+fn is_ready(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Stands(status) => state(&status.conditions) == Some(State::Ready),
+        Outcome::Gone => false,
+    }
+}

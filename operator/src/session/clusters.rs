@@ -1,0 +1,156 @@
+//! The task that reconciles the brokers of one cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::cluster::reconcile::{Reconciler, Step};
+use crate::condition::{State, now, spoken, state};
+use crate::crd::cluster::ReclaimPolicy;
+use crate::crd::{KafkaCluster, KafkaClusterStatus};
+use crate::object::ObjectKey;
+use crate::platform::Platform;
+use crate::topic::driver::View;
+use crate::world::Wanted;
+
+/// What the task reports.
+#[derive(Debug)]
+pub enum Report {
+    /// The status says something new; the sender is told when it stands in the object.
+    Status(ObjectKey, Box<KafkaClusterStatus>, oneshot::Sender<()>),
+    /// Something was done, or brokers did it by themselves.
+    Done(ObjectKey, String),
+    /// The brokers have stopped, and the task ends.
+    Stopped(ObjectKey),
+}
+
+/// The task.
+pub struct ClusterTask<P> {
+    /// Which cluster.
+    pub key: ObjectKey,
+    /// What it does in each step.
+    pub reconciler: Reconciler<P>,
+    /// What is wanted.
+    pub wanted: watch::Receiver<Wanted>,
+    /// What its topics need to know.
+    pub view: watch::Sender<Option<View>>,
+    /// Where it reports.
+    pub reports: mpsc::Sender<Report>,
+    /// Whether brokers are killed rather than stopped in order.
+    pub is_hurried: Arc<AtomicBool>,
+}
+
+impl<P: Platform> ClusterTask<P> {
+    /// Runs until the brokers are wanted no more and have stopped.
+    pub async fn run(mut self) {
+        let mut was_usable = false;
+        let policy = loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            let cluster = match wanted {
+                Wanted::Run(cluster) => cluster,
+                Wanted::Stop => break None,
+                Wanted::Delete(policy) => break Some(policy),
+            };
+            let is_busy = self.step(&cluster, &mut was_usable).await;
+            let pause = if is_busy {
+                P::BUSY_INTERVAL
+            } else {
+                P::QUIET_INTERVAL
+            };
+            tokio::select! {
+                changed = self.wanted.changed() => if changed.is_err() { break None },
+                () = tokio::time::sleep(pause) => {}
+            }
+        };
+        self.end(policy).await;
+    }
+
+    /// One step; says whether more is on its way.
+    async fn step(&mut self, cluster: &KafkaCluster, was_usable: &mut bool) -> bool {
+        let step = self.reconciler.step(cluster, &now()).await;
+        for event in self.reconciler.platform.take_events() {
+            self.done(event).await;
+        }
+        for done in &step.done {
+            self.done(done.clone()).await;
+        }
+        let is_busy = state(&step.status.conditions) != Some(State::Ready)
+            || self.reconciler.platform.take_news();
+        let brokers = &step.status.brokers;
+        *was_usable |= !brokers.is_empty() && brokers.iter().all(|broker| broker.ready);
+        let before = self.view.borrow().clone();
+        let view = view(cluster, &step, *was_usable, before);
+        self.view.send_if_modified(|before| {
+            let is_new = before.as_ref() != Some(&view);
+            *before = Some(view);
+            is_new
+        });
+        if cluster.status.as_ref() != Some(&step.status) {
+            let (told, is_told) = oneshot::channel();
+            let status = Box::new(step.status);
+            let report = Report::Status(self.key.clone(), status, told);
+            if self.reports.send(report).await.is_ok() {
+                let _ = is_told.await;
+            }
+        }
+        is_busy
+    }
+
+    async fn end(mut self, policy: Option<ReclaimPolicy>) {
+        self.view.send_modify(|view| {
+            if let Some(view) = view {
+                view.deleting = true;
+            }
+        });
+        let is_hurried = Arc::clone(&self.is_hurried);
+        let platform = &mut self.reconciler.platform;
+        platform.stop(|| is_hurried.load(Ordering::Relaxed)).await;
+        if policy == Some(ReclaimPolicy::Delete)
+            && let Err(error) = platform.delete_data()
+        {
+            self.done(format!("its data cannot be deleted: {error}"))
+                .await;
+        }
+        let _ = self.reports.send(Report::Stopped(self.key)).await;
+    }
+
+    async fn done(&self, done: String) {
+        let _ = self
+            .reports
+            .send(Report::Done(self.key.clone(), done))
+            .await;
+    }
+}
+
+/// What topics need to know. While the spec is invalid they go by what held before it, or else by
+/// what exists; and an address that is known once stays until another is.
+fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>) -> View {
+    let before = before.unwrap_or_default();
+    let own = ObjectKey::of(&cluster.metadata).namespace;
+    let (brokers, guests) = match &step.valid {
+        Some(valid) => (valid.replicas, Some(&valid.topic_namespaces)),
+        None if before.admits.is_empty() => {
+            let guests = &cluster.spec.topic_namespaces.match_names;
+            (step.status.replicas, Some(guests))
+        }
+        None => (before.brokers, None),
+    };
+    let admits = guests.map(|guests| std::iter::once(own).chain(guests.iter().cloned()).collect());
+    let addresses = step.status.bootstrap_servers.split(',');
+    let addresses = addresses.filter(|address| !address.is_empty());
+    let addresses: Vec<String> = addresses.map(str::to_owned).collect();
+    // Only while topics wait for it, so that they are not woken by every word of the cluster.
+    let says = spoken(&step.status.conditions).filter(|_| !usable);
+    View {
+        addresses: Some(addresses)
+            .filter(|addresses| !addresses.is_empty())
+            .unwrap_or(before.addresses),
+        brokers,
+        usable,
+        says: says.map_or(String::new(), |(_, message)| message.to_owned()),
+        admits: admits.unwrap_or(before.admits),
+        paused: step.paused,
+        deleting: false,
+    }
+}

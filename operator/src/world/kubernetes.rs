@@ -1,0 +1,366 @@
+//! The objects of a Kubernetes cluster: watches tell of them, one writer writes what is said.
+//!
+//! Nothing is told before everything has been listed once: what is missing may only not have been
+//! told yet.
+
+pub mod http;
+pub mod lease;
+mod objects;
+mod watches;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{ApiResource, DynamicObject};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tracing::info;
+
+use self::http::Page;
+use self::objects::{Kept, Objects};
+use self::watches::{OWNED_KINDS, WatchEvent};
+use self::writer::{Patching, Record, Write, Writer, Written};
+use super::{Age, Event, Kind, Wanted, World};
+use crate::condition::{ClusterReason, Reason, State, TopicReason, Verdict, conditions};
+use crate::condition::{spoken, state};
+use crate::crd::{Condition, KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
+use crate::object::ObjectKey;
+use crate::platform::kubernetes::watched::Watched;
+use crate::topic::reconcile::Desired;
+
+/// The finalizer of topics that are deleted with their objects.
+const FINALIZER: &str = "ottla.io/topic";
+
+/// The world.
+pub struct Kubernetes {
+    watches: mpsc::Receiver<WatchEvent>,
+    /// The objects of all clusters, for the platform.
+    pub watched: Watched,
+    writer: Writer,
+    page: Page,
+    clusters: Objects<KafkaCluster>,
+    topics: Objects<KafkaTopic>,
+    /// The kinds of clusters' objects that have been listed once.
+    listed: BTreeSet<&'static str>,
+    changed_clusters: BTreeSet<ObjectKey>,
+    changed_topics: BTreeSet<ObjectKey>,
+    /// Topics whose finalizer was asked for, by the version that lacked it.
+    asked: BTreeMap<ObjectKey, String>,
+}
+
+impl Kubernetes {
+    /// Watches one namespace, or all.
+    #[must_use]
+    pub fn new(client: &Client, namespace: Option<&str>, page: Page) -> Self {
+        let (watched, watches) = watches::begin(client, namespace);
+        Self {
+            watches,
+            watched,
+            writer: Writer::new(client.clone(), Arc::clone(&page)),
+            page,
+            clusters: Objects::default(),
+            topics: Objects::default(),
+            listed: BTreeSet::new(),
+            changed_clusters: BTreeSet::new(),
+            changed_topics: BTreeSet::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    fn handle(&mut self, event: WatchEvent) {
+        match event {
+            WatchEvent::Cluster(event) => {
+                for (key, news) in self.clusters.handle(event) {
+                    if news.is_news {
+                        self.changed_clusters.insert(key);
+                    } else if news.is_overwritten {
+                        rewrite(&self.clusters, &mut self.writer, &key);
+                    }
+                }
+            }
+            WatchEvent::Topic(event) => {
+                for (key, news) in self.topics.handle(event) {
+                    if news.is_news {
+                        self.changed_topics.insert(key);
+                    } else if news.is_overwritten {
+                        rewrite(&self.topics, &mut self.writer, &key);
+                    }
+                }
+            }
+            WatchEvent::Owned(cluster) => drop(self.changed_clusters.insert(cluster)),
+            WatchEvent::OwnedListed(kind) => {
+                self.listed.insert(kind);
+                self.changed_clusters.extend(self.clusters.keys().cloned());
+            }
+        }
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        let is_complete = self.clusters.is_complete()
+            && self.topics.is_complete()
+            && self.listed.len() == OWNED_KINDS;
+        if !is_complete {
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        for key in std::mem::take(&mut self.changed_clusters) {
+            match self.cluster_event(&key) {
+                Ok(event) => events.push(Event::Cluster(key, event)),
+                Err(verdict) => refuse(&self.clusters, &mut self.writer, &key, &verdict),
+            }
+        }
+        for key in std::mem::take(&mut self.changed_topics) {
+            let event = self.topic_event(&key).unwrap_or_else(|verdict| {
+                refuse(&self.topics, &mut self.writer, &key, &verdict);
+                None
+            });
+            if event.is_none() {
+                self.asked.remove(&key);
+            }
+            events.push(Event::Topic(key, event));
+        }
+        events
+    }
+
+    fn cluster_event(&self, key: &ObjectKey) -> Result<Option<Wanted>, Verdict> {
+        let Some(cluster) = understood(&self.clusters, key, ClusterReason::InvalidSpec)? else {
+            return Ok(None);
+        };
+        // Its objects go with it, by their owner references.
+        let stays = cluster.metadata.deletion_timestamp.is_none();
+        Ok(stays.then(|| Wanted::Run(Arc::clone(cluster))))
+    }
+
+    fn topic_event(&self, key: &ObjectKey) -> Result<Option<(Age, Desired)>, Verdict> {
+        let topic = understood(&self.topics, key, TopicReason::InvalidName)?;
+        Ok(topic.map(|topic| {
+            let created = topic.metadata.creation_timestamp.as_ref();
+            let desired = Desired {
+                object: Arc::clone(topic),
+                deleting: topic.metadata.deletion_timestamp.is_some(),
+            };
+            (Age(created.map(|time| time.0), 0), desired)
+        }))
+    }
+
+    fn publish(
+        &mut self,
+        about: Option<ObjectReference>,
+        reason: &str,
+        sentence: String,
+        is_warning: bool,
+    ) {
+        if let Some(about) = about {
+            self.writer.publish(Record {
+                about,
+                reason: reason.to_owned(),
+                sentence,
+                is_warning,
+            });
+        }
+    }
+
+    /// Publishes what conditions say, unless it is only that something is on its way.
+    fn publish_conditions(&mut self, about: Option<ObjectReference>, conditions: &[Condition]) {
+        let state = state(conditions);
+        if let Some((reason, message)) = spoken(conditions)
+            && state != Some(State::Reconciling)
+        {
+            let is_warning = state == Some(State::Stalled);
+            self.publish(about, reason, message.to_owned(), is_warning);
+        }
+    }
+
+    fn handle_written(&mut self, written: &Written) {
+        if written.kind == KafkaCluster::kind(&()) {
+            self.clusters.written(&written.key, written.version);
+        } else {
+            self.topics.written(&written.key, written.version);
+        }
+    }
+}
+
+impl World for Kubernetes {
+    async fn events(&mut self) -> Vec<Event> {
+        tokio::select! {
+            Some(event) = self.watches.recv() => {
+                self.handle(event);
+                // Whatever else is there is handled together.
+                while let Ok(event) = self.watches.try_recv() {
+                    self.handle(event);
+                }
+            }
+            written = self.writer.next() => self.handle_written(&written),
+        }
+        self.take_events()
+    }
+
+    fn set_cluster_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaClusterStatus,
+    ) -> Option<Arc<KafkaCluster>> {
+        let object = self.clusters.set_status(key, status)?;
+        let status = object.status.as_ref()?;
+        self.writer.patch(patch_status::<KafkaCluster>(key, status));
+        self.publish_conditions(Some(reference(&*object)), &status.conditions);
+        Some(object)
+    }
+
+    fn set_topic_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaTopicStatus,
+        is_news: bool,
+    ) -> Option<Arc<KafkaTopic>> {
+        let object = self.topics.set_status(key, status)?;
+        let status = object.status.as_ref()?;
+        self.writer.patch(patch_status::<KafkaTopic>(key, status));
+        if is_news {
+            self.publish_conditions(Some(reference(&*object)), &status.conditions);
+        }
+        Some(object)
+    }
+
+    /// By the finalizer, which is asked for once for each version of the object that lacks it.
+    fn holds_topic(&mut self, key: &ObjectKey) -> bool {
+        let Some(topic) = self.topics.get(key) else {
+            return false;
+        };
+        if has_finalizer(topic) {
+            return true;
+        }
+        let version = topic.resource_version().unwrap_or_default();
+        let is_deleted = topic.metadata.deletion_timestamp.is_some();
+        if !is_deleted && self.asked.get(key) != Some(&version) {
+            let mut finalizers = topic.finalizers().to_vec();
+            finalizers.push(FINALIZER.to_owned());
+            let patching = patch_finalizers(key, topic, finalizers);
+            self.asked.insert(key.clone(), version);
+            self.writer.patch(patching);
+        }
+        false
+    }
+
+    fn release_topic(&mut self, key: &ObjectKey) {
+        let Some(topic) = self.topics.get(key).filter(|topic| has_finalizer(topic)) else {
+            return;
+        };
+        let rest = topic.finalizers().iter().filter(|one| *one != FINALIZER);
+        let rest: Vec<String> = rest.cloned().collect();
+        let patching = patch_finalizers(key, topic, rest.clone());
+        self.writer.patch(patching);
+        // Here as well, so that it is not written again before the watch tells.
+        if let Some(topic) = self.topics.get_mut(key) {
+            topic.metadata.finalizers = Some(rest);
+        }
+    }
+
+    fn release_cluster(&mut self, _: &ObjectKey) {}
+
+    fn record(&mut self, kind: Kind, key: &ObjectKey, done: String) {
+        let about = match kind {
+            Kind::Cluster => {
+                info!("KafkaCluster {key}: {done}");
+                self.clusters.get(key).map(|object| reference(&**object))
+            }
+            Kind::Topic => self.topics.get(key).map(|object| reference(&**object)),
+        };
+        self.publish(about, "Changed", done, false);
+    }
+
+    fn flush(&mut self) {
+        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        let (clusters, topics) = (count(self.clusters.len()), count(self.topics.len()));
+        self.page.clusters.store(clusters, Ordering::Relaxed);
+        self.page.topics.store(topics, Ordering::Relaxed);
+    }
+}
+
+fn has_finalizer(topic: &KafkaTopic) -> bool {
+    topic.finalizers().iter().any(|one| one == FINALIZER)
+}
+
+/// An object, or why it cannot be understood.
+fn understood<'a, K: Kept>(
+    objects: &'a Objects<K>,
+    key: &ObjectKey,
+    reason: impl Into<Reason>,
+) -> Result<Option<&'a Arc<K>>, Verdict> {
+    match objects.entry(key).map(|entry| &entry.object) {
+        None => Ok(None),
+        Some(Ok(object)) => Ok(Some(object)),
+        Some(Err(malformed)) => {
+            let message = format!("The object cannot be understood: {}.", malformed.1);
+            Err(Verdict::new(reason, message))
+        }
+    }
+}
+
+/// Says of an object that it cannot be understood.
+fn refuse<K: Kept>(objects: &Objects<K>, writer: &mut Writer, key: &ObjectKey, verdict: &Verdict) {
+    let Some(Err(malformed)) = objects.entry(key).map(|entry| &entry.object) else {
+        return;
+    };
+    let object: &DynamicObject = &malformed.0;
+    let generation = object.metadata.generation.unwrap_or_default();
+    let before = object.data.pointer("/status/conditions").cloned();
+    let before: Vec<Condition> = before
+        .and_then(|value| serde_json::from_value(value).ok())
+        .unwrap_or_default();
+    let conditions = conditions(&before, verdict, generation, &crate::condition::now());
+    let status = serde_json::json!({
+        "observedGeneration": generation,
+        "conditions": conditions,
+    });
+    writer.patch(patch_status::<K>(key, &status));
+}
+
+/// Writes a status again that somebody else overwrote, unless it is being written anyway.
+fn rewrite<K: Kept>(objects: &Objects<K>, writer: &mut Writer, key: &ObjectKey) {
+    if writer.is_patching(&K::kind(&()), key) {
+        return;
+    }
+    if let Some(status) = objects.get(key).and_then(|object| object.status()) {
+        writer.patch(patch_status::<K>(key, status));
+    }
+}
+
+fn patch_status<K: Resource<DynamicType = ()>>(
+    key: &ObjectKey,
+    status: &impl Serialize,
+) -> Patching {
+    Patching {
+        resource: ApiResource::erase::<K>(&()),
+        key: key.clone(),
+        write: Write::Status(serde_json::to_value(status).unwrap_or_default()),
+    }
+}
+
+/// With the version in which others' finalizers were read; where there are none, none can be lost.
+fn patch_finalizers(key: &ObjectKey, topic: &KafkaTopic, finalizers: Vec<String>) -> Patching {
+    let has_others = topic.finalizers().iter().any(|one| one != FINALIZER);
+    let version = topic.resource_version().filter(|_| has_others);
+    Patching {
+        resource: ApiResource::erase::<KafkaTopic>(&()),
+        key: key.clone(),
+        write: Write::Finalizers(finalizers, version),
+    }
+}
+
+/// How events refer to an object.
+fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
+    let meta = object.meta();
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        ..ObjectReference::default()
+    }
+}

@@ -1,0 +1,228 @@
+//! The objects of one of our kinds as the watch tells of them, each with the status that was said
+//! last.
+//!
+//! Invariant: a status that was said here stays, whatever the watch still tells of older ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::api::DynamicObject;
+use kube::core::dynamic::ParseDynamicObjectError;
+use kube::core::object::HasStatus;
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::object::ObjectKey;
+
+/// What an object must be to be kept here.
+pub trait Kept:
+    Resource<DynamicType = ()>
+    + HasStatus<Status: PartialEq + Clone + Serialize + DeserializeOwned>
+    + DeserializeOwned
+    + Clone
+{
+}
+
+impl<K> Kept for K where
+    K: Resource<DynamicType = ()>
+        + HasStatus<Status: PartialEq + Clone + Serialize + DeserializeOwned>
+        + DeserializeOwned
+        + Clone
+{
+}
+
+/// An object.
+#[derive(Debug)]
+pub struct Entry<K> {
+    /// The object; where it cannot be understood, as it came, and why.
+    pub object: Result<Arc<K>, Box<(DynamicObject, String)>>,
+    /// Whether its status was said here.
+    is_said: bool,
+    /// The version of the object that our last write of its status made.
+    written: u64,
+}
+
+/// What a watch told of an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Whether it is more than that a status was written.
+    pub is_news: bool,
+    /// Whether somebody else wrote the status.
+    pub is_overwritten: bool,
+}
+
+/// The objects of one kind.
+#[derive(Debug)]
+pub struct Objects<K> {
+    entries: BTreeMap<ObjectKey, Entry<K>>,
+    listing: Option<BTreeSet<ObjectKey>>,
+    is_complete: bool,
+}
+
+impl<K> Default for Objects<K> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            listing: None,
+            is_complete: false,
+        }
+    }
+}
+
+impl<K: Kept> Objects<K> {
+    /// Takes an event; returns what it tells of which objects.
+    pub fn handle(&mut self, event: Event<DynamicObject>) -> Vec<(ObjectKey, News)> {
+        match event {
+            Event::Apply(object) => vec![self.apply(object)],
+            Event::InitApply(object) => {
+                let (key, news) = self.apply(object);
+                self.listing.get_or_insert_default().insert(key.clone());
+                vec![(key, news)]
+            }
+            Event::Delete(object) => self.remove(&ObjectKey::of(&object.metadata)),
+            Event::Init => {
+                self.listing = Some(BTreeSet::new());
+                Vec::new()
+            }
+            Event::InitDone => {
+                self.is_complete = true;
+                let listed = self.listing.take().unwrap_or_default();
+                let known: BTreeSet<ObjectKey> = self.entries.keys().cloned().collect();
+                let gone = known.difference(&listed);
+                gone.flat_map(|key| self.remove(key)).collect()
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> Vec<(ObjectKey, News)> {
+        let news = News {
+            is_news: true,
+            is_overwritten: false,
+        };
+        let removed = self.entries.remove(key);
+        removed.map(|_| (key.clone(), news)).into_iter().collect()
+    }
+
+    fn apply(&mut self, object: DynamicObject) -> (ObjectKey, News) {
+        let key = ObjectKey::of(&object.metadata);
+        let version = number(&object);
+        let before = self.entries.get(&key);
+        let before = before.filter(|entry| entry.metadata().uid == object.metadata.uid);
+        let mut news = News {
+            is_news: before.is_none_or(|entry| !is_same(entry.metadata(), &object.metadata)),
+            is_overwritten: false,
+        };
+        let said = before.filter(|entry| entry.is_said);
+        let (is_said, written) = said.map_or((false, 0), |entry| (true, entry.written));
+        let said = said.and_then(|entry| entry.object.as_ref().ok()?.status().cloned());
+        let object = match parse::<K>(&object) {
+            Ok(mut parsed) => {
+                if let Some(said) = said {
+                    news.is_overwritten = version >= written && parsed.status() != Some(&said);
+                    *parsed.status_mut() = Some(said);
+                }
+                Ok(Arc::new(parsed))
+            }
+            Err(error) => Err(Box::new((object, error.to_string()))),
+        };
+        let entry = Entry {
+            object,
+            is_said,
+            written,
+        };
+        self.entries.insert(key.clone(), entry);
+        (key, news)
+    }
+
+    /// Whether all objects have been listed once.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// One object, understood or not.
+    pub fn entry(&self, key: &ObjectKey) -> Option<&Entry<K>> {
+        self.entries.get(key)
+    }
+
+    /// One object.
+    pub fn get(&self, key: &ObjectKey) -> Option<&Arc<K>> {
+        self.entries.get(key)?.object.as_ref().ok()
+    }
+
+    /// One object, to be changed as a write of ours changes it.
+    pub fn get_mut(&mut self, key: &ObjectKey) -> Option<&mut K> {
+        let object = self.entries.get_mut(key)?.object.as_mut().ok()?;
+        Some(Arc::make_mut(object))
+    }
+
+    /// Keeps a status, and returns the object with it; none where it says nothing new.
+    pub fn set_status(&mut self, key: &ObjectKey, status: K::Status) -> Option<Arc<K>> {
+        let entry = self.entries.get_mut(key)?;
+        let object = entry.object.as_mut().ok()?;
+        if object.status() == Some(&status) {
+            return None;
+        }
+        entry.is_said = true;
+        *Arc::make_mut(object).status_mut() = Some(status);
+        Some(Arc::clone(object))
+    }
+
+    /// Takes note of the version that a write of ours made.
+    pub fn written(&mut self, key: &ObjectKey, version: u64) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.written = version;
+        }
+    }
+
+    /// The keys of all.
+    pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.entries.keys()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+type Metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+impl<K: Kept> Entry<K> {
+    /// Its metadata.
+    pub fn metadata(&self) -> &Metadata {
+        match &self.object {
+            Ok(object) => object.meta(),
+            Err(malformed) => &malformed.0.metadata,
+        }
+    }
+}
+
+/// Parses an object. A status that cannot be understood is as good as none: it is ours to write.
+fn parse<K: Kept>(object: &DynamicObject) -> Result<K, ParseDynamicObjectError> {
+    let mut object = object.clone();
+    let data = object.data.as_object_mut();
+    let status = data.and_then(|data| data.remove("status"));
+    let mut parsed = object.try_parse::<K>()?;
+    parsed.meta_mut().managed_fields = None;
+    let status = status.and_then(|status| serde_json::from_value(status).ok());
+    *parsed.status_mut() = status;
+    Ok(parsed)
+}
+
+/// Whether nothing but the status differs, which is our own doing.
+fn is_same(before: &Metadata, after: &Metadata) -> bool {
+    before.generation == after.generation
+        && before.deletion_timestamp == after.deletion_timestamp
+        && before.annotations == after.annotations
+        && before.finalizers == after.finalizers
+}
+
+/// The version of an object. Those of one kind can be compared as numbers.
+pub fn number(object: &DynamicObject) -> u64 {
+    let version = object
+        .resource_version()
+        .and_then(|version| version.parse().ok());
+    version.unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! The watches: what the API server tells.
+
+use std::fmt::Debug;
+
+use futures::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{Config, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::crd::{FIELD_MANAGER, KafkaCluster, KafkaTopic};
+use crate::object::ObjectKey;
+use crate::platform::kubernetes::watched::{INSTANCE, Watched};
+
+/// At most so many events wait; the watches wait then.
+const EVENTS_MAX: usize = 1024;
+/// How many kinds of objects belong to clusters.
+pub const OWNED_KINDS: usize = 6;
+
+/// What a watch told.
+pub enum WatchEvent {
+    /// Of a KafkaCluster.
+    Cluster(Event<DynamicObject>),
+    /// Of a KafkaTopic.
+    Topic(Event<DynamicObject>),
+    /// An object of this cluster changed; it is in its store.
+    Owned(ObjectKey),
+    /// All objects of one kind were listed.
+    OwnedListed(&'static str),
+}
+
+/// Watches one namespace, or all. The objects of clusters are in the stores before an event tells
+/// of them.
+pub fn begin(client: &Client, namespace: Option<&str>) -> (Watched, mpsc::Receiver<WatchEvent>) {
+    let (sender, receiver) = mpsc::channel(EVENTS_MAX);
+    let watch = Watch {
+        client,
+        namespace,
+        sender,
+    };
+    watch.custom::<KafkaCluster>(WatchEvent::Cluster);
+    watch.custom::<KafkaTopic>(WatchEvent::Topic);
+    let watched = Watched {
+        pods: watch.owned("Pod"),
+        stateful_sets: watch.owned("StatefulSet"),
+        config_maps: watch.owned("ConfigMap"),
+        services: watch.owned("Service"),
+        budgets: watch.owned("PodDisruptionBudget"),
+        network_policies: watch.owned("NetworkPolicy"),
+    };
+    (watched, receiver)
+}
+
+struct Watch<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    sender: mpsc::Sender<WatchEvent>,
+}
+
+impl Watch<'_> {
+    /// Objects of our kinds, as they are: one that is malformed must not end the watch.
+    fn custom<K: Resource<DynamicType = ()>>(&self, event: fn(Event<DynamicObject>) -> WatchEvent) {
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> = match self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let events = watcher(api, Config::default()).default_backoff();
+        self.follow(events, move |told| Some(event(told)));
+    }
+
+    /// Objects that belong to clusters, kept in a store.
+    fn owned<K>(&self, kind: &'static str) -> Store<K>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let api: Api<K> = match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let managed = format!("app.kubernetes.io/managed-by={FIELD_MANAGER}");
+        let (store, writer) = reflector::store();
+        let events = watcher(api, Config::default().labels(&managed)).default_backoff();
+        // Nobody here reads these, and they are often larger than the rest.
+        let events = events.modify(|object| object.managed_fields_mut().clear());
+        self.follow(events.reflect(writer), move |told| match told {
+            Event::Apply(object) | Event::Delete(object) => {
+                Some(WatchEvent::Owned(cluster(&object)?))
+            }
+            Event::InitDone => Some(WatchEvent::OwnedListed(kind)),
+            Event::Init | Event::InitApply(_) => None,
+        });
+        store
+    }
+
+    fn follow<K, S>(&self, events: S, told: impl Fn(Event<K>) -> Option<WatchEvent> + 'static)
+    where
+        S: futures::Stream<Item = Result<Event<K>, kube::runtime::watcher::Error>> + 'static,
+        K: 'static,
+    {
+        let sender = self.sender.clone();
+        tokio::task::spawn_local(async move {
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.next().await {
+                match event.map(&told) {
+                    Ok(None) => {}
+                    Ok(Some(event)) => {
+                        if sender.send(event).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => warn!("a watch broke and is begun again: {error}"),
+                }
+            }
+        });
+    }
+}
+
+/// The cluster that an object belongs to, by its label.
+fn cluster<K: Resource>(object: &K) -> Option<ObjectKey> {
+    Some(ObjectKey {
+        namespace: object.namespace()?,
+        name: object.labels().get(INSTANCE)?.clone(),
+    })
+}
