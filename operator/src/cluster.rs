@@ -1,9 +1,9 @@
-//! `KafkaCluster`: validate → build → (a platform applies) → roll → status.
+//! `KafkaCluster`: validate → (a platform builds and applies) → roll → status.
 //!
 //! Invariant: everything below this module is pure but what a platform does with it.
 
-pub mod build;
 pub mod reconcile;
 pub mod rolling_restart;
+pub mod settings;
 pub mod status;
 pub mod validate;

@@ -4,7 +4,7 @@
 //! is given, and says how they are. It decides nothing: which broker is restarted when is not its
 //! choice.
 //!
-//! Invariant: nothing here knows what a KafkaCluster is.
+//! Invariant: nothing here knows what a KafkaCluster says, only what of it was found to be valid.
 
 pub mod kubernetes;
 pub mod local;
@@ -12,6 +12,8 @@ pub mod local;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::cluster::validate::ValidatedCluster;
 
 /// Settings by Kafka's names, as a file holds them.
 pub type Properties = BTreeMap<String, String>;
@@ -108,6 +110,9 @@ pub trait Platform {
     const BUSY_INTERVAL: Duration = Duration::from_millis(500);
     /// How often it is looked at while nothing is, though nothing is known to have changed.
     const QUIET_INTERVAL: Duration = Duration::from_secs(30);
+
+    /// Takes the spec that is carried out, before anything is laid out by it.
+    fn follow(&mut self, _cluster: &ValidatedCluster) {}
 
     /// Where brokers 0 to `brokers` − 1 live.
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;

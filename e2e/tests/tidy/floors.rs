@@ -56,7 +56,7 @@ const OPERATOR: [(&str, u8); 18] = [
     ("world", 3),
     ("cluster", 3),
     ("topic", 3),
-    ("platform", 2),
+    ("platform", 3),
     ("admin", 2),
     ("signals", 2),
     ("manifest", 1),

@@ -1,4 +1,4 @@
-//! One step of a cluster: observe → validate → build → start or change → roll → status.
+//! One step of a cluster: observe → validate → prepare → start or change → roll → status.
 //!
 //! A step never waits for a broker: what takes time is looked at again in the next step.
 //!
@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::build::config::{Difference, check, difference, is_dynamic, properties};
 use super::rolling_restart::{Health, ObservedBroker, Obstacle, Plan, plan};
+use super::settings::{Difference, check, difference, is_dynamic, properties};
 use super::status::{Seen, status};
 use super::validate::{Observed, ValidatedCluster, is_own_setting, validate};
 use crate::admin::{Admin, ConfigChanges};
@@ -29,13 +29,9 @@ pub struct Reconciler<P> {
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
     refused: Option<(ConfigChanges, Verdict)>,
-    follow: Option<Follow<P>>,
     /// Brokers whose start has been told of.
     started: BTreeSet<i32>,
 }
-
-/// Tells a platform of the cluster's spec before anything is laid out.
-type Follow<P> = Box<dyn Fn(&KafkaCluster, &ValidatedCluster, &mut P)>;
 
 /// What a step found and did.
 #[derive(Debug)]
@@ -59,19 +55,8 @@ impl<P: Platform> Reconciler<P> {
             admin: Admin::new(Vec::new()),
             cluster_id: None,
             refused: None,
-            follow: None,
             started: BTreeSet::new(),
         }
-    }
-
-    /// The same, for a platform that needs to know the spec.
-    #[must_use]
-    pub fn following(
-        mut self,
-        follow: impl Fn(&KafkaCluster, &ValidatedCluster, &mut P) + 'static,
-    ) -> Self {
-        self.follow = Some(Box::new(follow));
-        self
     }
 
     /// Looks, and does what can be done now.
@@ -91,9 +76,7 @@ impl<P: Platform> Reconciler<P> {
                 return step;
             }
         };
-        if let Some(follow) = &self.follow {
-            follow(cluster, &valid, &mut self.platform);
-        }
+        self.platform.follow(&valid);
         self.act(cluster, valid, &states, now).await
     }
 

@@ -56,6 +56,8 @@ pub fn is_own_setting(key: &str) -> bool {
 pub struct ValidatedCluster {
     /// Which object it is.
     pub key: ObjectKey,
+    /// Its uid, by which it owns objects; empty where there are none.
+    pub uid: String,
     /// The generation of its spec.
     pub generation: i64,
     /// Brokers to run: those wanted, or those that exist where that is more.
@@ -133,6 +135,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     check_listeners(&spec.listeners)?;
     let (config, unmanaged) = check_config(&spec.config)?;
     Ok(ValidatedCluster {
+        uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
         replicas,
         controllers,

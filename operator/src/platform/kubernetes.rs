@@ -8,76 +8,35 @@
 //! Invariant: a pod is deleted only by [`Platform::restart`], and a volume never.
 
 pub mod apply;
+pub mod build;
 mod state;
 mod volumes;
 pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 
 use self::apply::Applier;
+use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, RACK};
+use self::build::{Surroundings, services};
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
-use crate::crd::FIELD_MANAGER;
+use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::crd::cluster::ListenerType;
+use crate::crd::{self, FIELD_MANAGER};
+use crate::object::ObjectKey;
 
-/// The container of a pod that is the broker.
-pub const CONTAINER: &str = "broker";
-/// Where brokers listen for each other.
-const PEER_PORT: u16 = 9091;
-/// Where brokers serve `/metrics`, `/livez` and `/readyz`.
-const HTTP_PORT: u16 = 9404;
-
-/// Names that the objects of a cluster have, which their builder chose.
+/// What the operator's own options say about pods.
 #[derive(Clone, Debug)]
-pub struct Names {
-    /// The headless Service.
-    pub headless: String,
-    /// The bootstrap Service.
-    pub bootstrap: String,
-    /// The annotation of a pod with the name of its ConfigMap.
-    pub config_map_annotation: &'static str,
-    /// The annotation of a pod with its rack.
-    pub rack_annotation: &'static str,
-    /// The name of a broker's volume in the StatefulSet.
-    pub volume: &'static str,
-    /// Where a broker finds its data.
-    pub data_dir: &'static str,
-    /// The Service of one broker for an external listener: by cluster, listener and ordinal.
-    pub external: fn(&str, &str, i32) -> String,
-    /// The Service of all brokers for an external listener: by cluster and listener.
-    pub external_bootstrap: fn(&str, &str) -> String,
-}
-
-/// Builds the objects. ConfigMaps are not among them; they are made from
-/// [`Blueprint::config_map`].
-pub type Build = Box<dyn Fn(Existing) -> Vec<DynamicObject>>;
-
-/// What exists already and matters to what is built.
-#[derive(Clone, Debug)]
-pub struct Existing {
-    /// The ConfigMap of new pods; empty: there is none yet.
-    pub config_map: String,
-    /// The volume size of the StatefulSet, which it cannot change.
-    pub volume_size: Option<String>,
-    /// Whether all brokers have been placed on nodes once.
-    pub placed: bool,
-}
-
-/// What the cluster's spec says about its objects.
-pub struct Blueprint {
-    /// The objects.
-    pub build: Build,
-    /// A ConfigMap without name and data.
-    pub config_map: ConfigMap,
-    /// The size that every volume should have, where there are volumes.
-    pub volume_size: Option<String>,
-    /// The label of nodes that is the rack.
-    pub rack_key: Option<String>,
+pub struct PodOptions {
+    /// The brokers' image where a spec names none.
+    pub image: String,
+    /// Whether brokers get a NetworkPolicy.
+    pub has_network_policy: bool,
 }
 
 /// The pods of one cluster.
@@ -86,9 +45,9 @@ pub struct Pods {
     watched: Watched,
     namespace: String,
     cluster: String,
-    names: Names,
+    options: PodOptions,
     seen: Seen,
-    blueprint: Option<Blueprint>,
+    spec: Option<ValidatedCluster>,
     applier: Applier,
     /// Settings in ConfigMaps: what was written, until the watch tells of it.
     settings: BTreeMap<String, BTreeMap<i32, Properties>>,
@@ -104,22 +63,16 @@ pub struct Pods {
 impl Pods {
     /// The pods of a cluster, of which nothing has been seen yet.
     #[must_use]
-    pub fn new(
-        client: Client,
-        watched: Watched,
-        namespace: &str,
-        cluster: &str,
-        names: Names,
-    ) -> Self {
+    pub fn new(client: Client, watched: Watched, cluster: &ObjectKey, options: PodOptions) -> Self {
         Self {
             watched,
-            applier: Applier::new(client.clone(), namespace),
+            applier: Applier::new(client.clone(), &cluster.namespace),
             client,
-            namespace: namespace.to_owned(),
-            cluster: cluster.to_owned(),
-            names,
+            namespace: cluster.namespace.clone(),
+            cluster: cluster.name.clone(),
+            options,
             seen: Seen::default(),
-            blueprint: None,
+            spec: None,
             settings: BTreeMap::new(),
             config_map: String::new(),
             racks: BTreeMap::new(),
@@ -146,13 +99,24 @@ impl Pods {
         self.seen.pods.retain(|_, pod| !is_gone(pod));
     }
 
-    /// Takes what the spec says.
-    pub fn follow(&mut self, blueprint: Blueprint) {
-        self.blueprint = Some(blueprint);
-    }
-
     fn pod(&self, broker: i32) -> String {
         format!("{}-{broker}", self.cluster)
+    }
+
+    /// The port of every node that leads to one broker; none where it is not known yet.
+    fn node_port(&self, listener: &str, broker: i32) -> Option<i32> {
+        let service = services::external(&self.cluster, listener, broker);
+        self.seen.services.get(&service).and_then(state::node_port)
+    }
+
+    fn has_all_node_ports<'a>(&self, mut brokers: impl Iterator<Item = &'a i32>) -> bool {
+        let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
+        let external = listeners.filter(|listener| listener.type_ == ListenerType::NodePort);
+        let external: Vec<&str> = external.map(|listener| listener.name.as_str()).collect();
+        brokers.all(|broker| {
+            let mut listeners = external.iter();
+            listeners.all(|listener| self.node_port(listener, *broker).is_some())
+        })
     }
 
     fn read(&self, config_map: &ConfigMap) -> BTreeMap<i32, Properties> {
@@ -166,11 +130,9 @@ impl Pods {
 
     /// Writes one ConfigMap with the settings that are known for it.
     async fn write_settings(&mut self, name: &str) -> Result<(), kube::Error> {
-        let Some(blueprint) = &self.blueprint else {
+        let Some(spec) = &self.spec else {
             return Ok(());
         };
-        let mut config_map = blueprint.config_map.clone();
-        config_map.metadata.name = Some(name.to_owned());
         let settings = self.settings.get(name).into_iter().flatten();
         let files = settings.map(|(broker, settings)| {
             (
@@ -178,7 +140,11 @@ impl Pods {
                 render(settings),
             )
         });
-        config_map.data = Some(files.collect());
+        let config_map = ConfigMap {
+            metadata: build::metadata(spec, name.to_owned()),
+            data: Some(files.collect()),
+            ..ConfigMap::default()
+        };
         let object = apply::dynamic("v1", "ConfigMap", &config_map);
         let seen = self.seen.config_maps.get(name).map(apply::version);
         self.applier.apply(object, seen).await.map(drop)
@@ -186,17 +152,15 @@ impl Pods {
 
     /// Tells pods that were placed which rack they stand in.
     async fn tell_racks(&mut self) {
-        let Some(blueprint) = &self.blueprint else {
+        let Some(rack) = self.spec.as_ref().and_then(|spec| spec.rack.as_ref()) else {
             return;
         };
-        let (Some(key), annotation) = (&blueprint.rack_key, self.names.rack_annotation) else {
-            return;
-        };
+        let key = &rack.topology_key;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         for pod in self.seen.pods.values() {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
             let uid = pod.uid().unwrap_or_default();
-            let told = pod.annotations().contains_key(annotation) || self.annotated.contains(&uid);
+            let told = pod.annotations().contains_key(RACK) || self.annotated.contains(&uid);
             let (Some(node), false) = (node, told) else {
                 continue;
             };
@@ -211,7 +175,7 @@ impl Pods {
             let Some(Some(rack)) = self.racks.get(&node) else {
                 continue;
             };
-            let patch = serde_json::json!({ "metadata": { "annotations": { annotation: rack } } });
+            let patch = serde_json::json!({ "metadata": { "annotations": { RACK: rack } } });
             let told = pods
                 .patch(
                     &pod.name_any(),
@@ -227,31 +191,30 @@ impl Pods {
 
     /// Asks for larger volumes where the spec does.
     async fn grow_volumes(&mut self) {
-        let blueprint = self.blueprint.as_ref();
-        let Some(size) = blueprint.and_then(|blueprint| blueprint.volume_size.clone()) else {
+        let Some(storage) = self.spec.as_ref().and_then(|spec| spec.storage.as_ref()) else {
             return;
         };
         for (broker, pod) in &self.seen.pods {
-            let claim = format!("{}-{}", self.names.volume, pod.name_any());
+            let claim = format!("{DATA_VOLUME}-{}", pod.name_any());
             let claims = Api::namespaced(self.client.clone(), &self.namespace);
-            self.volumes.grow(&claims, *broker, &claim, &size).await;
+            let grow = self.volumes.grow(&claims, *broker, &claim, &storage.size);
+            grow.await;
         }
     }
 
     /// Deletes ConfigMaps that no pod takes its settings from any more.
     async fn prune(&mut self) {
-        let annotation = self.names.config_map_annotation;
         let used: BTreeSet<&String> = self
             .seen
             .pods
             .values()
-            .filter_map(|pod| pod.annotations().get(annotation))
+            .filter_map(|pod| pod.annotations().get(CONFIG_MAP))
             .collect();
         let template = self
             .seen
             .stateful_set
             .as_ref()
-            .and_then(template_config_map(annotation));
+            .and_then(state::template_config_map);
         let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let is_idle = |name: &&String| {
             let current = **name == self.config_map || Some(*name) == template.as_ref();
@@ -277,15 +240,17 @@ impl Pods {
     }
 
     async fn apply_objects(&mut self) -> Result<(), kube::Error> {
-        let Some(blueprint) = &self.blueprint else {
+        let Some(spec) = &self.spec else {
             return Ok(());
         };
-        let existing = Existing {
-            config_map: self.config_map.clone(),
+        let around = Surroundings {
+            image: self.options.image.clone(),
             volume_size: self.seen.stateful_set.as_ref().and_then(state::volume_size),
             placed: state::is_placed(&self.seen),
+            config_map: self.config_map.clone(),
+            has_network_policy: self.options.has_network_policy,
         };
-        for object in (blueprint.build)(existing) {
+        for object in build::build(spec, &around) {
             let kind = object
                 .types
                 .as_ref()
@@ -304,27 +269,18 @@ impl Pods {
     }
 }
 
-fn template_config_map(annotation: &str) -> impl Fn(&StatefulSet) -> Option<String> {
-    move |set| {
-        let template = set.spec.as_ref()?.template.metadata.as_ref()?;
-        template.annotations.as_ref()?.get(annotation).cloned()
-    }
-}
-
 impl Platform for Pods {
+    fn follow(&mut self, cluster: &ValidatedCluster) {
+        self.spec = Some(cluster.clone());
+    }
+
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let names = &self.names;
+        let headless = services::headless(&self.cluster);
         let endpoints = |broker: i32| {
-            let host = format!(
-                "{}.{}.{}.svc",
-                self.pod(broker),
-                names.headless,
-                self.namespace
-            );
+            let host = format!("{}.{headless}.{}.svc", self.pod(broker), self.namespace);
             let clients = listeners.iter().map(|listener| {
                 let advertised = if listener.is_external {
-                    let service = (names.external)(&self.cluster, &listener.name, broker);
-                    let port = self.seen.services.get(&service).and_then(state::node_port);
+                    let port = self.node_port(&listener.name, broker);
                     format!("${{env:HOST_IP}}:{}", port.unwrap_or(0))
                 } else {
                     format!("{host}:{}", listener.port)
@@ -340,7 +296,7 @@ impl Platform for Pods {
                 peer_bind: format!("0.0.0.0:{PEER_PORT}"),
                 peer_advertised: format!("{host}:{PEER_PORT}"),
                 http_bind: format!("0.0.0.0:{HTTP_PORT}"),
-                log_dir: names.data_dir.into(),
+                log_dir: DATA_DIR.into(),
                 // The broker learns it when its pod has been placed.
                 rack: None,
             }
@@ -350,27 +306,25 @@ impl Platform for Pods {
             .collect()
     }
 
-    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
-        let Some(first) = everywhere.values().next() else {
-            return BTreeMap::new();
-        };
+    fn bootstrap(&self, _: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
         let hosts = state::hosts(&self.seen);
-        let addresses = first.clients.iter().filter_map(|client| {
-            let port = client.bind.rsplit_once(':')?.1;
-            let external = client.advertised.starts_with("${env:");
-            let address = if external {
-                let service = (self.names.external_bootstrap)(&self.cluster, &client.name);
-                let service = self.seen.services.get(&service)?;
-                let port = state::node_port(service)?;
+        let internal = services::bootstrap(&self.cluster);
+        let address = |listener: &crd::cluster::Listener| match listener.type_ {
+            ListenerType::Internal => {
+                let port = listener.port;
+                Some(format!("{internal}.{}.svc:{port}", self.namespace))
+            }
+            ListenerType::NodePort => {
+                let service = services::external_bootstrap(&self.cluster, &listener.name);
+                let port = state::node_port(self.seen.services.get(&service)?)?;
                 // Any node's address will do with this port; those with brokers are there for sure.
                 let hosts = hosts.iter().map(|host| format!("{host}:{port}"));
                 let hosts: Vec<String> = hosts.collect();
-                Some(hosts.join(",")).filter(|hosts| !hosts.is_empty())?
-            } else {
-                format!("{}.{}.svc:{port}", self.names.bootstrap, self.namespace)
-            };
-            Some((client.name.clone(), address))
-        });
+                Some(hosts.join(",")).filter(|hosts| !hosts.is_empty())
+            }
+        };
+        let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
+        let addresses = listeners.filter_map(|one| Some((one.name.clone(), address(one)?)));
         addresses.collect()
     }
 
@@ -383,11 +337,7 @@ impl Platform for Pods {
             is_stuck: matches!(&error, kube::Error::Api(status) if status.code < 500),
             message: format!("Kubernetes does not take the objects: {error}."),
         };
-        let ports_known = |settings: &Properties| {
-            let advertised = settings.get("advertised.listeners");
-            advertised.is_some_and(|list| !list.split(',').any(|one| one.ends_with(":0")))
-        };
-        let all_known = desired.values().all(ports_known);
+        let all_known = self.has_all_node_ports(desired.keys());
         if all_known {
             let name = format!("{}-config-{fingerprint:016x}", self.cluster);
             let known = self.settings.entry(name.clone()).or_default();
@@ -422,8 +372,7 @@ impl Platform for Pods {
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
         self.see();
-        let annotation = self.names.config_map_annotation;
-        let mut states = state::observe(&self.seen, annotation, &self.settings);
+        let mut states = state::observe(&self.seen, &self.settings);
         for (broker, why) in self.volumes.refused() {
             // A broker with another failure says that one first.
             if let Some(state) = states.get_mut(broker)
@@ -461,9 +410,8 @@ impl Platform for Pods {
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {
         let pod = self.seen.pods.get(&broker);
-        let annotation = self.names.config_map_annotation;
         let named = pod
-            .and_then(|pod| pod.annotations().get(annotation))
+            .and_then(|pod| pod.annotations().get(CONFIG_MAP))
             .cloned();
         let name = named.unwrap_or_else(|| self.config_map.clone());
         let known = self.settings.entry(name.clone()).or_default();

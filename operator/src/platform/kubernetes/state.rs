@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use ottla_core::config::settings::EXIT_CODE_REFUSED;
 
-use super::CONTAINER;
+use super::build::pods::{CONFIG_MAP, CONTAINER};
 use super::watched::Seen;
 use crate::platform::{BrokerState, Failure, Properties};
 
@@ -19,7 +19,6 @@ const REVISION_LABEL: &str = "controller-revision-hash";
 /// The brokers that the StatefulSet has or has pods of.
 pub fn observe(
     seen: &Seen,
-    annotation: &str,
     settings: &BTreeMap<String, BTreeMap<i32, Properties>>,
 ) -> BTreeMap<i32, BrokerState> {
     let Some(set) = &seen.stateful_set else {
@@ -27,12 +26,12 @@ pub fn observe(
     };
     let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
     let last = seen.pods.keys().next_back().map_or(0, |last| last + 1);
-    let template = super::template_config_map(annotation)(set);
+    let template = template_config_map(set);
     let states = (0..replicas.unwrap_or(0).max(last)).filter_map(|broker| {
         let pod = seen.pods.get(&broker);
         // One that stops comes back as the template says, and needs no other restart.
         let stays = pod.filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        let named = stays.and_then(|pod| pod.annotations().get(annotation).cloned());
+        let named = stays.and_then(|pod| pod.annotations().get(CONFIG_MAP).cloned());
         let named = named.or_else(|| template.clone())?;
         // Settings that are gone are unlike any: a broker that waits for them is made anew.
         let known = settings.get(&named).and_then(|all| all.get(&broker));
@@ -223,6 +222,12 @@ fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
         shown(runs),
         shown(wanted)
     ))
+}
+
+/// The ConfigMap that a StatefulSet gives to new pods.
+pub fn template_config_map(set: &StatefulSet) -> Option<String> {
+    let template = set.spec.as_ref()?.template.metadata.as_ref()?;
+    template.annotations.as_ref()?.get(CONFIG_MAP).cloned()
 }
 
 /// The storage class that a StatefulSet names for its volumes.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Surroundings, metadata, selector};
+use super::{metadata, selector};
 use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::{Listener, ListenerType};
 
@@ -46,42 +46,32 @@ pub fn external(cluster: &str, listener: &str, broker: i32) -> String {
 
 /// All Services.
 #[must_use]
-pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Service> {
+pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
     let name = &cluster.key.name;
-    let mut services = vec![
-        build_headless(cluster, around),
-        build_bootstrap(cluster, around),
-    ];
+    let mut services = vec![build_headless(cluster), build_bootstrap(cluster)];
     for listener in &cluster.listeners {
         if listener.type_ != ListenerType::NodePort {
             continue;
         }
         let all = external_bootstrap(name, &listener.name);
-        services.push(node_port(
-            cluster,
-            around,
-            listener,
-            all,
-            selector(name),
-            false,
-        ));
+        services.push(node_port(cluster, listener, all, selector(name), false));
         for broker in 0..cluster.replicas {
             let one = external(name, &listener.name, broker);
             let pod = (POD_NAME_LABEL.to_owned(), cluster.pod(broker));
             let chosen = selector(name).into_iter().chain([pod]).collect();
-            services.push(node_port(cluster, around, listener, one, chosen, true));
+            services.push(node_port(cluster, listener, one, chosen, true));
         }
     }
     services
 }
 
-fn build_headless(cluster: &ValidatedCluster, around: &Surroundings) -> Service {
+fn build_headless(cluster: &ValidatedCluster) -> Service {
     let name = &cluster.key.name;
     let mut ports: Vec<ServicePort> = cluster.listeners.iter().map(service_port).collect();
     ports.push(named_port("peer", PEER_PORT));
     ports.push(named_port("http", HTTP_PORT));
     Service {
-        metadata: metadata(cluster, &around.uid, headless(name)),
+        metadata: metadata(cluster, headless(name)),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
@@ -93,12 +83,12 @@ fn build_headless(cluster: &ValidatedCluster, around: &Surroundings) -> Service 
     }
 }
 
-fn build_bootstrap(cluster: &ValidatedCluster, around: &Surroundings) -> Service {
+fn build_bootstrap(cluster: &ValidatedCluster) -> Service {
     let name = &cluster.key.name;
     let internal = cluster.listeners.iter();
     let internal = internal.filter(|listener| listener.type_ == ListenerType::Internal);
     Service {
-        metadata: metadata(cluster, &around.uid, bootstrap(name)),
+        metadata: metadata(cluster, bootstrap(name)),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(selector(name)),
@@ -111,14 +101,13 @@ fn build_bootstrap(cluster: &ValidatedCluster, around: &Surroundings) -> Service
 
 fn node_port(
     cluster: &ValidatedCluster,
-    around: &Surroundings,
     listener: &Listener,
     name: String,
     chosen: BTreeMap<String, String>,
     also_not_ready: bool,
 ) -> Service {
     Service {
-        metadata: metadata(cluster, &around.uid, name),
+        metadata: metadata(cluster, name),
         spec: Some(ServiceSpec {
             type_: Some("NodePort".to_owned()),
             publish_not_ready_addresses: also_not_ready.then_some(true),

@@ -1,61 +1,55 @@
-//! [`ValidatedCluster`] → what a platform applies. Pure.
+//! [`ValidatedCluster`] → the objects that are applied. Pure.
 //!
-//! On Kubernetes these objects, applied in the order of the fields of [`Resources`]: a pod finds
-//! its Services and its ConfigMap when it starts, and the PodDisruptionBudget guards it from then.
+//! They are applied in the order of [`build`]: a pod finds its Services and its ConfigMap when it
+//! starts, and the PodDisruptionBudget guards it from then.
 
-pub mod config;
 pub mod network;
 pub mod pods;
 pub mod services;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::validate::ValidatedCluster;
+use kube::api::DynamicObject;
+
+use super::apply::dynamic;
+use crate::cluster::validate::ValidatedCluster;
 use crate::crd::API_VERSION;
 
 /// What is known of the surroundings when objects are built.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// The uid of the KafkaCluster, which owns all objects.
-    pub uid: String,
     /// The broker's image where the spec names none.
     pub image: String,
     /// The size that the StatefulSet was created with, which it cannot change.
     pub volume_size: Option<String>,
     /// Whether all brokers have been placed on nodes once.
     pub placed: bool,
-    /// The ConfigMap that new pods take their settings from.
+    /// The ConfigMap that new pods take their settings from; empty: there is none yet.
     pub config_map: String,
+    /// Whether brokers get a NetworkPolicy.
+    pub has_network_policy: bool,
 }
 
-/// The objects of a cluster, but for the ConfigMaps, which follow the brokers' settings.
-#[derive(Clone, Debug)]
-pub struct Resources {
-    /// How brokers and clients find each other.
-    pub services: Vec<Service>,
-    /// The brokers' pods and volumes.
-    pub stateful_set: StatefulSet,
-    /// Who may connect to the brokers.
-    pub network_policy: NetworkPolicy,
-    /// How many brokers may be evicted at a time.
-    pub disruption_budget: PodDisruptionBudget,
-}
-
-/// Builds all objects.
+/// Builds all objects but the ConfigMaps, which follow the brokers' settings.
 #[must_use]
-pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Resources {
-    Resources {
-        services: services::build(cluster, around),
-        stateful_set: pods::build_stateful_set(cluster, around),
-        network_policy: network::build(cluster, around),
-        disruption_budget: pods::build_disruption_budget(cluster, around),
+pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<DynamicObject> {
+    let services = services::build(cluster);
+    let services = services.iter().map(|s| dynamic("v1", "Service", s));
+    let mut objects: Vec<_> = services.collect();
+    let budget = pods::build_disruption_budget(cluster);
+    objects.push(dynamic("policy/v1", "PodDisruptionBudget", &budget));
+    if around.has_network_policy {
+        let policy = network::build(cluster);
+        objects.push(dynamic("networking.k8s.io/v1", "NetworkPolicy", &policy));
     }
+    // Without settings there is nothing yet for pods to start with.
+    if !around.config_map.is_empty() {
+        let set = pods::build_stateful_set(cluster, around);
+        objects.push(dynamic("apps/v1", "StatefulSet", &set));
+    }
+    objects
 }
 
 /// The labels by which the objects of a cluster are found.
@@ -82,7 +76,7 @@ pub fn selector(cluster: &str) -> BTreeMap<String, String> {
 
 /// The metadata of an object that belongs to a cluster.
 #[must_use]
-pub fn metadata(cluster: &ValidatedCluster, uid: &str, name: String) -> ObjectMeta {
+pub fn metadata(cluster: &ValidatedCluster, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.key.namespace.clone()),
@@ -91,7 +85,7 @@ pub fn metadata(cluster: &ValidatedCluster, uid: &str, name: String) -> ObjectMe
             api_version: API_VERSION.to_owned(),
             kind: "KafkaCluster".to_owned(),
             name: cluster.key.name.clone(),
-            uid: uid.to_owned(),
+            uid: cluster.uid.clone(),
             controller: Some(true),
             block_owner_deletion: Some(true),
         }]),

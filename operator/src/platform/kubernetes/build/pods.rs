@@ -25,8 +25,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Surroundings, labels, metadata, selector, services};
 use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::ReclaimPolicy;
-use crate::platform::kubernetes::CONTAINER;
 
+/// The container of a pod that is the broker.
+pub const CONTAINER: &str = "broker";
 /// The annotation of a pod that names the ConfigMap it took its settings from.
 pub const CONFIG_MAP: &str = "ottla.io/config-map";
 /// The annotation of a pod with the value of its node's rack label; the operator sets it.
@@ -56,7 +57,7 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
         _ => "Retain",
     };
     StatefulSet {
-        metadata: metadata(cluster, &around.uid, name.clone()),
+        metadata: metadata(cluster, name.clone()),
         spec: Some(StatefulSetSpec {
             replicas: Some(cluster.replicas),
             service_name: Some(services::headless(name)),
@@ -92,13 +93,10 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
 
 /// The PodDisruptionBudget: one broker at a time.
 #[must_use]
-pub fn build_disruption_budget(
-    cluster: &ValidatedCluster,
-    around: &Surroundings,
-) -> PodDisruptionBudget {
+pub fn build_disruption_budget(cluster: &ValidatedCluster) -> PodDisruptionBudget {
     let name = &cluster.key.name;
     PodDisruptionBudget {
-        metadata: metadata(cluster, &around.uid, name.clone()),
+        metadata: metadata(cluster, name.clone()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(LabelSelector {

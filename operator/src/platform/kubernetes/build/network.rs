@@ -10,12 +10,12 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Surroundings, metadata, selector};
+use super::{metadata, selector};
 use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The NetworkPolicy.
 #[must_use]
-pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> NetworkPolicy {
+pub fn build(cluster: &ValidatedCluster) -> NetworkPolicy {
     let name = &cluster.key.name;
     let brokers = LabelSelector {
         match_labels: Some(selector(name)),
@@ -35,7 +35,7 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> NetworkPolicy
         ports: Some(open.collect()),
     };
     NetworkPolicy {
-        metadata: metadata(cluster, &around.uid, name.clone()),
+        metadata: metadata(cluster, name.clone()),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(brokers),
             policy_types: Some(vec!["Ingress".to_owned()]),
