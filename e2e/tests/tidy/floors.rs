@@ -1,7 +1,7 @@
 //! Imports point down, between crates (by their manifests) and inside the broker and the operator.
 
 use crate::source::{code_only, is_word, line_of};
-use crate::{Finding, SourceFile, check, enforce};
+use crate::{Finding, SourceFile, check, enforce, top};
 
 /// Each crate's folder and the crates of this workspace it may build on.
 const CRATES: [(&str, &[&str]); 8] = [
@@ -45,8 +45,8 @@ const BROKER: [(&str, u8); 15] = [
     ("stream", 1),
 ];
 
-/// The floor of each module at the root of `operator/src`.
-const OPERATOR: [(&str, u8); 18] = [
+/// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
+const OPERATOR: [(&str, u8); 19] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -56,7 +56,8 @@ const OPERATOR: [(&str, u8); 18] = [
     ("world", 3),
     ("cluster", 3),
     ("topic", 3),
-    ("platform", 3),
+    ("cluster/validate", 2),
+    ("platform", 2),
     ("admin", 2),
     ("signals", 2),
     ("manifest", 1),
@@ -67,6 +68,9 @@ const OPERATOR: [(&str, u8); 18] = [
     ("crd", 0),
 ];
 
+/// The crates that have floors, by their sources.
+const ROOMS: [(&str, &[(&str, u8)]); 2] = [("broker/src/", &BROKER), ("operator/src/", &OPERATOR)];
+
 #[test]
 fn crates_build_on_lower_crates() {
     enforce(manifests);
@@ -75,6 +79,20 @@ fn crates_build_on_lower_crates() {
 #[test]
 fn modules_import_from_lower_floors() {
     enforce(imports);
+}
+
+#[test]
+fn modules_with_a_floor_exist() {
+    for (root, floors) in ROOMS {
+        for (module, _) in floors {
+            let file = top().join(format!("{root}{module}.rs"));
+            assert!(
+                file.exists(),
+                "{module} has a floor in {}, but no file",
+                file!()
+            );
+        }
+    }
 }
 
 fn manifests(file: &SourceFile) -> Vec<Finding> {
@@ -125,34 +143,32 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
 }
 
 fn imports(file: &SourceFile) -> Vec<Finding> {
-    let rooms = [
-        ("broker/src/", &BROKER[..]),
-        ("operator/src/", &OPERATOR[..]),
-    ];
-    let Some((root, floors)) = rooms.iter().find(|(root, _)| file.path.starts_with(root)) else {
-        return Vec::new();
-    };
-    let Some(module) = file.path[root.len()..].split(['/', '.']).next() else {
+    let mut rooms = ROOMS.iter();
+    let Some((root, floors)) = rooms.find(|(root, _)| file.path.starts_with(root)) else {
         return Vec::new();
     };
     if !file.is_rust() || file.path.contains("/bin/") {
         return Vec::new();
     }
-    let floor_of = |name: &str| {
-        floors
-            .iter()
-            .find(|(module, _)| *module == name)
-            .map(|m| m.1)
+    let path = file.path[root.len()..].trim_end_matches(".rs");
+    // Of a module and what is in it the longest name counts.
+    let place_of = |path: &str| {
+        let is_in = |module: &str| {
+            let rest = path.strip_prefix(module);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let of = floors.iter().filter(|(module, _)| is_in(module));
+        of.max_by_key(|(module, _)| module.len()).copied()
     };
-    let Some(floor) = floor_of(module) else {
-        let what = format!("module `{module}` has no floor: give it one in {}", file!());
+    let Some((module, floor)) = place_of(path) else {
+        let what = format!("`{path}` has no floor: give its module one in {}", file!());
         return vec![Finding::new(file, 1, what)];
     };
     let code = code_only(&file.text);
     let mut findings = Vec::new();
-    for (at, name) in crate_paths(&code) {
+    for (at, path) in crate_paths(&code) {
         // a name without a floor is an item re-exported by lib.rs, or reported at its own file
-        let Some(other) = floor_of(name) else {
+        let Some((name, other)) = place_of(&path) else {
             continue;
         };
         // `testing` is there in tests only, for all floors
@@ -167,16 +183,27 @@ fn imports(file: &SourceFile) -> Vec<Finding> {
     findings
 }
 
-/// The first names of all paths from the crate's root: `crate::a` and `crate::{a, b::c}`.
-fn crate_paths(code: &str) -> Vec<(usize, &str)> {
+/// All paths from the crate's root, with `/`: `crate::a::b` and `crate::{a, b::c}`.
+fn crate_paths(code: &str) -> Vec<(usize, String)> {
     let mut paths = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         if at > 0 && (is_word(code.as_bytes()[at - 1]) || code.as_bytes()[at - 1] == b'$') {
             continue;
         }
-        let start = at + "crate::".len();
+        let mut path = String::new();
+        let mut start = at + "crate::".len();
+        while !code[start..].starts_with('{') {
+            let word = word_at(code, start);
+            path += word;
+            start += word.len();
+            if !code[start..].starts_with("::") {
+                break;
+            }
+            path.push('/');
+            start += "::".len();
+        }
         if !code[start..].starts_with('{') {
-            paths.push((start, word_at(code, start)));
+            paths.push((at, path));
             continue;
         }
         let mut depth = 0;
@@ -186,7 +213,8 @@ fn crate_paths(code: &str) -> Vec<(usize, &str)> {
                 b'{' => depth += 1,
                 b'}' => depth -= 1,
                 _ if depth == 1 && expects_name && is_word(*byte) => {
-                    paths.push((start + offset, word_at(code, start + offset)));
+                    let name = word_at(code, start + offset);
+                    paths.push((start + offset, format!("{path}{name}")));
                 }
                 _ => {}
             }
@@ -234,6 +262,15 @@ fn each_floor_rule_can_fail() {
     assert_eq!(check("broker/src/attic.rs", "", imports).len(), 1);
     assert_eq!(
         check("operator/src/crd.rs", "crate::cluster::x()", imports).len(),
+        1
+    );
+    let part = "use crate::cluster::validate::X;";
+    let whole = "use crate::cluster::{status, validate};";
+    let from = "operator/src/platform/local.rs";
+    assert_eq!(check(from, part, imports), Vec::<String>::new());
+    assert_eq!(check(from, whole, imports).len(), 1);
+    assert_eq!(
+        check("operator/src/cluster/validate/rules.rs", whole, imports).len(),
         1
     );
 }
