@@ -10,4 +10,5 @@ pub mod liveness;
 pub mod metadata;
 pub mod partition;
 pub mod placement;
+pub mod planted;
 pub mod suspects;

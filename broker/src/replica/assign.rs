@@ -191,6 +191,7 @@ impl Shared {
             min_insync_replicas: config.min_insync_replicas,
             durability: config.durability,
             replica_lag_time_max: self.settings.replica_lag_time_max,
+            is_compacted: config.is_compacted,
         }
     }
 

@@ -19,6 +19,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often idle producers are looked for.
 const PRODUCERS_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How long a simulation waits for room on a full disk, as the store's threads do.
+const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often lag is looked at, in parts of the limit.
 const LAG_CHECKS_PER_LIMIT: u32 = 4;
 
@@ -208,17 +211,21 @@ async fn commit_inline(shared: Arc<Shared>) {
     while !shared.is_stopping() {
         shared.uncommitted.notified().await;
         spend_commit_time(shared.store.disk()).await;
-        match shared.store.commit() {
-            Ok(committed) => on_committed(&shared, &committed),
-            Err(error) => return on_offline(&shared, &error),
-        }
-        if let Err(error) = shared.store.maintain(&listener) {
-            return on_offline(&shared, &error);
-        }
-        // what the maintenance had to commit is told, too
-        match shared.store.commit() {
-            Ok(committed) => on_committed(&shared, &committed),
+        match commit_once(&shared, &listener) {
+            Ok(()) => {}
+            Err(Error::DiskFull { .. }) => {
+                tokio::time::sleep(DISK_FULL_PAUSE).await;
+                shared.uncommitted.notify_one();
+            }
             Err(error) => return on_offline(&shared, &error),
         }
     }
+}
+
+fn commit_once(shared: &Arc<Shared>, listener: &StoreListener) -> Result<(), Error> {
+    on_committed(shared, &shared.store.commit()?);
+    shared.store.maintain(listener)?;
+    // what the maintenance had to commit is told, too
+    on_committed(shared, &shared.store.commit()?);
+    Ok(())
 }

@@ -169,7 +169,16 @@ impl Replicas {
             keys.sort_unstable_by_key(|key| session.rank(*key));
             keys.dedup();
             session.resolve(&self.shared.index, query.reader, &keys);
-            let found = self.look_at(query, session.entries(&keys)).await;
+            let entries = session.entries(&keys);
+            if session.generation() != generation {
+                // the later fetch may have named other positions: it answers from them
+                keys.iter().for_each(|key| session.ready().mark(*key));
+                return Fetched {
+                    session_id: session.id(),
+                    ..Fetched::default()
+                };
+            }
+            let found = self.look_at(query, entries).await;
             let is_overtaken = session.generation() != generation;
             let has_news = |f: &Found| {
                 let is_news = session.is_news(f.key, &f.data);
@@ -180,9 +189,9 @@ impl Replicas {
                 || is_overtaken
                 || found.iter().any(has_news);
             if is_due || Instant::now() >= deadline {
-                return self.answer_session(session, found);
+                return self.answer_session(session, generation, found);
             }
-            session.seen(&keys);
+            session.seen(&keys, generation);
             // partitions with too little for an answer are looked at again with what comes next
             keys = found
                 .iter()
@@ -196,11 +205,11 @@ impl Replicas {
         }
     }
 
-    fn answer_session(&self, session: &Session, found: Vec<Found>) -> Fetched {
+    fn answer_session(&self, session: &Session, generation: u64, found: Vec<Found>) -> Fetched {
         let mut partitions = Vec::with_capacity(found.len());
         for found in found {
             let has_records = !found.data.records.as_ref().is_none_or(Records::is_empty);
-            let is_news = session.sent(found.key, &found.data);
+            let is_news = session.sent(found.key, &found.data, generation);
             if has_records || found.look_again {
                 session.ready().mark(found.key);
             }

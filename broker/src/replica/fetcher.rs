@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ottla_core::partition::{Fetched, Input};
+use ottla_core::planted::{self, Planted};
 use ottla_protocol::codec::Records;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition};
@@ -256,6 +257,12 @@ impl Fetcher {
     async fn await_commit(&mut self) {
         let deadline = Instant::now() + COMMIT_WAIT_MAX;
         while self.partitions.awaits_commit() && !self.is_stopped() {
+            if planted::is(Planted::AwaitedCommit) {
+                self.source.notify.notified().await;
+                let flushed = std::mem::take(&mut *lock(&self.source.flushed));
+                self.partitions.flushed(flushed);
+                continue;
+            }
             let told = tokio::time::timeout_at(deadline, self.source.notify.notified()).await;
             let has_changed = self.take_changes();
             if told.is_err() || has_changed {

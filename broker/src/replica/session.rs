@@ -2,7 +2,9 @@
 //! answered only with what has news.
 //!
 //! A session's partitions are watched as long as it lives, so a fetch looks at those with news and
-//! at no other. A later fetch of the same session overtakes one that still waits.
+//! at no other. A later fetch of the same session overtakes one that still waits, which then
+//! answers with what it has found: never with what it would find at a position that the later one
+//! has named.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +51,10 @@ pub(super) struct Entry {
     pub(super) partition: i32,
     pub(super) replica: Option<Arc<Replica>>,
     pub(super) position: Position,
-    /// Whether the request that is being answered named it: it tells where a follower is.
+    /// Whether a request that is not answered yet named it: it tells where a follower is.
     pub(super) is_new: bool,
+    /// Which fetch of the session named it last.
+    named: u64,
     sent: Option<Sent>,
 }
 
@@ -175,18 +179,20 @@ impl Session {
         }
     }
 
-    /// The partitions' positions were told to their leaders.
-    pub(super) fn seen(&self, keys: &[u32]) {
+    /// The partitions' positions were told to their leaders, by the fetch of this generation. What
+    /// a later one named is for that one to tell.
+    pub(super) fn seen(&self, keys: &[u32], generation: u64) {
         let mut state = lock(&self.state);
         for key in keys {
             if let Some(Some(entry)) = state.entries.get_mut(*key as usize) {
-                entry.is_new = false;
+                entry.is_new &= entry.named > generation;
             }
         }
     }
 
-    /// Notes what is sent of a partition; says whether it is anything new.
-    pub(super) fn sent(&self, key: u32, data: &PartitionData) -> bool {
+    /// Notes what the fetch of this generation sends of a partition; says whether it is anything
+    /// new.
+    pub(super) fn sent(&self, key: u32, data: &PartitionData, generation: u64) -> bool {
         let mut state = lock(&self.state);
         state.is_full = false;
         state.answers += 1;
@@ -203,18 +209,20 @@ impl Session {
         let Some(Some(entry)) = state.entries.get_mut(place) else {
             return false;
         };
-        entry.is_new = false;
+        entry.is_new &= entry.named > generation;
         let sent = marks(data);
         entry.sent.replace(sent) != Some(sent)
     }
 
-    fn update(&self, reader: Reader, entry: Entry) {
+    fn update(&self, reader: Reader, mut entry: Entry) {
+        entry.named = self.generation();
         let mut state = lock(&self.state);
         let name = (entry.topic.clone(), entry.partition);
         if let Some(key) = state.keys.get(&name).copied() {
             if let Some(Some(known)) = state.entries.get_mut(key as usize) {
                 known.position = entry.position;
                 known.is_new = true;
+                known.named = entry.named;
                 if known.replica.as_ref().is_none_or(|r| r.is_deleted()) {
                     known.replica = entry.replica;
                     known.watch(reader, &self.ready, key);
@@ -375,6 +383,7 @@ impl Replicas {
             partition: item.partition,
             position: item.position,
             is_new: true,
+            named: 0,
             sent: None,
         }
     }

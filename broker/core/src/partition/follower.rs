@@ -4,12 +4,15 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
 use super::{Assignment, Batch, Effect, Effects, Fetched, Partition, Role};
+use crate::planted::{self, Planted};
 
 /// What a follower knows.
 #[derive(Clone, Debug)]
 pub(super) struct Follower {
     /// Whom to fetch from.
     pub(super) leader: Option<NodeId>,
+    /// Our end and the beginning of what came, where the last answer left something out between.
+    gap: Option<(Offset, Offset)>,
 }
 
 /// What a follower asks its leader for.
@@ -38,7 +41,8 @@ impl Partition {
         let Role::Follower(follower) = &self.role else {
             return None;
         };
-        if self.own_end_offset() < self.marks.log_end_offset {
+        let is_counted = self.own_end_offset() == self.marks.log_end_offset;
+        if !is_counted && !planted::is(Planted::UndurableFetch) {
             return None;
         }
         Some(FetchPosition {
@@ -64,6 +68,7 @@ impl Partition {
             .truncate_from_end(self.marks.log_end_offset);
         self.role = Role::Follower(Follower {
             leader: assignment.leader,
+            gap: None,
         });
         effects.push(Effect::WakeAll);
         effects.push(Effect::FollowLeader);
@@ -86,6 +91,9 @@ impl Partition {
             // (KAFKA-14704)
             return self.on_diverging(leader_epoch, end_offset, effects);
         }
+        if !self.is_believed(fetched.batches) {
+            return;
+        }
         self.append_fetched(fetched.batches, effects);
         let high_watermark = fetched.high_watermark.min(self.marks.log_end_offset);
         if high_watermark > self.marks.high_watermark {
@@ -93,6 +101,24 @@ impl Partition {
             effects.push(Effect::WakeConsumers);
         }
         self.move_log_start(fetched.log_start_offset, effects);
+    }
+
+    /// What comes goes on where our log ends, or nothing of the answer holds for it. Where
+    /// compaction takes batches out, it may also begin later; and the leader of a topic that was
+    /// compacted in its time says the same when it is asked once more.
+    fn is_believed(&mut self, batches: &[Batch]) -> bool {
+        let log_end_offset = self.marks.log_end_offset;
+        let is_compacted = self.config.is_compacted;
+        let Role::Follower(follower) = &mut self.role else {
+            return false;
+        };
+        let base_offset = batches.first().map(|batch| batch.base_offset);
+        let gap = base_offset
+            .filter(|base_offset| *base_offset > log_end_offset)
+            .map(|base_offset| (log_end_offset, base_offset));
+        let before = std::mem::replace(&mut follower.gap, gap);
+        let is_believed = gap.is_none() || is_compacted || gap == before;
+        is_believed || planted::is(Planted::MismatchedAnswer)
     }
 
     fn append_fetched(&mut self, batches: &[Batch], effects: &mut Effects) {

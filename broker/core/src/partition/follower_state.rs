@@ -57,6 +57,14 @@ impl FollowerState {
         self.broker_epoch = fetch.broker_epoch;
     }
 
+    /// The leader's log is about to grow from here. Who has all of it until now is caught up at
+    /// this moment, however long there was nothing to fetch.
+    pub(super) fn leader_appends(&mut self, now: Duration, leader_end_offset: Offset) {
+        if self.log_end_offset == Some(leader_end_offset) {
+            self.last_caught_up = Some(now);
+        }
+    }
+
     pub(super) fn is_caught_up(
         &self,
         now: Duration,

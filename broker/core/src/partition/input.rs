@@ -24,6 +24,8 @@ pub struct Config {
     pub durability: Durability,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_time_max: Duration,
+    /// Whether `cleanup.policy` has `compact`: batches may be gone from within the log.
+    pub is_compacted: bool,
 }
 
 /// What was found in the log when it was opened.

@@ -12,6 +12,7 @@ use super::producers::Check;
 use super::{
     Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Partition, Role, Token,
 };
+use crate::planted::{self, Planted};
 
 /// A producer that waits for an offset.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +165,7 @@ impl Partition {
                 next_offset: earlier.last_offset.plus(1),
             },
             Check::Next => {
+                self.mark_caught_up(now);
                 batch.base_offset = self.marks.log_end_offset;
                 batch.leader_epoch = self.leader_epoch;
                 effects.push(Effect::Append {
@@ -183,6 +185,18 @@ impl Partition {
         if self.config.durability == Durability::Replicated {
             self.acknowledge_own(effects);
             self.advance_high_watermark(now, effects);
+        }
+    }
+
+    fn mark_caught_up(&mut self, now: Duration) {
+        let log_end_offset = self.marks.log_end_offset;
+        if planted::is(Planted::IdleLag) {
+            return;
+        }
+        if let Role::Leader(leader) = &mut self.role {
+            for follower in &mut leader.followers {
+                follower.leader_appends(now, log_end_offset);
+            }
         }
     }
 

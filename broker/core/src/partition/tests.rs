@@ -47,6 +47,7 @@ fn partition(durability: Durability) -> Partition {
         min_insync_replicas: 2,
         durability,
         replica_lag_time_max: LAG_MAX,
+        is_compacted: false,
     };
     Partition::new(NodeId(0), config, Loaded::default())
 }
@@ -220,6 +221,29 @@ fn a_follower_that_lags_leaves_once_the_controller_says_so() {
 }
 
 #[test]
+fn whoever_had_all_of_an_idle_log_is_not_behind_what_comes() {
+    let mut partition = leader(&[0, 1, 2]);
+    fetch(&mut partition, 0, 1, 0);
+    fetch(&mut partition, 0, 2, 0);
+    // nobody asks anew where nothing comes, for longer than the lag limit
+    let produced = Input::Produce {
+        batch: batch(10),
+        acks: Acks::All,
+        token: Token(1),
+    };
+    step(&mut partition, 100, produced);
+    let wanted = |partition: &mut Partition, at| {
+        let effects = step(partition, at, Input::LagChecked);
+        wanted_isr(&effects)
+    };
+    assert_eq!(wanted(&mut partition, 100), None);
+    assert_eq!(wanted(&mut partition, 130), None);
+    // but whoever does not come for it leaves in time
+    fetch(&mut partition, 130, 1, 10);
+    assert_eq!(wanted(&mut partition, 131), Some(vec![0, 1]));
+}
+
+#[test]
 fn those_who_wait_are_told_when_leadership_is_lost() {
     let mut partition = leader(&[0, 1, 2]);
     produce(&mut partition, Acks::All, 1);
@@ -336,6 +360,53 @@ fn what_was_cut_off_is_not_waited_for() {
     let effects = step(&mut partition, 0, Input::Fetched(diverging));
     assert_eq!(effects.last(), Some(&Effect::ResumeFetch));
     assert_eq!(asks_from(&partition), Some(10));
+}
+
+fn batch_at(base_offset: i64) -> Batch {
+    Batch {
+        base_offset: Offset(base_offset),
+        leader_epoch: LeaderEpoch(1),
+        ..batch(10)
+    }
+}
+
+/// A replica that follows, with a log that ends at 10.
+fn follower(is_compacted: bool) -> Partition {
+    let mut partition = partition(Durability::Fsync);
+    partition.config.is_compacted = is_compacted;
+    step(&mut partition, 0, Input::Assigned(assignment(1, 1, &[1])));
+    fetched(&mut partition, &[batch_at(0)]);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    partition
+}
+
+#[test]
+fn an_answer_to_another_question_leaves_no_hole() {
+    let mut partition = follower(false);
+    assert_eq!(fetched(&mut partition, &[batch_at(20)]), []);
+    assert_eq!(asks_from(&partition), Some(10));
+    let appended = Effect::AppendFetched { first: 0 };
+    assert_eq!(fetched(&mut partition, &[batch_at(10)]), [appended]);
+    assert_eq!(partition.marks().log_end_offset, Offset(20));
+}
+
+#[test]
+fn what_a_leader_says_twice_is_so() {
+    // the topic was compacted once and is no more
+    let mut partition = follower(false);
+    assert_eq!(fetched(&mut partition, &[batch_at(20)]), []);
+    assert_eq!(fetched(&mut partition, &[batch_at(30)]), []);
+    let appended = Effect::AppendFetched { first: 0 };
+    assert_eq!(fetched(&mut partition, &[batch_at(30)]), [appended]);
+    assert_eq!(partition.marks().log_end_offset, Offset(40));
+}
+
+#[test]
+fn compaction_leaves_gaps() {
+    let mut partition = follower(true);
+    let appended = Effect::AppendFetched { first: 0 };
+    assert_eq!(fetched(&mut partition, &[batch_at(20)]), [appended]);
+    assert_eq!(partition.marks().log_end_offset, Offset(30));
 }
 
 #[test]

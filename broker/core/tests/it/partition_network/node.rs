@@ -39,6 +39,7 @@ fn config() -> Config {
         min_insync_replicas: 2,
         durability: Durability::Fsync,
         replica_lag_time_max: Duration::from_millis(500),
+        is_compacted: false,
     }
 }
 
