@@ -6,11 +6,10 @@
 //! Invariant: one request is in flight at a time, and a call either has an answer or an [`Error`]
 //! within [`CALL_TIMEOUT`]; what a broker refuses is a [`Refusal`], which is data.
 
-mod connection;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ottla_client::client::{Client, Options, Tcp};
 use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
@@ -26,7 +25,6 @@ use ottla_protocol::messages::topics::{
     CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
 };
 
-use self::connection::Connection;
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
 
 /// How long a call may take.
@@ -51,42 +49,15 @@ const VOTER_LAG_MAX_MS: i64 = 3_000;
 const OPERATION_SET: i8 = 0;
 const OPERATION_DELETE: i8 = 1;
 
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No broker could be reached; the last one's reason.
-    #[error("no broker can be reached ({address}: {cause})")]
-    Unreachable {
-        /// The last address tried.
-        address: String,
-        /// What it said.
-        cause: std::io::Error,
-    },
-    /// The connection broke.
-    #[error("the connection to {address} broke: {cause}")]
-    Broken {
-        /// The broker.
-        address: String,
-        /// How.
-        cause: std::io::Error,
-    },
-    /// A broker did not answer in time.
-    #[error("{address} did not answer within {} s", CALL_TIMEOUT.as_secs())]
-    TimedOut {
-        /// The broker.
-        address: String,
-    },
-    /// The broker speaks no version that this client does.
-    #[error("{address} has no version of {api} known here")]
-    Version {
-        /// The broker.
-        address: String,
-        /// The API.
-        api: &'static str,
-    },
-    /// The bytes make no sense.
-    #[error("malformed answer: {0}")]
-    Malformed(#[from] ottla_protocol::codec::Error),
+    /// No broker could be reached, or the one that was did not answer.
+    #[error(transparent)]
+    Client(#[from] ottla_client::Error),
     /// The whole request was refused.
     #[error("{0}")]
     Refused(Refusal),
@@ -139,30 +110,28 @@ pub type ConfigChanges = BTreeMap<String, Option<String>>;
 /// The client.
 #[derive(Debug)]
 pub struct Admin {
-    addresses: Vec<String>,
-    connection: Option<Connection>,
+    client: Client,
 }
 
 impl Admin {
     /// A client that will find the cluster through any of these addresses.
     #[must_use]
     pub fn new(addresses: Vec<String>) -> Self {
+        let options = Options {
+            client_id: "ottla-operator".to_owned(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            connect_timeout: CONNECT_TIMEOUT,
+            call_timeout: CALL_TIMEOUT,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
         Self {
-            addresses,
-            connection: None,
+            client: Client::new(Tcp, options, addresses),
         }
     }
 
     /// Replaces the addresses, as brokers come and go.
     pub fn set_addresses(&mut self, addresses: Vec<String>) {
-        if let Some(connection) = &self.connection
-            && !addresses
-                .iter()
-                .any(|address| address == connection.address())
-        {
-            self.connection = None;
-        }
-        self.addresses = addresses;
+        self.client.set_addresses(addresses);
     }
 
     /// Describes the brokers and the named topics, or all topics.
@@ -366,51 +335,9 @@ impl Admin {
             .collect())
     }
 
-    /// Every call may be made twice with the same outcome, so one that finds its connection closed,
-    /// as a restarted broker leaves it, is made again over a new one.
+    /// Every call here may be made twice with the same outcome, as the client wants it.
     async fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, Error> {
-        let was_open = self.connection.is_some();
-        match self.call_once(request).await {
-            Err(Error::Broken { .. }) if was_open => self.call_once(request).await,
-            answer => answer,
-        }
-    }
-
-    async fn call_once<R: Request>(&mut self, request: &R) -> Result<R::Response, Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        let called = tokio::time::timeout(CALL_TIMEOUT, connection.call(request)).await;
-        let answer = called.unwrap_or_else(|_| {
-            Err(Error::TimedOut {
-                address: connection.address().to_owned(),
-            })
-        })?;
-        // Only after an answer: a connection that failed in between may hold half a frame.
-        self.connection = Some(connection);
-        Ok(answer)
-    }
-
-    async fn connect(&mut self) -> Result<Connection, Error> {
-        let mut last = Error::Unreachable {
-            address: "no address".to_owned(),
-            cause: std::io::ErrorKind::NotFound.into(),
-        };
-        for address in self.addresses.clone() {
-            let opened = tokio::time::timeout(CONNECT_TIMEOUT, Connection::open(&address)).await;
-            match opened {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => last = error,
-                Err(_) => {
-                    let cause = std::io::ErrorKind::TimedOut.into();
-                    last = Error::Unreachable { address, cause };
-                }
-            }
-            // The next attempt begins with another broker.
-            self.addresses.rotate_left(1);
-        }
-        Err(last)
+        Ok(self.client.call(request).await?)
     }
 }
 

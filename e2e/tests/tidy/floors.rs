@@ -4,14 +4,26 @@ use crate::source::{code_only, is_word, line_of};
 use crate::{Finding, SourceFile, check, enforce, top};
 
 /// Each crate's folder and the crates of this workspace it may build on.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("broker/histogram", &[]),
     ("broker/protocol/derive", &[]),
     ("broker/protocol", &["ottla-protocol-derive"]),
+    ("broker/client", &["ottla-protocol"]),
     ("broker/core", &["ottla-protocol"]),
     ("broker/storage", &["ottla-protocol"]),
-    ("broker", &["ottla-protocol", "ottla-core", "ottla-storage"]),
-    ("operator", &["ottla-protocol", "ottla-core"]),
+    (
+        "broker",
+        &[
+            "ottla-protocol",
+            "ottla-client",
+            "ottla-core",
+            "ottla-storage",
+        ],
+    ),
+    (
+        "operator",
+        &["ottla-protocol", "ottla-client", "ottla-core"],
+    ),
     ("e2e", &["ottla-protocol"]),
 ];
 
