@@ -28,8 +28,8 @@ use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
 use crate::log::state::{Doomed, State};
 use crate::log::{LogReader, SharedLog, index};
+use crate::ranked::lock;
 use crate::segment::{self, Segment, SegmentId};
-use crate::shared::lock;
 use crate::wal::Operation;
 use crate::{Error, Log, Result};
 use keys::Keys;
@@ -206,7 +206,7 @@ impl LogReader {
         let log = &*self.log;
         let shared = &log.shared;
         shared.check_online()?;
-        let Ok(_running) = log.compacting.try_lock() else {
+        let Some(_running) = log.compacting.try_lock() else {
             return Ok(Compacted {
                 is_stopped: true,
                 ..Compacted::default()

@@ -19,6 +19,7 @@ pub mod disk;
 mod error;
 pub mod journal;
 pub mod log;
+mod ranked;
 mod segment;
 mod settings;
 mod shared;

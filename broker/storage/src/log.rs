@@ -15,16 +15,17 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, TopicName, TopicPartition};
 use ottla_protocol::log::LeaderEpochs;
 
 use crate::Result;
+use crate::ranked::{COMPACTING, FILES, INDEXES, LEAF, Ranked, STATE, lock};
 use crate::segment::SegmentId;
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
 use crate::wal::Operation;
 pub use read::SegmentRead;
 pub(crate) use state::State;
@@ -117,15 +118,15 @@ pub(crate) struct SharedLog {
     pub(crate) name: TopicPartition,
     pub(crate) dir: PathBuf,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Ranked<State, STATE>,
     /// The indexes that are being written; held during their I/O.
-    pub(crate) indexes: Mutex<BTreeMap<SegmentId, index::Index>>,
+    pub(crate) indexes: Ranked<BTreeMap<SegmentId, index::Index>, INDEXES>,
     /// What the flusher knows of the files; taken by whoever has the store's maintenance lock.
-    pub(crate) files: Mutex<Files>,
+    pub(crate) files: Ranked<Files, FILES>,
     /// Where the last reads ended, so that a reader that goes on needs no index.
-    pub(crate) hints: Mutex<read::Hints>,
+    pub(crate) hints: Ranked<read::Hints, LEAF>,
     /// Held by the one compaction of this log that runs.
-    pub(crate) compacting: Mutex<()>,
+    pub(crate) compacting: Ranked<(), COMPACTING>,
 }
 
 /// What is made, and what is not synced.
@@ -166,11 +167,11 @@ impl SharedLog {
             name,
             dir,
             shared,
-            state: Mutex::new(state),
-            indexes: Mutex::default(),
-            files: Mutex::default(),
-            hints: Mutex::default(),
-            compacting: Mutex::default(),
+            state: Ranked::new(state),
+            indexes: Ranked::default(),
+            files: Ranked::default(),
+            hints: Ranked::default(),
+            compacting: Ranked::default(),
         }
     }
 

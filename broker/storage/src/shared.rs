@@ -6,30 +6,29 @@ pub(crate) mod files;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, OnceLock};
 
 use self::files::Files;
 use crate::disk::aligned::Staging;
+use crate::ranked::{LEAF, Ranked, STAGING, lock};
 use crate::wal::{Operation, Record};
 use crate::{Disk, Error, Result, Settings};
 
-/// Shared by all logs of a directory and its store's threads.
-///
-/// Locks are taken in this order, and none but `maintenance` and the WAL's is held during I/O:
-/// maintenance, WAL, logs, one log's state, then `queue`, `dirty` or `written`.
+/// Shared by all logs of a directory and its store's threads. [`crate::ranked`] says in which order
+/// locks are taken.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) settings: Settings,
-    pub(crate) queue: Mutex<Queue>,
+    pub(crate) queue: Ranked<Queue, LEAF>,
     pub(crate) queued: Condvar,
     /// How many [`Hold`](crate::store::Hold)s there are.
     pub(crate) holds: AtomicUsize,
     /// Logs with bytes that are not in segments, the longest waiting first.
-    pub(crate) dirty: Mutex<VecDeque<u64>>,
+    pub(crate) dirty: Ranked<VecDeque<u64>, LEAF>,
     /// Up to which chunk of which log all is in segments and still in memory, oldest first.
-    pub(crate) written: Mutex<VecDeque<(u64, u64)>>,
+    pub(crate) written: Ranked<VecDeque<(u64, u64)>, LEAF>,
     pub(crate) unflushed_bytes: AtomicUsize,
     pub(crate) cached_bytes: AtomicUsize,
     pub(crate) durable_lsn: AtomicU64,
@@ -37,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) offline: OnceLock<Error>,
     pub(crate) files: Files,
     /// For the flusher's writes past the page cache.
-    pub(crate) staging: Mutex<Staging>,
+    pub(crate) staging: Ranked<Staging, STAGING>,
 }
 
 /// Bytes by which the accounts shrink.
@@ -60,11 +59,6 @@ pub(crate) struct Queue {
     pub(crate) is_closed: bool,
 }
 
-/// Locks; a panic elsewhere does not make it fail again here.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, settings: Settings) -> Self {
         Self {
@@ -72,17 +66,17 @@ impl Shared {
             dir,
             files: Files::new(settings.files_open_max),
             settings,
-            queue: Mutex::default(),
+            queue: Ranked::default(),
             queued: Condvar::new(),
             holds: AtomicUsize::new(0),
-            dirty: Mutex::default(),
-            written: Mutex::default(),
+            dirty: Ranked::default(),
+            written: Ranked::default(),
             unflushed_bytes: AtomicUsize::new(0),
             cached_bytes: AtomicUsize::new(0),
             durable_lsn: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             offline: OnceLock::new(),
-            staging: Mutex::default(),
+            staging: Ranked::default(),
         }
     }
 

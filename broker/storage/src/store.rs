@@ -30,8 +30,8 @@ mod producers;
 mod threads;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use ottla_protocol::ids::{
     NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, TopicPartition, Uuid,
@@ -40,7 +40,8 @@ use ottla_protocol::ids::{
 use self::commit::Wal;
 use self::directory::Directory;
 use crate::log::{LogReader, SharedLog, State};
-use crate::shared::{Shared, lock};
+use crate::ranked::{MAINTENANCE, Ranked, WAL, lock};
+use crate::shared::Shared;
 use crate::wal::{Operation, eight, four};
 use crate::{Disk, Error, Log, LogSettings, Result, snapshot_file};
 
@@ -119,9 +120,9 @@ pub trait Listener: Send + Sync + 'static {
 pub struct Store {
     identity: Identity,
     directory: Directory,
-    wal: Mutex<Wal>,
+    wal: Ranked<Wal, WAL>,
     /// Whoever writes segments or a checkpoint holds it, during I/O.
-    maintenance: Mutex<()>,
+    maintenance: Ranked<(), MAINTENANCE>,
     /// The last start's tail is replayed, but not yet checkpointed.
     needs_checkpoint: AtomicBool,
     /// The lsn that the last checkpoint contains.

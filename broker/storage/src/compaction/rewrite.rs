@@ -12,8 +12,8 @@ use crate::disk::{self, Mode};
 use crate::error::Context;
 use crate::log::index::Index;
 use crate::log::{SharedLog, scan};
+use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, Segment, SegmentId};
-use crate::shared::lock;
 use crate::{Error, File, Result};
 
 type Halting<T> = std::result::Result<T, Halt>;

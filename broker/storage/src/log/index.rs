@@ -20,8 +20,8 @@ use ottla_protocol::record_batch::Header;
 use super::{SharedLog, scan};
 use crate::disk::Mode;
 use crate::error::Context;
+use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
-use crate::shared::lock;
 use crate::wal::{eight, four};
 use crate::{File, Result};
 

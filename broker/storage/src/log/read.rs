@@ -10,8 +10,8 @@ use ottla_protocol::record_batch::{HEADER_BYTES, Header};
 use super::state::State;
 use super::{LogReader, Read, SharedLog, index, scan};
 use crate::error::Context;
+use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
-use crate::shared::lock;
 use crate::{Error, Result};
 
 /// How many readers of one log are remembered.

@@ -5,8 +5,8 @@ use ottla_protocol::record_batch::{self, DECOMPRESSED_BYTES_MAX, Header, RecordB
 
 use super::{LogReader, TimestampAndOffset, index, scan};
 use crate::error::Context;
+use crate::ranked::lock;
 use crate::segment::{self, Kind, SegmentId};
-use crate::shared::lock;
 use crate::{Error, Result};
 
 /// What a candidate batch says.

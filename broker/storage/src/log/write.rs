@@ -6,8 +6,8 @@ use ottla_protocol::record_batch;
 
 use super::state::State;
 use super::{Appended, Log, scan};
+use crate::ranked::lock;
 use crate::segment::SEGMENT_HEADER_BYTES;
-use crate::shared::lock;
 use crate::wal::Operation;
 use crate::{Error, Result};
 

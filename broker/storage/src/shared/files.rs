@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::lock;
 use crate::disk::Mode;
+use crate::ranked::{OPEN_FILES, Ranked, lock};
 use crate::segment::{Kind, SegmentId};
 use crate::{Disk, File};
 
@@ -14,7 +14,7 @@ type Key = (u64, SegmentId, Kind);
 
 #[derive(Debug)]
 pub(crate) struct Files {
-    open: Mutex<Open>,
+    open: Ranked<Open, OPEN_FILES>,
     max: usize,
 }
 
@@ -27,7 +27,7 @@ struct Open {
 impl Files {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            open: Mutex::default(),
+            open: Ranked::default(),
             max: max.max(4),
         }
     }

@@ -8,8 +8,8 @@ use super::{Listener, Store, flush, log_dir, producers};
 use crate::disk::Mode;
 use crate::error::Context;
 use crate::log::SharedLog;
+use crate::ranked::lock;
 use crate::segment::{self, Kind};
-use crate::shared::lock;
 use crate::{Error, Result, snapshot_file};
 
 pub(super) const FILE: &str = "checkpoint";

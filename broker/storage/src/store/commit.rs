@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Committed, Durable, Store};
 use crate::Result;
-use crate::shared::lock;
+use crate::ranked::lock;
 use crate::wal::{Operation, Record, Writer};
 
 /// After this many bytes the free space is looked at again.

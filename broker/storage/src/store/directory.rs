@@ -1,19 +1,20 @@
 //! The logs that a store owns, beside what they share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use ottla_protocol::ids::TopicPartition;
 
 use crate::log::SharedLog;
-use crate::shared::{Shared, lock};
+use crate::ranked::{LOGS, Ranked, lock};
+use crate::shared::Shared;
 
 /// A data directory's logs, and what they share.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) shared: Arc<Shared>,
-    pub(super) logs: Mutex<Logs>,
+    pub(super) logs: Ranked<Logs, LOGS>,
 }
 
 /// The logs that exist, and those whose files are still to go.
@@ -73,7 +74,7 @@ impl Directory {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            logs: Mutex::default(),
+            logs: Ranked::default(),
         }
     }
 

@@ -17,8 +17,9 @@ use crate::log::index::Index;
 use crate::log::state::Doomed;
 use crate::log::tail::Chunk;
 use crate::log::{OpenBlock, SharedLog};
+use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
 use crate::{Error, File, Result, disk};
 
 /// What was taken from a log's state under its lock, to be written without it.
@@ -124,6 +125,7 @@ pub(super) fn flush(
                 segment.index_cut = Some(segment.index_cut.map_or(redo, |cut| cut.min(redo)));
             }
         }
+        drop(state);
         lock(&log.indexes).clear();
     }
     written?;

@@ -6,7 +6,7 @@ use super::directory::Directory;
 use crate::disk::Mode;
 use crate::error::Context;
 use crate::log::SharedLog;
-use crate::shared::lock;
+use crate::ranked::lock;
 use crate::{Result, disk};
 
 /// Says whose directory it is.

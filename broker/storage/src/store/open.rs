@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::commit::{Untold, Wal};
 use super::directory::Directory;
@@ -11,7 +11,8 @@ use super::image::{self, Head};
 use super::{Identity, Opened, Store, checkpoint, flush, meta, threads};
 use crate::error::Context;
 use crate::log::{Log, LogReader, SharedLog, State};
-use crate::shared::{Shared, lock};
+use crate::ranked::{Ranked, lock};
+use crate::shared::Shared;
 use crate::wal::{self, Check, Operation, Position, Writer};
 use crate::{Disk, Error, Result, Settings, snapshot_file};
 
@@ -46,8 +47,8 @@ impl Store {
         let store = Arc::new(Self {
             identity,
             directory,
-            wal: Mutex::new(wal),
-            maintenance: Mutex::new(()),
+            wal: Ranked::new(wal),
+            maintenance: Ranked::new(()),
             needs_checkpoint: AtomicBool::new(is_dirty),
             checkpointed_lsn: AtomicU64::new(last_lsn),
             threads: threads::Threads::default(),

@@ -13,7 +13,8 @@ use super::directory::Directory;
 use super::{ProducerState, log_dir};
 use crate::error::Context;
 use crate::log::{LogReader, ProducerSnapshot, SharedLog};
-use crate::shared::{Shared, lock};
+use crate::ranked::lock;
+use crate::shared::Shared;
 use crate::{Result, disk, snapshot_file};
 
 /// An older one stays in case that the newest is lost or cut off.

@@ -1,12 +1,12 @@
 //! The two threads of a store in production: one commits, one flushes and checkpoints.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Listener, Store};
-use crate::shared::lock;
+use crate::ranked::{LEAF, RUNNING, Ranked, lock};
 use crate::{Error, Result};
 
 /// How long a full disk, or a flusher that lags, is waited for before another look.
@@ -45,8 +45,8 @@ impl Pace {
 /// The running threads.
 #[derive(Default)]
 pub(crate) struct Threads {
-    running: Mutex<Running>,
-    signal: Mutex<Signal>,
+    running: Ranked<Running, RUNNING>,
+    signal: Ranked<Signal, LEAF>,
     signalled: Condvar,
 }
 
@@ -186,10 +186,7 @@ impl Store {
                 return true;
             }
             queue.is_awaited = true;
-            queue = shared
-                .queued
-                .wait(queue)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            queue = queue.wait(&shared.queued);
         }
     }
 
@@ -205,7 +202,7 @@ impl Store {
         let mut signal = lock(&self.threads.signal);
         if !signal.is_closed {
             signal.is_awaited = true;
-            drop(self.threads.signalled.wait_timeout(signal, RETRY));
+            drop(signal.wait_timeout(&self.threads.signalled, RETRY));
         }
     }
 
@@ -268,10 +265,9 @@ impl Store {
                 return Some(true);
             }
             let is_full = shared.is_full.load(Ordering::Acquire);
-            let poisoned = std::sync::PoisonError::into_inner;
             if is_clean() && !is_full {
                 signal.is_asleep = true;
-                signal = self.threads.signalled.wait(signal).unwrap_or_else(poisoned);
+                signal = signal.wait(&self.threads.signalled);
                 continue;
             }
             let limit = if is_full {
@@ -279,10 +275,9 @@ impl Store {
             } else {
                 shared.settings.checkpoint_idle
             };
-            let waited = self.threads.signalled.wait_timeout(signal, limit);
-            let (again, timeout) = waited.unwrap_or_else(|error| error.into_inner());
+            let (again, is_over) = signal.wait_timeout(&self.threads.signalled, limit);
             signal = again;
-            if timeout.timed_out() {
+            if is_over {
                 return Some(false);
             }
         }
