@@ -24,6 +24,14 @@ pub enum Error {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// What was written may be lost, whatever the system said, and even if a later sync succeeds.
+    #[error("sync {path}: {source}", path = path.display())]
+    Sync {
+        /// Of which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// A write or fsync failed before: nothing more is done in this directory until a restart.
     #[error("data directory {dir} is offline: {reason}", dir = dir.display())]
     Offline {
@@ -121,6 +129,8 @@ impl Error {
         }
     }
 
+    /// Whether a write found no room: the same bytes may be written again later. A sync that says so
+    /// is as final as any other that failed.
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
             Self::DiskFull { .. } => true,
@@ -133,6 +143,8 @@ impl Error {
 /// Adds what was tried on which file to an [`io::Error`].
 pub(crate) trait Context<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T>;
+    /// As [`Self::context`], of a sync.
+    fn sync_context(self, path: &Path) -> Result<T>;
 }
 
 impl<T> Context<T> for io::Result<T> {
@@ -142,5 +154,24 @@ impl<T> Context<T> for io::Result<T> {
             path: path.to_path_buf(),
             source: Arc::new(source),
         })
+    }
+    fn sync_context(self, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::Sync {
+            path: path.to_path_buf(),
+            source: Arc::new(source),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_is_waited_for_and_a_failed_sync_is_not() {
+        let full = || -> io::Result<()> { Err(io::ErrorKind::StorageFull.into()) };
+        let path = Path::new("f");
+        assert!(full().context("write", path).unwrap_err().is_no_space());
+        assert!(!full().sync_context(path).unwrap_err().is_no_space());
     }
 }

@@ -139,7 +139,7 @@ impl Journal {
         let first = dir.join(FIRST);
         disk.create_dir_all(dir).context("create", dir)?;
         // names that a killed process made may not be durable yet
-        disk.sync_dir(dir).context("sync", dir)?;
+        disk.sync_dir(dir).sync_context(dir)?;
         let first_index = snapshot_file::read(&*disk, &first)?;
         if first_index.is_none() {
             for above in dir.ancestors().skip(1) {
@@ -333,7 +333,7 @@ impl Journal {
         let mut bytes = Vec::new();
         encode(&mut bytes, CUT, self.next_index(), 0, &[]);
         self.write(&bytes)?;
-        let synced = self.disk.sync_dir(&self.dir).context("sync", &self.dir);
+        let synced = self.disk.sync_dir(&self.dir).sync_context(&self.dir);
         synced.map_err(|error| self.fail(error))
     }
 

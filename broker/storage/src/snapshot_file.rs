@@ -66,9 +66,9 @@ pub(crate) fn write_plain(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<
         .context("create", &temporary)?;
     file.set_len(0).context("cut", &temporary)?;
     file.write_at(bytes, 0).context("write", &temporary)?;
-    file.sync_data().context("sync", &temporary)?;
+    file.sync_data().sync_context(&temporary)?;
     disk.rename(&temporary, path)
         .context("rename", &temporary)?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    disk.sync_dir(dir).context("sync", dir)
+    disk.sync_dir(dir).sync_context(dir)
 }

@@ -273,10 +273,10 @@ fn write_group(
 fn make_durable(log: &SharedLog, output: &Output<'_>, interval: u64) -> Result<()> {
     let id = output.segment.id();
     let path = segment::path(&log.dir, id, Kind::Data);
-    output.file.sync_data().context("sync", &path)?;
+    output.file.sync_data().sync_context(&path)?;
     Index::open(log, id, output.segment.bytes, 0, interval)?;
     let disk = &log.shared.disk;
-    disk.sync_dir(&log.dir).context("sync", &log.dir)
+    disk.sync_dir(&log.dir).sync_context(&log.dir)
 }
 
 /// A full disk is waited for; any other failure of a write takes the directory offline.

@@ -135,7 +135,7 @@ impl Index {
             .context("cut", &path)?;
         if entries < found {
             // entries of batches that were truncated must not come back after a power cut
-            file.sync_data().context("sync", &path)?;
+            file.sync_data().sync_context(&path)?;
         }
         let mut index = Self {
             file,

@@ -195,7 +195,7 @@ impl Store {
         }
         let is_many = files_count > SYNC_FILES_MAX;
         if is_many {
-            disk.sync_all(&shared.dir).context("sync", &shared.dir)?;
+            disk.sync_all(&shared.dir).sync_context(&shared.dir)?;
         }
         let mut names_changed = false;
         for log in changed {
@@ -208,10 +208,10 @@ impl Store {
                         .files
                         .open(disk, key, &path, Mode::Write)
                         .context("open", &path)?;
-                    file.sync_data().context("sync", &path)?;
+                    file.sync_data().sync_context(&path)?;
                 }
                 if !files.is_dir_synced {
-                    disk.sync_dir(&log.dir).context("sync", &log.dir)?;
+                    disk.sync_dir(&log.dir).sync_context(&log.dir)?;
                     names_changed = true;
                 }
             }
@@ -219,7 +219,7 @@ impl Store {
             files.is_dir_synced = true;
         }
         if names_changed {
-            disk.sync_dir(&shared.dir).context("sync", &shared.dir)?;
+            disk.sync_dir(&shared.dir).sync_context(&shared.dir)?;
         }
         Ok(())
     }

@@ -81,30 +81,28 @@ impl Store {
             return Ok(false);
         }
         let mut done = 0;
-        let mut failed = None;
+        let mut is_out_of_space = false;
         while done < wal.pending.len() {
             let wal = &mut *wal;
             match wal.writer.write(&wal.pending[done..]) {
                 Ok(count) => done += count,
-                Err(error) => {
-                    failed = Some(error);
+                Err(error) if error.is_no_space() => {
+                    is_out_of_space = true;
                     break;
                 }
+                // a sync may have failed in there: none is tried again
+                Err(error) => return Err(shared.fail(&error)),
             }
         }
         if done > 0 {
             wal.writer.sync().map_err(|error| shared.fail(&error))?;
         }
         let bytes = self.note(&mut wal, done);
-        match failed {
-            None => {}
-            Some(error) if error.is_no_space() => {
-                shared.is_full.store(true, Ordering::Release);
-                if done == 0 {
-                    return Err(shared.full());
-                }
+        if is_out_of_space {
+            shared.is_full.store(true, Ordering::Release);
+            if done == 0 {
+                return Err(shared.full());
             }
-            Some(error) => return Err(shared.fail(&error)),
         }
         wal.unmeasured_bytes += bytes;
         if wal.unmeasured_bytes >= MEASURE_EVERY_BYTES {

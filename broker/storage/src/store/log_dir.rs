@@ -60,7 +60,7 @@ pub(super) fn remove_deleted(directory: &Directory) -> Result<()> {
             .dir
             .join(format!("{}.{}.deleted", log.name, log.number));
         disk.rename(&log.dir, &doomed).context("rename", &log.dir)?;
-        disk.sync_dir(&shared.dir).context("sync", &shared.dir)?;
+        disk.sync_dir(&shared.dir).sync_context(&shared.dir)?;
         disk.remove_dir_all(&doomed).context("remove", &doomed)?;
     }
     Ok(())

@@ -30,8 +30,8 @@ impl Store {
         let wal_dir = dir.join("wal");
         disk.create_dir_all(&wal_dir).context("create", &wal_dir)?;
         // names that a killed process made may not be durable yet, and are relied on from here
-        disk.sync_dir(&wal_dir).context("sync", &wal_dir)?;
-        disk.sync_dir(dir).context("sync", dir)?;
+        disk.sync_dir(&wal_dir).sync_context(&wal_dir)?;
+        disk.sync_dir(dir).sync_context(dir)?;
 
         let shared = Shared::new(disk, dir.to_path_buf(), settings);
         shared.measure_space()?;

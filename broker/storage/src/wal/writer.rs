@@ -200,7 +200,7 @@ impl Writer {
         if let Some(file) = &self.file
             && self.is_unsynced
         {
-            file.sync_data().context("sync", &self.dir)?;
+            file.sync_data().sync_context(&self.dir)?;
         }
         self.is_unsynced = false;
         self.durable_sequence = self.position.sequence - 1;
@@ -226,7 +226,7 @@ impl Writer {
         let path = slot_path(&self.dir, number);
         let file = self.disk.open(&path, self.mode).context("create", &path)?;
         if free.is_none() {
-            self.disk.sync_dir(&self.dir).context("sync", &self.dir)?;
+            self.disk.sync_dir(&self.dir).sync_context(&self.dir)?;
         }
         let generation = self.position.generation + u64::from(self.file.is_some());
         match free {

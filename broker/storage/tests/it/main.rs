@@ -4,6 +4,7 @@ mod batches;
 mod compaction;
 mod crash;
 mod damage;
+mod faults;
 mod journal;
 mod model;
 mod real;
