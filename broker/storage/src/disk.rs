@@ -121,11 +121,11 @@ pub trait File: Send + Sync + fmt::Debug {
     }
 }
 
-/// Removes a file, where there is one.
-pub(crate) fn remove_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+/// Removes a file; whether there was one.
+pub(crate) fn remove_file(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     match disk.remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
 }
 

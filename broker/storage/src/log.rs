@@ -133,7 +133,10 @@ pub(crate) struct SharedLog {
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     pub(crate) is_dir_made: bool,
-    pub(crate) is_dir_synced: bool,
+    /// Whether names in the directory came or went since it was synced.
+    pub(crate) is_dir_changed: bool,
+    /// Whether what says whose directory it is was written since it was synced.
+    pub(crate) is_metadata_changed: bool,
     pub(crate) unsynced: std::collections::BTreeSet<SegmentId>,
     pub(crate) open_block: Option<OpenBlock>,
 }

@@ -188,8 +188,8 @@ impl Store {
         let mut files_count = 0;
         for log in logs {
             let files = lock(&log.files);
-            if !files.unsynced.is_empty() || (files.is_dir_made && !files.is_dir_synced) {
-                files_count += files.unsynced.len() + usize::from(!files.is_dir_synced);
+            if !files.unsynced.is_empty() || files.is_dir_changed {
+                files_count += files.unsynced.len() + usize::from(files.is_dir_changed);
                 changed.push(log);
             }
         }
@@ -210,13 +210,16 @@ impl Store {
                         .context("open", &path)?;
                     file.sync_data().sync_context(&path)?;
                 }
-                if !files.is_dir_synced {
+                if files.is_metadata_changed {
+                    log_dir::sync_metadata(log)?;
+                }
+                if files.is_dir_changed {
                     disk.sync_dir(&log.dir).sync_context(&log.dir)?;
                     names_changed = true;
                 }
             }
             files.unsynced.clear();
-            files.is_dir_synced = true;
+            (files.is_metadata_changed, files.is_dir_changed) = (false, false);
         }
         if names_changed {
             disk.sync_dir(&shared.dir).sync_context(&shared.dir)?;

@@ -185,7 +185,7 @@ fn write_segment(
         let header = segment::encode_header(log.id, id);
         file.write_at(&header, 0).context("write", &path)?;
         let mut files = lock(&log.files);
-        files.is_dir_synced = false;
+        files.is_dir_changed = true;
         files.open_block = None;
     }
     lock(&log.files).unsynced.insert(id);
@@ -294,7 +294,8 @@ fn remove(shared: &Shared, log: &SharedLog, doomed: &Doomed) -> Result<()> {
             for kind in [Kind::Direct, Kind::Data, Kind::Index] {
                 shared.files.close((log.number, *id, kind));
                 let path = segment::path(&log.dir, *id, kind);
-                disk::remove_file(&*shared.disk, &path).context("remove", &path)?;
+                let removed = disk::remove_file(&*shared.disk, &path);
+                lock(&log.files).is_dir_changed |= removed.context("remove", &path)?;
             }
             Ok(())
         }

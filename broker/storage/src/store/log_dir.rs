@@ -28,8 +28,17 @@ pub(super) fn make(directory: &Directory, log: &SharedLog) -> Result<()> {
         .context("write", &path)?;
     let mut files = lock(&log.files);
     files.is_dir_made = true;
-    files.is_dir_synced = false;
+    (files.is_metadata_changed, files.is_dir_changed) = (true, true);
     Ok(())
+}
+
+/// Makes what says whose directory it is durable: a power cut would else leave a directory that
+/// nobody may remove.
+pub(super) fn sync_metadata(log: &SharedLog) -> Result<()> {
+    let path = log.dir.join(METADATA);
+    let file = log.shared.disk.open(&path, Mode::Write);
+    let file = file.context("open", &path)?;
+    file.sync_data().sync_context(&path)
 }
 
 /// What `partition.metadata` says.

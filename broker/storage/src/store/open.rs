@@ -129,8 +129,7 @@ fn load_checkpoint(directory: &Directory) -> Result<Head> {
             image.state,
         );
         if has_files {
-            let mut files = lock(&log.files);
-            (files.is_dir_made, files.is_dir_synced) = (true, true);
+            lock(&log.files).is_dir_made = true;
         }
         logs.insert(Arc::new(log));
     }

@@ -1,8 +1,14 @@
 //! Producer state beside a log: `<offset, 20 digits>.snapshot` files, opaque to storage.
 //!
-//! A file is written only when everything below its offset is durable, and removed when the log
-//! is truncated below it; so whatever is found and has its checksum is true. It is not synced: one
-//! that is lost costs only a longer replay.
+//! ```text
+//! 0        4           20          24           32
+//! | magic  | topic id  | partition | log number | state …
+//! | "OTPS" | 16 bytes  | i32       | u64        |
+//! ```
+//! Little-endian, in the envelope of [`crate::snapshot_file`]. A file is written only when
+//! everything below its offset is durable, and removed when the log is truncated below it, durably
+//! before the truncation leaves the write-ahead log; so whatever is found, has its checksum and is
+//! of this log is true. It is not synced: one that is lost costs only a longer replay.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,8 +23,20 @@ use crate::ranked::lock;
 use crate::shared::Shared;
 use crate::{Result, disk, snapshot_file};
 
+const MAGIC: [u8; 4] = *b"OTPS";
+const HEADER_BYTES: usize = 32;
 /// An older one stays in case that the newest is lost or cut off.
 const KEPT: usize = 2;
+
+/// Says whose state it is: a directory may have been another log's before.
+fn header(log: &SharedLog) -> [u8; HEADER_BYTES] {
+    let mut bytes = [0; HEADER_BYTES];
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..20].copy_from_slice(&log.id.topic_id.0.0);
+    bytes[20..24].copy_from_slice(&log.id.partition.0.to_le_bytes());
+    bytes[24..].copy_from_slice(&log.number.to_le_bytes());
+    bytes
+}
 
 fn path(log: &SharedLog, offset: Offset) -> PathBuf {
     log.dir.join(format!("{:020}.snapshot", offset.0))
@@ -40,7 +58,9 @@ fn list(shared: &Shared, log: &SharedLog) -> Result<Vec<Offset>> {
 
 fn remove(shared: &Shared, log: &SharedLog, offset: Offset) -> Result<()> {
     let path = path(log, offset);
-    disk::remove_file(&*shared.disk, &path).context("remove", &path)
+    let removed = disk::remove_file(&*shared.disk, &path);
+    lock(&log.files).is_dir_changed |= removed.context("remove", &path)?;
+    Ok(())
 }
 
 pub(super) fn remove_after(shared: &Shared, log: &SharedLog, end: Offset) -> Result<()> {
@@ -66,7 +86,8 @@ pub(super) fn save(
     }
     log_dir::make(directory, log)?;
     let path = path(log, producers.offset);
-    snapshot_file::write_unsynced(&*shared.disk, &path, &producers.bytes)?;
+    let content = [&header(log)[..], &producers.bytes].concat();
+    snapshot_file::write_unsynced(&*shared.disk, &path, &content)?;
     let offsets = list(shared, log)?;
     for &offset in offsets.iter().rev().skip(KEPT) {
         remove(shared, log, offset)?;
@@ -97,7 +118,10 @@ impl LogReader {
             .rev()
             .filter(|&offset| offset <= end)
         {
-            if let Ok(Some(state)) = snapshot_file::read(&*shared.disk, &path(log, offset)) {
+            if let Ok(Some(mut content)) = snapshot_file::read(&*shared.disk, &path(log, offset))
+                && content.starts_with(&header(log))
+            {
+                let state = content.split_off(HEADER_BYTES);
                 let replay_from = offset.max(start);
                 return Ok(ProducerSnapshot {
                     replay_from,

@@ -1,10 +1,14 @@
 //! Single faults of the disk, each at every call that it can hit.
 
+use std::sync::Mutex;
+
+use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::sim::SimDisk;
-use ottla_storage::{Log, LogSettings, Opened};
+use ottla_storage::{Committed, Disk, Error, Listener, Log, LogSettings, Opened, ProducerState};
 
 use crate::batches::Batch;
-use crate::store::{create, open};
+use crate::crash::Quiet;
+use crate::store::{create, fill, open};
 
 /// Calls of the disk that a case makes at most.
 const CALLS_MAX: u64 = 60;
@@ -42,4 +46,95 @@ fn after_a_failed_sync_of_the_write_ahead_log_nothing_of_that_commit_is_durable(
         assert_eq!(log.durable_end_offset(), before, "failure at call {calls}");
     }
     assert!(failures > 4, "{failures}");
+}
+
+/// Says its log's end as the state of the producers.
+struct Producers(Mutex<i64>);
+
+impl Listener for Producers {
+    fn committed(&self, _: Committed) {}
+    fn offline(&self, _: &Error) {}
+    fn producer_state(&self, _: TopicIdPartition) -> Option<ProducerState> {
+        let offset = *self.0.lock().expect("unpoisoned");
+        Some(ProducerState {
+            offset: Offset(offset),
+            bytes: offset.to_string().into_bytes(),
+        })
+    }
+}
+
+#[test]
+fn producer_state_that_a_truncation_removed_stays_gone_after_a_power_cut() {
+    for seed in 0..50 {
+        let disk = SimDisk::new(seed);
+        let Opened { store, .. } = open(&disk).expect("opens");
+        let mut log = create(&store, "a", 0);
+        let producers = Producers(Mutex::new(6));
+        fill(&mut log, 2);
+        store.checkpoint(&producers).expect("checkpoints");
+        log.truncate_to(Offset(3)).expect("truncates");
+        *producers.0.lock().expect("unpoisoned") = 3;
+        // the truncation is no longer in the write-ahead log after it
+        store.checkpoint(&producers).expect("checkpoints");
+        fill(&mut log, 2);
+        store.commit().expect("commits");
+        disk.crash();
+        drop((store, log));
+        let Opened { logs, .. } = open(&disk).expect("opens");
+        let found = logs[0].producer_snapshot().expect("reads");
+        assert_ne!(found.state, Some(b"6".to_vec()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_log_made_anew_has_nothing_of_its_namesake_after_a_power_cut() {
+    for seed in 0..50 {
+        let disk = SimDisk::new(seed);
+        let Opened { store, .. } = open(&disk).expect("opens");
+        let mut log = create(&store, "a", 0);
+        fill(&mut log, 2);
+        store
+            .checkpoint(&Producers(Mutex::new(6)))
+            .expect("checkpoints");
+        disk.crash();
+        drop((store, log));
+        let Opened { store, mut logs } = open(&disk).expect("opens");
+        store.delete(logs.remove(0)).expect("deletes");
+        store.commit().expect("commits");
+        store.maintain(&Quiet).expect("maintains");
+        assert!(
+            !disk.exists(&dir("a-0")),
+            "seed {seed}: its directory is left"
+        );
+        let mut log = create(&store, "a", 0);
+        fill(&mut log, 4);
+        store.checkpoint(&Quiet).expect("checkpoints");
+        let found = log.producer_snapshot().expect("reads");
+        assert_eq!(found.state, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn producer_state_of_another_log_is_not_taken() {
+    let disk = SimDisk::new(1);
+    let Opened { store, .. } = open(&disk).expect("opens");
+    let mut log = create(&store, "a", 0);
+    fill(&mut log, 2);
+    store
+        .checkpoint(&Producers(Mutex::new(6)))
+        .expect("checkpoints");
+    let file = dir("a-0").join("00000000000000000006.snapshot");
+    let of_the_old = disk.content(&file).expect("saved");
+    store.delete(log).expect("deletes");
+    store.commit().expect("commits");
+    let mut log = create(&store, "a", 0);
+    fill(&mut log, 2);
+    store.checkpoint(&Quiet).expect("checkpoints");
+    disk.set_content(&file, of_the_old);
+    let found = log.producer_snapshot().expect("reads");
+    assert_eq!(found.state, None);
+}
+
+fn dir(log: &str) -> std::path::PathBuf {
+    std::path::Path::new(crate::store::DIR).join(log)
 }
