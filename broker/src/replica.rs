@@ -36,12 +36,14 @@ mod producer_state;
 mod ready;
 mod session;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ottla_core::image::MetadataImage;
 use ottla_core::partition::AlterIsr;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition};
 use ottla_storage::{Log, Store};
 use tokio::sync::{Notify, mpsc};
 
@@ -94,6 +96,8 @@ pub(crate) struct Shared {
     index: Index,
     /// Logs that no image has spoken of yet.
     unassigned: Mutex<Vec<Log>>,
+    /// Held by whoever makes the partitions what the metadata say.
+    applied: Mutex<Applied>,
     /// Whether an image was applied that is new enough to act on.
     is_current: AtomicBool,
     is_stopping: AtomicBool,
@@ -105,6 +109,15 @@ pub(crate) struct Shared {
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
     fetchers: fetcher::Fetchers,
     sessions: FetchSessions,
+}
+
+/// What was made of the metadata.
+#[derive(Debug, Default)]
+struct Applied {
+    /// The newest image that was acted on.
+    image: MetadataImage,
+    /// Partitions of this broker whose logs could not be made yet.
+    missing: BTreeSet<TopicIdPartition>,
 }
 
 impl Shared {
@@ -164,6 +177,7 @@ impl Replicas {
             inline: components.inline,
             index: Index::default(),
             unassigned: Mutex::new(components.logs),
+            applied: Mutex::default(),
             is_current: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             high_watermarks_moved: AtomicBool::new(false),

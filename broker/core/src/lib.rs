@@ -5,6 +5,7 @@ pub mod ask;
 pub mod compaction;
 pub mod config;
 pub mod group;
+pub mod hosting;
 pub mod image;
 pub mod liveness;
 pub mod metadata;

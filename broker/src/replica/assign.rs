@@ -6,15 +6,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_core::config::TopicConfig;
+use ottla_core::hosting::{self, Step};
 use ottla_core::image::delta::MetadataDelta;
 use ottla_core::image::{ConfigResource, MetadataImage, PartitionRegistration, Topic};
 use ottla_core::partition::{Assignment, Config, Input, Loaded, Partition, ReplicaState};
-use ottla_protocol::ids::{NodeId, Offset, PartitionIndex, TopicIdPartition};
+use ottla_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use ottla_storage::{Log, LogSettings};
 use tracing::{error, info};
 
 use super::partition::Replica;
-use super::{Replicas, Shared, lock, producer_state};
+use super::{Applied, Replicas, Shared, lock, producer_state};
 
 impl Replicas {
     /// Follows a change of the metadata.
@@ -27,6 +28,7 @@ impl Replicas {
         if shared.is_stopping() {
             return;
         }
+        let mut applied = lock(&shared.applied);
         if !shared.is_current.load(Ordering::Acquire) {
             let node = shared.settings.node_id;
             let registered = image.broker(node).map(|broker| broker.broker_epoch);
@@ -34,25 +36,36 @@ impl Replicas {
                 return;
             }
             shared.is_current.store(true, Ordering::Release);
-            return shared.assign_all(image);
+            applied.image = image.clone();
+            return shared.assign_all(image, &mut applied.missing);
         }
         // configs come first: by a larger min.insync.replicas a shorter ISR commits nothing, and
         // who left it may be elected, so the leader must know of both in this order
         shared.follow_configs(image, delta);
-        for (id, change) in &delta.topics {
-            let topic = image.topic_by_id(*id);
-            match topic {
-                Some(topic) => {
-                    shared.follow_factor(image, topic);
-                    shared.assign_topic(image, topic, Some(&change.partitions));
-                }
-                None => shared
-                    .index
-                    .topic(*id)
-                    .iter()
-                    .for_each(|replica| shared.delete(replica)),
+        for id in delta.topics.keys() {
+            if let Some(topic) = image.topic_by_id(*id) {
+                shared.follow_factor(image, topic);
             }
         }
+        let held = |topic| {
+            let replicas = shared.index.topic(topic);
+            replicas
+                .iter()
+                .map(|replica| replica.id.partition)
+                .collect()
+        };
+        for step in hosting::steps(shared.settings.node_id, image, delta, held) {
+            match step {
+                Step::Release(id) => {
+                    if let Some(replica) = shared.index.get(id) {
+                        shared.delete(&replica);
+                    }
+                }
+                Step::Hold(id) => shared.hold(image, id, &mut applied.missing),
+            }
+        }
+        applied.image = image.clone();
+        shared.hold_missing(&mut applied);
         if !delta.brokers.is_empty() {
             shared.follow_brokers(image, &delta.brokers);
         }
@@ -60,7 +73,11 @@ impl Replicas {
 }
 
 impl Shared {
-    fn assign_all(self: &Arc<Self>, image: &MetadataImage) {
+    fn assign_all(
+        self: &Arc<Self>,
+        image: &MetadataImage,
+        missing: &mut BTreeSet<TopicIdPartition>,
+    ) {
         let marks = self.store.read_high_watermarks().into_iter().collect();
         let marks: std::collections::HashMap<TopicIdPartition, Offset> = marks;
         let node = self.settings.node_id;
@@ -82,35 +99,51 @@ impl Shared {
             self.open(log, config, mark);
         }
         for topic in image.topics.values() {
-            self.assign_topic(image, topic, None);
+            for (partition, registration) in topic.indexed() {
+                if registration.replicas.contains(&node) {
+                    let topic_id = topic.id;
+                    let id = TopicIdPartition {
+                        topic_id,
+                        partition,
+                    };
+                    self.hold(image, id, missing);
+                }
+            }
         }
     }
 
-    fn assign_topic(
+    /// Leads or follows a partition as the image says, with a new log where there is none; notes
+    /// where none could be made.
+    fn hold(
         self: &Arc<Self>,
         image: &MetadataImage,
-        topic: &Arc<Topic>,
-        only: Option<&BTreeSet<PartitionIndex>>,
+        id: TopicIdPartition,
+        missing: &mut BTreeSet<TopicIdPartition>,
     ) {
+        let (Some(topic), Some(registration)) =
+            (image.topic_by_id(id.topic_id), image.partition(id))
+        else {
+            return;
+        };
+        let here = self.index.get(id);
+        match here.or_else(|| self.create(image, topic, id)) {
+            Some(replica) => self.assign(image, &replica, registration),
+            None => _ = missing.insert(id),
+        }
+    }
+
+    /// Tries again to make the logs that could not be made.
+    pub(super) fn retry_missing(self: &Arc<Self>) {
+        self.hold_missing(&mut lock(&self.applied));
+    }
+
+    fn hold_missing(self: &Arc<Self>, applied: &mut Applied) {
         let node = self.settings.node_id;
-        for (index, registration) in topic.indexed() {
-            if only.is_some_and(|only| !only.contains(&index)) {
-                continue;
-            }
-            let id = TopicIdPartition {
-                topic_id: topic.id,
-                partition: index,
-            };
-            let is_ours = registration.replicas.contains(&node);
-            match (self.index.get(id), is_ours) {
-                (Some(replica), true) => self.assign(image, &replica, registration),
-                (Some(replica), false) => self.delete(&replica),
-                (None, true) => {
-                    if let Some(replica) = self.create(image, topic, id) {
-                        self.assign(image, &replica, registration);
-                    }
-                }
-                (None, false) => {}
+        let Applied { image, missing } = applied;
+        for id in std::mem::take(missing) {
+            let registration = image.partition(id);
+            if registration.is_some_and(|r| r.replicas.contains(&node)) {
+                self.hold(image, id, missing);
             }
         }
     }

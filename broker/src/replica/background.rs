@@ -45,6 +45,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
         if let Err(error) = write_high_watermarks(shared) {
             error!(%error, "high watermarks could not be kept");
         }
+        shared.retry_missing();
     });
     every(shared, PRODUCERS_INTERVAL, |shared| {
         let age = shared.settings.producer_id_expiration.as_millis() as i64;
