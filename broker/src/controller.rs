@@ -44,6 +44,7 @@ use ottla_core::metadata::Metadata;
 use ottla_core::suspects::Suspects;
 use ottla_storage::Disk;
 use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
 use self::active::{Active, Message};
 use self::identity::Identity;
@@ -61,6 +62,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait before asking again where no active controller was found.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A start waits for room on a full disk, looking so often.
+const FULL_START_RETRY: Duration = Duration::from_secs(5);
 
 /// Requests that wait for the active controller's task.
 const QUEUE_REQUESTS_MAX: usize = 1024;
@@ -142,9 +146,17 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     } = components;
     let dir = settings.log_dirs[0].join("metadata");
     disk.create_dir_all(&dir)?;
-    let log = LogStore::open(Arc::clone(&disk), &dir, inline)?;
+    let log = loop {
+        let opened = LogStore::open(Arc::clone(&disk), &dir, inline);
+        if !log::is_full(&opened) {
+            break opened?;
+        }
+        let dir = dir.display();
+        warn!("this broker waits with its start: the disk of {dir} is full; free some space");
+        tokio::time::sleep(FULL_START_RETRY).await;
+    };
     let (published_sender, published) = mpsc::unbounded_channel();
-    let machine = Machine::open(disk, &dir, metadata, published_sender)?;
+    let machine = Machine::open(disk, &dir, metadata, published_sender, inline)?;
     let state = machine.state();
     let factory = Factory {
         peers: peers.clone(),

@@ -1,4 +1,4 @@
-//! Which partitions a broker holds: what it is to let go of and to take on when the metadata change.
+//! Which partitions a broker holds: what it lets go of and takes on when the metadata change.
 
 use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, TopicIdPartition};
 

@@ -3,6 +3,9 @@
 //! One thread owns the journal and syncs each append before it reports it. Entries are kept in
 //! memory as well, since snapshots keep the log short, and reads never wait for the disk.
 //!
+//! A full disk is waited for: the same bytes are written once there is room. Nothing was promised
+//! yet, so this is a slow disk and no failure.
+//!
 //! Invariant: a vote or an entry is reported as stored only after it is synced.
 
 use std::collections::BTreeMap;
@@ -10,7 +13,8 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -18,6 +22,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use ottla_storage::{Disk, Journal, snapshot_file};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use super::raft::{
     Entry, LogId, Types, Vote, entry_from_wire, entry_to_wire, log_id_from_wire, log_id_to_wire,
@@ -33,12 +38,19 @@ const VOTE: &str = "vote";
 /// The file that says what was purged last.
 const PURGED: &str = "purged";
 
+/// How long a full disk is waited for before another try.
+pub(super) const FULL_RETRY: Duration = Duration::from_millis(200);
+/// Of so many tries one is told of.
+const FULL_TELL_TRIES: u32 = 150;
+
 /// The metadata log of this node. Clones share it.
 #[derive(Clone)]
 pub struct LogStore {
     /// Held for look-ups and copies only, never across I/O.
     shared: Arc<Mutex<Shared>>,
     writer: Writer,
+    /// With the last clone the writer waits for nothing any more.
+    _used: Arc<()>,
 }
 
 #[derive(Debug, Default)]
@@ -49,11 +61,32 @@ struct Shared {
 }
 
 /// What the writing thread is told, in order.
-enum Command {
-    Append(Vec<Bytes>, IOFlushed<Types>),
-    Vote(wire::VoteState, oneshot::Sender<io::Result<()>>),
-    TruncateFrom(u64, oneshot::Sender<io::Result<()>>),
-    Purge(wire::LogId, oneshot::Sender<io::Result<()>>),
+struct Command {
+    work: Work,
+    answer: Answer,
+}
+
+enum Work {
+    Append(Vec<Bytes>),
+    Vote(wire::VoteState),
+    TruncateFrom(u64),
+    Purge(wire::LogId),
+}
+
+/// Who waits for it.
+enum Answer {
+    Flushed(IOFlushed<Types>),
+    Done(oneshot::Sender<io::Result<()>>),
+}
+
+impl Command {
+    fn answer(self, done: io::Result<()>) {
+        match self.answer {
+            Answer::Flushed(flushed) => flushed.io_completed(done),
+            // nobody waits for the answer where openraft has stopped
+            Answer::Done(sender) => _ = sender.send(done),
+        }
+    }
 }
 
 /// How commands are carried out.
@@ -69,6 +102,8 @@ struct Files {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     journal: Journal,
+    /// How often a full disk was met.
+    tries: u32,
 }
 
 impl LogStore {
@@ -98,15 +133,18 @@ impl LogStore {
             disk,
             dir: dir.to_path_buf(),
             journal,
+            tries: 0,
         };
+        let used = Arc::new(());
         let writer = if inline {
-            Writer::Task(spawn_task(files))
+            Writer::Task(spawn_task(files, Arc::downgrade(&used)))
         } else {
-            Writer::Thread(spawn(files)?)
+            Writer::Thread(spawn(files, Arc::downgrade(&used))?)
         };
         Ok(Self {
             shared: Arc::new(Mutex::new(shared)),
             writer,
+            _used: used,
         })
     }
 
@@ -128,57 +166,60 @@ impl LogStore {
         }
     }
 
-    async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Command,
-    ) -> io::Result<()> {
+    async fn ask(&self, work: Work) -> io::Result<()> {
         let (done, wait) = oneshot::channel();
-        self.send(command(done))?;
+        let answer = Answer::Done(done);
+        self.send(Command { work, answer })?;
         wait.await.map_err(|_| gone())?
     }
 }
 
-fn spawn(mut files: Files) -> io::Result<std::sync::mpsc::Sender<Command>> {
-    let (sender, receiver) = std::sync::mpsc::channel();
+fn spawn(mut files: Files, used: Weak<()>) -> io::Result<std::sync::mpsc::Sender<Command>> {
+    let (sender, receiver) = std::sync::mpsc::channel::<Command>();
     std::thread::Builder::new()
         .name("metadata-log".into())
         .spawn(move || {
             while let Ok(command) = receiver.recv() {
-                files.perform(command);
+                let mut done = files.perform(&command.work);
+                while is_full(&done) && used.strong_count() > 0 {
+                    files.tell_full();
+                    std::thread::sleep(FULL_RETRY);
+                    done = files.perform(&command.work);
+                }
+                command.answer(done);
             }
         })?;
     Ok(sender)
 }
 
-fn spawn_task(mut files: Files) -> mpsc::UnboundedSender<Command> {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+fn spawn_task(mut files: Files, used: Weak<()>) -> mpsc::UnboundedSender<Command> {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Command>();
     tokio::spawn(async move {
         while let Some(command) = receiver.recv().await {
             spend_commit_time(&*files.disk).await;
-            files.perform(command);
+            let mut done = files.perform(&command.work);
+            while is_full(&done) && used.strong_count() > 0 {
+                files.tell_full();
+                tokio::time::sleep(FULL_RETRY).await;
+                done = files.perform(&command.work);
+            }
+            command.answer(done);
         }
     });
     sender
 }
 
 impl Files {
-    fn perform(&mut self, command: Command) {
-        match command {
-            Command::Append(entries, flushed) => {
-                flushed.io_completed(self.journal.append(&entries).map_err(other));
-            }
-            // nobody waits for the answer where openraft has stopped
-            Command::Vote(vote, done) => {
-                let _ = done.send(self.write(VOTE, &vote.encode_to_vec()));
-            }
-            Command::TruncateFrom(index, done) => {
-                let _ = done.send(self.journal.truncate_suffix(index).map_err(other));
-            }
-            Command::Purge(id, done) => {
+    /// Does it, or, on a full disk, nothing: then it may be done again.
+    fn perform(&mut self, work: &Work) -> io::Result<()> {
+        match work {
+            Work::Append(entries) => self.journal.append(entries).map_err(other),
+            Work::Vote(vote) => self.write(VOTE, &vote.encode_to_vec()),
+            Work::TruncateFrom(index) => self.journal.truncate_suffix(*index).map_err(other),
+            Work::Purge(id) => {
                 // the position first: without it the log would seem to begin at nothing
-                let written = self.write(PURGED, &id.encode_to_vec());
-                let purge = |()| self.journal.purge_prefix(id.index + 1).map_err(other);
-                let _ = done.send(written.and_then(purge));
+                self.write(PURGED, &id.encode_to_vec())?;
+                self.journal.purge_prefix(id.index + 1).map_err(other)
             }
         }
     }
@@ -186,10 +227,28 @@ impl Files {
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         snapshot_file::write(&*self.disk, &self.dir.join(name), bytes).map_err(other)
     }
+
+    fn tell_full(&mut self) {
+        if self.tries.is_multiple_of(FULL_TELL_TRIES) {
+            let dir = self.dir.display();
+            warn!("the metadata log waits: the disk of {dir} is full; free some space");
+        }
+        self.tries += 1;
+    }
 }
 
-fn other(error: ottla_storage::Error) -> io::Error {
-    io::Error::other(error)
+/// A storage error, of the kind that says whether the same may be tried again.
+pub(super) fn other(error: ottla_storage::Error) -> io::Error {
+    match error.is_retriable() {
+        true => io::Error::new(io::ErrorKind::StorageFull, error),
+        false => io::Error::other(error),
+    }
+}
+
+/// Whether only room on the disk was missing.
+pub(super) fn is_full<T>(done: &io::Result<T>) -> bool {
+    let kind = done.as_ref().err().map(io::Error::kind);
+    kind == Some(io::ErrorKind::StorageFull)
 }
 
 fn gone() -> io::Error {
@@ -241,7 +300,7 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let on_wire = vote_to_wire(vote);
-        self.ask(|done| Command::Vote(on_wire, done)).await?;
+        self.ask(Work::Vote(on_wire)).await?;
         self.shared().vote = Some(*vote);
         Ok(())
     }
@@ -259,13 +318,16 @@ impl RaftLogStorage<Types> for LogStore {
                 shared.entries.insert(entry.log_id.index, entry);
             }
         }
-        self.send(Command::Append(encoded, flushed))
+        self.send(Command {
+            work: Work::Append(encoded),
+            answer: Answer::Flushed(flushed),
+        })
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
         let from = last.map_or(0, |id| id.index + 1);
         self.shared().entries.split_off(&from);
-        self.ask(|done| Command::TruncateFrom(from, done)).await
+        self.ask(Work::TruncateFrom(from)).await
     }
 
     async fn purge(&mut self, id: LogId) -> io::Result<()> {
@@ -275,6 +337,30 @@ impl RaftLogStorage<Types> for LogStore {
             shared.entries = shared.entries.split_off(&(id.index + 1));
         }
         let on_wire = log_id_to_wire(&id);
-        self.ask(|done| Command::Purge(on_wire, done)).await
+        self.ask(Work::Purge(on_wire)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_storage::sim::SimDisk;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_is_waited_for_and_the_vote_is_kept() {
+        let disk = SimDisk::new(1);
+        let dir = Path::new("/metadata");
+        let open = || LogStore::open(Arc::new(disk.clone()), dir, true).unwrap();
+        let mut store = open();
+        disk.set_bytes_max(disk.used_bytes());
+        let vote = Vote::new(3, 1);
+        let saving = tokio::spawn(async move { store.save_vote(&vote).await });
+        tokio::time::sleep(FULL_RETRY * 3).await;
+        assert!(!saving.is_finished(), "it waits");
+        disk.set_bytes_max(1 << 30);
+        saving.await.unwrap().unwrap();
+        disk.crash();
+        assert_eq!(open().read_vote().await.unwrap(), Some(vote));
     }
 }

@@ -19,6 +19,7 @@ use ottla_storage::{Disk, snapshot_file};
 use prost::Message;
 use tokio::sync::mpsc;
 
+use super::log::{FULL_RETRY, is_full, other};
 use super::raft::{
     LogId, Membership, SnapshotMeta, StoredMembership, Types, snapshot_meta_from_wire,
     snapshot_meta_to_wire,
@@ -60,12 +61,21 @@ pub struct Machine {
     /// Held for a replay or a copy, never across I/O or an await.
     state: Arc<Mutex<State>>,
     published: mpsc::UnboundedSender<Published>,
+    file: SnapshotFile,
+}
+
+/// Where the snapshot is kept.
+#[derive(Clone)]
+struct SnapshotFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// In a simulation no thread of its own writes it.
+    inline: bool,
 }
 
 impl Machine {
-    /// Begins with the snapshot in `dir`, or with nothing. `metadata` is the empty machine.
+    /// Begins with the snapshot in `dir`, or with nothing. `metadata` is the empty machine;
+    /// `inline` does without a thread.
     ///
     /// # Errors
     /// The disk's, or that the snapshot cannot be read.
@@ -74,6 +84,7 @@ impl Machine {
         dir: &std::path::Path,
         metadata: Metadata,
         published: mpsc::UnboundedSender<Published>,
+        inline: bool,
     ) -> io::Result<Self> {
         let path = dir.join(SNAPSHOT);
         let machine = Self {
@@ -82,10 +93,9 @@ impl Machine {
                 ..State::default()
             })),
             published,
-            disk,
-            path,
+            file: SnapshotFile { disk, path, inline },
         };
-        let stored = snapshot_file::read(&*machine.disk, &machine.path);
+        let stored = snapshot_file::read(&*machine.file.disk, &machine.file.path);
         if let Some(bytes) = stored.map_err(io::Error::other)? {
             let (meta, records) = read_file(Bytes::from(bytes))?;
             machine.install(meta, records)?;
@@ -168,13 +178,12 @@ impl RaftStateMachine<Types> for Machine {
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
         Builder {
             state: Arc::clone(&self.state),
-            disk: Arc::clone(&self.disk),
-            path: self.path.clone(),
+            file: self.file.clone(),
         }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, bytes: Bytes) -> io::Result<()> {
-        write_file(&*self.disk, &self.path, meta, &bytes)?;
+        self.file.write(meta, &bytes).await?;
         self.install(meta.clone(), bytes)
     }
 
@@ -188,8 +197,7 @@ impl RaftStateMachine<Types> for Machine {
 /// Makes snapshots of the applied state.
 pub struct Builder {
     state: Arc<Mutex<State>>,
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
+    file: SnapshotFile,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
@@ -206,7 +214,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             (meta, state.metadata.image().clone())
         };
         let bytes = encode_records(&image.to_records());
-        write_file(&*self.disk, &self.path, &meta, &bytes)?;
+        self.file.write(&meta, &bytes).await?;
         lock().snapshot = Some((meta.clone(), bytes.clone()));
         Ok(Snapshot {
             meta,
@@ -244,21 +252,35 @@ pub fn decode_records(mut bytes: Bytes) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// ```text
-/// | length of meta u32 | meta | records … |
-/// ```
-fn write_file(
-    disk: &dyn Disk,
-    path: &std::path::Path,
-    meta: &SnapshotMeta,
-    records: &[u8],
-) -> io::Result<()> {
-    let meta = snapshot_meta_to_wire(meta).encode_to_vec();
-    let mut bytes = Vec::with_capacity(4 + meta.len() + records.len());
-    bytes.put_u32(meta.len() as u32);
-    bytes.put_slice(&meta);
-    bytes.put_slice(records);
-    snapshot_file::write(disk, path, &bytes).map_err(io::Error::other)
+impl SnapshotFile {
+    /// Writes it, once there is room on the disk, and holds up no other task meanwhile.
+    ///
+    /// ```text
+    /// | length of meta u32 | meta | records … |
+    /// ```
+    async fn write(&self, meta: &SnapshotMeta, records: &[u8]) -> io::Result<()> {
+        let meta = snapshot_meta_to_wire(meta).encode_to_vec();
+        let mut bytes = Vec::with_capacity(4 + meta.len() + records.len());
+        bytes.put_u32(meta.len() as u32);
+        bytes.put_slice(&meta);
+        bytes.put_slice(records);
+        let bytes = Bytes::from(bytes);
+        loop {
+            let (file, content) = (self.clone(), bytes.clone());
+            let write = move || snapshot_file::write(&*file.disk, &file.path, &content);
+            let written = match self.inline {
+                true => write(),
+                false => tokio::task::spawn_blocking(write)
+                    .await
+                    .map_err(io::Error::other)?,
+            };
+            let written = written.map_err(other);
+            if !is_full(&written) {
+                return written;
+            }
+            tokio::time::sleep(FULL_RETRY).await;
+        }
+    }
 }
 
 fn read_file(mut bytes: Bytes) -> io::Result<(SnapshotMeta, Bytes)> {

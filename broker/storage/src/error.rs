@@ -117,7 +117,7 @@ impl Error {
     /// Whether the same call may succeed later without anybody's help to this process.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
+        self.is_no_space()
     }
 
     /// Bytes on disk that are not what was written.
@@ -129,8 +129,8 @@ impl Error {
         }
     }
 
-    /// Whether a write found no room: the same bytes may be written again later. A sync that says so
-    /// is as final as any other that failed.
+    /// Whether a write found no room: the same bytes may be written again later. A sync that says
+    /// so is as final as any other that failed.
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
             Self::DiskFull { .. } => true,

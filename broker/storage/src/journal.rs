@@ -4,16 +4,25 @@
 //! snapshots keep short.
 //!
 //! ```text
-//! <dir>/<sequence, 20 digits>.journal: records, one after the other
+//! <dir>/<sequence, 20 digits>.journal: records, one after the other, and whatever
 //! 0        4       8        12     16      24        32
 //! | magic  | crc   | length | kind | index | synced  | payload …
-//! | "OTJR" | u32   | u32    | u32  | u64   | u64     |
+//! | "OTJ2" | u32   | u32    | u32  | u64   | u64     |
 //! <dir>/first: the first index that counts (a snapshot file, u64)
+//! <dir>/spare: the file of the next start
 //! ```
-//! Little-endian; the crc covers all after it, payload included. Kinds: 1 an entry; 2 cut: the
-//! journal ends at `index` (each file begins with one, for those before it may be removed).
-//! `synced` is how much of the file was durable when the record was written: a bad record that a
-//! later one calls durable is damage, any other is a torn tail.
+//! Little-endian; the crc covers all after it, payload included, seeded with the file's sequence.
+//! Kinds: 1 an entry; 2 cut: the journal ends at `index` (each file begins with one, for those
+//! before it may be removed). `synced` is how much of the file was durable when the record was
+//! written: a bad record that a later one calls durable is damage, any other is a torn tail.
+//!
+//! A file is written before it is used: its blocks are there, so a full disk stops no record until
+//! its end, and no start, which takes the spare and makes the file of before the next one. Where
+//! there is no room the call fails with [`Error::DiskFull`], nothing has changed, and it may be
+//! made again.
+//! The files of before, with the magic "OTJR", have no seed and no spare.
+
+mod record;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -22,22 +31,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::record::{CUT, ENTRY, Format, HEADER_BYTES, decode, encode, is_seeded, says_durable};
 use crate::disk::{self, Mode};
 use crate::error::Context;
-use crate::wal::{eight, four};
+use crate::wal::eight;
 use crate::{Disk, Error, File, Result, snapshot_file};
 
-/// A file takes no further records beyond this.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// The length of a file before it is used; it takes no records beyond, but for one that is longer.
+const FILE_BYTES: u64 = 256 << 10;
 /// A file that is longer is taken for damage.
 const READ_BYTES_MAX: usize = 1 << 30;
 /// Names the first index that counts.
 const FIRST: &str = "first";
-const MAGIC: [u8; 4] = *b"OTJR";
-const HEADER_BYTES: usize = 32;
-const ENTRY: u32 = 1;
-const CUT: u32 = 2;
-
+/// The file of the next start, written already.
+const SPARE: &str = "spare";
 /// A synced record log.
 #[derive(Debug)]
 pub struct Journal {
@@ -49,8 +56,19 @@ pub struct Journal {
     file: Option<Arc<dyn File>>,
     /// How much of that file is written, and durable.
     position: u64,
+    /// Up to where that file may have bytes of calls that found no room.
+    refused: u64,
     /// The first failure of a write or sync; nothing is written after it.
     failed: Option<Error>,
+}
+
+/// What a new file is begun for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// The one before is at its end.
+    File,
+    /// Nobody wrote to the one before in this process.
+    Process,
 }
 
 /// Consecutive entries from `base` on, each with the sequence of its file.
@@ -92,47 +110,6 @@ fn path(dir: &Path, sequence: u64) -> PathBuf {
     dir.join(format!("{sequence:020}.journal"))
 }
 
-fn encode(out: &mut Vec<u8>, kind: u32, index: u64, synced: u64, payload: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(&kind.to_le_bytes());
-    out.extend_from_slice(&index.to_le_bytes());
-    out.extend_from_slice(&synced.to_le_bytes());
-    out.extend_from_slice(payload);
-    let crc = crc32c::crc32c(&out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-}
-
-/// One record at the front of `bytes`: kind, index, synced, payload.
-fn decode(bytes: &[u8]) -> Option<(u32, u64, u64, &[u8])> {
-    if bytes.len() < HEADER_BYTES || bytes[..4] != MAGIC {
-        return None;
-    }
-    let length = u32::from_le_bytes(four(bytes, 8)) as usize;
-    let record = bytes.get(..HEADER_BYTES.checked_add(length)?)?;
-    if crc32c::crc32c(&record[8..]) != u32::from_le_bytes(four(bytes, 4)) {
-        return None;
-    }
-    let kind = u32::from_le_bytes(four(bytes, 12));
-    let index = u64::from_le_bytes(eight(bytes, 16));
-    Some((
-        kind,
-        index,
-        u64::from_le_bytes(eight(bytes, 24)),
-        &record[HEADER_BYTES..],
-    ))
-}
-
-/// Whether a record in `bytes`, which are bad at their front, calls `position` durable.
-fn says_durable(bytes: &[u8], position: u64) -> bool {
-    (1..bytes.len()).any(|at| {
-        bytes[at] == MAGIC[0]
-            && decode(&bytes[at..]).is_some_and(|(_, _, synced, _)| synced > position)
-    })
-}
-
 impl Journal {
     /// Opens the directory of a journal, makes it where missing, cuts a torn tail.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self> {
@@ -167,6 +144,7 @@ impl Journal {
             files,
             file: None,
             position: 0,
+            refused: 0,
             failed: None,
         };
         for sequence in journal.files.clone() {
@@ -177,11 +155,11 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A file of its own for this life. What the newest file held is written again: it may have
-    /// been read from a page cache that an earlier, failed fsync left with bytes that the medium
-    /// never got.
+    /// A file of its own for this life; that of before becomes the spare. What the newest file held
+    /// is written again: it may have been read from a page cache that an earlier, failed fsync left
+    /// with bytes that the medium never got.
     fn rewrite_newest(&mut self) -> Result<()> {
-        let newest = self.files.back().copied();
+        let newest = self.entries.list.back().map(|(file, _)| *file);
         let older = self
             .entries
             .list
@@ -194,18 +172,28 @@ impl Journal {
             .drain(older..)
             .map(|(_, entry)| entry)
             .collect();
-        self.roll()?;
-        self.append(&again)
+        let before: Vec<u64> = self.files.iter().copied().collect();
+        self.roll(Start::Process)?;
+        self.append(&again)?;
+        for sequence in before {
+            let mut holders = self.entries.list.iter().map(|(file, _)| *file);
+            if !holders.any(|file| file == sequence) {
+                self.files.retain(|file| *file != sequence);
+                self.retire(sequence)?;
+            }
+        }
+        self.make_spare()
     }
 
     fn load(&mut self, sequence: u64) -> Result<()> {
         let path = path(&self.dir, sequence);
         let bytes = disk::read_whole(&*self.disk, &path, READ_BYTES_MAX).context("read", &path)?;
+        let format = Format::found(sequence, &bytes);
         let mut at = 0;
         while at < bytes.len() {
             let corrupt = |what: &'static str| Error::corrupt(&path, at as u64, what);
-            let Some((kind, index, _, payload)) = decode(&bytes[at..]) else {
-                if says_durable(&bytes[at..], at as u64) {
+            let Some((kind, index, _, payload)) = decode(&bytes[at..], format) else {
+                if says_durable(&bytes[at..], format, at as u64) {
                     return Err(corrupt("a record of the journal is damaged"));
                 }
                 // a tail that a crash tore: it was never acknowledged
@@ -241,15 +229,17 @@ impl Journal {
         if entries.is_empty() {
             return self.check();
         }
-        if self.position >= FILE_BYTES_MAX {
-            self.roll()?;
+        let bytes: usize = entries.iter().map(|entry| HEADER_BYTES + entry.len()).sum();
+        let is_begun = self.position > HEADER_BYTES as u64;
+        if is_begun && self.position + bytes as u64 > FILE_BYTES {
+            self.roll(Start::File)?;
         }
-        let mut bytes = Vec::new();
-        for (index, entry) in (self.next_index()..).zip(entries) {
-            encode(&mut bytes, ENTRY, index, self.position, entry);
-        }
-        self.write(&bytes)?;
         let sequence = self.files.back().copied().unwrap_or(0);
+        let mut bytes = Vec::with_capacity(bytes);
+        for (index, entry) in (self.next_index()..).zip(entries) {
+            encode(&mut bytes, sequence, ENTRY, index, self.position, entry);
+        }
+        self.write(bytes)?;
         self.entries
             .list
             .extend(entries.iter().map(|entry| (sequence, entry.clone())));
@@ -290,7 +280,7 @@ impl Journal {
             self.cut(index)?;
         }
         let first = snapshot_file::write(&*self.disk, &self.dir.join(FIRST), &index.to_le_bytes());
-        first.map_err(|error| self.fail(error))?;
+        first.map_err(|error| self.settle(error))?;
         self.entries.purge(index);
         // files before the one with the first entry hold nothing that counts
         let newest = self.files.back().copied().unwrap_or(0);
@@ -302,39 +292,89 @@ impl Journal {
         while let Some(&sequence) = self.files.front()
             && sequence < needed
         {
-            let path = path(&self.dir, sequence);
-            self.disk.remove_file(&path).context("remove", &path)?;
+            self.retire(sequence)?;
             self.files.pop_front();
         }
         Ok(())
     }
 
     fn cut(&mut self, index: u64) -> Result<()> {
+        let sequence = self.files.back().copied().unwrap_or(0);
         let mut bytes = Vec::new();
-        encode(&mut bytes, CUT, index, self.position, &[]);
-        self.write(&bytes)?;
+        encode(&mut bytes, sequence, CUT, index, self.position, &[]);
+        self.write(bytes)?;
         self.entries.cut(index);
         Ok(())
     }
 
-    /// Goes on in a new file.
-    fn roll(&mut self) -> Result<()> {
+    /// Goes on in a new file. The spare is for the start of a process, which cannot wait.
+    fn roll(&mut self, start: Start) -> Result<()> {
         self.check()?;
         let sequence = self.files.back().map_or(0, |last| last + 1);
-        let path = path(&self.dir, sequence);
+        let (path, spare) = (path(&self.dir, sequence), self.dir.join(SPARE));
+        if start == Start::Process && self.disk.exists(&spare) {
+            self.disk.rename(&spare, &path).context("rename", &spare)?;
+        } else {
+            self.fill(&path)?;
+        }
         let file = self
             .disk
             .open(&path, Mode::Create)
             .context("create", &path)?;
-        file.set_len(0).context("cut", &path)?;
+        let mut bytes = Vec::new();
+        encode(&mut bytes, sequence, CUT, self.next_index(), 0, &[]);
+        let written = file.write_at(&bytes, 0).context("write", &path);
+        let synced = written.and_then(|()| file.sync_data().sync_context(&path));
+        let named = synced.and_then(|()| self.disk.sync_dir(&self.dir).sync_context(&self.dir));
+        named.map_err(|error| self.settle(error))?;
         self.file = Some(file);
         self.files.push_back(sequence);
-        self.position = 0;
-        let mut bytes = Vec::new();
-        encode(&mut bytes, CUT, self.next_index(), 0, &[]);
-        self.write(&bytes)?;
+        (self.position, self.refused) = (bytes.len() as u64, 0);
+        Ok(())
+    }
+
+    /// Writes a file once, so that its blocks are there.
+    fn fill(&mut self, path: &Path) -> Result<()> {
+        let file = self.disk.open(path, Mode::Create).context("create", path);
+        let filled = file.and_then(|file| {
+            file.write_at(&vec![0; FILE_BYTES as usize], 0)
+                .context("write", path)?;
+            file.sync_data().sync_context(path)
+        });
+        if filled.as_ref().is_err_and(Error::is_no_space) {
+            disk::remove_file(&*self.disk, path).context("remove", path)?;
+        }
+        filled.map_err(|error| self.settle(error))
+    }
+
+    /// Makes a file for the next start, where there is room for it.
+    fn make_spare(&mut self) -> Result<()> {
+        let spare = self.dir.join(SPARE);
+        if !self.disk.exists(&spare) {
+            match self.fill(&spare) {
+                Err(Error::DiskFull { .. }) => {}
+                filled => filled?,
+            }
+        }
         let synced = self.disk.sync_dir(&self.dir).sync_context(&self.dir);
         synced.map_err(|error| self.fail(error))
+    }
+
+    /// Takes a file out of use; its blocks are kept for another one.
+    fn retire(&mut self, sequence: u64) -> Result<()> {
+        let (path, spare) = (path(&self.dir, sequence), self.dir.join(SPARE));
+        // without a seed its records could be taken for those of the file that it becomes
+        let mut front = Vec::new();
+        let length = self.disk.open(&path, Mode::Read).and_then(|file| {
+            file.read_at(&mut front, 0, HEADER_BYTES)?;
+            file.len()
+        });
+        let is_whole = length.context("look at", &path)? >= FILE_BYTES && is_seeded(&front);
+        if is_whole && !self.disk.exists(&spare) {
+            return self.disk.rename(&path, &spare).context("rename", &path);
+        }
+        disk::remove_file(&*self.disk, &path).context("remove", &path)?;
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
@@ -350,18 +390,33 @@ impl Journal {
         self.failed.get_or_insert(offline).clone()
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    /// What becomes of a failed call: no room is waited for, all else is final.
+    fn settle(&mut self, error: Error) -> Error {
+        if error.is_no_space() {
+            let dir = self.dir.clone();
+            return Error::DiskFull { dir };
+        }
+        self.fail(error)
+    }
+
+    fn write(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         self.check()?;
         let Some(file) = self.file.clone() else {
             unreachable!("a file is open")
         };
-        let written = file
-            .write_at(bytes, self.position)
-            .and_then(|()| file.sync_data());
-        written
-            .context("write", &self.dir)
-            .map_err(|error| self.fail(error))?;
-        self.position += bytes.len() as u64;
+        let end = self.position + bytes.len() as u64;
+        // what a refused call left must not be taken for what follows this one
+        let refused = self.refused.saturating_sub(end) as usize;
+        bytes.resize(bytes.len() + refused, 0);
+        let written = file.write_at(&bytes, self.position);
+        let written = written.context("write", &self.dir);
+        if written.is_err() {
+            let length = file.len().context("look at", &self.dir)?;
+            self.refused = self.refused.max(end.min(length));
+        }
+        let synced = written.and_then(|()| file.sync_data().sync_context(&self.dir));
+        synced.map_err(|error| self.settle(error))?;
+        (self.position, self.refused) = (end, 0);
         Ok(())
     }
 }

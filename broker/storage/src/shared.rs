@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, OnceLock};
 
 use self::files::Files;
 use crate::disk::aligned::Staging;
+use crate::error::Context;
 use crate::ranked::{LEAF, Ranked, STAGING, lock};
 use crate::wal::{Operation, Record};
 use crate::{Disk, Error, Result, Settings};
@@ -107,13 +108,23 @@ impl Shared {
 
     /// Reads how much space is left. Appends are refused while that is below the reserve.
     pub(crate) fn measure_space(&self) -> Result<u64> {
-        let space = self.disk.space(&self.dir);
-        let space = crate::error::Context::context(space, "look at", &self.dir)?;
+        let (free, reserve) = self.space()?;
+        self.is_full.store(free < reserve, Ordering::Release);
+        Ok(free)
+    }
+
+    /// Whether so many bytes can be written without the reserve.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> Result<bool> {
+        let (free, reserve) = self.space()?;
+        Ok(free >= reserve.saturating_add(bytes))
+    }
+
+    /// Bytes that are free, and how many of them are the reserve.
+    fn space(&self) -> Result<(u64, u64)> {
+        let space = self.disk.space(&self.dir).context("look at", &self.dir)?;
         // a small file system keeps a tenth
         let reserve = self.settings.disk_reserve_bytes.min(space.total_bytes / 10);
-        self.is_full
-            .store(space.free_bytes < reserve, Ordering::Release);
-        Ok(space.free_bytes)
+        Ok((space.free_bytes, reserve))
     }
 
     /// Queues a record about a log; returns its lsn.

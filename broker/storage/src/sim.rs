@@ -164,6 +164,12 @@ impl SimDisk {
         self.inner().bytes_max = bytes;
     }
 
+    /// How much it holds now.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.inner().tree.used_bytes()
+    }
+
     /// The `calls`-th write, sync or change of names from now on fails with EIO, and all after it.
     /// Unsynced bytes of a file whose sync failed are lost at the next crash, come what may.
     pub fn fail_after(&self, calls: u64) {
@@ -423,11 +429,14 @@ impl File for SimFile {
         let mut inode = lock(&self.inode);
         let growth = (position + bytes.len() as u64).saturating_sub(inode.bytes.len() as u64);
         drop(inode);
-        let is_full = inner.tree.used_bytes() + growth > inner.bytes_max;
-        if growth > 0 && is_full {
+        let missing = (inner.tree.used_bytes() + growth).saturating_sub(inner.bytes_max);
+        inode = lock(&self.inode);
+        if growth > 0 && missing > 0 {
+            // as real ones do, it takes what it has room for
+            let part = (bytes.len() as u64).saturating_sub(missing);
+            inode.write(position as usize, &bytes[..part as usize]);
             return Err(io::ErrorKind::StorageFull.into());
         }
-        inode = lock(&self.inode);
         inode.write(position as usize, bytes);
         Ok(())
     }

@@ -204,6 +204,13 @@ pub(super) fn group(
     terms: &Compaction,
     owner: &mut dyn Owner,
 ) -> Halting<Option<Segment>> {
+    // metadata and deletions need the reserve
+    if !log
+        .shared
+        .has_room_for(group.iter().map(|source| source.bytes).sum())?
+    {
+        return Err(log.shared.full().into());
+    }
     let generations = group.iter().map(|source| source.id.generation);
     let id = SegmentId {
         base_offset: group[0].id.base_offset,

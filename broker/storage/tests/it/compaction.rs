@@ -1,6 +1,8 @@
 //! Random appends, compactions and crashes: of each key the last value is there, and nothing else
 //! is lost.
 
+mod one_log;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::crash::{Quiet, identity, small};
 const DIR: &str = "/data/store";
 const DELETE_RETENTION_MS: i64 = 2_000;
 const KEYS: usize = 12;
+const RESERVE_BYTES: u64 = 1 << 30;
 
 /// A record as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -425,60 +428,4 @@ fn the_last_value_of_each_key_survives() {
             std::panic::resume_unwind(panic);
         }
     }
-}
-
-/// A store with a log of three segments of one record each, all of the same key, and nothing of it
-/// in memory.
-fn three_segments() -> (Arc<Store>, Log) {
-    let disk = Arc::new(SimDisk::new(1));
-    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), small()).unwrap();
-    let opened = open();
-    let settings = LogSettings {
-        segment_bytes: 1,
-        ..settings()
-    };
-    let id = TopicIdPartition::default();
-    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
-    for n in 0..3 {
-        let record = Written {
-            key: "k".into(),
-            value: Some(format!("v{n}")),
-            timestamp: n,
-        };
-        let bytes = batch(n, 0, -1, &[record]).freeze();
-        log.append(bytes, 0, 0).unwrap();
-    }
-    opened.store.close().unwrap();
-    drop((log, opened));
-    let mut opened = open();
-    let mut log = opened.logs.remove(0);
-    log.set_settings(settings);
-    (opened.store, log)
-}
-
-#[test]
-fn a_read_that_a_compaction_overtakes_goes_on_in_the_new_file() {
-    let (store, mut log) = three_segments();
-    let planned = log.read(Offset(0), 1 << 10, Offset(2)).unwrap();
-    assert!(matches!(planned, ottla_storage::Read::Segment(_)));
-    let terms = Compaction {
-        until: Offset(2),
-        now_ms: 0,
-        delete_retention_ms: 0,
-        keys_bytes_max: 1 << 10,
-        buffer_bytes: 1 << 10,
-        producers: BTreeMap::new(),
-    };
-    let mut holder = Holder {
-        log: &mut log,
-        steps_left: usize::MAX,
-    };
-    let reader = holder.log.reader();
-    let done = reader.compact(&terms, &mut holder).unwrap();
-    assert_eq!(done.clean_end_offset, Offset(2));
-    store.commit().unwrap();
-    store.checkpoint(&Quiet).unwrap();
-    let found = planned.perform().unwrap().concat();
-    let header = record_batch::Header::read(&found).unwrap();
-    assert_eq!(header.base_offset, Offset(1));
 }

@@ -119,12 +119,81 @@ fn damage_before_the_tail_is_told_with_its_place() {
         .find(|path| path.ends_with("00000000000000000000.journal"));
     let path = path.expect("the file");
     let mut bytes = disk.content(&path).expect("content");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
+    bytes[200] ^= 4;
     disk.set_content(&path, bytes);
     let error = open(&disk).expect_err("damaged").to_string();
     assert!(
         error.contains("00000000000000000000.journal is damaged at byte"),
         "{error}"
     );
+}
+
+/// As long as the disk has no room the same call is made again; then it succeeds.
+#[test]
+fn a_full_disk_is_waited_for() {
+    let disk = SimDisk::new(1);
+    let mut journal = open(&disk).expect("opens");
+    let large = |n: u8| Bytes::from(vec![n; 100 << 10]);
+    journal.append(&[large(0)]).expect("appends");
+    let used = disk.used_bytes();
+    disk.set_bytes_max(used);
+    let mut appended = 1_u8;
+    let error = loop {
+        assert!(appended < 20, "the disk is never full");
+        match journal.append(&[large(appended), large(appended + 1)]) {
+            Ok(()) => appended += 2,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_retriable(), "{error}");
+    assert_eq!(journal.next_index(), u64::from(appended));
+    let again = journal.append(&[large(appended), large(appended + 1)]);
+    assert!(again.expect_err("full").is_retriable());
+    disk.set_bytes_max(used * 4);
+    let entries = [large(appended), large(appended + 1)];
+    journal.append(&entries).expect("there is room");
+    let all: Vec<Bytes> = (0..appended + 2).map(large).collect();
+    assert!(journal.read(0..100) == all);
+    drop(journal);
+    disk.crash();
+    let journal = open(&disk).expect("opens");
+    assert!(journal.read(0..100) == all);
+}
+
+/// Files are written in blocks that are there already, in this life and the next.
+#[test]
+fn a_restart_on_a_full_disk_has_the_room_that_it_needs() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let mut journal = open(&disk).expect("opens");
+        let entries: Vec<Bytes> = (0..20_u8).map(|n| vec![n; 5000].into()).collect();
+        journal.append(&entries).expect("appends");
+        disk.set_bytes_max(disk.used_bytes());
+        let mut count = 20;
+        for _ in 0..5 {
+            disk.crash();
+            drop(journal);
+            journal = open(&disk).expect("opens");
+            assert_eq!(journal.next_index(), count, "seed {seed}");
+            journal.append(&entries[..1]).expect("appends");
+            count += 1;
+        }
+    }
+}
+
+/// A call that the full disk refused may be followed by another one: nothing of the first stays.
+#[test]
+fn what_a_full_disk_refused_does_not_come_back() {
+    let disk = SimDisk::new(1);
+    let mut journal = open(&disk).expect("opens");
+    let of = |n: u8, bytes: usize| Bytes::from(vec![n; bytes]);
+    journal.append(&[of(0, 10)]).expect("appends");
+    disk.set_bytes_max(disk.used_bytes());
+    let refused = [of(1, 100), of(2, 100), of(3, 3 << 20)];
+    assert!(journal.append(&refused).expect_err("full").is_retriable());
+    journal.append(&[of(4, 100)]).expect("there is room for it");
+    drop(journal);
+    disk.kill();
+    let journal = open(&disk).expect("opens");
+    assert!(journal.read(0..9) == [of(0, 10), of(4, 100)]);
 }

@@ -1,0 +1,90 @@
+//! One log of a few segments, compacted once.
+
+use ottla_storage::{Error, Settings};
+
+use super::*;
+
+/// A store with a log of three segments of one record each, all of the same key, and nothing of it
+/// in memory.
+fn three_segments(disk: &SimDisk) -> (Arc<Store>, Log) {
+    let disk = Arc::new(disk.clone());
+    let terms = || Settings {
+        disk_reserve_bytes: RESERVE_BYTES,
+        ..small()
+    };
+    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), terms()).unwrap();
+    let opened = open();
+    let settings = LogSettings {
+        segment_bytes: 1,
+        ..settings()
+    };
+    let id = TopicIdPartition::default();
+    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
+    for n in 0..3 {
+        let record = Written {
+            key: "k".into(),
+            value: Some(format!("v{n}")),
+            timestamp: n,
+        };
+        let bytes = batch(n, 0, -1, &[record]).freeze();
+        log.append(bytes, 0, 0).unwrap();
+    }
+    opened.store.close().unwrap();
+    drop((log, opened));
+    let mut opened = open();
+    let mut log = opened.logs.remove(0);
+    log.set_settings(settings);
+    (opened.store, log)
+}
+
+fn all_of_it() -> Compaction {
+    Compaction {
+        until: Offset(2),
+        now_ms: 0,
+        delete_retention_ms: 0,
+        keys_bytes_max: 1 << 10,
+        buffer_bytes: 1 << 10,
+        producers: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_reserve_is_not_for_compaction() {
+    let disk = SimDisk::new(1);
+    let (_store, mut log) = three_segments(&disk);
+    let mut holder = Holder {
+        log: &mut log,
+        steps_left: usize::MAX,
+    };
+    let reader = holder.log.reader();
+    // of a small disk a tenth is the reserve
+    disk.set_bytes_max((disk.used_bytes() + 50) * 10 / 9);
+    let refused = reader.compact(&all_of_it(), &mut holder);
+    assert!(
+        matches!(refused, Err(Error::DiskFull { .. })),
+        "{refused:?}"
+    );
+    disk.set_bytes_max(disk.used_bytes() * 2);
+    let done = reader.compact(&all_of_it(), &mut holder).unwrap();
+    assert_eq!(done.clean_end_offset, Offset(2));
+}
+
+#[test]
+fn a_read_that_a_compaction_overtakes_goes_on_in_the_new_file() {
+    let (store, mut log) = three_segments(&SimDisk::new(1));
+    let planned = log.read(Offset(0), 1 << 10, Offset(2)).unwrap();
+    assert!(matches!(planned, ottla_storage::Read::Segment(_)));
+    let terms = all_of_it();
+    let mut holder = Holder {
+        log: &mut log,
+        steps_left: usize::MAX,
+    };
+    let reader = holder.log.reader();
+    let done = reader.compact(&terms, &mut holder).unwrap();
+    assert_eq!(done.clean_end_offset, Offset(2));
+    store.commit().unwrap();
+    store.checkpoint(&Quiet).unwrap();
+    let found = planned.perform().unwrap().concat();
+    let header = record_batch::Header::read(&found).unwrap();
+    assert_eq!(header.base_offset, Offset(1));
+}
