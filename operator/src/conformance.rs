@@ -6,6 +6,7 @@
 
 mod api;
 mod brokers;
+mod pods;
 mod settings;
 
 use std::time::Duration;
@@ -231,5 +232,24 @@ fn a_status_that_was_refused_or_overwritten_is_written_again() {
             .set_status("kafkatopics", "shop", "payments-403", &lie);
         let name = "payments-403";
         until_reason(world, "KafkaTopic", "shop", name, "ClusterNotFound").await;
+    });
+}
+
+/// A version that changed meanwhile is no reason to leave the object without our finalizer.
+#[test]
+fn a_finalizer_that_was_refused_is_asked_for_again() {
+    settings::run(Kubernetes::new(), async |world: &Kubernetes| {
+        world.apply(&cluster(""));
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        world.api.collide();
+        let held = topic("shop", "payments", "").replace(
+            "name: payments,",
+            "name: payments, finalizers: [another/one],",
+        );
+        world.apply(&held);
+        until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+        let payments = world.get("KafkaTopic", "shop", "payments").unwrap();
+        let finalizers = &payments["metadata"]["finalizers"];
+        assert_eq!(*finalizers, json!(["another/one", "ottla.io/topic"]));
     });
 }

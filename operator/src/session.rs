@@ -169,7 +169,7 @@ where
 
     fn handle_report(&mut self, report: Report) {
         match report {
-            Report::Status(key, status, told) => {
+            Report::Status(key, status, applied) => {
                 let object = self.world.set_cluster_status(&key, *status);
                 if let (Some(object), Some(task)) = (object, self.tasks.get(&key)) {
                     // Its task knows already, and need not wake.
@@ -180,7 +180,7 @@ where
                         false
                     });
                 }
-                let _ = told.send(());
+                let _ = applied.send(());
             }
             Report::Done(key, done) => self.world.record(Kind::Cluster, &key, done),
             Report::Stopped(key) => {
@@ -195,7 +195,7 @@ where
         let TopicsReport {
             cluster,
             pass,
-            told,
+            applied,
         } = report;
         let changed: BTreeSet<ObjectKey> = pass.done.iter().map(|(key, _)| key.clone()).collect();
         for (key, done) in pass.done {
@@ -218,7 +218,7 @@ where
                 false
             });
         }
-        let _ = told.send(());
+        let _ = applied.send(());
     }
 
     fn apply(&mut self, key: &ObjectKey, outcome: Outcome, is_news: bool) {

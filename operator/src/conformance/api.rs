@@ -32,6 +32,9 @@ struct State {
     /// So many writes of statuses are answered with this code.
     refusals: (usize, u16),
     status_writes: u128,
+    patches: usize,
+    /// Whether somebody else writes the next object that is patched just before.
+    collides: bool,
 }
 
 impl ApiServer {
@@ -80,6 +83,16 @@ impl ApiServer {
     /// How many statuses were written, or refused.
     pub fn status_writes(&self) -> u128 {
         self.lock().status_writes
+    }
+
+    /// Has somebody else write the next object that is patched just before.
+    pub fn collide(&self) {
+        self.lock().collides = true;
+    }
+
+    /// How often anything was patched.
+    pub fn patches(&self) -> usize {
+        self.lock().patches
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,12 +158,18 @@ impl State {
         sub: &[&str],
         body: &Value,
     ) -> (u16, Value) {
+        self.patches += usize::from(*method == Method::PATCH);
         if *method == Method::PATCH && sub == ["status"] {
             self.status_writes += 1;
             if self.refusals.0 > 0 {
                 self.refusals.0 -= 1;
                 return status(self.refusals.1);
             }
+        }
+        if *method == Method::PATCH && sub.is_empty() && std::mem::take(&mut self.collides) {
+            self.edit(place, |object| {
+                object["metadata"]["labels"]["by"] = json!("another")
+            });
         }
         let Some(object) = self.objects.get(place).cloned() else {
             if *method == Method::PATCH && sub.is_empty() {

@@ -10,6 +10,7 @@ use super::api::ApiServer;
 use super::brokers::Brokers;
 use crate::cluster::reconcile::Reconciler;
 use crate::object::ObjectKey;
+use crate::platform::kubernetes::{PodOptions, Pods};
 use crate::session::Session;
 use crate::world::folder::manifests::Manifests;
 use crate::world::{World, folder, kubernetes};
@@ -59,6 +60,7 @@ async fn reconcile(world: impl World, brokers: &Brokers) {
 pub struct Kubernetes {
     pub api: ApiServer,
     brokers: Brokers,
+    has_pods: bool,
 }
 
 impl Kubernetes {
@@ -67,6 +69,15 @@ impl Kubernetes {
         Self {
             api: ApiServer::default(),
             brokers: Brokers::new(),
+            has_pods: false,
+        }
+    }
+
+    /// The same, where brokers are pods rather than fakes.
+    pub fn with_pods() -> Self {
+        Self {
+            has_pods: true,
+            ..Self::new()
         }
     }
 }
@@ -74,8 +85,21 @@ impl Kubernetes {
 impl Setting for Kubernetes {
     async fn operate(&self) {
         let page = kubernetes::http::Page::default();
-        let world = kubernetes::Kubernetes::new(&self.api.client(), None, page);
-        reconcile(world, &self.brokers).await;
+        let client = self.api.client();
+        let world = kubernetes::Kubernetes::new(&client, None, page);
+        if !self.has_pods {
+            return reconcile(world, &self.brokers).await;
+        }
+        let watched = world.watched.clone();
+        let options = PodOptions {
+            image: "ottla-broker:test".to_owned(),
+            has_network_policy: true,
+        };
+        let reconciler = |key: &ObjectKey| {
+            let (client, watched) = (client.clone(), watched.clone());
+            Reconciler::new(Pods::new(client, watched, key, options.clone()))
+        };
+        Session::new(world, reconciler).run().await;
     }
 
     fn apply(&self, yaml: &str) {

@@ -87,11 +87,11 @@ impl<P: Platform> ClusterTask<P> {
             is_new
         });
         if cluster.status.as_ref() != Some(&step.status) {
-            let (told, is_told) = oneshot::channel();
+            let (applied, is_applied) = oneshot::channel();
             let status = Box::new(step.status);
-            let report = Report::Status(self.key.clone(), status, told);
+            let report = Report::Status(self.key.clone(), status, applied);
             if self.reports.send(report).await.is_ok() {
-                let _ = is_told.await;
+                let _ = is_applied.await;
             }
         }
         is_busy
@@ -141,14 +141,14 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
     let addresses = addresses.filter(|address| !address.is_empty());
     let addresses: Vec<String> = addresses.map(str::to_owned).collect();
     // Only while topics wait for it, so that they are not woken by every word of the cluster.
-    let says = spoken(&step.status.conditions).filter(|_| !usable);
+    let message = spoken(&step.status.conditions).filter(|_| !usable);
     View {
         addresses: Some(addresses)
             .filter(|addresses| !addresses.is_empty())
             .unwrap_or(before.addresses),
         brokers,
         usable,
-        says: says.map_or(String::new(), |(_, message)| message.to_owned()),
+        message: message.map_or(String::new(), |(_, message)| message.to_owned()),
         admits: admits.unwrap_or(before.admits),
         paused: step.paused,
         deleting: false,

@@ -31,7 +31,7 @@ pub struct View {
     /// Whether topics can be created: all brokers have come up at least once.
     pub usable: bool,
     /// What the cluster itself says, for topics that wait for it.
-    pub says: String,
+    pub message: String,
     /// Namespaces that it admits, its own among them; `*` is all.
     pub admits: Vec<String>,
     /// Whether it and its topics are left alone.
@@ -48,7 +48,7 @@ pub struct TopicsReport {
     /// Only what is new.
     pub pass: Pass,
     /// Told when the statuses stand in the objects, and the task has the objects.
-    pub told: oneshot::Sender<()>,
+    pub applied: oneshot::Sender<()>,
 }
 
 /// Runs until the sender of `view` is gone. Nothing is said before there is a view.
@@ -75,17 +75,17 @@ pub async fn run(
         keep_new(&wanted, &mut pass);
         if !(pass.outcomes.is_empty() && pass.done.is_empty()) {
             pause = PENDING_INTERVAL_MIN;
-            let (told, is_told) = oneshot::channel();
+            let (applied, is_applied) = oneshot::channel();
             let cluster = key.clone();
             let report = TopicsReport {
                 cluster,
                 pass,
-                told,
+                applied,
             };
             if reports.send(report).await.is_err() {
                 return;
             }
-            let _ = is_told.await;
+            let _ = is_applied.await;
         }
         let wait = if pending { pause } else { DRIFT_INTERVAL };
         pause = (pause * 2).min(DRIFT_INTERVAL);
@@ -110,7 +110,7 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
             Err(error) => waiting(&admitted, &error.to_string(), now),
         }
     } else {
-        waiting(&admitted, &cluster.says, now)
+        waiting(&admitted, &cluster.message, now)
     };
     for (key, desired) in others {
         let outcome = not_admitted(key, desired, now);

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use self::http::Page;
-use self::objects::{Kept, Objects};
+use self::objects::{Kept, News, Objects};
 use self::watches::{OWNED_KINDS, WatchEvent};
 use self::writer::{Patching, Record, Write, Writer, Written};
 use super::{Age, Event, Kind, Wanted, World};
@@ -75,19 +75,22 @@ impl Kubernetes {
         match event {
             WatchEvent::Cluster(event) => {
                 for (key, news) in self.clusters.handle(event) {
-                    if news.is_news {
-                        self.changed_clusters.insert(key);
-                    } else if news.is_overwritten {
-                        rewrite(&self.clusters, &mut self.writer, &key);
+                    match news {
+                        News::Changed => drop(self.changed_clusters.insert(key)),
+                        News::Overwritten => rewrite(&self.clusters, &mut self.writer, &key),
+                        News::Status => {}
                     }
                 }
             }
             WatchEvent::Topic(event) => {
                 for (key, news) in self.topics.handle(event) {
-                    if news.is_news {
-                        self.changed_topics.insert(key);
-                    } else if news.is_overwritten {
+                    if news == News::Overwritten {
                         rewrite(&self.topics, &mut self.writer, &key);
+                    }
+                    // The finalizer is asked for anew with each version that lacks it.
+                    let is_held = self.topics.get(&key).is_some_and(has_finalizer);
+                    if news == News::Changed || !is_held {
+                        self.changed_topics.insert(key);
                     }
                 }
             }
@@ -281,7 +284,7 @@ impl World for Kubernetes {
     }
 }
 
-fn has_finalizer(topic: &KafkaTopic) -> bool {
+fn has_finalizer(topic: &Arc<KafkaTopic>) -> bool {
     topic.finalizers().iter().any(|one| one == FINALIZER)
 }
 

@@ -1,7 +1,7 @@
 //! The objects of one of our kinds as the watch tells of them, each with the status that was said
-//! last.
+//! last, by us or by the operator before us.
 //!
-//! Invariant: a status that was said here stays, whatever the watch still tells of older ones.
+//! Invariant: a status that was said stays, whatever the watch still tells of older ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,19 +38,19 @@ impl<K> Kept for K where
 pub struct Entry<K> {
     /// The object; where it cannot be understood, as it came, and why.
     pub object: Result<Arc<K>, Box<(DynamicObject, String)>>,
-    /// Whether its status was said here.
-    is_said: bool,
     /// The version of the object that our last write of its status made.
     written: u64,
 }
 
 /// What a watch told of an object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    /// Whether it is more than that a status was written.
-    pub is_news: bool,
-    /// Whether somebody else wrote the status.
-    pub is_overwritten: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// More than that a status was written.
+    Changed,
+    /// Only that a status was written, as we do.
+    Status,
+    /// That somebody else wrote the status.
+    Overwritten,
 }
 
 /// The objects of one kind.
@@ -81,7 +81,10 @@ impl<K: Kept> Objects<K> {
                 self.listing.get_or_insert_default().insert(key.clone());
                 vec![(key, news)]
             }
-            Event::Delete(object) => self.remove(&ObjectKey::of(&object.metadata)),
+            Event::Delete(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                self.remove(&key).into_iter().collect()
+            }
             Event::Init => {
                 self.listing = Some(BTreeSet::new());
                 Vec::new()
@@ -91,18 +94,14 @@ impl<K: Kept> Objects<K> {
                 let listed = self.listing.take().unwrap_or_default();
                 let known: BTreeSet<ObjectKey> = self.entries.keys().cloned().collect();
                 let gone = known.difference(&listed);
-                gone.flat_map(|key| self.remove(key)).collect()
+                gone.filter_map(|key| self.remove(key)).collect()
             }
         }
     }
 
-    fn remove(&mut self, key: &ObjectKey) -> Vec<(ObjectKey, News)> {
-        let news = News {
-            is_news: true,
-            is_overwritten: false,
-        };
-        let removed = self.entries.remove(key);
-        removed.map(|_| (key.clone(), news)).into_iter().collect()
+    fn remove(&mut self, key: &ObjectKey) -> Option<(ObjectKey, News)> {
+        let (key, _) = self.entries.remove_entry(key)?;
+        Some((key, News::Changed))
     }
 
     fn apply(&mut self, object: DynamicObject) -> (ObjectKey, News) {
@@ -110,29 +109,26 @@ impl<K: Kept> Objects<K> {
         let version = number(&object);
         let before = self.entries.get(&key);
         let before = before.filter(|entry| entry.metadata().uid == object.metadata.uid);
-        let mut news = News {
-            is_news: before.is_none_or(|entry| !is_same(entry.metadata(), &object.metadata)),
-            is_overwritten: false,
+        let written = before.map_or(0, |entry| entry.written);
+        let mut news = match before {
+            Some(entry) if is_same(entry.metadata(), &object.metadata) => News::Status,
+            _ => News::Changed,
         };
-        let said = before.filter(|entry| entry.is_said);
-        let (is_said, written) = said.map_or((false, 0), |entry| (true, entry.written));
-        let said = said.and_then(|entry| entry.object.as_ref().ok()?.status().cloned());
+        let said = before.and_then(|entry| entry.object.as_ref().ok()?.status().cloned());
         let object = match parse::<K>(&object) {
             Ok(mut parsed) => {
                 if let Some(said) = said {
-                    news.is_overwritten = version >= written && parsed.status() != Some(&said);
+                    let is_same = parsed.status() == Some(&said);
+                    if news == News::Status && version >= written && !is_same {
+                        news = News::Overwritten;
+                    }
                     *parsed.status_mut() = Some(said);
                 }
                 Ok(Arc::new(parsed))
             }
             Err(error) => Err(Box::new((object, error.to_string()))),
         };
-        let entry = Entry {
-            object,
-            is_said,
-            written,
-        };
-        self.entries.insert(key.clone(), entry);
+        self.entries.insert(key.clone(), Entry { object, written });
         (key, news)
     }
 
@@ -164,7 +160,6 @@ impl<K: Kept> Objects<K> {
         if object.status() == Some(&status) {
             return None;
         }
-        entry.is_said = true;
         *Arc::make_mut(object).status_mut() = Some(status);
         Some(Arc::clone(object))
     }

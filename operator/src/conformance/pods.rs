@@ -1,0 +1,81 @@
+//! Brokers as pods, on the API server in memory. The test itself stands in for the controller that
+//! makes pods of a StatefulSet.
+
+use serde_json::{Value, json};
+
+use super::api::ApiServer;
+use super::settings::{Kubernetes, Setting, run};
+use super::{A_WHILE, cluster, until, until_reason};
+
+/// Makes the pods that a StatefulSet asks for.
+fn make_pods(api: &ApiServer) {
+    let set = api.get("statefulsets", "shop", "orders").unwrap();
+    let template = &set["spec"]["template"];
+    for ordinal in 0..set["spec"]["replicas"].as_i64().unwrap() {
+        let mut metadata = template["metadata"].clone();
+        metadata["namespace"] = json!("shop");
+        metadata["name"] = json!(format!("orders-{ordinal}"));
+        metadata["labels"]["controller-revision-hash"] = json!("first");
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"],
+            "status": {
+                "conditions": [{ "type": "Ready", "status": "True" }],
+                "containerStatuses": [{
+                    "name": "broker", "ready": true, "restartCount": 0, "image": "", "imageID": "",
+                    "state": { "running": {} },
+                }],
+            },
+        });
+        api.apply("pods", &pod);
+    }
+    let status = json!({
+        "replicas": 3, "observedGeneration": set["metadata"]["generation"],
+        "updateRevision": "first",
+    });
+    api.set_status("statefulsets", "shop", "orders", &status);
+}
+
+#[test]
+fn a_cluster_comes_up_as_pods_and_rests() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        world.apply(&cluster(""));
+        let set = || api.get("statefulsets", "shop", "orders");
+        until("there is a StatefulSet", || set().is_some()).await;
+        for (resource, name) in [
+            ("services", "orders-brokers"),
+            ("services", "orders-bootstrap"),
+            ("poddisruptionbudgets", "orders"),
+            ("networkpolicies", "orders"),
+        ] {
+            let object = api.get(resource, "shop", name);
+            let owner = object
+                .and_then(|object| object.pointer("/metadata/ownerReferences/0/name").cloned());
+            assert_eq!(owner, Some(json!("orders")), "{resource} {name}");
+        }
+        let config_map =
+            set().unwrap()["spec"]["template"]["metadata"]["annotations"]["ottla.io/config-map"]
+                .as_str()
+                .map(str::to_owned);
+        let config_map = api.get("configmaps", "shop", &config_map.unwrap()).unwrap();
+        let files = config_map["data"].as_object().map(|files| files.len());
+        assert_eq!(files, Some(3), "{config_map}");
+
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        let orders = world
+            .get("KafkaCluster", "shop", "orders")
+            .unwrap_or(Value::Null);
+        let status = &orders["status"];
+        assert_eq!(
+            status["bootstrapServers"],
+            json!("orders-bootstrap.shop.svc:9092")
+        );
+        assert_eq!(status["brokersReady"], json!("3/3"));
+
+        tokio::time::sleep(A_WHILE).await;
+        let before = api.patches();
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(api.patches(), before, "at rest nothing is written");
+    });
+}
