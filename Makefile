@@ -37,7 +37,7 @@ sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays o
 	cargo test --quiet -p ottla-broker --features simulation --test simulation -- \
 		$(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),120)) $(if $(FROM),--seed $(FROM))
 
-fuzz: ## every decoder against hostile bytes, SECONDS=60 for each
+fuzz: ## decoders against hostile bytes, APIs against requests of no sense; SECONDS=60 each
 	@e2e/setup/rust
 	e2e/fuzz $(or $(SECONDS),60)
 

@@ -4,6 +4,7 @@ pub mod acl;
 pub mod ask;
 pub mod compaction;
 pub mod config;
+pub mod excerpt;
 pub mod group;
 pub mod hosting;
 pub mod image;

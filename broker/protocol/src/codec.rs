@@ -6,7 +6,9 @@
 //!
 //! Invariants: a declared count or length is never believed beyond the bytes that are left;
 //! decoding takes no more memory than [`MEMORY_FACTOR_MAX`] times the bytes given plus
-//! [`MEMORY_FREE_BYTES`]; unknown tags are skipped and never stored; record bytes are never copied.
+//! [`MEMORY_FREE_BYTES`]; no string is longer than [`STRING_BYTES_MAX`], read or written, so what
+//! one version can say the others can too, and so can a record of a log; unknown tags are skipped
+//! and never stored; record bytes are never copied.
 
 mod reader;
 mod schema;
@@ -25,6 +27,9 @@ pub use self::value::{Context, Records, Value};
 pub use self::writer::{Segments, Tags, Writer};
 
 use crate::api::ApiKey;
+
+/// The longest string, in every version, also where its length is compact: as in Apache Kafka.
+pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 
 /// Why bytes are not the value they should be, or a value cannot be said in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@
 
 use ottla_core::acl::{Acl, Filter, Operation};
 use ottla_core::image::MetadataImage;
+use ottla_core::metadata::Refusal;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
     AclCreation, AclCreationResult, AclDescription, CreateAclsRequest, CreateAclsResponse,
@@ -196,17 +197,21 @@ pub async fn describe_user_scram_credentials(
         };
     }
     let asked = body.users.unwrap_or_default();
-    let unknown = asked
-        .into_iter()
-        .map(|user| DescribeUserScramCredentialsResult {
-            error_code: ErrorCode::ResourceNotFound.code(),
-            error_message: Some(format!(
+    let unknown = asked.into_iter().map(|user| {
+        let refusal = Refusal::new(
+            ErrorCode::ResourceNotFound,
+            format!(
                 "Attempt to describe a user credential that does not exist: {}",
                 user.name
-            )),
+            ),
+        );
+        DescribeUserScramCredentialsResult {
+            error_code: refusal.error_code,
+            error_message: Some(refusal.message),
             user: user.name,
             credential_infos: Vec::new(),
-        });
+        }
+    });
     DescribeUserScramCredentialsResponse {
         results: unknown.collect(),
         ..DescribeUserScramCredentialsResponse::default()

@@ -4,6 +4,7 @@
 //! become one entry of the log, and they are answered when it is applied. Whether this node may
 //! decide, who holds a lease and who has lost it is `core::liveness`'s.
 
+use std::fmt::Display;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -264,11 +265,14 @@ impl Active {
         let applied = if records.is_empty() {
             *self.handle.shared.applied.borrow()
         } else {
-            let entry = Records(encode_records(&records));
+            let entry = match encode_records(&records) {
+                Ok(bytes) => Records(bytes),
+                Err(error) => return fail(outcomes, false, &error),
+            };
             let written = self.handle.shared.raft.client_write(entry);
             match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
                 Ok(Ok(written)) => written.log_id.index,
-                Ok(Err(error)) => return self.fail(outcomes, &error),
+                Ok(Err(error)) => return fail(outcomes, is_refused(&error), &error),
                 Err(_) => {
                     // it may be yet: nothing is decided before this node is sure again of what is
                     return self.liveness.forget();
@@ -367,26 +371,20 @@ impl Active {
             }
         }
     }
+}
 
-    fn fail(
-        &mut self,
-        outcomes: Vec<(Waiter, Response)>,
-        error: &RaftError<Types, ClientWriteError<Types>>,
-    ) {
-        let refused = matches!(
-            error,
-            RaftError::APIError(ClientWriteError::ForwardToLeader(_))
-        );
-        info!("a metadata change was not committed here: {error}");
-        for (waiter, _) in outcomes {
-            if let Waiter::Submit(reply) = waiter {
-                let outcome = if refused {
-                    Outcome::NotController
-                } else {
-                    Outcome::Uncertain
-                };
-                let _ = reply.send(outcome);
-            }
+fn is_refused(error: &RaftError<Types, ClientWriteError<Types>>) -> bool {
+    use ClientWriteError::ForwardToLeader;
+    matches!(error, RaftError::APIError(ForwardToLeader(_)))
+}
+
+/// Nothing is known to have changed; where the write `is_refused`, nothing has.
+fn fail(outcomes: Vec<(Waiter, Response)>, is_refused: bool, error: &dyn Display) {
+    info!("a metadata change was not committed here: {error}");
+    for (waiter, _) in outcomes {
+        if let Waiter::Submit(reply) = waiter {
+            let outcome = is_refused.then_some(Outcome::NotController);
+            let _ = reply.send(outcome.unwrap_or(Outcome::Uncertain));
         }
     }
 }

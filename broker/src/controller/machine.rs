@@ -15,6 +15,7 @@ use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
 use ottla_core::image::record::Record;
 use ottla_core::metadata::Metadata;
+use ottla_protocol::codec;
 use ottla_storage::{Disk, snapshot_file};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -213,7 +214,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             };
             (meta, state.metadata.image().clone())
         };
-        let bytes = encode_records(&image.to_records());
+        let bytes = encode_records(&image.to_records()).map_err(io::Error::other)?;
         self.file.write(&meta, &bytes).await?;
         lock().snapshot = Some((meta.clone(), bytes.clone()));
         Ok(Snapshot {
@@ -224,16 +225,19 @@ impl RaftSnapshotBuilder<Types> for Builder {
 }
 
 /// Records one after the other, each behind its length.
-#[must_use]
-pub fn encode_records(records: &[Record]) -> Bytes {
+///
+/// # Errors
+/// A record that could not be read again.
+pub fn encode_records(records: &[Record]) -> Result<Bytes, codec::Error> {
     let mut bytes = BytesMut::new();
     for record in records {
-        let encoded = record.encode();
-        let length = u32::try_from(encoded.len()).expect("a metadata record is below 4 GiB");
-        bytes.put_u32(length);
+        let encoded = record.encode()?;
+        let length = encoded.len();
+        let prefix = u32::try_from(length).map_err(|_| codec::Error::TooLong { length })?;
+        bytes.put_u32(prefix);
         bytes.put_slice(&encoded);
     }
-    bytes.freeze()
+    Ok(bytes.freeze())
 }
 
 /// The opposite of [`encode_records`].

@@ -168,7 +168,11 @@ impl Peer for Service {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let leader = self.handle.active().map(|node| node.0 as u64);
         let (result, applied) = match self.handle.submit_here(request).await {
-            Outcome::Done { response, applied } => (Answer::Response(response.encode()), applied),
+            Outcome::Done { response, applied } => match response.encode() {
+                Ok(response) => (Answer::Response(response), applied),
+                // it was carried out, and cannot be said
+                Err(_) => (Answer::Uncertain(true), 0),
+            },
             Outcome::NotController => (Answer::NotController(wire::NotController { leader }), 0),
             Outcome::Uncertain => (Answer::Uncertain(true), 0),
         };

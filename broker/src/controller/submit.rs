@@ -106,10 +106,11 @@ impl Handle {
         let Some(address) = self.peer_address(node) else {
             return Outcome::NotController;
         };
-        let mut client = self.shared.peers.client(node, &address);
-        let message = wire::SubmitRequest {
-            request: request.encode(),
+        let Ok(request) = request.encode() else {
+            return Outcome::NotController; // nothing was sent
         };
+        let mut client = self.shared.peers.client(node, &address);
+        let message = wire::SubmitRequest { request };
         let call = client.submit(message);
         let answer = match tokio::time::timeout(ATTEMPT_TIMEOUT, call).await {
             Ok(Ok(answer)) => answer.into_inner(),

@@ -104,7 +104,11 @@ impl Peer for Other {
         &self,
         _: tonic::Request<wire::SubmitRequest>,
     ) -> Answered<wire::SubmitResponse> {
-        let response = self.response.as_ref().map(Response::encode);
+        let response = self
+            .response
+            .as_ref()
+            .map(Response::encode)
+            .map(Result::unwrap);
         answered(wire::SubmitResponse {
             result: response.map(wire::submit_response::Result::Response),
             applied: 0,

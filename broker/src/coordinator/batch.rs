@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use ottla_core::group::Record;
+use ottla_protocol::codec;
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
@@ -9,11 +10,14 @@ use ottla_protocol::record_batch::Builder;
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// The records in order, in as few batches as their size lets.
-pub(super) fn build(records: &[Record], timestamp_ms: i64) -> Vec<BytesMut> {
+///
+/// # Errors
+/// A record that cannot be written, so that none may be.
+pub(super) fn build(records: &[Record], timestamp_ms: i64) -> Result<Vec<BytesMut>, codec::Error> {
     let mut batches = Vec::new();
     let mut builder = Builder::new();
     for record in records {
-        let (key, value) = record.encode();
+        let (key, value) = record.encode()?;
         builder.push(&NewRecord {
             timestamp_ms,
             key: Some(&key),
@@ -27,5 +31,5 @@ pub(super) fn build(records: &[Record], timestamp_ms: i64) -> Vec<BytesMut> {
     if builder.count() > 0 {
         batches.push(builder.build());
     }
-    batches
+    Ok(batches)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ottla_core::group::{self, After, Input, Now, Output, Reply, Token};
+use ottla_protocol::codec;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 use tokio::sync::mpsc;
@@ -51,6 +52,9 @@ enum Failure {
     /// The log did not take a batch.
     #[error("a batch was not committed: {}", .0.name())]
     Append(ErrorCode),
+    /// A decision that no record can hold.
+    #[error("a record cannot be written: {0}")]
+    Encode(#[from] codec::Error),
     /// The log was not read.
     #[error(transparent)]
     Load(#[from] load::Error),
@@ -210,7 +214,9 @@ impl<'a> Serving<'a> {
                             self.take(message, &mut output);
                         }
                     }
-                    self.perform(output);
+                    if let Err(error) = self.perform(output) {
+                        return Failure::Encode(error);
+                    }
                 }
                 Event::Committed(Ok(_)) => self.committed(),
                 Event::Committed(Err(ErrorCode::NotEnoughReplicas)) if self.may_retry() => {
@@ -221,7 +227,9 @@ impl<'a> Serving<'a> {
                 Event::DeadlinePassed => {
                     let now = now(&self.driver.env);
                     let output = self.shard.step(now, Input::DeadlinePassed);
-                    self.perform(output);
+                    if let Err(error) = self.perform(output) {
+                        return Failure::Encode(error);
+                    }
                 }
                 Event::CommitTimedOut => self.commit_timed_out(),
             }
@@ -278,8 +286,8 @@ impl<'a> Serving<'a> {
 
     /// The order of effects: first the append, so that the replies can wait for it; then the
     /// replies that need not wait.
-    fn perform(&mut self, output: Output) {
-        for batch in batch::build(&output.records, self.driver.env.unix_ms()) {
+    fn perform(&mut self, output: Output) -> Result<(), codec::Error> {
+        for batch in batch::build(&output.records, self.driver.env.unix_ms())? {
             let appended = self.append(&batch);
             self.in_flight.push_back(InFlight {
                 batch,
@@ -294,6 +302,7 @@ impl<'a> Serving<'a> {
                 (After::Nothing, _) | (After::Commit, None) => self.answer(reply),
             }
         }
+        Ok(())
     }
 
     fn append(&self, batch: &BytesMut) -> Later<Offset> {
@@ -307,10 +316,8 @@ impl<'a> Serving<'a> {
     }
 
     fn committed(&mut self) {
-        let Some(batch) = self.in_flight.pop_front() else {
-            unreachable!("only a batch in flight is committed");
-        };
-        for reply in batch.replies {
+        let batch = self.in_flight.pop_front();
+        for reply in batch.into_iter().flat_map(|batch| batch.replies) {
             self.answer(reply);
         }
     }

@@ -1,3 +1,11 @@
 //! Nodes in-process.
 
+#[path = "../../protocol/tests/it/catalogue.rs"]
+#[allow(dead_code, reason = "the protocol's own tests use the rest")]
+mod catalogue;
+mod dev_node;
+#[path = "../../protocol/tests/it/forms.rs"]
+mod forms;
+mod fuzz;
+mod hostile;
 mod versions;

@@ -5,6 +5,7 @@ use ottla_protocol::messages::groups::{DescribedGroup, ListGroupsRequest, Listed
 
 use super::classic::State;
 use super::{GroupId, Output, Record, Shard};
+use crate::excerpt;
 
 /// From this version on a group that does not exist is an error, not a dead one.
 const DESCRIBE_NOT_FOUND_VERSION: i16 = 6;
@@ -100,7 +101,7 @@ fn describe_absent(id: &str, version: i16) -> DescribedGroup {
     };
     if version >= DESCRIBE_NOT_FOUND_VERSION {
         described.error_code = ErrorCode::GroupIdNotFound.code();
-        described.error_message = Some(format!("Group {id} not found."));
+        described.error_message = Some(excerpt::message(format!("Group {id} not found.")));
     }
     described
 }

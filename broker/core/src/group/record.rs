@@ -84,8 +84,10 @@ pub enum Error {
 
 impl Record {
     /// The key and the value.
-    #[must_use]
-    pub fn encode(&self) -> (Bytes, Option<Bytes>) {
+    ///
+    /// # Errors
+    /// A string is longer than any that a request can bring.
+    pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), CodecError> {
         match self {
             Self::Offset {
                 group,
@@ -98,10 +100,8 @@ impl Record {
                     topic: topic.to_string(),
                     partition: *partition,
                 };
-                (
-                    encode_key(OFFSET_KEY_VERSION, &key),
-                    value.as_ref().map(encode_offset),
-                )
+                let value = value.as_ref().map(encode_offset).transpose()?;
+                Ok((encode_key(OFFSET_KEY_VERSION, &key)?, value))
             }
             Self::Group { group, value } => {
                 let key = GroupMetadataKey {
@@ -110,7 +110,7 @@ impl Record {
                 let value = value
                     .as_ref()
                     .map(|value| encode_value(GROUP_VALUE_VERSION, value));
-                (encode_key(GROUP_KEY_VERSION, &key), value)
+                Ok((encode_key(GROUP_KEY_VERSION, &key)?, value.transpose()?))
             }
         }
     }
@@ -142,7 +142,7 @@ impl Record {
     }
 }
 
-fn encode_offset(value: &CommittedOffset) -> Bytes {
+fn encode_offset(value: &CommittedOffset) -> Result<Bytes, CodecError> {
     let version = if value.expire_timestamp_ms.is_some() {
         OFFSET_VALUE_EXPIRE_VERSION
     } else if !value.topic_id.is_zero() {
@@ -173,23 +173,19 @@ fn decode_offset(bytes: &[u8]) -> Result<CommittedOffset, Error> {
     })
 }
 
-fn encode_key<M: Message>(version: i16, key: &M) -> Bytes {
+fn encode_key<M: Message>(version: i16, key: &M) -> Result<Bytes, CodecError> {
     encode(version, KEY_SCHEMA_VERSION, key)
 }
 
-fn encode_value<M: Message>(version: i16, value: &M) -> Bytes {
+fn encode_value<M: Message>(version: i16, value: &M) -> Result<Bytes, CodecError> {
     encode(version, version, value)
 }
 
-fn encode<M: Message>(prefix: i16, version: i16, message: &M) -> Bytes {
+fn encode<M: Message>(prefix: i16, version: i16, message: &M) -> Result<Bytes, CodecError> {
     let mut writer = Writer::new();
     writer.buffer().put_i16(prefix);
-    let encoded = message.encode(&mut writer, version);
-    assert!(
-        encoded.is_ok(),
-        "what fits a request fits a record: {encoded:?}"
-    );
-    writer.into_bytes()
+    message.encode(&mut writer, version)?;
+    Ok(writer.into_bytes())
 }
 
 fn split_version(mut bytes: &[u8]) -> Result<(i16, &[u8]), Error> {

@@ -44,12 +44,15 @@ macro_rules! records {
     ($($number:literal $variant:ident $body:ty;)*) => {
         impl Record {
             /// The record's bytes: type, version, body.
-            pub fn encode(&self) -> Bytes {
+            ///
+            /// # Errors
+            /// A string that [`Self::decode`] would not take.
+            pub fn encode(&self) -> Result<Bytes, Error> {
                 let mut writer = Writer::new();
                 match self {
-                    $(Self::$variant(body) => write(&mut writer, $number, body),)*
+                    $(Self::$variant(body) => write(&mut writer, $number, body)?,)*
                 }
-                writer.into_bytes()
+                Ok(writer.into_bytes())
             }
 
             /// Reads what [`Self::encode`] wrote. A type that is not known is an error: an older
@@ -87,12 +90,11 @@ records! {
 }
 
 /// Writes type, version and body; the version is the newest that there is.
-pub(crate) fn write<M: Message>(writer: &mut Writer, number: i16, body: &M) {
+pub(crate) fn write<M: Message>(writer: &mut Writer, number: i16, body: &M) -> Result<(), Error> {
     let version = *M::VERSIONS.end();
     writer.buffer().put_i16(number);
     writer.buffer().put_i16(version);
-    let written = body.encode(writer, version);
-    written.expect("a body of the newest version leaves nothing out");
+    body.encode(writer, version)
 }
 
 /// See [`Record::Cluster`].

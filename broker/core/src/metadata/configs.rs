@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use ottla_protocol::codec::STRING_BYTES_MAX;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::configs::{
     AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse, AlterableConfig,
@@ -299,6 +300,16 @@ fn value_of(target: &ConfigResource, name: &str, text: &str) -> Result<Value, Re
         };
         return Err(Refusal::new(error, message));
     };
+    if text.len() > STRING_BYTES_MAX {
+        // a list that grew item by item
+        return Err(Refusal::new(
+            ErrorCode::InvalidConfig,
+            format!(
+                "The configuration value of {name} cannot be added because it exceeds the maximum \
+                 value size of {STRING_BYTES_MAX} bytes."
+            ),
+        ));
+    }
     let invalid =
         |error: config::InvalidValue| Refusal::new(ErrorCode::InvalidConfig, error.to_string());
     known.parse(text).map_err(invalid)

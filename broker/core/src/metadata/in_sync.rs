@@ -15,7 +15,8 @@ use ottla_protocol::messages::cluster::{
 
 use super::elections::{Change, Election};
 use super::request::{
-    AlterPartition, AlterPartitionItem, AlterPartitionResult, IsrMember, RebalanceLeaders, Response,
+    AlterPartition, AlterPartitionItem, AlterPartitionResult, IsrMember, RebalanceLeaders, Refusal,
+    Response,
 };
 use super::{Decision, Metadata};
 use crate::image::record::{PartitionRecord, Record};
@@ -152,15 +153,14 @@ impl Metadata {
         };
         let mut records = Vec::new();
         let mut results: BTreeMap<String, Vec<PartitionResult>> = BTreeMap::new();
-        let mut add = |topic: &str, index: PartitionIndex, outcome: Option<(ErrorCode, String)>| {
-            let (error, message) = outcome.unzip();
+        let mut add = |topic: &str, index: PartitionIndex, refusal: Option<Refusal>| {
             results
                 .entry(topic.to_owned())
                 .or_default()
                 .push(PartitionResult {
                     partition_id: index.0,
-                    error_code: error.unwrap_or(ErrorCode::None).code(),
-                    error_message: message,
+                    error_code: refusal.as_ref().map_or(0, |refusal| refusal.error_code),
+                    error_message: refusal.map(|refusal| refusal.message),
                 });
         };
         match &request.topic_partitions {
@@ -178,9 +178,9 @@ impl Metadata {
                     for (index, _) in topic.indexed() {
                         let outcome = self.elect_one(&topic.name, index, election, &mut records);
                         // asked for all, only what was tried is answered
-                        match outcome {
-                            Err((ErrorCode::ElectionNotNeeded, _)) => {}
-                            other => add(&topic.name, index, other.err()),
+                        match outcome.err() {
+                            Some(refusal) if refusal.error() == ErrorCode::ElectionNotNeeded => {}
+                            refusal => add(&topic.name, index, refusal),
                         }
                     }
                 }
@@ -208,10 +208,10 @@ impl Metadata {
         index: PartitionIndex,
         election: Election,
         records: &mut Vec<Record>,
-    ) -> Result<(), (ErrorCode, String)> {
+    ) -> Result<(), Refusal> {
         let unknown = || {
             let message = format!("No such partition as {name}-{index}");
-            (ErrorCode::UnknownTopicOrPartition, message)
+            Refusal::new(ErrorCode::UnknownTopicOrPartition, message)
         };
         let topic = self.image.topic(name).ok_or_else(unknown)?;
         let partition = topic.partition(index).ok_or_else(unknown)?;
@@ -220,8 +220,8 @@ impl Metadata {
             _ => partition.leader.is_some(),
         };
         if not_needed {
-            let message = "Leader election not needed for topic partition.".to_owned();
-            return Err((ErrorCode::ElectionNotNeeded, message));
+            let message = "Leader election not needed for topic partition.";
+            return Err(Refusal::new(ErrorCode::ElectionNotNeeded, message));
         }
         let change = Change::of(&self.image, partition, self.rules(topic));
         let new = change.finish(election);
@@ -231,13 +231,13 @@ impl Metadata {
         });
         let Some(new) = new else {
             return Err(match election {
-                Election::Preferred => (
+                Election::Preferred => Refusal::new(
                     ErrorCode::PreferredLeaderNotAvailable,
-                    "The preferred leader was not available.".to_owned(),
+                    "The preferred leader was not available.",
                 ),
-                _ => (
+                _ => Refusal::new(
                     ErrorCode::EligibleLeadersNotAvailable,
-                    "No replica of the partition is alive.".to_owned(),
+                    "No replica of the partition is alive.",
                 ),
             });
         };

@@ -28,6 +28,7 @@ use ottla_protocol::messages::topics::{
 };
 
 use crate::ask::Ask;
+use crate::excerpt;
 use crate::image::Endpoint;
 use crate::image::record::{FeatureRangeRecord, FileConfigRecord, write};
 
@@ -47,12 +48,15 @@ macro_rules! requests {
 
         impl Request {
             /// The request's bytes.
-            pub fn encode(&self) -> Bytes {
+            ///
+            /// # Errors
+            /// A string that [`Self::decode`] would not take.
+            pub fn encode(&self) -> Result<Bytes, Error> {
                 let mut writer = Writer::new();
                 match self {
-                    $(Self::$name(body) => write(&mut writer, $number, body),)*
+                    $(Self::$name(body) => write(&mut writer, $number, body)?,)*
                 }
-                writer.into_bytes()
+                Ok(writer.into_bytes())
             }
 
             /// Reads what [`Self::encode`] wrote.
@@ -78,15 +82,18 @@ macro_rules! requests {
 
         impl Response {
             /// The response's bytes.
-            pub fn encode(&self) -> Bytes {
+            ///
+            /// # Errors
+            /// A string that [`Self::decode`] would not take.
+            pub fn encode(&self) -> Result<Bytes, Error> {
                 let mut writer = Writer::new();
                 match self {
                     $(Self::$name(body) => {
                         writer.buffer().put_i16($number);
-                        body.put(&mut writer);
+                        body.put(&mut writer)?;
                     })*
                 }
-                writer.into_bytes()
+                Ok(writer.into_bytes())
             }
 
             /// Reads what [`Self::encode`] wrote.
@@ -169,7 +176,7 @@ fn unknown(number: i16) -> Error {
 
 /// What a response can carry.
 trait Body: Sized {
-    fn put(&self, writer: &mut Writer);
+    fn put(&self, writer: &mut Writer) -> Result<(), Error>;
     fn get(reader: &mut Reader) -> Result<Self, Error>;
 }
 
@@ -179,13 +186,12 @@ fn own() -> Context {
 }
 
 impl<V: Value> Body for Result<V, Refusal> {
-    fn put(&self, writer: &mut Writer) {
+    fn put(&self, writer: &mut Writer) -> Result<(), Error> {
         writer.buffer().put_u8(u8::from(self.is_ok()));
-        let written = match self {
+        match self {
             Ok(value) => value.write(writer, own()),
             Err(refusal) => refusal.write(writer, own()),
-        };
-        written.expect("own bodies have no fields of other versions");
+        }
     }
 
     fn get(reader: &mut Reader) -> Result<Self, Error> {
@@ -199,12 +205,11 @@ impl<V: Value> Body for Result<V, Refusal> {
 macro_rules! wire_bodies {
     ($($body:ty)*) => {
         $(impl Body for $body {
-            fn put(&self, writer: &mut Writer) {
+            fn put(&self, writer: &mut Writer) -> Result<(), Error> {
                 use ottla_protocol::codec::Message;
                 let version = *Self::VERSIONS.end();
                 writer.buffer().put_i16(version);
-                let written = ottla_protocol::codec::Encode::encode(self, writer, version);
-                written.expect("a body of the newest version leaves nothing out");
+                ottla_protocol::codec::Encode::encode(self, writer, version)
             }
 
             fn get(reader: &mut Reader) -> Result<Self, Error> {
@@ -231,11 +236,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal for that reason.
+    /// A refusal for that reason; of a message that quotes something very long, the beginning.
     pub fn new(error: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             error_code: error.code(),
-            message: message.into(),
+            message: excerpt::message(message),
         }
     }
 

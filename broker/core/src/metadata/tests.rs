@@ -59,15 +59,16 @@ impl Cluster {
             now_ms: 0,
             seed: self.seed,
         };
-        let request = Request::decode(request.encode()).expect("a request reads back");
+        let request = Request::decode(request.encode().unwrap()).expect("a request reads back");
         let decision = self.metadata.decide(moment, &request);
         for record in decision.records {
-            let read = Record::decode(record.encode()).expect("a record reads back");
+            let read = Record::decode(record.encode().unwrap()).expect("a record reads back");
             assert_eq!(read, record);
             self.metadata.replay(&record);
             self.log.push(record);
         }
-        let read = Response::decode(decision.response.encode()).expect("a response reads back");
+        let read =
+            Response::decode(decision.response.encode().unwrap()).expect("a response reads back");
         assert_eq!(read, decision.response);
         decision.response
     }

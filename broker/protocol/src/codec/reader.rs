@@ -2,7 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::Error;
+use super::{Error, STRING_BYTES_MAX};
 
 /// A decoded value takes at most this many times its bytes in memory, beyond [`MEMORY_FREE_BYTES`].
 pub const MEMORY_FACTOR_MAX: usize = 8;
@@ -125,13 +125,18 @@ impl Reader {
         Err(Error::InvalidVarint)
     }
 
-    /// The length of a string: `None` is null.
+    /// The length of a string: `None` is null. No version has longer strings than another.
     pub(crate) fn string_length(&mut self, flexible: bool) -> Result<Option<usize>, Error> {
-        if flexible {
-            return self.compact_length();
+        if !flexible {
+            let length = self.i16()?;
+            return self.length(i64::from(length));
         }
-        let length = self.i16()?;
-        self.length(i64::from(length))
+        match self.compact_length()? {
+            Some(length) if length > STRING_BYTES_MAX => Err(Error::InvalidLength {
+                length: length as i64,
+            }),
+            length => Ok(length),
+        }
     }
 
     /// The length of bytes, or the count of an array: `None` is null.

@@ -124,16 +124,17 @@ impl Writer {
         buffer.put_u8(value as u8);
     }
 
-    /// Appends the length of a string; `None` is null.
+    /// Appends the length of a string; `None` is null. No version has longer strings than another.
     pub(crate) fn string_length(
         &mut self,
         length: Option<usize>,
         flexible: bool,
     ) -> Result<(), Error> {
+        let wire: i16 = length_or(-1, length)?;
         if flexible {
             return self.compact_length(length);
         }
-        self.buffer().put_i16(length_or(-1, length)?);
+        self.buffer().put_i16(wire);
         Ok(())
     }
 

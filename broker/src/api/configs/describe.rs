@@ -11,6 +11,7 @@ use ottla_core::config::{
     ConfigMap, Effect, Key, Layers, Name, Scope, Source, Update, names, table,
 };
 use ottla_core::image::{ConfigResource, MetadataImage};
+use ottla_core::metadata::Refusal;
 use ottla_core::metadata::names::invalid_topic_name;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
@@ -81,15 +82,14 @@ impl View<'_> {
         };
         let (refusal, mut configs) = match described {
             Ok(configs) => (None, configs),
-            Err(refusal) => (Some(refusal), Vec::new()),
+            Err((error, message)) => (Some(Refusal::new(error, message)), Vec::new()),
         };
         if let Some(wanted) = asked.configuration_keys.as_ref().filter(|w| !w.is_empty()) {
             configs.retain(|config| wanted.contains(&config.name));
         }
-        let (code, message) = refusal.unzip();
         DescribeConfigsResult {
-            error_code: code.unwrap_or(ErrorCode::None).code(),
-            error_message: message,
+            error_code: refusal.as_ref().map_or(0, |refusal| refusal.error_code),
+            error_message: refusal.map(|refusal| refusal.message),
             resource_type: asked.resource_type,
             resource_name: asked.resource_name.clone(),
             configs,

@@ -1,6 +1,9 @@
 //! JoinGroup: who may join, and whether that makes a rebalance.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use ottla_protocol::codec::STRING_BYTES_MAX;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups::{JoinGroupRequest, JoinGroupResponse};
@@ -8,6 +11,7 @@ use ottla_protocol::messages::groups::{JoinGroupRequest, JoinGroupResponse};
 use super::super::{Client, GroupId, Output, Response, Settings, Step, Token};
 use super::member::{Member, ParkedJoin, Protocol};
 use super::{Classic, MemberId, State, answers};
+use crate::excerpt::beginning;
 
 /// From this version on a dynamic member is first given its id, so that one that gives up on a slow
 /// answer and tries again is not counted twice (KIP-394).
@@ -18,6 +22,9 @@ const SKIP_ASSIGNMENT_VERSION: i16 = 9;
 
 /// How long a new member's join may be parked before the member is taken for gone.
 const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
+
+/// How much of a client's name its members' ids begin with: a hyphen and a UUID follow.
+const MEMBER_NAME_BYTES_MAX: usize = STRING_BYTES_MAX - 37;
 
 /// A JoinGroup on its way.
 #[derive(Clone, Debug)]
@@ -39,9 +46,11 @@ impl Join {
         self.body.group_instance_id.as_deref()
     }
 
-    /// A new id: the client's (or the instance's) own name and a random UUID as Java prints it.
+    /// A new id: the client's (or the instance's) own name and a random UUID as Java prints it. Of
+    /// the longest names only the beginning, so that the id is a string too.
     fn new_member_id(&self) -> MemberId {
         let name = self.instance_id().unwrap_or(&self.client.id);
+        let name = beginning(name, MEMBER_NAME_BYTES_MAX);
         let bits = u128::from_be_bytes(self.fresh.0);
         let part = |shift: u32, digits: u32| (bits >> shift) & ((1 << (4 * digits)) - 1);
         format!(
@@ -63,12 +72,17 @@ impl Join {
         }
     }
 
-    /// The subscriptions, copied out of the request's buffer, which is larger and shorter lived.
+    /// The subscriptions, copied out of the request's buffer, which is larger and shorter lived. A
+    /// protocol that is named twice counts once, or it would have more members than there are.
     fn protocols(&self) -> Vec<Protocol> {
-        let protocols = self.body.protocols.iter().map(|protocol| Protocol {
-            name: protocol.name.clone(),
-            metadata: Bytes::copy_from_slice(&protocol.metadata),
-        });
+        let mut seen = BTreeSet::new();
+        let asked = self.body.protocols.iter();
+        let protocols = asked
+            .filter(|protocol| seen.insert(protocol.name.as_str()))
+            .map(|protocol| Protocol {
+                name: protocol.name.clone(),
+                metadata: Bytes::copy_from_slice(&protocol.metadata),
+            });
         protocols.collect()
     }
 

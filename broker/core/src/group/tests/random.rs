@@ -318,7 +318,7 @@ impl World {
     fn step(&mut self, input: Input) {
         let Output { records, replies } = self.shard.step(self.now, input);
         self.log
-            .extend(records.iter().map(|record| record.encode()));
+            .extend(records.iter().map(|record| record.encode().unwrap()));
         for reply in replies {
             match reply.after {
                 After::Nothing => self.answer(reply.token, reply.response),

@@ -321,7 +321,7 @@ impl Runner {
         for record in records {
             let line = show_record(&record);
             writeln!(self.seen, "    log: {line}").expect("a string takes all");
-            self.log.push(record.encode());
+            self.log.push(record.encode().unwrap());
         }
         for reply in replies {
             let client = self

@@ -1,0 +1,91 @@
+//! A node of its own in this process, and a client that hands it frames as a connection would.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use ottla_broker::api::{self, Call, Client};
+use ottla_broker::config::Settings;
+use ottla_broker::node::{Node, Surroundings};
+use ottla_protocol::codec::Request;
+use ottla_protocol::frame;
+
+/// No answer takes longer here: nothing waits for another broker.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A node in a folder that goes with it.
+pub struct DevNode {
+    /// The node.
+    pub node: Node,
+    client: Client,
+    _dir: tempfile::TempDir,
+}
+
+impl DevNode {
+    /// A node that is ready.
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::dev(dir.path(), 0);
+        settings.group_initial_rebalance_delay = Duration::ZERO;
+        let node = Node::start(settings, Surroundings::real()).await.unwrap();
+        node.ready().await;
+        let client = Client::new(
+            Arc::clone(node.context()),
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            "PLAINTEXT".into(),
+            1,
+        );
+        Self {
+            node,
+            client,
+            _dir: dir,
+        }
+    }
+
+    /// What becomes of the frame `bytes` within `limit`: the answer's frame, both without their
+    /// size; none where no answer is owed, or it takes longer.
+    ///
+    /// # Errors
+    /// Why the connection would be closed.
+    pub async fn call(
+        &mut self,
+        bytes: BytesMut,
+        limit: Duration,
+    ) -> Result<Option<BytesMut>, api::Error> {
+        let answer = match self.client.call(bytes)? {
+            Call::Done(segments) => Some(segments),
+            Call::Waiting { future, .. } => match tokio::time::timeout(limit, future).await {
+                Ok(answer) => answer?,
+                Err(_) => None,
+            },
+        };
+        Ok(answer.map(|segments| {
+            let mut bytes = segments.concat().as_slice().into();
+            BytesMut::advance(&mut bytes, 4);
+            bytes
+        }))
+    }
+
+    /// The answer to a request that has one.
+    pub async fn ask<R: Request>(&mut self, version: i16, body: &R) -> R::Response {
+        self.ask_as("test", version, body).await
+    }
+
+    /// The answer to a request of a client of that name.
+    pub async fn ask_as<R: Request>(
+        &mut self,
+        client_id: &str,
+        version: i16,
+        body: &R,
+    ) -> R::Response {
+        let segments = frame::request(version, 7, client_id, body).unwrap();
+        let mut bytes: BytesMut = segments.concat().as_slice().into();
+        bytes.advance(4);
+        let name = R::KEY;
+        let answer = self.call(bytes, ANSWER_TIMEOUT).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let answer = answer.unwrap_or_else(|| panic!("{name}: no answer"));
+        frame::read_response::<R>(answer, version).unwrap().1
+    }
+}
