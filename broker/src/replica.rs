@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_core::image::MetadataImage;
-use ottla_core::partition::AlterIsr;
+use ottla_core::partition::{AlterIsr, Asker};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition};
 use ottla_storage::{Log, Store};
@@ -53,7 +53,7 @@ pub use index::TopicKey;
 #[cfg(feature = "simulation")]
 pub use inspect::Inspected;
 pub use internal::InternalRead;
-pub use offsets::{FoundOffset, OffsetQuery};
+pub use offsets::{EpochQuery, FoundOffset, OffsetQuery};
 pub use produce::{ProduceItem, Produced, Produces, Refused};
 pub use session::FetchSessions;
 
@@ -130,6 +130,16 @@ impl Shared {
             self.told_ms.store(now, Ordering::Relaxed);
         }
         is_time
+    }
+
+    /// Who asks, and by what this broker may answer.
+    fn asker(&self, is_replica: bool) -> Asker {
+        match is_replica {
+            true => Asker::Replica,
+            false => Asker::Client {
+                has_lease: self.controller.has_lease(),
+            },
+        }
     }
 
     fn appended(&self) {

@@ -43,7 +43,7 @@ pub use input::{
     ReplicaState, Token,
 };
 pub use producers::Producers;
-pub use reads::{FetchDecision, FetchFrom, LatestOffset, Reader};
+pub use reads::{Asker, FetchDecision, FetchFrom, LatestOffset, Reader};
 
 use follower::Follower;
 use leader::Leader;

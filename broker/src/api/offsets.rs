@@ -19,7 +19,7 @@ use ottla_protocol::messages::transactions::{
 };
 
 use super::{Context, RequestContext};
-use crate::replica::{FoundOffset, OffsetQuery, TopicKey};
+use crate::replica::{EpochQuery, FoundOffset, OffsetQuery, TopicKey};
 
 /// The version of ListOffsets since which an answer carries a leader epoch (KIP-320).
 const LEADER_EPOCH_SINCE: i16 = 4;
@@ -121,13 +121,14 @@ pub async fn offset_for_leader_epoch(
     let topics = body.topics.into_iter().map(|topic| {
         let key = named(&topic.topic);
         let partitions = topic.partitions.iter().map(|asked| {
+            let query = EpochQuery {
+                leader_epoch: LeaderEpoch(asked.leader_epoch),
+                current_leader_epoch: epoch(asked.current_leader_epoch),
+                is_replica: body.replica_id >= 0,
+            };
             let found = permission(&topic.topic).and_then(|()| {
-                context.replicas.offset_for_leader_epoch(
-                    &key,
-                    asked.partition,
-                    epoch(asked.current_leader_epoch),
-                    LeaderEpoch(asked.leader_epoch),
-                )
+                let replicas = &context.replicas;
+                replicas.offset_for_leader_epoch(&key, asked.partition, query)
             });
             let mut answer = EpochEndOffset {
                 partition: asked.partition,

@@ -91,10 +91,9 @@ impl Replicas {
         partition: i32,
     ) -> Result<Vec<(ProducerId, Producer)>, ErrorCode> {
         let replica = self.find(topic, partition)?;
+        let asker = self.shared.asker(false);
         let state = replica.lock();
-        if !state.partition.is_leader() {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
+        state.partition.answers_as_leader(asker, None)?;
         let producers = state.partition.producers().iter();
         Ok(producers
             .map(|(id, producer)| (id, producer.clone()))

@@ -345,19 +345,12 @@ impl Replica {
         let mut state = self.lock();
         let from = FetchFrom {
             reader: query.reader,
+            has_lease: self.shared.controller.has_lease(),
             fetch_offset: position.fetch_offset,
             current_leader_epoch: position.current_leader_epoch,
             last_fetched_epoch: position.last_fetched_epoch,
         };
-        let mut decision = state.partition.fetch_from(&from);
-        if matches!(decision, FetchDecision::Read { .. })
-            && matches!(query.reader, Reader::Consumer { .. })
-            && state.partition.is_leader()
-            && !self.shared.controller.has_lease()
-        {
-            // another may lead and have committed more
-            decision = FetchDecision::Rejected(ErrorCode::NotLeaderOrFollower);
-        }
+        let decision = state.partition.fetch_from(&from);
         if let (FetchDecision::Read { .. }, Reader::Follower(node), true) =
             (decision, query.reader, is_new)
         {

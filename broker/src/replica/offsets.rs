@@ -34,6 +34,17 @@ pub struct OffsetQuery {
     pub kind: LatestOffset,
 }
 
+/// Which leader epoch is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochQuery {
+    /// The epoch whose end is wanted.
+    pub leader_epoch: LeaderEpoch,
+    /// The leader epoch the asker knows of.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// Whether a replica asks.
+    pub is_replica: bool,
+}
+
 /// An offset, with the timestamp and leader epoch of its record where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundOffset {
@@ -122,18 +133,14 @@ impl Replicas {
         &self,
         topic: &TopicKey,
         partition: i32,
-        current_leader_epoch: Option<LeaderEpoch>,
-        leader_epoch: LeaderEpoch,
+        query: EpochQuery,
     ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
         let replica = self.find(topic, partition)?;
+        let asker = self.shared.asker(query.is_replica);
         let state = replica.lock();
-        if let Some(error) = state.partition.epoch_refusal(current_leader_epoch) {
-            return Err(error);
-        }
-        if !state.partition.is_leader() {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
-        Ok(state.partition.epoch_end_offset(leader_epoch))
+        let partition = &state.partition;
+        partition.answers_as_leader(asker, query.current_leader_epoch)?;
+        Ok(partition.epoch_end_offset(query.leader_epoch))
     }
 
     /// Deletes records before the offsets (-1: before the high watermark); waits until all live
@@ -161,16 +168,11 @@ impl Replicas {
 
 impl Replica {
     fn latest(&self, query: &OffsetQuery) -> Result<Offset, ErrorCode> {
+        let asker = self.shared.asker(query.kind == LatestOffset::Replica);
         let state = self.lock();
-        if let Some(error) = state.partition.epoch_refusal(query.current_leader_epoch) {
-            return Err(error);
-        }
-        let latest = state.partition.latest_offset(query.kind)?;
-        if query.kind != LatestOffset::Replica && !self.shared.controller.has_lease() {
-            // another may lead and have committed more
-            return Err(ErrorCode::OffsetNotAvailable);
-        }
-        Ok(latest)
+        let partition = &state.partition;
+        partition.answers_as_leader(asker, query.current_leader_epoch)?;
+        partition.latest_offset(query.kind)
     }
 
     /// The epoch of the record at `offset`; at the end of the log, the epoch that goes on there.
@@ -182,7 +184,11 @@ impl Replica {
     }
 
     fn delete_records(self: &Arc<Self>, offset: Option<Offset>, answer: Answer<Offset>) {
+        let asker = self.shared.asker(false);
         let mut state = self.lock();
+        if let Err(error) = state.partition.answers_as_leader(asker, None) {
+            return answer.send(Err(error));
+        }
         let token = state.add_waiter(Waiter::Delete(answer));
         let input = Input::DeleteRecords { offset, token };
         let deleted = self.step(&mut state, input, AtHand::Nothing);

@@ -34,7 +34,7 @@ use run::Outcome;
 use world::Bug;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 4] = [
+const KEPT_SEEDS: [(u64, &str); 5] = [
     (
         10,
         "a leader that is cut off serves reads after its lease, where nothing checks it",
@@ -50,6 +50,10 @@ const KEPT_SEEDS: [(u64, &str); 4] = [
     (
         101,
         "a follower told its new leader of records that were not on its disk",
+    ),
+    (
+        1_795_965_597_456,
+        "a leader that is cut off answers OFFSET_OUT_OF_RANGE after its lease",
     ),
 ];
 

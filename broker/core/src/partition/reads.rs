@@ -1,4 +1,7 @@
 //! Who may read what: fetches, offsets by epoch, the latest offset.
+//!
+//! Invariant: without a lease a leader tells clients nothing of its log. Another may lead by now,
+//! have more and have dropped some, so that even "there is no such offset" may be wrong.
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
@@ -19,11 +22,25 @@ pub enum Reader {
     Follower(NodeId),
 }
 
+/// Who asks a leader about its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A replica, which the leader epoch tells enough.
+    Replica,
+    /// A client.
+    Client {
+        /// Whether this broker's lease stands, so that nobody else leads what it leads.
+        has_lease: bool,
+    },
+}
+
 /// What a reader asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchFrom {
     /// Who.
     pub reader: Reader,
+    /// Whether this broker's lease stands.
+    pub has_lease: bool,
     /// From where.
     pub fetch_offset: Offset,
     /// The leader epoch the reader knows of (KIP-320).
@@ -99,6 +116,12 @@ impl Partition {
     }
 
     fn refusal(&self, from: &FetchFrom) -> Option<ErrorCode> {
+        let asker = match from.reader {
+            Reader::Follower(_) => Asker::Replica,
+            Reader::Consumer { .. } => Asker::Client {
+                has_lease: from.has_lease,
+            },
+        };
         let is_served = match (&self.role, from.reader) {
             (Role::Leader(leader), Reader::Follower(node)) => {
                 leader.followers.iter().any(|f| f.node == node)
@@ -107,8 +130,32 @@ impl Partition {
             (Role::Follower(_), Reader::Consumer { any_replica, .. }) => any_replica,
             (Role::Follower(_), Reader::Follower(_)) | (Role::Offline, _) => false,
         };
-        self.epoch_refusal(from.current_leader_epoch)
+        self.lease_refusal(asker)
+            .or(self.epoch_refusal(from.current_leader_epoch))
             .or((!is_served).then_some(ErrorCode::NotLeaderOrFollower))
+    }
+
+    /// Why a leader says nothing at all to this asker.
+    fn lease_refusal(&self, asker: Asker) -> Option<ErrorCode> {
+        let is_mute = self.is_leader() && asker == (Asker::Client { has_lease: false });
+        is_mute.then_some(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Whether this replica answers as the leader. Every answer to a question other than a fetch
+    /// begins here.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn answers_as_leader(
+        &self,
+        asker: Asker,
+        current_leader_epoch: Option<LeaderEpoch>,
+    ) -> Result<(), ErrorCode> {
+        let refusal = self
+            .lease_refusal(asker)
+            .or(self.epoch_refusal(current_leader_epoch))
+            .or((!self.is_leader()).then_some(ErrorCode::NotLeaderOrFollower));
+        refusal.map_or(Ok(()), Err)
     }
 
     /// The in-sync followers that hold the record at `offset`, the furthest first (KIP-392).

@@ -1,3 +1,5 @@
+mod lease;
+
 use std::time::Duration;
 
 use ottla_protocol::error::ErrorCode;

@@ -275,6 +275,7 @@ impl Cluster {
         }
         let fetch_offset = fetch.fetch.fetch_offset;
         let decision = self.nodes[at].partition.fetch_from(&FetchFrom {
+            has_lease: true,
             reader: Reader::Follower(fetch.fetch.node),
             fetch_offset,
             current_leader_epoch: Some(fetch.leader_epoch),
