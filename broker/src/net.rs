@@ -59,7 +59,7 @@ impl Net {
             },
             connections_max: match settings.connections_max {
                 0 => connections_by_descriptors(),
-                max => max,
+                max => max.min(connections_by_descriptors()),
             },
             per_ip_max: settings.connections_max_per_ip,
             per_ip_overrides: overrides

@@ -5,9 +5,14 @@
 //! tells what its file sets when it registers, and of all files together the strictest holds,
 //! everywhere. During a rolling restart from one value to another that is the stricter one.
 
-use super::layers::MIN_INSYNC_REPLICAS;
-use super::topic::DURABILITY;
-use super::{ConfigMap, Value};
+use super::ConfigMap;
+use super::value::Value;
+
+/// How many replicas must hold a record before acks=all is answered.
+pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+
+/// Our own config: what an acknowledgement waits for.
+pub const DURABILITY: &str = "ottla.durability";
 
 /// The configs of a broker's file that it tells when it registers.
 pub const AGREED: [&str; 2] = [MIN_INSYNC_REPLICAS, DURABILITY];

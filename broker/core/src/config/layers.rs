@@ -4,8 +4,10 @@
 //! settings that give the default, on this broker while it runs, on all brokers, in this broker's
 //! file, or what all brokers' files [agree](super::agreed) on; then the default.
 
-use super::agreed::AGREED;
-use super::{Agreed, ConfigMap, Key, Name, Scope, Value, table};
+use super::agreed::{AGREED, Agreed, MIN_INSYNC_REPLICAS};
+use super::key::{Key, Name, Scope};
+use super::value::Value;
+use super::{ConfigMap, table};
 
 /// Who set a value; Kafka's numbers in DescribeConfigs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,10 +146,6 @@ impl<'a> Layers<'a> {
         usize::try_from(value.number()).unwrap_or(1)
     }
 }
-
-/// The config that leaders and the controller must agree on: who is eligible depends on it
-/// (KIP-966).
-pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
 /// How many replicas acks=all waits for where nobody said.
 pub fn default_min_insync_replicas(replication_factor: usize) -> usize {

@@ -19,7 +19,10 @@ use ottla_protocol::ids::NodeId;
 
 pub use self::listener::{Listener, Voter};
 use self::properties::Property;
-use super::{ConfigMap, Scope, Value, closest, find, table};
+use super::ConfigMap;
+use super::key::Scope;
+use super::table::{self, closest, find};
+use super::value::Value;
 
 /// How a broker exits that refuses its settings (EX_CONFIG of sysexits.h): it would again.
 pub const EXIT_CODE_REFUSED: u8 = 78;
@@ -138,7 +141,7 @@ settings! {
     http_listener: Option<String> = "ottla.http.listener", read::optional;
     network_threads: usize = "num.network.threads", read::number;
     socket_request_bytes_max: usize = "socket.request.max.bytes", read::number;
-    queued_bytes_max: usize = "queued.max.request.bytes", read::number;
+    queued_bytes_max: usize = "queued.max.request.bytes", read::limit;
     connection_requests_max: usize = "ottla.connection.requests.max", read::number;
     connections_max: usize = "max.connections", read::number;
     connections_max_per_ip: usize = "max.connections.per.ip", read::number;
@@ -270,6 +273,7 @@ impl Settings {
                 )));
             }
         }
+        self.check_protocols().map_err(conflict)?;
         if self.log_dirs.len() > 1 {
             return Err(conflict(
                 "log.dirs lists more than one directory; give one, a broker has one write-ahead log"
@@ -290,6 +294,28 @@ impl Settings {
                  lower the one or raise the other"
                     .into(),
             ));
+        }
+        Ok(())
+    }
+
+    /// Whether every listener speaks what the map of protocols says: all are PLAINTEXT.
+    fn check_protocols(&self) -> Result<(), String> {
+        let protocols = self.statics.get("listener.security.protocol.map");
+        let protocols = protocols.map_or_else(String::new, ToString::to_string);
+        for pair in protocols.split(',').map(str::trim) {
+            let Some((name, protocol)) = pair.split_once(':') else {
+                continue;
+            };
+            let is_used = self
+                .listeners
+                .iter()
+                .any(|l| l.name.eq_ignore_ascii_case(name));
+            if is_used && protocol != "PLAINTEXT" {
+                return Err(format!(
+                    "listener.security.protocol.map makes {name} a listener of {protocol}; \
+                     listeners are PLAINTEXT, so map it to that or name another listener"
+                ));
+            }
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //! Invariant: within a scope a name stands here once; so nothing that is said of it anywhere can
 //! contradict what is said elsewhere.
 
-use super::{Key, Scope};
+use super::key::{Key, Name, Scope};
+use super::value::Value;
 
 macro_rules! keys {
     (@scale) => { 1 };
@@ -31,11 +32,18 @@ macro_rules! keys {
 mod broker;
 mod dynamic;
 mod group;
+mod kafka;
 mod topic;
 
 /// Every key, those of a scope together.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    let parts = [topic::KEYS, broker::KEYS, dynamic::KEYS, group::KEYS];
+    let parts = [
+        topic::KEYS,
+        broker::KEYS,
+        dynamic::KEYS,
+        kafka::KEYS,
+        group::KEYS,
+    ];
     parts.into_iter().flatten()
 }
 
@@ -51,4 +59,28 @@ pub(super) fn key(name: &str) -> &'static Key {
     keys()
         .find(is_meant)
         .expect("asked for by a name in the table")
+}
+
+/// Every name that a value can be set by in that scope.
+pub fn names(scope: Scope) -> impl Iterator<Item = Name> {
+    keys().flat_map(move |key| key.names(scope))
+}
+
+/// What a name means in that scope; none where nothing has it.
+pub fn find(scope: Scope, name: &str) -> Option<Name> {
+    names(scope).find(|known| known.name == name)
+}
+
+/// A value that was recorded: as text, and maybe by a broker of another version.
+pub fn recorded(scope: Scope, name: &str, text: &str) -> Value {
+    let parsed = find(scope, name).and_then(|name| name.parse(text).ok());
+    parsed.unwrap_or_else(|| Value::Foreign(text.to_owned()))
+}
+
+/// The known name of a broker's setting that is nearest to a mistyped one, where one is near.
+pub fn closest(name: &str) -> Option<&'static str> {
+    let near = names(Scope::Broker)
+        .map(|known| (strsim::levenshtein(name, known.name), known.name))
+        .min()?;
+    (near.0 <= 3).then_some(near.1)
 }

@@ -1,10 +1,10 @@
 //! The configs of one topic as a broker works with them.
 
-use super::{ConfigMap, Layers, Value};
+use super::ConfigMap;
+use super::agreed::DURABILITY;
+use super::layers::Layers;
+use super::value::Value;
 use crate::compaction::Policy;
-
-/// Our own config: what an acknowledgement waits for.
-pub const DURABILITY: &str = "ottla.durability";
 
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,18 +2,58 @@
 
 use std::fmt;
 
-use super::{Bounds, Kind};
+/// The type of a config's value; Kafka's numbers in DescribeConfigs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean = 1,
+    /// Text.
+    String = 2,
+    /// A number of 32 bits.
+    Int = 3,
+    /// A number of 16 bits.
+    Short = 4,
+    /// A number of 64 bits.
+    Long = 5,
+    /// A fraction.
+    Double = 6,
+    /// Texts between commas.
+    List = 7,
+    /// The name of a Java class.
+    Class = 8,
+    /// A text that is shown to nobody.
+    Password = 9,
+}
+
+/// Which values of a [`Kind`] are accepted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bounds {
+    /// All.
+    Any,
+    /// Numbers from here on.
+    AtLeast(i64),
+    /// Numbers between these two, both included.
+    Between(i64, i64),
+    /// Numbers between these two, or the third.
+    BetweenOr(i64, i64, i64),
+    /// One of these words; for a list: any of them, each at most once.
+    OneOf(&'static [&'static str]),
+    /// `*`, or pairs of a partition and a broker, `0:1,1:2`.
+    PartitionReplicas,
+    /// `latest`, `earliest`, or `by_duration:` and an ISO 8601 duration.
+    OffsetReset,
+}
 
 /// A value of a config.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Of a [`Kind::Boolean`].
     Boolean(bool),
-    /// Of a [`Kind::Int`] or [`Kind::Long`].
+    /// Of a [`Kind::Int`], [`Kind::Short`] or [`Kind::Long`].
     Number(i64),
     /// Of a [`Kind::Double`]; always finite.
     Double(f64),
-    /// Of a [`Kind::String`].
+    /// Of a [`Kind::String`], [`Kind::Class`] or [`Kind::Password`].
     Text(String),
     /// Of a [`Kind::List`].
     List(Vec<String>),
@@ -36,6 +76,23 @@ pub struct InvalidValue {
     pub reason: String,
 }
 
+impl Bounds {
+    /// Which values they are, for people; empty for all.
+    pub fn words(self) -> String {
+        match self {
+            Self::Any => String::new(),
+            Self::AtLeast(low) => format!("at least {low}"),
+            Self::Between(low, high) => format!("{low} to {high}"),
+            Self::BetweenOr(low, high, other) => format!("{low} to {high}, or {other}"),
+            Self::OneOf([""]) => "nothing".to_owned(),
+            Self::OneOf(["", words @ ..]) => format!("nothing or of {}", words.join(", ")),
+            Self::OneOf(words) => format!("of {}", words.join(", ")),
+            Self::PartitionReplicas => "pairs `partition:broker`, or `*`".to_owned(),
+            Self::OffsetReset => "`latest`, `earliest` or `by_duration:…`".to_owned(),
+        }
+    }
+}
+
 impl Value {
     /// Reads a value of that kind, whatever its bounds are.
     pub(super) fn parse(kind: Kind, text: &str) -> Result<Self, String> {
@@ -53,12 +110,18 @@ impl Value {
                     .map(|n| Self::Number(n.into()))
                     .map_err(|_| number("INT"))
             }
+            Kind::Short => {
+                let parsed = text.parse::<i16>();
+                parsed
+                    .map(|n| Self::Number(n.into()))
+                    .map_err(|_| number("SHORT"))
+            }
             Kind::Long => text.parse().map(Self::Number).map_err(|_| number("LONG")),
             Kind::Double => {
                 let parsed = text.parse::<f64>().ok().filter(|n| n.is_finite());
                 parsed.map(Self::Double).ok_or_else(|| number("DOUBLE"))
             }
-            Kind::String => Ok(Self::Text(text.to_owned())),
+            Kind::String | Kind::Class | Kind::Password => Ok(Self::Text(text.to_owned())),
             Kind::List if text.is_empty() => Ok(Self::List(Vec::new())),
             Kind::List => {
                 let items = text.split(',').map(|item| item.trim().to_owned());
@@ -74,7 +137,8 @@ impl Value {
             Self::Double(number) => fraction(*number, bounds),
             Self::Text(word) => one_word(word, bounds),
             Self::List(items) => list(items, bounds),
-            Self::Boolean(_) | Self::Foreign(_) => Ok(()),
+            Self::Boolean(flag) => one_word(&flag.to_string(), bounds),
+            Self::Foreign(_) => Ok(()),
         }
     }
 
@@ -215,6 +279,7 @@ fn is_offset_reset(text: &str) -> bool {
 
 fn list(items: &[String], bounds: Bounds) -> Result<(), String> {
     match bounds {
+        Bounds::OneOf([""]) if items.is_empty() => Ok(()),
         Bounds::OneOf(words) => {
             for (place, item) in items.iter().enumerate() {
                 if !words.contains(&item.as_str()) {

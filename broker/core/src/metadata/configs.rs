@@ -16,7 +16,7 @@ use ottla_protocol::messages::configs::{
 use super::names;
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
-use crate::config::layers::MIN_INSYNC_REPLICAS;
+use crate::config::agreed::MIN_INSYNC_REPLICAS;
 use crate::config::{self, ConfigMap, Kind, Scope, Update, Value};
 use crate::image::record::{ConfigRecord, PartitionRecord, Record};
 use crate::image::{ConfigResource, PartitionRegistration};

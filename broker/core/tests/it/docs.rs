@@ -37,18 +37,33 @@ fn configuration() -> String {
          or begin with `ottla.`; an unknown name is refused. What changes while running is changed \
          by IncrementalAlterConfigs (`kafka-configs --alter`), for one broker or for all.",
     );
-    for key in table::keys_of(Scope::Broker) {
+    let has_sentence = |key: &&Key| !key.doc.is_empty();
+    for key in table::keys_of(Scope::Broker).filter(has_sentence) {
         let _ = write!(page, "\n## {}\n\n", key.name);
-        let update = match key.update {
-            Update::Restart => "needs a restart",
-            Update::Dynamic => "changes while running",
-        };
-        let mut facts = format!("{}, {update}", facts(key));
+        let mut facts = format!("{}, {}", facts(key), update(key.update));
         for other in key.synonyms {
             let _ = write!(facts, "; also `{}`", other.name);
         }
         page += &paragraph(&facts);
         page += &meaning(key);
+    }
+    page += "\n## Known and without effect\n\n";
+    page += &paragraph(
+        "Kafka has these too. They are taken, kept and shown, and change nothing; where a value \
+         would promise what is not kept, it is refused.",
+    );
+    page += "\n| setting | is | | |\n|---|---|---|---|\n";
+    for key in table::keys_of(Scope::Broker).filter(|key| key.doc.is_empty()) {
+        let update = update(key.update);
+        let Effect::AcceptedWithoutEffect(why) = key.effect else {
+            panic!("{} has no sentence", key.name);
+        };
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {update} | {why} |",
+            key.name,
+            facts(key)
+        );
     }
     page += "\n## Defaults of topics and groups\n\n";
     page += &paragraph(
@@ -58,10 +73,7 @@ fn configuration() -> String {
     page += "\n| setting | default of | |\n|---|---|---|\n";
     for key in table::keys().filter(|key| key.scope != Scope::Broker) {
         for name in key.names(Scope::Broker) {
-            let update = match name.update {
-                Update::Restart => "needs a restart",
-                Update::Dynamic => "changes while running",
-            };
+            let update = update(name.update);
             let _ = writeln!(page, "| `{}` | `{}` | {update} |", name.name, key.name);
         }
     }
@@ -94,14 +106,24 @@ fn topic_configuration() -> String {
     page
 }
 
+fn update(update: Update) -> &'static str {
+    match update {
+        Update::Restart => "needs a restart",
+        Update::Dynamic => "changes while running",
+    }
+}
+
 fn facts(key: &Key) -> String {
     let kind = match key.kind {
         Kind::Boolean => "boolean",
         Kind::String => "string",
         Kind::Int => "int",
+        Kind::Short => "short",
         Kind::Long => "long",
         Kind::Double => "double",
         Kind::List => "list",
+        Kind::Class => "class",
+        Kind::Password => "password",
     };
     let default = match key.default {
         "" => "empty".to_owned(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ottla_core::acl::Operation;
 use ottla_core::config::layers::Found;
 use ottla_core::config::{
-    ConfigMap, Effect, Key, Layers, Name, Scope, Source, Update, names, table,
+    ConfigMap, Effect, Key, Kind, Layers, Name, Scope, Source, Update, names, table,
 };
 use ottla_core::image::{ConfigResource, MetadataImage};
 use ottla_core::metadata::Refusal;
@@ -177,11 +177,13 @@ impl View<'_> {
     /// What is said of a config: the first value found is the one that holds.
     fn entry(&self, name: &str, key: &Key, all: Vec<Found>) -> DescribeConfigsResourceResult {
         let strongest = all.first();
-        let value = strongest.map(|found| found.value.to_string());
+        let is_sensitive = key.kind == Kind::Password;
+        let shown = |found: &Found| (!is_sensitive).then(|| found.value.to_string());
+        let value = strongest.and_then(shown);
         let source = strongest.map_or(Source::Default, |found| found.source);
         let synonym = |f: Found| DescribeConfigsSynonym {
             name: f.name.to_owned(),
-            value: Some(f.value.to_string()),
+            value: shown(&f),
             source: f.source as i8,
         };
         let synonyms = match self.synonyms {
@@ -193,7 +195,7 @@ impl View<'_> {
             value,
             read_only: false,
             config_source: source as i8,
-            is_sensitive: false,
+            is_sensitive,
             synonyms,
             config_type: key.kind as i8,
             documentation: self.documentation.then(|| documentation(key)),
@@ -204,6 +206,8 @@ impl View<'_> {
 fn documentation(key: &Key) -> String {
     match key.effect {
         Effect::Applied => key.doc.to_owned(),
-        Effect::AcceptedWithoutEffect(why) => format!("{} Without effect: {why}.", key.doc),
+        Effect::AcceptedWithoutEffect(why) => format!("{} Without effect: {why}.", key.doc)
+            .trim_start()
+            .to_owned(),
     }
 }

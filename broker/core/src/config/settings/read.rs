@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ottla_protocol::ids::NodeId;
 
-use super::{Listener, Voter};
+use super::listener::{Listener, Voter};
 use crate::config::Value;
 
 /// The name that Kafka's own authorizer has.
@@ -15,6 +15,14 @@ const STANDARD_AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.Standard
 /// A whole number; the table's bounds make it fit.
 pub fn number<N: TryFrom<i64>>(value: &Value) -> Result<N, String> {
     N::try_from(value.number()).map_err(|_| "give a smaller number".to_owned())
+}
+
+/// A number of bytes; Kafka's "without limit" is ours by default.
+pub fn limit(value: &Value) -> Result<usize, String> {
+    match value.number() {
+        -1 => Ok(256 << 20),
+        _ => number(value),
+    }
 }
 
 /// A broker id.

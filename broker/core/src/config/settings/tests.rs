@@ -58,3 +58,58 @@ fn dev_is_valid() {
         "127.0.0.1:9092"
     );
 }
+
+/// As the examples of Strimzi and other published clusters have it.
+#[test]
+fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
+    for line in [
+        "offsets.topic.replication.factor=3",
+        "transaction.state.log.replication.factor=3",
+        "transaction.state.log.min.isr=2",
+        "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector",
+        "queued.max.requests=500",
+        "queued.max.request.bytes=-1",
+        "socket.send.buffer.bytes=102400",
+        "socket.request.max.bytes=2004857600",
+        "replica.socket.timeout.ms=30000",
+        "request.timeout.ms=30000",
+        "log.cleaner.enable=true",
+        "max.connections=2147483647",
+        "group.consumer.session.timeout.ms=45000",
+        "metric.reporters=",
+        "process.roles=broker,controller",
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL",
+    ] {
+        let read = Settings::from_properties("f", line);
+        assert!(read.is_ok(), "{}", read.unwrap_err());
+    }
+    for (line, why) in [
+        (
+            "listener.security.protocol.map=PLAINTEXT:SSL",
+            "a listener of SSL",
+        ),
+        (
+            "security.inter.broker.protocol=SSL",
+            "give text, of PLAINTEXT",
+        ),
+        (
+            "remote.log.storage.system.enable=true",
+            "give true or false, of false",
+        ),
+        (
+            "create.topic.policy.class.name=my.Policy",
+            "give nothing: no class is loaded",
+        ),
+        (
+            "controller.quorum.bootstrap.servers=a:1",
+            "give nothing: the voters of the quorum stand in controller.quorum.voters",
+        ),
+        (
+            "transaction.state.log.min.isr=0",
+            "give a whole number, at least 1",
+        ),
+    ] {
+        let refused = refusal(line);
+        assert!(refused.contains(why), "{refused}");
+    }
+}

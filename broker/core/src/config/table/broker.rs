@@ -1,6 +1,6 @@
 //! Settings of a broker.
 
-use crate::config::Bounds::{Any, AtLeast, Between};
+use crate::config::Bounds::{Any, AtLeast, Between, BetweenOr};
 use crate::config::Effect::Applied;
 
 keys! {
@@ -41,18 +41,20 @@ keys! {
     "num.network.threads" Int "0" Between(0, 256),
         Broker Restart [] Applied,
         "Threads that serve connections. 0: half as many as there are CPUs, at least one.";
-    "socket.request.max.bytes" Int "104857600" Between(1024, 1_073_741_824),
+    "socket.request.max.bytes" Int "104857600" AtLeast(1024),
         Broker Restart [] Applied,
         "The largest request, in bytes.";
-    "queued.max.request.bytes" Long "268435456" Between(1_048_576, 1_099_511_627_776),
+    "queued.max.request.bytes" Long "268435456" BetweenOr(1_048_576, 1_099_511_627_776, -1),
         Broker Restart [] Applied,
-        "All requests being read or waiting to be answered, in bytes; at the limit reading stops.";
+        "All requests being read or waiting to be answered, in bytes; at the limit reading \
+         stops. There is always a limit: -1 is the default.";
     "ottla.connection.requests.max" Int "64" Between(1, 10_000),
         Broker Restart [] Applied,
         "Requests of one connection that may wait for their replication at a time.";
-    "max.connections" Int "0" Between(0, 16_777_216),
+    "max.connections" Int "2147483647" AtLeast(0),
         Broker Restart [] Applied,
-        "Connections at a time. 0: as many as the limit of open files leaves room for.";
+        "Connections at a time. 0: as many as the limit of open files leaves room for, which are \
+         never exceeded.";
     "max.connections.per.ip" Int "2147483647" AtLeast(0),
         Broker Restart [] Applied,
         "Connections from one address at a time.";
@@ -104,9 +106,9 @@ keys! {
     "num.partitions" Int "1" Between(1, 10_000),
         Broker Restart [] Applied,
         "Partitions of a topic created without a number.";
-    "default.replication.factor" Int "0" Between(0, 32_767),
+    "default.replication.factor" Int "-1" Between(-1, 32_767),
         Broker Restart [] Applied,
-        "Replication factor of a topic created without one. 0: three, or all brokers if fewer.";
+        "Replication factor of a topic created without one. -1: three, or all brokers if fewer.";
     "replica.lag.time.max.ms" Long "10000" Between(100, 86_400_000),
         Broker Restart [] Applied,
         "A follower that has not caught up for this long leaves the ISR, in milliseconds.";
