@@ -163,16 +163,10 @@ enum Error {
     UnknownBroker(NodeId),
     #[error("this broker is not registered yet")]
     NotRegistered,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    #[error("its answer makes no sense: {0}")]
-    Codec(#[from] ottla_protocol::codec::Error),
-    #[error("its answer makes no sense: {0}")]
-    Frame(#[from] ottla_protocol::frame::Error),
-    #[error("it answered a request that was not sent")]
-    Unasked,
+    #[error("{0}")]
+    Connection(#[from] ottla_client::Error),
     #[error("it refused the fetch: {0:?}")]
     Refused(ErrorCode),
 }
@@ -222,7 +216,7 @@ impl Fetcher {
                     self.pause = RECONNECT_PAUSE.0;
                 }
                 Err(error) => {
-                    if matches!(error, Error::Io(_)) {
+                    if matches!(&error, Error::Connection(cause) if cause.is_broken()) {
                         self.shared.controller.suspect(self.leader);
                         self.is_broken = true;
                     }
