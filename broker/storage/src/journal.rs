@@ -34,7 +34,7 @@ use bytes::Bytes;
 use self::record::{CUT, ENTRY, Format, HEADER_BYTES, decode, encode, is_seeded, says_durable};
 use crate::disk::{self, Mode};
 use crate::error::Context;
-use crate::wal::eight;
+use crate::fields::eight;
 use crate::{Disk, Error, File, Result, snapshot_file};
 
 /// The length of a file before it is used; it takes no records beyond, but for one that is longer.

@@ -17,6 +17,7 @@
 pub mod compaction;
 pub mod disk;
 mod error;
+mod fields;
 pub mod journal;
 pub mod log;
 mod ranked;

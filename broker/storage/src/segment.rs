@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 
-use crate::wal::four;
+use crate::fields::four;
 use crate::{Error, Result};
 
 /// Where the first batch begins.

@@ -39,10 +39,11 @@ use ottla_protocol::ids::{
 
 use self::commit::Wal;
 use self::directory::Directory;
+use crate::fields::{eight, four};
 use crate::log::{LogReader, SharedLog, State};
 use crate::ranked::{MAINTENANCE, Ranked, WAL, lock};
 use crate::shared::Shared;
-use crate::wal::{Operation, eight, four};
+use crate::wal::Operation;
 use crate::{Disk, Error, Log, LogSettings, Result, snapshot_file};
 
 const HIGH_WATERMARKS: &str = "high-watermarks";

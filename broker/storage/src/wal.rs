@@ -36,6 +36,8 @@ pub(crate) use writer::{Record, Writer};
 
 use std::path::{Path, PathBuf};
 
+use crate::fields::{eight, four};
+
 /// Frames begin at multiples of this.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
@@ -108,18 +110,6 @@ impl FrameHeader {
 
 pub(crate) fn span(body_bytes: u64) -> u64 {
     (FRAME_HEADER_BYTES as u64 + body_bytes).next_multiple_of(BLOCK_BYTES)
-}
-
-pub(crate) fn four(bytes: &[u8], at: usize) -> [u8; 4] {
-    let mut field = [0; 4];
-    field.copy_from_slice(&bytes[at..at + 4]);
-    field
-}
-
-pub(crate) fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
-    let mut field = [0; 8];
-    field.copy_from_slice(&bytes[at..at + 8]);
-    field
 }
 
 /// The path of the file in a slot.

@@ -1,6 +1,6 @@
 //! The records of a journal's files, and what is none.
 
-use crate::wal::{eight, four};
+use crate::fields::{eight, four};
 
 const MAGIC: [u8; 4] = *b"OTJ2";
 /// Of files whose records are not told from those of another file.

@@ -20,9 +20,9 @@ use ottla_protocol::record_batch::Header;
 use super::{SharedLog, scan};
 use crate::disk::Mode;
 use crate::error::Context;
+use crate::fields::{eight, four};
 use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
-use crate::wal::{eight, four};
 use crate::{File, Result};
 
 const ENTRY_BYTES: usize = 20;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ottla_protocol::ids::{Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid};
 use ottla_protocol::record_batch;
 
-use super::eight;
+use crate::fields::{eight, four};
 use crate::segment::SegmentId;
 
 /// One change of one log. Together with the log's state before, it gives the state after exactly:
@@ -150,7 +150,7 @@ impl Operation {
                 let topic = std::str::from_utf8(payload.get(20..)?).ok()?;
                 let mut topic_id = [0; 16];
                 topic_id.copy_from_slice(&payload[..16]);
-                let partition = i32::from_le_bytes(super::four(&payload, 16));
+                let partition = i32::from_le_bytes(four(&payload, 16));
                 let id = TopicIdPartition {
                     topic_id: TopicId(Uuid(topic_id)),
                     partition: PartitionIndex(partition),

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader, Operation, Position, RECORD_HEADER_BYTES, eight,
-    four, slot_path,
+    BLOCK_BYTES, FRAME_HEADER_BYTES, FrameHeader, Operation, Position, RECORD_HEADER_BYTES,
+    slot_path,
 };
 use crate::disk::Mode;
 use crate::error::Context;
+use crate::fields::{eight, four};
 use crate::{Disk, Error, File, Result};
 
 /// How far beyond a bad frame a later one is looked for.
