@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ottla_core::age::AgeClock;
 use ottla_protocol::ids::Uuid;
 use ottla_storage::Disk;
 use tokio::time::Instant;
@@ -29,6 +30,7 @@ pub async fn spend_commit_time(disk: &dyn Disk) {
 pub struct Env {
     started: Instant,
     wall: Wall,
+    ages: Arc<Mutex<AgeClock>>,
     generator: Arc<Mutex<Generator>>,
     ignores_leases: bool,
 }
@@ -48,6 +50,7 @@ impl Env {
         Self {
             started: Instant::now(),
             wall: Wall::System,
+            ages: Arc::default(),
             generator: Arc::new(Mutex::new(Generator::new(kernel_seed()))),
             ignores_leases: false,
         }
@@ -60,6 +63,7 @@ impl Env {
         Self {
             started: Instant::now(),
             wall: Wall::Simulated(unix_ms_at_start),
+            ages: Arc::default(),
             generator: Arc::new(Mutex::new(Generator::new(seeds))),
             ignores_leases: false,
         }
@@ -100,6 +104,18 @@ impl Env {
                 .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
             Wall::Simulated(at_start) => at_start + self.now_ms(),
         }
+    }
+
+    /// The time that ages are judged by: [`Self::unix_ms`], but what that jumped forward is not
+    /// age. Whatever deletes goes by it.
+    #[must_use]
+    pub fn age_ms(&self) -> i64 {
+        // a look leaves the clock whole, so a poisoned lock still holds a good one
+        let mut ages = self
+            .ages
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        ages.look(self.unix_ms(), self.now_ms())
     }
 
     /// 64 random bits.

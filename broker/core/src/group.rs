@@ -51,13 +51,15 @@ pub type GroupId = Arc<str>;
 /// The name of the internal topic that holds groups and their offsets.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// The two times a decision needs.
+/// The times a decision needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds that never go back: what deadlines are counted in.
     pub monotonic_ms: u64,
-    /// Milliseconds since 1970: what records are stamped with, and retention is counted in.
+    /// Milliseconds since 1970: what records are stamped with.
     pub wall_ms: i64,
+    /// The same, but for what the clock jumped forward: what retention is counted in.
+    pub age_ms: i64,
 }
 
 impl Now {

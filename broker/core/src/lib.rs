@@ -1,6 +1,7 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
 
 pub mod acl;
+pub mod age;
 pub mod ask;
 pub mod compaction;
 pub mod config;

@@ -170,6 +170,7 @@ fn now(env: &Env) -> Now {
     Now {
         monotonic_ms: u64::try_from(env.now_ms()).unwrap_or(0),
         wall_ms: env.unix_ms(),
+        age_ms: env.age_ms(),
     }
 }
 

@@ -8,13 +8,16 @@ use std::time::Duration;
 use ottla_core::partition::Input;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::{Committed, Error, Listener, ProducerState};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Shared, compaction, producer_state};
 use crate::env::spend_commit_time;
 
 /// How often high watermarks are kept, where they moved.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// From here on a clock that was set forward is told of.
+const CLOCK_AHEAD_MS: i64 = 60_000;
 
 /// How often idle producers are looked for.
 const PRODUCERS_INTERVAL: Duration = Duration::from_secs(600);
@@ -49,7 +52,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
     });
     every(shared, PRODUCERS_INTERVAL, |shared| {
         let age = shared.settings.producer_id_expiration.as_millis() as i64;
-        let oldest = shared.env.unix_ms().saturating_sub(age);
+        let oldest = shared.env.age_ms().saturating_sub(age);
         for replica in shared.index.all() {
             replica.tell(Input::ProducersExpired(oldest));
         }
@@ -119,13 +122,21 @@ fn every(shared: &Arc<Shared>, interval: Duration, act: fn(&Arc<Shared>)) {
 
 /// The leader decides what is too old; followers learn where its log starts.
 fn apply_retention(shared: &Arc<Shared>) {
+    let now_ms = shared.env.age_ms();
+    let ahead_ms = shared.env.unix_ms().saturating_sub(now_ms);
+    if ahead_ms > CLOCK_AHEAD_MS {
+        warn!(
+            ahead_ms,
+            "the clock of this machine was set forward: what goes by its age stays longer by that, \
+             until the clock is right or this broker is restarted"
+        );
+    }
     for replica in shared.index.all() {
         let mut state = replica.lock();
         if !state.partition.is_leader() {
             continue;
         }
         let high_watermark = state.partition.marks().high_watermark;
-        let now_ms = shared.env.unix_ms();
         let moved = match &mut state.log {
             Some(log) => log.apply_retention(now_ms, high_watermark),
             None => Ok(None),

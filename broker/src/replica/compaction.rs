@@ -109,7 +109,7 @@ fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
     };
     let cleanliness = replica.reader.cleanliness();
     let (sealed, clean_end) = (&cleanliness.sealed, cleanliness.clean_end_offset);
-    let due = due(shared.env.unix_ms(), &policy, sealed, clean_end, committed)?;
+    let due = due(shared.env.age_ms(), &policy, sealed, clean_end, committed)?;
     Some((due, cleanliness))
 }
 
@@ -133,7 +133,7 @@ fn compact(
         };
         let terms = Compaction {
             until,
-            now_ms: shared.env.unix_ms(),
+            now_ms: shared.env.age_ms(),
             delete_retention_ms,
             keys_bytes_max: limits.keys_bytes_max,
             buffer_bytes: limits.buffer_bytes,

@@ -123,10 +123,10 @@ impl Group {
                 return false;
             }
             if let Some(expire_ms) = offset.expire_timestamp_ms {
-                return now.wall_ms >= expire_ms;
+                return now.age_ms >= expire_ms;
             }
             let since_ms = empty_since_ms.unwrap_or(offset.commit_timestamp_ms);
-            now.wall_ms.saturating_sub(since_ms) >= settings.offsets_retention_ms
+            now.age_ms.saturating_sub(since_ms) >= settings.offsets_retention_ms
         };
         self.offsets.remove(id, has_expired, output);
     }

@@ -150,6 +150,32 @@ fn offsets_of_a_simple_group_expire_after_their_commit() {
 }
 
 #[test]
+fn a_clock_that_is_set_forward_expires_no_offset() {
+    check_with(
+        retention(),
+        "A commit t-0=5 anonymous
+         set-clock-forward 31536000000
+         wait 40000
+         fetch
+         wait 40000
+         fetch",
+        expect![[r#"
+            A commit t-0=5 anonymous
+                log: t-0=5 ""
+                A: NONE
+            set-clock-forward 31536000000
+            wait 40000
+            fetch
+                answer: NONE t-0=5 ""
+            wait 40000
+                log: t-0 tombstone
+            fetch
+                answer: NONE
+        "#]],
+    );
+}
+
+#[test]
 fn offsets_of_a_group_expire_after_its_last_member_left() {
     check_with(
         retention(),

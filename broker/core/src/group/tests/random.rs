@@ -101,6 +101,7 @@ impl World {
             now: Now {
                 monotonic_ms: 0,
                 wall_ms: 0,
+                age_ms: 0,
             },
             log: Vec::new(),
             committed: 0,
@@ -305,7 +306,9 @@ impl World {
 
     fn pass(&mut self, milliseconds: u64) {
         self.now.monotonic_ms += milliseconds;
-        self.now.wall_ms += i64::try_from(milliseconds).expect("a short test");
+        let passed = i64::try_from(milliseconds).expect("a short test");
+        self.now.wall_ms += passed;
+        self.now.age_ms += passed;
         while self
             .shard
             .next_deadline_ms()

@@ -86,6 +86,7 @@ impl Runner {
             now: Now {
                 monotonic_ms: 0,
                 wall_ms: 1_000_000,
+                age_ms: 1_000_000,
             },
             log: Vec::new(),
             clients: BTreeMap::new(),
@@ -101,6 +102,9 @@ impl Runner {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["wait", milliseconds] => self.wait(milliseconds.parse().expect("milliseconds")),
+            ["set-clock-forward", milliseconds] => {
+                self.now.wall_ms += milliseconds.parse::<i64>().expect("milliseconds");
+            }
             ["reload"] => self.reload(),
             ["fetch", names @ ..] => self.ask("", 8, fetch(names)),
             ["delete-group"] => self.ask("", 2, Body::DeleteGroup(DeleteGroup(GROUP.to_owned()))),
@@ -302,7 +306,9 @@ impl Runner {
     fn advance(&mut self, to_ms: u64) {
         let passed = to_ms - self.now.monotonic_ms;
         self.now.monotonic_ms = to_ms;
-        self.now.wall_ms += i64::try_from(passed).expect("a short test");
+        let passed = i64::try_from(passed).expect("a short test");
+        self.now.wall_ms += passed;
+        self.now.age_ms += passed;
     }
 
     fn reload(&mut self) {
