@@ -304,7 +304,8 @@ impl LogReader {
                 source.id,
                 source.bytes,
                 from.max(source.id.base_offset),
-            )?;
+            )?
+            .position;
             let mut visit = |batch: &[u8], header: &Header| {
                 if header.last_offset() >= from {
                     full_at = note_batch(keys, batch, header, from);

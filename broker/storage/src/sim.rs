@@ -75,6 +75,7 @@ struct Inner {
     /// Whether syncs do nothing, as on a disk that lies.
     ignores_syncs: bool,
     syncs: u64,
+    read_bytes: u64,
     /// Apart from `random`: what a crash leaves does not depend on how many commits there were.
     times: Random,
     /// What an ordinary commit takes at most.
@@ -136,6 +137,7 @@ impl SimDisk {
             has_failed: false,
             ignores_syncs: false,
             syncs: 0,
+            read_bytes: 0,
             times: Random::new(!seed),
             commit_time_max: Duration::ZERO,
             is_stalled: false,
@@ -207,6 +209,12 @@ impl SimDisk {
     /// From now on no commit ends, until this is taken back.
     pub fn set_stalled(&self, stalled: bool) {
         self.inner().is_stalled = stalled;
+    }
+
+    /// How many bytes of files were read.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.inner().read_bytes
     }
 
     /// How many syncs there were.
@@ -413,6 +421,8 @@ impl File for SimFile {
         let start = inode.bytes.len().min(position as usize);
         let end = inode.bytes.len().min(start + bytes);
         buffer.extend_from_slice(&inode.bytes[start..end]);
+        drop(inode);
+        self.disk.inner().read_bytes += (end - start) as u64;
         Ok(end - start)
     }
 

@@ -185,13 +185,28 @@ impl Index {
     }
 }
 
+/// Where to begin in a segment, and what is known of the batches before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Floor {
+    pub(crate) position: u64,
+    /// Their largest timestamp; −1: there are none.
+    pub(crate) max_timestamp_before: i64,
+}
+
+impl Floor {
+    pub(crate) const FRONT: Self = Self {
+        position: SEGMENT_HEADER_BYTES,
+        max_timestamp_before: -1,
+    };
+}
+
 /// A position at or before the first batch with an offset at or after `offset`.
 pub(crate) fn floor_offset(
     log: &SharedLog,
     id: SegmentId,
     written: u64,
     offset: Offset,
-) -> Result<u64> {
+) -> Result<Floor> {
     let relative = u32::try_from(offset.0 - id.base_offset.0).unwrap_or(u32::MAX);
     floor(log, id, written, &|entry| entry.relative_offset <= relative)
 }
@@ -202,7 +217,7 @@ pub(crate) fn floor_timestamp(
     id: SegmentId,
     written: u64,
     timestamp: i64,
-) -> Result<u64> {
+) -> Result<Floor> {
     floor(log, id, written, &|entry| {
         entry.max_timestamp_before < timestamp
     })
@@ -214,11 +229,11 @@ fn floor(
     id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
-) -> Result<u64> {
+) -> Result<Floor> {
     let mut indexes = lock(&log.indexes);
     for _ in 0..2 {
-        if let Some(position) = search(log, id, written, below)? {
-            return Ok(position);
+        if let Some(floor) = search(log, id, written, below)? {
+            return Ok(floor);
         }
         // lost or damaged: made anew from the data
         let interval = {
@@ -227,7 +242,7 @@ fn floor(
             let is_there = state.segments[place].id() == id;
             if !is_there || state.written_bytes(place) < written {
                 // the log was cut since the read was planned: the reader finds that out too
-                return Ok(SEGMENT_HEADER_BYTES);
+                return Ok(Floor::FRONT);
             }
             state.settings.index_interval_bytes
         };
@@ -237,7 +252,7 @@ fn floor(
             indexes.insert(id, index);
         }
     }
-    Ok(SEGMENT_HEADER_BYTES)
+    Ok(Floor::FRONT)
 }
 
 /// `None` where an entry is damaged.
@@ -246,7 +261,7 @@ fn search(
     id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
-) -> Result<Option<u64>> {
+) -> Result<Option<Floor>> {
     let shared = &log.shared;
     let path = segment::path(&log.dir, id, Kind::Index);
     let key = (log.number, id, Kind::Index);
@@ -274,8 +289,11 @@ fn search(
         }
     }
     match found {
-        None => Ok(Some(SEGMENT_HEADER_BYTES)),
-        Some(entry) if is_true(log, id, written, &entry)? => Ok(Some(u64::from(entry.position))),
+        None => Ok(Some(Floor::FRONT)),
+        Some(entry) if is_true(log, id, written, &entry)? => Ok(Some(Floor {
+            position: u64::from(entry.position),
+            max_timestamp_before: entry.max_timestamp_before,
+        })),
         Some(_) => Ok(None),
     }
 }

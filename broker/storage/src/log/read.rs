@@ -227,12 +227,12 @@ impl SegmentRead {
         if self.written == SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
-        let from = index::floor_offset(log, self.segment, self.written, self.from)?;
+        let floor = index::floor_offset(log, self.segment, self.written, self.from)?;
         let mut found = None;
         scan::headers(
             log,
             self.segment,
-            from,
+            floor.position,
             self.written,
             &mut |position, header| {
                 let is_it = header.last_offset() >= self.from;

@@ -111,7 +111,7 @@ impl LogReader {
         if written <= segment::SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
-        let from = index::floor_timestamp(log, segment, written, timestamp)?;
+        let from = index::floor_timestamp(log, segment, written, timestamp)?.position;
         let mut candidate = None;
         scan::headers(log, segment, from, written, &mut |position, header| {
             let is_empty = header.records_count == 0;

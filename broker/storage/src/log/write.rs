@@ -5,7 +5,7 @@ use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch;
 
 use super::state::State;
-use super::{Appended, Log, scan};
+use super::{Appended, Log, index, scan};
 use crate::ranked::lock;
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::wal::Operation;
@@ -155,8 +155,20 @@ impl Log {
         let place = state.segment_at(offset);
         let segment = state.segments[place].clone();
         let written = state.written_bytes(place);
+        let chunks: Vec<_> = state
+            .tail
+            .unflushed()
+            .filter(|chunk| chunk.segment == segment.base_offset)
+            .map(|chunk| (chunk.position, chunk.bytes.clone()))
+            .collect();
+        drop(state);
+        // the index knows the largest timestamp of all that lies before the few batches to look at
+        let floor = match written {
+            SEGMENT_HEADER_BYTES => index::Floor::FRONT,
+            _ => index::floor_offset(log, segment.id(), written, offset)?,
+        };
         let mut end_offset = None;
-        let (mut position, mut max_timestamp) = (segment.bytes, -1);
+        let (mut position, mut max_timestamp) = (segment.bytes, floor.max_timestamp_before);
         let mut visit = |at: u64, header: &record_batch::Header| {
             if header.last_offset() >= offset {
                 end_offset = Some(header.base_offset.min(offset));
@@ -166,25 +178,11 @@ impl Log {
             max_timestamp = max_timestamp.max(header.max_timestamp);
             true
         };
-        let chunks: Vec<_> = state
-            .tail
-            .unflushed()
-            .filter(|chunk| chunk.segment == segment.base_offset)
-            .map(|chunk| (chunk.position, chunk.bytes.clone()))
-            .collect();
-        drop(state);
-        // rare enough to read the segment's headers: the largest timestamp is of all that stays
         let mut is_found = false;
-        scan::headers(
-            log,
-            segment.id(),
-            SEGMENT_HEADER_BYTES,
-            written,
-            &mut |at, h| {
-                is_found = !visit(at, h);
-                !is_found
-            },
-        )?;
+        scan::headers(log, segment.id(), floor.position, written, &mut |at, h| {
+            is_found = !visit(at, h);
+            !is_found
+        })?;
         if !is_found {
             'chunks: for (start, bytes) in &chunks {
                 for (at, header) in record_batch::headers(bytes).map_while(std::result::Result::ok)

@@ -325,3 +325,26 @@ fn producer_state_is_found_again_unless_truncation_made_it_false() {
         (12, Some(b"12".to_vec()))
     );
 }
+
+#[test]
+fn a_truncation_reads_no_more_of_a_long_segment_than_of_a_short_one() {
+    let disk = SimDisk::new(9);
+    let Opened { store, .. } = open(&disk).expect("opens");
+    let mut log = create(&store, "t", 0);
+    log.set_settings(LogSettings::default());
+    for _ in 0..60 {
+        fill(&mut log, 20);
+        store.commit().expect("commits");
+        store.maintain(&Quiet).expect("maintains");
+    }
+    store.checkpoint(&Quiet).expect("checkpoints");
+    assert!(log.size_bytes() > 400 << 10);
+    let before = disk.read_bytes();
+    let end = log.log_end_offset().0;
+    log.truncate_to(Offset(end - 300)).expect("truncates");
+    let read = disk.read_bytes() - before;
+    assert!(read < 20 << 10, "{read} bytes");
+    // the largest timestamp of what stays is known, as if all had been read
+    let last = log.max_timestamp().expect("reads").expect("there is one");
+    assert_eq!(last.offset, Offset(end - 301));
+}
