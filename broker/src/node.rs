@@ -282,7 +282,8 @@ impl Node {
 async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Life) {
     let me = context.controller.node_id();
     while let Some(published) = publisher.next().await {
-        context.replicas.apply(&published.image, &published.delta);
+        let (image, delta) = (Arc::clone(&published.image), published.delta.clone());
+        context.replicas.follow(image, delta).await;
         context
             .coordinator
             .apply(&published.image, &published.delta);

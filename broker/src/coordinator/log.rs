@@ -66,12 +66,14 @@ impl Log for crate::replica::Replicas {
         bytes_max: usize,
     ) -> Later<Part> {
         let read = self.read_internal(partition, leader_epoch, from, bytes_max);
-        let part = read.map(|read| Part {
-            batches: read.batches,
-            log_start_offset: read.log_start_offset,
-            high_watermark: read.high_watermark,
-            log_end_offset: read.log_end_offset,
-        });
-        Box::pin(std::future::ready(part))
+        Box::pin(async move {
+            let read = read.await?;
+            Ok(Part {
+                batches: read.batches,
+                log_start_offset: read.log_start_offset,
+                high_watermark: read.high_watermark,
+                log_end_offset: read.log_end_offset,
+            })
+        })
     }
 }

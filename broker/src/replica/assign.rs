@@ -18,6 +18,21 @@ use super::partition::Replica;
 use super::{Applied, Replicas, Shared, lock, producer_state};
 
 impl Replicas {
+    /// As [`Self::apply`], away from the threads that serve: logs that are taken into service are
+    /// read for their producers.
+    pub async fn follow(&self, image: Arc<MetadataImage>, delta: MetadataDelta) {
+        let replicas = self.clone();
+        let act = move || replicas.apply(&image, &delta);
+        if self.shared.inline {
+            return act();
+        }
+        if let Err(error) = tokio::task::spawn_blocking(act).await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
     /// Follows a change of the metadata.
     ///
     /// While this broker catches up with the quorum's log it sees images of the past, in which it

@@ -1,16 +1,17 @@
 //! The coordinators' own appends and reads: no limits of clients, and tied to one leader epoch.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use ottla_core::partition::{Acks, Input};
+use ottla_core::partition::{Acks, Input, Marks};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 use ottla_protocol::record_batch::Header;
 use ottla_storage::log::Read;
 use tokio::sync::oneshot;
 
-use super::partition::{AtHand, Waiter};
+use super::partition::{AtHand, Replica, Waiter};
 use super::{Replicas, producer_state};
 
 /// A part of a log, for a coordinator that loads its state.
@@ -74,8 +75,8 @@ impl Replicas {
         Ok(answered)
     }
 
-    /// Reads as leader of exactly that epoch, up to the end of the log. Blocks on the disk where
-    /// the records are no longer in memory.
+    /// Reads as leader of exactly that epoch, up to the end of the log. What is no longer in memory
+    /// is read away from the threads that serve.
     ///
     /// # Errors
     /// FENCED_LEADER_EPOCH or NOT_LEADER_OR_FOLLOWER where this broker does not lead in that epoch;
@@ -86,7 +87,35 @@ impl Replicas {
         leader_epoch: LeaderEpoch,
         from: Offset,
         bytes_max: usize,
-    ) -> Result<InternalRead, ErrorCode> {
+    ) -> impl Future<Output = Result<InternalRead, ErrorCode>> + Send + use<> {
+        let planned = self.plan_internal(id, leader_epoch, from, bytes_max);
+        let inline = self.shared.inline;
+        async move {
+            let (replica, marks, read) = planned?;
+            let batches = match read {
+                read @ Read::Segment(_) if !inline => {
+                    let performed = tokio::task::spawn_blocking(|| read.perform()).await;
+                    // fails only while the runtime goes down
+                    performed.map_err(|_| ErrorCode::NotLeaderOrFollower)?
+                }
+                read => read.perform(),
+            };
+            Ok(InternalRead {
+                batches: batches.map_err(|error| failed(&replica, &error))?,
+                log_start_offset: marks.log_start_offset,
+                high_watermark: marks.high_watermark,
+                log_end_offset: marks.log_end_offset,
+            })
+        }
+    }
+
+    fn plan_internal(
+        &self,
+        id: TopicIdPartition,
+        leader_epoch: LeaderEpoch,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<(Arc<Replica>, Marks, Read), ErrorCode> {
         let replica = self.shared.index.get(id);
         let replica = replica.ok_or(ErrorCode::NotLeaderOrFollower)?;
         let marks = {
@@ -102,19 +131,15 @@ impl Replicas {
         let from = from.max(marks.log_start_offset);
         let read = if from < marks.log_end_offset {
             let read = replica.reader.read(from, bytes_max, marks.log_end_offset);
-            read.and_then(Read::perform)
+            read.map_err(|error| failed(&replica, &error))?
         } else {
-            Ok(Vec::new())
+            Read::Memory(Vec::new())
         };
-        let batches = read.map_err(|error| {
-            tracing::error!(partition = ?replica, %error, "a read failed");
-            ErrorCode::KafkaStorageError
-        })?;
-        Ok(InternalRead {
-            batches,
-            log_start_offset: marks.log_start_offset,
-            high_watermark: marks.high_watermark,
-            log_end_offset: marks.log_end_offset,
-        })
+        Ok((replica, marks, read))
     }
+}
+
+fn failed(replica: &Arc<Replica>, error: &ottla_storage::Error) -> ErrorCode {
+    tracing::error!(partition = ?replica, %error, "a read failed");
+    ErrorCode::KafkaStorageError
 }

@@ -98,11 +98,7 @@ impl World {
         Self {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             shard: Shard::new(settings()),
-            now: Now {
-                monotonic_ms: 0,
-                wall_ms: 0,
-                age_ms: 0,
-            },
+            now: Now::default(),
             log: Vec::new(),
             committed: 0,
             waiting: Vec::new(),
