@@ -253,3 +253,23 @@ fn a_finalizer_that_was_refused_is_asked_for_again() {
         assert_eq!(*finalizers, json!(["another/one", "ottla.io/topic"]));
     });
 }
+
+/// An operator that begins while a broker is down has a cluster that was whole once.
+#[test]
+fn topics_do_not_wait_for_a_broker_that_was_down_when_the_operator_began() {
+    settings::run(Kubernetes::new(), async |world: &Kubernetes| {
+        world.brokers().take_down(2);
+        let mut orders: Value = serde_yaml::from_str(&cluster("")).unwrap();
+        world.api.apply("kafkaclusters", &orders);
+        world.apply(&topic("shop", "payments", ""));
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokerNotReady").await;
+        until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotReady").await;
+
+        orders["metadata"]["name"] = json!("bills");
+        orders["status"] = json!({ "observedGeneration": 1, "clusterId": "the-cluster" });
+        world.api.apply("kafkaclusters", &orders);
+        let bill = topic("shop", "bill", "").replace("name: orders", "name: bills");
+        world.apply(&bill);
+        until_reason(world, "KafkaTopic", "shop", "bill", "TopicReady").await;
+    });
+}

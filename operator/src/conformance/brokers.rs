@@ -43,6 +43,7 @@ struct Kafka {
     /// Partitions and replication factor by name.
     topics: RefCell<BTreeMap<String, (i32, i32)>>,
     is_refused: Cell<bool>,
+    down: Cell<Option<i32>>,
 }
 
 impl Brokers {
@@ -55,6 +56,7 @@ impl Brokers {
                 listener,
                 topics: RefCell::new(BTreeMap::new()),
                 is_refused: Cell::new(false),
+                down: Cell::new(None),
             }),
         }
     }
@@ -72,6 +74,11 @@ impl Brokers {
     /// Has the platform refuse to start or change brokers, or take it again.
     pub fn refuse(&self, is_refused: bool) {
         self.kafka.is_refused.set(is_refused);
+    }
+
+    /// Has one broker not serve.
+    pub fn take_down(&self, broker: i32) {
+        self.kafka.down.set(Some(broker));
     }
 
     /// A platform with these brokers.
@@ -138,7 +145,11 @@ impl Platform for Fake {
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
-        self.states.clone()
+        let mut states = self.states.clone();
+        for (id, state) in &mut states {
+            state.ready = Some(*id) != self.brokers.kafka.down.get();
+        }
+        states
     }
 
     async fn start(&mut self, broker: i32, settings: &Properties) {

@@ -77,8 +77,7 @@ impl<P: Platform> ClusterTask<P> {
         }
         let is_busy = state(&step.status.conditions) != Some(State::Ready)
             || self.reconciler.platform.take_news();
-        let brokers = &step.status.brokers;
-        *was_usable |= !brokers.is_empty() && brokers.iter().all(|broker| broker.ready);
+        *was_usable |= is_usable(&step.status);
         let before = self.view.borrow().clone();
         let view = view(cluster, &step, *was_usable, before);
         self.view.send_if_modified(|before| {
@@ -121,6 +120,13 @@ impl<P: Platform> ClusterTask<P> {
             .send(Report::Done(self.key.clone(), done))
             .await;
     }
+}
+
+/// Whether topics can be created: all brokers serve, or have once, since then the cluster has its
+/// id, and some do now.
+fn is_usable(status: &KafkaClusterStatus) -> bool {
+    let ready = status.brokers.iter().filter(|broker| broker.ready).count();
+    ready > 0 && (ready == status.brokers.len() || status.cluster_id.is_some())
 }
 
 /// What topics need to know. While the spec is invalid they go by what held before it, or else by

@@ -28,7 +28,8 @@ pub struct View {
     pub addresses: Vec<String>,
     /// How many brokers it has when all are up.
     pub brokers: i32,
-    /// Whether topics can be created: all brokers have come up at least once.
+    /// Whether topics can be created: all brokers have come up at least once, be it under an
+    /// earlier operator.
     pub usable: bool,
     /// What the cluster itself says, for topics that wait for it.
     pub message: String,
