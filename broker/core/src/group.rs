@@ -1,49 +1,48 @@
 //! Groups and their committed offsets: what one partition of `__consumer_offsets` holds.
 //!
-//! A [`Shard`] is driven by `step(now, input) -> Output { records, replies }`. It keeps two kinds
-//! of state side by side:
-//! - *durable*: offsets, and each group's last completed generation. It is what replaying the log
-//!   gives ([`Loader`]), and changes only together with a record in an [`Output`];
-//! - *soft*: members' deadlines, parked joins and syncs, a rebalance in progress. It is lost with
-//!   the coordinator, and clients bring it back by joining again, as in Apache Kafka.
-//!
-//! What the driver must keep:
-//! - records are appended in the order of the outputs;
-//! - a reply marked [`After::Commit`] leaves only once the records of its own output and of every
-//!   earlier one are below the high watermark. So no reply acknowledges, or shows, what a new
-//!   coordinator might not know;
-//! - after a failed append the shard is thrown away, waiting replies become NOT_COORDINATOR, and
-//!   the log is loaded again: durable state never runs ahead of a log that did not take it.
-//!
-//! Invariant: nothing here waits, reads a clock or draws a random number; all three are arguments.
+//! [`Shard`] keeps [`crate::shard`]'s contract:
+//! - *durable* are the offsets and each group's last completed generation;
+//! - *soft* ([`soft::Soft`]) are members' deadlines, parked joins and syncs, a rebalance in
+//!   progress. Clients bring them back by joining again, as in Apache Kafka. So a rebalance goes on
+//!   in soft state alone, and its outcome becomes one record; where the log refuses that record,
+//!   the members of its group begin again with the last generation that the log has.
 
 mod classic;
 mod deadlines;
 mod describe;
-mod load;
 mod offsets;
+mod open;
 pub mod record;
 pub mod request;
 pub mod settings;
+pub mod soft;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use ottla_protocol::codec;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::TopicName;
-use ottla_protocol::messages::groups as wire;
+use ottla_protocol::ids::{ProducerId, TopicName};
+use ottla_protocol::messages::group_records::GroupMetadataValue;
+use ottla_protocol::record::ControlRecord;
 
 use classic::Classic;
-use deadlines::Deadlines;
 use offsets::Offsets;
+use open::{Open, Pending};
+use record::CommittedOffset;
+use soft::Soft;
 
-pub use load::Loader;
 pub use record::Record;
 pub use request::{Body, Client, Request, Response};
 pub use settings::Settings;
+
+use crate::image::MetadataImage;
+use crate::image::delta::MetadataDelta;
+use crate::shard::{self, Now, Reply, Token};
 
 /// A group's id; cheap to clone.
 pub type GroupId = Arc<str>;
@@ -51,103 +50,22 @@ pub type GroupId = Arc<str>;
 /// The name of the internal topic that holds groups and their offsets.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// The times a decision needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds that never go back: what deadlines are counted in.
-    pub monotonic_ms: u64,
-    /// Milliseconds since 1970: what records are stamped with.
-    pub wall_ms: i64,
-    /// The same, but for what the clock jumped forward: what retention is counted in.
-    pub age_ms: i64,
-}
+/// What a request, a deadline or an image comes to.
+pub type Decision = shard::Decision<Record, Response>;
 
-impl Now {
-    fn after(self, milliseconds: i32) -> u64 {
-        self.monotonic_ms + u64::try_from(milliseconds).unwrap_or(0)
-    }
-}
-
-/// Identifies a waiting request between the driver and the shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
-
-/// When a reply may leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// At once: it says nothing that a record must back.
-    Nothing,
-    /// Once all records so far are committed.
-    Commit,
-}
-
-/// An answer to a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
-    /// The request's token.
-    pub token: Token,
-    /// When it may leave.
-    pub after: After,
-    /// The answer.
-    pub response: Response,
-}
-
-/// What happens to a shard.
-#[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "made and taken apart at once, never kept"
-)]
-pub enum Input {
-    /// A client asks.
-    Request(Request),
-    /// [`Shard::next_deadline_ms`] has passed.
-    DeadlinePassed,
-    /// Topics were deleted; their offsets go.
-    TopicsDeleted(BTreeSet<TopicName>),
-}
-
-/// What the driver has to do, in this order: append, then answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Output {
-    /// To append, as one batch with whatever else is at hand.
-    pub records: Vec<Record>,
-    /// To answer.
-    pub replies: Vec<Reply>,
-}
-
-impl Output {
-    fn reply(&mut self, token: Token, response: Response) {
-        let after = After::Commit;
-        self.replies.push(Reply {
-            token,
-            after,
-            response,
-        });
-    }
-}
-
-/// What every transition of one step needs.
+/// What every transition of one decision needs.
 struct Step<'a> {
     now: Now,
     settings: &'a Settings,
-    output: &'a mut Output,
+    decision: &'a mut Decision,
 }
 
-/// One group: its members, by protocol, and its offsets.
+/// What the log holds of one group. Invariant: not nothing.
 #[derive(Clone, Debug, Default)]
 struct Group {
-    membership: Classic,
+    /// The last completed generation; none while there was none.
+    generation: Option<GroupMetadataValue>,
     offsets: Offsets,
-    /// When [`Deadlines`] visits this group next; never later than its earliest deadline.
-    visit_at_ms: Option<u64>,
-}
-
-impl Group {
-    /// Whether nothing would be lost with it: neither members nor anything in the log.
-    fn is_vestige(&self) -> bool {
-        self.membership.is_vestige() && self.offsets.is_empty()
-    }
 }
 
 /// The groups of one partition of `__consumer_offsets`.
@@ -155,61 +73,224 @@ impl Group {
 pub struct Shard {
     settings: Settings,
     groups: BTreeMap<GroupId, Group>,
-    deadlines: Deadlines,
+    open: Open,
+}
+
+/// Takes one record back.
+#[derive(Clone, Debug)]
+pub struct Undo(Before);
+
+#[derive(Clone, Debug)]
+enum Before {
+    Offset {
+        group: GroupId,
+        topic: TopicName,
+        partition: i32,
+        value: Option<CommittedOffset>,
+        /// What open transactions would have made of it.
+        open: Vec<(ProducerId, Pending)>,
+    },
+    Group {
+        group: GroupId,
+        value: Option<GroupMetadataValue>,
+    },
 }
 
 impl Shard {
-    /// A shard whose log is empty.
-    #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    fn generation(&self, id: &str) -> Option<&GroupMetadataValue> {
+        self.groups.get(id)?.generation.as_ref()
+    }
+
+    /// Changes a group, which is kept while the log holds anything of it.
+    fn change<T>(&mut self, id: &GroupId, change: impl FnOnce(&mut Group) -> T) -> T {
+        let group = self.groups.entry(id.clone()).or_default();
+        let changed = change(group);
+        if group.generation.is_none() && group.offsets.is_empty() {
+            self.groups.remove(id);
+        }
+        changed
+    }
+
+    /// A JoinGroup may create its group.
+    fn join(&self, soft: &mut Soft, join: classic::Join, step: &mut Step<'_>) {
+        let id: GroupId = join.body.group_id.as_str().into();
+        let is_known = soft.classic(&id).is_some() || self.groups.contains_key(&id);
+        if !is_known && !join.body.member_id.is_empty() {
+            let refusal = join.error(ErrorCode::UnknownMemberId);
+            return step.decision.reply(join.token, refusal);
+        }
+        soft.with_new(&id, step, |id, classic, step| classic.join(id, join, step));
+    }
+
+    /// What a request about a group's members comes to.
+    fn serve_members(&self, soft: &mut Soft, token: Token, body: Members, step: &mut Step<'_>) {
+        let unknown = ErrorCode::UnknownMemberId;
+        match body {
+            Members::Sync(body) => {
+                let id = body.group_id.clone();
+                let serve = |id: &GroupId, classic: &mut Classic, step: &mut Step<'_>| {
+                    classic.sync(id, token, body, step);
+                };
+                if !soft.with(&id, step, serve) {
+                    step.decision.reply(token, classic::sync_error(unknown));
+                }
+            }
+            Members::Heartbeat(body) => {
+                let mut error = unknown;
+                soft.with(&body.group_id, step, |_, classic, step| {
+                    error = classic.heartbeat(&body, step);
+                });
+                step.decision.replies.push(classic::heartbeat(token, error));
+            }
+            Members::Leave(body) => {
+                let is_served = soft.with(&body.group_id, step, |id, classic, step| {
+                    classic.leave(id, token, &body, step);
+                });
+                if !is_served {
+                    step.decision.reply(token, classic::leave_unknown(&body));
+                }
+            }
+        }
+    }
+
+    /// Sets the next retention check where there is something to check.
+    fn plan_retention(&self, soft: &mut Soft, now: Now, decision: &Decision) {
+        let is_needed = !self.groups.is_empty() || !soft.is_empty() || !decision.records.is_empty();
+        soft.deadlines.retention(now, &self.settings, is_needed);
+    }
+}
+
+/// The requests of members that have joined.
+enum Members {
+    Sync(ottla_protocol::messages::groups::SyncGroupRequest),
+    Heartbeat(ottla_protocol::messages::groups::HeartbeatRequest),
+    Leave(ottla_protocol::messages::groups::LeaveGroupRequest),
+}
+
+impl shard::Shard for Shard {
+    type Settings = Settings;
+    type Soft = Soft;
+    type Request = Request;
+    type Response = Response;
+    type Record = Record;
+    type Undo = Undo;
+    type Error = record::Error;
+
+    const TOPIC: &'static str = OFFSETS_TOPIC;
+
+    fn new(settings: Settings) -> Self {
         Self {
             settings,
             groups: BTreeMap::new(),
-            deadlines: Deadlines::default(),
+            open: Open::default(),
         }
     }
 
-    /// Takes one input; see the module for what must become of the output.
-    pub fn step(&mut self, now: Now, input: Input) -> Output {
-        let mut output = Output::default();
-        match input {
-            Input::Request(request) => self.serve(now, request, &mut output),
-            Input::DeadlinePassed => self.on_time(now, &mut output),
-            Input::TopicsDeleted(topics) => self.topics_deleted(&topics, &mut output),
+    fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), codec::Error> {
+        record.encode()
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, record::Error> {
+        Record::decode(key, value)
+    }
+
+    fn replay(&mut self, record: Record) -> Undo {
+        Undo(match record {
+            Record::Offset {
+                group,
+                topic,
+                partition,
+                value,
+            } => {
+                let open = self
+                    .open
+                    .overtake(&(group.clone(), topic.clone(), partition));
+                let put = |group: &mut Group| group.offsets.put(&topic, partition, value);
+                let value = self.change(&group, put);
+                Before::Offset {
+                    group,
+                    topic,
+                    partition,
+                    value,
+                    open,
+                }
+            }
+            Record::Group { group, value } => {
+                let put = |group: &mut Group| std::mem::replace(&mut group.generation, value);
+                let value = self.change(&group, put);
+                Before::Group { group, value }
+            }
+        })
+    }
+
+    fn replay_open(&mut self, producer: ProducerId, record: Record) {
+        match record {
+            Record::Offset {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => self.open.add(producer, (group, topic, partition), value),
+            // an end is not for a transaction to undo, nor are generations
+            record => drop(self.replay(record)),
         }
-        self.deadlines
-            .retention(now, &self.settings, !self.groups.is_empty());
-        output
     }
 
-    /// When [`Input::DeadlinePassed`] is due at the latest; none while nothing waits for time.
-    #[must_use]
-    pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.deadlines.next()
+    fn on_marker(&mut self, producer: ProducerId, marker: ControlRecord) {
+        for ((group, topic, partition), value) in self.open.end(producer, marker) {
+            self.change(&group, |group| {
+                group.offsets.put(&topic, partition, Some(value))
+            });
+        }
     }
 
-    /// How many groups there are.
-    #[must_use]
-    pub fn group_count(&self) -> usize {
-        self.groups.len()
+    fn undo(&mut self, soft: &mut Soft, now: Now, undo: Undo) -> Vec<Reply<Response>> {
+        match undo.0 {
+            Before::Offset {
+                group,
+                topic,
+                partition,
+                value,
+                open,
+            } => {
+                self.change(&group, |group| group.offsets.put(&topic, partition, value));
+                self.open.put_back(&(group, topic, partition), open);
+                Vec::new()
+            }
+            Before::Group { group, value } => {
+                self.change(&group, |group| group.generation = value);
+                soft.restart(&group, self.generation(&group), now)
+            }
+        }
     }
 
-    /// How many requests are parked: joins and syncs that wait for other members.
-    #[must_use]
-    pub fn parked_count(&self) -> usize {
-        self.groups
-            .values()
-            .map(|group| group.membership.parked_count())
-            .sum()
+    fn on_loaded(&self, now: Now, image: &MetadataImage) -> (Soft, Decision) {
+        let mut soft = Soft::new(image.clone());
+        for (id, group) in &self.groups {
+            soft.restart(id, group.generation.as_ref(), now);
+        }
+        let mut decision = Decision::default();
+        let is_gone = |topic: &TopicName, offset: &CommittedOffset| match offset.topic() {
+            Some(id) => image.topic_by_id(id).is_none(),
+            None => image.topic(topic).is_none(),
+        };
+        self.forget_topics(is_gone, &mut decision);
+        self.plan_retention(&mut soft, now, &decision);
+        (soft, decision)
     }
 
-    fn serve(&mut self, now: Now, request: Request, output: &mut Output) {
+    fn decide(&self, soft: &mut Soft, now: Now, token: Token, request: Request) -> Decision {
+        let mut decision = Decision::default();
         let Request {
-            token,
             version,
             client,
             body,
         } = request;
+        let step = &mut Step {
+            now,
+            settings: &self.settings,
+            decision: &mut decision,
+        };
         match body {
             Body::JoinGroup(request::JoinGroup { body, fresh }) => {
                 let join = classic::Join {
@@ -219,166 +300,76 @@ impl Shard {
                     body,
                     fresh,
                 };
-                self.join(now, join, output);
+                self.join(soft, join, step);
             }
-            Body::SyncGroup(body) => {
-                let id = body.group_id.clone();
-                let absent = |output: &mut Output| {
-                    output.reply(token, classic::sync_error(ErrorCode::UnknownMemberId));
-                };
-                self.with(now, &id, output, absent, |id, group, step| {
-                    group.membership.sync(id, token, body, step);
-                });
-            }
+            Body::SyncGroup(body) => self.serve_members(soft, token, Members::Sync(body), step),
             Body::Heartbeat(body) => {
-                let id = body.group_id.clone();
-                let absent = |output: &mut Output| {
-                    output
-                        .replies
-                        .push(classic::heartbeat(token, ErrorCode::UnknownMemberId));
-                };
-                self.with(now, &id, output, absent, |_, group, step| {
-                    let error = group.membership.heartbeat(&body, step);
-                    step.output.replies.push(classic::heartbeat(token, error));
-                });
+                self.serve_members(soft, token, Members::Heartbeat(body), step);
             }
-            Body::LeaveGroup(body) => self.leave(now, token, body, output),
-            Body::OffsetCommit(body) => self.commit(now, token, version, body, output),
+            Body::LeaveGroup(body) => self.serve_members(soft, token, Members::Leave(body), step),
+            Body::OffsetCommit(body) => self.commit(soft, token, version, &body, step),
             Body::OffsetFetch(body) => {
                 let response = self.fetch(&body);
-                output.reply(token, Response::OffsetFetch(response));
+                decision.reply(token, Response::OffsetFetch(response));
             }
             Body::OffsetDelete(body) => {
-                let response = self.delete_offsets(&body, output);
-                output.reply(token, Response::OffsetDelete(response));
+                let response = self.delete_offsets(soft, &body, &mut decision);
+                decision.reply(token, Response::OffsetDelete(response));
             }
             Body::DeleteGroup(request::DeleteGroup(id)) => {
-                let error = self.delete_group(&id, output);
-                output.reply(token, Response::DeleteGroup(error));
+                let error = self.delete_group(soft, &id, &mut decision);
+                decision.reply(token, Response::DeleteGroup(error));
             }
             Body::DescribeGroup(request::DescribeGroup(id)) => {
-                let response = self.describe(&id, version);
-                output.reply(token, Response::DescribeGroup(response));
+                let response = self.describe(soft, &id, version);
+                decision.reply(token, Response::DescribeGroup(response));
             }
             Body::ListGroups(filter) => {
-                let response = self.list(&filter);
-                output.reply(token, Response::ListGroups(response));
+                let response = self.list(soft, &filter);
+                decision.reply(token, Response::ListGroups(response));
             }
         }
+        self.plan_retention(soft, now, &decision);
+        decision
     }
 
-    /// Runs `found` on a group, or `absent` where there is none, and sees to its deadlines.
-    fn with(
-        &mut self,
+    fn on_image(
+        &self,
+        soft: &mut Soft,
         now: Now,
-        id: &str,
-        output: &mut Output,
-        absent: impl FnOnce(&mut Output),
-        found: impl FnOnce(&GroupId, &mut Group, &mut Step<'_>),
-    ) {
-        let Some((id, group)) = entry(&mut self.groups, id) else {
-            return absent(output);
-        };
-        let mut step = Step {
+        image: &MetadataImage,
+        delta: &MetadataDelta,
+    ) -> Decision {
+        soft.image = image.clone();
+        let mut decision = Decision::default();
+        if delta.topics.values().any(|topic| topic.deleted) {
+            let is_gone = |topic: &TopicName, offset: &CommittedOffset| match offset.topic() {
+                Some(id) => image.topic_by_id(id).is_none(),
+                // a topic of the same name would be another one
+                None => delta.topics.values().any(|t| t.deleted && t.name == *topic),
+            };
+            self.forget_topics(is_gone, &mut decision);
+        }
+        self.plan_retention(soft, now, &decision);
+        decision
+    }
+
+    fn next_deadline_ms(soft: &Soft) -> Option<u64> {
+        soft.deadlines.next()
+    }
+
+    fn on_deadline(&self, soft: &mut Soft, now: Now) -> Decision {
+        let mut decision = Decision::default();
+        let step = &mut Step {
             now,
             settings: &self.settings,
-            output,
+            decision: &mut decision,
         };
-        found(&id, group, &mut step);
-        self.deadlines.schedule(&id, group);
-    }
-
-    /// A JoinGroup may create its group.
-    fn join(&mut self, now: Now, join: classic::Join, output: &mut Output) {
-        let known = self.groups.contains_key(join.body.group_id.as_str());
-        if !known && !join.body.member_id.is_empty() {
-            let error = ErrorCode::UnknownMemberId;
-            return output.reply(join.token, join.error(error));
+        soft.on_time(step);
+        if soft.deadlines.retention_passed(now) {
+            self.expire(soft, now, &mut decision);
         }
-        let id: GroupId = join.body.group_id.as_str().into();
-        if !known {
-            self.groups.insert(id.clone(), Group::default());
-        }
-        self.with(
-            now,
-            &id,
-            output,
-            |_| unreachable!("the group was created above"),
-            |id, group, step| group.membership.join(id, join, step),
-        );
-        self.drop_vestige(&id);
+        self.plan_retention(soft, now, &decision);
+        decision
     }
-
-    fn leave(
-        &mut self,
-        now: Now,
-        token: Token,
-        body: wire::LeaveGroupRequest,
-        output: &mut Output,
-    ) {
-        let id = body.group_id.clone();
-        let unknown = classic::leave_unknown(&body);
-        self.with(
-            now,
-            &id,
-            output,
-            |output| output.reply(token, unknown),
-            |id, group, step| group.membership.leave(id, token, &body, step),
-        );
-    }
-
-    /// Visits the groups whose deadline came, and offsets when their retention check is due.
-    fn on_time(&mut self, now: Now, output: &mut Output) {
-        while let Some(id) = self.deadlines.pop(now) {
-            let Some(group) = self.groups.get_mut(&id) else {
-                continue;
-            };
-            group.visit_at_ms = None;
-            let mut step = Step {
-                now,
-                settings: &self.settings,
-                output,
-            };
-            group.membership.on_time(&id, &mut step);
-            self.deadlines.schedule(&id, group);
-            self.drop_vestige(&id);
-        }
-        if self.deadlines.retention_passed(now) {
-            self.expire(now, output);
-        }
-    }
-
-    /// Forgets a group that a rejected or forgotten request created.
-    fn drop_vestige(&mut self, id: &GroupId) {
-        if self.groups.get(id).is_some_and(Group::is_vestige) {
-            self.deadlines.forget(id, &self.groups[id]);
-            self.groups.remove(id);
-        }
-    }
-}
-
-/// A group with its own copy of its id.
-fn entry<'a>(
-    groups: &'a mut BTreeMap<GroupId, Group>,
-    id: &str,
-) -> Option<(GroupId, &'a mut Group)> {
-    let (id, _) = groups.get_key_value(id)?;
-    let id = id.clone();
-    groups.get_mut(&id).map(|group| (id, group))
-}
-
-/// The partition of `__consumer_offsets` that holds a group: Java's `String.hashCode` over UTF-16,
-/// sign bit cleared, modulo the partitions.
-///
-/// Invariant: equals Apache Kafka's `partitionFor`, so that tools find a group where it is.
-#[must_use]
-pub fn partition_for(group_id: &str, partition_count: i32) -> i32 {
-    assert!(
-        partition_count > 0,
-        "an internal topic has at least one partition"
-    );
-    let hash = group_id.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    });
-    (hash & i32::MAX) % partition_count
 }

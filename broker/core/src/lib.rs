@@ -14,4 +14,5 @@ pub mod metadata;
 pub mod partition;
 pub mod placement;
 pub mod planted;
+pub mod shard;
 pub mod suspects;

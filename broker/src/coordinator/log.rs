@@ -29,14 +29,17 @@ pub trait Log: Send + Sync + 'static {
     /// Appends a batch as the leader of exactly that epoch.
     ///
     /// Invariants: batches stand in the log in the order of the calls, not of the polls; the future
-    /// is done once the batch is below the high watermark; NOT_ENOUGH_REPLICAS says that nothing
-    /// was appended.
+    /// is done once the batch is below the high watermark, and its error says that nobody knows
+    /// whether it ever will be.
+    ///
+    /// # Errors
+    /// The log refused: nothing was appended, nor will be.
     fn append(
         &self,
         partition: TopicIdPartition,
         leader_epoch: LeaderEpoch,
         batch: BytesMut,
-    ) -> Later<Offset>;
+    ) -> Result<Later<Offset>, ErrorCode>;
 
     /// Reads up to the log end, as the leader of exactly that epoch.
     fn read(
@@ -54,8 +57,9 @@ impl Log for crate::replica::Replicas {
         partition: TopicIdPartition,
         leader_epoch: LeaderEpoch,
         batch: BytesMut,
-    ) -> Later<Offset> {
-        Box::pin(self.append_internal(partition, leader_epoch, batch))
+    ) -> Result<Later<Offset>, ErrorCode> {
+        let appended = self.append_internal(partition, leader_epoch, batch)?;
+        Ok(Box::pin(appended))
     }
 
     fn read(

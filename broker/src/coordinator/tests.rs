@@ -1,150 +1,63 @@
 //! One shard's task over a log in memory, whose commits and failures the test decides.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+mod memory_log;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use ottla_core::group::request::JoinGroup;
-use ottla_core::group::{self, Body, Client, Request, Response, Token};
+use ottla_core::group::{self, Body, Client, Request, Response};
+use ottla_core::image::delta::{MetadataDelta, TopicDelta};
+use ottla_core::image::{MetadataImage, Topic};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition, Uuid};
+use ottla_protocol::ids::{LeaderEpoch, TopicId, TopicIdPartition, TopicName, Uuid};
 use ottla_protocol::messages::groups as wire;
-use ottla_protocol::record_batch;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::log::{Later, Log, Part};
-use super::{Message, OffsetsTopicSettings, Settings, shard};
+use self::memory_log::MemoryLog;
+use super::log::Log;
+use super::runtime::images::Images;
+use super::runtime::{Message, Settings, task};
 use crate::env::Env;
 
 /// How long to watch for an answer that must not come.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-#[derive(Default)]
-struct State {
-    batches: Vec<Bytes>,
-    end: i64,
-    is_held: bool,
-    refusal: Option<ErrorCode>,
-}
-
-/// A log that commits at once, unless it is held.
-struct MemoryLog {
-    state: Mutex<State>,
-    high_watermark: watch::Sender<i64>,
-}
-
-impl MemoryLog {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::default(),
-            high_watermark: watch::channel(0).0,
-        })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no test panics with the lock")
-    }
-
-    /// From now on nothing is committed.
-    fn hold(&self) {
-        self.state().is_held = true;
-    }
-
-    /// Commits all there is, and what comes.
-    fn release(&self) {
-        let mut state = self.state();
-        state.is_held = false;
-        self.high_watermark.send_replace(state.end);
-    }
-
-    fn refuse(&self, error: Option<ErrorCode>) {
-        self.state().refusal = error;
-    }
-
-    fn batch_count(&self) -> usize {
-        self.state().batches.len()
-    }
-}
-
-impl Log for MemoryLog {
-    fn append(
-        &self,
-        _: TopicIdPartition,
-        leader_epoch: LeaderEpoch,
-        mut batch: BytesMut,
-    ) -> Later<Offset> {
-        let mut state = self.state();
-        if let Some(error) = state.refusal {
-            return Box::pin(async move { Err(error) });
-        }
-        let base = Offset(state.end);
-        record_batch::stamp(&mut batch, base, leader_epoch);
-        let batch = batch.freeze();
-        let header = record_batch::RecordBatch::first(&batch)
-            .expect("a whole batch")
-            .header;
-        state.end = header.next_offset().0;
-        state.batches.push(batch.clone());
-        if !state.is_held {
-            self.high_watermark.send_replace(state.end);
-        }
-        let (end, mut mark) = (state.end, self.high_watermark.subscribe());
-        Box::pin(async move {
-            let reached = mark.wait_for(|mark| *mark >= end).await;
-            reached
-                .map(|_| base)
-                .map_err(|_| ErrorCode::NotLeaderOrFollower)
-        })
-    }
-
-    fn read(&self, _: TopicIdPartition, _: LeaderEpoch, from: Offset, _: usize) -> Later<Part> {
-        let state = self.state();
-        let header = |batch: &Bytes| {
-            record_batch::RecordBatch::first(batch)
-                .expect("a whole batch")
-                .header
-        };
-        // one batch at a time, so that loading has to go on
-        let next = state
-            .batches
-            .iter()
-            .find(|batch| header(batch).next_offset() > from);
-        let part = Part {
-            batches: next.cloned().into_iter().collect(),
-            log_start_offset: Offset::ZERO,
-            high_watermark: Offset(*self.high_watermark.borrow()),
-            log_end_offset: Offset(state.end),
-        };
-        Box::pin(async move { Ok(part) })
-    }
-}
-
 /// A shard's task, and the way to it.
 struct Task {
-    inbox: mpsc::Sender<Message>,
-    tokens: u64,
+    inbox: mpsc::Sender<Message<group::Shard>>,
+    images: Arc<Images>,
 }
 
 impl Task {
     fn start(log: &Arc<MemoryLog>) -> Self {
+        let has_lease = Arc::new(AtomicBool::new(true));
+        Self::start_with(log, image(1), &has_lease)
+    }
+
+    fn start_with(log: &Arc<MemoryLog>, image: MetadataImage, has_lease: &Arc<AtomicBool>) -> Self {
         let (inbox, receiver) = mpsc::channel(1_000);
-        let driver = shard::Driver::new(
-            Arc::clone(log) as Arc<dyn Log>,
-            TopicIdPartition::default(),
-            LeaderEpoch(1),
-            settings(),
-            Env::simulated(7, 1_000_000),
-            receiver,
-        );
-        tokio::spawn(driver.run());
-        Self { inbox, tokens: 0 }
+        let images = Arc::new(Images::new(Arc::new(image)));
+        let has_lease = Arc::clone(has_lease);
+        let task = task::Task {
+            log: Arc::clone(log) as Arc<dyn Log>,
+            partition: TopicIdPartition::default(),
+            leader_epoch: LeaderEpoch(1),
+            settings: Arc::new(settings()),
+            env: Env::simulated(7, 1_000_000),
+            inbox: receiver,
+            images: Arc::clone(&images),
+            has_lease: Arc::new(move || has_lease.load(Ordering::Acquire)),
+        };
+        tokio::spawn(task.run());
+        Self { inbox, images }
     }
 
     fn ask(&mut self, body: Body) -> oneshot::Receiver<Result<Response, ErrorCode>> {
-        self.tokens += 1;
         let request = Request {
-            token: Token(self.tokens),
             version: 3,
             client: Client {
                 id: "c".to_owned(),
@@ -152,12 +65,22 @@ impl Task {
             },
             body,
         };
-        let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .inbox
-            .try_send(Message::Request(Box::new(request), sender));
+        let (answer, receiver) = oneshot::channel();
+        let sent = self.inbox.try_send(Message { request, answer });
         assert!(sent.is_ok(), "the inbox has room");
         receiver
+    }
+
+    /// The topic is deleted and created again.
+    fn replace_topic(&self) {
+        let mut delta = MetadataDelta::default();
+        let deleted = TopicDelta {
+            name: "t".into(),
+            deleted: true,
+            partitions: BTreeSet::new(),
+        };
+        delta.topics.insert(TopicId(Uuid([1; 16])), deleted);
+        self.images.put(&Arc::new(image(2)), &Arc::new(delta));
     }
 
     async fn commit(&mut self, offset: i64) -> Result<i16, ErrorCode> {
@@ -187,19 +110,28 @@ impl Task {
     }
 }
 
-fn settings() -> Settings {
+fn settings() -> Settings<group::Shard> {
     Settings {
-        group: group::Settings {
+        shard: group::Settings {
             initial_rebalance_delay_ms: 0,
             ..group::Settings::default()
         },
-        topic: OffsetsTopicSettings {
-            partition_count: 1,
-            replication_factor: 1,
-            segment_bytes: 1 << 20,
-            voter_count: 1,
-        },
         commit_timeout: Duration::from_secs(5),
+    }
+}
+
+/// An image with the topic `t`.
+fn image(id: u8) -> MetadataImage {
+    let (id, name) = (TopicId(Uuid([id; 16])), TopicName::from("t"));
+    let topic = Topic {
+        id,
+        name: name.clone(),
+        partitions: vec![Arc::default()],
+    };
+    MetadataImage {
+        topics: Arc::new([(name.clone(), Arc::new(topic))].into()),
+        topic_names: Arc::new([(id, name)].into()),
+        ..MetadataImage::default()
     }
 }
 
@@ -293,13 +225,36 @@ async fn requests_at_hand_together_share_a_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_append_leaves_nothing_behind() {
+async fn what_the_log_refuses_leaves_no_trace_and_the_shard_serves_on() {
     let log = MemoryLog::new();
     let mut task = Task::start(&log);
     assert_eq!(task.commit(1).await, Ok(0));
-    log.refuse(Some(ErrorCode::NotLeaderOrFollower));
+    for (error, told) in [
+        (ErrorCode::KafkaStorageError, ErrorCode::NotCoordinator),
+        (ErrorCode::NotLeaderOrFollower, ErrorCode::NotCoordinator),
+        (
+            ErrorCode::NotEnoughReplicas,
+            ErrorCode::CoordinatorNotAvailable,
+        ),
+    ] {
+        log.refuse(Some(error));
+        assert_eq!(task.commit(2).await, Err(told));
+        assert_eq!(task.fetch().await, Ok(1), "after {error:?}");
+        log.refuse(None);
+    }
+    assert_eq!(task.commit(3).await, Ok(0));
+    let mut second = Task::start(&log);
+    assert_eq!(second.fetch().await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_does_not_know_its_log_loads_it_again() {
+    let log = MemoryLog::new();
+    let mut task = Task::start(&log);
+    assert_eq!(task.commit(1).await, Ok(0));
+    log.lose(Some(ErrorCode::NotLeaderOrFollower));
     assert_eq!(task.commit(2).await, Err(ErrorCode::NotCoordinator));
-    log.refuse(None);
+    log.lose(None);
     // while it is loaded again, clients are told so
     let fetched = loop {
         match task.fetch().await {
@@ -307,7 +262,42 @@ async fn a_failed_append_leaves_nothing_behind() {
             fetched => break fetched,
         }
     };
-    assert_eq!(fetched, Ok(1));
+    assert_eq!(fetched, Ok(2), "the log has it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_deleted_while_its_offsets_load_takes_them_along() {
+    let log = MemoryLog::new();
+    let mut first = Task::start(&log);
+    assert_eq!(first.commit(1).await, Ok(0));
+    log.hold();
+    let _unknown = first.ask(commit(2));
+    tokio::time::sleep(A_WHILE).await;
+    let mut second = Task::start(&log);
+    tokio::time::sleep(A_WHILE).await;
+    second.replace_topic();
+    log.release();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(second.fetch().await, Ok(-1));
+    // nor does the next coordinator know of them
+    let mut third = Task::start(&log);
+    third.replace_topic();
+    assert_eq!(third.fetch().await, Ok(-1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_of_old_takes_no_offsets_away() {
+    let log = MemoryLog::new();
+    let mut first = Task::start(&log);
+    assert_eq!(first.commit(1).await, Ok(0));
+    // a broker that starts: its image is from before the topic
+    let has_lease = Arc::new(AtomicBool::new(false));
+    let mut second = Task::start_with(&log, MetadataImage::default(), &has_lease);
+    tokio::time::sleep(A_WHILE).await;
+    let delta = Arc::new(MetadataDelta::default());
+    second.images.put(&Arc::new(image(1)), &delta);
+    has_lease.store(true, Ordering::Release);
+    assert_eq!(second.fetch().await, Ok(1));
 }
 
 #[tokio::test(start_paused = true)]

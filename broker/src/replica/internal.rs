@@ -30,19 +30,28 @@ pub struct InternalRead {
 impl Replicas {
     /// Appends a batch as leader of exactly that epoch. It is in the log when this returns, in the
     /// order of the calls; the future gives its base offset once it is committed.
+    ///
+    /// # Errors
+    /// Why nothing was appended.
     pub fn append_internal(
         &self,
         id: TopicIdPartition,
         leader_epoch: LeaderEpoch,
         batch: BytesMut,
-    ) -> impl Future<Output = Result<Offset, ErrorCode>> + Send + 'static {
-        let begun = self.begin_internal(id, leader_epoch, batch);
-        async move {
-            let appended = begun?.await;
-            // a waiter that is dropped unanswered was of a partition that is no more
-            let appended = appended.map_err(|_| ErrorCode::NotLeaderOrFollower)??;
+    ) -> Result<impl Future<Output = Result<Offset, ErrorCode>> + Send + 'static, ErrorCode> {
+        let mut answered = self.begin_internal(id, leader_epoch, batch)?;
+        // an error that is there at once is the core's refusal
+        let early = answered.try_recv().ok().transpose()?;
+        Ok(async move {
+            let appended = match early {
+                Some(appended) => appended,
+                // a waiter that is dropped unanswered was of a partition that is no more
+                None => answered
+                    .await
+                    .map_err(|_| ErrorCode::NotLeaderOrFollower)??,
+            };
             Ok(appended.base_offset)
-        }
+        })
     }
 
     fn begin_internal(

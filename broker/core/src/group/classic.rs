@@ -29,7 +29,8 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::group_records::{GroupMetadataValue, MemberMetadata};
 use ottla_protocol::messages::groups::DescribedGroupMember;
 
-use super::{GroupId, Now, Output, Record};
+use super::{Decision, GroupId, Record};
+use crate::shard::Now;
 use member::{Member, ParkedJoin};
 use rebalance::JoinTimer;
 
@@ -93,7 +94,7 @@ pub(super) struct Classic {
     sync_deadline_ms: Option<u64>,
     /// Never later than the earliest deadline of all in here.
     armed_ms: Option<u64>,
-    /// Whether the log has a record of this group.
+    /// Whether a record of this group was decided.
     is_in_log: bool,
 }
 
@@ -105,10 +106,6 @@ impl Classic {
     /// Whether nothing would be lost with it.
     pub(super) fn is_vestige(&self) -> bool {
         self.state == State::Empty && self.pending.is_empty() && !self.is_in_log
-    }
-
-    pub(super) fn is_in_log(&self) -> bool {
-        self.is_in_log
     }
 
     pub(super) fn parked_count(&self) -> usize {
@@ -229,11 +226,11 @@ impl Classic {
     }
 
     /// Takes a member out; whatever it waits for is answered with UNKNOWN_MEMBER_ID.
-    fn remove_member(&mut self, member_id: &str, output: &mut Output) {
+    fn remove_member(&mut self, member_id: &str, decision: &mut Decision) {
         let Some(mut member) = self.members.remove(member_id) else {
             return;
         };
-        self.answer_parked(member_id, &mut member, ErrorCode::UnknownMemberId, output);
+        self.answer_parked(member_id, &mut member, ErrorCode::UnknownMemberId, decision);
         self.count_protocols(&member, false);
         if let Some(instance_id) = &member.instance_id {
             self.static_members.remove(instance_id);
@@ -249,14 +246,21 @@ impl Classic {
         member_id: &str,
         member: &mut Member,
         error: ErrorCode,
-        output: &mut Output,
+        decision: &mut Decision,
     ) {
         if let Some(ParkedJoin { token, version }) = member.join.take() {
             self.joined_count -= 1;
-            output.reply(token, answers::join_error(version, member_id, error));
+            decision.reply(token, answers::join_error(version, member_id, error));
         }
         if let Some(token) = member.sync.take() {
-            output.reply(token, sync_error(error));
+            decision.reply(token, sync_error(error));
+        }
+    }
+
+    /// Everybody who waits is answered with an error.
+    pub(super) fn send_away(&mut self, error: ErrorCode, decision: &mut Decision) {
+        for (member_id, mut member) in std::mem::take(&mut self.members) {
+            self.answer_parked(&member_id, &mut member, error, decision);
         }
     }
 
@@ -340,10 +344,10 @@ impl Classic {
     }
 
     /// Writes the generation as it is now.
-    fn write(&mut self, id: &GroupId, output: &mut Output) {
+    fn write(&mut self, id: &GroupId, decision: &mut Decision) {
         self.is_in_log = true;
         let value = Some(self.to_record());
-        output.records.push(Record::Group {
+        decision.records.push(Record::Group {
             group: id.clone(),
             value,
         });

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Group, GroupId, Now, Settings};
+use super::soft::Membership;
+use super::{GroupId, Settings};
+use crate::shard::Now;
 
 /// The queue of visits.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +19,8 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     /// Makes sure that the group is visited when its earliest deadline comes.
-    pub(super) fn schedule(&mut self, id: &GroupId, group: &mut Group) {
-        let Some(deadline_ms) = group.membership.next_deadline_ms() else {
+    pub(super) fn schedule(&mut self, id: &GroupId, group: &mut Membership) {
+        let Some(deadline_ms) = group.classic.next_deadline_ms() else {
             return;
         };
         match group.visit_at_ms {
@@ -42,7 +44,7 @@ impl Deadlines {
     }
 
     /// A group is gone.
-    pub(super) fn forget(&mut self, id: &GroupId, group: &Group) {
+    pub(super) fn forget(&mut self, id: &GroupId, group: &Membership) {
         if let Some(at_ms) = group.visit_at_ms {
             self.visits.remove(&(at_ms, id.clone()));
         }

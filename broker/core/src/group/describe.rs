@@ -1,10 +1,13 @@
 //! What operators ask: DescribeGroups, ListGroups, DeleteGroups.
 
+use std::collections::BTreeSet;
+
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{DescribedGroup, ListGroupsRequest, ListedGroup};
 
-use super::classic::State;
-use super::{GroupId, Output, Record, Shard};
+use super::classic::{Classic, State};
+use super::soft::Soft;
+use super::{Decision, GroupId, Record, Shard};
 use crate::excerpt;
 
 /// From this version on a group that does not exist is an error, not a dead one.
@@ -15,81 +18,94 @@ const CLASSIC: &str = "classic";
 
 impl Shard {
     /// DescribeGroups, one group.
-    pub(super) fn describe(&self, id: &str, version: i16) -> DescribedGroup {
-        let Some(group) = self.groups.get(id) else {
-            return describe_absent(id, version);
-        };
-        let membership = &group.membership;
-        DescribedGroup {
+    pub(super) fn describe(&self, soft: &Soft, id: &str, version: i16) -> DescribedGroup {
+        let described = DescribedGroup {
             error_code: ErrorCode::None.code(),
             group_id: id.to_owned(),
-            group_state: membership.state().name().to_owned(),
-            protocol_type: membership.protocol_type().unwrap_or("").to_owned(),
-            protocol_data: membership.stable_protocol().unwrap_or("").to_owned(),
-            members: membership.describe_members(),
+            group_state: State::Empty.name().to_owned(),
             ..DescribedGroup::default()
+        };
+        match soft.classic(id) {
+            Some(classic) => DescribedGroup {
+                group_state: classic.state().name().to_owned(),
+                protocol_type: classic.protocol_type().unwrap_or("").to_owned(),
+                protocol_data: classic.stable_protocol().unwrap_or("").to_owned(),
+                members: classic.describe_members(),
+                ..described
+            },
+            // offsets without members
+            None if self.groups.contains_key(id) => described,
+            None => describe_absent(id, version),
         }
     }
 
     /// ListGroups: those of this shard that the filters let through.
-    pub(super) fn list(&self, filter: &ListGroupsRequest) -> Vec<ListedGroup> {
-        let wants_type = filter.types_filter.is_empty()
-            || filter
-                .types_filter
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case(CLASSIC));
-        let wants_state = |state: State| {
-            let wanted = &filter.states_filter;
-            wanted.is_empty()
-                || wanted
-                    .iter()
-                    .any(|name| name.eq_ignore_ascii_case(state.name()))
+    pub(super) fn list(&self, soft: &Soft, filter: &ListGroupsRequest) -> Vec<ListedGroup> {
+        let is_wanted = |name: &str, wanted: &[String]| {
+            wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(name))
         };
-        let groups = self
-            .groups
-            .iter()
-            .filter(|(_, group)| wants_type && wants_state(group.membership.state()));
-        let listed = groups.map(|(id, group)| ListedGroup {
-            group_id: id.to_string(),
-            protocol_type: group.membership.protocol_type().unwrap_or("").to_owned(),
-            group_state: group.membership.state().name().to_owned(),
-            group_type: CLASSIC.to_owned(),
+        let ids: BTreeSet<&GroupId> = self.groups.keys().chain(soft.groups()).collect();
+        let listed = ids.into_iter().map(|id| {
+            let classic = soft.classic(id);
+            let protocol_type = classic.and_then(|classic| classic.protocol_type());
+            ListedGroup {
+                group_id: id.to_string(),
+                protocol_type: protocol_type.unwrap_or("").to_owned(),
+                group_state: state(classic).name().to_owned(),
+                group_type: CLASSIC.to_owned(),
+            }
         });
-        listed.collect()
+        listed
+            .filter(|group| {
+                is_wanted(&group.group_type, &filter.types_filter)
+                    && is_wanted(&group.group_state, &filter.states_filter)
+            })
+            .collect()
     }
 
     /// DeleteGroups, one group.
-    pub(super) fn delete_group(&mut self, id: &str, output: &mut Output) -> ErrorCode {
-        let id: GroupId = id.into();
-        match self.groups.get(&id) {
-            None => ErrorCode::GroupIdNotFound,
-            Some(group) if group.membership.state() != State::Empty => ErrorCode::NonEmptyGroup,
-            Some(_) => {
-                self.remove_group(&id, output);
-                ErrorCode::None
-            }
+    pub(super) fn delete_group(
+        &self,
+        soft: &mut Soft,
+        id: &str,
+        decision: &mut Decision,
+    ) -> ErrorCode {
+        let classic = soft.classic(id);
+        if classic.is_none() && !self.groups.contains_key(id) {
+            return ErrorCode::GroupIdNotFound;
         }
+        if state(classic) != State::Empty {
+            return ErrorCode::NonEmptyGroup;
+        }
+        self.end_group(soft, &id.into(), decision);
+        ErrorCode::None
     }
 
-    /// Ends a group and all its offsets.
-    pub(super) fn remove_group(&mut self, id: &GroupId, output: &mut Output) {
-        let Some(mut group) = self.groups.remove(id) else {
+    /// Ends a group without members, and all its offsets.
+    pub(super) fn end_group(&self, soft: &mut Soft, id: &GroupId, decision: &mut Decision) {
+        if let Some(classic) = soft.forget(id) {
+            assert_eq!(
+                classic.parked_count(),
+                0,
+                "a group without members has no waiters"
+            );
+        }
+        let Some(group) = self.groups.get(id) else {
             return;
         };
-        assert_eq!(
-            group.membership.parked_count(),
-            0,
-            "a group without members has no waiters"
-        );
-        self.deadlines.forget(id, &group);
-        group.offsets.remove(id, |_, _, _| true, output);
-        if group.membership.is_in_log() {
-            output.records.push(Record::Group {
+        group.offsets.end(id, |_, _, _| true, decision);
+        if group.generation.is_some() {
+            decision.records.push(Record::Group {
                 group: id.clone(),
                 value: None,
             });
         }
     }
+}
+
+/// Where a group stands of which this is the soft state, if any.
+pub(super) fn state(classic: Option<&Classic>) -> State {
+    classic.map_or(State::Empty, Classic::state)
 }
 
 fn describe_absent(id: &str, version: i16) -> DescribedGroup {

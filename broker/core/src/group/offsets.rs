@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{TopicName, Uuid};
+use ottla_protocol::ids::{PartitionIndex, TopicId, TopicName, Uuid};
 use ottla_protocol::messages::groups::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse,
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetDeleteRequest,
-    OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseGroup,
-    OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteResponse,
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic, OffsetFetchRequestGroup,
+    OffsetFetchRequestTopics, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopics,
 };
 
-use super::classic::State;
+use super::classic::{Classic, State};
+use super::describe::state;
 use super::record::CommittedOffset;
-use super::{Group, GroupId, Now, Output, Record, Response, Settings, Shard, Token};
+use super::soft::Soft;
+use super::{Decision, GroupId, Record, Response, Settings, Shard, Step};
+use crate::image::MetadataImage;
+use crate::shard::{Now, Token};
 
 /// From this version on a commit to an absent group says so.
 const COMMIT_GROUP_ID_NOT_FOUND_VERSION: i16 = 9;
@@ -22,7 +27,7 @@ const COMMIT_GROUP_ID_NOT_FOUND_VERSION: i16 = 9;
 /// What "no offset" is on the wire.
 const NO_OFFSET: i64 = -1;
 
-/// The offsets of one group. Transactions will add those that wait for their end.
+/// The offsets of one group.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offsets {
     /// Invariant: no topic without partitions.
@@ -34,138 +39,128 @@ impl Offsets {
         self.committed.is_empty()
     }
 
-    /// Makes it so; the one way offsets change.
-    pub(super) fn replay(
+    /// Makes it so; the one way offsets change. Returns what was there before.
+    pub(super) fn put(
         &mut self,
         topic: &TopicName,
         partition: i32,
         value: Option<CommittedOffset>,
-    ) {
+    ) -> Option<CommittedOffset> {
         if let Some(value) = value {
-            self.committed
-                .entry(topic.clone())
-                .or_default()
-                .insert(partition, value);
-        } else if let Some(partitions) = self.committed.get_mut(topic) {
-            partitions.remove(&partition);
-            if partitions.is_empty() {
-                self.committed.remove(topic);
-            }
+            let partitions = self.committed.entry(topic.clone()).or_default();
+            return partitions.insert(partition, value);
         }
+        let partitions = self.committed.get_mut(topic)?;
+        let before = partitions.remove(&partition);
+        if partitions.is_empty() {
+            self.committed.remove(topic);
+        }
+        before
     }
 
     fn get(&self, topic: &str, partition: i32) -> Option<&CommittedOffset> {
         self.committed.get(topic)?.get(&partition)
     }
 
-    /// Writes a tombstone for each offset that `goes` picks.
-    pub(super) fn remove(
-        &mut self,
+    /// Decides a tombstone for each offset that `ends` picks; says whether none is left then.
+    pub(super) fn end(
+        &self,
         id: &GroupId,
-        mut goes: impl FnMut(&TopicName, i32, &CommittedOffset) -> bool,
-        output: &mut Output,
-    ) {
-        self.committed.retain(|topic, partitions| {
-            partitions.retain(|partition, offset| {
-                let is_removed = goes(topic, *partition, offset);
-                if is_removed {
-                    output.records.push(Record::Offset {
+        ends: impl Fn(&TopicName, i32, &CommittedOffset) -> bool,
+        decision: &mut Decision,
+    ) -> bool {
+        let mut are_all = true;
+        for (topic, partitions) in &self.committed {
+            for (partition, offset) in partitions {
+                if ends(topic, *partition, offset) {
+                    decision.records.push(Record::Offset {
                         group: id.clone(),
                         topic: topic.clone(),
                         partition: *partition,
                         value: None,
                     });
+                } else {
+                    are_all = false;
                 }
-                !is_removed
-            });
-            !partitions.is_empty()
-        });
+            }
+        }
+        are_all
     }
 }
 
-impl Group {
-    /// Writes and keeps one offset.
-    fn commit(
-        &mut self,
-        id: &GroupId,
-        topic: &TopicName,
-        partition: i32,
-        value: CommittedOffset,
-        output: &mut Output,
-    ) {
-        self.offsets.replay(topic, partition, Some(value.clone()));
-        output.records.push(Record::Offset {
-            group: id.clone(),
-            topic: topic.clone(),
-            partition,
-            value: Some(value),
-        });
-    }
-
-    /// Ends what nobody has used for the retention time.
-    fn expire(&mut self, id: &GroupId, now: Now, settings: &Settings, output: &mut Output) {
-        let membership = &self.membership;
-        let subscribed: BTreeSet<String> = match (membership.protocol_type(), membership.state()) {
-            (None, _) | (Some(_), State::Empty) => BTreeSet::new(),
-            (Some(_), State::Stable) => match membership.subscribed_topics() {
-                Some(topics) => topics.into_iter().collect(),
-                None => return,
-            },
-            (Some(_), State::PreparingRebalance | State::CompletingRebalance) => return,
-        };
-        // an empty group's offsets live on from when its last member left
-        let empty_since_ms = match (membership.protocol_type(), membership.state()) {
-            (Some(_), State::Empty) => membership.state_since_ms(),
-            _ => None,
-        };
-        let has_expired = |topic: &TopicName, _: i32, offset: &CommittedOffset| {
-            if subscribed.contains(&**topic) {
-                return false;
-            }
-            if let Some(expire_ms) = offset.expire_timestamp_ms {
-                return now.age_ms >= expire_ms;
-            }
-            let since_ms = empty_since_ms.unwrap_or(offset.commit_timestamp_ms);
-            now.age_ms.saturating_sub(since_ms) >= settings.offsets_retention_ms
-        };
-        self.offsets.remove(id, has_expired, output);
-    }
+/// Ends what nobody has used for the retention time; says whether no offset is left.
+fn expire(
+    id: &GroupId,
+    offsets: &Offsets,
+    classic: Option<&Classic>,
+    now: Now,
+    settings: &Settings,
+    decision: &mut Decision,
+) -> bool {
+    let protocol_type = classic.and_then(|classic| classic.protocol_type());
+    let subscribed: BTreeSet<String> = match (protocol_type, state(classic)) {
+        (None, _) | (Some(_), State::Empty) => BTreeSet::new(),
+        (Some(_), State::Stable) => match classic.and_then(|classic| classic.subscribed_topics()) {
+            Some(topics) => topics.into_iter().collect(),
+            None => return false,
+        },
+        (Some(_), State::PreparingRebalance | State::CompletingRebalance) => return false,
+    };
+    // an empty group's offsets live on from when its last member left
+    let empty_since_ms = match (protocol_type, state(classic)) {
+        (Some(_), State::Empty) => classic.and_then(|classic| classic.state_since_ms()),
+        _ => None,
+    };
+    let has_expired = |topic: &TopicName, _: i32, offset: &CommittedOffset| {
+        if subscribed.contains(&**topic) {
+            return false;
+        }
+        if let Some(expire_ms) = offset.expire_timestamp_ms {
+            return now.age_ms >= expire_ms;
+        }
+        let since_ms = empty_since_ms.unwrap_or(offset.commit_timestamp_ms);
+        now.age_ms.saturating_sub(since_ms) >= settings.offsets_retention_ms
+    };
+    offsets.end(id, has_expired, decision)
 }
 
 impl Shard {
     /// OffsetCommit.
     pub(super) fn commit(
-        &mut self,
-        now: Now,
+        &self,
+        soft: &mut Soft,
         token: Token,
         version: i16,
-        body: OffsetCommitRequest,
-        output: &mut Output,
+        body: &OffsetCommitRequest,
+        step: &mut Step<'_>,
     ) {
-        let id: GroupId = body.group_id.as_str().into();
-        let answer = match self.check_commit(version, &body) {
-            Err(error) => commit_answer(&body, |_| error),
+        let answer = match self.check_commit(soft, version, body) {
+            Err(error) => commit_answer(body, |_, _| error),
             Ok(()) => {
-                let group = self.groups.entry(id.clone()).or_default();
-                group.membership.committed_offsets(&body.member_id, now);
-                let answer = commit_all(group, &id, now, &self.settings, &body, output);
-                self.deadlines.schedule(&id, group);
-                answer
+                let now = step.now;
+                soft.with(&body.group_id, step, |_, classic, _| {
+                    classic.committed_offsets(&body.member_id, now);
+                });
+                commit_all(&soft.image, body, step)
             }
         };
-        self.drop_vestige(&id);
-        output.reply(token, Response::OffsetCommit(answer));
+        step.decision.reply(token, Response::OffsetCommit(answer));
     }
 
-    fn check_commit(&self, version: i16, body: &OffsetCommitRequest) -> Result<(), ErrorCode> {
+    fn check_commit(
+        &self,
+        soft: &Soft,
+        version: i16,
+        body: &OffsetCommitRequest,
+    ) -> Result<(), ErrorCode> {
         let generation = body.generation_id_or_member_epoch;
-        match self.groups.get(body.group_id.as_str()) {
-            Some(group) => {
-                let instance_id = body.group_instance_id.as_deref();
-                group
-                    .membership
-                    .check_commit(&body.member_id, instance_id, generation)
-            }
+        let check = |classic: &Classic| {
+            let instance_id = body.group_instance_id.as_deref();
+            classic.check_commit(&body.member_id, instance_id, generation)
+        };
+        match soft.classic(&body.group_id) {
+            Some(classic) => check(classic),
+            None if self.groups.contains_key(body.group_id.as_str()) => check(&Classic::default()),
             // a simple group: offsets without members
             None if generation < 0 => Ok(()),
             None if version >= COMMIT_GROUP_ID_NOT_FOUND_VERSION => Err(ErrorCode::GroupIdNotFound),
@@ -194,111 +189,111 @@ impl Shard {
 
     /// OffsetDelete.
     pub(super) fn delete_offsets(
-        &mut self,
+        &self,
+        soft: &Soft,
         body: &OffsetDeleteRequest,
-        output: &mut Output,
+        decision: &mut Decision,
     ) -> OffsetDeleteResponse {
         let id: GroupId = body.group_id.as_str().into();
         let refusal = |error: ErrorCode| OffsetDeleteResponse {
             error_code: error.code(),
             ..OffsetDeleteResponse::default()
         };
-        let Some(group) = self.groups.get_mut(&id) else {
+        let (classic, group) = (soft.classic(&id), self.groups.get(&id));
+        if classic.is_none() && group.is_none() {
             return refusal(ErrorCode::GroupIdNotFound);
-        };
-        let membership = &group.membership;
-        if membership.state() != State::Empty && !membership.is_consumer_protocol() {
+        }
+        let is_consumer = classic.is_some_and(Classic::is_consumer_protocol);
+        if state(classic) != State::Empty && !is_consumer {
             return refusal(ErrorCode::NonEmptyGroup);
         }
-        let subscribed = match membership.state() {
-            State::Empty => Some(Vec::new()),
-            _ => membership.subscribed_topics(),
+        let subscribed = match (state(classic), classic) {
+            (State::Empty, _) | (_, None) => Some(Vec::new()),
+            (_, Some(classic)) => classic.subscribed_topics(),
         };
-        let mut topics = Vec::with_capacity(body.topics.len());
-        for topic in &body.topics {
-            // where the subscriptions cannot be read, every topic may be in them
-            let is_subscribed = subscribed
-                .as_ref()
-                .is_none_or(|names| names.contains(&topic.name));
-            let mut partitions = Vec::with_capacity(topic.partitions.len());
-            for partition in &topic.partitions {
-                let index = partition.partition_index;
-                if !is_subscribed {
-                    let is_this = |name: &TopicName, partition: i32, _: &CommittedOffset| {
-                        **name == *topic.name && partition == index
-                    };
-                    group.offsets.remove(&id, is_this, output);
-                }
-                let error = match is_subscribed {
-                    true => ErrorCode::GroupSubscribedToTopic,
-                    false => ErrorCode::None,
-                };
-                partitions.push(OffsetDeleteResponsePartition {
-                    partition_index: index,
-                    error_code: error.code(),
-                });
-            }
-            topics.push(OffsetDeleteResponseTopic {
-                name: topic.name.clone(),
-                partitions,
-            });
+        // where the subscriptions cannot be read, every topic may be in them
+        let is_subscribed = |topic: &str| {
+            let names = subscribed.as_ref();
+            names.is_none_or(|names| names.iter().any(|name| name == topic))
+        };
+        if let Some(group) = group {
+            let is_asked_for = |topic: &TopicName, partition: i32, _: &CommittedOffset| {
+                let mut asked = body.topics.iter().filter(|asked| asked.name == **topic);
+                let is_one = |p: &OffsetDeleteRequestPartition| p.partition_index == partition;
+                asked.any(|asked| asked.partitions.iter().any(is_one)) && !is_subscribed(topic)
+            };
+            group.offsets.end(&id, is_asked_for, decision);
         }
-        self.drop_vestige(&id);
+        let topics = body.topics.iter().map(|topic| {
+            let error = match is_subscribed(&topic.name) {
+                true => ErrorCode::GroupSubscribedToTopic,
+                false => ErrorCode::None,
+            };
+            let partitions = topic.partitions.iter();
+            OffsetDeleteResponseTopic {
+                name: topic.name.clone(),
+                partitions: partitions
+                    .map(|partition| OffsetDeleteResponsePartition {
+                        partition_index: partition.partition_index,
+                        error_code: error.code(),
+                    })
+                    .collect(),
+            }
+        });
         OffsetDeleteResponse {
-            topics,
+            topics: topics.collect(),
             ..OffsetDeleteResponse::default()
         }
     }
 
     /// The retention check: offsets that expired, and groups of which nothing is left.
-    pub(super) fn expire(&mut self, now: Now, output: &mut Output) {
-        for (id, group) in &mut self.groups {
-            group.expire(id, now, &self.settings, output);
-        }
-        let is_over = |group: &Group| {
-            group.membership.state() == State::Empty
-                && group.membership.parked_count() == 0
-                && group.offsets.is_empty()
-        };
-        let over: Vec<GroupId> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| is_over(group))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in over {
-            self.remove_group(&id, output);
+    pub(super) fn expire(&self, soft: &mut Soft, now: Now, decision: &mut Decision) {
+        for (id, group) in &self.groups {
+            let classic = soft.classic(id);
+            let is_empty = expire(id, &group.offsets, classic, now, &self.settings, decision);
+            let has_waiters = classic.is_some_and(|classic| classic.parked_count() > 0);
+            if !is_empty || state(classic) != State::Empty || has_waiters {
+                continue;
+            }
+            soft.forget(id);
+            if group.generation.is_some() {
+                decision.records.push(Record::Group {
+                    group: id.clone(),
+                    value: None,
+                });
+            }
         }
     }
 
-    /// Offsets of deleted topics go: a topic of the same name would be another one.
-    pub(super) fn topics_deleted(&mut self, topics: &BTreeSet<TopicName>, output: &mut Output) {
-        for (id, group) in &mut self.groups {
-            group
-                .offsets
-                .remove(id, |topic, _, _| topics.contains(topic), output);
-        }
-        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
-        for id in ids {
-            self.drop_vestige(&id);
+    /// Offsets of topics that are gone go too.
+    pub(super) fn forget_topics(
+        &self,
+        is_gone: impl Fn(&TopicName, &CommittedOffset) -> bool,
+        decision: &mut Decision,
+    ) {
+        for (id, group) in &self.groups {
+            let ends = |topic: &TopicName, _: i32, offset: &CommittedOffset| is_gone(topic, offset);
+            group.offsets.end(id, ends, decision);
         }
     }
 }
 
 fn commit_all(
-    group: &mut Group,
-    id: &GroupId,
-    now: Now,
-    settings: &Settings,
+    image: &MetadataImage,
     body: &OffsetCommitRequest,
-    output: &mut Output,
+    step: &mut Step<'_>,
 ) -> OffsetCommitResponse {
+    let now = step.now;
     let expire_timestamp_ms =
         (body.retention_time_ms >= 0).then(|| now.wall_ms.saturating_add(body.retention_time_ms));
-    for topic in &body.topics {
+    let group: GroupId = body.group_id.as_str().into();
+    let answer = commit_answer(body, |topic, partition| {
+        check_partition(image, topic, partition, step.settings)
+    });
+    for (topic, answered) in body.topics.iter().zip(&answer.topics) {
         let name: TopicName = topic.name.as_str().into();
-        for partition in &topic.partitions {
-            if check_metadata(partition, settings) != ErrorCode::None {
+        for (partition, answered) in topic.partitions.iter().zip(&answered.partitions) {
+            if answered.error_code != ErrorCode::None.code() {
                 continue;
             }
             let value = CommittedOffset {
@@ -309,15 +304,33 @@ fn commit_all(
                 expire_timestamp_ms,
                 topic_id: topic.topic_id,
             };
-            group.commit(id, &name, partition.partition_index, value, output);
+            step.decision.records.push(Record::Offset {
+                group: group.clone(),
+                topic: name.clone(),
+                partition: partition.partition_index,
+                value: Some(value),
+            });
         }
     }
-    commit_answer(body, |partition| check_metadata(partition, settings))
+    answer
 }
 
-fn check_metadata(partition: &OffsetCommitRequestPartition, settings: &Settings) -> ErrorCode {
+/// Whether this offset can be committed: for a partition that is there, with words that are short.
+fn check_partition(
+    image: &MetadataImage,
+    topic: &OffsetCommitRequestTopic,
+    partition: &OffsetCommitRequestPartition,
+    settings: &Settings,
+) -> ErrorCode {
+    let known = match topic.topic_id.is_zero() {
+        true => image.topic(&topic.name),
+        false => image.topic_by_id(TopicId(topic.topic_id)),
+    };
+    let index = PartitionIndex(partition.partition_index);
     let length = partition.committed_metadata.as_ref().map_or(0, String::len);
-    if length > settings.offset_metadata_bytes_max {
+    if known.is_none_or(|known| known.partition(index).is_none()) {
+        ErrorCode::UnknownTopicOrPartition
+    } else if length > settings.offset_metadata_bytes_max {
         ErrorCode::OffsetMetadataTooLarge
     } else {
         ErrorCode::None
@@ -327,7 +340,7 @@ fn check_metadata(partition: &OffsetCommitRequestPartition, settings: &Settings)
 /// The answer to an OffsetCommit, partition by partition.
 fn commit_answer(
     body: &OffsetCommitRequest,
-    error: impl Fn(&OffsetCommitRequestPartition) -> ErrorCode,
+    error: impl Fn(&OffsetCommitRequestTopic, &OffsetCommitRequestPartition) -> ErrorCode,
 ) -> OffsetCommitResponse {
     let topics = body.topics.iter().map(|topic| OffsetCommitResponseTopic {
         name: topic.name.clone(),
@@ -337,7 +350,7 @@ fn commit_answer(
             .iter()
             .map(|partition| OffsetCommitResponsePartition {
                 partition_index: partition.partition_index,
-                error_code: error(partition).code(),
+                error_code: error(topic, partition).code(),
             })
             .collect(),
     });

@@ -10,7 +10,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ottla_protocol::codec::{Decode, Encode, Error as CodecError, Message, Reader, Writer};
-use ottla_protocol::ids::{TopicName, Uuid};
+use ottla_protocol::ids::{TopicId, TopicName, Uuid};
 use ottla_protocol::messages::group_records::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
@@ -49,6 +49,14 @@ pub struct CommittedOffset {
     pub expire_timestamp_ms: Option<i64>,
     /// Which incarnation of the topic is meant; zero where not known.
     pub topic_id: Uuid,
+}
+
+impl CommittedOffset {
+    /// Which incarnation of the topic is meant, where that is known.
+    #[must_use]
+    pub fn topic(&self) -> Option<TopicId> {
+        (!self.topic_id.is_zero()).then_some(TopicId(self.topic_id))
+    }
 }
 
 /// A record.

@@ -5,7 +5,6 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
-use super::Token;
 use crate::ask::Ask;
 
 /// Who sent a request, for member ids and DescribeGroups.
@@ -20,8 +19,6 @@ pub struct Client {
 /// A request to a shard.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Comes back in the reply.
-    pub token: Token,
     /// The API version of the request, as answers differ by it.
     pub version: i16,
     /// Who asks.

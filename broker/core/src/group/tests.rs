@@ -1,3 +1,4 @@
+mod bodies;
 mod offsets;
 mod random;
 mod rebalance;
@@ -6,21 +7,4 @@ mod refusals;
 mod script;
 mod show;
 mod static_members;
-
-use super::partition_for;
-
-#[test]
-fn a_group_is_where_java_puts_it() {
-    // "polygenelubricants".hashCode() is the smallest i32: clearing the sign bit leaves 0
-    assert_eq!(partition_for("polygenelubricants", 50), 0);
-    assert_eq!(partition_for("", 50), 0);
-    // 31 * 'a' + 'b' = 3105; beyond ASCII it is UTF-16 units that count
-    assert_eq!(partition_for("ab", 50), 5);
-    assert_eq!(partition_for("é", 50), 0xe9 % 50);
-    assert_eq!(partition_for("console-consumer-12345", 50), {
-        let hash = "console-consumer-12345".bytes().fold(0_i64, |hash, byte| {
-            (hash * 31 + i64::from(byte)) & 0xffff_ffff
-        });
-        i32::try_from((hash & 0x7fff_ffff) % 50).expect("below 50")
-    });
-}
+mod topics;

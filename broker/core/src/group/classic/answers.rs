@@ -6,8 +6,9 @@ use ottla_protocol::messages::groups::{
     LeaveGroupResponse, MemberResponse, SyncGroupResponse,
 };
 
-use super::super::{After, Reply, Response, Token};
+use super::super::Response;
 use super::Classic;
+use crate::shard::{After, Reply, Token};
 
 /// JoinGroup's protocol name is nullable only from this version on.
 const JOIN_NULL_PROTOCOL_VERSION: i16 = 7;
@@ -32,7 +33,7 @@ pub(in crate::group) fn sync_error(error: ErrorCode) -> Response {
 }
 
 /// A Heartbeat's answer, which waits for nothing: it only tells a member whether to join again.
-pub(in crate::group) fn heartbeat(token: Token, error: ErrorCode) -> Reply {
+pub(in crate::group) fn heartbeat(token: Token, error: ErrorCode) -> Reply<Response> {
     let response = HeartbeatResponse {
         error_code: error.code(),
         ..HeartbeatResponse::default()

@@ -8,10 +8,11 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups::{JoinGroupRequest, JoinGroupResponse};
 
-use super::super::{Client, GroupId, Output, Response, Settings, Step, Token};
+use super::super::{Client, Decision, GroupId, Response, Settings, Step};
 use super::member::{Member, ParkedJoin, Protocol};
 use super::{Classic, MemberId, State, answers};
 use crate::excerpt::beginning;
+use crate::shard::Token;
 
 /// From this version on a dynamic member is first given its id, so that one that gives up on a slow
 /// answer and tries again is not counted twice (KIP-394).
@@ -98,12 +99,12 @@ impl Classic {
     /// JoinGroup.
     pub(in crate::group) fn join(&mut self, id: &GroupId, join: Join, step: &mut Step<'_>) {
         if let Err(error) = self.check_join(&join, step.settings) {
-            return step.output.reply(join.token, join.error(error));
+            return step.decision.reply(join.token, join.error(error));
         }
         if !self.has_room(&join.body.member_id, step.settings) {
             let refusal = answers::join_error(join.version, "", ErrorCode::GroupMaxSizeReached);
-            step.output.reply(join.token, refusal);
-            self.remove_member(&join.body.member_id, step.output);
+            step.decision.reply(join.token, refusal);
+            self.remove_member(&join.body.member_id, step.decision);
             return self.complete_join_if_all_joined(id, step);
         }
         if join.body.member_id.is_empty() {
@@ -166,14 +167,14 @@ impl Classic {
         }
         if self.pending.len() >= step.settings.group_size_max {
             let refusal = answers::join_error(join.version, "", ErrorCode::GroupMaxSizeReached);
-            return step.output.reply(join.token, refusal);
+            return step.decision.reply(join.token, refusal);
         }
         let deadline_ms = step.now.after(join.body.session_timeout_ms);
         let required = ErrorCode::MemberIdRequired;
         let answer = answers::join_error(join.version, &member_id, required);
         self.pending.insert(member_id, deadline_ms);
         self.arm(deadline_ms);
-        step.output.reply(join.token, answer);
+        step.decision.reply(join.token, answer);
     }
 
     fn join_known(&mut self, id: &GroupId, join: Join, step: &mut Step<'_>) {
@@ -183,7 +184,7 @@ impl Classic {
             return self.add(id, member_id, join, step);
         }
         if let Err(error) = self.check_member(member_id, join.instance_id()) {
-            return step.output.reply(join.token, join.error(error));
+            return step.decision.reply(join.token, join.error(error));
         }
         let is_unchanged = self.members[member_id].protocols == join.protocols();
         let is_repeated = match self.state {
@@ -196,10 +197,11 @@ impl Classic {
         };
         if is_repeated {
             let response = self.joined(member_id);
-            step.output.reply(join.token, Response::JoinGroup(response));
+            step.decision
+                .reply(join.token, Response::JoinGroup(response));
             self.heard_from(&join.body.member_id, step.now);
         } else {
-            self.update(&join.body.member_id, &join, step.output);
+            self.update(&join.body.member_id, &join, step.decision);
             self.rebalance(id, step);
         }
     }
@@ -218,14 +220,14 @@ impl Classic {
         };
         self.note_new_member();
         self.add_member(member_id.clone(), member, &join.body.protocol_type);
-        self.park_join(&member_id, join.parked(), step.output);
+        self.park_join(&member_id, join.parked(), step.decision);
         self.rebalance(id, step);
     }
 
     /// A member joins the next generation, perhaps with another subscription.
-    fn update(&mut self, member_id: &str, join: &Join, output: &mut Output) {
+    fn update(&mut self, member_id: &str, join: &Join, decision: &mut Decision) {
         self.set_subscription(member_id, join);
-        self.park_join(member_id, join.parked(), output);
+        self.park_join(member_id, join.parked(), decision);
     }
 
     fn set_subscription(&mut self, member_id: &str, join: &Join) {
@@ -243,7 +245,7 @@ impl Classic {
 
     /// Parks a join. An older one of the same member is answered: its client no longer waits for
     /// it.
-    fn park_join(&mut self, member_id: &str, parked: ParkedJoin, output: &mut Output) {
+    fn park_join(&mut self, member_id: &str, parked: ParkedJoin, decision: &mut Decision) {
         let Some(member) = self.members.get_mut(member_id) else {
             return;
         };
@@ -251,7 +253,7 @@ impl Classic {
             None => self.joined_count += 1,
             Some(old) => {
                 let error = ErrorCode::RebalanceInProgress;
-                output.reply(
+                decision.reply(
                     old.token,
                     answers::join_error(old.version, member_id, error),
                 );
@@ -277,7 +279,7 @@ impl Classic {
             old_id,
             &mut member,
             ErrorCode::FencedInstanceId,
-            step.output,
+            step.decision,
         );
         self.members.insert(new_id.clone(), member);
         if let Some(instance_id) = &join.body.group_instance_id {
@@ -292,12 +294,13 @@ impl Classic {
         let keeps_protocol = self.select_protocol() == self.protocol_name;
         match self.state {
             State::Stable if keeps_protocol => {
-                self.write(id, step.output);
+                self.write(id, step.decision);
                 let response = self.rejoined(&new_id, leader_before, join.version);
-                step.output.reply(join.token, Response::JoinGroup(response));
+                step.decision
+                    .reply(join.token, Response::JoinGroup(response));
             }
             State::Stable | State::CompletingRebalance | State::PreparingRebalance => {
-                self.park_join(&new_id, join.parked(), step.output);
+                self.park_join(&new_id, join.parked(), step.decision);
                 self.rebalance(id, step);
             }
             State::Empty => unreachable!("an empty group has no members"),

@@ -5,8 +5,9 @@ use ottla_protocol::messages::groups::{
     LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse,
 };
 
-use super::super::{GroupId, Response, Step, Token};
+use super::super::{GroupId, Response, Step};
 use super::{Classic, MemberId};
+use crate::shard::Token;
 
 impl Classic {
     /// LeaveGroup, any number of members at once.
@@ -37,7 +38,7 @@ impl Classic {
             members,
             ..LeaveGroupResponse::default()
         };
-        step.output.reply(token, Response::LeaveGroup(response));
+        step.decision.reply(token, Response::LeaveGroup(response));
     }
 
     fn leave_one(&mut self, identity: &MemberIdentity, step: &mut Step<'_>) -> ErrorCode {
@@ -46,7 +47,7 @@ impl Classic {
         }
         match self.identify(identity) {
             Ok(member_id) => {
-                self.remove_member(&member_id, step.output);
+                self.remove_member(&member_id, step.decision);
                 ErrorCode::None
             }
             Err(error) => error,

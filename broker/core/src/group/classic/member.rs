@@ -3,8 +3,9 @@
 use bytes::{Buf, Bytes};
 use ottla_protocol::messages::group_records::MemberMetadata;
 
-use super::super::{Client, Now, Token};
+use super::super::Client;
 use super::MemberId;
+use crate::shard::{Now, Token};
 
 /// A join that waits for the rebalance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

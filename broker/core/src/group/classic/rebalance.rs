@@ -95,7 +95,7 @@ impl Classic {
             })
             .collect();
         for (member_id, token) in waiting {
-            step.output
+            step.decision
                 .reply(token, super::sync_error(ErrorCode::RebalanceInProgress));
             self.heard_from(&member_id, step.now);
         }
@@ -124,7 +124,7 @@ impl Classic {
             .map(|(member_id, _)| member_id.clone())
             .collect::<Vec<_>>()
         {
-            self.remove_member(&member_id, step.output);
+            self.remove_member(&member_id, step.decision);
         }
         if self.members.is_empty() {
             self.join_timer = None;
@@ -153,7 +153,7 @@ impl Classic {
                 if let Some(parked) = member.join.take() {
                     self.joined_count -= 1;
                     let response = self.joined(&member_id);
-                    step.output
+                    step.decision
                         .reply(parked.token, Response::JoinGroup(response));
                 }
             }
@@ -189,7 +189,7 @@ impl Classic {
         self.leader = None;
         self.sync_deadline_ms = None;
         self.transition(State::Empty, step.now);
-        self.write(id, step.output);
+        self.write(id, step.decision);
     }
 
     /// Everything whose time came.
@@ -211,7 +211,7 @@ impl Classic {
             .map(|(member_id, _)| member_id.clone())
             .collect();
         for member_id in &gone {
-            self.remove_member(member_id, step.output);
+            self.remove_member(member_id, step.decision);
         }
         if !gone.is_empty() {
             self.rebalance(id, step);

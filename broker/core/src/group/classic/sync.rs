@@ -9,8 +9,9 @@ use ottla_protocol::messages::groups::{
     HeartbeatRequest, SyncGroupRequest, SyncGroupRequestAssignment,
 };
 
-use super::super::{GroupId, Step, Token};
+use super::super::{GroupId, Step};
 use super::{Classic, MemberId, State, sync_error};
+use crate::shard::Token;
 
 impl Classic {
     /// SyncGroup.
@@ -22,7 +23,7 @@ impl Classic {
         step: &mut Step<'_>,
     ) {
         if let Err(error) = self.check_sync(&body) {
-            return step.output.reply(token, sync_error(error));
+            return step.decision.reply(token, sync_error(error));
         }
         match self.state {
             State::Empty | State::PreparingRebalance => {
@@ -33,14 +34,14 @@ impl Classic {
                 if self.is_leader(&body.member_id) {
                     self.assign(body.assignments);
                     self.transition(State::Stable, step.now);
-                    self.write(id, step.output);
+                    self.write(id, step.decision);
                     self.answer_syncs(step);
                 }
             }
             State::Stable => {
                 self.has_synced(&body.member_id);
                 let response = self.synced(&body.member_id);
-                step.output.reply(token, response);
+                step.decision.reply(token, response);
                 self.heard_from(&body.member_id, step.now);
             }
         }
@@ -73,7 +74,7 @@ impl Classic {
         if let Some(member) = self.members.get_mut(member_id)
             && let Some(old) = member.sync.replace(token)
         {
-            step.output
+            step.decision
                 .reply(old, sync_error(ErrorCode::RebalanceInProgress));
         }
     }
@@ -108,7 +109,7 @@ impl Classic {
             .collect();
         for (member_id, token) in waiting {
             let response = self.synced(&member_id);
-            step.output.reply(token, response);
+            step.decision.reply(token, response);
             self.heard_from(&member_id, step.now);
         }
     }

@@ -6,17 +6,20 @@
 //! - An offset whose commit was acknowledged is fetched again, or a later one.
 //! - Every request is answered, once, in the end.
 
+mod judge;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
+use super::topics::add_topic;
 use crate::group::request::JoinGroup;
-use crate::group::{
-    After, Body, Client, Input, Loader, Now, Output, Request, Response, Settings, Shard, Token,
-};
+use crate::group::soft::Soft;
+use crate::group::{Body, Client, Decision, Request, Response, Settings, Shard};
+use crate::image::MetadataImage;
+use crate::shard::{After, Now, Shard as _, Token};
 
 const MEMBERS: usize = 12;
 const PARTITIONS: u8 = 7;
@@ -56,6 +59,8 @@ struct Member {
 struct World {
     chance: Chance,
     shard: Shard,
+    soft: Soft,
+    image: MetadataImage,
     now: Now,
     /// Records by position; those beyond `committed` are lost when the coordinator fails.
     log: Vec<(Bytes, Option<Bytes>)>,
@@ -70,6 +75,8 @@ struct World {
     acknowledged: i64,
     offset: i64,
     rebalances: usize,
+    /// Whether nothing fails any more.
+    is_calm: bool,
 }
 
 #[test]
@@ -95,9 +102,15 @@ impl World {
             instance_id: (number % 3 == 0).then(|| format!("i{number}")),
             ..Member::default()
         });
+        let mut image = MetadataImage::default();
+        add_topic(&mut image, "t", 1);
+        let shard = Shard::new(settings());
+        let (soft, _) = shard.on_loaded(Now::default(), &image);
         Self {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            shard: Shard::new(settings()),
+            shard,
+            soft,
+            image,
             now: Now::default(),
             log: Vec::new(),
             committed: 0,
@@ -110,6 +123,7 @@ impl World {
             acknowledged: -1,
             offset: 0,
             rebalances: 0,
+            is_calm: false,
         }
     }
 
@@ -158,12 +172,13 @@ impl World {
             id: format!("c{number}"),
             host: String::new(),
         };
-        self.step(Input::Request(Request {
-            token,
+        let request = Request {
             version,
             client,
             body,
-        }));
+        };
+        let decision = self.shard.decide(&mut self.soft, self.now, token, request);
+        self.perform(decision);
     }
 
     fn join(&mut self, number: usize) {
@@ -305,28 +320,49 @@ impl World {
         let passed = i64::try_from(milliseconds).expect("a short test");
         self.now.wall_ms += passed;
         self.now.age_ms += passed;
-        while self
-            .shard
-            .next_deadline_ms()
-            .is_some_and(|at| at <= self.now.monotonic_ms)
-        {
-            self.step(Input::DeadlinePassed);
+        while Shard::next_deadline_ms(&self.soft).is_some_and(|at| at <= self.now.monotonic_ms) {
+            let decision = self.shard.on_deadline(&mut self.soft, self.now);
+            self.perform(decision);
         }
     }
 
-    fn step(&mut self, input: Input) {
-        let Output { records, replies } = self.shard.step(self.now, input);
-        self.log
-            .extend(records.iter().map(|record| record.encode().unwrap()));
-        for reply in replies {
+    /// Now and then the log refuses what was decided.
+    fn perform(&mut self, decision: Decision) {
+        let is_refused = !self.is_calm && self.chance.below(20) == 0;
+        let mut undos = Vec::new();
+        for record in decision.records {
+            if !is_refused {
+                self.log.push(record.encode().expect("short strings"));
+            }
+            undos.push(self.shard.replay(record));
+        }
+        let is_refused = is_refused && !undos.is_empty();
+        for undo in undos.into_iter().rev().filter(|_| is_refused) {
+            let sent_away = self.shard.undo(&mut self.soft, self.now, undo);
+            sent_away
+                .iter()
+                .for_each(|reply| self.send_away(reply.token));
+        }
+        for reply in decision.replies {
             match reply.after {
                 After::Nothing => self.answer(reply.token, reply.response),
+                After::Commit if is_refused => self.send_away(reply.token),
                 After::Commit => self
                     .waiting
                     .push((self.log.len(), reply.token, reply.response)),
             }
         }
         self.answer_committed();
+    }
+
+    /// The client is told to try again.
+    fn send_away(&mut self, token: Token) {
+        let (number, _) = self.asked.remove(&token).expect("asked once");
+        let member = &mut self.members[number];
+        if member.waits_for == Some(token) {
+            member.waits_for = None;
+            member.doing = Doing::Joining;
+        }
     }
 
     /// The log is committed up to some point.
@@ -357,137 +393,12 @@ impl World {
         for member in &mut self.members {
             member.waits_for = None;
         }
-        let mut loader = Loader::default();
+        self.shard = Shard::new(settings());
         for (key, value) in &self.log {
-            loader.observe(key, value.as_deref());
+            let record = Shard::decode(key, value.as_deref()).expect("well formed");
+            self.shard.replay(record.expect("known"));
         }
-        let (shard, errors) = loader.finish(self.now, settings());
-        assert!(errors.is_empty());
-        self.shard = shard;
-    }
-
-    fn answer(&mut self, token: Token, response: Response) {
-        let Some((number, offset)) = self.asked.remove(&token) else {
-            panic!("answered twice, or never asked: {response:?}");
-        };
-        let is_waited_for = self.members[number].waits_for == Some(token);
-        if let Response::SyncGroup(response) = &response {
-            self.check_assignment(number, is_waited_for, response);
-        }
-        match (&response, offset) {
-            (Response::OffsetCommit(response), Some(offset))
-                if response.topics[0].partitions[0].error_code == 0 =>
-            {
-                self.acknowledged = self.acknowledged.max(offset);
-            }
-            (Response::OffsetFetch(response), _) => {
-                let fetched = response.topics[0].partitions[0].committed_offset;
-                assert!(
-                    fetched >= self.acknowledged,
-                    "{fetched} < {}",
-                    self.acknowledged
-                );
-            }
-            _ => {}
-        }
-        if is_waited_for || matches!(response, Response::Heartbeat(_)) {
-            self.learn(number, &response);
-        }
-    }
-
-    fn check_assignment(
-        &mut self,
-        number: usize,
-        is_waited_for: bool,
-        response: &wire::SyncGroupResponse,
-    ) {
-        if response.error_code != 0 || !is_waited_for {
-            return;
-        }
-        let member = &self.members[number];
-        assert!(
-            member.generation >= self.generation_max - 1,
-            "the generation went far back"
-        );
-        self.generation_max = self.generation_max.max(member.generation);
-        // a static member keeps what it owns under a new member id
-        let owner = member
-            .instance_id
-            .clone()
-            .unwrap_or_else(|| member.member_id.clone());
-        for partition in &response.assignment {
-            let before = self
-                .owners
-                .insert((member.generation, *partition), owner.clone());
-            assert!(
-                before.is_none_or(|before| before == owner),
-                "partition {partition} has two owners in generation {}",
-                member.generation
-            );
-        }
-    }
-
-    fn learn(&mut self, number: usize, response: &Response) {
-        let member = &mut self.members[number];
-        let (code, is_heartbeat) = match response {
-            Response::JoinGroup(response) => (response.error_code, false),
-            Response::SyncGroup(response) => (response.error_code, false),
-            Response::Heartbeat(response) => (response.error_code, true),
-            _ => return,
-        };
-        if is_heartbeat && member.doing != Doing::Working {
-            return;
-        }
-        if !is_heartbeat {
-            member.waits_for = None;
-        }
-        match (ErrorCode::from(code), response) {
-            (ErrorCode::None, Response::JoinGroup(response)) => {
-                self.rebalances += 1;
-                member.doing = Doing::Syncing;
-                member.generation = response.generation_id;
-                member.member_id = response.member_id.clone();
-                let members = response.members.iter().map(|peer| peer.member_id.clone());
-                member.peers = members.collect();
-            }
-            (ErrorCode::None, Response::SyncGroup(_)) => member.doing = Doing::Working,
-            (ErrorCode::None, _) => {}
-            (ErrorCode::MemberIdRequired, Response::JoinGroup(response)) => {
-                member.member_id = response.member_id.clone();
-            }
-            (ErrorCode::RebalanceInProgress, _) => member.doing = Doing::Joining,
-            (
-                ErrorCode::UnknownMemberId
-                | ErrorCode::FencedInstanceId
-                | ErrorCode::IllegalGeneration,
-                _,
-            ) => self.forget(number),
-            (error, _) => panic!("unexpected {error:?}"),
-        }
-    }
-
-    /// Nothing fails any more: all come to work in one generation, and nobody is left waiting.
-    fn settle(&mut self) {
-        for _ in 0..400 {
-            for number in 0..MEMBERS {
-                self.go_on(number);
-            }
-            self.committed = self.log.len();
-            self.answer_committed();
-            self.pass(500);
-        }
-        let generation = self.members[0].generation;
-        for member in &self.members {
-            assert_eq!(member.doing, Doing::Working, "{member:?}");
-            assert_eq!(member.generation, generation);
-        }
-        assert!(
-            self.asked.is_empty(),
-            "every request is answered: {:?}",
-            self.asked
-        );
-        assert_eq!(self.shard.parked_count(), 0);
-        self.fetch();
+        (self.soft, _) = self.shard.on_loaded(self.now, &self.image);
     }
 }
 

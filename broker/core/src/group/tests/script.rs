@@ -9,7 +9,10 @@
 //! A commit TOPIC-0=5 [meta=…] [v=N] [generation=N] [anonymous]
 //! fetch [TOPIC-0 …]
 //! delete-offset TOPIC-0 | delete-group | describe [v=N] | list [state=…] [type=…]
-//! topics-deleted TOPIC
+//! [unseen] topics-deleted TOPIC | topics-created TOPIC      unseen: while no shard is loaded
+//! transaction ID TOPIC-0=5               a producer's offset, as it is read from the log
+//! marker ID commit|abort                 the end of its transaction, likewise
+//! refused …                              the log refuses the records of what follows
 //! wait MS                                time passes, deadline by deadline
 //! reload                                 another coordinator replays the log
 //! ```
@@ -21,16 +24,19 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use expect_test::Expect;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::Uuid;
+use ottla_protocol::ids::{ProducerId, TopicId, Uuid};
 use ottla_protocol::messages::groups as wire;
+use ottla_protocol::record::ControlRecord;
 
+use super::bodies::{GROUP, delete_offset, fetch, offset, protocol};
 use super::show::{show_record, show_response};
+use super::topics::{add_topic, remove_topic};
 use crate::group::request::{DeleteGroup, DescribeGroup, JoinGroup};
-use crate::group::{
-    Body, Client, Input, Loader, Now, Output, Request, Response, Settings, Shard, Token,
-};
-
-const GROUP: &str = "g";
+use crate::group::soft::Soft;
+use crate::group::{Body, Client, Decision, Request, Response, Settings, Shard};
+use crate::image::MetadataImage;
+use crate::image::delta::{MetadataDelta, TopicDelta};
+use crate::shard::{Now, Reply, Shard as _, Token};
 
 /// What a client knows of itself.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +48,10 @@ struct Known {
 
 pub(super) struct Runner {
     shard: Shard,
+    soft: Soft,
+    image: MetadataImage,
+    is_refusing: bool,
+    is_away: bool,
     settings: Settings,
     now: Now,
     log: Vec<(Bytes, Option<Bytes>)>,
@@ -80,14 +90,24 @@ pub(super) fn without_delay() -> Settings {
 
 impl Runner {
     fn new(settings: Settings) -> Self {
+        let shard = Shard::new(settings.clone());
+        let now = Now {
+            monotonic_ms: 0,
+            wall_ms: 1_000_000,
+            age_ms: 1_000_000,
+        };
+        let mut image = MetadataImage::default();
+        add_topic(&mut image, "t", 1);
+        add_topic(&mut image, "u", 2);
+        let (soft, _) = shard.on_loaded(now, &image);
         Self {
-            shard: Shard::new(settings.clone()),
+            shard,
+            soft,
+            image,
+            is_refusing: false,
+            is_away: false,
             settings,
-            now: Now {
-                monotonic_ms: 0,
-                wall_ms: 1_000_000,
-                age_ms: 1_000_000,
-            },
+            now,
             log: Vec::new(),
             clients: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -100,7 +120,9 @@ impl Runner {
     fn line(&mut self, line: &str) {
         writeln!(self.seen, "{line}").expect("a string takes all");
         let words: Vec<&str> = line.split_whitespace().collect();
-        match words.as_slice() {
+        self.is_refusing = words[0] == "refused";
+        self.is_away = words[0] == "unseen";
+        match &words[usize::from(self.is_refusing || self.is_away)..] {
             ["wait", milliseconds] => self.wait(milliseconds.parse().expect("milliseconds")),
             ["set-clock-forward", milliseconds] => {
                 self.now.wall_ms += milliseconds.parse::<i64>().expect("milliseconds");
@@ -126,8 +148,25 @@ impl Runner {
                 self.ask("", 5, Body::ListGroups(filter));
             }
             ["topics-deleted", name] => {
-                let names = BTreeSet::from([(*name).into()]);
-                self.step(Input::TopicsDeleted(names));
+                let id = remove_topic(&mut self.image, name);
+                self.images(name, id, true);
+            }
+            ["topics-created", name] => {
+                let id = add_topic(&mut self.image, name, 9);
+                self.images(name, id, false);
+            }
+            ["transaction", producer, place] => {
+                let producer = ProducerId(producer.parse().expect("a producer"));
+                self.shard.replay_open(producer, offset(place));
+            }
+            ["marker", producer, marker] => {
+                let coordinator_epoch = 0;
+                let marker = match *marker {
+                    "commit" => ControlRecord::Commit { coordinator_epoch },
+                    _ => ControlRecord::Abort { coordinator_epoch },
+                };
+                let producer = ProducerId(producer.parse().expect("a producer"));
+                self.shard.on_marker(producer, marker);
             }
             [client, "join", rest @ ..] => self.join(client, rest),
             [client, "sync", rest @ ..] => self.sync(client, rest),
@@ -150,12 +189,13 @@ impl Runner {
             id: client.to_owned(),
             host: "/127.0.0.1".to_owned(),
         };
-        self.step(Input::Request(Request {
-            token,
+        let request = Request {
             version,
             client,
             body,
-        }));
+        };
+        let decision = self.shard.decide(&mut self.soft, self.now, token, request);
+        self.perform(decision);
     }
 
     fn join(&mut self, client: &str, rest: &[&str]) {
@@ -277,7 +317,11 @@ impl Runner {
             retention_time_ms: -1,
             topics: vec![wire::OffsetCommitRequestTopic {
                 name: topic.to_owned(),
-                topic_id: Uuid::ZERO,
+                topic_id: self
+                    .image
+                    .topic(topic)
+                    .map(|known| known.id.0)
+                    .unwrap_or_default(),
                 partitions: vec![wire::OffsetCommitRequestPartition {
                     partition_index: partition.parse().expect("a partition"),
                     committed_offset: offset.parse().expect("an offset"),
@@ -292,13 +336,11 @@ impl Runner {
     /// Stops at each deadline on the way.
     fn wait(&mut self, milliseconds: u64) {
         let end_ms = self.now.monotonic_ms + milliseconds;
-        while let Some(at_ms) = self
-            .shard
-            .next_deadline_ms()
-            .filter(|at_ms| *at_ms <= end_ms)
+        while let Some(at_ms) = Shard::next_deadline_ms(&self.soft).filter(|at_ms| *at_ms <= end_ms)
         {
             self.advance(at_ms);
-            self.step(Input::DeadlinePassed);
+            let decision = self.shard.on_deadline(&mut self.soft, self.now);
+            self.perform(decision);
         }
         self.advance(end_ms);
     }
@@ -312,30 +354,66 @@ impl Runner {
     }
 
     fn reload(&mut self) {
-        let mut loader = Loader::default();
+        self.shard = Shard::new(self.settings.clone());
         for (key, value) in &self.log {
-            loader.observe(key, value.as_deref());
+            let record = Shard::decode(key, value.as_deref()).expect("well formed");
+            self.shard.replay(record.expect("known"));
         }
-        let (shard, errors) = loader.finish(self.now, self.settings.clone());
-        assert!(errors.is_empty(), "{errors:?}");
-        self.shard = shard;
+        let (soft, decision) = self.shard.on_loaded(self.now, &self.image);
+        self.soft = soft;
         self.waiting.clear();
+        self.perform(decision);
     }
 
-    fn step(&mut self, input: Input) {
-        let Output { records, replies } = self.shard.step(self.now, input);
-        for record in records {
-            let line = show_record(&record);
-            writeln!(self.seen, "    log: {line}").expect("a string takes all");
-            self.log.push(record.encode().unwrap());
+    fn images(&mut self, name: &str, id: TopicId, deleted: bool) {
+        if self.is_away {
+            return;
         }
+        let mut delta = MetadataDelta::default();
+        let topic = TopicDelta {
+            name: name.into(),
+            deleted,
+            partitions: BTreeSet::new(),
+        };
+        delta.topics.insert(id, topic);
+        let (soft, image) = (&mut self.soft, &self.image);
+        let decision = self.shard.on_image(soft, self.now, image, &delta);
+        self.perform(decision);
+    }
+
+    fn perform(&mut self, decision: Decision) {
+        let rests_on_records = !decision.records.is_empty();
+        let mut undos = Vec::new();
+        for record in decision.records {
+            let line = show_record(&record);
+            let what = if self.is_refusing { "refused" } else { "log" };
+            writeln!(self.seen, "    {what}: {line}").expect("a string takes all");
+            if !self.is_refusing {
+                self.log.push(record.encode().expect("short strings"));
+            }
+            undos.push(self.shard.replay(record));
+        }
+        if self.is_refusing {
+            for undo in undos.into_iter().rev() {
+                let replies = self.shard.undo(&mut self.soft, self.now, undo);
+                self.answer(replies, false);
+            }
+        }
+        self.answer(decision.replies, self.is_refusing && rests_on_records);
+    }
+
+    fn answer(&mut self, replies: Vec<Reply<Response>>, is_refused: bool) {
         for reply in replies {
             let client = self
                 .waiting
                 .remove(&reply.token)
                 .expect("each request has one answer");
-            self.learn(&client, &reply.response);
-            let line = show_response(&reply.response);
+            let line = if is_refused {
+                "refused".to_owned()
+            } else {
+                self.learn(&client, &reply.response);
+                show_response(&reply.response)
+            };
             let who = if client.is_empty() { "answer" } else { &client };
             writeln!(self.seen, "    {who}: {line}").expect("a string takes all");
         }
@@ -358,55 +436,5 @@ fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
     words.iter().find_map(|word| {
         let (found, value) = word.split_once('=')?;
         (found == name).then_some(value)
-    })
-}
-
-/// `range` or `range:topic`; the metadata is a consumer's subscription to that topic.
-fn protocol(text: &str) -> wire::JoinGroupRequestProtocol {
-    let (name, topic) = text.split_once(':').unwrap_or((text, "t"));
-    let mut metadata = vec![
-        0,
-        0,
-        0,
-        0,
-        0,
-        1,
-        0,
-        u8::try_from(topic.len()).expect("short"),
-    ];
-    metadata.extend_from_slice(topic.as_bytes());
-    wire::JoinGroupRequestProtocol {
-        name: name.to_owned(),
-        metadata: metadata.into(),
-    }
-}
-
-fn fetch(names: &[&str]) -> Body {
-    let topics = names.iter().map(|name| {
-        let (topic, partition) = name.rsplit_once('-').expect("TOPIC-0");
-        wire::OffsetFetchRequestTopics {
-            name: topic.to_owned(),
-            topic_id: Uuid::ZERO,
-            partition_indexes: vec![partition.parse().expect("a partition")],
-        }
-    });
-    let topics = (!names.is_empty()).then(|| topics.collect());
-    Body::OffsetFetch(wire::OffsetFetchRequestGroup {
-        group_id: GROUP.to_owned(),
-        member_id: None,
-        member_epoch: -1,
-        topics,
-    })
-}
-
-fn delete_offset(name: &str) -> Body {
-    let (topic, partition) = name.rsplit_once('-').expect("TOPIC-0");
-    let partition_index = partition.parse().expect("a partition");
-    Body::OffsetDelete(wire::OffsetDeleteRequest {
-        group_id: GROUP.to_owned(),
-        topics: vec![wire::OffsetDeleteRequestTopic {
-            name: topic.to_owned(),
-            partitions: vec![wire::OffsetDeleteRequestPartition { partition_index }],
-        }],
     })
 }

@@ -1,0 +1,158 @@
+//! An internal topic: created when the first client asks for a coordinator that lives in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_core::image::{MetadataImage, Topic};
+use ottla_core::shard::partition_for;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{NodeId, PartitionIndex};
+use ottla_protocol::messages::topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use tracing::{info, warn};
+
+use crate::controller;
+
+/// How long a client that made the topic be created waits for its leaders.
+const CREATION_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the controller may take.
+const CREATION_TIMEOUT_MS: i32 = 10_000;
+
+/// How the topic is made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name.
+    pub name: &'static str,
+    /// How many partitions it gets.
+    pub partition_count: i32,
+    /// How many replicas each gets at most.
+    pub replication_factor: i16,
+    /// Its configs.
+    pub configs: Vec<(&'static str, String)>,
+    /// How many voters the quorum has: so many brokers are to be expected at least.
+    pub voter_count: usize,
+}
+
+/// The topic, and the way to the coordinators in it.
+pub(super) struct InternalTopic {
+    settings: Settings,
+    controller: controller::Handle,
+    creation: tokio::sync::Mutex<()>,
+}
+
+impl InternalTopic {
+    pub(super) fn new(settings: Settings, controller: controller::Handle) -> Self {
+        Self {
+            settings,
+            controller,
+            creation: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The broker that coordinates what is under `key`; the topic is created where it is missing.
+    ///
+    /// # Errors
+    /// COORDINATOR_NOT_AVAILABLE while there is none.
+    pub(super) async fn coordinator(&self, key: &str) -> Result<NodeId, ErrorCode> {
+        self.ensure().await?;
+        let leads = |image: &MetadataImage, node| self.leader(image, key) == Some(node);
+        let image = self.controller.settled(leads).await;
+        self.leader(&image, key)
+            .filter(|node| image.is_unfenced(*node))
+            .ok_or(ErrorCode::CoordinatorNotAvailable)
+    }
+
+    /// The leader of the partition that `key` is in.
+    fn leader(&self, image: &MetadataImage, key: &str) -> Option<NodeId> {
+        let topic = self.of(image)?;
+        let count = i32::try_from(topic.partitions.len()).ok();
+        let count = count.filter(|count| *count > 0)?;
+        topic
+            .partition(PartitionIndex(partition_for(key, count)))?
+            .leader
+    }
+
+    fn of<'a>(&self, image: &'a MetadataImage) -> Option<&'a Arc<Topic>> {
+        image.topic(self.settings.name)
+    }
+
+    /// Makes sure that the topic is there; a new one has all its leaders.
+    async fn ensure(&self) -> Result<(), ErrorCode> {
+        if self.of(&self.controller.image()).is_some() {
+            return Ok(());
+        }
+        // one creation at a time: the others wait for its outcome
+        let _creation = self.creation.lock().await;
+        if self.of(&self.controller.image()).is_none() {
+            self.create().await?;
+        }
+        let mut images = self.controller.subscribe();
+        let is_there = |image: &Arc<MetadataImage>| {
+            let topic = self.of(image);
+            topic.is_some_and(|topic| topic.partitions.iter().all(|p| p.leader.is_some()))
+        };
+        let waiting = images.wait_for(is_there);
+        match tokio::time::timeout(CREATION_PATIENCE, waiting).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
+        }
+    }
+
+    async fn create(&self) -> Result<(), ErrorCode> {
+        let topic = self.settings.name;
+        let image = self.controller.image();
+        let replication_factor =
+            replication_factor(&self.settings, &image).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        let request = request(&self.settings, replication_factor);
+        let error = match self.controller.submit(request).await {
+            Ok(response) => {
+                let code = response.topics.first().map_or(0, |topic| topic.error_code);
+                ErrorCode::from(code)
+            }
+            Err(error) => {
+                warn!(%error, "{topic} was not created");
+                return Err(ErrorCode::CoordinatorNotAvailable);
+            }
+        };
+        match error {
+            ErrorCode::None => {
+                info!(replication_factor, "{topic} created");
+                Ok(())
+            }
+            ErrorCode::TopicAlreadyExists => Ok(()),
+            error => {
+                warn!(error = error.name(), "{topic} was not created");
+                Err(ErrorCode::CoordinatorNotAvailable)
+            }
+        }
+    }
+}
+
+/// As many replicas as are set, or as there are brokers where that is fewer. Brokers that are still
+/// to come count: a cluster of three that starts must not end up with one copy because one was
+/// first.
+fn replication_factor(settings: &Settings, image: &MetadataImage) -> Option<i16> {
+    let expected = settings.voter_count.max(image.brokers.len());
+    let expected = i16::try_from(expected).unwrap_or(i16::MAX);
+    let wanted = settings.replication_factor.min(expected);
+    let registered = i16::try_from(image.brokers.len()).unwrap_or(i16::MAX);
+    (registered >= wanted && wanted > 0).then_some(wanted)
+}
+
+fn request(settings: &Settings, replication_factor: i16) -> CreateTopicsRequest {
+    let config = |(name, value): &(&str, String)| CreatableTopicConfig {
+        name: (*name).to_owned(),
+        value: Some(value.clone()),
+    };
+    CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: settings.name.to_owned(),
+            num_partitions: settings.partition_count,
+            replication_factor,
+            configs: settings.configs.iter().map(config).collect(),
+            ..CreatableTopic::default()
+        }],
+        timeout_ms: CREATION_TIMEOUT_MS,
+        validate_only: false,
+    }
+}

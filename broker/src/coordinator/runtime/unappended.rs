@@ -1,0 +1,135 @@
+//! What is decided and replayed, and not in the log yet.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ottla_core::shard::{Reply, Shard};
+use ottla_protocol::record::NewRecord;
+use ottla_protocol::record_batch::Builder;
+use tokio::time::Instant;
+
+/// A batch takes no more records once it has this many bytes, and no further decision once it has
+/// half of that: so the records of a decision up to that half are in one batch.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+
+/// No more is decided while so many records wait for a log that refuses them.
+const RECORDS_MAX: usize = 8_192;
+
+struct Record<S: Shard> {
+    key: Bytes,
+    value: Option<Bytes>,
+    undo: S::Undo,
+    /// Whether it is the first one of its decision.
+    begins: bool,
+}
+
+/// Records in the order of their decisions, and the replies that wait for them.
+pub(super) struct Unappended<S: Shard> {
+    records: VecDeque<Record<S>>,
+    /// Each with the number of records, of all time, that it rests on.
+    replies: VecDeque<(u64, Reply<S::Response>)>,
+    /// How many records were appended or refused so far.
+    left: u64,
+    /// Until when the oldest record may wait.
+    deadline: Option<Instant>,
+    /// When the log is to be asked again.
+    pub(super) retry_at: Option<Instant>,
+}
+
+impl<S: Shard> Unappended<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            records: VecDeque::new(),
+            replies: VecDeque::new(),
+            left: 0,
+            deadline: None,
+            retry_at: None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.records.len() >= RECORDS_MAX
+    }
+
+    /// Takes a record, which may wait so long for the log.
+    pub(super) fn push(
+        &mut self,
+        (key, value): (Bytes, Option<Bytes>),
+        undo: S::Undo,
+        begins: bool,
+        patience: Duration,
+    ) {
+        self.deadline
+            .get_or_insert_with(|| Instant::now() + patience);
+        self.records.push_back(Record {
+            key,
+            value,
+            undo,
+            begins,
+        });
+    }
+
+    /// Takes a reply that rests on all records so far.
+    pub(super) fn wait(&mut self, reply: Reply<S::Response>) {
+        let decided = self.left + self.records.len() as u64;
+        self.replies.push_back((decided, reply));
+    }
+
+    /// Whether the oldest record has time left.
+    pub(super) fn may_wait(&self) -> bool {
+        self.deadline.is_some_and(|at| Instant::now() < at)
+    }
+
+    /// The next batch, and how many records it has.
+    pub(super) fn next_batch(&self, timestamp_ms: i64) -> Option<(BytesMut, usize)> {
+        let mut builder = Builder::new();
+        let mut count = 0;
+        for record in &self.records {
+            let limit = match record.begins {
+                true => BATCH_BYTES_MAX / 2,
+                false => BATCH_BYTES_MAX,
+            };
+            if count > 0 && builder.bytes() >= limit {
+                break;
+            }
+            builder.push(&NewRecord {
+                timestamp_ms,
+                key: Some(&record.key),
+                value: record.value.as_deref(),
+                headers: &[],
+            });
+            count += 1;
+        }
+        (count > 0).then(|| (builder.build(), count))
+    }
+
+    /// The log has the oldest records, so many; the replies that rest on no later ones.
+    pub(super) fn appended(&mut self, count: usize) -> Vec<Reply<S::Response>> {
+        self.records.drain(..count);
+        self.left += count as u64;
+        if self.records.is_empty() {
+            self.deadline = None;
+        }
+        let ready = self.replies.iter().take_while(|(at, _)| *at <= self.left);
+        let ready = ready.count();
+        self.replies
+            .drain(..ready)
+            .map(|(_, reply)| reply)
+            .collect()
+    }
+
+    /// The log refuses all: what takes the records back, the newest first, and the replies that
+    /// are none.
+    pub(super) fn refused(&mut self) -> (Vec<S::Undo>, Vec<Reply<S::Response>>) {
+        self.left += self.records.len() as u64;
+        self.deadline = None;
+        let undos = self.records.drain(..).rev().map(|record| record.undo);
+        let replies = self.replies.drain(..).map(|(_, reply)| reply);
+        (undos.collect(), replies.collect())
+    }
+}
