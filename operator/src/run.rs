@@ -3,8 +3,9 @@
 //! One process at a time works, by a Lease; the others wait for it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use kube::Client;
+use kube::{Client, Config};
 use tracing::{error, info};
 
 use crate::cluster::reconcile::Reconciler;
@@ -12,6 +13,11 @@ use crate::object::ObjectKey;
 use crate::platform::kubernetes::{PodOptions, Pods};
 use crate::session::Session;
 use crate::world::kubernetes::{Kubernetes, http, lease};
+
+/// How long a connection to the API server may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the API server may take to answer, webhooks included, which have 10 s by default.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What `ottla-operator run` is given.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,15 +72,15 @@ async fn operate(options: Options) -> anyhow::Result<()> {
     let mut signals = crate::signals::Signals::listen();
     let page = http::Page::default();
     http::serve(&options.http, page.clone()).await?;
-    let client = Client::try_default().await?;
+    let (client, watcher) = clients(Config::infer().await?)?;
     let lease = lease::Lease::new(client.clone(), options.lease_namespace.clone());
     info!("waits for the lease {}", lease.name());
-    tokio::select! {
-        () = lease.acquire() => {}
+    let held_since = tokio::select! {
+        held_since = lease.acquire() => held_since,
         () = signals.next() => return Ok(()),
-    }
+    };
     info!("holds the lease {}", lease.name());
-    let world = Kubernetes::new(&client, options.namespace.as_deref(), page);
+    let world = Kubernetes::new(&client, &watcher, options.namespace.as_deref(), page);
     let watched = world.watched.clone();
     let pods = PodOptions {
         image: options.broker_image,
@@ -91,9 +97,21 @@ async fn operate(options: Options) -> anyhow::Result<()> {
     let mut session = Session::new(world, reconciler);
     tokio::select! {
         () = session.run() => {}
-        () = lease.keep() => anyhow::bail!("the lease is lost; another process goes on"),
+        () = lease.keep(held_since) => anyhow::bail!("the lease is lost; another process goes on"),
         () = signals.next() => {}
     }
     lease.release().await;
     Ok(())
+}
+
+/// One client for calls, each of which ends, and one for watches, which may be silent for long; the
+/// watches have a deadline of their own. Neither tries again by itself: who calls knows whether the
+/// call is still wanted, and says meanwhile what it waits for.
+fn clients(mut config: Config) -> kube::Result<(Client, Client)> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.default_retry = false;
+    let watcher = Client::try_from(config.clone())?;
+    config.read_timeout = Some(ANSWER_TIMEOUT);
+    config.reset_reader_on_write = true;
+    Ok((Client::try_from(config)?, watcher))
 }

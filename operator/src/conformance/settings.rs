@@ -86,7 +86,7 @@ impl Setting for Kubernetes {
     async fn operate(&self) {
         let page = kubernetes::http::Page::default();
         let client = self.api.client();
-        let world = kubernetes::Kubernetes::new(&client, None, page);
+        let world = kubernetes::Kubernetes::new(&client, &client, None, page);
         if !self.has_pods {
             return reconcile(world, &self.brokers).await;
         }

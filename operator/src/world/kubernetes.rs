@@ -53,10 +53,10 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Watches one namespace, or all.
+    /// Watches one namespace, or all, with a client of its own: watches are silent for long.
     #[must_use]
-    pub fn new(client: &Client, namespace: Option<&str>, page: Page) -> Self {
-        let (watched, watches) = watches::begin(client, namespace);
+    pub fn new(client: &Client, watcher: &Client, namespace: Option<&str>, page: Page) -> Self {
+        let (watched, watches) = watches::begin(watcher, namespace);
         Self {
             watches,
             watched,

@@ -1,18 +1,28 @@
 //! Who works: the holder of one Lease.
+//!
+//! Invariant: a holder stops [`RENEW_DEADLINE`] after it *sent* the last renewal that was answered,
+//! whether its calls fail, are refused or hang; another takes over [`DURATION`] after that renewal
+//! was written at the earliest. So two never work at once, as far as clocks run at about one speed.
 
+use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 const NAME: &str = "ottla-operator";
 /// A holder not heard of for this long has lost it.
 const DURATION: Duration = Duration::from_secs(15);
+/// A holder that was not answered for this long has lost it.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the holder is heard of.
-const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+const RENEW_INTERVAL: Duration = Duration::from_secs(3);
+/// How long a call may take; the next one opens another connection.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the others look.
 const ACQUIRE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -38,63 +48,72 @@ impl Lease {
         NAME
     }
 
-    /// Waits until this process holds it.
-    pub async fn acquire(&self) {
+    /// Waits until this process holds it; since when it does.
+    pub async fn acquire(&self) -> Instant {
         // A holder is given up when what it wrote has not changed for the duration, by our clock:
         // the clocks of two machines need not agree.
-        let mut seen: Option<(Option<String>, tokio::time::Instant)> = None;
+        let mut seen: Option<(Option<String>, Instant)> = None;
         loop {
-            match self.api.get_opt(NAME).await {
-                Err(error) => warn!("the lease cannot be read: {error}"),
-                Ok(None) => {
-                    if self.write(None).await {
-                        return;
-                    }
-                }
-                Ok(Some(lease)) => {
-                    let version = lease.metadata.resource_version.clone();
-                    let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.clone());
-                    let free = holder.is_none_or(|holder| holder.is_empty());
-                    let since = match &seen {
-                        Some((known, since)) if *known == version => *since,
-                        _ => tokio::time::Instant::now(),
+            let sent_at = Instant::now();
+            match timeout(CALL_TIMEOUT, self.api.get_opt(NAME)).await {
+                Err(_) => warn!("the lease cannot be read: no answer"),
+                Ok(Err(error)) => warn!("the lease cannot be read: {error}"),
+                Ok(Ok(found)) => {
+                    let is_free = match &found {
+                        None => true,
+                        Some(lease) => self.is_ours(lease) || is_free(lease, &mut seen),
                     };
-                    seen = Some((version, since));
-                    if (free || since.elapsed() > DURATION) && self.write(Some(lease)).await {
-                        return;
+                    let written = is_free && {
+                        let write = timeout(CALL_TIMEOUT, self.write(found));
+                        matches!(write.await, Ok(true))
+                    };
+                    if written {
+                        return sent_at;
                     }
                 }
             }
-            tokio::time::sleep(ACQUIRE_INTERVAL).await;
+            sleep(ACQUIRE_INTERVAL).await;
         }
     }
 
     /// Renews it; returns when it is lost.
-    pub async fn keep(&self) {
-        let mut renewed = tokio::time::Instant::now();
-        while renewed.elapsed() < DURATION {
-            tokio::time::sleep(RENEW_INTERVAL).await;
-            if let Ok(Some(lease)) = self.api.get_opt(NAME).await {
-                let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.as_ref());
-                if holder != Some(&self.identity) {
-                    return;
-                }
-                if self.write(Some(lease)).await {
-                    renewed = tokio::time::Instant::now();
-                }
-            }
+    pub async fn keep(&self, held_since: Instant) {
+        keep(held_since, || self.renew()).await;
+    }
+
+    async fn renew(&self) -> Renewal {
+        let Ok(found) = self.api.get_opt(NAME).await else {
+            return Renewal::Unanswered;
+        };
+        if !found.as_ref().is_some_and(|lease| self.is_ours(lease)) {
+            return Renewal::Lost;
         }
+        if self.write(found).await {
+            Renewal::Held
+        } else {
+            Renewal::Unanswered
+        }
+    }
+
+    /// Whether this process holds it, or the one that ran in this container before.
+    fn is_ours(&self, lease: &Object) -> bool {
+        let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.as_ref());
+        holder == Some(&self.identity)
     }
 
     /// Lets the next one have it at once.
     pub async fn release(&self) {
-        if let Ok(Some(mut lease)) = self.api.get_opt(NAME).await
-            && let Some(spec) = &mut lease.spec
-            && spec.holder_identity.as_ref() == Some(&self.identity)
-        {
-            spec.holder_identity = None;
-            let _ = self.api.replace(NAME, &PostParams::default(), &lease).await;
-        }
+        let release = async {
+            if let Ok(Some(mut lease)) = self.api.get_opt(NAME).await
+                && self.is_ours(&lease)
+                && let Some(spec) = &mut lease.spec
+            {
+                spec.holder_identity = None;
+                let _ = self.api.replace(NAME, &PostParams::default(), &lease).await;
+            }
+        };
+        // Where it fails, the next one waits for the duration.
+        let _ = timeout(CALL_TIMEOUT, release).await;
     }
 
     async fn write(&self, found: Option<Object>) -> bool {
@@ -124,3 +143,52 @@ impl Lease {
         written.is_ok()
     }
 }
+
+/// What became of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    Held,
+    /// Somebody else holds it.
+    Lost,
+    /// It may have been written or not.
+    Unanswered,
+}
+
+async fn keep<F: Future<Output = Renewal>>(held_since: Instant, renew: impl Fn() -> F) {
+    let mut held_since = held_since;
+    loop {
+        let renewed = async {
+            loop {
+                sleep(RENEW_INTERVAL).await;
+                let sent_at = Instant::now();
+                match timeout(CALL_TIMEOUT, renew()).await {
+                    Ok(Renewal::Held) => return Some(sent_at),
+                    Ok(Renewal::Lost) => return None,
+                    Ok(Renewal::Unanswered) | Err(_) => {}
+                }
+            }
+        };
+        tokio::select! {
+            renewed = renewed => match renewed {
+                Some(sent_at) => held_since = sent_at,
+                None => return,
+            },
+            () = sleep_until(held_since + RENEW_DEADLINE) => return,
+        }
+    }
+}
+
+/// Whether nobody holds it, or who does has not been heard of for the duration.
+fn is_free(lease: &Object, seen: &mut Option<(Option<String>, Instant)>) -> bool {
+    let version = lease.metadata.resource_version.clone();
+    let since = match &seen {
+        Some((known, since)) if *known == version => *since,
+        _ => Instant::now(),
+    };
+    *seen = Some((version, since));
+    let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.as_ref());
+    holder.is_none_or(String::is_empty) || since.elapsed() > DURATION
+}
+
+#[cfg(test)]
+mod tests;
