@@ -82,6 +82,8 @@ reasons! {
         BrokerNotReady: Reconciling,
         /// A change of settings is being given to the brokers.
         ConfigChanging: Reconciling,
+        /// A change of the spec is being carried out.
+        Applying: Reconciling,
         /// The brokers are being stopped, because the cluster is being deleted.
         Deleting: Reconciling,
         /// A restart waits for the annotation that approves it.

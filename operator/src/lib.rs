@@ -18,6 +18,7 @@ pub mod admin;
 pub mod cluster;
 pub mod condition;
 pub mod crd;
+pub mod fingerprint;
 pub mod local;
 pub mod manifest;
 pub mod object;

@@ -91,7 +91,7 @@ pub struct BrokerState {
     pub is_stopped: bool,
 }
 
-/// Why brokers cannot be started or changed at the moment.
+/// Something that is not there at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotYet {
     /// Whether it will not get better by itself.
@@ -120,13 +120,19 @@ pub trait Platform {
     /// Where clients connect first, by listener.
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String>;
 
-    /// Brings into being what brokers need before they start. `fingerprint` stands for the settings
-    /// that need a restart. Says no, with the reason, while brokers cannot be started or changed.
+    /// Brings into being what brokers need before they start. `is_dynamic` is whether a running
+    /// broker takes a change of a setting. Answers with what is not there though brokers can do
+    /// without; says no, with the reasons, while brokers cannot be started or changed.
     async fn prepare(
         &mut self,
         desired: &BTreeMap<i32, Properties>,
-        fingerprint: u64,
-    ) -> Result<(), NotYet>;
+        is_dynamic: fn(&str) -> bool,
+    ) -> Result<Vec<NotYet>, Vec<NotYet>>;
+
+    /// What was asked for and is not there yet, one sentence each.
+    fn pending(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The brokers that exist, and how they are.
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;

@@ -58,7 +58,7 @@ const BROKER: [(&str, u8); 15] = [
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
-const OPERATOR: [(&str, u8); 19] = [
+const OPERATOR: [(&str, u8); 20] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -73,6 +73,7 @@ const OPERATOR: [(&str, u8); 19] = [
     ("admin", 2),
     ("signals", 2),
     ("manifest", 1),
+    ("fingerprint", 1),
     ("observed", 1),
     ("object", 1),
     ("condition", 1),

@@ -109,11 +109,19 @@ impl<P: Platform> Reconciler<P> {
         let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
             .map(|id| (id, properties(&valid, id, &everywhere)))
             .collect();
-        let prepared = self
-            .platform
-            .prepare(&desired, fingerprint(desired.get(&0)));
-        if let Err(not_yet) = prepared.await {
-            let seen = Seen::new(states, not_yet_verdict(&not_yet));
+        let prepared = self.platform.prepare(&desired, is_dynamic).await;
+        let is_prepared = prepared.is_ok();
+        let (Ok(missing) | Err(missing)) = prepared;
+        verdicts.extend(missing.iter().map(not_yet_verdict));
+        let pending = self.platform.pending();
+        let bootstrap = self.platform.bootstrap(&everywhere);
+        if !is_prepared {
+            let seen = Seen {
+                verdicts,
+                bootstrap,
+                pending,
+                ..Seen::unplanned(states)
+            };
             return conclude(cluster, Some(valid), &seen, done, now);
         }
         self.start(states, &desired, &mut done).await;
@@ -134,7 +142,8 @@ impl<P: Platform> Reconciler<P> {
             plan: &plan,
             verdicts,
             cluster_id: self.cluster_id.clone(),
-            bootstrap: self.platform.bootstrap(&everywhere),
+            bootstrap,
+            pending,
         };
         conclude(cluster, Some(valid), &seen, done, now)
     }
@@ -400,28 +409,11 @@ pub fn listeners(listeners: &[crate::crd::cluster::Listener]) -> Vec<Listener> {
     listeners.collect()
 }
 
-/// Stands for the settings that need a restart (FNV-1a).
-fn fingerprint(settings: Option<&Properties>) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let settings = settings.into_iter().flatten();
-    for (key, value) in settings.filter(|(key, _)| !is_dynamic(key)) {
-        for byte in key
-            .bytes()
-            .chain([b'='])
-            .chain(value.bytes())
-            .chain([b'\n'])
-        {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    hash
-}
-
 fn not_yet_verdict(not_yet: &NotYet) -> Verdict {
     let reason = if not_yet.is_stuck {
         ClusterReason::ApplyFailed
     } else {
-        ClusterReason::BrokersStarting
+        ClusterReason::Applying
     };
     Verdict::new(reason, not_yet.message.clone())
 }

@@ -24,6 +24,8 @@ pub struct Seen<'a> {
     pub cluster_id: Option<String>,
     /// Bootstrap addresses by listener.
     pub bootstrap: BTreeMap<String, String>,
+    /// What was asked for and is not there yet.
+    pub pending: Vec<String>,
 }
 
 const NO_PLAN: &Plan = &Plan {
@@ -36,12 +38,22 @@ impl<'a> Seen<'a> {
     #[must_use]
     pub fn new(states: &'a BTreeMap<i32, BrokerState>, verdict: Verdict) -> Self {
         Self {
+            verdicts: vec![verdict],
+            ..Self::unplanned(states)
+        }
+    }
+
+    /// What is seen while no restart can be planned.
+    #[must_use]
+    pub fn unplanned(states: &'a BTreeMap<i32, BrokerState>) -> Self {
+        Self {
             states,
             brokers: &[],
             plan: NO_PLAN,
-            verdicts: vec![verdict],
+            verdicts: Vec::new(),
             cluster_id: None,
             bootstrap: BTreeMap::new(),
+            pending: Vec::new(),
         }
     }
 }
@@ -59,12 +71,10 @@ pub fn status(
     let mut verdicts = seen.verdicts.clone();
     if let Some(valid) = valid {
         verdicts.extend(broker_verdicts(valid, seen));
+        let pending = seen.pending.iter();
+        verdicts.extend(pending.map(|what| Verdict::new(ClusterReason::Applying, what.clone())));
         status.controllers = Some(valid.controllers);
-        // An address that is known once stays: clients and topics live by it.
-        if let Some(address) = seen.bootstrap.get(&valid.listeners[0].name) {
-            status.bootstrap_servers.clone_from(address);
-            status.listeners.clone_from(&seen.bootstrap);
-        }
+        keep_addresses(&mut status, valid, seen);
     }
     let verdict = Verdict::worst(verdicts).unwrap_or_else(|| {
         Verdict::new(
@@ -87,6 +97,21 @@ pub fn status(
     }
     status.brokers = brokers(seen);
     status
+}
+
+/// An address that is not known at the moment is what it was: clients and topics go by it.
+fn keep_addresses(status: &mut KafkaClusterStatus, valid: &ValidatedCluster, seen: &Seen<'_>) {
+    let before = std::mem::take(&mut status.listeners);
+    let names = valid.listeners.iter().map(|listener| &listener.name);
+    let known = names.filter_map(|name| {
+        let address = seen.bootstrap.get(name).or_else(|| before.get(name))?;
+        Some((name.clone(), address.clone()))
+    });
+    status.listeners = known.collect();
+    let first = valid.listeners.first();
+    if let Some(address) = first.and_then(|first| status.listeners.get(&first.name)) {
+        status.bootstrap_servers.clone_from(address);
+    }
 }
 
 fn brokers(seen: &Seen<'_>) -> Vec<BrokerStatus> {

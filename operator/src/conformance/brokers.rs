@@ -134,14 +134,18 @@ impl Platform for Fake {
         addresses.collect()
     }
 
-    async fn prepare(&mut self, _: &BTreeMap<i32, Properties>, _: u64) -> Result<(), NotYet> {
+    async fn prepare(
+        &mut self,
+        _: &BTreeMap<i32, Properties>,
+        _: fn(&str) -> bool,
+    ) -> Result<Vec<NotYet>, Vec<NotYet>> {
         if self.brokers.kafka.is_refused.get() {
-            return Err(NotYet {
+            return Err(vec![NotYet {
                 is_stuck: true,
                 message: "The platform refuses.".to_owned(),
-            });
+            }]);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {

@@ -1,26 +1,29 @@
 //! Brokers as pods of a StatefulSet.
 //!
 //! What exists is seen through watches ([`Seen`]), not asked for; what is applied goes through
-//! [`apply`], which writes only what changed. Settings live in ConfigMaps named after a fingerprint
-//! of those that need a restart: a pod names the one it was started with, so what a broker runs
-//! with is known, and a pod that starts anew takes exactly the settings it was meant to.
+//! [`apply`], which writes only what changed. Settings live in ConfigMaps ([`settings`]): a pod
+//! names the one it was started with, so what a broker runs with is known, and a pod that starts
+//! anew takes exactly the settings it was meant to.
 //!
 //! Invariant: a pod is deleted only by [`Platform::restart`], and a volume never.
 
 pub mod apply;
 pub mod build;
+mod config_maps;
+mod racks;
+mod settings;
 mod state;
 mod volumes;
 pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{Api, DeleteParams, PatchParams};
 use kube::{Client, ResourceExt};
 
 use self::apply::Applier;
-use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, RACK};
+use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME};
 use self::build::{Surroundings, services};
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
@@ -119,76 +122,6 @@ impl Pods {
         })
     }
 
-    fn read(&self, config_map: &ConfigMap) -> BTreeMap<i32, Properties> {
-        let data = config_map.data.iter().flatten();
-        let brokers = data.filter_map(|(file, text)| {
-            let ordinal = file.strip_suffix(".properties")?.rsplit_once('-')?.1;
-            Some((ordinal.parse().ok()?, parse(text)))
-        });
-        brokers.collect()
-    }
-
-    /// Writes one ConfigMap with the settings that are known for it.
-    async fn write_settings(&mut self, name: &str) -> Result<(), kube::Error> {
-        let Some(spec) = &self.spec else {
-            return Ok(());
-        };
-        let settings = self.settings.get(name).into_iter().flatten();
-        let files = settings.map(|(broker, settings)| {
-            (
-                format!("{}.properties", self.pod(*broker)),
-                render(settings),
-            )
-        });
-        let config_map = ConfigMap {
-            metadata: build::metadata(spec, name.to_owned()),
-            data: Some(files.collect()),
-            ..ConfigMap::default()
-        };
-        let object = apply::dynamic("v1", "ConfigMap", &config_map);
-        let seen = self.seen.config_maps.get(name).map(apply::version);
-        self.applier.apply(object, seen).await.map(drop)
-    }
-
-    /// Tells pods that were placed which rack they stand in.
-    async fn tell_racks(&mut self) {
-        let Some(rack) = self.spec.as_ref().and_then(|spec| spec.rack.as_ref()) else {
-            return;
-        };
-        let key = &rack.topology_key;
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        for pod in self.seen.pods.values() {
-            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-            let uid = pod.uid().unwrap_or_default();
-            let told = pod.annotations().contains_key(RACK) || self.annotated.contains(&uid);
-            let (Some(node), false) = (node, told) else {
-                continue;
-            };
-            if !self.racks.contains_key(&node) {
-                let nodes: Api<Node> = Api::all(self.client.clone());
-                let Ok(found) = nodes.get(&node).await else {
-                    continue;
-                };
-                self.racks
-                    .insert(node.clone(), found.labels().get(key).cloned());
-            }
-            let Some(Some(rack)) = self.racks.get(&node) else {
-                continue;
-            };
-            let patch = serde_json::json!({ "metadata": { "annotations": { RACK: rack } } });
-            let told = pods
-                .patch(
-                    &pod.name_any(),
-                    &PatchParams::default(),
-                    &Patch::Merge(patch),
-                )
-                .await;
-            if told.is_ok() {
-                self.annotated.insert(uid);
-            }
-        }
-    }
-
     /// Asks for larger volumes where the spec does.
     async fn grow_volumes(&mut self) {
         let Some(storage) = self.spec.as_ref().and_then(|spec| spec.storage.as_ref()) else {
@@ -202,54 +135,20 @@ impl Pods {
         }
     }
 
-    /// Deletes ConfigMaps that no pod takes its settings from any more.
-    async fn prune(&mut self) {
-        let used: BTreeSet<&String> = self
-            .seen
-            .pods
-            .values()
-            .filter_map(|pod| pod.annotations().get(CONFIG_MAP))
-            .collect();
-        let template = self
-            .seen
-            .stateful_set
-            .as_ref()
-            .and_then(state::template_config_map);
-        let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let is_idle = |name: &&String| {
-            let current = **name == self.config_map || Some(*name) == template.as_ref();
-            !current && !used.contains(*name)
-        };
-        let idle: Vec<String> = self
-            .seen
-            .config_maps
-            .keys()
-            .filter(is_idle)
-            .cloned()
-            .collect();
-        for name in idle {
-            let deleted = config_maps.delete(&name, &DeleteParams::default()).await;
-            // One that cannot be deleted now is tried again with the next change. One that was may
-            // be wanted again, before the watch tells that it is gone.
-            if deleted.is_ok() {
-                self.applier.forget("ConfigMap", &name);
-                self.seen.config_maps.remove(&name);
-                self.settings.remove(&name);
-            }
-        }
-    }
-
-    async fn apply_objects(&mut self) -> Result<(), kube::Error> {
+    /// Applies all objects, each for itself; what is refused is told with its kind. Without a
+    /// ConfigMap there is no StatefulSet.
+    async fn apply_objects(&mut self, config_map: String) -> Vec<(String, NotYet)> {
         let Some(spec) = &self.spec else {
-            return Ok(());
+            return Vec::new();
         };
         let around = Surroundings {
             image: self.options.image.clone(),
             volume_size: self.seen.stateful_set.as_ref().and_then(state::volume_size),
             placed: state::is_placed(&self.seen),
-            config_map: self.config_map.clone(),
+            config_map,
             has_network_policy: self.options.has_network_policy,
         };
+        let mut refused = Vec::new();
         for object in build::build(spec, &around) {
             let kind = object
                 .types
@@ -257,15 +156,38 @@ impl Pods {
                 .map_or(String::new(), |types| types.kind.clone());
             let key = (kind, object.name_any());
             let version = self.seen.versions.get(&key).cloned();
-            let applied = self.applier.apply(object, version).await?;
-            // Its node ports are needed before the watch tells of them.
-            if let Some(applied) = applied.filter(|_| key.0 == "Service")
-                && let Ok(service) = applied.try_parse::<Service>()
-            {
-                self.seen.services.insert(key.1, service);
+            match self.applier.apply(object, version).await {
+                // Its node ports are needed before the watch tells of them.
+                Ok(Some(applied)) if key.0 == "Service" => {
+                    if let Ok(service) = applied.try_parse::<Service>() {
+                        self.seen.services.insert(key.1, service);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let not_taken = not_taken(&key.0, &key.1, &error);
+                    refused.push((key.0, not_taken));
+                }
             }
         }
-        Ok(())
+        refused
+    }
+}
+
+/// Whether the same will be refused again is by the code: a conflict and too many requests pass, as
+/// does what the API server or a webhook could not do.
+fn not_taken(kind: &str, name: &str, error: &kube::Error) -> NotYet {
+    let (is_stuck, why) = match error {
+        kube::Error::Api(status) => (
+            (400..500).contains(&status.code) && ![408, 409, 429].contains(&status.code),
+            status.message.clone(),
+        ),
+        other => (false, other.to_string()),
+    };
+    let why = why.trim_end_matches('.');
+    NotYet {
+        is_stuck,
+        message: format!("Kubernetes does not take the {kind} {name}: {why}."),
     }
 }
 
@@ -331,39 +253,66 @@ impl Platform for Pods {
     async fn prepare(
         &mut self,
         desired: &BTreeMap<i32, Properties>,
-        fingerprint: u64,
-    ) -> Result<(), NotYet> {
-        let failed = |error: kube::Error| NotYet {
-            is_stuck: matches!(&error, kube::Error::Api(status) if status.code < 500),
-            message: format!("Kubernetes does not take the objects: {error}."),
-        };
+        is_dynamic: fn(&str) -> bool,
+    ) -> Result<Vec<NotYet>, Vec<NotYet>> {
         let all_known = self.has_all_node_ports(desired.keys());
+        let mut missing = Vec::new();
+        let mut config_map = String::new();
         if all_known {
-            let name = format!("{}-config-{fingerprint:016x}", self.cluster);
-            let known = self.settings.entry(name.clone()).or_default();
-            let before = known.len();
-            for (broker, settings) in desired {
-                known.entry(*broker).or_insert_with(|| settings.clone());
+            let place = self.place(desired, is_dynamic);
+            let is_new = self.settings.get(&place.name) != Some(&place.files)
+                || !self.seen.config_maps.contains_key(&place.name);
+            self.settings.insert(place.name.clone(), place.files);
+            let written = match is_new {
+                true => self.write_settings(&place.name).await,
+                false => Ok(()),
+            };
+            match written {
+                Ok(()) => config_map = place.name,
+                Err(error) => {
+                    self.settings.remove(&place.name);
+                    missing.push(not_taken("ConfigMap", &place.name, &error));
+                }
             }
-            let is_new = known.len() != before || !self.seen.config_maps.contains_key(&name);
-            self.config_map.clone_from(&name);
-            if is_new {
-                self.write_settings(&name).await.map_err(failed)?;
-            }
-        }
-        if !self.config_map.is_empty() || !all_known {
-            self.apply_objects().await.map_err(failed)?;
-        }
-        if !all_known {
-            return Err(NotYet {
+            self.config_map.clone_from(&config_map);
+        } else {
+            missing.push(NotYet {
                 is_stuck: false,
                 message: "Ports of the nodes are being assigned to the brokers.".to_owned(),
             });
         }
+        // Pods find their settings when they start, or are not there yet.
+        let is_settled = !config_map.is_empty();
+        let refused = self.apply_objects(config_map).await;
+        let is_set_taken = !refused.iter().any(|(kind, _)| kind == "StatefulSet");
+        missing.extend(refused.into_iter().map(|(_, not_taken)| not_taken));
+        if !is_settled || !is_set_taken {
+            return Err(missing);
+        }
         self.tell_racks().await;
         self.grow_volumes().await;
         self.prune().await;
-        Ok(())
+        Ok(missing)
+    }
+
+    fn pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        let set = self.seen.stateful_set.as_ref();
+        let applied = self.applier.applied("StatefulSet", &self.cluster);
+        let is_seen = set.is_some_and(|set| applied.is_none_or(|v| *v == apply::version(set)));
+        let is_taken_up = set.is_some_and(|set| {
+            let status = set.status.as_ref();
+            status.and_then(|s| s.observed_generation) == set.metadata.generation
+        });
+        if !is_seen || !is_taken_up {
+            pending.push(format!(
+                "The StatefulSet {} is being changed.",
+                self.cluster
+            ));
+        }
+        let growing = self.volumes.growing();
+        pending.extend(growing.map(|(broker, what)| format!("Broker {broker}: {what}.")));
+        pending
     }
 
     fn take_news(&mut self) -> bool {
@@ -419,20 +368,6 @@ impl Platform for Pods {
         // Where it fails, the watch brings back what is there, and the change is made again.
         let _ = self.write_settings(&name).await;
     }
-}
-
-fn render(settings: &Properties) -> String {
-    let lines = settings
-        .iter()
-        .map(|(key, value)| format!("{key}={value}\n"));
-    lines.collect()
-}
-
-fn parse(text: &str) -> Properties {
-    let lines = text.lines().filter_map(|line| line.split_once('='));
-    lines
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
 }
 
 /// The parameters of every server-side apply: ours is the only hand on the fields we name.

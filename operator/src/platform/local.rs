@@ -81,8 +81,12 @@ impl Platform for Processes {
         joined.collect()
     }
 
-    async fn prepare(&mut self, _: &BTreeMap<i32, Properties>, _: u64) -> Result<(), NotYet> {
-        Ok(())
+    async fn prepare(
+        &mut self,
+        _: &BTreeMap<i32, Properties>,
+        _: fn(&str) -> bool,
+    ) -> Result<Vec<NotYet>, Vec<NotYet>> {
+        Ok(Vec::new())
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {

@@ -111,7 +111,10 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
             Err(error) => waiting(&admitted, &error.to_string(), now),
         }
     } else {
-        waiting(&admitted, &cluster.message, now)
+        let mut pass = waiting(&admitted, &cluster.message, now);
+        // In a cluster that never came up there is no topic to go with its object.
+        pass.outcomes.extend(gone(&admitted));
+        pass
     };
     for (key, desired) in others {
         let outcome = not_admitted(key, desired, now);
@@ -139,12 +142,14 @@ fn going(topics: &[&Topic], now: &str) -> Pass {
     let message = "The cluster is being deleted.".to_owned();
     let verdict = Verdict::new(TopicReason::ClusterNotReady, message);
     let mut pass = unreachable(topics, &verdict, now);
-    for (key, desired) in topics {
-        if desired.deleting {
-            pass.outcomes.insert(key.clone(), Outcome::Gone);
-        }
-    }
+    pass.outcomes.extend(gone(topics));
     pass
+}
+
+/// Deleted objects that have nothing to wait for.
+fn gone(topics: &[&Topic]) -> impl Iterator<Item = (ObjectKey, Outcome)> {
+    let deleted = topics.iter().filter(|(_, desired)| desired.deleting);
+    deleted.map(|(key, _)| (key.clone(), Outcome::Gone))
 }
 
 fn left_alone(topics: &[&Topic], now: &str) -> Pass {

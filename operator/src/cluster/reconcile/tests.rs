@@ -8,9 +8,10 @@ use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties};
 
-#[derive(Default)]
 struct Paper {
     states: BTreeMap<i32, BrokerState>,
+    prepared: Result<Vec<NotYet>, Vec<NotYet>>,
+    pending: Vec<String>,
     asked: Vec<String>,
 }
 
@@ -26,8 +27,8 @@ impl Platform for Paper {
                     advertised: "127.0.0.1:1".to_owned(),
                 })
                 .collect(),
-            peer_bind: format!("127.0.0.1:{broker}"),
-            peer_advertised: format!("127.0.0.1:{broker}"),
+            peer_bind: format!("127.0.0.1:{}", 9500 + broker),
+            peer_advertised: format!("127.0.0.1:{}", 9500 + broker),
             http_bind: "127.0.0.1:9404".to_owned(),
             log_dir: "/data".into(),
             rack: None,
@@ -43,9 +44,17 @@ impl Platform for Paper {
             .collect()
     }
 
-    async fn prepare(&mut self, _: &BTreeMap<i32, Properties>, _: u64) -> Result<(), NotYet> {
+    async fn prepare(
+        &mut self,
+        _: &BTreeMap<i32, Properties>,
+        _: fn(&str) -> bool,
+    ) -> Result<Vec<NotYet>, Vec<NotYet>> {
         self.asked.push("prepare".to_owned());
-        Ok(())
+        self.prepared.clone()
+    }
+
+    fn pending(&self) -> Vec<String> {
+        self.pending.clone()
     }
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
@@ -88,10 +97,19 @@ fn three_to_restart() -> BTreeMap<i32, BrokerState> {
 }
 
 async fn step(cluster: &KafkaCluster, states: BTreeMap<i32, BrokerState>) -> (Step, Vec<String>) {
-    let paper = Paper {
+    step_on(cluster, on(states)).await
+}
+
+fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
+    Paper {
         states,
-        ..Paper::default()
-    };
+        prepared: Ok(Vec::new()),
+        pending: Vec::new(),
+        asked: Vec::new(),
+    }
+}
+
+async fn step_on(cluster: &KafkaCluster, paper: Paper) -> (Step, Vec<String>) {
     let mut reconciler = Reconciler::new(paper);
     let step = reconciler.step(cluster, "now").await;
     (step, reconciler.platform.asked)
@@ -115,4 +133,75 @@ async fn what_is_paused_is_left_alone_and_says_so() {
     );
     assert_eq!(step.status.bootstrap_servers, "internal.svc:9092");
     assert_eq!(step.status.brokers_ready, "0/3");
+}
+
+/// A cluster of one broker that serves and runs with what it should.
+async fn serving() -> (KafkaCluster, BTreeMap<i32, BrokerState>) {
+    let mut cluster = cluster("", "replicas: 1");
+    let before =
+        "{ bootstrapServers: internal.svc:9092, listeners: { internal: internal.svc:9092 } }";
+    cluster.status = serde_yaml::from_str(before).unwrap();
+    let valid = super::validate(&cluster, super::Observed::default()).unwrap();
+    let everywhere = on(BTreeMap::new()).lay_out(1, &super::listeners(&valid.listeners));
+    let state = BrokerState {
+        ready: true,
+        runs: true,
+        message: "serves".to_owned(),
+        running_with: super::properties(&valid, 0, &everywhere),
+        ..BrokerState::default()
+    };
+    (cluster, BTreeMap::from([(0, state)]))
+}
+
+fn refused(is_stuck: bool, message: &str) -> NotYet {
+    NotYet {
+        is_stuck,
+        message: message.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_refused_object_clears_no_address_and_hides_no_broker() {
+    let (cluster, states) = serving().await;
+    for (is_stuck, reason) in [(true, "ApplyFailed"), (false, "Applying")] {
+        let paper = Paper {
+            prepared: Err(vec![refused(is_stuck, "Kubernetes does not take it.")]),
+            ..on(states.clone())
+        };
+        let (step, _) = step_on(&cluster, paper).await;
+        assert_eq!(
+            says(&step),
+            format!("{reason}: Kubernetes does not take it.")
+        );
+        assert_eq!(step.status.bootstrap_servers, "internal.svc:9092");
+        assert_eq!(step.status.listeners["internal"], "internal.svc:9092");
+    }
+    // What brokers can do without holds up nothing.
+    let mut to_restart = states;
+    let state = to_restart.get_mut(&0).unwrap();
+    state.runs = false;
+    state.restart = Some("image changed".to_owned());
+    let paper = Paper {
+        prepared: Ok(vec![refused(true, "A quota is full.")]),
+        ..on(to_restart)
+    };
+    let (step, asked) = step_on(&cluster, paper).await;
+    assert_eq!(says(&step), "ApplyFailed: A quota is full.");
+    assert_eq!(asked, ["prepare", "restart 0"]);
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_taken_up_yet_is_not_ready() {
+    let (cluster, states) = serving().await;
+    let (step, _) = step(&cluster, states.clone()).await;
+    assert_eq!(says(&step), "BrokersReady: All 1 brokers serve.");
+    let paper = Paper {
+        pending: vec!["The StatefulSet orders is being changed.".to_owned()],
+        ..on(states)
+    };
+    let (step, _) = step_on(&cluster, paper).await;
+    assert_eq!(
+        says(&step),
+        "Applying: The StatefulSet orders is being changed."
+    );
 }

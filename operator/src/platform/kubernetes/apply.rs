@@ -41,6 +41,13 @@ impl Applier {
         self.applied.remove(&(kind.to_owned(), name.to_owned()));
     }
 
+    /// The version that the last write of an object made, where there was one.
+    #[must_use]
+    pub fn applied(&self, kind: &str, name: &str) -> Option<&String> {
+        let applied = self.applied.get(&(kind.to_owned(), name.to_owned()));
+        applied.map(|applied| &applied.version)
+    }
+
     /// Writes an object if need be and returns what the API server made of it. `seen` is the
     /// version that the watch last told of.
     ///

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::fingerprint::fingerprint;
 use crate::platform::Properties;
 
 /// The files of a ConfigMap by broker.
@@ -48,7 +49,10 @@ pub fn place<'a>(
     let fits = |name: &&str| known(name).is_some_and(same);
     let name = match current.filter(fits) {
         Some(name) => name.to_owned(),
-        None => format!("{cluster}-config-{:016x}", fingerprint(desired, &fixed)),
+        None => format!(
+            "{cluster}-config-{:016x}",
+            fingerprint(&text(desired, &fixed))
+        ),
     };
     let mut files = known(&name).cloned().unwrap_or_default();
     for (broker, settings) in desired {
@@ -62,17 +66,16 @@ pub fn place<'a>(
     Place { name, files }
 }
 
-/// Stands for the settings that need a restart (FNV-1a).
-fn fingerprint(files: &Files, fixed: &impl Fn(&Properties) -> Properties) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+/// All files as one text, without what a running broker takes.
+fn text(files: &Files, fixed: &impl Fn(&Properties) -> Properties) -> String {
+    let mut text = String::new();
     for (broker, settings) in files {
-        let settings = fixed(settings).into_iter();
-        let lines: String = settings.map(|(k, v)| format!("{k}={v}\n")).collect();
-        for byte in format!("[{broker}]\n{lines}").bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        text += &format!("[{broker}]\n");
+        for (key, value) in fixed(settings) {
+            text += &format!("{key}={value}\n");
         }
     }
-    hash
+    text
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use ottla_core::config::settings::EXIT_CODE_REFUSED;
 
-use super::build::pods::{CONFIG_MAP, CONTAINER};
+use super::build::pods::{CONFIG_MAP, CONTAINER, TEMPLATE};
 use super::watched::Seen;
 use crate::platform::{BrokerState, Failure, Properties};
 
@@ -197,7 +197,8 @@ fn last_words(container: &ContainerStatus) -> String {
     }
 }
 
-/// Why a pod is not what the StatefulSet would make now.
+/// Why a pod is not what the StatefulSet would make now. Where only the ConfigMap is another one,
+/// its settings say whether it must be restarted.
 fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
     let status = set.status.as_ref()?;
     if status.observed_generation != set.metadata.generation {
@@ -207,7 +208,14 @@ fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
     if Some(revision) == status.update_revision.as_ref() {
         return None;
     }
-    let wanted = set.spec.as_ref()?.template.spec.as_ref()?;
+    let template = &set.spec.as_ref()?.template;
+    let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
+    let mut others = annotations.iter().filter(|(key, _)| *key != CONFIG_MAP);
+    let is_marked = annotations.contains_key(TEMPLATE);
+    if is_marked && others.all(|(key, value)| pod.annotations().get(key) == Some(value)) {
+        return None;
+    }
+    let wanted = template.spec.as_ref()?;
     let image = |spec: &k8s_openapi::api::core::v1::PodSpec| {
         let first = spec.containers.first();
         first.and_then(|container| container.image.clone())

@@ -1,26 +1,31 @@
 //! Volumes that grow with the spec.
 //!
 //! A StatefulSet cannot change the size of its volumes, so each claim is asked for by itself. What
-//! was granted is not asked for again; what was refused is, every [`RETRY_INTERVAL`].
+//! was granted is looked at until it is there; what was refused is asked for again every
+//! [`RETRY_INTERVAL`].
 //!
-//! Invariant: no claim is deleted here, and none is asked to shrink.
+//! Invariant: no claim is deleted here, and none is asked to shrink: sizes are compared as
+//! quantities, and one that somebody else made larger stays.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
 /// How often a refused size is asked for again: somebody may have mended the storage class.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// How often a volume that grows is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What was asked of the volumes of one cluster.
 #[derive(Debug, Default)]
 pub struct Volumes {
     asked: BTreeMap<String, (String, Instant)>,
     refused: BTreeMap<i32, String>,
+    growing: BTreeMap<i32, String>,
     is_news: bool,
 }
 
@@ -28,6 +33,11 @@ impl Volumes {
     /// Why a broker's volume does not grow, by broker.
     pub fn refused(&self) -> impl Iterator<Item = (&i32, &String)> {
         self.refused.iter()
+    }
+
+    /// What volumes are doing that are not as large as they were asked to be, by broker.
+    pub fn growing(&self) -> impl Iterator<Item = (&i32, &String)> {
+        self.growing.iter()
     }
 
     /// Whether something was granted or refused since this was last asked.
@@ -43,9 +53,16 @@ impl Volumes {
         claim: &str,
         size: &str,
     ) {
+        let again_after = if self.refused.contains_key(&broker) {
+            RETRY_INTERVAL
+        } else if self.growing.contains_key(&broker) {
+            LOOK_INTERVAL
+        } else {
+            Duration::MAX
+        };
         if let Some((asked, when)) = self.asked.get(claim)
             && asked == size
-            && (!self.refused.contains_key(&broker) || when.elapsed() < RETRY_INTERVAL)
+            && when.elapsed() < again_after
         {
             return;
         }
@@ -54,16 +71,22 @@ impl Volumes {
         let Ok(Some(found)) = claims.get_opt(claim).await else {
             return;
         };
-        let phase = found.status.and_then(|status| status.phase);
-        if phase.as_deref() != Some("Bound") {
+        let status = found.status.clone().unwrap_or_default();
+        if status.phase.as_deref() != Some("Bound") {
             return;
         }
         let asked = (size.to_owned(), Instant::now());
         self.asked.insert(claim.to_owned(), asked);
         self.is_news |= self.refused.remove(&broker).is_some();
+        let grows = growing(&status, size);
+        self.is_news |= self.growing.get(&broker) != grows.as_ref();
+        match grows {
+            Some(grows) => drop(self.growing.insert(broker, grows)),
+            None => drop(self.growing.remove(&broker)),
+        }
         let requests = found.spec.and_then(|spec| spec.resources?.requests);
-        let has = requests.and_then(|requests| requests.get("storage").cloned());
-        if has.is_none_or(|has| has.0 == size) {
+        let asks = requests.and_then(|requests| requests.get("storage").cloned());
+        if asks.is_none_or(|asks| !is_smaller(&asks.0, size)) {
             return;
         }
         let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
@@ -85,3 +108,49 @@ impl Volumes {
         }
     }
 }
+
+/// What a volume does that is smaller than it should be.
+fn growing(status: &PersistentVolumeClaimStatus, size: &str) -> Option<String> {
+    let capacity = status.capacity.as_ref()?.get("storage")?;
+    if !is_smaller(&capacity.0, size) {
+        return None;
+    }
+    let has = format!("its volume has {} and grows to {size}", capacity.0);
+    let resizing = |condition: &str| condition.contains("Resiz") || condition.contains("Resize");
+    let conditions = status.conditions.iter().flatten();
+    let mut said = conditions.filter(|condition| resizing(&condition.type_));
+    let said = said.find_map(|condition| condition.message.clone());
+    let said = said.filter(|said| !said.is_empty());
+    Some(said.map_or(has.clone(), |said| {
+        format!("{has}: {}", said.trim_end_matches('.'))
+    }))
+}
+
+/// Whether a quantity is smaller than another; one that cannot be read is not.
+fn is_smaller(quantity: &str, than: &str) -> bool {
+    matches!((bytes(quantity), bytes(than)), (Some(a), Some(b)) if a < b)
+}
+
+/// The bytes of a quantity.
+fn bytes(quantity: &str) -> Option<f64> {
+    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power: i32 = match &quantity[digits.len()..] {
+        "" => 0,
+        "k" | "Ki" => 1,
+        "M" | "Mi" => 2,
+        "G" | "Gi" => 3,
+        "T" | "Ti" => 4,
+        "P" | "Pi" => 5,
+        "E" | "Ei" => 6,
+        _ => return None,
+    };
+    let unit = if quantity.ends_with('i') {
+        1024.0
+    } else {
+        1000.0_f64
+    };
+    Some(digits.parse::<f64>().ok()? * unit.powi(power))
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Surroundings, labels, metadata, selector, services};
 use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::ReclaimPolicy;
+use crate::fingerprint::fingerprint;
 
 /// The container of a pod that is the broker.
 pub const CONTAINER: &str = "broker";
 /// The annotation of a pod that names the ConfigMap it took its settings from.
 pub const CONFIG_MAP: &str = "ottla.io/config-map";
+/// The annotation of a pod that stands for everything of its template but the ConfigMap.
+pub const TEMPLATE: &str = "ottla.io/template";
 /// The annotation of a pod with the value of its node's rack label; the operator sets it.
 pub const RACK: &str = "ottla.io/rack";
 /// The name of the volume with its data.
@@ -47,7 +50,10 @@ const TERMINATION_GRACE_SECONDS: i64 = 60;
 #[must_use]
 pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> StatefulSet {
     let name = &cluster.key.name;
-    let annotations = BTreeMap::from([(CONFIG_MAP.to_owned(), around.config_map.clone())]);
+    let annotations = BTreeMap::from([
+        (CONFIG_MAP.to_owned(), around.config_map.clone()),
+        (TEMPLATE.to_owned(), template_fingerprint(cluster, around)),
+    ]);
     let storage = cluster.storage.as_ref();
     let reclaim = storage.map(|s| s.reclaim_policy).unwrap_or_default();
     // Not before the pods are placed: with Delete the StatefulSet controller writes into each new
@@ -89,6 +95,15 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
         }),
         ..StatefulSet::default()
     }
+}
+
+fn template_fingerprint(cluster: &ValidatedCluster, around: &Surroundings) -> String {
+    let anywhere = Surroundings {
+        config_map: String::new(),
+        ..around.clone()
+    };
+    let pod = serde_json::to_string(&build_pod(cluster, &anywhere)).unwrap_or_default();
+    format!("{:016x}", fingerprint(&pod))
 }
 
 /// The PodDisruptionBudget: one broker at a time.

@@ -1,6 +1,7 @@
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::pod_state;
+use super::{outdated, pod_state};
 
 /// A pod with this status, and what is said of its broker.
 fn check(status: &str, said: &str) {
@@ -64,4 +65,35 @@ fn a_pod_without_a_node_says_whether_it_is_for_its_volume() {
          storage class of spec.storage exists and has room, or make the \
          cluster anew with another one",
     );
+}
+
+/// Whether a pod is to be restarted that was made with these annotations, of a StatefulSet that has
+/// moved on to the ConfigMap `b` and the template `2`.
+fn outdated_with(annotations: &str) -> Option<String> {
+    let pod: Pod = serde_yaml::from_str(&format!(
+        "metadata: {{ labels: {{ controller-revision-hash: old }}, annotations: {{ {annotations} \
+         }} }}\nspec: {{ containers: [] }}"
+    ))
+    .unwrap();
+    let set: StatefulSet = serde_yaml::from_str(
+        "metadata: { generation: 2 }\nstatus: { observedGeneration: 2, updateRevision: new, \
+         replicas: 3 }\nspec: { selector: {}, serviceName: s, template: { metadata: { annotations: \
+         { ottla.io/config-map: b, ottla.io/template: '2' } }, spec: { containers: [] } } }",
+    )
+    .unwrap();
+    outdated(&pod, &set)
+}
+
+#[test]
+fn another_config_map_alone_restarts_nobody() {
+    assert_eq!(
+        outdated_with("ottla.io/config-map: a, ottla.io/template: '2'"),
+        None
+    );
+    let changed = Some("the pod's template changed".to_owned());
+    assert_eq!(
+        outdated_with("ottla.io/config-map: a, ottla.io/template: '1'"),
+        changed
+    );
+    assert_eq!(outdated_with("ottla.io/config-map: b"), changed);
 }

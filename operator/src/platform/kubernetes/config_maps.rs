@@ -1,0 +1,113 @@
+//! The ConfigMaps with the brokers' settings: read, written, and deleted when no pod takes its
+//! settings from them any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams};
+
+use super::build::pods::CONFIG_MAP;
+use super::settings::{Files, Place, place};
+use super::{Pods, apply, build, state};
+use crate::platform::Properties;
+
+impl Pods {
+    pub(super) fn read(&self, config_map: &ConfigMap) -> BTreeMap<i32, Properties> {
+        let data = config_map.data.iter().flatten();
+        let brokers = data.filter_map(|(file, text)| {
+            let ordinal = file.strip_suffix(".properties")?.rsplit_once('-')?.1;
+            Some((ordinal.parse().ok()?, parse(text)))
+        });
+        brokers.collect()
+    }
+
+    /// In which ConfigMap the settings of new pods lie.
+    pub(super) fn place(&self, desired: &Files, is_dynamic: fn(&str) -> bool) -> Place {
+        let template = self.seen.stateful_set.as_ref();
+        let template = template.and_then(state::template_config_map);
+        let current = Some(self.config_map.clone()).filter(|name| !name.is_empty());
+        let current = current.or(template);
+        let known = |name: &str| self.settings.get(name);
+        place(
+            &self.cluster,
+            current.as_deref(),
+            known,
+            desired,
+            is_dynamic,
+        )
+    }
+
+    /// Writes one ConfigMap with the settings that are known for it.
+    pub(super) async fn write_settings(&mut self, name: &str) -> Result<(), kube::Error> {
+        let Some(spec) = &self.spec else {
+            return Ok(());
+        };
+        let settings = self.settings.get(name).into_iter().flatten();
+        let files = settings.map(|(broker, settings)| {
+            (
+                format!("{}.properties", self.pod(*broker)),
+                render(settings),
+            )
+        });
+        let config_map = ConfigMap {
+            metadata: build::metadata(spec, name.to_owned()),
+            data: Some(files.collect()),
+            ..ConfigMap::default()
+        };
+        let object = apply::dynamic("v1", "ConfigMap", &config_map);
+        let seen = self.seen.config_maps.get(name).map(apply::version);
+        self.applier.apply(object, seen).await.map(drop)
+    }
+
+    /// Deletes ConfigMaps that no pod takes its settings from any more.
+    pub(super) async fn prune(&mut self) {
+        let used: BTreeSet<&String> = self
+            .seen
+            .pods
+            .values()
+            .filter_map(|pod| pod.annotations().get(CONFIG_MAP))
+            .collect();
+        let template = self
+            .seen
+            .stateful_set
+            .as_ref()
+            .and_then(state::template_config_map);
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let is_idle = |name: &&String| {
+            let current = **name == self.config_map || Some(*name) == template.as_ref();
+            !current && !used.contains(*name)
+        };
+        let idle: Vec<String> = self
+            .seen
+            .config_maps
+            .keys()
+            .filter(is_idle)
+            .cloned()
+            .collect();
+        for name in idle {
+            let deleted = config_maps.delete(&name, &DeleteParams::default()).await;
+            // One that cannot be deleted now is tried again with the next change. One that was may
+            // be wanted again, before the watch tells that it is gone.
+            if deleted.is_ok() {
+                self.applier.forget("ConfigMap", &name);
+                self.seen.config_maps.remove(&name);
+                self.settings.remove(&name);
+            }
+        }
+    }
+}
+
+fn render(settings: &Properties) -> String {
+    let lines = settings
+        .iter()
+        .map(|(key, value)| format!("{key}={value}\n"));
+    lines.collect()
+}
+
+fn parse(text: &str) -> Properties {
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    lines
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
