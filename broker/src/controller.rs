@@ -98,6 +98,8 @@ struct Shared {
     may_vote: AtomicBool,
     /// Until when the lease stands, by the node's clock in milliseconds.
     lease_until_ms: AtomicI64,
+    /// Whether the data directory's disk hangs: then this broker beats no more.
+    is_disk_stalled: AtomicBool,
     /// The epoch of this incarnation; −1 until registered.
     broker_epoch: AtomicI64,
 }
@@ -187,6 +189,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         applied,
         may_vote: AtomicBool::new(may_vote),
         lease_until_ms: AtomicI64::new(i64::MIN),
+        is_disk_stalled: AtomicBool::new(false),
         broker_epoch: AtomicI64::new(-1),
     });
     let handle = Handle { shared };

@@ -5,6 +5,7 @@ pub mod age;
 pub mod ask;
 pub mod compaction;
 pub mod config;
+pub mod disk_watch;
 pub mod excerpt;
 pub mod group;
 pub mod hosting;

@@ -37,6 +37,13 @@ impl Handle {
         (epoch >= 0).then_some(BrokerEpoch(epoch))
     }
 
+    /// Says whether the disk of the data directory hangs. While it does, this broker keeps no
+    /// lease: it could acknowledge nothing that it leads.
+    pub fn set_disk_stalled(&self, is_stalled: bool) {
+        let shared = &self.shared;
+        shared.is_disk_stalled.store(is_stalled, Ordering::Release);
+    }
+
     /// Whether this broker's lease stands. Without it there may be other leaders by now: a leader
     /// then acknowledges nothing that they might not know of, and serves no reads.
     #[must_use]

@@ -211,6 +211,7 @@ impl Session {
 
     /// Beats to the active controller until the stream breaks; says whether to register again.
     async fn serve(&mut self) -> bool {
+        self.wait_for_disk().await;
         match self.handle.active() {
             None => false,
             Some(node) if node == self.handle.node_id() => self.serve_here().await,
@@ -331,6 +332,17 @@ impl Session {
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             Some(()) = self.beat_now.recv() => {} // none comes once the node stops
+        }
+        self.wait_for_disk().await;
+    }
+
+    /// While the disk hangs no beat goes out: the lease runs out, and others lead. Whoever stops
+    /// does not wait for it.
+    async fn wait_for_disk(&self) {
+        let interval = self.handle.shared.settings.heartbeat_interval;
+        let is_stalled = || self.handle.shared.is_disk_stalled.load(Ordering::Acquire);
+        while is_stalled() && !self.want_shut_down.load(Ordering::Acquire) {
+            tokio::time::sleep(interval).await;
         }
     }
 }

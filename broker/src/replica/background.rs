@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use ottla_core::disk_watch::DiskWatch;
 use ottla_core::partition::Input;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::{Committed, Error, Listener, ProducerState};
@@ -25,6 +26,9 @@ const PRODUCERS_INTERVAL: Duration = Duration::from_secs(600);
 /// How long a simulation waits for room on a full disk, as the store's threads do.
 const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the disk hangs, in parts of the limit.
+const DISK_LOOKS_PER_LIMIT: u32 = 10;
+
 /// How often lag is looked at, in parts of the limit.
 const LAG_CHECKS_PER_LIMIT: u32 = 4;
 
@@ -44,6 +48,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
             replica.tell(Input::LagChecked);
         }
     });
+    tokio::spawn(watch_disk(Arc::clone(shared)));
     every(shared, CHECKPOINT_INTERVAL, |shared| {
         if let Err(error) = write_high_watermarks(shared) {
             error!(%error, "high watermarks could not be kept");
@@ -90,6 +95,28 @@ async fn compact(shared: Arc<Shared>) {
             Ok(still_failed) => failed = still_failed,
             Err(_) => return, // the runtime is going down
         }
+    }
+}
+
+/// Notices a disk that hangs, which reports nothing.
+async fn watch_disk(shared: Arc<Shared>) {
+    let limit = shared.settings.replica_lag_time_max;
+    let mut watch = DiskWatch::new(limit);
+    let mut was_stalled = false;
+    while !shared.is_stopping() {
+        tokio::time::sleep(limit / DISK_LOOKS_PER_LIMIT).await;
+        let (queued, durable) = shared.store.progress();
+        let now = shared.env.now();
+        let is_stalled = watch.is_stalled(now, queued, durable, shared.store.is_full());
+        match (was_stalled, is_stalled) {
+            (false, true) => {
+                error!("the disk has taken nothing for {limit:?}: others lead until it does")
+            }
+            (true, false) => warn!("the disk takes what it is given again"),
+            _ => {}
+        }
+        was_stalled = is_stalled;
+        shared.controller.set_disk_stalled(is_stalled);
     }
 }
 

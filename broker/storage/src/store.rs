@@ -239,6 +239,14 @@ impl Store {
         meta::read(disk, dir)
     }
 
+    /// The last record that was queued for the write-ahead log, and the last one that is on disk.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        // in this order: what is durable was queued before
+        let durable = self.shared().durable_lsn.load(Ordering::Acquire);
+        (lock(&self.shared().queue).last_lsn, durable)
+    }
+
     /// Whether appends are refused, because too little space was left at the last look.
     #[must_use]
     pub fn is_full(&self) -> bool {
