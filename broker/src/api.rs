@@ -65,6 +65,7 @@ use ottla_protocol::messages::topics::{
 use ottla_protocol::messages::transactions::DescribeProducersRequest;
 
 use crate::authorizer::{Access, Principal};
+use crate::budget::Share;
 use crate::config::Settings;
 use crate::controller;
 use crate::coordinator;
@@ -115,20 +116,41 @@ pub struct RequestContext {
     pub connection_id: u64,
 }
 
-/// The frame that answers a request, in segments; none where the request wants no answer.
-pub type Answer = Pin<Box<dyn Future<Output = Result<Option<Segments>, Error>> + Send>>;
+/// Fetches that one connection has in work at a time.
+const FETCHES_MAX: usize = 2;
+
+/// The frame that answers a request.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// Its bytes.
+    pub segments: Segments,
+    /// The memory they hold, where that is accounted; given back once they are sent.
+    pub share: Option<Share>,
+}
+
+impl From<Segments> for Answered {
+    fn from(segments: Segments) -> Self {
+        Self {
+            segments,
+            share: None,
+        }
+    }
+}
+
+/// The answer to a request; none where it wants none.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Option<Answered>, Error>> + Send>>;
 
 /// What became of a request that has begun.
 pub enum Call {
     /// It is answered.
     Done(Segments),
-    /// It goes on; where it is `pipelined`, the connection may begin the next request once this one
-    /// has been polled.
+    /// It goes on.
     Waiting {
         /// The answer.
         future: Answer,
-        /// See above.
-        pipelined: bool,
+        /// Once it has been polled, the connection may begin the next request while fewer than so
+        /// many wait.
+        pipelined_max: usize,
     },
 }
 
@@ -190,8 +212,9 @@ pub struct Api {
     pub version_max: i16,
 }
 
-/// A row is `Request => handler;`. With `, pipelined` the connection begins its next request once
-/// the handler has been polled; `, produce` is that, and no answer to acks=0.
+/// A row is `Request => handler;`. With `, produce` the connection begins its next request once the
+/// handler has been polled, and there is no answer to acks=0; with `, fetch` it does so while few
+/// are in work, and the handler also gives the memory that its answer holds.
 macro_rules! apis {
     ($($request:ty => $handler:path $(, $mode:ident)?;)*) => {
         /// What is served besides ApiVersions.
@@ -223,23 +246,30 @@ macro_rules! apis {
             }
             encode::<$type>(&$header, &response)
         });
-        Ok(Call::Waiting { future, pipelined: true })
+        Ok(Call::Waiting { future, pipelined_max: usize::MAX })
     }};
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
-     $handler:path $(, $mode:ident)?) => {{
+     $handler:path, fetch) => {{
+        let future: Answer = Box::pin(async move {
+            let (response, share) = $handler(&$context, &$request, $body).await;
+            let answered = encode::<$type>(&$header, &response)?;
+            Ok(answered.map(|answered| Answered { share, ..answered }))
+        });
+        Ok(Call::Waiting { future, pipelined_max: FETCHES_MAX })
+    }};
+    (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
+     $handler:path) => {{
         let future: Answer = Box::pin(async move {
             let response = $handler(&$context, &$request, $body).await;
             encode::<$type>(&$header, &response)
         });
-        Ok(Call::Waiting { future, pipelined: apis!(@is_pipelined $($mode)?) })
+        Ok(Call::Waiting { future, pipelined_max: 1 })
     }};
-    (@is_pipelined pipelined) => { true };
-    (@is_pipelined) => { false };
 }
 
 apis! {
     ProduceRequest => produce::handle, produce;
-    FetchRequest => fetch::handle, pipelined;
+    FetchRequest => fetch::handle, fetch;
     ListOffsetsRequest => offsets::list_offsets;
     DeleteRecordsRequest => offsets::delete_records;
     OffsetForLeaderEpochRequest => offsets::offset_for_leader_epoch;
@@ -312,10 +342,11 @@ fn decode<R: Request>(header: &RequestHeader, mut reader: Reader) -> Result<R, E
 fn encode<R: Request>(
     header: &RequestHeader,
     response: &R::Response,
-) -> Result<Option<Segments>, Error> {
+) -> Result<Option<Answered>, Error> {
     let (api, version) = (header.api_key, header.api_version);
     let segments = frame::response(header, version, response);
-    segments.map(Some).map_err(|error| Error::Encode {
+    let answered = segments.map(Answered::from).map(Some);
+    answered.map_err(|error| Error::Encode {
         api,
         version,
         error,
@@ -323,7 +354,7 @@ fn encode<R: Request>(
 }
 
 /// A producer that asked for no answer learns of a failure by the end of its connection.
-fn produce_silently(response: &ProduceResponse) -> Result<Option<Segments>, Error> {
+fn produce_silently(response: &ProduceResponse) -> Result<Option<Answered>, Error> {
     let partitions = response
         .responses
         .iter()

@@ -6,6 +6,7 @@
 //! - [`authorizer`]: what a client may do
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
 //! - [`stream`]: the network, real or simulated
+//! - [`budget`], [`memory`]: accounts of memory, and how much there is
 //! - [`node`]: builds every component, hands out the handles, runs until shutdown
 //! - [`net`]: listeners and connections: a frame in, a response out, in order
 //! - [`api`]: the table of Kafka's APIs and the dispatch; a file per family
@@ -17,11 +18,13 @@
 
 pub mod api;
 pub mod authorizer;
+pub mod budget;
 pub mod command;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod env;
+pub mod memory;
 pub mod metrics;
 pub mod net;
 pub mod node;

@@ -4,7 +4,6 @@
 //! address's within `max.connections.per.ip`; out of descriptors it backs off, and those who are
 //! connected do not notice.
 
-pub mod budget;
 pub mod connection;
 pub mod frames;
 
@@ -20,8 +19,8 @@ use tracing::{info, warn};
 
 pub use crate::stream::{Listener, Network, Stream};
 
-use self::budget::Budget;
 use self::connection::{Connection, Limits};
+use self::frames::Accounts;
 use crate::api::{Client, Context};
 use crate::config::Settings;
 
@@ -38,7 +37,7 @@ pub struct Net {
     connections_max: usize,
     per_ip_max: usize,
     per_ip_overrides: HashMap<IpAddr, usize>,
-    budget: Arc<Budget>,
+    accounts: Accounts,
     open: AtomicUsize,
     next_id: AtomicU64,
     /// Connections by address; an address without any is absent. Held for one entry at a time.
@@ -46,14 +45,17 @@ pub struct Net {
 }
 
 impl Net {
-    /// The limits that `settings` and the limit of open files give.
+    /// The limits that `settings` and the limit of open files give; requests hold at most
+    /// `queued_bytes_max` together.
     #[must_use]
-    pub fn new(settings: &Settings) -> Arc<Self> {
+    pub fn new(settings: &Settings, queued_bytes_max: usize) -> Arc<Self> {
+        let accounts = Accounts::new(queued_bytes_max);
         let overrides = settings.connections_max_per_ip_overrides.iter();
         Arc::new(Self {
             limits: Limits {
                 request_bytes_max: settings.socket_request_bytes_max,
                 requests_max: settings.connection_requests_max,
+                requests_bytes_max: accounts.connection_bytes_max(),
                 idle_max: settings.connections_max_idle,
                 first_request_timeout: settings.first_request_timeout,
             },
@@ -65,7 +67,7 @@ impl Net {
             per_ip_overrides: overrides
                 .filter_map(|(host, max)| Some((host.parse().ok()?, *max as usize)))
                 .collect(),
-            budget: Budget::new(settings.queued_bytes_max),
+            accounts,
             open: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             per_ip: Mutex::default(),
@@ -81,7 +83,7 @@ impl Net {
     /// How many bytes of requests are held.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.budget.taken()
+        self.accounts.taken()
     }
 
     /// Accepts on `listener` until `stop` becomes true; connections then end by themselves, and
@@ -124,7 +126,7 @@ impl Net {
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let client = Client::new(Arc::clone(context), ip, Arc::clone(name), id);
-        let connection = Connection::new(stream, client, self.limits, Arc::clone(&self.budget));
+        let connection = Connection::new(stream, client, self.limits, self.accounts.clone());
         let stop = stop.clone();
         tokio::spawn(async move {
             let ended = connection.run(stop).await;

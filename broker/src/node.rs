@@ -29,6 +29,7 @@ use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
 use crate::coordinator;
 use crate::env::Env;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::net::Net;
 use crate::peer::{self, Peers};
@@ -111,6 +112,8 @@ pub struct Surroundings {
     pub inline: bool,
     /// Bounds and sizes of its data directory.
     pub store: ottla_storage::Settings,
+    /// How much memory the process may take; none where nothing limits it.
+    pub memory_bytes_max: Option<u64>,
 }
 
 impl Surroundings {
@@ -123,7 +126,16 @@ impl Surroundings {
             disk: Arc::new(RealDisk),
             inline: false,
             store: ottla_storage::Settings::default(),
+            memory_bytes_max: memory::limit(),
         }
+    }
+
+    /// What requests, and what answers, hold at most: what the settings say, and no more than an
+    /// eighth of all there is.
+    fn queued_bytes_max(&self, settings: &Settings) -> usize {
+        let eighth = self.memory_bytes_max.map(|bytes| bytes / 8);
+        let eighth = eighth.and_then(|bytes| usize::try_from(bytes).ok());
+        settings.queued_bytes_max.min(eighth.unwrap_or(usize::MAX))
     }
 }
 
@@ -196,7 +208,7 @@ impl Node {
             },
         );
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
-        let net = Net::new(&settings);
+        let net = Net::new(&settings, around.queued_bytes_max(&settings));
         late.tell(&context, &life, &net);
         let (stop_clients, clients_stopped) = watch::channel(false);
         let clients = sockets.clients.into_iter().map(|(name, listener)| {
@@ -438,6 +450,7 @@ impl Parts {
             store: opened.store,
             logs: opened.logs,
             inline: around.inline,
+            answers_bytes_max: around.queued_bytes_max(settings),
         });
         let coordinator = coordinator::Handle::new(
             Arc::new(replicas.clone()),

@@ -9,7 +9,7 @@
 //! - `partition`: one partition: step the core, perform its effects
 //! - `assign`: metadata images become leaders, followers, created and deleted logs
 //! - `produce`, `pending`: appends, and who waits for them
-//! - `fetch`, `session`, `ready`: reads, long polls without polling, fetch sessions (KIP-227)
+//! - `fetch`, `room`, `session`, `ready`: reads, long polls without polling, sessions (KIP-227)
 //! - `fetcher`: the loops that copy from leaders
 //! - `alter_isr`: ISR changes on their way to the controller
 //! - `background`: commits, lag, retention, checkpoints
@@ -34,6 +34,7 @@ mod pending;
 mod produce;
 mod producer_state;
 mod ready;
+mod room;
 mod session;
 
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub use offsets::{EpochQuery, FoundOffset, OffsetQuery};
 pub use produce::{ProduceItem, Produced, Produces, Refused};
 pub use session::FetchSessions;
 
+use crate::budget::Budget;
 use crate::config::Settings;
 use crate::controller;
 use crate::env::Env;
@@ -83,6 +85,8 @@ pub struct Components {
     pub logs: Vec<Log>,
     /// Whether commits happen in a task, not in the store's own threads: for simulations.
     pub inline: bool,
+    /// What the answers to all consumers hold at most, in bytes; those to followers a half of it.
+    pub answers_bytes_max: usize,
 }
 
 /// What all partitions share.
@@ -109,6 +113,10 @@ pub(crate) struct Shared {
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
     fetchers: fetcher::Fetchers,
     sessions: FetchSessions,
+    /// What answers to consumers hold together.
+    consumers_budget: Arc<Budget>,
+    /// The same for followers, whom no consumer may hold up.
+    followers_budget: Arc<Budget>,
 }
 
 /// What was made of the metadata.
@@ -196,6 +204,8 @@ impl Replicas {
             alter_isr,
             fetchers: fetcher::Fetchers::default(),
             sessions: FetchSessions::new(settings.fetch_session_cache_slots_max),
+            consumers_budget: Budget::new(components.answers_bytes_max),
+            followers_budget: Budget::new(components.answers_bytes_max / 2),
             settings,
         });
         tokio::spawn(alter_isr::run(Arc::clone(&shared), alterations));

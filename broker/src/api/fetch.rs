@@ -15,6 +15,7 @@ use ottla_protocol::messages::fetch::{
 use super::leader::{endpoints, topic_key};
 use super::{Context, RequestContext};
 use crate::authorizer::{self, Access};
+use crate::budget::Share;
 use crate::replica::{FetchItem, FetchQuery, Fetched, Position, TopicKey};
 
 /// The first version whose consumers may read from followers.
@@ -70,21 +71,22 @@ fn refusal(body: FetchRequest) -> FetchResponse {
     }
 }
 
-/// Answers when there is enough to say, or the wait is over.
+/// Answers when there is enough to say, or the wait is over; says what memory the answer holds.
 pub async fn handle(
     context: &Context,
     request: &RequestContext,
     body: FetchRequest,
-) -> FetchResponse {
+) -> (FetchResponse, Option<Share>) {
     let Some(access) = permission(context, request, &body) else {
-        return refusal(body);
+        return (refusal(body), None);
     };
     let query = query(context, request, &body, access);
     let is_follower = follower(&body).is_some();
     let version = request.api_version;
     let items = items(version, body.topics);
     let forgotten = forgotten(version, body.forgotten_topics_data);
-    let fetched = context.replicas.fetch(&query, items, &forgotten).await;
+    let mut fetched = context.replicas.fetch(&query, items, &forgotten).await;
+    let share = fetched.share.take();
     let mut response = answer(fetched);
     let counter = match is_follower {
         true => &context.metrics.replicated_bytes,
@@ -101,7 +103,7 @@ pub async fn handle(
     if request.api_version >= NODE_ENDPOINTS_VERSION_MIN {
         response.node_endpoints = leaders(context, request, &response);
     }
-    response
+    (response, share)
 }
 
 fn query(

@@ -6,13 +6,13 @@
 //!
 //! Invariants: responses leave in the order of their requests; no more than
 //! `ottla.connection.requests.max` requests wait; while more than [`WRITE_BYTES_MAX`] wait to be
-//! written, nothing is begun.
+//! written, nothing is begun and no finished answer is taken over; a client that stops in the midst
+//! of a request, or takes no answers, is let go.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,13 +21,22 @@ use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use super::budget::{Budget, Share};
-use super::frames::{self, FrameReader};
-use crate::api::{self, Call, Client};
+use super::frames::{self, Accounts, FrameReader};
+use crate::api::{self, Answered, Call, Client};
+use crate::budget::Share;
 use crate::stream::Stream;
 
 /// Responses not yet taken by the socket; above it no further request is begun.
 const WRITE_BYTES_MAX: usize = 4 << 20;
+
+/// How long a client may take nothing of an answer.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+
+/// A request that has begun to come is looked at so often, and must have come on by then.
+const FRAME_WINDOW: Duration = Duration::from_secs(30);
+
+/// How much of a request must come within a window, unless that is its end.
+const FRAME_WINDOW_BYTES_MIN: usize = 30 * (16 << 10);
 
 /// How much of a large request is waited for at once, at most and at least.
 const WAKE_BYTES_MAX: usize = 256 << 10;
@@ -48,6 +57,12 @@ pub enum Error {
     /// No traffic for `connections.max.idle.ms`, or no first request in time.
     #[error("idle for {0:?}")]
     Idle(Duration),
+    /// A request that comes too slowly, or not any further.
+    #[error("a request came at less than {FRAME_WINDOW_BYTES_MIN} bytes in {FRAME_WINDOW:?}")]
+    SlowRequest,
+    /// Answers that nobody takes.
+    #[error("nothing of an answer was taken for {WRITE_STALL_MAX:?}")]
+    Stalled,
     /// Writing failed.
     #[error("writing failed: {0}")]
     Io(#[from] io::Error),
@@ -60,7 +75,7 @@ impl Error {
         match self {
             Self::Frames(error) => !matches!(error, frames::Error::Length { .. }),
             Self::Api(error) => !error.is_garbage(),
-            Self::Idle(_) | Self::Io(_) => true,
+            Self::Idle(_) | Self::SlowRequest | Self::Stalled | Self::Io(_) => true,
         }
     }
 }
@@ -72,6 +87,8 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// `ottla.connection.requests.max`.
     pub requests_max: usize,
+    /// How many bytes the requests that wait may have together.
+    pub requests_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
     /// `ottla.first.request.timeout.ms`.
@@ -80,12 +97,30 @@ pub struct Limits {
 
 /// A request that has begun; its share of the budget goes back when it is answered.
 enum Slot {
-    Done(Vec<Bytes>),
+    Done(Answered),
     Waiting {
         future: api::Answer,
-        pipelined: bool,
-        _share: Share,
+        pipelined_max: usize,
+        share: Share,
     },
+}
+
+impl Slot {
+    /// How many requests may wait beside it before another begins.
+    fn pipelined_max(&self) -> usize {
+        match self {
+            Self::Done(_) => usize::MAX,
+            Self::Waiting { pipelined_max, .. } => *pipelined_max,
+        }
+    }
+}
+
+/// How far a request had come when its window began.
+#[derive(Clone, Copy)]
+struct Pace {
+    since: Instant,
+    received: usize,
+    requests: u64,
 }
 
 /// A connection and all it holds.
@@ -95,8 +130,17 @@ pub struct Connection {
     limits: Limits,
     reader: FrameReader,
     slots: VecDeque<Slot>,
+    /// How many bytes the requests in `slots` have.
+    slots_bytes: usize,
     out: VecDeque<Bytes>,
     out_bytes: usize,
+    /// How many bytes were ever put into `out`.
+    pushed_bytes: u64,
+    /// What the answers in `out` hold, each with the value of `pushed_bytes` at its end.
+    out_shares: VecDeque<(u64, Share)>,
+    /// When the socket last took something, or there was nothing to take.
+    written_at: Instant,
+    pace: Option<Pace>,
     active: Instant,
     idle: Pin<Box<Sleep>>,
     requests: u64,
@@ -108,15 +152,20 @@ pub struct Connection {
 impl Connection {
     /// A connection that has just been accepted.
     #[must_use]
-    pub fn new(stream: Stream, client: Client, limits: Limits, budget: Arc<Budget>) -> Self {
+    pub fn new(stream: Stream, client: Client, limits: Limits, accounts: Accounts) -> Self {
         let active = Instant::now();
         Self {
             stream,
             client,
-            reader: FrameReader::new(limits.request_bytes_max, budget),
+            reader: FrameReader::new(limits.request_bytes_max, accounts),
             slots: VecDeque::new(),
+            slots_bytes: 0,
             out: VecDeque::new(),
             out_bytes: 0,
+            pushed_bytes: 0,
+            out_shares: VecDeque::new(),
+            written_at: active,
+            pace: None,
             active,
             idle: Box::pin(tokio::time::sleep_until(
                 active + limits.first_request_timeout,
@@ -175,11 +224,12 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
                     self.set_wake_bytes();
+                    self.watch_pace();
                     break;
                 }
             }
         }
-        self.poll_idle(context)
+        self.poll_timer(context)
     }
 
     /// In the midst of a large request the task sleeps until a good part of it is there: otherwise
@@ -197,18 +247,11 @@ impl Connection {
 
     /// Whether the next request may begin now.
     fn may_begin(&self) -> bool {
-        let held = |slot: &Slot| {
-            matches!(
-                slot,
-                Slot::Waiting {
-                    pipelined: false,
-                    ..
-                }
-            )
-        };
-        self.slots.len() < self.limits.requests_max
+        let waiting = self.slots.len();
+        waiting < self.limits.requests_max
             && self.out_bytes <= WRITE_BYTES_MAX
-            && !self.slots.back().is_some_and(held)
+            && self.slots_bytes <= self.limits.requests_bytes_max
+            && self.slots.iter().all(|slot| waiting < slot.pipelined_max())
     }
 
     /// Begins what has been received and may begin; says whether anything did.
@@ -221,19 +264,20 @@ impl Connection {
             begun = true;
             self.requests += 1;
             match self.client.call(frame.bytes)? {
-                Call::Done(segments) => self.push_done(segments),
+                Call::Done(segments) => self.push_done(segments.into()),
                 Call::Waiting {
                     mut future,
-                    pipelined,
+                    pipelined_max,
                 } => match future.as_mut().poll(context) {
                     Poll::Ready(answer) => self.push_done(answer?.unwrap_or_default()),
                     Poll::Pending => {
-                        let slot = Slot::Waiting {
+                        let share = frame.share;
+                        self.slots_bytes += share.bytes();
+                        self.slots.push_back(Slot::Waiting {
                             future,
-                            pipelined,
-                            _share: frame.share,
-                        };
-                        self.slots.push_back(slot);
+                            pipelined_max,
+                            share,
+                        });
                     }
                 },
             }
@@ -241,35 +285,47 @@ impl Connection {
         Ok(begun)
     }
 
-    fn push_done(&mut self, segments: Vec<Bytes>) {
+    fn push_done(&mut self, answered: Answered) {
         if self.slots.is_empty() {
-            self.push_out(segments);
+            self.push_out(answered);
         } else {
-            self.slots.push_back(Slot::Done(segments));
+            self.slots.push_back(Slot::Done(answered));
         }
     }
 
-    fn push_out(&mut self, segments: Vec<Bytes>) {
-        for segment in segments {
+    fn push_out(&mut self, answered: Answered) {
+        if self.out.is_empty() {
+            self.written_at = Instant::now();
+        }
+        for segment in answered.segments {
             self.out_bytes += segment.len();
+            self.pushed_bytes += segment.len() as u64;
             self.out.push_back(segment);
+        }
+        if let Some(share) = answered.share {
+            self.out_shares.push_back((self.pushed_bytes, share));
         }
     }
 
     /// Polls the response that is due and moves what is ready to the socket's queue. Later ones
     /// wake the task too, but only the first may leave.
     fn collect(&mut self, context: &mut Context<'_>) {
-        while let Some(slot) = self.slots.front_mut() {
+        while self.out_bytes <= WRITE_BYTES_MAX
+            && let Some(slot) = self.slots.front_mut()
+        {
             let answer = match slot {
-                Slot::Done(segments) => Ok(Some(std::mem::take(segments))),
-                Slot::Waiting { future, .. } => match future.as_mut().poll(context) {
-                    Poll::Ready(answer) => answer,
+                Slot::Done(answered) => Ok(Some(std::mem::take(answered))),
+                Slot::Waiting { future, share, .. } => match future.as_mut().poll(context) {
+                    Poll::Ready(answer) => {
+                        self.slots_bytes -= share.bytes();
+                        answer
+                    }
                     Poll::Pending => return,
                 },
             };
             self.slots.pop_front();
             match answer {
-                Ok(Some(segments)) => self.push_out(segments),
+                Ok(Some(answered)) => self.push_out(answered),
                 Ok(None) => {}
                 Err(error) => {
                     self.failed.get_or_insert(error);
@@ -292,7 +348,10 @@ impl Connection {
             let stream = Pin::new(&mut self.stream);
             let count = match stream.poll_write_vectored(context, &slices[..filled]) {
                 Poll::Ready(count) => count?,
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.ring_by(self.written_at + WRITE_STALL_MAX);
+                    break;
+                }
             };
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -303,6 +362,7 @@ impl Connection {
         }
         if written {
             self.active = Instant::now();
+            self.written_at = self.active;
         }
         Ok(written)
     }
@@ -316,22 +376,72 @@ impl Connection {
             count -= first.len();
             self.out.pop_front();
         }
+        let written_bytes = self.pushed_bytes - self.out_bytes as u64;
+        let is_sent = |(end, _): &(u64, Share)| *end <= written_bytes;
+        while self.out_shares.front().is_some_and(is_sent) {
+            self.out_shares.pop_front();
+        }
+    }
+
+    /// Has the timer ring at `at`, where it would ring later.
+    fn ring_by(&mut self, at: Instant) {
+        if self.idle.deadline() > at {
+            self.idle.as_mut().reset(at);
+        }
+    }
+
+    /// The rest of a request is awaited: from now on it must come on.
+    fn watch_pace(&mut self) {
+        if self.pace.is_none() && self.reader.is_inside_frame() {
+            let since = Instant::now();
+            self.pace = Some(Pace {
+                since,
+                received: self.reader.received(),
+                requests: self.requests,
+            });
+            self.ring_by(since + FRAME_WINDOW);
+        }
+    }
+
+    /// Whether the request that was being received has come on, once its window is over.
+    fn check_pace(&mut self, now: Instant) -> Result<(), Error> {
+        let Some(pace) = self.pace.filter(|pace| now >= pace.since + FRAME_WINDOW) else {
+            return Ok(());
+        };
+        let is_same = pace.requests == self.requests && self.reader.is_inside_frame();
+        if is_same && self.reader.received() - pace.received < FRAME_WINDOW_BYTES_MIN {
+            return Err(Error::SlowRequest);
+        }
+        self.pace = None;
+        self.watch_pace();
+        Ok(())
     }
 
     /// The timer is not moved at every request: when it rings it looks when the last one was.
-    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.idle.as_mut().poll(context).is_ready() {
             let allowed = match self.requests {
                 0 => self.limits.first_request_timeout,
                 _ => self.limits.idle_max,
             };
             let now = Instant::now();
+            self.check_pace(now)?;
+            let is_writing = !self.out.is_empty();
+            if is_writing && now >= self.written_at + WRITE_STALL_MAX {
+                return Poll::Ready(Err(Error::Stalled));
+            }
             let waits = !self.slots.is_empty();
             if !waits && now.duration_since(self.active) >= allowed {
                 return Poll::Ready(Err(Error::Idle(allowed)));
             }
             let base = if waits { now } else { self.active };
             self.idle.as_mut().reset(base + allowed);
+            if is_writing {
+                self.ring_by(self.written_at + WRITE_STALL_MAX);
+            }
+            if let Some(pace) = self.pace {
+                self.ring_by(pace.since + FRAME_WINDOW);
+            }
         }
         Poll::Pending
     }

@@ -3,6 +3,10 @@
 //! A small frame is a slice of the connection's read buffer. A large one gets a buffer of its own,
 //! and the socket is read straight into it, so its bytes are copied once, out of the kernel.
 //!
+//! A large frame is received once the account has room for all of it, so that two of them never
+//! hold a part each and wait for one another; frames above [`HUGE_BYTES_MIN`] have an account of
+//! their own, which the others need not wait for.
+//!
 //! Invariant: what a connection makes the broker allocate is at most [`READ_BYTES`] and four times
 //! the bytes that it has sent, whatever lengths it declares.
 
@@ -14,9 +18,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::AsyncRead;
-use tokio::sync::futures::OwnedNotified;
 
-use super::budget::{Budget, Share};
+use crate::budget::{Budget, Share};
 
 /// How much is read at a time where no frame is known to be larger.
 const READ_BYTES: usize = 16 * 1024;
@@ -24,8 +27,61 @@ const READ_BYTES: usize = 16 * 1024;
 /// Frames above this size get a buffer of their own.
 const SHARED_FRAME_BYTES_MAX: usize = 8 * 1024;
 
+/// Frames from this size on have an account of their own.
+const HUGE_BYTES_MIN: usize = 2 << 20;
+
 /// Allocation may run ahead of reception by this factor.
 const TRUST_FACTOR: usize = 4;
+
+/// What the requests of all connections hold together.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    usual: Arc<Budget>,
+    huge: Arc<Budget>,
+}
+
+impl Accounts {
+    /// Accounts of so many bytes together.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            usual: Budget::new(bytes_max / 2),
+            huge: Budget::new(bytes_max / 2),
+        }
+    }
+
+    /// How many bytes are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.usual.taken() + self.huge.taken()
+    }
+
+    /// How many bytes one connection may hold in requests that wait for their answers, before it
+    /// begins another.
+    #[must_use]
+    pub fn connection_bytes_max(&self) -> usize {
+        self.usual.limit() / 4
+    }
+
+    fn of(&self, bytes: usize) -> &Arc<Budget> {
+        match bytes {
+            0..HUGE_BYTES_MIN => &self.usual,
+            _ => &self.huge,
+        }
+    }
+}
+
+/// A wait for room in an account.
+type Room = Pin<Box<dyn Future<Output = Share> + Send>>;
+
+/// A frame that is received into a buffer of its own.
+struct Large {
+    bytes: BytesMut,
+    /// How long it will be.
+    length: usize,
+    /// Room for all of it; none while `room` is waited for.
+    share: Option<Share>,
+}
 
 /// A request as it came, and its share of the budget.
 #[derive(Debug)]
@@ -59,30 +115,36 @@ pub enum Error {
 }
 
 /// The receiving end of a connection.
-#[derive(Debug)]
 pub struct FrameReader {
     limit: usize,
-    budget: Arc<Budget>,
+    accounts: Accounts,
     buffer: BytesMut,
-    /// The large frame that is being received, with the length it will have.
-    large: Option<(BytesMut, usize, Share)>,
+    large: Option<Large>,
     received: usize,
-    waiting: Option<Pin<Box<OwnedNotified>>>,
+    /// Nothing is read before there is room.
+    room: Option<Room>,
 }
 
 impl FrameReader {
-    /// A reader of frames of at most `limit` bytes that takes their memory from `budget`.
+    /// A reader of frames of at most `limit` bytes that takes their memory from `accounts`.
     #[must_use]
-    pub fn new(limit: usize, budget: Arc<Budget>) -> Self {
+    pub fn new(limit: usize, accounts: Accounts) -> Self {
         let buffer = BytesMut::new();
         Self {
             limit,
-            budget,
+            accounts,
             buffer,
             large: None,
             received: 0,
-            waiting: None,
+            room: None,
         }
+    }
+
+    /// Whether a part of a frame has come, and the rest is awaited from the client: not from the
+    /// account.
+    #[must_use]
+    pub fn is_inside_frame(&self) -> bool {
+        self.room.is_none() && (self.large.is_some() || !self.buffer.is_empty())
     }
 
     /// How many bytes have come in since the connection began.
@@ -95,7 +157,7 @@ impl FrameReader {
     #[must_use]
     pub fn missing(&self) -> usize {
         let large = self.large.as_ref();
-        large.map_or(0, |(bytes, length, _)| length - bytes.len())
+        large.map_or(0, |large| large.length - large.bytes.len())
     }
 
     /// The next frame, if it has been received.
@@ -103,12 +165,18 @@ impl FrameReader {
     /// # Errors
     /// [`Error::Length`].
     pub fn buffered(&mut self) -> Result<Option<Frame>, Error> {
-        if let Some((bytes, length, _)) = &self.large {
-            if bytes.len() < *length {
-                return Ok(None);
-            }
-            let (bytes, _, share) = self.large.take().expect("checked above");
-            return Ok(Some(Frame { bytes, share }));
+        if self.large.is_some() {
+            let whole = self
+                .large
+                .take_if(|large| large.bytes.len() == large.length);
+            return Ok(whole.map(|large| {
+                let empty = || self.accounts.of(large.length).share();
+                let share = large.share.unwrap_or_else(empty);
+                Frame {
+                    bytes: large.bytes,
+                    share,
+                }
+            }));
         }
         let Some(declared) = self.buffer.first_chunk::<4>() else {
             return Ok(None);
@@ -125,9 +193,9 @@ impl FrameReader {
         };
         if self.buffer.len() >= 4 + length {
             self.buffer.advance(4);
-            let mut share = self.budget.share();
+            let mut share = self.accounts.usual.share();
             // it is in memory already; where the account is full, the next read waits
-            share.try_hold(length);
+            share.force(length);
             return Ok(Some(Frame {
                 bytes: self.buffer.split_to(length),
                 share,
@@ -138,9 +206,20 @@ impl FrameReader {
             let begun = mem::take(&mut self.buffer);
             let mut bytes = BytesMut::with_capacity(self.step(length, begun.len()));
             bytes.put_slice(&begun);
-            let mut share = self.budget.share();
-            share.try_hold(bytes.len());
-            self.large = Some((bytes, length, share));
+            let mut share = self.accounts.of(length).share();
+            let is_held = share.try_hold(length);
+            let share = match is_held {
+                true => Some(share),
+                false => {
+                    self.room = Some(Box::pin(share.hold(length)));
+                    None
+                }
+            };
+            self.large = Some(Large {
+                bytes,
+                length,
+                share,
+            });
         }
         Ok(None)
     }
@@ -151,19 +230,35 @@ impl FrameReader {
         length.min(trusted.max(have))
     }
 
+    /// Waits until there is room for a large frame, or, where small ones have taken more than there
+    /// is, for the next small ones.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let usual = &self.accounts.usual;
+        if self.room.is_none() && self.large.is_none() && usual.left() == 0 {
+            self.room = Some(Box::pin(usual.share().hold(READ_BYTES)));
+        }
+        let Some(room) = &mut self.room else {
+            return Poll::Ready(());
+        };
+        let share = ready!(room.as_mut().poll(context));
+        self.room = None;
+        if let Some(large) = &mut self.large {
+            large.share = Some(share);
+        }
+        Poll::Ready(())
+    }
+
     /// Reads from `stream` once; [`Self::buffered`] then says what came of it.
     pub fn poll_fill<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        let step = self
-            .large
-            .as_ref()
-            .map(|(bytes, length, _)| self.step(*length, bytes.len()));
+        ready!(self.poll_room(context));
+        let large = self.large.as_ref();
+        let step = large.map(|large| self.step(large.length, large.bytes.len()));
         let count = match (&mut self.large, step) {
-            (Some((bytes, length, share)), Some(step)) => {
-                ready!(share.poll_hold(step, &mut self.waiting, context));
+            (Some(Large { bytes, length, .. }), Some(step)) => {
                 if bytes.len() == bytes.capacity() {
                     bytes.reserve(step - bytes.len());
                 }

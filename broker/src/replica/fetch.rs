@@ -18,8 +18,10 @@ use super::assign::FOLLOWER_READS_REMEMBERED;
 use super::index::TopicKey;
 use super::partition::{AtHand, Replica, State};
 use super::ready::ReadyGuard;
+use super::room::Room;
 use super::session::{Begun, Entry, Session};
 use crate::authorizer::Access;
+use crate::budget::Share;
 
 /// Who fetches, and when the answer is due.
 #[derive(Clone, Debug)]
@@ -79,6 +81,8 @@ pub struct Fetched {
     pub session_id: i32,
     /// The partitions; in a session only those with news.
     pub partitions: Vec<(TopicKey, PartitionData)>,
+    /// The memory they hold.
+    pub share: Option<Share>,
 }
 
 /// One partition's part of an answer.
@@ -100,12 +104,6 @@ struct Look {
     end_offset: Option<Offset>,
     is_urgent: bool,
     tells_high_watermark: bool,
-}
-
-/// How much of an answer is taken.
-struct Budget {
-    bytes_left: usize,
-    is_empty: bool,
 }
 
 impl Replicas {
@@ -134,7 +132,7 @@ impl Replicas {
         let mut is_watching = false;
         loop {
             let keyed: Vec<(u32, Entry)> = (0..).zip(entries.iter().cloned()).collect();
-            let found = self.look_at(query, keyed).await;
+            let (found, room) = self.look_at(query, keyed, deadline).await;
             for entry in &mut *entries {
                 entry.is_new = false;
             }
@@ -142,9 +140,11 @@ impl Replicas {
                 let partitions = found.into_iter().map(|f| (f.topic, f.data)).collect();
                 return Fetched {
                     partitions,
+                    share: Some(room.into_share()),
                     ..Fetched::default()
                 };
             }
+            drop((found, room)); // too little for an answer is not held while more is waited for
             if is_watching {
                 let _ = tokio::time::timeout_at(deadline, ready.0.changed()).await;
                 drop(ready.0.take());
@@ -178,7 +178,7 @@ impl Replicas {
                     ..Fetched::default()
                 };
             }
-            let found = self.look_at(query, entries).await;
+            let (found, room) = self.look_at(query, entries, deadline).await;
             let is_overtaken = session.generation() != generation;
             let has_news = |f: &Found| {
                 let is_news = session.is_news(f.key, &f.data);
@@ -189,7 +189,11 @@ impl Replicas {
                 || is_overtaken
                 || found.iter().any(has_news);
             if is_due || Instant::now() >= deadline {
-                return self.answer_session(session, generation, found);
+                let answer = self.answer_session(session, generation, found);
+                return Fetched {
+                    share: Some(room.into_share()),
+                    ..answer
+                };
             }
             session.seen(&keys, generation);
             // partitions with too little for an answer are looked at again with what comes next
@@ -201,6 +205,7 @@ impl Replicas {
                 })
                 .map(|f| f.key)
                 .collect();
+            drop((found, room));
             let _ = tokio::time::timeout_at(deadline, session.ready().changed()).await;
         }
     }
@@ -221,19 +226,26 @@ impl Replicas {
             error: None,
             session_id: session.id(),
             partitions,
+            share: None,
         }
     }
 
-    async fn look_at(&self, query: &FetchQuery, entries: Vec<(u32, Entry)>) -> Vec<Found> {
-        let mut budget = Budget {
-            bytes_left: query.bytes_max,
-            is_empty: true,
+    async fn look_at(
+        &self,
+        query: &FetchQuery,
+        entries: Vec<(u32, Entry)>,
+        deadline: Instant,
+    ) -> (Vec<Found>, Room) {
+        let budget = match query.reader {
+            Reader::Consumer { .. } => &self.shared.consumers_budget,
+            Reader::Follower(_) => &self.shared.followers_budget,
         };
+        let mut room = Room::of(budget, query.bytes_max, deadline);
         let mut all = Vec::with_capacity(entries.len());
         for (key, entry) in entries {
-            all.push(self.look_at_one(query, key, entry, &mut budget).await);
+            all.push(self.look_at_one(query, key, entry, &mut room).await);
         }
-        all
+        (all, room)
     }
 
     async fn look_at_one(
@@ -241,7 +253,7 @@ impl Replicas {
         query: &FetchQuery,
         key: u32,
         entry: Entry,
-        budget: &mut Budget,
+        room: &mut Room,
     ) -> Found {
         let replica = match entry.replica.filter(|replica| !replica.is_deleted()) {
             Some(replica) => Ok(replica),
@@ -280,21 +292,11 @@ impl Replicas {
             found.look_again = false;
             return found;
         }
-        let bytes_max = entry.position.bytes_max.min(budget.bytes_left);
-        if bytes_max == 0 && !budget.is_empty {
+        let Some(bytes_max) = room.bytes_max(entry.position.bytes_max) else {
             return found;
-        }
-        let records = replica
-            .read(from, bytes_max, end_offset, self.shared.inline)
-            .await;
-        match records {
-            // at least one batch comes back: it counts only where it fits, or is the first of all
-            Ok(records) if budget.is_empty || records.len() <= budget.bytes_left => {
-                budget.is_empty &= records.is_empty();
-                budget.bytes_left = budget.bytes_left.saturating_sub(records.len());
-                found.data.records = Some(records);
-            }
-            Ok(_) => {}
+        };
+        match replica.read(from, bytes_max, end_offset, room).await {
+            Ok(records) => found.data.records = Some(records),
             Err(error) => {
                 found.data.error_code = error.code();
                 found.is_urgent = true;
@@ -434,15 +436,25 @@ impl Replica {
         Some(preferred)
     }
 
-    /// Reads whole batches; from the disk without holding up the other tasks of this thread.
+    /// Reads whole batches, where there is room for them; from the disk without holding up the
+    /// other tasks of this thread.
     async fn read(
         &self,
         from: Offset,
         bytes_max: usize,
         end_offset: Offset,
-        inline: bool,
+        room: &mut Room,
     ) -> Result<Records, ErrorCode> {
+        let inline = self.shared.inline;
         let read = self.reader.read(from, bytes_max, end_offset);
+        let wanted = match &read {
+            Ok(Read::Memory(batches)) => batches.iter().map(Bytes::len).sum(),
+            Ok(Read::Segment(_)) => bytes_max,
+            Err(_) => 0,
+        };
+        if !room.take(wanted).await {
+            return Ok(Records::default());
+        }
         let chunks: Result<Vec<Bytes>, _> = match read {
             Ok(Read::Memory(batches)) => Ok(batches),
             Ok(read @ Read::Segment(_)) if inline => read.perform(),
@@ -454,7 +466,12 @@ impl Replica {
             Err(ottla_storage::Error::OffsetOutOfRange { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         };
-        chunks.map(Records::from).map_err(|error| {
+        let records = chunks.map(Records::from);
+        let bytes = records.as_ref().map_or(0, Records::len);
+        if !room.has_read(wanted, bytes) {
+            return Ok(Records::default());
+        }
+        records.map_err(|error| {
             tracing::error!(partition = ?self, %error, "a read failed");
             ErrorCode::KafkaStorageError
         })

@@ -25,10 +25,15 @@ pub struct DevNode {
 impl DevNode {
     /// A node that is ready.
     pub async fn start() -> Self {
+        Self::start_in(Surroundings::real()).await
+    }
+
+    /// A node that is ready, with these surroundings.
+    pub async fn start_in(around: Surroundings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::dev(dir.path(), 0);
         settings.group_initial_rebalance_delay = Duration::ZERO;
-        let node = Node::start(settings, Surroundings::real()).await.unwrap();
+        let node = Node::start(settings, around).await.unwrap();
         node.ready().await;
         let client = Client::new(
             Arc::clone(node.context()),
@@ -56,7 +61,7 @@ impl DevNode {
         let answer = match self.client.call(bytes)? {
             Call::Done(segments) => Some(segments),
             Call::Waiting { future, .. } => match tokio::time::timeout(limit, future).await {
-                Ok(answer) => answer?,
+                Ok(answer) => answer?.map(|answered| answered.segments),
                 Err(_) => None,
             },
         };

@@ -8,4 +8,5 @@ mod dev_node;
 mod forms;
 mod fuzz;
 mod hostile;
+mod slow_readers;
 mod versions;

@@ -74,7 +74,8 @@ impl Asker {
                     Call::Waiting { future, .. } => {
                         let answer = tokio::time::timeout(ANSWER_TIMEOUT, future).await;
                         let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer"));
-                        answer.unwrap_or_else(|e| panic!("{name}: {e}"))
+                        let answer = answer.unwrap_or_else(|e| panic!("{name}: {e}"));
+                        answer.map(|answered| answered.segments)
                     }
                 };
                 let Some(segments) = answer else {

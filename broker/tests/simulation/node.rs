@@ -69,6 +69,7 @@ async fn run_process(shared: &Shared, node: usize) {
         disk: Arc::new(disk.clone()),
         inline: true,
         store: store(),
+        memory_bytes_max: None,
     };
     let started = Node::start(settings(node), around).await;
     let running = match started {

@@ -39,7 +39,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 15] = [
+const BROKER: [(&str, u8); 17] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -55,6 +55,8 @@ const BROKER: [(&str, u8); 15] = [
     ("config", 1),
     ("env", 1),
     ("stream", 1),
+    ("budget", 1),
+    ("memory", 1),
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.

@@ -1,4 +1,4 @@
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use super::*;
 
@@ -43,13 +43,13 @@ async fn frames_of_every_size_come_out_as_they_went_in() {
         let (mut client, mut server) = tokio::io::duplex(chunk);
         let all = all.clone();
         let writer = tokio::spawn(async move { client.write_all(&all).await.unwrap() });
-        let budget = Budget::new(1 << 30);
-        let mut reader = FrameReader::new(1 << 20, Arc::clone(&budget));
+        let accounts = Accounts::new(1 << 30);
+        let mut reader = FrameReader::new(1 << 20, accounts.clone());
         for body in &bodies {
             let frame = next(&mut reader, &mut server).await.unwrap();
             assert_eq!(frame.bytes, body[..]);
         }
-        assert_eq!(budget.taken(), 0);
+        assert_eq!(accounts.taken(), 0);
         writer.await.unwrap();
         assert!(matches!(
             next(&mut reader, &mut server).await,
@@ -64,11 +64,11 @@ async fn a_hostile_length_is_refused_and_costs_no_memory() {
         let (mut client, mut server) = tokio::io::duplex(64);
         client.write_i32(declared).await.unwrap();
         drop(client);
-        let mut reader = FrameReader::new(100 << 20, Budget::new(1 << 30));
+        let mut reader = FrameReader::new(100 << 20, Accounts::new(1 << 30));
         let error = next(&mut reader, &mut server).await.unwrap_err();
         (
             error,
-            reader.large.map_or(0, |(bytes, ..)| bytes.capacity()),
+            reader.large.map_or(0, |large| large.bytes.capacity()),
         )
     };
     assert!(matches!(
@@ -79,4 +79,51 @@ async fn a_hostile_length_is_refused_and_costs_no_memory() {
     let (error, capacity) = refused(90 << 20).await;
     assert!(matches!(error, Error::Truncated));
     assert!(capacity <= READ_BYTES, "{capacity}");
+}
+
+/// A reader that has been sent the length of a frame and its first bytes.
+async fn begun(accounts: &Accounts, length: u32, sent: usize) -> (FrameReader, DuplexStream) {
+    let (mut client, mut server) = tokio::io::duplex(1 << 20);
+    let bytes = [&length.to_be_bytes()[..], &vec![0; sent]].concat();
+    client.write_all(&bytes).await.unwrap();
+    let mut reader = FrameReader::new(100 << 20, accounts.clone());
+    let read = std::future::poll_fn(|context| reader.poll_fill(&mut server, context));
+    read.await.unwrap();
+    assert!(reader.buffered().unwrap().is_none());
+    (reader, client)
+}
+
+#[tokio::test]
+async fn huge_frames_that_are_never_finished_hold_up_no_others() {
+    let accounts = Accounts::new(256 << 20);
+    let mut stalled = Vec::new();
+    for _ in 0..3 {
+        stalled.push(begun(&accounts, 90 << 20, 9000).await);
+    }
+    assert!(stalled[0].0.is_inside_frame(), "its client is awaited");
+    assert!(!stalled[1].0.is_inside_frame(), "it waits for the account");
+    let (mut client, mut server) = tokio::io::duplex(1 << 20);
+    client.write_all(&framed(&vec![7; 100_000])).await.unwrap();
+    let mut reader = FrameReader::new(100 << 20, accounts.clone());
+    let frame = next(&mut reader, &mut server).await.unwrap();
+    assert_eq!(frame.bytes.len(), 100_000);
+}
+
+#[tokio::test]
+async fn small_frames_count_and_the_next_read_waits_for_them() {
+    let accounts = Accounts::new(64 << 10);
+    let (mut client, mut server) = tokio::io::duplex(1 << 20);
+    let mut reader = FrameReader::new(1 << 20, accounts.clone());
+    for _ in 0..16 {
+        client.write_all(&framed(&[1; 4000])).await.unwrap();
+    }
+    let mut frames = Vec::new();
+    let limit = std::time::Duration::from_millis(20);
+    while let Ok(frame) = tokio::time::timeout(limit, next(&mut reader, &mut server)).await {
+        frames.push(frame.unwrap());
+    }
+    assert!((8..16).contains(&frames.len()), "{}", frames.len());
+    assert!(accounts.taken() <= (32 << 10) + READ_BYTES);
+    frames.clear();
+    next(&mut reader, &mut server).await.unwrap();
 }
