@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use ottla_core::config::settings::EXIT_CODE_REFUSED;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Settings};
+use crate::defaults;
 use crate::metrics;
 use crate::node::{Node, Surroundings};
 
@@ -145,21 +145,8 @@ fn run(settings: Settings, started: Instant, log: &str) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let runtime = runtime(&settings)?;
+    let runtime = defaults::runtime(&settings)?;
     runtime.block_on(serve(settings, started))
-}
-
-fn runtime(settings: &Settings) -> std::io::Result<Runtime> {
-    let threads = match settings.network_threads {
-        // the other half is for the disk, and for who shares the machine
-        0 => std::thread::available_parallelism().map_or(1, |cpus| cpus.get().div_ceil(2)),
-        threads => threads,
-    };
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("ottla")
-        .enable_all()
-        .build()
 }
 
 /// Runs until SIGTERM or SIGINT; a second one does not wait for an orderly end.

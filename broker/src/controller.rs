@@ -35,6 +35,7 @@ mod tests;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -54,6 +55,7 @@ use self::network::Factory;
 pub use self::quorum::{Quorum, QuorumNode};
 pub use self::submit::{Ask, Error};
 use crate::config::Settings;
+use crate::defaults;
 use crate::env::Env;
 use crate::peer::Peers;
 
@@ -128,6 +130,8 @@ pub struct Components {
     pub disk: Arc<dyn Disk>,
     /// Whether to sync in the caller's task, as a simulation must.
     pub inline: bool,
+    /// After how many entries of the log a snapshot is made.
+    pub snapshot_entries: u64,
     /// The empty metadata machine, with this broker's static configs.
     pub metadata: Metadata,
 }
@@ -144,19 +148,12 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         identity,
         disk,
         inline,
+        snapshot_entries,
         metadata,
     } = components;
     let dir = settings.log_dirs[0].join("metadata");
     disk.create_dir_all(&dir)?;
-    let log = loop {
-        let opened = LogStore::open(Arc::clone(&disk), &dir, inline);
-        if !log::is_full(&opened) {
-            break opened?;
-        }
-        let dir = dir.display();
-        warn!("this broker waits with its start: the disk of {dir} is full; free some space");
-        tokio::time::sleep(FULL_START_RETRY).await;
-    };
+    let log = open_log(&disk, &dir, inline).await?;
     let (published_sender, published) = mpsc::unbounded_channel();
     let machine = Machine::open(disk, &dir, metadata, published_sender, inline)?;
     let state = machine.state();
@@ -166,8 +163,8 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         voters: settings.controller_quorum_voters.clone(),
     };
     let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
-    let config = Arc::new(raft::config(&settings).map_err(io::Error::other)?);
-    let raft = Raft::new(node_id, config, factory, log.clone(), machine).await;
+    let config = defaults::openraft(&settings, snapshot_entries).map_err(io::Error::other)?;
+    let raft = Raft::new(node_id, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(io::Error::other)?;
     let may_vote = !log.is_empty();
     raft.runtime_config().elect(may_vote);
@@ -204,6 +201,19 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         applied: applied_sender,
     };
     Ok((handle, publisher))
+}
+
+/// Opens the log, once its disk is not full.
+async fn open_log(disk: &Arc<dyn Disk>, dir: &Path, inline: bool) -> io::Result<LogStore> {
+    loop {
+        let opened = LogStore::open(Arc::clone(disk), dir, inline);
+        if !log::is_full(&opened) {
+            return opened;
+        }
+        let dir = dir.display();
+        warn!("this broker waits with its start: the disk of {dir} is full; free some space");
+        tokio::time::sleep(FULL_START_RETRY).await;
+    }
 }
 
 impl Publisher {

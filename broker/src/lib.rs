@@ -2,6 +2,7 @@
 //!
 //! # Layout, in reading order
 //! - [`command`]: the command line
+//! - [`defaults`]: what openraft, tonic and tokio are told
 //! - [`config`]: settings under Kafka's property names, read and validated once
 //! - [`authorizer`]: what a client may do
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
@@ -23,6 +24,7 @@ pub mod command;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+pub mod defaults;
 pub mod env;
 pub mod memory;
 pub mod metrics;

@@ -28,6 +28,7 @@ use crate::controller::lifecycle::{self, Life, Registration};
 use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
 use crate::coordinator;
+use crate::defaults;
 use crate::env::Env;
 use crate::memory;
 use crate::metrics::Metrics;
@@ -110,6 +111,8 @@ pub struct Surroundings {
     pub disk: Arc<dyn Disk>,
     /// Whether nothing may run in a thread of its own.
     pub inline: bool,
+    /// After how many entries of the metadata log a snapshot is made.
+    pub snapshot_entries: u64,
     /// Bounds and sizes of its data directory.
     pub store: ottla_storage::Settings,
     /// How much memory the process may take; none where nothing limits it.
@@ -125,6 +128,7 @@ impl Surroundings {
             network: Network::Tcp,
             disk: Arc::new(RealDisk),
             inline: false,
+            snapshot_entries: defaults::SNAPSHOT_ENTRIES,
             store: ottla_storage::Settings::default(),
             memory_bytes_max: memory::limit(),
         }
@@ -174,6 +178,7 @@ impl Node {
             identity,
             disk: Arc::clone(&around.disk),
             inline: around.inline,
+            snapshot_entries: around.snapshot_entries,
             metadata: Metadata::new(settings.statics.clone()),
         })
         .await

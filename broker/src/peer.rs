@@ -18,9 +18,10 @@ use hyper_util::rt::TokioIo;
 use ottla_core::liveness::Sight;
 use ottla_protocol::ids::NodeId;
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::transport::{Channel, Uri};
 
 pub use self::link::{Link, Links};
+use crate::defaults::{self, CONNECT_TIMEOUT};
 use crate::stream::{Listener, Network};
 
 /// The messages and services of `proto/peer.proto`.
@@ -35,12 +36,6 @@ pub mod wire {
 
 pub use wire::peer_client::PeerClient;
 pub use wire::peer_server::{Peer, PeerServer};
-
-/// How long connecting to a peer may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// A connection without an answer to a ping for this long is closed.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The largest message between peers: a metadata snapshot goes in parts, a batch of the metadata
 /// log in one.
@@ -75,9 +70,14 @@ impl Peers {
         let channel = channels
             .entry(key)
             .or_insert_with(|| self.connect(node, address));
-        PeerClient::new(channel.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+        client(channel.clone())
+    }
+
+    /// A client of `node` on a connection of its own, for what is large: on a slow link the
+    /// heartbeats would wait behind it.
+    #[must_use]
+    pub fn client_for_bulk(&self, node: NodeId, address: &str) -> PeerClient<Channel> {
+        client(self.connect(node, address))
     }
 
     /// Whether somebody listens on `address`: false only where the connection is refused.
@@ -118,12 +118,7 @@ impl Peers {
     fn connect(&self, node: NodeId, address: &str) -> Channel {
         let (network, links) = (self.network, self.links.clone());
         let target: Arc<str> = Arc::from(address);
-        // the connector goes by the address; the URI only has to be one
-        let endpoint = Endpoint::from_static("http://peer.ottla")
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+        defaults::channel().connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let (target, links) = (Arc::clone(&target), links.clone());
             async move {
                 let watched = links.watch(network.connect(&target).await?);
@@ -132,6 +127,12 @@ impl Peers {
             }
         }))
     }
+}
+
+fn client(channel: Channel) -> PeerClient<Channel> {
+    PeerClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// Answers peers on `listener` until `stop` becomes true.
@@ -157,7 +158,7 @@ pub async fn serve<P: Peer>(
     let service = PeerServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Server::builder()
+    defaults::server()
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, async move {
             let _ = stop.wait_for(|stop| *stop).await;

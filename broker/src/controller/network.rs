@@ -1,31 +1,41 @@
 //! openraft's calls to other nodes, over gRPC.
+//!
+//! Invariant: on a link of whatever speed, what is to be sent arrives at last. So a call carries no
+//! more entries than a slow link takes in time, and a snapshot has a deadline for each of its parts
+//! instead of one for the whole.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use openraft::error::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use openraft::{BasicNode, RaftNetworkFactory, RaftNetworkV2};
+use openraft::{BasicNode, EntryPayload, RaftNetworkFactory, RaftNetworkV2};
 use ottla_protocol::ids::NodeId;
+use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use super::identity::Identity;
 use super::machine::Snapshot;
 use super::raft::{
-    Types, Vote, append_to_wire, appended_from_wire, ballot_to_wire, log_id_to_wire,
+    Entry, Types, Vote, append_to_wire, appended_from_wire, ballot_to_wire, log_id_to_wire,
     snapshot_meta_to_wire, vote_from_wire, vote_to_wire, voted_from_wire,
 };
 use crate::config::Voter;
+use crate::defaults::APPEND_TIMEOUT;
 use crate::peer::{PeerClient, Peers, wire};
 
 /// A snapshot travels in parts of this size.
-const SNAPSHOT_PART_BYTES: usize = 1 << 20;
+const SNAPSHOT_PART_BYTES: usize = 64 << 10;
+
+/// Entries of so many bytes go in one call; one that is larger by itself goes alone.
+const APPEND_BYTES_MAX: usize = 256 << 10;
 
 /// How long a node that was not reached is left alone.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -44,13 +54,16 @@ pub struct Factory {
 /// The way to one node.
 pub struct Connection {
     client: PeerClient<Channel>,
+    peers: Peers,
+    target: NodeId,
+    address: String,
     identity: Identity,
 }
 
 impl Connection {
-    fn request<T>(&self, message: T, option: &RPCOption) -> tonic::Request<T> {
+    fn request<T>(&self, message: T, limit: Duration) -> tonic::Request<T> {
         let mut request = self.identity.sign(tonic::Request::new(message));
-        request.set_timeout(option.soft_ttl());
+        request.set_timeout(limit);
         request
     }
 }
@@ -64,6 +77,9 @@ impl RaftNetworkFactory<Types> for Factory {
         let address = voter.map_or_else(|| node.addr.clone(), Voter::address);
         Connection {
             client: self.peers.client(target, &address),
+            peers: self.peers.clone(),
+            target,
+            address,
             identity: self.identity.clone(),
         }
     }
@@ -74,12 +90,28 @@ fn unreachable<E: std::error::Error + 'static>(error: E) -> Unreachable<Types> {
     Unreachable::new(&error)
 }
 
-/// Awaits `call` no longer than openraft allows.
+/// How many of `entries` go in one call: as many as are small enough together, and at least one.
+fn fitting(entries: &[Entry]) -> usize {
+    let mut left = APPEND_BYTES_MAX;
+    let fits = |entry: &&Entry| {
+        let bytes = match &entry.payload {
+            EntryPayload::Normal(records) => records.0.len(),
+            EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+        };
+        let fits = bytes <= left;
+        left = left.saturating_sub(bytes);
+        fits
+    };
+    let count = entries.iter().take_while(fits).count();
+    count.max(1).min(entries.len())
+}
+
+/// Awaits `call` no longer than `limit`.
 async fn within<T>(
-    option: &RPCOption,
+    limit: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
 ) -> Result<T, Unreachable<Types>> {
-    match tokio::time::timeout(option.soft_ttl(), call).await {
+    match tokio::time::timeout(limit, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(unreachable(status)),
         Err(elapsed) => Err(unreachable(elapsed)),
@@ -93,13 +125,28 @@ impl RaftNetworkV2<Types> for Connection {
 
     async fn append_entries(
         &mut self,
-        rpc: AppendEntriesRequest<Types>,
+        mut rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, Failure> {
-        let request = self.request(append_to_wire(&rpc), &option);
+        let is_heartbeat = rpc.entries.is_empty();
+        let sent = fitting(&rpc.entries);
+        let is_cut = sent < rpc.entries.len();
+        rpc.entries.truncate(sent);
+        let last = rpc.entries.last().map(|entry| entry.log_id);
+        let limit = if is_heartbeat {
+            option.soft_ttl()
+        } else {
+            APPEND_TIMEOUT
+        };
+        let request = self.request(append_to_wire(&rpc), limit);
         let call = self.client.append(request);
-        let response = within(&option, call).await?;
-        Ok(appended_from_wire(response).map_err(unreachable)?)
+        let response = within(limit, call).await?;
+        match appended_from_wire(response).map_err(unreachable)? {
+            AppendEntriesResponse::Success if is_cut => {
+                Ok(AppendEntriesResponse::PartialSuccess(last))
+            }
+            response => Ok(response),
+        }
     }
 
     async fn vote(
@@ -107,9 +154,9 @@ impl RaftNetworkV2<Types> for Connection {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
-        let request = self.request(ballot_to_wire(&rpc), &option);
-        let call = self.client.vote(request);
-        let response = within(&option, call).await?;
+        let limit = option.soft_ttl();
+        let request = self.request(ballot_to_wire(&rpc), limit);
+        let response = within(limit, self.client.vote(request)).await?;
         Ok(voted_from_wire(&response).map_err(unreachable)?)
     }
 
@@ -118,9 +165,9 @@ impl RaftNetworkV2<Types> for Connection {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
-        let request = self.request(ballot_to_wire(&rpc), &option);
-        let call = self.client.pre_vote(request);
-        let response = within(&option, call).await?;
+        let limit = option.soft_ttl();
+        let request = self.request(ballot_to_wire(&rpc), limit);
+        let response = within(limit, self.client.pre_vote(request)).await?;
         Ok(voted_from_wire(&response).map_err(unreachable)?)
     }
 
@@ -139,11 +186,24 @@ impl RaftNetworkV2<Types> for Connection {
             let (vote, meta) = first.take().unzip();
             parts.push(wire::SnapshotPart { vote, meta, data });
         }
-        let request = self.identity.sign(tonic::Request::new(stream::iter(parts)));
-        let call = self.client.install_snapshot(request);
-        let response = tokio::select! {
-            closed = cancel => return Err(closed.into()),
-            response = within(&option, call) => response?,
+        let (taken, mut progress) = watch::channel(());
+        let parts = stream::iter(parts).inspect(move |_| {
+            taken.send_replace(());
+        });
+        let request = self.identity.sign(tonic::Request::new(parts));
+        let mut client = self.peers.client_for_bulk(self.target, &self.address);
+        let mut call = pin!(client.install_snapshot(request));
+        let mut cancel = pin!(cancel);
+        let response = loop {
+            tokio::select! {
+                closed = &mut cancel => return Err(closed.into()),
+                response = &mut call => break response.map_err(unreachable)?.into_inner(),
+                Ok(()) = progress.changed() => {} // with the last part gone, no more comes
+                () = tokio::time::sleep(option.hard_ttl()) => {
+                    let still = tonic::Status::deadline_exceeded("the snapshot stands still");
+                    return Err(unreachable(still).into());
+                }
+            }
         };
         let vote = response.vote.as_ref().map_or(vote, vote_from_wire);
         Ok(SnapshotResponse::new(vote))
@@ -159,8 +219,9 @@ impl RaftNetworkV2<Types> for Connection {
             to: *rpc.to_node_id(),
             last_log_id: rpc.last_log_id().map(log_id_to_wire),
         };
-        let request = self.request(message, &option);
-        within(&option, self.client.transfer_leader(request)).await?;
+        let limit = option.soft_ttl();
+        let request = self.request(message, limit);
+        within(limit, self.client.transfer_leader(request)).await?;
         Ok(Ok(()))
     }
 

@@ -8,7 +8,6 @@ use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use openraft::{BasicNode, EntryPayload};
 
-use crate::config::Settings;
 use crate::peer::wire;
 
 openraft::declare_raft_types!(
@@ -42,25 +41,6 @@ pub type Membership = openraft::Membership<u64, BasicNode>;
 pub type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
 /// What a snapshot contains.
 pub type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
-
-/// openraft's settings: `controller.quorum.election.timeout.ms` is the worst case from the last
-/// sign of a leader to the next candidate, of which the followers' lease is five eighths.
-///
-/// # Errors
-/// They do not fit each other.
-pub(super) fn config(settings: &Settings) -> Result<openraft::Config, openraft::ConfigError> {
-    let timeout = settings.election_timeout.as_millis() as u64;
-    openraft::Config {
-        cluster_name: "ottla".into(),
-        heartbeat_interval: timeout / 5,
-        election_timeout_min: timeout * 3 / 10,
-        election_timeout_max: timeout * 5 / 8,
-        enable_pre_vote: Some(true),
-        allow_log_reversion: Some(true),
-        ..openraft::Config::default()
-    }
-    .validate()
-}
 
 /// Metadata records in their encoded form, one after the other: the payload of one entry.
 #[derive(Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use super::raft::{
     Incomplete, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
     snapshot_meta_from_wire, vote_from_wire, vote_to_wire, voted_to_wire,
 };
+use crate::defaults::SNAPSHOT_PROGRESS;
 use crate::peer::{Link, Peer, wire};
 
 /// A snapshot of the metadata is refused above this size.
@@ -106,7 +107,12 @@ impl Peer for Service {
         let mut parts = request.into_inner();
         let mut head = None;
         let mut data = BytesMut::new();
-        while let Some(part) = parts.message().await? {
+        let stalled = |_| Status::deadline_exceeded("the snapshot stands still");
+        loop {
+            let part = tokio::time::timeout(SNAPSHOT_PROGRESS, parts.message()).await;
+            let Some(part) = part.map_err(stalled)?? else {
+                break;
+            };
             if let (Some(vote), Some(meta)) = (part.vote, part.meta) {
                 head = Some((vote, meta));
             }

@@ -1,6 +1,7 @@
 //! A node and one other voter, which is told what to answer.
 
 mod liveness;
+mod slow_link;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use tonic::{Status, Streaming};
 use super::{Components, Error, Handle, Identity, formation, raft, start};
 use crate::config::Settings;
 use crate::coordinator::ProducerIds;
+use crate::defaults;
 use crate::env::Env;
 use crate::peer::{Links, Peer, Peers, serve, wire};
 use crate::stream::Network;
@@ -150,6 +152,7 @@ async fn beside(other: Other) -> Handle {
         identity: Identity::default(),
         disk: Arc::new(SimDisk::new(7)),
         inline: true,
+        snapshot_entries: defaults::SNAPSHOT_ENTRIES,
         metadata: Metadata::default(),
     };
     let (handle, mut publisher) = start(components).await.expect("an empty disk");

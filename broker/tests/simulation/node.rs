@@ -68,6 +68,8 @@ async fn run_process(shared: &Shared, node: usize) {
         network: Network::Simulated,
         disk: Arc::new(disk.clone()),
         inline: true,
+        // small, so that nodes that come back need one
+        snapshot_entries: 20,
         store: store(),
         memory_bytes_max: None,
     };

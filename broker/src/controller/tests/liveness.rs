@@ -18,21 +18,33 @@ use crate::stream::Network;
 const NODE: NodeId = NodeId(1);
 
 /// How long a change that has to come may take on a busy machine.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
-struct Voter {
-    handle: Handle,
+pub(super) struct Voter {
+    pub(super) handle: Handle,
     publisher: Option<Publisher>,
     _dir: tempfile::TempDir,
 }
 
 impl Voter {
-    async fn start() -> Self {
+    /// The only voter, at work.
+    pub(super) async fn start() -> Self {
+        Self::start_with(0, "0@127.0.0.1:9", defaults::SNAPSHOT_ENTRIES).await
+    }
+
+    pub(super) async fn start_with(node: u32, voters: &str, snapshot_entries: u64) -> Self {
+        let mut voter = Self::begin(node, voters, snapshot_entries).await;
+        formation::run(voter.handle.clone(), "127.0.0.1:9".to_owned()).await;
+        voter.until(|image| !image.cluster_id.is_empty()).await;
+        voter
+    }
+
+    /// A node that is part of nothing yet.
+    pub(super) async fn begin(node: u32, voters: &str, snapshot_entries: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text = format!(
-            "node.id=0\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:9\n\
-             controller.quorum.voters=0@127.0.0.1:9\nbroker.session.timeout.ms=1500\n\
-             log.dirs={}\n",
+            "node.id={node}\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:9\n\
+             controller.quorum.voters={voters}\nbroker.session.timeout.ms=1500\nlog.dirs={}\n",
             dir.path().display()
         );
         let components = Components {
@@ -42,21 +54,19 @@ impl Voter {
             identity: Identity::default(),
             disk: Arc::new(RealDisk),
             inline: true,
+            snapshot_entries,
             metadata: Metadata::default(),
         };
         let (handle, publisher) = start(components).await.unwrap();
-        formation::run(handle.clone(), "127.0.0.1:9".to_owned()).await;
-        let mut voter = Self {
+        Self {
             handle,
             publisher: Some(publisher),
             _dir: dir,
-        };
-        voter.until(|image| !image.cluster_id.is_empty()).await;
-        voter
+        }
     }
 
     /// Applies what is published until `holds`.
-    async fn until(&mut self, holds: impl Fn(&MetadataImage) -> bool) {
+    pub(super) async fn until(&mut self, holds: impl Fn(&MetadataImage) -> bool) {
         let publisher = self.publisher.as_mut().unwrap();
         let wait = async {
             while !holds(&self.handle.image()) {
@@ -67,7 +77,7 @@ impl Voter {
         tokio::time::timeout(LONG, wait).await.expect("it comes");
     }
 
-    async fn submit(&self, request: Request) -> Response {
+    pub(super) async fn submit(&self, request: Request) -> Response {
         let Outcome::Done { response, .. } = self.handle.submit_here(request).await else {
             panic!("the only voter is active");
         };
@@ -75,7 +85,7 @@ impl Voter {
     }
 
     /// A new process of the broker, whose peers' port is `port`; it has beaten once.
-    async fn broker(&mut self, incarnation: u8, port: u16) -> BrokerEpoch {
+    pub(super) async fn broker(&mut self, incarnation: u8, port: u16) -> BrokerEpoch {
         let request = RegisterBroker {
             node_id: NODE,
             cluster_id: self.handle.image().cluster_id.to_string(),
@@ -107,7 +117,7 @@ impl Voter {
         epoch
     }
 
-    async fn beat(&self, epoch: BrokerEpoch, ready: bool) -> wire::Standing {
+    pub(super) async fn beat(&self, epoch: BrokerEpoch, ready: bool) -> wire::Standing {
         let (reply, standing) = oneshot::channel();
         let beat = wire::Beat {
             node_id: NODE.0 as u64,
