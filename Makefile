@@ -34,7 +34,8 @@ e2e: ## helm, kubectl and stock clients on a kind cluster, or on KUBECONFIG's
 
 sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays one
 	@e2e/setup/rust
-	cargo test --quiet -p ottla-broker --features simulation --test simulation -- \
+	cargo test --quiet --profile simulation -p ottla-broker --features simulation \
+		--test simulation -- \
 		$(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),120)) $(if $(FROM),--seed $(FROM))
 
 fuzz: ## decoders against hostile bytes, APIs against requests of no sense; SECONDS=60 each

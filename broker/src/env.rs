@@ -2,6 +2,7 @@
 //!
 //! Time comes from tokio, whose clock turmoil replaces; randomness from one generator a node.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,11 +37,15 @@ pub struct Env {
 }
 
 /// Where the time of day comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Wall {
     System,
-    /// This many milliseconds at `started`, moving with the monotonic clock.
-    Simulated(i64),
+    /// Moves with the monotonic clock from a given time at `started`.
+    Simulated {
+        unix_ms_at_start: i64,
+        /// How far the clock is ahead of that.
+        ahead_ms: Arc<AtomicI64>,
+    },
 }
 
 impl Env {
@@ -62,11 +67,24 @@ impl Env {
         let seeds = [seed, 0x9e37_79b9_7f4a_7c15, !seed, 0xbf58_476d_1ce4_e5b9];
         Self {
             started: Instant::now(),
-            wall: Wall::Simulated(unix_ms_at_start),
+            wall: Wall::Simulated {
+                unix_ms_at_start,
+                ahead_ms: Arc::default(),
+            },
             ages: Arc::default(),
             generator: Arc::new(Mutex::new(Generator::new(seeds))),
             ignores_leases: false,
         }
+    }
+
+    /// The time of day is ahead of what it would be by so many milliseconds, whenever it is asked.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn ahead(mut self, by_ms: Arc<AtomicI64>) -> Self {
+        if let Wall::Simulated { ahead_ms, .. } = &mut self.wall {
+            *ahead_ms = by_ms;
+        }
+        self
     }
 
     /// Breaks it on purpose: a lease never runs out. A simulation has to notice.
@@ -98,11 +116,14 @@ impl Env {
     /// leases and timeouts go by [`Self::now`].
     #[must_use]
     pub fn unix_ms(&self) -> i64 {
-        match self.wall {
+        match &self.wall {
             Wall::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-            Wall::Simulated(at_start) => at_start + self.now_ms(),
+            Wall::Simulated {
+                unix_ms_at_start,
+                ahead_ms,
+            } => unix_ms_at_start + self.now_ms() + ahead_ms.load(Ordering::Relaxed),
         }
     }
 

@@ -9,6 +9,32 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net;
 
+#[cfg(feature = "simulation")]
+thread_local! {
+    /// The simulated hosts that accept no new connection: a simulation is one thread.
+    static REFUSING: std::cell::RefCell<std::collections::BTreeSet<String>> =
+        const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+}
+
+/// A simulated host refuses new connections from now on, or takes them again.
+#[cfg(feature = "simulation")]
+pub fn refuse(host: &str, is_refusing: bool) {
+    REFUSING.with_borrow_mut(|hosts| match is_refusing {
+        true => hosts.insert(host.to_owned()),
+        false => hosts.remove(host),
+    });
+}
+
+#[cfg(feature = "simulation")]
+async fn connect_simulated(address: &str) -> io::Result<Stream> {
+    let host = address.split(':').next().unwrap_or_default();
+    if REFUSING.with_borrow(|hosts| hosts.contains(host)) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    let stream = turmoil::net::TcpStream::connect(address).await?;
+    Ok(Stream::Simulated(stream))
+}
+
 /// Which network a node is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
@@ -89,9 +115,7 @@ impl Network {
                 Ok(Stream::Tcp(stream))
             }
             #[cfg(feature = "simulation")]
-            Self::Simulated => Ok(Stream::Simulated(
-                turmoil::net::TcpStream::connect(address).await?,
-            )),
+            Self::Simulated => connect_simulated(address).await,
         }
     }
 }

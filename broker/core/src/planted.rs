@@ -15,8 +15,6 @@ pub enum Planted {
     AwaitedCommit,
     /// Followers of an idle log count as behind from the first record on.
     IdleLag,
-    /// An answer is read by the last request, not by its own, and may leave a hole.
-    MismatchedAnswer,
 }
 
 /// The bug of this process; none is 0.

@@ -81,6 +81,7 @@ struct Inner {
     /// What an ordinary commit takes at most.
     commit_time_max: Duration,
     is_stalled: bool,
+    is_full: bool,
 }
 
 /// A disk in memory; cheap to clone, all clones are the same disk.
@@ -141,6 +142,7 @@ impl SimDisk {
             times: Random::new(!seed),
             commit_time_max: Duration::ZERO,
             is_stalled: false,
+            is_full: false,
         })))
     }
 
@@ -215,6 +217,17 @@ impl SimDisk {
     #[must_use]
     pub fn read_bytes(&self) -> u64 {
         self.inner().read_bytes
+    }
+
+    /// From now on there is no room at all, until this is taken back.
+    pub fn set_full(&self, full: bool) {
+        self.inner().is_full = full;
+    }
+
+    /// Whether there is no room at all.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.inner().is_full
     }
 
     /// How many syncs there were.
@@ -344,7 +357,8 @@ impl Disk for SimDisk {
 
     fn space(&self, _dir: &Path) -> io::Result<Space> {
         let inner = self.inner();
-        let free_bytes = inner.bytes_max.saturating_sub(inner.tree.used_bytes());
+        let bytes_max = if inner.is_full { 0 } else { inner.bytes_max };
+        let free_bytes = bytes_max.saturating_sub(inner.tree.used_bytes());
         Ok(Space {
             free_bytes,
             total_bytes: inner.bytes_max,
@@ -381,10 +395,8 @@ impl Disk for SimDisk {
         if most == 0 {
             return Duration::ZERO;
         }
-        let slower = match inner.times.one_in(SLOW_COMMITS_ONE_IN) {
-            true => SLOW_COMMIT_FACTOR,
-            false => 1,
-        };
+        let is_slow = inner.times.one_in(SLOW_COMMITS_ONE_IN);
+        let slower = if is_slow { SLOW_COMMIT_FACTOR } else { 1 };
         Duration::from_micros((inner.times.below(most) * slower) as u64)
     }
 
@@ -439,7 +451,10 @@ impl File for SimFile {
         let mut inode = lock(&self.inode);
         let growth = (position + bytes.len() as u64).saturating_sub(inode.bytes.len() as u64);
         drop(inode);
-        let missing = (inner.tree.used_bytes() + growth).saturating_sub(inner.bytes_max);
+        let missing = match inner.is_full {
+            true => growth,
+            false => (inner.tree.used_bytes() + growth).saturating_sub(inner.bytes_max),
+        };
         inode = lock(&self.inode);
         if growth > 0 && missing > 0 {
             // as real ones do, it takes what it has room for

@@ -5,21 +5,24 @@
 //! - `CommittedPrefix`: what lies below any replica's high watermark is the same everywhere.
 //! - `AckBeforeDurable`: at an acknowledgement, min ISR replicas have the record on disk, and below
 //!   a leader's high watermark each of its ISR has.
-//! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`: see `replicas`.
+//! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`, `IsrFlap`: see `replicas`.
 //! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `StaleRead`: what clients
 //!   must never see.
 
 use std::collections::BTreeMap;
 
 use ottla_broker::replica::{Inspected, Replicas};
-use ottla_protocol::ids::Offset;
+use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record;
 use ottla_protocol::record_batch::{self, RecordBatch};
 
-use crate::world::{BROKERS, PARTITIONS, TOPIC, World};
+use crate::world::{BROKERS, Slot, World};
 
-/// How many replicas hold an acknowledged record at least.
+/// How many replicas hold an acknowledged record at least, where there are so many.
 const MIN_ISR: usize = 2;
+
+/// How the values begin that may be there twice, or be lost: nobody promised more.
+pub const UNSURE: char = 'u';
 
 /// A batch that some replica had below its high watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,28 +50,37 @@ pub struct Partition {
     compared: [(u64, i64); BROKERS],
     /// What each machine had on disk when last seen.
     pub durable: [i64; BROKERS],
+    /// The most that each machine ever had on disk.
+    pub most_durable: [i64; BROKERS],
     /// What each machine's log held when last seen.
     pub ends: [i64; BROKERS],
     /// How far each replica is known to have no holes, in which life and under which leader.
     pub walked: [(u64, i32, i64); BROKERS],
     /// The newest epoch of a leader that any broker has heard of.
     pub newest_epoch: i32,
+    /// The newest leader's epoch, and its ISR when last seen.
+    pub isr: (i32, Vec<NodeId>),
 }
 
 /// What is checked against, and the counts for the sum.
 #[derive(Debug)]
 pub struct Checks {
-    pub partitions: Vec<Partition>,
+    partitions: Vec<Partition>,
 }
 
 impl Default for Checks {
     fn default() -> Self {
-        let partitions = (0..PARTITIONS).map(|_| Partition::default()).collect();
+        let partitions = Slot::all().map(|_| Partition::default()).collect();
         Self { partitions }
     }
 }
 
 impl Checks {
+    /// What is known of a partition.
+    pub fn of(&mut self, slot: Slot) -> &mut Partition {
+        &mut self.partitions[slot.index()]
+    }
+
     /// How many records were acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.partitions.iter().map(|p| p.acknowledged.len()).sum()
@@ -80,14 +92,14 @@ impl Checks {
     }
 
     /// The end of what is committed.
-    pub fn committed_end(&self, partition: i32) -> i64 {
-        self.partitions[partition as usize].values.len() as i64
+    pub fn committed_end(&self, slot: Slot) -> i64 {
+        self.partitions[slot.index()].values.len() as i64
     }
 
     /// The newest epoch in which something was committed: a read that begins now and is served in
     /// an older one is stale.
-    pub fn committed_epoch(&self, partition: i32) -> i32 {
-        self.partitions[partition as usize].committed_epoch
+    pub fn committed_epoch(&self, slot: Slot) -> i32 {
+        self.partitions[slot.index()].committed_epoch
     }
 }
 
@@ -101,26 +113,26 @@ impl World {
             };
             self.check_image(node, &context);
             for seen in context.replicas.inspect() {
-                if &*seen.topic == TOPIC {
-                    self.note(node, &seen);
-                    self.check_holes(node, &context.replicas, &seen);
-                    self.check_replica(node, &context.replicas, &seen);
+                if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
+                    self.note(node, slot, &seen);
+                    self.check_holes(node, slot, &context.replicas, &seen);
+                    self.check_replica(node, slot, &context.replicas, &seen);
                     if seen.is_leader {
-                        leaders.push((node, seen));
+                        leaders.push((node, slot, seen));
                     }
                 }
             }
         }
         // against what all of them have by now
-        for (node, seen) in leaders {
-            self.check_claims(node, &seen);
+        for (node, slot, seen) in leaders {
+            self.check_claims(node, slot, &seen);
         }
     }
 
-    fn check_replica(&mut self, node: usize, replicas: &Replicas, seen: &Inspected) {
+    fn check_replica(&mut self, node: usize, slot: Slot, replicas: &Replicas, seen: &Inspected) {
         let life = self.machines[node].life;
         let high_watermark = seen.marks.high_watermark.0;
-        let partition = &mut self.checks.partitions[seen.partition as usize];
+        let partition = self.checks.of(slot);
         let mut wrong = None;
         let mut leads = None;
         if seen.is_leader {
@@ -151,46 +163,52 @@ impl World {
         if let Some(epoch) = leads {
             let marks = &seen.marks;
             self.trace(format_args!(
-                "broker {node} leads {} in epoch {epoch}, {marks:?}",
-                seen.partition
+                "broker {node} leads {slot} in epoch {epoch}, {marks:?}"
             ));
         }
         if let Some(wrong) = wrong {
-            self.violate(format!("{wrong} (partition {})", seen.partition));
+            self.violate(format!("{wrong} (partition {slot})"));
         }
     }
 
     /// A producer was told that its records are committed.
-    pub fn acknowledged(&mut self, partition: i32, base: i64, values: &[String]) {
-        let index = partition as usize;
+    pub fn acknowledged(&mut self, slot: Slot, base: i64, values: &[String]) {
         let end = base + values.len() as i64;
-        let durable = self.checks.partitions[index].durable;
+        let durable = self.checks.of(slot).durable;
         let holders = durable.iter().filter(|durable| **durable >= end).count();
-        if holders < MIN_ISR {
+        if holders < MIN_ISR.min(slot.topic().factor) {
             self.violate(format!(
-                "AckBeforeDurable: {partition}@{base}..{end} is acknowledged, \
-                 on disk are {durable:?}"
+                "AckBeforeDurable: {slot}@{base}..{end} is acknowledged, on disk are {durable:?}"
             ));
         }
         for (offset, value) in (base..).zip(values) {
-            let known = &mut self.checks.partitions[index].acknowledged;
+            let known = &mut self.checks.of(slot).acknowledged;
             if let Some(other) = known.insert(offset, value.clone()) {
                 self.violate(format!(
-                    "InconsistentOffset: {partition}@{offset} is acknowledged \
-                     for {other} and {value}"
+                    "InconsistentOffset: {slot}@{offset} is acknowledged for {other} and {value}"
                 ));
             }
         }
     }
 
+    /// A producer was told that its records are on the leader's disk.
+    pub fn acknowledged_by_one(&mut self, slot: Slot, leader: usize, end: i64) {
+        let most = self.checks.of(slot).most_durable[leader];
+        if most < end {
+            self.violate(format!(
+                "AckBeforeDurable: {slot} up to {end} is acknowledged by broker {leader}, which \
+                 never had more than {most} on disk"
+            ));
+        }
+    }
+
     /// A consumer was given a record.
-    pub fn consumed(&mut self, partition: i32, offset: i64, value: &str) {
-        let values = &self.checks.partitions[partition as usize].values;
-        match values.get(offset as usize) {
+    pub fn consumed(&mut self, slot: Slot, offset: i64, value: &str) {
+        let values = &self.checks.of(slot).values;
+        match values.get(offset as usize).cloned() {
             Some(known) if known == value => {}
             known => self.violate(format!(
-                "InconsistentOffset: {partition}@{offset} was read as {value}, \
-                 committed is {known:?}"
+                "InconsistentOffset: {slot}@{offset} was read as {value}, committed is {known:?}"
             )),
         }
     }
@@ -198,20 +216,22 @@ impl World {
     /// Once everything is healed and quiet: nothing is lost, nothing is there twice.
     pub fn check_end(&mut self) {
         let mut wrong = Vec::new();
-        for (index, partition) in self.checks.partitions.iter().enumerate() {
+        for slot in Slot::all() {
+            let partition = self.checks.of(slot);
             for (offset, value) in &partition.acknowledged {
                 let found = partition.values.get(*offset as usize);
                 if found != Some(value) {
                     wrong.push(format!(
-                        "LostWrite: {index}@{offset} was acknowledged for {value}, \
+                        "LostWrite: {slot}@{offset} was acknowledged for {value}, \
                          there is {found:?}"
                     ));
                 }
             }
-            let mut sorted: Vec<&String> = partition.values.iter().collect();
+            let values = partition.values.iter();
+            let mut sorted: Vec<&String> = values.filter(|v| !may_be_repeated(v)).collect();
             sorted.sort_unstable();
             if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                wrong.push(format!("Duplicate: {index} has {} twice", twice[0]));
+                wrong.push(format!("Duplicate: {slot} has {} twice", twice[0]));
             }
         }
         for what in wrong {
@@ -221,30 +241,31 @@ impl World {
 
     /// Whether every replica is up and holds the same, all of it committed.
     pub fn has_converged(&self) -> bool {
-        let mut ends = vec![None; PARTITIONS as usize];
+        let mut ends: BTreeMap<Slot, (usize, Offset)> = BTreeMap::new();
         for node in 0..BROKERS {
             let Some(context) = self.context(node) else {
                 return false;
             };
-            let seen = context.replicas.inspect();
-            let ours = seen.iter().filter(|seen| &*seen.topic == TOPIC);
-            let mut count = 0;
-            for seen in ours {
-                let end = &mut ends[seen.partition as usize];
+            for seen in context.replicas.inspect() {
+                let Some(slot) = Slot::find(&seen.topic, seen.partition) else {
+                    continue;
+                };
                 let marks = &seen.marks;
-                let is_same = end.is_none_or(|end| end == marks.log_end_offset);
-                if !is_same || marks.high_watermark != marks.log_end_offset {
+                let (count, end) = ends.entry(slot).or_insert((0, marks.log_end_offset));
+                if *end != marks.log_end_offset || marks.high_watermark != marks.log_end_offset {
                     return false;
                 }
-                *end = Some(marks.log_end_offset);
-                count += 1;
-            }
-            if count != PARTITIONS {
-                return false;
+                *count += 1;
             }
         }
-        true
+        let is_whole = |slot: Slot| ends.get(&slot).map(|(count, _)| *count);
+        Slot::all().all(|slot| is_whole(slot) == Some(slot.topic().factor))
     }
+}
+
+/// Producers without a producer id send again what they heard nothing of: see `clients`.
+fn may_be_repeated(value: &str) -> bool {
+    value.starts_with(UNSURE)
 }
 
 impl Partition {

@@ -1,4 +1,5 @@
-//! A client's connection: one request at a time, in Kafka's protocol.
+//! A client's connection, in Kafka's protocol: requests go out one after the other, answers come in
+//! their order.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use ottla_protocol::frame;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{BROKERS, TOPIC, host};
+use crate::world::{BROKERS, Slot, host};
 
 /// How long a connection, and then an answer, may take.
 const TIMEOUT: Duration = Duration::from_millis(2500);
@@ -19,7 +20,10 @@ const TIMEOUT: Duration = Duration::from_millis(2500);
 pub struct Connection {
     node: usize,
     stream: Option<Stream>,
-    correlation_id: i32,
+    buffer: BytesMut,
+    /// Of the last request, and of the last answer.
+    sent_id: i32,
+    answered_id: i32,
 }
 
 /// Who leads a partition.
@@ -34,65 +38,112 @@ impl Connection {
         Self {
             node,
             stream: None,
-            correlation_id: 0,
+            buffer: BytesMut::new(),
+            sent_id: 0,
+            answered_id: 0,
         }
+    }
+
+    /// Whom it talks to.
+    pub fn node(&self) -> usize {
+        self.node
     }
 
     /// Talks to this broker from now on.
     pub fn turn_to(&mut self, node: usize) {
         if self.node != node {
-            self.stream = None;
+            self.close();
             self.node = node;
         }
     }
 
+    /// Talks to the next broker from now on.
+    pub fn turn(&mut self) {
+        self.turn_to((self.node + 1) % BROKERS);
+    }
+
+    /// Answers that did not come will not.
+    pub fn close(&mut self) {
+        self.stream = None;
+        self.buffer.clear();
+        self.answered_id = self.sent_id;
+    }
+
     /// Sends a request and waits for its answer; none where it did not come.
     pub async fn ask<R: Request>(&mut self, version: i16, body: &R) -> Option<R::Response> {
-        let asked = tokio::time::timeout(TIMEOUT, self.exchange(version, body)).await;
-        let answer = asked.ok().flatten();
+        self.send(version, body).await?;
+        self.receive::<R>(version).await
+    }
+
+    /// Sends a request; none where the connection broke.
+    pub async fn send<R: Request>(&mut self, version: i16, body: &R) -> Option<()> {
+        let sent = tokio::time::timeout(TIMEOUT, self.write(version, body)).await;
+        let sent = sent.ok().flatten();
+        if sent.is_none() {
+            self.close();
+        }
+        sent
+    }
+
+    /// Waits for the next answer; none where it did not come.
+    pub async fn receive<R: Request>(&mut self, version: i16) -> Option<R::Response> {
+        let answer = tokio::time::timeout(TIMEOUT, self.read::<R>(version)).await;
+        let answer = answer.ok().flatten();
         if answer.is_none() {
-            self.stream = None;
+            self.close();
         }
         answer
     }
 
-    async fn exchange<R: Request>(&mut self, version: i16, body: &R) -> Option<R::Response> {
+    /// Sends a request that is never answered; none where the connection broke.
+    pub async fn tell<R: Request>(&mut self, version: i16, body: &R) -> Option<()> {
+        self.send(version, body).await?;
+        self.answered_id += 1;
+        Some(())
+    }
+
+    async fn write<R: Request>(&mut self, version: i16, body: &R) -> Option<()> {
         if self.stream.is_none() {
             let address = format!("{}:9092", host(self.node));
             self.stream = Some(Network::Simulated.connect(&address).await.ok()?);
         }
         let stream = self.stream.as_mut()?;
-        self.correlation_id += 1;
-        let segments = frame::request(version, self.correlation_id, "simulation", body).ok()?;
+        self.sent_id += 1;
+        let segments = frame::request(version, self.sent_id, "simulation", body).ok()?;
         for segment in segments {
             stream.write_all(&segment).await.ok()?;
         }
-        let mut buffer = BytesMut::new();
+        Some(())
+    }
+
+    async fn read<R: Request>(&mut self, version: i16) -> Option<R::Response> {
+        let stream = self.stream.as_mut()?;
         loop {
-            if let Some(frame) = frame::split(&mut buffer, 64 << 20).ok()? {
+            if let Some(frame) = frame::split(&mut self.buffer, 64 << 20).ok()? {
                 let (correlation_id, response) = frame::read_response::<R>(frame, version).ok()?;
-                assert_eq!(correlation_id, self.correlation_id, "answers come in order");
+                self.answered_id += 1;
+                assert_eq!(correlation_id, self.answered_id, "answers come in order");
                 return Some(response);
             }
-            if stream.read_buf(&mut buffer).await.ok()? == 0 {
+            if stream.read_buf(&mut self.buffer).await.ok()? == 0 {
                 return None;
             }
         }
     }
 
     /// Asks the next broker who leads a partition: the present one may be cut off and not know.
-    pub async fn leader(&mut self, partition: i32) -> Option<Leader> {
-        self.turn_to((self.node + 1) % BROKERS);
+    pub async fn leader(&mut self, slot: Slot) -> Option<Leader> {
+        self.turn();
         let request = MetadataRequest {
             topics: Some(vec![MetadataRequestTopic {
-                name: Some(TOPIC.to_owned()),
+                name: Some(slot.topic().name.to_owned()),
                 ..MetadataRequestTopic::default()
             }]),
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
         let found = self.ask(9, &request).await?;
-        leader_in(&found, partition)
+        leader_in(&found, slot.partition())
     }
 }
 

@@ -4,9 +4,15 @@
 //! it wakes and selects from those keys. The library looks the symbol up so that a program may put
 //! its own in place, which is done here: without it no run could be repeated.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
-static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
+/// How far the sequence goes from one number to the next.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+thread_local! {
+    /// Of each thread: what others draw (the one that starts the log) changes nothing here.
+    static STATE: Cell<u64> = const { Cell::new(STEP) };
+}
 
 /// Fills `buffer` with numbers that are the same in every process.
 ///
@@ -16,7 +22,9 @@ static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
 #[allow(unsafe_code, reason = "the C library's signature")]
 pub unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) -> isize {
     for place in 0..length {
-        let step = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        // a thread that ends has no state any more, and draws nothing that matters
+        let step = STATE.try_with(|state| state.replace(state.get().wrapping_add(STEP)));
+        let step = step.unwrap_or(STEP);
         let mixed = (step ^ (step >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         // SAFETY: the caller says that `length` bytes are writable.
         unsafe { buffer.add(place).write((mixed >> 56) as u8) };

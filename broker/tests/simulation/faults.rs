@@ -1,59 +1,132 @@
-//! The faults: crashes, power cuts, stops, disks that fail or stall, networks that hold everything
-//! back.
-//!
-//! A cut network holds packets instead of dropping them, as TCP does for its users: a connection
-//! that outlives the cut goes on, whoever gave it up has to notice the other end's reset.
+//! The faults: crashes, power cuts, stops, disks that fail, stall or are full, clocks that jump,
+//! networks that hold back, lose, delay and refuse.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
+use ottla_broker::stream;
+use ottla_core::planted::Planted;
 use ottla_storage::sim::Random;
 use turmoil::Sim;
 
+use crate::links::{Ill, Link, Links};
 use crate::world::{BROKERS, Bug, Shared, host};
 
 /// The hosts of the clients.
 pub const CLIENTS: [&str; 2] = ["producers", "consumers"];
 
+/// What may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A process dies, its machine does not.
+    Kill,
+    /// A machine loses what its disk had not synced.
+    PowerCut,
+    PowerCutOfAll,
+    /// Nobody is told: the machine is gone before its connections are.
+    SilentPowerCut,
+    /// A process is asked to stop.
+    Stop,
+    /// A call to the disk fails, and all after it.
+    DiskFails,
+    /// No commit ends for a while.
+    DiskStalls,
+    /// Nothing that grows can be written.
+    DiskFills,
+    /// The time of day of one machine.
+    ClockJumps,
+    /// A broker is cut off from everybody.
+    CutOff,
+    /// A broker is cut off from the others, but not from clients, for longer than its lease lasts.
+    CutFromBrokers,
+    /// Two brokers do not hear each other.
+    CutBetweenTwo,
+    /// A network that stutters.
+    Stutter,
+    /// A broker is not heard, or does not hear.
+    OneWay,
+    /// Some of what two brokers say to each other is lost.
+    Loss,
+    /// One link has a long tail.
+    SlowLink,
+    /// A broker's port refuses new connections, while those that are open go on.
+    Refusal,
+}
+
+/// All kinds; those that find most stand there twice.
+const KINDS: [Kind; 19] = [
+    Kind::Kill,
+    Kind::Kill,
+    Kind::PowerCut,
+    Kind::PowerCut,
+    Kind::PowerCutOfAll,
+    Kind::SilentPowerCut,
+    Kind::Stop,
+    Kind::DiskFails,
+    Kind::DiskStalls,
+    Kind::DiskFills,
+    Kind::ClockJumps,
+    Kind::CutOff,
+    Kind::CutFromBrokers,
+    Kind::CutBetweenTwo,
+    Kind::Stutter,
+    Kind::OneWay,
+    Kind::Loss,
+    Kind::SlowLink,
+    Kind::Refusal,
+];
+
+/// The longest time between two faults, of which a seed draws one: a cluster that is never whole
+/// shows other bugs than one that has just become whole.
+const PACES_MS: [usize; 4] = [600, 2000, 5000, 15_000];
+
+/// How long it takes at most until the ends of a connection notice that something of it was lost.
+const DEAD_CONNECTION_MS: u64 = 6000;
+
+/// One run in so many has no faults at all.
+const QUIET_ONE_IN: usize = 8;
+
 /// What ends a fault.
 #[derive(Clone, Debug)]
 enum Undo {
     Start(usize),
-    Release(Vec<(String, String)>),
+    Links(Vec<Link>, Ill),
     Unstall(usize),
+    Empty(usize),
+    Accept(usize),
 }
-
-/// How many kinds of faults there are.
-const KINDS: usize = 13;
-
-/// The kind that cuts a broker off from the others, but not from clients.
-const CUT_FROM_BROKERS: usize = 9;
-
-/// The longest time between two faults, of which a seed draws one: a cluster that is never whole
-/// shows other bugs than one that has just become whole.
-const PACES_MS: [usize; 3] = [600, 2000, 5000];
 
 /// The faults of one run, drawn from its seed.
 pub struct Faults {
     pub shared: Shared,
     random: Random,
     /// The kinds of this run: a few of all, so that not every run is like the next.
-    kinds: Vec<usize>,
+    kinds: Vec<Kind>,
     pace_ms: usize,
     next_at: u64,
     undo: Vec<(u64, Undo)>,
     is_up: [bool; BROKERS],
-    held: BTreeMap<(String, String), usize>,
+    links: Links,
+    /// Machines whose disks stall or are full, whose ports refuse, or that were asked to stop.
+    ailing: BTreeSet<(usize, &'static str)>,
     pub count: usize,
 }
 
 impl Faults {
     pub fn new(shared: &Shared) -> Self {
         let mut random = shared.random(1);
-        let count = 1 + random.below(KINDS / 2);
-        let mut kinds: Vec<usize> = (0..count).map(|_| random.below(KINDS)).collect();
+        let count = 1 + random.below(KINDS.len() / 2);
+        let mut kinds: Vec<Kind> = (0..count)
+            .map(|_| KINDS[random.below(KINDS.len())])
+            .collect();
         let mut pace_ms = PACES_MS[random.below(PACES_MS.len())];
-        if shared.with(|world| world.bug) == Some(Bug::EndlessLease) {
-            (kinds, pace_ms) = (vec![CUT_FROM_BROKERS], PACES_MS[2]);
+        if random.one_in(QUIET_ONE_IN) {
+            kinds.clear();
+        }
+        match shared.with(|world| world.bug) {
+            Some(Bug::EndlessLease) => (kinds, pace_ms) = (vec![Kind::CutFromBrokers], 5000),
+            Some(Bug::Planted(Planted::IdleLag)) => kinds.clear(),
+            _ => {}
         }
         Self {
             shared: shared.clone(),
@@ -63,7 +136,8 @@ impl Faults {
             next_at: 0,
             undo: Vec::new(),
             is_up: [true; BROKERS],
-            held: BTreeMap::new(),
+            links: Links::default(),
+            ailing: BTreeSet::new(),
             count: 0,
         }
     }
@@ -72,7 +146,7 @@ impl Faults {
     pub fn act(&mut self, sim: &mut Sim<'_>) {
         let now = sim.elapsed().as_millis() as u64;
         self.supervise(sim);
-        if now >= self.next_at {
+        if now >= self.next_at && !self.kinds.is_empty() {
             self.begin(sim, now);
             self.next_at = now + 100 + self.random.below(self.pace_ms) as u64;
         }
@@ -95,6 +169,11 @@ impl Faults {
                 self.crash(sim, node, false, until);
             }
         }
+        let is_well = self.links.are_well() && self.ailing.is_empty();
+        if !is_well || self.is_up != [true; BROKERS] {
+            self.shared
+                .with(|world| world.disturbed_ms = world.disturbed_ms.max(now));
+        }
     }
 
     fn end_due(&mut self, sim: &mut Sim<'_>, now: u64) {
@@ -103,8 +182,15 @@ impl Faults {
         for (_, undo) in due {
             match undo {
                 Undo::Start(node) => self.start(sim, node),
-                Undo::Release(links) => self.release(sim, &links),
+                Undo::Links(links, ill) => {
+                    self.log(format_args!("no more {ill:?} {links:?}"));
+                    for link in &links {
+                        self.links.change(sim, link, ill, false);
+                    }
+                }
                 Undo::Unstall(node) => self.set_stalled(node, false),
+                Undo::Empty(node) => self.set_full(node, false),
+                Undo::Accept(node) => self.set_refusing(node, false),
             }
         }
     }
@@ -114,71 +200,127 @@ impl Faults {
         let node = self.random.below(BROKERS);
         let until = now + 50 + self.random.below(4000) as u64;
         match self.kinds[self.random.below(self.kinds.len())] {
-            0 | 1 => self.crash(sim, node, false, until),
-            2 | 3 => self.crash(sim, node, true, until),
-            4 => {
+            Kind::Kill => self.crash(sim, node, false, until),
+            Kind::PowerCut => self.crash(sim, node, true, until),
+            Kind::PowerCutOfAll => {
                 self.log(format_args!("power cut of all"));
                 for node in 0..BROKERS {
                     let until = until.min(now + 1000) + self.random.below(500) as u64;
                     self.crash(sim, node, true, until);
                 }
             }
-            5 => self.silent_power_cut(sim, node, until),
-            6 => {
-                self.log(format_args!("stop of {node}"));
-                self.shared
-                    .with(|world| world.machines[node].stop.send_replace(true));
+            Kind::SilentPowerCut => {
+                self.spoil(sim, links_of(node, true), Ill::Held, until);
+                self.crash(sim, node, true, until);
             }
-            7 => {
+            Kind::Stop => self.stop(node),
+            Kind::DiskFails => {
                 let calls = self.random.below(200) as u64;
                 self.log(format_args!("the disk of {node} fails in {calls} calls"));
                 self.shared
                     .with(|world| world.machines[node].disk.fail_after(calls));
             }
-            8 => self.cut(sim, &Self::links(node, true), until),
-            CUT_FROM_BROKERS => {
-                // clients still reach it, for longer than its lease lasts
-                let long = until + 2000 + self.random.below(3000) as u64;
-                self.cut(sim, &Self::links(node, false), long);
-            }
-            10 => {
+            Kind::DiskStalls => {
                 self.set_stalled(node, true);
                 self.undo.push((until, Undo::Unstall(node)));
             }
-            11 => {
-                let other = (node + 1) % BROKERS;
-                self.cut(sim, &[(host(node), host(other))], until);
+            Kind::DiskFills => {
+                self.set_full(node, true);
+                self.undo.push((until, Undo::Empty(node)));
             }
-            _ => {
-                let links = Self::links(node, self.random.one_in(2));
-                let short = now + 5 + self.random.below(300) as u64;
-                self.cut(sim, &links, short);
+            Kind::ClockJumps => self.jump(node),
+            Kind::Refusal => {
+                self.set_refusing(node, true);
+                self.undo.push((until, Undo::Accept(node)));
             }
+            of_network => self.begin_on_network(sim, of_network, node, until),
         }
     }
 
-    /// The links of a broker to the others, and to the clients where asked for.
-    fn links(node: usize, with_clients: bool) -> Vec<(String, String)> {
-        let others = (0..BROKERS).filter(|other| *other != node).map(host);
-        let clients = CLIENTS
-            .iter()
-            .filter(|_| with_clients)
-            .map(|c| (*c).to_owned());
-        others
-            .chain(clients)
-            .map(|other| (host(node), other))
-            .collect()
+    /// As [`Self::begin`], of what is amiss with links.
+    fn begin_on_network(&mut self, sim: &mut Sim<'_>, kind: Kind, node: usize, until: u64) {
+        let now = sim.elapsed().as_millis() as u64;
+        let other = (node + 1) % BROKERS;
+        match kind {
+            Kind::CutOff => self.spoil(sim, links_of(node, true), Ill::Held, until),
+            Kind::CutFromBrokers => {
+                let long = until + 2000 + self.random.below(3000) as u64;
+                self.spoil(sim, links_of(node, false), Ill::Held, long);
+            }
+            Kind::CutBetweenTwo => {
+                self.spoil(sim, vec![(host(node), host(other))], Ill::Held, until);
+            }
+            Kind::Stutter => {
+                let links = links_of(node, self.random.one_in(2));
+                let short = now + 5 + self.random.below(300) as u64;
+                self.spoil(sim, links, Ill::Held, short);
+            }
+            Kind::OneWay => {
+                let mut links = links_of(node, false);
+                if self.random.one_in(2) {
+                    links = links.into_iter().map(|(from, to)| (to, from)).collect();
+                }
+                self.spoil(sim, links, Ill::Dropped, until);
+            }
+            Kind::Loss => {
+                let short = now + 1 + self.random.below(40) as u64;
+                self.spoil(sim, vec![(host(node), host(other))], Ill::Dropped, short);
+                self.spoil(sim, vec![(host(other), host(node))], Ill::Dropped, short);
+            }
+            Kind::SlowLink => {
+                let latency = Duration::from_millis(20 + self.random.below(400) as u64);
+                self.spoil(
+                    sim,
+                    vec![(host(node), host(other))],
+                    Ill::Slow(latency),
+                    until,
+                );
+            }
+            of_machine => unreachable!("{of_machine:?} is no matter of links"),
+        }
     }
 
     fn log(&self, what: std::fmt::Arguments<'_>) {
         self.shared.trace(format_args!("fault: {what}"));
     }
 
-    fn set_stalled(&self, node: usize, is_stalled: bool) {
-        let what = if is_stalled { "stalls" } else { "goes on" };
-        self.log(format_args!("the disk of {node} {what}"));
+    fn ail(&mut self, node: usize, what: &'static str, is_so: bool) {
+        self.log(format_args!("{what} of {node}: {is_so}"));
+        match is_so {
+            true => self.ailing.insert((node, what)),
+            false => self.ailing.remove(&(node, what)),
+        };
+    }
+
+    fn set_stalled(&mut self, node: usize, is_stalled: bool) {
+        self.ail(node, "stalled disk", is_stalled);
         self.shared
             .with(|world| world.machines[node].disk.set_stalled(is_stalled));
+    }
+
+    fn set_full(&mut self, node: usize, is_full: bool) {
+        self.ail(node, "full disk", is_full);
+        self.shared
+            .with(|world| world.machines[node].disk.set_full(is_full));
+    }
+
+    fn set_refusing(&mut self, node: usize, is_refusing: bool) {
+        self.ail(node, "refusing port", is_refusing);
+        stream::refuse(&host(node), is_refusing);
+    }
+
+    fn stop(&mut self, node: usize) {
+        self.ail(node, "stop", true);
+        self.shared
+            .with(|world| world.machines[node].stop.send_replace(true));
+    }
+
+    /// Up to an hour, there or back.
+    fn jump(&mut self, node: usize) {
+        let ahead_ms = self.random.below(7_200_000) as i64 - 3_600_000;
+        self.log(format_args!("the clock of {node} is {ahead_ms} ms ahead"));
+        self.shared
+            .with(|world| world.machines[node].set_clock(ahead_ms));
     }
 
     fn crash(&mut self, sim: &mut Sim<'_>, node: usize, loses_power: bool, until: u64) {
@@ -186,6 +328,7 @@ impl Faults {
             return;
         }
         self.is_up[node] = false;
+        self.ailing.remove(&(node, "stop"));
         let kind = if loses_power { "power cut" } else { "kill" };
         self.log(format_args!("{kind} of {node} until {until}"));
         sim.crash(host(node));
@@ -201,13 +344,6 @@ impl Faults {
         self.undo.push((until, Undo::Start(node)));
     }
 
-    /// Nobody is told: the machine is gone before its connections are.
-    fn silent_power_cut(&mut self, sim: &mut Sim<'_>, node: usize, until: u64) {
-        let links = Self::links(node, true);
-        self.cut(sim, &links, until);
-        self.crash(sim, node, true, until);
-    }
-
     fn start(&mut self, sim: &mut Sim<'_>, node: usize) {
         self.is_up[node] = true;
         self.shared
@@ -215,23 +351,30 @@ impl Faults {
         sim.bounce(host(node));
     }
 
-    fn cut(&mut self, sim: &mut Sim<'_>, links: &[(String, String)], until: u64) {
-        self.log(format_args!("cut of {links:?} until {until}"));
-        for link in links {
-            *self.held.entry(link.clone()).or_default() += 1;
-            sim.hold(link.0.as_str(), link.1.as_str());
+    /// Has something amiss with these links for a while.
+    fn spoil(&mut self, sim: &mut Sim<'_>, links: Vec<Link>, ill: Ill, until: u64) {
+        self.log(format_args!("{ill:?} {links:?} until {until}"));
+        if ill == Ill::Dropped {
+            let noticed = until + DEAD_CONNECTION_MS;
+            self.shared
+                .with(|world| world.disturbed_ms = world.disturbed_ms.max(noticed));
         }
-        self.undo.push((until, Undo::Release(links.to_vec())));
+        for link in &links {
+            self.links.change(sim, link, ill, true);
+        }
+        self.undo.push((until, Undo::Links(links, ill)));
     }
+}
 
-    fn release(&mut self, sim: &mut Sim<'_>, links: &[(String, String)]) {
-        for link in links {
-            let holds = self.held.entry(link.clone()).or_default();
-            *holds -= 1;
-            if *holds == 0 {
-                sim.release(link.0.as_str(), link.1.as_str());
-            }
-        }
-        self.log(format_args!("healed {links:?}"));
-    }
+/// The links of a broker to the others, and to the clients where asked for.
+fn links_of(node: usize, with_clients: bool) -> Vec<Link> {
+    let others = (0..BROKERS).filter(|other| *other != node).map(host);
+    let clients = CLIENTS
+        .iter()
+        .filter(|_| with_clients)
+        .map(|client| (*client).to_owned());
+    others
+        .chain(clients)
+        .map(|other| (host(node), other))
+        .collect()
 }

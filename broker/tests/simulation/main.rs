@@ -13,7 +13,7 @@
 //!
 //! # Layout, in reading order
 //! - `run`: one seed, from the first process to the last check
-//! - `node`, `clients`, `connection`, `faults`: who acts in it
+//! - `node`, `clients`, `connection`, `faults`, `links`: who and what acts in it
 //! - `world`, `checks`, `replicas`: what is known of all of them, and what must hold
 //! - `entropy`: the randomness of the standard library, taken away
 
@@ -22,6 +22,7 @@ mod clients;
 mod connection;
 mod entropy;
 mod faults;
+mod links;
 mod node;
 mod replicas;
 mod run;
@@ -95,15 +96,22 @@ fn main() -> ExitCode {
 /// Runs a seed in this process; `RUST_LOG` shows what the brokers say.
 fn child(seed: u64, bug: Option<Bug>) -> ExitCode {
     if std::env::var_os("RUST_LOG").is_some() {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .without_time()
-            .init();
+        // in a thread of its own: each hash map that a thread makes changes the order in all that
+        // it makes after, and the log must not change what happens
+        let started = std::thread::spawn(start_log).join();
+        started.expect("nothing else has started a log");
     }
     println!("{}", run::run(seed, bug));
     ExitCode::SUCCESS
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
 }
 
 fn spawn(seed: u64, bug: Option<&str>) -> Child {

@@ -1,6 +1,7 @@
 //! A broker process on a simulated machine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_broker::config::Settings;
 use ottla_broker::env::Env;
@@ -8,6 +9,9 @@ use ottla_broker::node::{Node, Surroundings};
 use ottla_broker::stream::Network;
 
 use crate::world::{BROKERS, Bug, Shared, host};
+
+/// How long a follower may be behind before it leaves the ISR.
+pub const LAG_MAX: Duration = Duration::from_secs(3);
 
 /// Small enough that runs of seconds come to new segments, new WAL files and checkpoints.
 fn store() -> ottla_storage::Settings {
@@ -31,12 +35,13 @@ fn settings(node: usize) -> Settings {
          advertised.listeners=PLAINTEXT://{}:9092\n\
          controller.quorum.voters={}\n\
          default.replication.factor=3\nmin.insync.replicas=2\n\
-         offsets.topic.replication.factor=3\n\
-         replica.lag.time.max.ms=3000\n\
+         offsets.topic.replication.factor=3\noffsets.topic.num.partitions=2\n\
+         replica.lag.time.max.ms={}\n\
          ottla.controlled.shutdown.timeout.ms=3000\n\
          ottla.http.listener=\nlog.dirs=/data\n",
         host(node),
         voters.join(","),
+        LAG_MAX.as_millis(),
     );
     Settings::from_properties("simulation", &text).expect("the simulation's settings are valid")
 }
@@ -50,16 +55,17 @@ pub async fn run(shared: Shared, node: usize) -> turmoil::Result {
 }
 
 async fn run_process(shared: &Shared, node: usize) {
-    let (seed, disk, life, bug, mut stop) = shared.with(|world| {
+    let (seed, disk, clock_ms, bug, mut stop) = shared.with(|world| {
         let machine = &mut world.machines[node];
         machine.life += 1;
         machine.stop.send_replace(false);
         let seed = world.seed ^ (node as u64) << 32 ^ machine.life << 40;
         let stop = machine.stop.subscribe();
-        (seed, machine.disk.clone(), machine.life, world.bug, stop)
+        let clock_ms = Arc::clone(&machine.clock_ms);
+        (seed, machine.disk.clone(), clock_ms, world.bug, stop)
     });
-    shared.trace(format_args!("broker {node} starts, life {life}"));
-    let mut env = Env::simulated(seed, shared.unix_ms());
+    shared.trace(format_args!("broker {node} starts"));
+    let mut env = Env::simulated(seed, shared.unix_ms()).ahead(clock_ms);
     if bug == Some(Bug::EndlessLease) {
         env = env.ignoring_leases();
     }
@@ -76,7 +82,7 @@ async fn run_process(shared: &Shared, node: usize) {
     let started = Node::start(settings(node), around).await;
     let running = match started {
         Ok(running) => running,
-        Err(error) if disk.has_failed() => {
+        Err(error) if disk.has_failed() || disk.is_full() => {
             shared.trace(format_args!("broker {node} cannot start: {error}"));
             return;
         }
@@ -86,9 +92,8 @@ async fn run_process(shared: &Shared, node: usize) {
         }
     };
     shared.trace(format_args!("broker {node} serves"));
-    shared.with(|world| {
-        world.machines[node].context = Arc::downgrade(running.context());
-    });
+    let context = Arc::clone(running.context());
+    shared.with(|world| world.machines[node].context = Arc::downgrade(&context));
     tokio::select! {
         biased;
         why = running.failed() => shared.trace(format_args!("broker {node} has failed: {why}")),
@@ -97,6 +102,8 @@ async fn run_process(shared: &Shared, node: usize) {
             shared.trace(format_args!("broker {node} has stopped"));
         }
     }
+    // what it has told others of in this step, nobody could see between two steps
+    shared.with(|world| world.note_all(node, &context));
 }
 
 /// Waits until the process is asked to stop. What the channel lends is given back: whoever asks

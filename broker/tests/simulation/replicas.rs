@@ -6,30 +6,43 @@
 //!   what the newer has cut off, and nobody hears of it.
 //! - `Hole`: each replica's log goes on where its last batch ends.
 //! - `ForeignIsr`: only replicas are in sync.
+//! - `IsrFlap`: nobody leaves an ISR while nothing is amiss with any machine or link.
 
 use std::sync::Arc;
 
 use ottla_broker::api::Context;
 use ottla_broker::replica::{Inspected, Replicas};
-use ottla_protocol::ids::Offset;
+use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record_batch;
 
-use crate::world::World;
+use crate::node::LAG_MAX;
+use crate::world::{Slot, World};
 
 impl World {
     /// Notes what a replica holds.
-    pub fn note(&mut self, node: usize, seen: &Inspected) {
-        let partition = &mut self.checks.partitions[seen.partition as usize];
-        partition.durable[node] = seen.durable_end_offset.0;
+    pub fn note(&mut self, node: usize, slot: Slot, seen: &Inspected) {
+        let partition = self.checks.of(slot);
+        let durable = seen.durable_end_offset.0;
+        partition.durable[node] = durable;
+        partition.most_durable[node] = partition.most_durable[node].max(durable);
         partition.ends[node] = seen.marks.log_end_offset.0;
         partition.newest_epoch = partition.newest_epoch.max(seen.leader_epoch.0);
     }
 
+    /// Notes what all replicas of a broker hold.
+    pub fn note_all(&mut self, node: usize, context: &Context) {
+        for seen in context.replicas.inspect() {
+            if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
+                self.note(node, slot, &seen);
+            }
+        }
+    }
+
     /// Goes through what is new in a replica's log.
-    pub fn check_holes(&mut self, node: usize, replicas: &Replicas, seen: &Inspected) {
+    pub fn check_holes(&mut self, node: usize, slot: Slot, replicas: &Replicas, seen: &Inspected) {
         let life = self.machines[node].life;
         let (epoch, end) = (seen.leader_epoch.0, seen.marks.log_end_offset.0);
-        let walked = &mut self.checks.partitions[seen.partition as usize].walked[node];
+        let walked = &mut self.checks.of(slot).walked[node];
         let mut from = match *walked {
             (known, ..) if known != life => seen.marks.log_start_offset.0,
             // another leader may have cut something off, and filled it again since the last look
@@ -54,22 +67,33 @@ impl World {
         }
         *walked = (life, epoch, from);
         if let Some((from, base)) = hole {
-            let partition = seen.partition;
             self.violate(format!(
-                "Hole: broker {node} has nothing from {partition}@{from} to {base}"
+                "Hole: broker {node} has nothing from {slot}@{from} to {base}"
             ));
         }
     }
 
     /// Whether the others hold what a leader counts on.
-    pub fn check_claims(&mut self, node: usize, seen: &Inspected) {
-        let partition = &self.checks.partitions[seen.partition as usize];
+    pub fn check_claims(&mut self, node: usize, slot: Slot, seen: &Inspected) {
+        let (now_ms, disturbed_ms) = (self.now_ms, self.disturbed_ms);
+        let partition = self.checks.of(slot);
         if seen.leader_epoch.0 < partition.newest_epoch {
             return;
         }
         let high_watermark = seen.marks.high_watermark.0;
-        let place = format!("{} in epoch {}", seen.partition, seen.leader_epoch.0);
+        let epoch = seen.leader_epoch.0;
+        let place = format!("{slot} in epoch {epoch}");
         let mut wrong = Vec::new();
+        let before = std::mem::replace(&mut partition.isr, (epoch, seen.isr.clone()));
+        let has_left = |member: &&NodeId| before.0 == epoch && !seen.isr.contains(member);
+        if let Some(member) = before.1.iter().find(has_left)
+            && now_ms > disturbed_ms + (2 * LAG_MAX).as_millis() as u64
+        {
+            wrong.push(format!(
+                "IsrFlap: broker {node} leads {place} and has {member} in sync no more, with \
+                 nothing amiss since {disturbed_ms}"
+            ));
+        }
         for member in seen.isr.iter().map(|member| member.0 as usize) {
             let (end, durable) = (partition.ends[member], partition.durable[member]);
             if end < high_watermark {

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use ottla_broker::controller::raft::Runtime;
 
-use crate::clients::{Consumer, PRODUCERS, Producer, create_topic};
+use crate::clients::{self, admin};
 use crate::faults::{CLIENTS, Faults};
+use crate::links::LATENCY_MAX;
 use crate::node;
-use crate::world::{BROKERS, Bug, PARTITIONS, Shared, host};
+use crate::world::{BROKERS, Bug, Shared, host};
 
 /// How long faults come.
 const FAULTS_MS: u64 = 15_000;
@@ -99,7 +100,7 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
         .epoch(SystemTime::UNIX_EPOCH)
         .tick_duration(Duration::from_millis(1))
         .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(8))
+        .max_message_latency(LATENCY_MAX)
         .simulation_duration(Duration::from_secs(3600))
         .tcp_capacity(4096)
         .enable_random_order()
@@ -109,10 +110,11 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
         sim.host(host(node), move || node::run(shared.clone(), node));
     }
     let mut faults = Faults::new(&shared);
-    shared.with(|world| world.clients = 1);
-    sim.client("admin", create_topic(shared.clone()));
+    shared.join(admin::NAME);
+    sim.client(admin::NAME, admin::create_topics(shared.clone()));
     let mut is_over = advance(&mut sim, &mut faults, Phase::Calm);
-    add_clients(&mut sim, &shared);
+    sim.client(CLIENTS[0], clients::write(shared.clone()));
+    sim.client(CLIENTS[1], clients::read(shared.clone()));
     is_over = is_over || advance(&mut sim, &mut faults, Phase::Faults);
     faults.heal(&mut sim);
     shared.trace(format_args!("healed"));
@@ -134,23 +136,6 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
             violation: world.violation.clone(),
         }
     })
-}
-
-fn add_clients(sim: &mut turmoil::Sim<'_>, shared: &Shared) {
-    let partitions = 0..PARTITIONS;
-    let per_client = partitions.len();
-    shared.with(|world| world.clients = per_client * (PRODUCERS + 1));
-    let (producing, consuming) = (shared.clone(), shared.clone());
-    sim.client(CLIENTS[0], async move {
-        let pairs = (0..PRODUCERS).flat_map(|number| (0..PARTITIONS).map(move |p| (number, p)));
-        let all =
-            pairs.map(|(number, partition)| Producer::new(&producing, number, partition).run());
-        futures_util::future::try_join_all(all).await.map(drop)
-    });
-    sim.client(CLIENTS[1], async move {
-        let all = partitions.map(|partition| Consumer::new(&consuming, partition).run());
-        futures_util::future::try_join_all(all).await.map(drop)
-    });
 }
 
 /// Whether faults come.
@@ -180,7 +165,7 @@ fn advance(sim: &mut turmoil::Sim<'_>, faults: &mut Faults, phase: Phase) -> boo
             shared.violate(format!("Error: {error}"));
         }
         shared.with(|world| world.check_nodes());
-        let (is_done, is_wrong) = shared.with(|w| (w.clients == 0, w.violation.is_some()));
+        let (is_done, is_wrong) = shared.with(|w| (w.clients.is_empty(), w.violation.is_some()));
         if is_wrong || panicked().is_some() {
             return true;
         }
@@ -189,9 +174,9 @@ fn advance(sim: &mut turmoil::Sim<'_>, faults: &mut Faults, phase: Phase) -> boo
         }
     }
     if phase == Phase::Calm {
-        let left = shared.with(|world| world.clients);
+        let left = shared.with(|world| world.clients.clone());
         shared.violate(format!(
-            "NoProgress: {left} clients wait {limit_ms} ms after all is healed"
+            "NoProgress: {left:?} wait {limit_ms} ms after all is healed"
         ));
         return true;
     }

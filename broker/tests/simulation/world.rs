@@ -1,12 +1,15 @@
 //! What the simulation knows of all nodes and clients, and the trace of what happened.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ottla_broker::api::Context;
+use ottla_core::planted::{self, Planted};
 use ottla_storage::sim::{Random, SimDisk};
 use tokio::sync::watch;
 
@@ -15,14 +18,106 @@ use crate::checks::Checks;
 /// The brokers of the simulated cluster.
 pub const BROKERS: usize = 3;
 
-/// The topic that the clients write to.
-pub const TOPIC: &str = "sim";
+/// A topic that clients write to and read.
+pub struct Topic {
+    pub name: &'static str,
+    pub partitions: i32,
+    pub factor: usize,
+}
 
-/// How many partitions it has.
-pub const PARTITIONS: i32 = 2;
+/// The topic with traffic.
+pub const BUSY: &str = "busy";
+
+/// The topic that is written to now and then, with more than the lag limit between.
+pub const IDLE: &str = "idle";
+
+/// All of them.
+pub const TOPICS: [Topic; 4] = [
+    Topic {
+        name: BUSY,
+        partitions: 2,
+        factor: 3,
+    },
+    Topic {
+        name: IDLE,
+        partitions: 6,
+        factor: 3,
+    },
+    Topic {
+        name: "pair",
+        partitions: 1,
+        factor: 2,
+    },
+    Topic {
+        name: "single",
+        partitions: 1,
+        factor: 1,
+    },
+];
+
+/// One partition of one of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(usize);
+
+impl Slot {
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        let count = TOPICS.iter().map(|topic| topic.partitions as usize).sum();
+        (0..count).map(Self)
+    }
+
+    /// All of one topic.
+    pub fn of_topic(name: &str) -> impl Iterator<Item = Self> + Clone {
+        Self::all().filter(move |slot| slot.topic().name == name)
+    }
+
+    /// The slot of a partition that a broker holds; none where no client writes to it.
+    pub fn find(topic: &str, partition: i32) -> Option<Self> {
+        Self::of_topic(topic).find(|slot| slot.partition() == partition)
+    }
+
+    /// Its place among all.
+    pub fn index(self) -> usize {
+        self.0
+    }
+
+    fn place(self) -> (&'static Topic, i32) {
+        let mut left = self.0 as i32;
+        for topic in &TOPICS {
+            if left < topic.partitions {
+                return (topic, left);
+            }
+            left -= topic.partitions;
+        }
+        unreachable!("a slot is a partition of a topic")
+    }
+
+    pub fn topic(self) -> &'static Topic {
+        self.place().0
+    }
+
+    pub fn partition(self) -> i32 {
+        self.place().1
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic().name, self.partition())
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// The time of day at the start, in milliseconds since 1970.
 const UNIX_MS_AT_START: i64 = 1_700_000_000_000;
+
+/// By how much the clocks of machines are apart at most.
+const SKEWS_MS: usize = 5000;
 
 /// What an ordinary commit takes at most, of which each machine's disk draws one.
 const COMMIT_TIMES: [Duration; 3] = [
@@ -42,15 +137,20 @@ pub enum Bug {
     EndlessLease,
     /// The producers send a batch again without a producer id to know it by.
     NoIdempotence,
+    /// One in the broker's own code.
+    Planted(Planted),
 }
 
 impl Bug {
     /// All there are, with their names.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("lazy-fsync", Self::LazyFsync),
         ("ack-before-isr", Self::AckBeforeIsr),
         ("endless-lease", Self::EndlessLease),
         ("no-idempotence", Self::NoIdempotence),
+        ("undurable-fetch", Self::Planted(Planted::UndurableFetch)),
+        ("awaited-commit", Self::Planted(Planted::AwaitedCommit)),
+        ("idle-lag", Self::Planted(Planted::IdleLag)),
     ];
 }
 
@@ -67,6 +167,15 @@ pub struct Machine {
     pub has_ended: bool,
     /// Asks the process to stop in order.
     pub stop: watch::Sender<bool>,
+    /// How far its clock is ahead of the time of day.
+    pub clock_ms: Arc<AtomicI64>,
+}
+
+impl Machine {
+    /// Its clock is ahead by so much from now on.
+    pub fn set_clock(&self, ahead_ms: i64) {
+        self.clock_ms.store(ahead_ms, Ordering::Relaxed);
+    }
 }
 
 /// Everything the tasks of one run share.
@@ -77,12 +186,14 @@ pub struct World {
     pub checks: Checks,
     /// Producers finish what they have begun.
     pub is_ending: bool,
-    /// How many clients are still at work.
-    pub clients: usize,
+    /// The clients that are still at work.
+    pub clients: BTreeSet<String>,
     /// The first thing found wrong.
     pub violation: Option<String>,
     /// Milliseconds since the start, as of the last step.
     pub now_ms: u64,
+    /// Until when something was amiss with a machine, a link or a connection.
+    pub disturbed_ms: u64,
     trace: u64,
     is_shown: bool,
 }
@@ -93,6 +204,9 @@ pub struct Shared(Rc<RefCell<World>>);
 
 impl Shared {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
+        if let Some(Bug::Planted(bug)) = bug {
+            planted::plant(bug);
+        }
         let mut random = Random::new(!seed);
         let mut machine = |node: usize| {
             let disk = SimDisk::new(seed.wrapping_mul(31).wrapping_add(node as u64));
@@ -101,10 +215,11 @@ impl Shared {
             Machine {
                 disk,
                 life: 0,
-                checked_image: (0, 0),
                 context: Weak::new(),
+                checked_image: (0, 0),
                 has_ended: false,
                 stop: watch::channel(false).0,
+                clock_ms: Arc::new(AtomicI64::new(random.below(SKEWS_MS) as i64)),
             }
         };
         Self(Rc::new(RefCell::new(World {
@@ -113,9 +228,10 @@ impl Shared {
             machines: (0..BROKERS).map(&mut machine).collect(),
             checks: Checks::default(),
             is_ending: false,
-            clients: 0,
+            clients: BTreeSet::new(),
             violation: None,
             now_ms: 0,
+            disturbed_ms: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             is_shown: std::env::var_os("SIM_TRACE").is_some(),
         })))
@@ -142,6 +258,16 @@ impl Shared {
     /// Notes that something happened, at the present time.
     pub fn trace(&self, what: fmt::Arguments<'_>) {
         self.with(|world| world.trace(what));
+    }
+
+    /// A client begins its work.
+    pub fn join(&self, client: &str) {
+        self.with(|world| world.clients.insert(client.to_owned()));
+    }
+
+    /// A client has done its work.
+    pub fn leave(&self, client: &str) {
+        self.with(|world| world.clients.remove(client));
     }
 
     /// Notes that something is wrong; the first thing counts.

@@ -117,8 +117,7 @@ impl Partition {
             .filter(|base_offset| *base_offset > log_end_offset)
             .map(|base_offset| (log_end_offset, base_offset));
         let before = std::mem::replace(&mut follower.gap, gap);
-        let is_believed = gap.is_none() || is_compacted || gap == before;
-        is_believed || planted::is(Planted::MismatchedAnswer)
+        gap.is_none() || is_compacted || gap == before
     }
 
     fn append_fetched(&mut self, batches: &[Batch], effects: &mut Effects) {

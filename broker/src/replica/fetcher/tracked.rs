@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::partition::FetchPosition;
-use ottla_core::planted::{self, Planted};
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition, Uuid};
 use ottla_protocol::messages::fetch::{
     FetchPartition, FetchRequest, FetchTopic, ForgottenTopic, ReplicaState,
@@ -192,11 +191,7 @@ impl Partitions {
     /// What the answer that came last is for.
     pub(super) fn asked(&self, id: TopicIdPartition) -> Option<(Arc<Replica>, Sent)> {
         let tracked = self.tracked.get(&id)?;
-        let asked = match planted::is(Planted::MismatchedAnswer) {
-            true => tracked.sent,
-            false => tracked.answered,
-        };
-        Some((Arc::clone(&tracked.replica), asked?))
+        Some((Arc::clone(&tracked.replica), tracked.answered?))
     }
 
     /// An answer was taken in. One that was refused leaves the session, which would bring the same

@@ -1,0 +1,145 @@
+//! An administrator: the topics that are there from the start, and one that comes and goes.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use ottla_protocol::messages::topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicsRequest,
+};
+use ottla_protocol::record::NewRecord;
+use ottla_protocol::record_batch::Builder;
+
+use super::PAUSE;
+use crate::connection::Connection;
+use crate::world::{BROKERS, Shared, TOPICS};
+
+/// The topic that is deleted and made again under the same name.
+pub const TOPIC: &str = "fleeting";
+
+/// Who makes the topics at the start.
+pub const NAME: &str = "admin";
+
+fn creation(name: &str, partitions: i32, factor: usize) -> CreateTopicsRequest {
+    CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: partitions,
+            replication_factor: factor as i16,
+            configs: vec![CreatableTopicConfig {
+                name: "internal.segment.bytes".to_owned(),
+                value: Some("32768".to_owned()),
+            }],
+            ..CreatableTopic::default()
+        }],
+        timeout_ms: 1000,
+        validate_only: false,
+    }
+}
+
+/// Makes the topics, however long the cluster takes to form.
+pub async fn create_topics(shared: Shared) -> turmoil::Result {
+    let mut connection = Connection::new(0);
+    for topic in &TOPICS {
+        let request = creation(topic.name, topic.partitions, topic.factor);
+        while !create(&mut connection, &request).await {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    shared.trace(format_args!("the topics are made"));
+    shared.leave(NAME);
+    Ok(())
+}
+
+/// Says whether the topic is there.
+async fn create(connection: &mut Connection, request: &CreateTopicsRequest) -> bool {
+    let answer = connection.ask(7, request).await;
+    let error = answer.and_then(|answer| Some(answer.topics.first()?.error_code));
+    matches!(
+        error.map(ErrorCode::from),
+        Some(ErrorCode::None | ErrorCode::TopicAlreadyExists)
+    )
+}
+
+/// Says whether the topic is gone.
+async fn delete(connection: &mut Connection) -> bool {
+    let request = DeleteTopicsRequest {
+        topic_names: vec![TOPIC.to_owned()],
+        timeout_ms: 1000,
+        ..DeleteTopicsRequest::default()
+    };
+    let answer = connection.ask(5, &request).await;
+    let error = answer.and_then(|answer| Some(answer.responses.first()?.error_code));
+    matches!(
+        error.map(ErrorCode::from),
+        Some(ErrorCode::None | ErrorCode::UnknownTopicOrPartition)
+    )
+}
+
+/// Makes a topic, writes to it, deletes it, again and again. Each time it takes writes.
+pub async fn recreate(shared: &Shared) {
+    shared.join(TOPIC);
+    let mut connection = Connection::new(2);
+    let request = creation(TOPIC, 1, BROKERS);
+    loop {
+        let is_ending = shared.with(|world| world.is_ending);
+        while !create(&mut connection, &request).await {
+            tokio::time::sleep(PAUSE).await;
+            connection.turn();
+        }
+        while !write(&mut connection).await {
+            tokio::time::sleep(PAUSE).await;
+            connection.turn();
+        }
+        if is_ending {
+            break;
+        }
+        while !delete(&mut connection).await {
+            tokio::time::sleep(PAUSE).await;
+            connection.turn();
+        }
+        shared.trace(format_args!("{TOPIC} was made, written to and deleted"));
+    }
+    shared.leave(TOPIC);
+}
+
+/// Writes one record; says whether the whole ISR has it.
+async fn write(connection: &mut Connection) -> bool {
+    let request = MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            name: Some(TOPIC.to_owned()),
+            ..MetadataRequestTopic::default()
+        }]),
+        allow_auto_topic_creation: false,
+        ..MetadataRequest::default()
+    };
+    let found = connection.ask(9, &request).await;
+    let topic = found.and_then(|found| found.topics.into_iter().next());
+    let partition = topic.and_then(|topic| topic.partitions.into_iter().next());
+    let leader = partition.and_then(|partition| usize::try_from(partition.leader_id).ok());
+    let Some(leader) = leader else {
+        return false;
+    };
+    connection.turn_to(leader);
+    let mut builder = Builder::new();
+    builder.push(&NewRecord {
+        value: Some(TOPIC.as_bytes()),
+        ..NewRecord::default()
+    });
+    let request = ProduceRequest {
+        transactional_id: None,
+        acks: -1,
+        timeout_ms: 1500,
+        topic_data: vec![TopicProduceData {
+            name: TOPIC.to_owned(),
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: Some(builder.build()),
+            }],
+            ..TopicProduceData::default()
+        }],
+    };
+    let answer = connection.ask(9, &request).await;
+    let parts = answer.and_then(|answer| answer.responses.into_iter().next());
+    let part = parts.and_then(|parts| parts.partition_responses.into_iter().next());
+    part.is_some_and(|part| part.error_code == 0)
+}

@@ -1,0 +1,293 @@
+//! Producers.
+//!
+//! With acks=all one is idempotent, has several batches in flight, and sends those that were not
+//! acknowledged again, in their order and with the same sequences. So every value is in the log
+//! exactly once, in the producer's order. With less it has no producer id, and its values may be
+//! there twice or be lost ([`UNSURE`]).
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+};
+use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
+use ottla_protocol::record::NewRecord;
+use ottla_protocol::record_batch::Builder;
+use ottla_storage::sim::Random;
+
+use super::PAUSE;
+use crate::checks::UNSURE;
+use crate::connection::{Connection, Leader};
+use crate::world::{BROKERS, Bug, Shared, Slot};
+
+/// The most batches in flight that a producer with acks=all has: brokers remember so many.
+const IN_FLIGHT_MAX: usize = 5;
+
+/// The version of Produce that all speak.
+const PRODUCE_VERSION: i16 = 9;
+
+/// When a batch counts as acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    None,
+    One,
+    All,
+}
+
+/// What a producer does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub number: usize,
+    pub slot: Slot,
+    pub acks: Acks,
+    /// How long it waits between two batches.
+    pub pause_ms: Range<usize>,
+}
+
+/// Records that are on their way.
+struct Pending {
+    sequence: i32,
+    values: Vec<String>,
+    padding: usize,
+}
+
+/// One producer's writes to one partition.
+pub struct Producer {
+    shared: Shared,
+    plan: Plan,
+    random: Random,
+    connection: Connection,
+    leader: Option<Leader>,
+    id: (ProducerId, ProducerEpoch),
+    sequence: i32,
+    in_flight_max: usize,
+    /// Not acknowledged, oldest first; of these `sent` went out on the present connection.
+    pending: VecDeque<Pending>,
+    sent: usize,
+}
+
+impl Producer {
+    pub fn new(shared: &Shared, plan: Plan) -> Self {
+        let part = 100 + (plan.number * 100 + plan.slot.index()) as u64;
+        let mut random = shared.random(part);
+        let in_flight_max = match plan.acks {
+            Acks::All => 1 + random.below(IN_FLIGHT_MAX),
+            Acks::One | Acks::None => 1,
+        };
+        let producer = Self {
+            connection: Connection::new(plan.number % BROKERS),
+            shared: shared.clone(),
+            plan,
+            random,
+            leader: None,
+            id: (ProducerId::NONE, ProducerEpoch(-1)),
+            sequence: 0,
+            in_flight_max,
+            pending: VecDeque::new(),
+            sent: 0,
+        };
+        shared.join(&producer.name());
+        producer
+    }
+
+    fn name(&self) -> String {
+        format!("producer {} of {}", self.plan.number, self.plan.slot)
+    }
+
+    /// Writes until the run ends and its last batch is acknowledged.
+    pub async fn run(mut self) {
+        if self.plan.acks == Acks::All {
+            self.ask_for_id().await;
+        }
+        loop {
+            let is_ending = self.shared.with(|world| world.is_ending);
+            if is_ending && self.pending.is_empty() {
+                break;
+            }
+            while !is_ending && self.pending.len() < self.in_flight_max {
+                self.add();
+            }
+            if !self.send_all().await || !self.take_answer().await {
+                self.start_anew().await;
+                continue;
+            }
+            self.pause().await;
+        }
+        self.shared.leave(&self.name());
+    }
+
+    fn add(&mut self) {
+        let count = 1 + self.random.below(4);
+        let kind = match self.plan.acks {
+            Acks::All => String::new(),
+            Acks::One | Acks::None => UNSURE.to_string(),
+        };
+        let name = |n: usize| format!("{kind}{}-{}", self.plan.number, self.sequence as usize + n);
+        self.pending.push_back(Pending {
+            sequence: self.sequence,
+            values: (0..count).map(name).collect(),
+            padding: self.random.below(400),
+        });
+        self.sequence += count as i32;
+    }
+
+    /// Whoever waits for longer than the run has left does not keep it waiting.
+    async fn pause(&mut self) {
+        let Range { start, end } = self.plan.pause_ms.clone();
+        let mut left = (start + self.random.below(end - start)) as u64;
+        while left > 0 && !self.shared.with(|world| world.is_ending) {
+            let part = left.min(100);
+            tokio::time::sleep(Duration::from_millis(part)).await;
+            left -= part;
+        }
+    }
+
+    /// Nothing that was sent will be answered: all of it goes out again, to whoever leads now.
+    async fn start_anew(&mut self) {
+        self.connection.close();
+        self.sent = 0;
+        tokio::time::sleep(PAUSE).await;
+        self.leader = self.connection.leader(self.plan.slot).await;
+    }
+
+    async fn ask_for_id(&mut self) {
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: 1000,
+            ..InitProducerIdRequest::default()
+        };
+        loop {
+            if let Some(answer) = self.connection.ask(4, &request).await
+                && answer.error_code == 0
+            {
+                if self.shared.with(|world| world.bug) != Some(Bug::NoIdempotence) {
+                    let id = ProducerId(answer.producer_id);
+                    self.id = (id, ProducerEpoch(answer.producer_epoch));
+                }
+                return;
+            }
+            self.start_anew().await;
+        }
+    }
+
+    /// Sends what was not sent yet; says whether it could.
+    async fn send_all(&mut self) -> bool {
+        let Some(leader) = self.leader else {
+            return false;
+        };
+        if self.connection.node() != leader.node {
+            self.connection.turn_to(leader.node);
+        }
+        while let Some(pending) = self.pending.get(self.sent) {
+            let request = self.request(pending);
+            let sent = match self.plan.acks {
+                Acks::None => self.connection.tell(PRODUCE_VERSION, &request).await,
+                Acks::One | Acks::All => self.connection.send(PRODUCE_VERSION, &request).await,
+            };
+            if sent.is_none() {
+                return false;
+            }
+            self.sent += 1;
+        }
+        true
+    }
+
+    fn request(&self, pending: &Pending) -> ProduceRequest {
+        let (id, epoch) = self.id;
+        let mut builder = Builder::new();
+        if id != ProducerId::NONE {
+            builder = builder.producer(id, epoch, Sequence(pending.sequence));
+        }
+        for value in &pending.values {
+            let filled = format!("{value}{}", ".".repeat(pending.padding));
+            builder.push(&NewRecord {
+                timestamp_ms: self.shared.unix_ms(),
+                value: Some(filled.as_bytes()),
+                ..NewRecord::default()
+            });
+        }
+        let is_bold = self.shared.with(|world| world.bug) == Some(Bug::AckBeforeIsr);
+        ProduceRequest {
+            transactional_id: None,
+            acks: match self.plan.acks {
+                Acks::None => 0,
+                Acks::One => 1,
+                Acks::All if is_bold => 1,
+                Acks::All => -1,
+            },
+            timeout_ms: 1500,
+            topic_data: vec![TopicProduceData {
+                name: self.plan.slot.topic().name.to_owned(),
+                partition_data: vec![PartitionProduceData {
+                    index: self.plan.slot.partition(),
+                    records: Some(builder.build()),
+                }],
+                ..TopicProduceData::default()
+            }],
+        }
+    }
+
+    /// Waits for the answer to the oldest batch; says whether it is acknowledged.
+    async fn take_answer(&mut self) -> bool {
+        if self.plan.acks == Acks::None {
+            self.pending.clear();
+            self.sent = 0;
+            return true;
+        }
+        let answer = self
+            .connection
+            .receive::<ProduceRequest>(PRODUCE_VERSION)
+            .await;
+        let parts = answer.and_then(|answer| answer.responses.into_iter().next());
+        let part = parts.and_then(|parts| parts.partition_responses.into_iter().next());
+        let is_done = part.is_some_and(|part| self.judge(&part));
+        if is_done {
+            self.pending.pop_front();
+            self.sent -= 1;
+        }
+        is_done
+    }
+
+    fn judge(&mut self, part: &PartitionProduceResponse) -> bool {
+        let slot = self.plan.slot;
+        let values = &self.pending[0].values;
+        let (base, count) = (part.base_offset, values.len());
+        match ErrorCode::from(part.error_code) {
+            ErrorCode::None => {
+                let first = &values[0];
+                self.shared
+                    .trace(format_args!("acknowledged {slot}@{base} {first}+{count}"));
+                let leader = self.connection.node();
+                self.shared.with(|world| match self.plan.acks {
+                    Acks::All => world.acknowledged(slot, base, values),
+                    Acks::One | Acks::None => {
+                        world.acknowledged_by_one(slot, leader, base + count as i64);
+                    }
+                });
+                true
+            }
+            error if error.is_retriable() => {
+                let node = self.connection.node();
+                self.shared.trace(format_args!(
+                    "refused {slot} {} by {node}: {error:?}",
+                    values[0]
+                ));
+                false
+            }
+            // all before the oldest batch is acknowledged, so no sequence can be wrong
+            error => {
+                let node = self.connection.node();
+                let what = format!(
+                    "LostProducerState: {slot} {} is refused by {node}: {error:?}",
+                    values[0]
+                );
+                self.shared.violate(what);
+                true
+            }
+        }
+    }
+}

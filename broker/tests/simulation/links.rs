@@ -1,0 +1,83 @@
+//! The links between hosts, and what is amiss with them: faults overlap, each ends for itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use turmoil::Sim;
+
+/// The longest time that a message takes where nothing is amiss.
+pub const LATENCY_MAX: Duration = Duration::from_millis(8);
+
+/// What a link may suffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ill {
+    /// Both directions hold everything back, as TCP does for its users: a connection that outlives
+    /// it goes on, whoever gave it up has to notice the other end's reset.
+    Held,
+    /// What the first sends to the second is gone: whatever of a connection was lost never comes
+    /// any more, and nobody is told.
+    Dropped,
+    /// Messages take up to so long.
+    Slow(Duration),
+}
+
+/// From whom to whom.
+pub type Link = (String, String);
+
+/// How many faults hold, drop and slow down a link now; `drops` has both directions.
+#[derive(Debug, Default)]
+struct State {
+    holds: usize,
+    drops: [usize; 2],
+    slow: Vec<Duration>,
+}
+
+/// All links that something was ever amiss with, by their ends in order.
+#[derive(Debug, Default)]
+pub struct Links(BTreeMap<Link, State>);
+
+impl Links {
+    /// Begins something, or ends it.
+    pub fn change(&mut self, sim: &mut Sim<'_>, link: &Link, ill: Ill, begins: bool) {
+        let (from, to) = link;
+        let is_reversed = from > to;
+        let key = match is_reversed {
+            true => (to.clone(), from.clone()),
+            false => link.clone(),
+        };
+        let state = self.0.entry(key.clone()).or_default();
+        let count = |count: &mut usize| match begins {
+            true => *count += 1,
+            false => *count -= 1,
+        };
+        match ill {
+            Ill::Held => count(&mut state.holds),
+            Ill::Dropped => count(&mut state.drops[usize::from(is_reversed)]),
+            Ill::Slow(latency) if begins => state.slow.push(latency),
+            Ill::Slow(latency) => {
+                let place = state.slow.iter().position(|slow| *slow == latency);
+                state.slow.swap_remove(place.expect("it began"));
+            }
+        }
+        let (a, b) = (key.0.as_str(), key.1.as_str());
+        let latency = state.slow.iter().copied().max().unwrap_or(LATENCY_MAX);
+        sim.set_link_max_message_latency(a, b, latency);
+        match state.holds {
+            0 => sim.release(a, b),
+            _ => sim.hold(a, b),
+        }
+        if state.drops[0] > 0 {
+            sim.partition_oneway(a, b);
+        }
+        if state.drops[1] > 0 {
+            sim.partition_oneway(b, a);
+        }
+    }
+
+    /// Whether nothing is amiss with any.
+    pub fn are_well(&self) -> bool {
+        let is_well =
+            |state: &State| state.holds == 0 && state.drops == [0, 0] && state.slow.is_empty();
+        self.0.values().all(is_well)
+    }
+}
