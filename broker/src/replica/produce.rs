@@ -189,9 +189,14 @@ impl Produces {
     /// Waits for all acknowledgements, by the end of `timeout` at the latest.
     pub async fn acknowledged(self, timeout: Duration) -> Vec<Result<Produced, Refused>> {
         let mut answers = self.waiting.answers(timeout).await;
-        // the lease may have run out while the record went to the disk
-        if self.acks != Acks::All && !self.shared.controller.has_lease() {
-            answers.fill(Err(ErrorCode::NotLeaderOrFollower));
+        // The lease may have run out while the record went to the disk. With acks=all the ISR
+        // vouches for what is acknowledged, but not for what is refused: another may lead by now,
+        // and have seen sequences that are out of order here.
+        if !self.shared.controller.has_lease() {
+            let is_vouched = |answer: &Result<_, _>| self.acks == Acks::All && answer.is_ok();
+            for answer in answers.iter_mut().filter(|answer| !is_vouched(answer)) {
+                *answer = Err(ErrorCode::NotLeaderOrFollower);
+            }
         }
         let finish = |(begun, answer): (Begun, Result<Appended, ErrorCode>)| match answer {
             Ok(appended) => Ok(Produced {
