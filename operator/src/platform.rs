@@ -141,8 +141,8 @@ pub trait Platform {
     async fn start(&mut self, broker: i32, settings: &Properties);
 
     /// Stops a broker in order and starts it with these settings. Returns at once; the broker is
-    /// not ready until it has come back.
-    async fn restart(&mut self, broker: i32, settings: &Properties);
+    /// not ready until it has come back. Says so where it could not be stopped.
+    async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet>;
 
     /// Keeps the settings for the broker's next start: it runs with them already.
     async fn keep(&mut self, broker: i32, settings: &Properties);

@@ -106,9 +106,7 @@ impl<P: Platform> Reconciler<P> {
             }
             keep_what_runs(&mut valid, states);
         }
-        let desired: BTreeMap<i32, Properties> = (0..valid.replicas)
-            .map(|id| (id, properties(&valid, id, &everywhere)))
-            .collect();
+        let desired = desired(&valid, &everywhere, states);
         let prepared = self.platform.prepare(&desired, is_dynamic).await;
         let is_prepared = prepared.is_ok();
         let (Ok(missing) | Err(missing)) = prepared;
@@ -129,11 +127,15 @@ impl<P: Platform> Reconciler<P> {
         verdicts.extend(self.change(states, &differences, &mut done).await);
         let (brokers, plan) = self.roll(cluster, &valid, states, &differences).await;
         if let Some(id) = plan.restart {
-            self.platform.restart(id, &desired[&id]).await;
-            let broker = brokers.iter().find(|broker| broker.id == id);
-            let reason = broker.and_then(|broker| broker.restart.clone());
-            let reason = reason.unwrap_or_default();
-            done.push(format!("broker {id} is restarted: {reason}"));
+            match self.platform.restart(id, &desired[&id]).await {
+                Ok(()) => {
+                    let broker = brokers.iter().find(|broker| broker.id == id);
+                    let reason = broker.and_then(|broker| broker.restart.clone());
+                    let reason = reason.unwrap_or_default();
+                    done.push(format!("broker {id} is restarted: {reason}"));
+                }
+                Err(refused) => verdicts.push(not_yet_verdict(&refused)),
+            }
         }
         self.ask_cluster_id(states, &valid).await;
         let seen = Seen {
@@ -330,6 +332,25 @@ fn differences(
         Some((*id, difference))
     });
     both.collect()
+}
+
+/// The settings of all brokers. Those that are managed elsewhere stay as they run.
+fn desired(
+    valid: &ValidatedCluster,
+    everywhere: &BTreeMap<i32, Endpoints>,
+    states: &BTreeMap<i32, BrokerState>,
+) -> BTreeMap<i32, Properties> {
+    let settings = |id: i32| {
+        let mut settings = properties(valid, id, everywhere);
+        let running = states.get(&id).map(|state| &state.running_with);
+        for (key, value) in running.into_iter().flatten() {
+            if valid.unmanaged.contains(key) {
+                settings.insert(key.clone(), value.clone());
+            }
+        }
+        settings
+    };
+    (0..valid.replicas).map(|id| (id, settings(id))).collect()
 }
 
 /// Whether the brokers will take the settings of the spec. One is as good as all: they differ in

@@ -166,8 +166,9 @@ impl Platform for Fake {
         self.states.insert(broker, state);
     }
 
-    async fn restart(&mut self, broker: i32, settings: &Properties) {
+    async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
         self.start(broker, settings).await;
+        Ok(())
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

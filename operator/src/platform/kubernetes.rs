@@ -337,10 +337,10 @@ impl Platform for Pods {
     /// The StatefulSet brings the pod into being; its settings were written by `prepare`.
     async fn start(&mut self, _: i32, _: &Properties) {}
 
-    async fn restart(&mut self, broker: i32, _: &Properties) {
+    async fn restart(&mut self, broker: i32, _: &Properties) -> Result<(), NotYet> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let Some(pod) = self.seen.pods.get(&broker) else {
-            return;
+            return Ok(());
         };
         // Only the pod that the plan was made for: not one that has come in its place since.
         let only = DeleteParams {
@@ -350,10 +350,18 @@ impl Platform for Pods {
             }),
             ..DeleteParams::default()
         };
-        // One that is gone already is what was wanted; else the next step tries again.
-        if pods.delete(&self.pod(broker), &only).await.is_ok() {
-            self.deleted.extend(pod.uid());
-            self.seen.pods.remove(&broker);
+        match pods.delete(&self.pod(broker), &only).await {
+            Ok(_) => {
+                self.deleted.extend(pod.uid());
+                self.seen.pods.remove(&broker);
+                Ok(())
+            }
+            // It is gone already, or another has come in its place: what was wanted.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+            Err(error) => {
+                let pod = self.pod(broker);
+                Err(not_taken("deletion of Pod", &pod, &error))
+            }
         }
     }
 

@@ -108,10 +108,11 @@ impl Platform for Processes {
         process.advance(Instant::now());
     }
 
-    async fn restart(&mut self, broker: i32, settings: &Properties) {
+    async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
         if let Some(process) = self.brokers.get_mut(&broker) {
             process.restart_with(settings.clone());
         }
+        Ok(())
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

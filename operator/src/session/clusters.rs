@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cluster::reconcile::{Reconciler, Step};
-use crate::condition::{State, now, spoken, state};
+use crate::condition::{ClusterReason, State, Verdict, conditions, now, spoken, state};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::object::ObjectKey;
@@ -45,6 +45,7 @@ impl<P: Platform> ClusterTask<P> {
     /// Runs until the brokers are wanted no more and have stopped.
     pub async fn run(mut self) {
         let mut was_usable = false;
+        let mut last = None;
         let policy = loop {
             let wanted = self.wanted.borrow_and_update().clone();
             let cluster = match wanted {
@@ -53,6 +54,7 @@ impl<P: Platform> ClusterTask<P> {
                 Wanted::Delete(policy) => break Some(policy),
             };
             let is_busy = self.step(&cluster, &mut was_usable).await;
+            last = Some(cluster);
             let pause = if is_busy {
                 P::BUSY_INTERVAL
             } else {
@@ -63,7 +65,21 @@ impl<P: Platform> ClusterTask<P> {
                 () = tokio::time::sleep(pause) => {}
             }
         };
+        if let Some(cluster) = last.filter(|_| policy.is_some()) {
+            self.report_deleting(&cluster).await;
+        }
         self.end(policy).await;
+    }
+
+    async fn report_deleting(&self, cluster: &KafkaCluster) {
+        let message = "The cluster is being deleted.";
+        let verdict = Verdict::new(ClusterReason::Deleting, message);
+        let mut status = cluster.status.clone().unwrap_or_default();
+        let generation = cluster.metadata.generation.unwrap_or_default();
+        status.conditions = conditions(&status.conditions, &verdict, generation, &now());
+        let (told, _) = oneshot::channel();
+        let report = Report::Status(self.key.clone(), Box::new(status), told);
+        let _ = self.reports.send(report).await;
     }
 
     /// One step; says whether more is on its way.

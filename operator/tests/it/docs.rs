@@ -50,6 +50,57 @@ fn troubleshooting_explains_every_reason_and_no_other() {
     );
 }
 
+/// A reason that nothing ever gives, or an annotation that nothing reads, is a promise not kept.
+#[test]
+fn every_reason_and_annotation_of_the_docs_is_used_by_the_code() {
+    let code = code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let reasons = |kind: &str, reasons: Reasons| {
+        let uses = reasons
+            .into_iter()
+            .map(|(word, ..)| format!("{kind}::{word}"));
+        uses.collect::<Vec<_>>()
+    };
+    let mut wanted = reasons("ClusterReason", cluster_reasons());
+    wanted.extend(reasons("TopicReason", topic_reasons()));
+    for page in std::fs::read_dir(docs()).expect("docs/ is there") {
+        let text = std::fs::read_to_string(page.expect("docs/ can be read").path());
+        let text = text.unwrap_or_default();
+        let names = text.split(|c: char| !(c.is_ascii_alphanumeric() || "./-".contains(c)));
+        let annotations = names.filter(|name| name.starts_with("ottla.io/"));
+        let annotations = annotations.filter(|name| !name.starts_with("ottla.io/v1"));
+        wanted.extend(annotations.map(|name| name.trim_end_matches(['.', '-']).to_owned()));
+    }
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    wanted.retain(|name| {
+        !code
+            .match_indices(name)
+            .any(|(at, _)| ends(&code[at + name.len()..]))
+    });
+    assert!(
+        wanted.is_empty(),
+        "in the docs, and nowhere in the code: {wanted:?}"
+    );
+}
+
+/// All code but that of tests.
+fn code(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(folder).expect("src/ is there") {
+        let path = entry.expect("src/ can be read").path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() {
+            all += &code(&path);
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            all += &std::fs::read_to_string(&path).unwrap_or_default();
+        }
+    }
+    all
+}
+
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }

@@ -12,6 +12,7 @@ struct Paper {
     states: BTreeMap<i32, BrokerState>,
     prepared: Result<Vec<NotYet>, Vec<NotYet>>,
     pending: Vec<String>,
+    restarted: Result<(), NotYet>,
     asked: Vec<String>,
 }
 
@@ -65,8 +66,9 @@ impl Platform for Paper {
         self.asked.push(format!("start {broker}"));
     }
 
-    async fn restart(&mut self, broker: i32, _: &Properties) {
+    async fn restart(&mut self, broker: i32, _: &Properties) -> Result<(), NotYet> {
         self.asked.push(format!("restart {broker}"));
+        self.restarted.clone()
     }
 
     async fn keep(&mut self, broker: i32, _: &Properties) {
@@ -105,6 +107,7 @@ fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
         states,
         prepared: Ok(Vec::new()),
         pending: Vec::new(),
+        restarted: Ok(()),
         asked: Vec::new(),
     }
 }
@@ -204,4 +207,35 @@ async fn a_change_that_is_not_taken_up_yet_is_not_ready() {
         says(&step),
         "Applying: The StatefulSet orders is being changed."
     );
+}
+
+#[tokio::test]
+async fn a_restart_that_is_refused_is_not_told_as_done() {
+    let paper = Paper {
+        restarted: Err(refused(true, "A webhook refuses it.")),
+        ..on(three_to_restart())
+    };
+    let (step, asked) = step_on(&cluster("", ""), paper).await;
+    assert_eq!(asked, ["prepare", "restart 0"]);
+    assert!(step.done.is_empty(), "{:?}", step.done);
+    assert_eq!(says(&step), "ApplyFailed: A webhook refuses it.");
+}
+
+#[tokio::test]
+async fn a_null_in_the_config_leaves_a_setting_as_it_runs() {
+    let (mut cluster, mut states) = serving().await;
+    let state = states.get_mut(&0).unwrap();
+    for key in ["num.io.threads", "num.partitions"] {
+        state.running_with.insert(key.to_owned(), "7".to_owned());
+    }
+    let (step, asked) = step(&cluster, states.clone()).await;
+    assert_ne!(
+        says(&step),
+        "BrokersReady: All 1 brokers serve.",
+        "{asked:?}"
+    );
+    let unmanaged = [("num.io.threads", None), ("num.partitions", None)];
+    cluster.spec.config = unmanaged.map(|(key, value)| (key.to_owned(), value)).into();
+    let (step, _) = self::step(&cluster, states).await;
+    assert_eq!(says(&step), "BrokersReady: All 1 brokers serve.");
 }
