@@ -24,14 +24,14 @@ pub use self::link::{Link, Links};
 use crate::defaults::{self, CONNECT_TIMEOUT};
 use crate::stream::{Listener, Network};
 
-/// The messages and services of `proto/peer.proto`.
+/// The messages and services of `proto/peer.proto`, as `e2e/tests/tidy/generated.rs` writes them.
 #[allow(
     missing_docs,
     clippy::all,
     reason = "generated; documented in proto/peer.proto"
 )]
 pub mod wire {
-    tonic::include_proto!("ottla.peer.v1");
+    include!("../proto/peer.rs");
 }
 
 pub use wire::peer_client::PeerClient;
