@@ -169,14 +169,12 @@ fn a_restart_on_a_full_disk_has_the_room_that_it_needs() {
         let entries: Vec<Bytes> = (0..20_u8).map(|n| vec![n; 5000].into()).collect();
         journal.append(&entries).expect("appends");
         disk.set_bytes_max(disk.used_bytes());
-        let mut count = 20;
-        for _ in 0..5 {
+        for count in 20..25 {
             disk.crash();
             drop(journal);
             journal = open(&disk).expect("opens");
             assert_eq!(journal.next_index(), count, "seed {seed}");
             journal.append(&entries[..1]).expect("appends");
-            count += 1;
         }
     }
 }
