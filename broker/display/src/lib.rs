@@ -1,8 +1,8 @@
 //! Stands in for what openraft formats its log lines with.
 //!
-//! The crate of this name also formats times, for which it builds chrono with a database of all time
-//! zones and their generators: a dozen crates that nobody here uses. `[patch.crates-io]` in the
-//! workspace puts this one in place; it has what openraft calls.
+//! The crate of this name also formats times, for which it builds chrono with a database of all
+//! time zones and their generators: a dozen crates that nobody here uses. `[patch.crates-io]` in
+//! the workspace puts this one in place; it has what openraft calls.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};

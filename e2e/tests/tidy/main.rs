@@ -1,10 +1,12 @@
 //! The house rules that a machine can judge, for every file in the repository.
 //!
 //! A finding names the file, the line, what is wrong and how to mend it. `text` looks at any file,
-//! `rust` at Rust source, `floors` at imports, `map` at what ARCHITECTURE.md names. None of them
-//! keeps a list of old sins: a rule holds for all files or it is not here.
+//! `rust` at Rust source, `floors` at imports, `map` at what ARCHITECTURE.md names, `generated` at
+//! what a program wrote. None of them keeps a list of old sins: a rule holds for all files or it is
+//! not here.
 
 mod floors;
+mod generated;
 mod map;
 mod rust;
 mod source;
@@ -45,8 +47,17 @@ struct SourceFile {
 }
 
 impl SourceFile {
+    /// Whether it is Rust that somebody wrote.
     fn is_rust(&self) -> bool {
-        self.path.ends_with(".rs")
+        self.path.ends_with(".rs") && !self.is_generated()
+    }
+
+    /// Whether it is there for tests only.
+    fn is_test(&self) -> bool {
+        let within = ["/tests/", "/benches/", "/fuzz/"]
+            .iter()
+            .any(|dir| self.path.contains(dir));
+        within || self.path.ends_with("/tests.rs")
     }
 
     /// Whether it is written by a program: its owner has a test that it is fresh.

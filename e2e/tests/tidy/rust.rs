@@ -79,7 +79,7 @@ fn body_end(code: &str, at: usize) -> Option<usize> {
 }
 
 fn documented(file: &SourceFile) -> Vec<Finding> {
-    if !file.is_rust() || is_test(file) {
+    if !file.is_rust() || file.is_test() {
         return Vec::new();
     }
     let code = code_only(&file.text);
@@ -126,15 +126,8 @@ fn has_docs_above(lines: &[&str]) -> bool {
     false
 }
 
-fn is_test(file: &SourceFile) -> bool {
-    let within = ["/tests/", "/benches/", "/fuzz/"]
-        .iter()
-        .any(|dir| file.path.contains(dir));
-    within || file.path.ends_with("/tests.rs")
-}
-
 fn module_docs(file: &SourceFile) -> Vec<Finding> {
-    let exempt = is_test(file) && !file.path.ends_with("/main.rs");
+    let exempt = file.is_test() && !file.path.ends_with("/main.rs");
     if !file.is_rust() || exempt || file.text.starts_with("//!") {
         return Vec::new();
     }
