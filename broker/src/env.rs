@@ -127,8 +127,21 @@ impl Env {
         }
     }
 
+    /// What passed by a clock that nobody sets and that goes on while the machine is suspended,
+    /// where there is one: unlike [`Self::now`].
+    fn elapsed_ms(&self) -> i64 {
+        match &self.wall {
+            #[cfg(target_os = "linux")]
+            Wall::System => {
+                let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+            }
+            _ => self.now_ms(),
+        }
+    }
+
     /// The time that ages are judged by: [`Self::unix_ms`], but what that jumped forward is not
-    /// age. Whatever deletes goes by it.
+    /// age unless it holds for hours. Whatever deletes goes by it.
     #[must_use]
     pub fn age_ms(&self) -> i64 {
         // a look leaves the clock whole, so a poisoned lock still holds a good one
@@ -136,7 +149,7 @@ impl Env {
             .ages
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        ages.look(self.unix_ms(), self.now_ms())
+        ages.look(self.unix_ms(), self.elapsed_ms())
     }
 
     /// 64 random bits.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::acl::Acls;
 use crate::config::{Agreed, ConfigMap, Layers, Scope, TopicConfig};
-use ottla_protocol::codec::Kafka;
+use ottla_protocol::codec::{Kafka, STRING_BYTES_MAX};
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
     TopicIdPartition, TopicName, Uuid,
@@ -35,8 +35,9 @@ pub struct MetadataImage {
     pub topic_names: Arc<BTreeMap<TopicId, TopicName>>,
     /// Dynamic configs; a resource without any is absent.
     pub configs: Arc<BTreeMap<ConfigResource, Arc<ConfigMap>>>,
-    /// What the brokers' files come to of the configs that all must agree on.
-    pub agreed: Arc<Agreed>,
+    /// What the brokers' files come to of the configs that all must agree on; none while one of
+    /// them has not told.
+    pub agreed: Option<Arc<Agreed>>,
     /// Finalized feature levels.
     pub features: Arc<BTreeMap<String, i16>>,
     /// Who may do what, where an authorizer asks.
@@ -66,8 +67,8 @@ pub struct BrokerRegistration {
     pub rack: Option<Arc<str>>,
     /// Feature levels that its binary supports.
     pub features: BTreeMap<String, (i16, i16)>,
-    /// What its file sets of the configs that all brokers must agree on.
-    pub configs: ConfigMap,
+    /// What its file sets of the configs that all brokers must agree on; none if it did not tell.
+    pub configs: Option<ConfigMap>,
     /// A fenced broker leads nothing and is in no ISR but where it is the last.
     pub fenced: bool,
     /// A broker on its way out gets no leadership.
@@ -196,7 +197,7 @@ impl MetadataImage {
             broker: node.and_then(|node| set_on(ConfigResource::Broker(node))),
             cluster: set_on(ConfigResource::Cluster),
             statics,
-            agreed: Some(&*self.agreed).filter(|_| !self.brokers.is_empty()),
+            agreed: self.agreed.as_deref(),
         }
     }
 
@@ -317,6 +318,7 @@ impl ConfigResource {
     /// broker's id.
     pub fn from_wire(resource_type: i8, name: &str) -> Option<Self> {
         match resource_type {
+            _ if name.len() > STRING_BYTES_MAX => None, // nothing has such a name
             2 => Some(Self::Topic(name.into())),
             4 if name.is_empty() => Some(Self::Cluster),
             4 => name.parse().ok().map(|id| Self::Broker(NodeId(id))),

@@ -7,8 +7,8 @@
 //! Invariants: a declared count or length is never believed beyond the bytes that are left;
 //! decoding takes no more memory than [`MEMORY_FACTOR_MAX`] times the bytes given plus
 //! [`MEMORY_FREE_BYTES`]; no string is longer than [`STRING_BYTES_MAX`], read or written, so what
-//! one version can say the others can too, and so can a record of a log; unknown tags are skipped
-//! and never stored; record bytes are never copied.
+//! one version can say the others can too; but metadata records may hold longer ones, which older
+//! brokers recorded; unknown tags are skipped and never stored; record bytes are never copied.
 
 mod reader;
 mod schema;

@@ -187,7 +187,7 @@ impl Session {
                 peer: self.registration.peer.clone(),
                 rack: settings.broker_rack.clone(),
                 features: self.registration.features.clone(),
-                configs: FileConfigRecord::of(&settings.statics),
+                configs: Some(FileConfigRecord::of(&settings.statics)),
             };
             match self.handle.submit(request).await {
                 Ok(Ok(epoch)) => {

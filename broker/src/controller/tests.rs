@@ -219,7 +219,7 @@ async fn a_request_to_a_controller_that_is_cut_off_has_an_end() {
         },
         rack: None,
         features: FEATURES.iter().map(range).collect(),
-        configs: Vec::new(),
+        configs: None,
     };
     let submitted = handle.submit(registration);
     let ended = tokio::time::timeout(Duration::from_secs(60), submitted).await;

@@ -54,6 +54,8 @@ pub(super) type Sent<S> =
 
 /// A running shard.
 struct Running<S: Shard> {
+    /// By id: a topic that is deleted and made anew has the same indexes and epochs.
+    partition: TopicIdPartition,
     leader_epoch: LeaderEpoch,
     inbox: mpsc::Sender<Message<S>>,
     images: Arc<Images>,
@@ -116,7 +118,7 @@ impl<S: Shard> Runtime<S> {
         shards.by_partition.retain(|index, shard| {
             leading
                 .get(index)
-                .is_some_and(|(_, epoch)| *epoch == shard.leader_epoch)
+                .is_some_and(|leads| *leads == (shard.partition, shard.leader_epoch))
         });
         if !shards.by_partition.is_empty() {
             let delta = Arc::new(delta.clone());
@@ -174,6 +176,7 @@ impl<S: Shard> Runtime<S> {
         };
         let task = tokio::spawn(task.run()).abort_handle();
         Running {
+            partition,
             leader_epoch,
             inbox,
             images,

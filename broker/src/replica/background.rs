@@ -155,7 +155,7 @@ fn apply_retention(shared: &Arc<Shared>) {
         warn!(
             ahead_ms,
             "the clock of this machine was set forward: what goes by its age stays longer by that, \
-             until the clock is right or this broker is restarted"
+             until the clock is right, or for half a day: then it is believed"
         );
     }
     for replica in shared.index.all() {

@@ -4,6 +4,10 @@
 //! the controller believes that it needs two, would be followed by one that lacks them. So a broker
 //! tells what its file sets when it registers, and of all files together the strictest holds,
 //! everywhere. During a rolling restart from one value to another that is the stricter one.
+//!
+//! A version that tells nothing also goes by its own file, as leader and as controller, and drops
+//! what others told from what it records. So while one broker has not told, nothing is agreed on,
+//! and everybody goes by the own file, as that version does.
 
 use super::ConfigMap;
 use super::value::Value;
@@ -27,9 +31,12 @@ pub struct Agreed {
 }
 
 impl Agreed {
-    /// Of the files of all registered brokers.
-    pub fn of<'a>(files: impl Iterator<Item = &'a ConfigMap>) -> Self {
-        let files: Vec<&ConfigMap> = files.collect();
+    /// Of the files of all registered brokers; nothing where there is none, or one did not tell.
+    pub fn of<'a>(files: impl Iterator<Item = Option<&'a ConfigMap>>) -> Option<Self> {
+        let files: Vec<&ConfigMap> = files.collect::<Option<_>>()?;
+        if files.is_empty() {
+            return None;
+        }
         let said = |name| files.iter().filter_map(move |file| file.get(name));
         let mut agreed = Self {
             is_default_least: said(MIN_INSYNC_REPLICAS).count() < files.len(),
@@ -47,6 +54,6 @@ impl Agreed {
             };
             agreed.configs.insert(DURABILITY.to_owned(), value);
         }
-        agreed
+        Some(agreed)
     }
 }

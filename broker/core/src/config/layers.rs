@@ -52,7 +52,7 @@ pub struct Layers<'a> {
     pub cluster: Option<&'a ConfigMap>,
     /// In this broker's file.
     pub statics: &'a ConfigMap,
-    /// In the files of all brokers; none while none has registered.
+    /// In the files of all brokers; none while one of them has not told.
     pub agreed: Option<&'a Agreed>,
 }
 

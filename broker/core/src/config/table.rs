@@ -3,6 +3,8 @@
 //! Invariant: within a scope a name stands here once; so nothing that is said of it anywhere can
 //! contradict what is said elsewhere.
 
+use ottla_protocol::codec::STRING_BYTES_MAX;
+
 use super::key::{Key, Name, Scope};
 use super::value::Value;
 
@@ -71,9 +73,11 @@ pub fn find(scope: Scope, name: &str) -> Option<Name> {
     names(scope).find(|known| known.name == name)
 }
 
-/// A value that was recorded: as text, and maybe by a broker of another version.
+/// A value that was recorded: as text, and maybe by a broker of another version. Nothing goes by
+/// what is too long to be answered.
 pub fn recorded(scope: Scope, name: &str, text: &str) -> Value {
-    let parsed = find(scope, name).and_then(|name| name.parse(text).ok());
+    let known = find(scope, name).filter(|_| text.len() <= STRING_BYTES_MAX);
+    let parsed = known.and_then(|name| name.parse(text).ok());
     parsed.unwrap_or_else(|| Value::Foreign(text.to_owned()))
 }
 

@@ -2,10 +2,13 @@
 //!
 //! A record states what is now so, never what was asked for: brokers of two versions replay the
 //! same. Each is a type, a version and a body; a body is flexible, so that a later version adds
-//! tagged fields that an older broker skips.
+//! tagged fields that an older broker skips. Its strings may be longer than those of requests:
+//! brokers once took and recorded such.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ottla_protocol::codec::{Decode, Encode, Error, Kafka, Message, Reader, Writer};
+use ottla_protocol::codec::{
+    Decode, Encode, Error, Kafka, Message, Reader, STRING_BYTES_MAX, Writer,
+};
 use ottla_protocol::ids::Uuid;
 
 use super::{ConfigResource, Endpoint};
@@ -46,9 +49,9 @@ macro_rules! records {
             /// The record's bytes: type, version, body.
             ///
             /// # Errors
-            /// A string that [`Self::decode`] would not take.
+            /// What is too long for its length prefix.
             pub fn encode(&self) -> Result<Bytes, Error> {
-                let mut writer = Writer::new();
+                let mut writer = Writer::new().with_long_strings();
                 match self {
                     $(Self::$variant(body) => write(&mut writer, $number, body)?,)*
                 }
@@ -58,7 +61,7 @@ macro_rules! records {
             /// Reads what [`Self::encode`] wrote. A type that is not known is an error: an older
             /// broker must not go on without a fact that a newer one recorded.
             pub fn decode(bytes: Bytes) -> Result<Self, Error> {
-                let mut reader = Reader::new(BytesMut::from(bytes));
+                let mut reader = Reader::new(BytesMut::from(bytes)).with_long_strings();
                 let number = reader.i16()?;
                 let version = reader.i16()?;
                 let record = match number {
@@ -132,9 +135,9 @@ pub struct BrokerRecord {
     pub fenced: bool,
     /// Whether it is shutting down.
     pub in_controlled_shutdown: bool,
-    /// What its file sets of the configs that all brokers must agree on.
-    #[kafka(versions = "0+", tag = 0)]
-    pub configs: Vec<FileConfigRecord>,
+    /// What its file sets of the configs that all brokers must agree on; null if it did not tell.
+    #[kafka(versions = "0+", nullable = "0+", default = null, tag = 0)]
+    pub configs: Option<Vec<FileConfigRecord>>,
 }
 
 /// A config that a broker's file sets.
@@ -315,8 +318,13 @@ impl From<&Acl> for AclRecord {
 }
 
 impl AclRecord {
-    /// The ACL that this record is about; none where it has a number that is none.
+    /// The ACL that this record is about; none where it has a number that is none, or a name that
+    /// is too long for anybody and anything to have.
     pub fn acl(&self) -> Option<Acl> {
+        let names = [&self.resource_name, &self.principal, &self.host];
+        if names.iter().any(|name| name.len() > STRING_BYTES_MAX) {
+            return None;
+        }
         Some(Acl {
             resource_type: ResourceType::from_wire(self.resource_type)?,
             resource_name: self.resource_name.clone(),

@@ -125,7 +125,7 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
             .collect(),
         fenced: r.fenced,
         in_controlled_shutdown: r.in_controlled_shutdown,
-        configs: FileConfigRecord::configs(&r.configs),
+        configs: r.configs.as_deref().map(FileConfigRecord::configs),
     };
     let next = BrokerEpoch(r.broker_epoch.saturating_add(1));
     image.next_broker_epoch = image.next_broker_epoch.max(next);
@@ -136,9 +136,9 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
 
 /// What all brokers agree on, once one of them came, changed or went.
 fn agree(image: &mut MetadataImage, delta: &mut MetadataDelta) {
-    let agreed = Agreed::of(image.brokers.values().map(|broker| &broker.configs));
-    if *image.agreed != agreed {
-        image.agreed = Arc::new(agreed);
+    let agreed = Agreed::of(image.brokers.values().map(|broker| broker.configs.as_ref()));
+    if image.agreed.as_deref() != agreed.as_ref() {
+        image.agreed = agreed.map(Arc::new);
         delta.configs.insert(ConfigResource::Cluster);
     }
 }
@@ -276,7 +276,7 @@ impl BrokerRecord {
                 .collect(),
             fenced: b.fenced,
             in_controlled_shutdown: b.in_controlled_shutdown,
-            configs: FileConfigRecord::of(&b.configs),
+            configs: b.configs.as_ref().map(FileConfigRecord::of),
         }
     }
 }

@@ -138,7 +138,7 @@ impl Metadata {
             peer: request.peer.clone(),
             rack: request.rack.as_deref().map(Arc::from),
             features: features.map(|f| (f.name.clone(), (f.min, f.max))).collect(),
-            configs: FileConfigRecord::configs(&request.configs),
+            configs: request.configs.as_deref().map(FileConfigRecord::configs),
             fenced: true,
             in_controlled_shutdown: false,
         }

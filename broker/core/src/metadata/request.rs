@@ -281,9 +281,9 @@ pub struct RegisterBroker {
     pub rack: Option<String>,
     /// Feature levels that its binary supports.
     pub features: Vec<FeatureRangeRecord>,
-    /// What its file sets of the configs that all brokers must agree on.
-    #[kafka(versions = "0+", tag = 0)]
-    pub configs: Vec<FileConfigRecord>,
+    /// What its file sets of the configs that all brokers must agree on; null if it did not tell.
+    #[kafka(versions = "0+", nullable = "0+", default = null, tag = 0)]
+    pub configs: Option<Vec<FileConfigRecord>>,
 }
 
 /// See [`Request::BrokerHeartbeat`].

@@ -22,6 +22,8 @@ pub struct Reader {
     at: usize,
     /// How much memory decoded values may still take.
     memory: usize,
+    /// The longest string of a flexible version.
+    string_max: usize,
 }
 
 macro_rules! integers {
@@ -43,6 +45,17 @@ impl Reader {
             buffer,
             at: 0,
             memory,
+            string_max: STRING_BYTES_MAX,
+        }
+    }
+
+    /// The same, with strings of any length where the version is flexible: what was recorded
+    /// before strings had a limit must stay readable.
+    #[must_use]
+    pub fn with_long_strings(self) -> Self {
+        Self {
+            string_max: usize::MAX,
+            ..self
         }
     }
 
@@ -125,14 +138,14 @@ impl Reader {
         Err(Error::InvalidVarint)
     }
 
-    /// The length of a string: `None` is null. No version has longer strings than another.
+    /// The length of a string: `None` is null.
     pub(crate) fn string_length(&mut self, flexible: bool) -> Result<Option<usize>, Error> {
         if !flexible {
             let length = self.i16()?;
             return self.length(i64::from(length));
         }
         match self.compact_length()? {
-            Some(length) if length > STRING_BYTES_MAX => Err(Error::InvalidLength {
+            Some(length) if length > self.string_max => Err(Error::InvalidLength {
                 length: length as i64,
             }),
             length => Ok(length),

@@ -20,6 +20,7 @@ pub struct Writer {
     rest_bytes: usize,
     tail: BytesMut,
     spliced: bool,
+    long_strings: bool,
 }
 
 impl Writer {
@@ -27,6 +28,16 @@ impl Writer {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with strings of any length where the version is flexible: for what
+    /// [`Reader::with_long_strings`](super::Reader::with_long_strings) reads.
+    #[must_use]
+    pub fn with_long_strings(self) -> Self {
+        Self {
+            long_strings: true,
+            ..self
+        }
     }
 
     /// An empty writer with room for `capacity` bytes.
@@ -124,12 +135,16 @@ impl Writer {
         buffer.put_u8(value as u8);
     }
 
-    /// Appends the length of a string; `None` is null. No version has longer strings than another.
+    /// Appends the length of a string; `None` is null. No version of a message has longer strings
+    /// than another.
     pub(crate) fn string_length(
         &mut self,
         length: Option<usize>,
         flexible: bool,
     ) -> Result<(), Error> {
+        if flexible && self.long_strings {
+            return self.compact_length(length);
+        }
         let wire: i16 = length_or(-1, length)?;
         if flexible {
             return self.compact_length(length);

@@ -101,7 +101,7 @@ impl Voter {
             },
             rack: None,
             features: lifecycle::features(),
-            configs: Vec::new(),
+            configs: None,
         };
         let response = self.submit(Request::RegisterBroker(request)).await;
         let Response::RegisterBroker(Ok(epoch)) = response else {

@@ -7,7 +7,7 @@ use ottla_protocol::messages::configs::{
 use super::in_sync::{alter, item};
 use super::*;
 use crate::config::{ConfigMap, Value};
-use crate::image::record::{ConfigRecord, FileConfigRecord};
+use crate::image::record::{AclRecord, ConfigRecord, FileConfigRecord};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -212,7 +212,7 @@ fn what_another_version_recorded_is_kept_and_nothing_goes_by_it() {
 /// Broker `node` starts anew with a file that sets this min.insync.replicas.
 fn start_with(cluster: &mut Cluster, node: i32, min_insync_replicas: Option<i64>) {
     let mut registration = cluster.registration(node);
-    registration.configs = FileConfigRecord::of(&file(min_insync_replicas));
+    registration.configs = Some(FileConfigRecord::of(&file(min_insync_replicas)));
     cluster.ask(Request::RegisterBroker(registration));
     cluster.heartbeat(node, false);
 }
@@ -280,4 +280,124 @@ fn nobody_stays_eligible_when_a_file_changes_what_all_agree_on() {
     "#]]);
     let delta = cluster.metadata.take_delta();
     assert!(delta.configs.contains(&ConfigResource::Cluster));
+}
+
+/// Whether brokers 0, 1 and 2 told what their files set; by whose file each then goes.
+#[test]
+fn while_a_broker_has_not_told_everybody_goes_by_the_own_file() {
+    for (told, file_of, wanted) in [
+        // of a version that tells nothing: the file may say anything
+        ([true, true, false], 1, 1),
+        ([false, false, false], 3, 3),
+        ([true, false, true], 3, 3),
+        ([true, true, true], 1, 1),
+        ([true, true, true], 3, 1),
+    ] {
+        let text = file_of.to_string();
+        let mut cluster = Cluster::with_statics(0, &[("min.insync.replicas", &text)]);
+        for (node, told) in (0..).zip(told) {
+            let mut registration = cluster.registration(node);
+            registration.configs = told.then(|| FileConfigRecord::of(&file(Some(1))));
+            cluster.ask(Request::RegisterBroker(registration));
+            cluster.heartbeat(node, false);
+        }
+        cluster.create("t", &[&[0, 1, 2]], &[]);
+        let mut copy = Metadata::new(file(Some(file_of)));
+        copy.install(&cluster.metadata.image().to_records());
+        for metadata in [&cluster.metadata, &copy] {
+            let image = metadata.image();
+            let topic = image.topic("t").unwrap();
+            let controller = metadata.rules(topic).min_insync_replicas;
+            let leader = image.topic_config(NodeId(0), &file(Some(file_of)), topic);
+            let found = (controller, leader.min_insync_replicas);
+            assert_eq!(found, (wanted, wanted), "{told:?} {file_of}");
+        }
+    }
+}
+
+/// The last broker that had not told does, or one that had is recorded by a version that leaves
+/// it out: what holds changes, so nobody stays eligible by what held.
+#[test]
+fn nobody_stays_eligible_when_all_have_told_or_one_has_not() {
+    for (before, after) in [(false, true), (true, false)] {
+        let mut cluster = Cluster::with_statics(0, &[("min.insync.replicas", "2")]);
+        for (node, told) in [(0, true), (1, true), (2, before)] {
+            let mut registration = cluster.registration(node);
+            registration.configs = told.then(|| FileConfigRecord::of(&file(Some(2))));
+            cluster.ask(Request::RegisterBroker(registration));
+            cluster.heartbeat(node, false);
+        }
+        cluster.create("t", &[&[0, 1]], &[]);
+        let shrunk = item(&cluster, "t", &[0]);
+        alter(&mut cluster, 0, shrunk);
+        cluster.metadata.take_delta();
+        let mut registration = cluster.registration(2);
+        registration.configs = after.then(|| FileConfigRecord::of(&file(Some(1))));
+        cluster.ask(Request::RegisterBroker(registration));
+        cluster.check(expect![[r#"
+            t-0 leader 0 epochs 0/2 replicas 0,1 isr 0
+        "#]]);
+        let delta = cluster.metadata.take_delta();
+        assert!(delta.configs.contains(&ConfigResource::Cluster));
+    }
+}
+
+/// Versions before this one limited neither values nor principals.
+#[test]
+fn records_that_hold_longer_strings_than_requests_may_are_read_and_kept() {
+    let long = "1:0,".repeat(10_000);
+    let record = |name: &str| {
+        // type 7, version 0; Kafka's resource type of a topic
+        let mut bytes = vec![0, 7, 0, 0, TOPIC as u8, 2, b't'];
+        bytes.push(name.len() as u8 + 1);
+        bytes.extend(name.bytes());
+        let mut length = long.len() + 1;
+        while length > 0x7f {
+            bytes.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend(long.bytes());
+        bytes.push(0);
+        bytes::Bytes::from(bytes)
+    };
+    let mut cluster = Cluster::of(1);
+    cluster.create("t", &[&[0]], &[]);
+    for name in ["leader.replication.throttled.replicas", "retention.ms"] {
+        let bytes = record(name);
+        let read = Record::decode(bytes.clone()).expect("a record of an older version");
+        assert_eq!(read.encode(), Ok(bytes), "{name}");
+        cluster.metadata.replay(&read);
+        let values = cluster
+            .metadata
+            .image()
+            .configs_of(&ConfigResource::Topic("t".into()));
+        assert_eq!(
+            values.unwrap()[name],
+            Value::Foreign(long.clone()),
+            "{name}"
+        );
+    }
+    let acl = AclRecord {
+        resource_type: 2,
+        resource_name: "t".to_owned(),
+        pattern_type: 3,
+        principal: format!("User:{long}"),
+        host: "*".to_owned(),
+        operation: 3,
+        permission: 3,
+    };
+    let acl = Record::Acl(acl).encode().expect("of any length");
+    cluster
+        .metadata
+        .replay(&Record::decode(acl).expect("of any length"));
+    let image = cluster.metadata.image();
+    assert!(image.acls.iter().next().is_none(), "nobody has such a name");
+    let mut copy = Metadata::new(ConfigMap::new());
+    let snapshot = image.to_records().into_iter().map(|record| {
+        let bytes = record.encode().expect("a snapshot holds it");
+        Record::decode(bytes).expect("and is read back")
+    });
+    copy.install(&snapshot.collect::<Vec<_>>());
+    assert_eq!(copy.image(), image);
 }
