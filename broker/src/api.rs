@@ -117,7 +117,7 @@ pub struct RequestContext {
 }
 
 /// Fetches that one connection has in work at a time.
-const FETCHES_MAX: usize = 2;
+pub(crate) const FETCHES_MAX: usize = 2;
 
 /// The frame that answers a request.
 #[derive(Debug, Default)]

@@ -27,6 +27,9 @@ const LEADER_VERSION_MIN: i16 = 12;
 /// The first version that says where (KIP-951).
 const NODE_ENDPOINTS_VERSION_MIN: i16 = 16;
 
+/// How long a fetch may wait at most: what is answered behind it waits for it, with its memory.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Kafka's number of the isolation level `read_committed`.
 const READ_COMMITTED: i8 = 1;
 
@@ -135,7 +138,7 @@ fn query(
         session_epoch: body.session_epoch,
         bytes_min: bytes(body.min_bytes),
         bytes_max,
-        wait_max: Duration::from_millis(u64::try_from(body.max_wait_ms).unwrap_or(0)),
+        wait_max: Duration::from_millis(u64::try_from(body.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
     }
 }
 

@@ -61,15 +61,18 @@ impl Handle {
         let deadline = Instant::now() + SUBMIT_TIMEOUT;
         let mut reached = false;
         loop {
-            match self.attempt(request).await {
+            let attempt = tokio::time::timeout_at(deadline, self.attempt(request)).await;
+            // one that was cut off may have been carried out
+            match attempt.unwrap_or(Outcome::Uncertain) {
                 Outcome::Done { response, applied } => {
-                    self.wait_applied(applied).await;
+                    let shown = self.wait_applied(applied);
+                    let _ = tokio::time::timeout_at(deadline, shown).await;
                     return Ok(response);
                 }
                 Outcome::NotController => {}
                 Outcome::Uncertain => reached = true,
             }
-            if Instant::now() >= deadline {
+            if Instant::now() + RETRY_INTERVAL >= deadline {
                 return Err(if reached {
                     Error::TimedOut
                 } else {

@@ -6,8 +6,9 @@
 //!
 //! Invariants: responses leave in the order of their requests; no more than
 //! `ottla.connection.requests.max` requests wait; while more than [`WRITE_BYTES_MAX`] wait to be
-//! written, nothing is begun and no finished answer is taken over; a client that stops in the midst
-//! of a request, or takes no answers, is let go.
+//! written, nothing is begun and no finished answer is taken over; whatever waits for memory is
+//! polled, or leaves the line: nobody else waits behind a request that cannot go on; a client that
+//! stops in the midst of a request, or takes no answers, is let go.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -216,6 +217,7 @@ impl Connection {
                 continue; // room was made: there may be more to begin
             }
             if stop || !self.may_begin() {
+                self.reader.leave_line();
                 break;
             }
             match self.reader.poll_fill(&mut self.stream, context) {
@@ -307,9 +309,44 @@ impl Connection {
         }
     }
 
-    /// Polls the response that is due and moves what is ready to the socket's queue. Later ones
-    /// wake the task too, but only the first may leave.
+    /// Polls the responses and moves what is ready and due to the socket's queue.
     fn collect(&mut self, context: &mut Context<'_>) {
+        self.collect_due(context);
+        self.poll_others(context);
+    }
+
+    /// A response that is not due goes on all the same where it may wait for memory: all fetches of
+    /// all connections wait behind one that has its turn and is not polled. Such requests are the
+    /// last ones, as few begin beside them.
+    fn poll_others(&mut self, context: &mut Context<'_>) {
+        let is_first_polled = self.out_bytes <= WRITE_BYTES_MAX;
+        let behind = self.slots.len().saturating_sub(api::FETCHES_MAX);
+        let skipped = behind.max(usize::from(is_first_polled));
+        for slot in self.slots.iter_mut().skip(skipped) {
+            let Slot::Waiting {
+                future,
+                pipelined_max: ..=api::FETCHES_MAX,
+                share,
+            } = slot
+            else {
+                continue;
+            };
+            let Poll::Ready(answer) = future.as_mut().poll(context) else {
+                continue;
+            };
+            self.slots_bytes -= share.bytes();
+            match answer {
+                Ok(answered) => *slot = Slot::Done(answered.unwrap_or_default()),
+                Err(error) => {
+                    self.failed.get_or_insert(error);
+                    return; // the connection ends, and polls it no more
+                }
+            }
+        }
+    }
+
+    /// Only the first response may leave; the others wake the task too.
+    fn collect_due(&mut self, context: &mut Context<'_>) {
         while self.out_bytes <= WRITE_BYTES_MAX
             && let Some(slot) = self.slots.front_mut()
         {

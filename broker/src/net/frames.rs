@@ -79,7 +79,7 @@ struct Large {
     bytes: BytesMut,
     /// How long it will be.
     length: usize,
-    /// Room for all of it; none while `room` is waited for.
+    /// Room for all of it; none while it is still to be waited for.
     share: Option<Share>,
 }
 
@@ -144,7 +144,11 @@ impl FrameReader {
     /// account.
     #[must_use]
     pub fn is_inside_frame(&self) -> bool {
-        self.room.is_none() && (self.large.is_some() || !self.buffer.is_empty())
+        let is_receiving = match &self.large {
+            Some(large) => large.share.is_some(),
+            None => !self.buffer.is_empty(),
+        };
+        self.room.is_none() && is_receiving
     }
 
     /// How many bytes have come in since the connection began.
@@ -210,10 +214,7 @@ impl FrameReader {
             let is_held = share.try_hold(length);
             let share = match is_held {
                 true => Some(share),
-                false => {
-                    self.room = Some(Box::pin(share.hold(length)));
-                    None
-                }
+                false => None, // the next read waits for it
             };
             self.large = Some(Large {
                 bytes,
@@ -230,12 +231,25 @@ impl FrameReader {
         length.min(trusted.max(have))
     }
 
+    /// Nothing is read for now: others need not wait for who would not take its turn.
+    pub fn leave_line(&mut self) {
+        self.room = None;
+    }
+
     /// Waits until there is room for a large frame, or, where small ones have taken more than there
     /// is, for the next small ones.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let usual = &self.accounts.usual;
-        if self.room.is_none() && self.large.is_none() && usual.left() == 0 {
-            self.room = Some(Box::pin(usual.share().hold(READ_BYTES)));
+        if self.room.is_none() {
+            let usual = &self.accounts.usual;
+            self.room = match &self.large {
+                Some(Large { share: Some(_), .. }) => None,
+                Some(Large { length, .. }) => {
+                    let share = self.accounts.of(*length).share();
+                    Some(Box::pin(share.hold(*length)))
+                }
+                None if usual.left() == 0 => Some(Box::pin(usual.share().hold(READ_BYTES))),
+                None => None,
+            };
         }
         let Some(room) = &mut self.room else {
             return Poll::Ready(());

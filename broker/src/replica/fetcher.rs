@@ -268,9 +268,9 @@ impl Fetcher {
     /// Sends a request and takes in its answer, and those of requests that overtook it.
     async fn fetch(&mut self) -> Result<(), Error> {
         self.await_commit().await;
-        self.send().await?;
         let limit = self.shared.settings.replica_fetch_wait_max + connection::ANSWER_TIMEOUT;
         let mut deadline = Instant::now() + limit;
+        self.send_within(limit).await?;
         while self.partitions.is_waiting() {
             let retry_at = self.partitions.next_retry().unwrap_or(deadline);
             let Some(connection) = &mut self.connection else {
@@ -282,7 +282,7 @@ impl Fetcher {
                     let (response, frame_bytes) = response?;
                     self.take_in(response, frame_bytes)?;
                     if self.partitions.is_waiting() {
-                        self.send().await?;
+                        self.send_within(limit).await?;
                     }
                 }
                 () = self.source.notify.notified() => {
@@ -290,18 +290,24 @@ impl Fetcher {
                         return Ok(());
                     }
                     self.take_changes();
-                    self.send().await?;
+                    self.send_within(limit).await?;
                     deadline = Instant::now() + limit;
                 }
                 () = tokio::time::sleep_until(retry_at.min(deadline)) => {
                     if Instant::now() >= deadline {
                         return Err(Error::TimedOut(limit));
                     }
-                    self.send().await?;
+                    self.send_within(limit).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A leader that takes nothing in is one that does not answer.
+    async fn send_within(&mut self, limit: Duration) -> Result<(), Error> {
+        let sent = tokio::time::timeout(limit, self.send()).await;
+        sent.map_err(|_| Error::TimedOut(limit))?
     }
 
     async fn send(&mut self) -> Result<(), Error> {

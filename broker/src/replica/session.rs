@@ -191,27 +191,28 @@ impl Session {
     }
 
     /// Notes what the fetch of this generation sends of a partition; says whether it is anything
-    /// new.
+    /// new. An entry that a later fetch named is left alone: it may be another partition's by now.
     pub(super) fn sent(&self, key: u32, data: &PartitionData, generation: u64) -> bool {
         let mut state = lock(&self.state);
         state.is_full = false;
         state.answers += 1;
         let answers = state.answers;
         let place = key as usize;
-        if data
-            .records
-            .as_ref()
-            .is_some_and(|records| !records.is_empty())
-            && let Some(answered) = state.answered.get_mut(place)
-        {
-            *answered = answers;
-        }
         let Some(Some(entry)) = state.entries.get_mut(place) else {
             return false;
         };
-        entry.is_new &= entry.named > generation;
         let sent = marks(data);
-        entry.sent.replace(sent) != Some(sent)
+        let is_news = entry.sent != Some(sent);
+        if entry.named > generation {
+            return is_news;
+        }
+        entry.is_new = false;
+        entry.sent = Some(sent);
+        let has_records = data.records.as_ref().is_some_and(|r| !r.is_empty());
+        if has_records && let Some(answered) = state.answered.get_mut(place) {
+            *answered = answers;
+        }
+        is_news
     }
 
     fn update(&self, reader: Reader, mut entry: Entry) {

@@ -127,3 +127,25 @@ async fn small_frames_count_and_the_next_read_waits_for_them() {
     frames.clear();
     next(&mut reader, &mut server).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_for_now_holds_up_no_others() {
+    let accounts = Accounts::new(1 << 20);
+    let mut all = accounts.usual.share();
+    assert!(all.try_hold(accounts.usual.limit()));
+    let (mut client, mut server) = tokio::io::duplex(1 << 20);
+    client.write_all(&framed(&vec![7; 100_000])).await.unwrap();
+    let mut paused = FrameReader::new(1 << 20, accounts.clone());
+    let limit = std::time::Duration::from_millis(20);
+    let waits = tokio::time::timeout(limit, next(&mut paused, &mut server)).await;
+    assert!(waits.is_err(), "it is in the line");
+    paused.leave_line();
+    drop(all);
+    let (mut client, mut other) = tokio::io::duplex(1 << 20);
+    client.write_all(&framed(&vec![8; 50_000])).await.unwrap();
+    let mut reader = FrameReader::new(1 << 20, accounts.clone());
+    let frame = tokio::time::timeout(limit * 50, next(&mut reader, &mut other)).await;
+    assert_eq!(frame.unwrap().unwrap().bytes.len(), 50_000);
+    let frame = tokio::time::timeout(limit * 50, next(&mut paused, &mut server)).await;
+    assert_eq!(frame.unwrap().unwrap().bytes.len(), 100_000);
+}
