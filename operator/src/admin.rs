@@ -365,11 +365,6 @@ fn observed(response: MetadataResponse) -> ObservedCluster {
     ObservedCluster {
         topics: topics.collect(),
         cluster_id: response.cluster_id,
-        brokers: response
-            .brokers
-            .iter()
-            .map(|broker| broker.node_id)
-            .collect(),
     }
 }
 

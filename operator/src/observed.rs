@@ -1,14 +1,12 @@
 //! A cluster and its topics as the brokers describe them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A cluster as its brokers describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedCluster {
     /// Kafka's own id of it.
     pub cluster_id: Option<String>,
-    /// The brokers that are registered and not fenced.
-    pub brokers: BTreeSet<i32>,
     /// The topics asked for that exist, their configs not among it.
     pub topics: BTreeMap<String, ObservedTopic>,
 }

@@ -8,9 +8,11 @@
 //!   brokers but the one to go, and the voters that stay are a majority: then nothing becomes
 //!   unavailable that is not so already.
 //! - One that is *behind* goes when no other broker is down, the voters that stay are a majority,
-//!   and no partition has it for its last replica in sync.
-//! - One that is *down* gives nothing, so its restart takes nothing away and may mend it. It waits
-//!   only for one that is on its way back, and, where its process runs, for the quorum.
+//!   and every partition that has it in sync has all its other replicas in sync, or two that serve:
+//!   of two brokers behind, the second does not go while the first is still catching up.
+//! - One that is *down* gives nothing, so its restart takes nothing away and may mend it. Without a
+//!   process it waits for nobody. With one, in a cluster that was never up, it waits for one that
+//!   is on its way.
 //!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
 //! last, so that it changes once and not with every restart. What only one broker can give, a
@@ -27,6 +29,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum};
+
+/// So many replicas in sync that serve are enough for a partition to lose another one that is.
+const IN_SYNC_MIN: usize = 2;
 
 /// A broker as the platform sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +67,7 @@ pub enum Health {
 /// What a broker gives. The order is that of the restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Presence {
-    /// Nothing: no process runs, or the active controller has fenced it.
+    /// Nothing: no process runs, or the cluster was never up.
     Down,
     /// It runs and is not ready: it may lead partitions, and be in their ISR.
     Behind,
@@ -102,10 +107,12 @@ pub enum Obstacle {
         /// How many more partitions there are like that.
         more: usize,
     },
-    /// A partition has no other replica in sync.
-    LastInSync {
+    /// A partition that is not in sync everywhere would have too few replicas that are and serve.
+    TooFewInSync {
         /// The partition.
         partition: String,
+        /// The one broker that would be left, if any.
+        left: Option<i32>,
         /// How many more partitions there are like that.
         more: usize,
     },
@@ -159,15 +166,10 @@ fn presence(broker: &ObservedBroker, health: &Health, has_served: bool) -> Prese
     if broker.ready {
         return Presence::Serves;
     }
-    let gives_nothing = match health {
-        // Only a controller of today knows who is fenced today.
-        Health::Known {
-            cluster,
-            quorum: Ok(_),
-        } => !cluster.brokers.contains(&broker.id),
-        // In a cluster that was never up there is nothing to be given yet.
-        Health::Known { quorum: Err(_), .. } | Health::Unknown(_) => !has_served,
-    };
+    // Whether it is fenced only the active controller knows, and others may be behind what it
+    // decided: a broker that runs counts as one that leads. In a cluster that was never up there is
+    // nothing to be given yet.
+    let gives_nothing = !has_served && health.quorum().is_none();
     if gives_nothing {
         Presence::Down
     } else {
@@ -181,6 +183,9 @@ fn obstacle(
     there: &[(Presence, &ObservedBroker)],
     health: &Health,
 ) -> Option<Obstacle> {
+    if !candidate.runs {
+        return None;
+    }
     let mut others = there.iter().filter(|(_, other)| other.id != candidate.id);
     let in_the_way = others.find(|(other, broker)| match presence {
         Presence::Serves => *other != Presence::Serves,
@@ -194,8 +199,7 @@ fn obstacle(
         });
     }
     if presence == Presence::Down {
-        let quorum = health.quorum().filter(|_| candidate.runs);
-        return quorum.and_then(|quorum| quorum_lost(candidate.id, quorum));
+        return None;
     }
     match health {
         Health::Unknown(why) => Some(Obstacle::NoAnswer(why.clone())),
@@ -206,7 +210,7 @@ fn obstacle(
             cluster,
             quorum: Ok(quorum),
         } => quorum_lost(candidate.id, quorum)
-            .or_else(|| partition_harmed(presence, candidate.id, cluster)),
+            .or_else(|| partition_harmed(presence, candidate.id, there, cluster)),
     }
 }
 
@@ -224,11 +228,22 @@ fn quorum_lost(candidate: i32, quorum: &ObservedQuorum) -> Option<Obstacle> {
 fn partition_harmed(
     presence: Presence,
     candidate: i32,
+    there: &[(Presence, &ObservedBroker)],
     cluster: &ObservedCluster,
 ) -> Option<Obstacle> {
+    let serves = |id: &&i32| {
+        let mut there = there.iter();
+        **id != candidate && there.any(|(p, other)| *p == Presence::Serves && other.id == **id)
+    };
+    let lacks_others =
+        |partition: &ObservedPartition| partition.missing().any(|id| id != candidate);
     let is_harmed = |partition: &ObservedPartition| match presence {
-        Presence::Serves => partition.missing().any(|id| id != candidate),
-        _ => partition.replicas.len() > 1 && partition.isr == [candidate],
+        Presence::Serves => lacks_others(partition),
+        _ => {
+            lacks_others(partition)
+                && partition.isr.contains(&candidate)
+                && partition.isr.iter().filter(serves).count() < IN_SYNC_MIN
+        }
     };
     let partitions = cluster.topics.iter().flat_map(|(topic, observed)| {
         let partitions = observed.partitions.iter().enumerate();
@@ -244,7 +259,11 @@ fn partition_harmed(
             missing: first.missing().collect(),
             more,
         },
-        _ => Obstacle::LastInSync { partition, more },
+        _ => Obstacle::TooFewInSync {
+            partition,
+            left: first.isr.iter().find(serves).copied(),
+            more,
+        },
     })
 }
 
@@ -282,11 +301,16 @@ impl fmt::Display for Obstacle {
                 let missing = brokers_by_id(missing);
                 write!(f, "{partition} is not in sync on {missing}{}", more(count))
             }
-            Self::LastInSync {
+            Self::TooFewInSync {
                 partition,
+                left,
                 more: count,
             } => {
-                write!(f, "{partition} is in sync nowhere else{}", more(count))
+                let left = match left {
+                    Some(id) => format!("on broker {id} only"),
+                    None => "on no broker that serves".to_owned(),
+                };
+                write!(f, "{partition} would be in sync {left}{}", more(count))
             }
             Self::NotApproved { annotation, value } => write!(
                 f,

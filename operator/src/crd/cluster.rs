@@ -121,6 +121,10 @@ pub struct KafkaClusterSpec {
     #[x_kube(
         validation = Rule::new("self.size() == 0 || self[0].type == 'Internal'")
             .message("the first listener must be of type Internal: brokers replicate over it"),
+        validation = Rule::new(
+            "self.size() == 0 || oldSelf.size() == 0 || self[0].name == oldSelf[0].name"
+        )
+        .message("the first listener keeps its name: brokers replicate over it"),
         validation = Rule::new("self.all(a, self.filter(b, b.port == a.port).size() == 1)")
             .message("two listeners have the same port")
     )]

@@ -9,7 +9,7 @@ use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, Observ
 use crate::testing::fold;
 
 /// A broker a letter, another case (or `!`) for one that is to be restarted: `.` serves, `b` runs,
-/// is unfenced and not ready, `z` runs and is fenced, `x` is on its way back without a process, `f`
+/// is not ready, `x` is on its way back without a process, `f`
 /// does not come up by itself.
 fn brokers(letters: &str) -> Vec<ObservedBroker> {
     let broker = |(id, letter): (i32, char)| {
@@ -17,14 +17,13 @@ fn brokers(letters: &str) -> Vec<ObservedBroker> {
             'f' => ("exits at once", 'f'),
             'x' => ("its pod is being created", 'x'),
             'b' => ("is behind", 'b'),
-            'z' => ("starts", 'z'),
             _ => ("serves", '.'),
         };
         let must_go = letter == '!' || letter.is_ascii_uppercase();
         ObservedBroker {
             id,
             ready: state == '.',
-            runs: ".bz".contains(state),
+            runs: ".b".contains(state),
             fails: state == 'f',
             message: message.to_owned(),
             restart: must_go.then(|| "num.partitions changed".to_owned()),
@@ -35,7 +34,7 @@ fn brokers(letters: &str) -> Vec<ObservedBroker> {
 
 /// The leader of the quorum has a `*`, voters that do not follow it a `-`; partitions are
 /// `name:replicas/isr`.
-fn health(letters: &str, voters: &str, partitions: &str) -> Health {
+fn health(voters: &str, partitions: &str) -> Health {
     let ids = |text: &str| text.split(',').map(|id| id.parse().unwrap()).collect();
     let mut quorum = Err("no active controller".to_owned());
     let all: BTreeMap<i32, bool> = voters
@@ -65,11 +64,8 @@ fn health(letters: &str, voters: &str, partitions: &str) -> Health {
         };
         (name.to_owned(), topic)
     });
-    let unfenced = brokers(letters).into_iter();
-    let unfenced = unfenced.filter(|broker| broker.runs && broker.message != "starts");
     Health::Known {
         cluster: ObservedCluster {
-            brokers: unfenced.map(|broker| broker.id).collect(),
             topics: topics.collect(),
             ..ObservedCluster::default()
         },
@@ -87,13 +83,8 @@ fn shown(letters: &str, health: &Health, has_served: bool) -> String {
 }
 
 fn check(letters: &str, voters: &str, partitions: &str, expected: Expect) {
-    let health = health(letters, voters, partitions);
+    let health = health(voters, partitions);
     expected.assert_eq(&shown(letters, &health, true));
-}
-
-fn check_unasked(letters: &str, has_served: bool, expected: Expect) {
-    let health = Health::Unknown("no connection".to_owned());
-    expected.assert_eq(&shown(letters, &health, has_served));
 }
 
 #[test]
@@ -222,7 +213,37 @@ fn what_is_not_ready_and_leads_is_not_taken_for_down() {
         "orders:0,1,2/2 pays:0,1,2/0,2",
         expect![[r#"
             restart None
-            2 waits: orders-0 is in sync nowhere else
+            2 waits: orders-0 would be in sync on no broker that serves, and 1 more
+                partitions
+        "#]],
+    );
+    // Another was just restarted, and is still catching up.
+    check(
+        ".bB",
+        "0* 1 2",
+        "orders:0,1,2/0,2",
+        expect![[r#"
+            restart None
+            2 waits: orders-0 would be in sync on broker 0 only
+        "#]],
+    );
+    // Another hangs, and is in the ISR for as long as nobody has noticed.
+    check(
+        ".bB",
+        "0* 1 2",
+        "orders:0,1,2/1,2",
+        expect![[r#"
+            restart None
+            2 waits: orders-0 would be in sync on no broker that serves
+        "#]],
+    );
+    // Enough stay, whatever else is missing.
+    check(
+        "..bB",
+        "0* 1 2",
+        "orders:0,1,2,3/0,1,3 pays:0,1,2/0,1",
+        expect![[r#"
+            restart Some(3)
         "#]],
     );
     // Nobody else will ever have it: to wait would help nobody.
@@ -259,13 +280,13 @@ fn all_disks_full_is_one_after_the_other() {
     "#]],
     );
     check(
-        "BzB",
+        "BbB",
         "0* 1 2",
         "orders:0,1,2/0,2",
         expect![[r#"
         restart None
-        0 waits: broker 1 does not serve (starts)
-        2 waits: broker 1 does not serve (starts)
+        0 waits: orders-0 would be in sync on no broker that serves
+        2 waits: orders-0 would be in sync on no broker that serves
     "#]],
     );
     check(
@@ -320,11 +341,10 @@ fn without_a_quorum_nothing_goes_that_serves() {
         "",
         "",
         expect![[r#"
-        restart None
-        1 waits: broker 0 does not serve (its pod is being created)
-        2 waits: broker 0 does not serve (its pod is being created)
-        3 waits: broker 0 does not serve (its pod is being created)
-        4 waits: broker 0 does not serve (its pod is being created)
+        restart Some(1)
+        2 waits: broker 1 goes first
+        3 waits: broker 1 goes first
+        4 waits: broker 1 goes first
     "#]],
     );
 }
@@ -357,9 +377,9 @@ fn the_voters_that_stay_are_a_majority() {
         0 waits: broker 1 goes first
     "#]],
     );
-    // Fenced, and a vote all the same.
+    // Not ready, and a vote all the same.
     check(
-        "Zz..",
+        "Bb..",
         "0 1- 2*",
         "",
         expect![[r#"
@@ -368,7 +388,7 @@ fn the_voters_that_stay_are_a_majority() {
     "#]],
     );
     check(
-        "Z...",
+        "B...",
         "0 1 2*",
         "",
         expect![[r#"
@@ -409,18 +429,26 @@ fn brokers_that_are_down_go_first_and_one_at_a_time() {
         2 waits: broker 0 goes first
     "#]],
     );
+    // One whose node is dead may be on its way for ever.
     check(
         "xFF",
         "",
         "",
         expect![[r#"
-        restart None
-        1 waits: broker 0 does not serve (its pod is being created)
-        2 waits: broker 0 does not serve (its pod is being created)
+        restart Some(1)
+        2 waits: broker 1 goes first
     "#]],
     );
     check(
-        "zFF",
+        ".Fx",
+        "0* 1- 2-",
+        "orders:0,1,2/0",
+        expect![[r#"
+        restart Some(1)
+    "#]],
+    );
+    check(
+        "bFF",
         "",
         "",
         expect![[r#"
@@ -430,61 +458,4 @@ fn brokers_that_are_down_go_first_and_one_at_a_time() {
     );
 }
 
-#[test]
-fn without_an_answer_only_what_has_no_process_goes() {
-    check_unasked(
-        "!..",
-        true,
-        expect![[r#"
-        restart None
-        0 waits: the cluster cannot be asked: no connection
-    "#]],
-    );
-    check_unasked(
-        "BB.",
-        true,
-        expect![[r#"
-        restart None
-        0 waits: the cluster cannot be asked: no connection
-        1 waits: the cluster cannot be asked: no connection
-    "#]],
-    );
-    check_unasked(
-        "bbF",
-        true,
-        expect![[r#"
-        restart Some(2)
-    "#]],
-    );
-}
-
-#[test]
-fn in_a_cluster_that_was_never_up_there_is_nothing_to_lose() {
-    check_unasked(
-        "BBB",
-        false,
-        expect![[r#"
-        restart Some(0)
-        1 waits: broker 0 goes first
-        2 waits: broker 0 goes first
-    "#]],
-    );
-    check_unasked(
-        "!BB",
-        false,
-        expect![[r#"
-        restart Some(1)
-        0 waits: broker 1 goes first
-        2 waits: broker 1 goes first
-    "#]],
-    );
-    check_unasked(
-        "xBB",
-        false,
-        expect![[r#"
-        restart None
-        1 waits: broker 0 does not serve (its pod is being created)
-        2 waits: broker 0 does not serve (its pod is being created)
-    "#]],
-    );
-}
+mod unasked;
