@@ -18,6 +18,8 @@ use crate::world::kubernetes::{Kubernetes, http, lease};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the API server may take to answer, webhooks included, which have 10 s by default.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a watch may be silent: longer than the 290 s after which the API server ends it.
+const WATCH_SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What `ottla-operator run` is given.
 #[derive(Clone, Debug, clap::Args)]
@@ -104,12 +106,13 @@ async fn operate(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One client for calls, each of which ends, and one for watches, which may be silent for long; the
-/// watches have a deadline of their own. Neither tries again by itself: who calls knows whether the
+/// One client for calls, each of which ends, and one for watches, which may be silent for long; a
+/// list or a watch on a connection that is dead ends too. Neither tries again by itself: who calls knows whether the
 /// call is still wanted, and says meanwhile what it waits for.
 fn clients(mut config: Config) -> kube::Result<(Client, Client)> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.default_retry = false;
+    config.read_timeout = Some(WATCH_SILENCE_TIMEOUT);
     let watcher = Client::try_from(config.clone())?;
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.reset_reader_on_write = true;

@@ -16,6 +16,10 @@ fn make_pods(api: &ApiServer) {
         metadata["namespace"] = json!("shop");
         metadata["name"] = json!(format!("orders-{ordinal}"));
         metadata["labels"]["controller-revision-hash"] = json!("first");
+        metadata["ownerReferences"] = json!([{
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "orders", "uid": "u",
+            "controller": true,
+        }]);
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"],
             "status": {

@@ -14,6 +14,7 @@ use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 
 use super::apply::version;
+use crate::cluster::validate::REPLICAS_MAX;
 
 /// The label of an object that names its cluster.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -55,13 +56,6 @@ impl Watched {
     #[must_use]
     pub fn of(&self, namespace: &str, cluster: &str) -> Seen {
         let mut seen = Seen::default();
-        for pod in of(&self.pods, namespace, cluster) {
-            let name = pod.name_any();
-            let ordinal = name.rsplit_once('-').and_then(|(_, n)| n.parse().ok());
-            if let Some(ordinal) = ordinal {
-                seen.pods.insert(ordinal, Pod::clone(&pod));
-            }
-        }
         for config_map in of(&self.config_maps, namespace, cluster) {
             let name = config_map.name_any();
             seen.config_maps.insert(name, ConfigMap::clone(&config_map));
@@ -69,6 +63,11 @@ impl Watched {
         let sets = of(&self.stateful_sets, namespace, cluster);
         let set = sets.iter().find(|set| set.name_any() == cluster);
         seen.stateful_set = set.map(|set| StatefulSet::clone(set));
+        for pod in of(&self.pods, namespace, cluster) {
+            if let Some(ordinal) = ordinal(&pod, cluster) {
+                seen.pods.insert(ordinal, Pod::clone(&pod));
+            }
+        }
         let services = of(&self.services, namespace, cluster);
         note(&mut seen.versions, &services);
         note(&mut seen.versions, &sets);
@@ -81,6 +80,21 @@ impl Watched {
         }
         seen
     }
+}
+
+/// Which broker a pod is. One that the StatefulSet did not make is none, whatever its labels say.
+fn ordinal(pod: &Pod, cluster: &str) -> Option<i32> {
+    let mut owners = pod.owner_references().iter();
+    let is_made = owners.any(|owner| {
+        owner.controller == Some(true) && owner.kind == "StatefulSet" && owner.name == cluster
+    });
+    let name = pod.name_any();
+    let ordinal = name
+        .strip_prefix(cluster)?
+        .strip_prefix('-')?
+        .parse()
+        .ok()?;
+    (is_made && (0..REPLICAS_MAX).contains(&ordinal)).then_some(ordinal)
 }
 
 /// The objects that belong to a cluster, by their label.
@@ -107,3 +121,6 @@ fn note<K: Resource<DynamicType = ()>>(
         versions.insert(key, version(&**object));
     }
 }
+
+#[cfg(test)]
+mod tests;
