@@ -273,3 +273,54 @@ fn topics_do_not_wait_for_a_broker_that_was_down_when_the_operator_began() {
         until_reason(world, "KafkaTopic", "shop", "bill", "TopicReady").await;
     });
 }
+
+/// An operator that begins while no broker is up: a topic that was deleted is not forgotten.
+#[test]
+fn a_deleted_topic_waits_for_a_cluster_that_was_up_before_the_operator_began() {
+    settings::run(Kubernetes::new(), async |world: &Kubernetes| {
+        for broker in 0..3 {
+            world.brokers().take_down(broker);
+        }
+        world.brokers().create("payments");
+        let mut orders: Value = serde_yaml::from_str(&cluster("")).unwrap();
+        orders["status"] = json!({ "observedGeneration": 1, "clusterId": "the-cluster" });
+        world.api.apply("kafkaclusters", &orders);
+        world.apply(&topic("shop", "payments", ""));
+        until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotReady").await;
+        world.delete("KafkaTopic", "shop", "payments");
+        tokio::time::sleep(A_WHILE).await;
+        assert!(world.get("KafkaTopic", "shop", "payments").is_some());
+
+        world.brokers().bring_up();
+        let is_gone = || world.get("KafkaTopic", "shop", "payments").is_none();
+        until("the object is gone", is_gone).await;
+        assert!(world.brokers().topics().is_empty());
+    });
+}
+
+/// The name of the younger one sorts first, and the operator does not hold it yet when the older
+/// one is deleted.
+#[test]
+fn the_older_object_leaves_its_topic_to_one_that_is_not_held_yet() {
+    settings::run(Kubernetes::new(), async |world: &Kubernetes| {
+        world.apply(&cluster(""));
+        world.apply(&topic("shop", "z-older", "topicName: payments"));
+        until_reason(world, "KafkaTopic", "shop", "z-older", "TopicReady").await;
+        world.apply(&topic("shop", "a-younger", "topicName: payments"));
+        until_reason(world, "KafkaTopic", "shop", "a-younger", "Conflict").await;
+        world.api.delete("kafkatopics", "shop", "z-older");
+        until_reason(world, "KafkaTopic", "shop", "a-younger", "TopicReady").await;
+        assert_eq!(world.brokers().topics(), ["payments"]);
+
+        world.api.withhold(Some("b-youngest"));
+        world.apply(&topic("shop", "b-youngest", "topicName: payments"));
+        world.delete("KafkaTopic", "shop", "a-younger");
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(world.brokers().topics(), ["payments"]);
+        world.api.withhold(None);
+        let is_gone = || world.get("KafkaTopic", "shop", "a-younger").is_none();
+        until("the object is gone", is_gone).await;
+        until_reason(world, "KafkaTopic", "shop", "b-youngest", "TopicReady").await;
+        assert_eq!(world.brokers().topics(), ["payments"]);
+    });
+}

@@ -107,8 +107,8 @@ async fn operate(options: Options) -> anyhow::Result<()> {
 }
 
 /// One client for calls, each of which ends, and one for watches, which may be silent for long; a
-/// list or a watch on a connection that is dead ends too. Neither tries again by itself: who calls knows whether the
-/// call is still wanted, and says meanwhile what it waits for.
+/// list or a watch on a connection that is dead ends too. Neither tries again by itself: who calls
+/// knows whether the call is still wanted, and says meanwhile what it waits for.
 fn clients(mut config: Config) -> kube::Result<(Client, Client)> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.default_retry = false;

@@ -142,6 +142,7 @@ where
         }
         info!("KafkaCluster {key} is reconciled");
         let (wanted, heard_wanted) = watch::channel(wanted);
+        let heard_too = heard_wanted.clone();
         let (view, heard_view) = watch::channel(None);
         let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
         let cluster = ClusterTask {
@@ -153,7 +154,14 @@ where
             is_hurried: Arc::clone(&self.is_hurried),
         };
         let passes = self.passes.0.clone();
-        let topics_task = driver::run(key.clone(), heard_view, heard_topics, passes, now);
+        let topics_task = driver::run(
+            key.clone(),
+            heard_view,
+            heard_too,
+            heard_topics,
+            passes,
+            now,
+        );
         let handles = [
             tokio::task::spawn_local(cluster.run()),
             tokio::task::spawn_local(topics_task),

@@ -59,8 +59,14 @@ impl<P: Platform> Reconciler<P> {
         }
     }
 
-    /// Looks, and does what can be done now.
-    pub async fn step(&mut self, cluster: &KafkaCluster, now: &str) -> Step {
+    /// Looks, and does what can be done now. `is_current` is asked before each act that running
+    /// brokers notice: whether the object is still the newest one that is known.
+    pub async fn step(
+        &mut self,
+        cluster: &KafkaCluster,
+        is_current: impl Fn() -> bool,
+        now: &str,
+    ) -> Step {
         let states = self.platform.observe().await;
         let paused = is_paused(&cluster.metadata);
         let valid = match validate(cluster, existing(cluster, &states)) {
@@ -77,7 +83,7 @@ impl<P: Platform> Reconciler<P> {
             }
         };
         self.platform.follow(&valid);
-        self.act(cluster, valid, &states, now).await
+        self.act(cluster, valid, &states, &is_current, now).await
     }
 
     async fn act(
@@ -85,6 +91,7 @@ impl<P: Platform> Reconciler<P> {
         cluster: &KafkaCluster,
         mut valid: ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
+        is_current: &dyn Fn() -> bool,
         now: &str,
     ) -> Step {
         let everywhere = self
@@ -124,16 +131,13 @@ impl<P: Platform> Reconciler<P> {
         }
         self.start(states, &desired, &mut done).await;
         let differences = differences(states, &desired);
-        verdicts.extend(self.change(states, &differences, &mut done).await);
-        let (brokers, plan) = self.roll(cluster, &valid, states, &differences).await;
-        if let Some(id) = plan.restart {
+        if is_current() {
+            verdicts.extend(self.change(states, &differences, &mut done).await);
+        }
+        let (brokers, plan) = self.roll(cluster, &valid, states, &desired).await;
+        if let Some(id) = plan.restart.filter(|_| is_current()) {
             match self.platform.restart(id, &desired[&id]).await {
-                Ok(()) => {
-                    let broker = brokers.iter().find(|broker| broker.id == id);
-                    let reason = broker.and_then(|broker| broker.restart.clone());
-                    let reason = reason.unwrap_or_default();
-                    done.push(format!("broker {id} is restarted: {reason}"));
-                }
+                Ok(()) => done.push(restarted(id, &brokers)),
                 Err(refused) => verdicts.push(not_yet_verdict(&refused)),
             }
         }
@@ -222,19 +226,9 @@ impl<P: Platform> Reconciler<P> {
         cluster: &KafkaCluster,
         valid: &ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
-        differences: &BTreeMap<i32, Difference>,
+        desired: &BTreeMap<i32, Properties>,
     ) -> (Vec<ObservedBroker>, Plan) {
-        let brokers: Vec<ObservedBroker> = states
-            .iter()
-            .map(|(id, state)| ObservedBroker {
-                id: *id,
-                ready: state.ready,
-                runs: state.runs,
-                fails: state.failure.is_some(),
-                message: state.message.clone(),
-                restart: restart_reason(state, differences.get(id)),
-            })
-            .collect();
+        let brokers = observed_brokers(states, desired);
         if brokers.iter().all(|broker| broker.restart.is_none()) {
             return (brokers, Plan::default());
         }
@@ -256,6 +250,8 @@ impl<P: Platform> Reconciler<P> {
         let known = before.and_then(|status| status.cluster_id.as_ref());
         let has_served = known.or(self.cluster_id.as_ref()).is_some();
         let health = self.health().await;
+        // The brokers had time to change while they were asked.
+        let brokers = observed_brokers(&self.platform.observe().await, desired);
         let plan = plan(&brokers, &health, has_served);
         (brokers, plan)
     }
@@ -320,6 +316,29 @@ fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerState>) -> Obse
         brokers: states.keys().next_back().map_or(0, |last| last + 1),
         controllers: states.values().find_map(voters).or(said),
     }
+}
+
+fn restarted(id: i32, brokers: &[ObservedBroker]) -> String {
+    let broker = brokers.iter().find(|broker| broker.id == id);
+    let reason = broker.and_then(|broker| broker.restart.as_deref());
+    format!("broker {id} is restarted: {}", reason.unwrap_or_default())
+}
+
+/// The brokers as the plan of the restarts takes them.
+fn observed_brokers(
+    states: &BTreeMap<i32, BrokerState>,
+    desired: &BTreeMap<i32, Properties>,
+) -> Vec<ObservedBroker> {
+    let differences = differences(states, desired);
+    let brokers = states.iter().map(|(id, state)| ObservedBroker {
+        id: *id,
+        ready: state.ready,
+        runs: state.runs,
+        fails: state.failure.is_some(),
+        message: state.message.clone(),
+        restart: restart_reason(state, differences.get(id)),
+    });
+    brokers.collect()
 }
 
 fn differences(

@@ -33,6 +33,8 @@ struct State {
     refusals: (usize, u16),
     status_writes: u128,
     patches: usize,
+    /// An object that nobody may patch but its status.
+    withheld: Option<String>,
     /// Whether somebody else writes the next object that is patched just before.
     collides: bool,
 }
@@ -78,6 +80,11 @@ impl ApiServer {
     /// Has the next writes of statuses refused.
     pub fn refuse_statuses(&self, writes: usize, code: u16) {
         self.lock().refusals = (writes, code);
+    }
+
+    /// Has all patches of the object of this name refused but those of its status, or of none.
+    pub fn withhold(&self, name: Option<&str>) {
+        self.lock().withheld = name.map(str::to_owned);
     }
 
     /// How many statuses were written, or refused.
@@ -166,6 +173,9 @@ impl State {
                 return status(self.refusals.1);
             }
         }
+        if *method == Method::PATCH && sub.is_empty() && self.withheld.as_ref() == Some(&place.2) {
+            return status(503);
+        }
         if *method == Method::PATCH && sub.is_empty() && std::mem::take(&mut self.collides) {
             self.edit(place, |object| {
                 object["metadata"]["labels"]["by"] = json!("another")
@@ -196,12 +206,13 @@ impl State {
 
     /// Lays what was given over what is there.
     fn apply(&mut self, place: Place, given: &Value) {
-        let uid = format!("uid-{}", self.version);
+        let (uid, age) = (format!("uid-{}", self.version), self.version);
+        let created = format!("2026-01-01T00:{:02}:{:02}Z", age / 60 % 60, age % 60);
         let (namespace, name) = (place.1.clone(), place.2.clone());
         self.objects.entry(place.clone()).or_insert_with(|| {
             json!({ "metadata": {
                 "namespace": namespace, "name": name, "uid": uid, "generation": 0,
-                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "creationTimestamp": created,
             }})
         });
         self.edit(&place, |object| {

@@ -2,7 +2,7 @@
 //! Kafka that keeps nothing of a topic but its name and its size.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ struct Kafka {
     /// Partitions and replication factor by name.
     topics: RefCell<BTreeMap<String, (i32, i32)>>,
     is_refused: Cell<bool>,
-    down: Cell<Option<i32>>,
+    down: RefCell<BTreeSet<i32>>,
 }
 
 impl Brokers {
@@ -56,7 +56,7 @@ impl Brokers {
                 listener,
                 topics: RefCell::new(BTreeMap::new()),
                 is_refused: Cell::new(false),
-                down: Cell::new(None),
+                down: RefCell::default(),
             }),
         }
     }
@@ -78,7 +78,18 @@ impl Brokers {
 
     /// Has one broker not serve.
     pub fn take_down(&self, broker: i32) {
-        self.kafka.down.set(Some(broker));
+        self.kafka.down.borrow_mut().insert(broker);
+    }
+
+    /// Has all brokers serve again.
+    pub fn bring_up(&self) {
+        self.kafka.down.borrow_mut().clear();
+    }
+
+    /// Has a topic exist already.
+    pub fn create(&self, topic: &str) {
+        let mut topics = self.kafka.topics.borrow_mut();
+        topics.insert(topic.to_owned(), (1, 3));
     }
 
     /// A platform with these brokers.
@@ -151,7 +162,7 @@ impl Platform for Fake {
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
         let mut states = self.states.clone();
         for (id, state) in &mut states {
-            state.ready = Some(*id) != self.brokers.kafka.down.get();
+            state.ready = !self.brokers.kafka.down.borrow().contains(id);
         }
         states
     }
@@ -159,6 +170,7 @@ impl Platform for Fake {
     async fn start(&mut self, broker: i32, settings: &Properties) {
         let state = BrokerState {
             ready: true,
+            runs: true,
             message: "serves".to_owned(),
             running_with: settings.clone(),
             ..BrokerState::default()

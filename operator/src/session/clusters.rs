@@ -84,7 +84,10 @@ impl<P: Platform> ClusterTask<P> {
 
     /// One step; says whether more is on its way.
     async fn step(&mut self, cluster: &KafkaCluster, was_usable: &mut bool) -> bool {
-        let step = self.reconciler.step(cluster, &now()).await;
+        // One that is not wanted as it was any more gets nothing more of what was wanted.
+        let wanted = &self.wanted;
+        let is_current = || wanted.has_changed().is_ok_and(|has_changed| !has_changed);
+        let step = self.reconciler.step(cluster, is_current, &now()).await;
         for event in self.reconciler.platform.take_events() {
             self.done(event).await;
         }
@@ -170,9 +173,12 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
             .unwrap_or(before.addresses),
         brokers,
         usable,
+        was_up: usable || step.status.cluster_id.is_some(),
         message: message.map_or(String::new(), |(_, message)| message.to_owned()),
         admits: admits.unwrap_or(before.admits),
         paused: step.paused,
         deleting: false,
+        generation: cluster.metadata.generation.unwrap_or_default(),
+        is_outdated: false,
     }
 }

@@ -14,7 +14,8 @@ use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable}
 use super::status::said;
 use crate::admin::Admin;
 use crate::condition::{State, TopicReason, Verdict, state};
-use crate::object::{ObjectKey, PAUSED};
+use crate::object::{ObjectKey, PAUSED, is_paused};
+use crate::world::Wanted;
 
 /// How often topics are compared with their specs though nothing is known to have changed.
 pub const DRIFT_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,6 +32,8 @@ pub struct View {
     /// Whether topics can be created: all brokers have come up at least once, be it under an
     /// earlier operator.
     pub usable: bool,
+    /// Whether it ever came up, so that it may hold topics.
+    pub was_up: bool,
     /// What the cluster itself says, for topics that wait for it.
     pub message: String,
     /// Namespaces that it admits, its own among them; `*` is all.
@@ -39,6 +42,11 @@ pub struct View {
     pub paused: bool,
     /// Whether it is going away, and its topics with it.
     pub deleting: bool,
+    /// The generation of the KafkaCluster that this was made of.
+    pub generation: i64,
+    /// Whether there is a newer one. It may admit an object that claims what another leaves, so
+    /// deletions wait.
+    pub is_outdated: bool,
 }
 
 /// What a pass did.
@@ -52,10 +60,12 @@ pub struct TopicsReport {
     pub applied: oneshot::Sender<()>,
 }
 
-/// Runs until the sender of `view` is gone. Nothing is said before there is a view.
+/// Runs until the sender of `view` is gone. Nothing is said before there is a view. `wanted` may be
+/// newer than what the view was made of.
 pub async fn run(
     key: ObjectKey,
     mut view: watch::Receiver<Option<View>>,
+    mut wanted: watch::Receiver<Wanted>,
     mut topics: watch::Receiver<Arc<Topics>>,
     reports: mpsc::Sender<TopicsReport>,
     now: fn() -> String,
@@ -63,17 +73,18 @@ pub async fn run(
     let mut admin = Admin::new(Vec::new());
     let mut pause = PENDING_INTERVAL_MIN;
     loop {
-        let Some(cluster) = view.borrow_and_update().clone() else {
+        let Some(mut cluster) = view.borrow_and_update().clone() else {
             if view.changed().await.is_err() {
                 return;
             }
             continue;
         };
-        let wanted = Arc::clone(&topics.borrow_and_update());
+        cluster.catch_up(&wanted.borrow_and_update());
+        let topics_now = Arc::clone(&topics.borrow_and_update());
         admin.set_addresses(cluster.addresses.clone());
-        let mut pass = reconcile(&mut admin, &cluster, &wanted, &now()).await;
+        let mut pass = reconcile(&mut admin, &cluster, &topics_now, &now()).await;
         let pending = pass.outcomes.values().any(is_pending);
-        keep_new(&wanted, &mut pass);
+        keep_new(&topics_now, &mut pass);
         if !(pass.outcomes.is_empty() && pass.done.is_empty()) {
             pause = PENDING_INTERVAL_MIN;
             let (applied, is_applied) = oneshot::channel();
@@ -92,6 +103,7 @@ pub async fn run(
         pause = (pause * 2).min(DRIFT_INTERVAL);
         tokio::select! {
             changed = view.changed() => if changed.is_err() { return },
+            changed = wanted.changed() => if changed.is_err() { return },
             changed = topics.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait) => {}
         }
@@ -99,8 +111,10 @@ pub async fn run(
 }
 
 async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str) -> Pass {
+    let wanted = wanted.iter();
+    let wanted = wanted.filter(|(_, desired)| !(desired.deleting && cluster.is_outdated));
     let (admitted, others): (Vec<&Topic>, Vec<&Topic>) =
-        wanted.iter().partition(|(key, _)| cluster.admits(key));
+        wanted.partition(|(key, _)| cluster.admits(key));
     let mut all = if cluster.deleting {
         going(&admitted, now)
     } else if cluster.paused {
@@ -113,7 +127,9 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
     } else {
         let mut pass = waiting(&admitted, &cluster.message, now);
         // In a cluster that never came up there is no topic to go with its object.
-        pass.outcomes.extend(gone(&admitted));
+        if !cluster.was_up {
+            pass.outcomes.extend(gone(&admitted));
+        }
         pass
     };
     for (key, desired) in others {
@@ -124,6 +140,18 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
 }
 
 impl View {
+    /// Takes what is known of the object before the next step of the cluster.
+    fn catch_up(&mut self, wanted: &Wanted) {
+        match wanted {
+            Wanted::Run(cluster) => {
+                let generation = cluster.metadata.generation.unwrap_or_default();
+                self.is_outdated = generation != self.generation;
+                self.paused = is_paused(&cluster.metadata);
+            }
+            Wanted::Stop | Wanted::Delete(_) => {}
+        }
+    }
+
     fn admits(&self, topic: &ObjectKey) -> bool {
         let mut admits = self.admits.iter();
         admits.any(|namespace| namespace == "*" || *namespace == topic.namespace)

@@ -116,6 +116,10 @@ impl Kubernetes {
                 Err(verdict) => refuse(&self.clusters, &mut self.writer, &key, &verdict),
             }
         }
+        // No deletion is decided on half a list: the rest may have another who wants the topic.
+        if self.topics.is_listing() {
+            return events;
+        }
         for key in std::mem::take(&mut self.changed_topics) {
             let event = self.topic_event(&key).unwrap_or_else(|verdict| {
                 refuse(&self.topics, &mut self.writer, &key, &verdict);

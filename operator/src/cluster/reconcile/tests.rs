@@ -114,7 +114,7 @@ fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
 
 async fn step_on(cluster: &KafkaCluster, paper: Paper) -> (Step, Vec<String>) {
     let mut reconciler = Reconciler::new(paper);
-    let step = reconciler.step(cluster, "now").await;
+    let step = reconciler.step(cluster, || true, "now").await;
     (step, reconciler.platform.asked)
 }
 
@@ -136,6 +136,14 @@ async fn what_is_paused_is_left_alone_and_says_so() {
     );
     assert_eq!(step.status.bootstrap_servers, "internal.svc:9092");
     assert_eq!(step.status.brokers_ready, "0/3");
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_any_more_when_its_turn_comes_is_not_done() {
+    let mut reconciler = Reconciler::new(on(three_to_restart()));
+    let step = reconciler.step(&cluster("", ""), || false, "now").await;
+    assert_eq!(reconciler.platform.asked, ["prepare"]);
+    assert!(step.done.is_empty(), "{:?}", step.done);
 }
 
 /// A cluster of one broker that serves and runs with what it should.

@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use super::{Outcome, Topics, View, reconcile};
 use crate::admin::Admin;
 use crate::condition::spoken;
 use crate::object::ObjectKey;
 use crate::topic::reconcile::Desired;
+use crate::world::Wanted;
 
 #[tokio::test]
 async fn topics_of_a_paused_cluster_are_left_alone_also_deleted_ones() {
@@ -37,6 +40,46 @@ async fn topics_of_a_paused_cluster_are_left_alone_also_deleted_ones() {
 }
 
 #[tokio::test]
+async fn a_deletion_waits_for_the_newest_view_of_the_cluster_and_a_pause_does_not() {
+    let object = "metadata: { name: t }\nspec: { clusterRef: { name: c } }";
+    let object: crate::crd::KafkaTopic = serde_yaml::from_str(object).unwrap();
+    let key = ObjectKey::of(&object.metadata);
+    let object = Arc::new(object);
+    let topics = |deleting: bool| {
+        let object = object.clone();
+        vec![(key.clone(), Desired { object, deleting })]
+    };
+    let mut view = View {
+        admits: vec!["*".to_owned()],
+        generation: 1,
+        ..View::default()
+    };
+    let wanted = |metadata: &str| {
+        let cluster = format!("metadata: {{ name: c, {metadata} }}\nspec: {{ replicas: 3 }}");
+        let cluster: crate::crd::KafkaCluster = serde_yaml::from_str(&cluster).unwrap();
+        Wanted::Run(cluster.into())
+    };
+    let mut admin = Admin::new(Vec::new());
+    view.catch_up(&wanted("generation: 2"));
+    let pass = reconcile(&mut admin, &view, &topics(true), "now").await;
+    assert!(pass.outcomes.is_empty());
+    let pass = reconcile(&mut admin, &view, &topics(false), "now").await;
+    assert_eq!(pass.outcomes.len(), 1);
+    view.catch_up(&wanted("generation: 1"));
+    let pass = reconcile(&mut admin, &view, &topics(true), "now").await;
+    assert_eq!(pass.outcomes.into_values().next(), Some(Outcome::Gone));
+
+    view.catch_up(&wanted(
+        "generation: 2, annotations: { ottla.io/paused: 'true' }",
+    ));
+    let pass = reconcile(&mut admin, &view, &topics(false), "now").await;
+    let Some(Outcome::Stands(status)) = pass.outcomes.into_values().next() else {
+        panic!("nothing is said");
+    };
+    assert_eq!(spoken(&status.conditions).unwrap().0, "Paused");
+}
+
+#[tokio::test]
 async fn a_deleted_topic_does_not_wait_for_a_cluster_that_never_came_up() {
     let object = "metadata: { name: t }\nspec: { clusterRef: { name: c } }";
     let object: crate::crd::KafkaTopic = serde_yaml::from_str(object).unwrap();
@@ -55,6 +98,10 @@ async fn a_deleted_topic_does_not_wait_for_a_cluster_that_never_came_up() {
     };
     let pass = reconcile(&mut Admin::new(Vec::new()), &view, &topics, "now").await;
     assert_eq!(pass.outcomes.into_values().next(), Some(Outcome::Gone));
+    // One that came up under an earlier operator may hold the topic.
+    view.was_up = true;
+    let pass = reconcile(&mut Admin::new(Vec::new()), &view, &topics, "now").await;
+    assert_ne!(pass.outcomes.into_values().next(), Some(Outcome::Gone));
     view.usable = true;
     let mut admin = Admin::new(view.addresses.clone());
     let pass = reconcile(&mut admin, &view, &topics, "now").await;

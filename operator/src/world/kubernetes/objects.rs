@@ -137,6 +137,11 @@ impl<K: Kept> Objects<K> {
         self.is_complete
     }
 
+    /// Whether a list is on its way, of which some objects are told and others not yet.
+    pub fn is_listing(&self) -> bool {
+        self.listing.is_some()
+    }
+
     /// One object, understood or not.
     pub fn entry(&self, key: &ObjectKey) -> Option<&Entry<K>> {
         self.entries.get(key)
