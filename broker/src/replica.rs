@@ -49,14 +49,14 @@ use ottla_storage::{Log, Store};
 use tokio::sync::{Notify, mpsc};
 
 pub use describe::{LogDirectory, PartitionSize};
-pub use fetch::{FetchItem, FetchQuery, Fetched, Position};
+pub use fetch::{FetchQuery, Fetched};
 pub use index::TopicKey;
 #[cfg(feature = "simulation")]
 pub use inspect::Inspected;
 pub use internal::InternalRead;
 pub use offsets::{EpochQuery, FoundOffset, OffsetQuery};
 pub use produce::{ProduceItem, Produced, Produces, Refused};
-pub use session::FetchSessions;
+pub use session::{FetchItem, FetchSessions};
 
 use crate::budget::Budget;
 use crate::config::Settings;

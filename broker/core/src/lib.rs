@@ -7,6 +7,7 @@ pub mod compaction;
 pub mod config;
 pub mod disk_watch;
 pub mod excerpt;
+pub mod fetch_session;
 pub mod group;
 pub mod hosting;
 pub mod image;

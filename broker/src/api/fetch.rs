@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::acl::Operation;
+use ottla_core::fetch_session::Position;
 use ottla_core::partition::Reader;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
@@ -16,7 +17,7 @@ use super::leader::{endpoints, topic_key};
 use super::{Context, RequestContext};
 use crate::authorizer::{self, Access};
 use crate::budget::Share;
-use crate::replica::{FetchItem, FetchQuery, Fetched, Position, TopicKey};
+use crate::replica::{FetchItem, FetchQuery, Fetched, TopicKey};
 
 /// The first version whose consumers may read from followers.
 const ANY_REPLICA_VERSION_MIN: i16 = 11;

@@ -196,18 +196,22 @@ impl<S: Shard> Runtime<S> {
             .then(|| PartitionIndex(partition_for(key, shards.partition_count)));
         let shard = index.and_then(|index| shards.by_partition.get(&index));
         let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
-        // whoever is cut off from the quorum may be replaced already
-        if !self.controller.has_lease() {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        shard.send(request)
+        self.send(shard, request)
     }
 
     /// Sends one request to every shard of this broker.
     pub(super) fn request_all(&self, request: impl Fn() -> S::Request) -> Vec<Sent<S>> {
         let shards = self.shards();
         let all = shards.by_partition.values();
-        all.map(|shard| shard.send(request())).collect()
+        all.map(|shard| self.send(shard, request())).collect()
+    }
+
+    fn send(&self, shard: &Running<S>, request: S::Request) -> Sent<S> {
+        // whoever is cut off from the quorum may be replaced already
+        if !self.controller.has_lease() {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        shard.send(request)
     }
 }
 

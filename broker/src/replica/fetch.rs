@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_core::acl::Operation;
+use ottla_core::fetch_session::{Finding, Position, Said, Settled};
 use ottla_core::partition::{FetchDecision, FetchFrom, FollowerFetch, Input, Marks, Reader};
 use ottla_protocol::codec::Records;
 use ottla_protocol::error::ErrorCode;
@@ -19,7 +20,7 @@ use super::index::TopicKey;
 use super::partition::{AtHand, Replica, State};
 use super::ready::ReadyGuard;
 use super::room::Room;
-use super::session::{Begun, Entry, Session};
+use super::session::{Begun, Claim, Entry, FetchItem, Turn, watch};
 use crate::authorizer::Access;
 use crate::budget::Share;
 
@@ -44,32 +45,6 @@ pub struct FetchQuery {
     pub bytes_max: usize,
     /// How long to wait for more.
     pub wait_max: Duration,
-}
-
-/// From where a reader reads one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The first offset wanted.
-    pub fetch_offset: Offset,
-    /// How many bytes of this partition are wanted.
-    pub bytes_max: usize,
-    /// The first offset of a follower's log.
-    pub log_start_offset: Offset,
-    /// The leader epoch the reader knows of.
-    pub current_leader_epoch: Option<LeaderEpoch>,
-    /// The epoch of the record before `fetch_offset`, by the reader.
-    pub last_fetched_epoch: Option<LeaderEpoch>,
-}
-
-/// One partition to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchItem {
-    /// The topic.
-    pub topic: TopicKey,
-    /// The partition.
-    pub partition: i32,
-    /// From where.
-    pub position: Position,
 }
 
 /// What a fetch gave.
@@ -98,6 +73,23 @@ struct Found {
     look_again: bool,
 }
 
+impl Found {
+    fn finding(&self) -> Finding {
+        Finding {
+            key: self.key,
+            said: Said {
+                high_watermark: self.data.high_watermark,
+                last_stable_offset: self.data.last_stable_offset,
+                log_start_offset: self.data.log_start_offset,
+            },
+            has_records: !self.data.records.as_ref().is_none_or(Records::is_empty),
+            is_urgent: self.is_urgent,
+            tells_high_watermark: self.tells_high_watermark,
+            look_again: self.look_again,
+        }
+    }
+}
+
 /// What a look under the lock says.
 struct Look {
     data: PartitionData,
@@ -114,10 +106,15 @@ impl Replicas {
         items: Vec<FetchItem>,
         forgotten: &[(TopicKey, i32)],
     ) -> Fetched {
-        let begun = self.begin_session(query, items, forgotten);
-        match begun {
+        let claim = Claim {
+            id: query.session_id,
+            epoch: query.session_epoch,
+            reader: query.reader,
+            access: &query.access,
+        };
+        match self.begin_session(&claim, items, forgotten) {
             Begun::Sessionless(mut entries) => self.fetch_all(query, &mut entries).await,
-            Begun::Session(session) => self.fetch_session(query, &session).await,
+            Begun::Session(turn) => self.fetch_session(query, &turn).await,
             Begun::Refused(error) => Fetched {
                 error: Some(error),
                 ..Fetched::default()
@@ -152,81 +149,41 @@ impl Replicas {
                 // and look again: something may have come before anybody watched
                 is_watching = true;
                 for (key, entry) in (0..).zip(&*entries) {
-                    entry.watch(query.reader, &ready.0, key);
+                    watch(entry, query.reader, &ready.0, key);
                 }
             }
         }
     }
 
     /// In a session: the partitions that have news.
-    async fn fetch_session(&self, query: &FetchQuery, session: &Session) -> Fetched {
+    async fn fetch_session(&self, query: &FetchQuery, turn: &Turn) -> Fetched {
         let deadline = Instant::now() + query.wait_max;
-        session.recheck(&query.access);
-        let generation = session.generation();
+        let mut answer = Fetched {
+            session_id: turn.id(),
+            ..Fetched::default()
+        };
         let mut keys = Vec::new();
         loop {
-            keys.extend(session.ready().take());
-            keys.sort_unstable_by_key(|key| session.rank(*key));
-            keys.dedup();
-            session.resolve(&self.shared.index, query.reader, &keys);
-            let entries = session.entries(&keys);
-            if session.generation() != generation {
-                // the later fetch may have named other positions: it answers from them
-                keys.iter().for_each(|key| session.ready().mark(*key));
-                return Fetched {
-                    session_id: session.id(),
-                    ..Fetched::default()
-                };
-            }
-            let (found, room) = self.look_at(query, entries, deadline).await;
-            let is_overtaken = session.generation() != generation;
-            let has_news = |f: &Found| {
-                let is_news = session.is_news(f.key, &f.data);
-                is_news && (f.tells_high_watermark || session.is_start_moved(f.key, &f.data))
+            let Some(entries) = turn.take(&self.shared.index, query.reader, keys) else {
+                return answer;
             };
-            let is_due = session.is_full()
-                || is_due(&found, query)
-                || is_overtaken
-                || found.iter().any(has_news);
-            if is_due || Instant::now() >= deadline {
-                let answer = self.answer_session(session, generation, found);
-                return Fetched {
-                    share: Some(room.into_share()),
-                    ..answer
-                };
+            let (found, room) = self.look_at(query, entries, deadline).await;
+            let is_due = is_due(&found, query) || Instant::now() >= deadline;
+            let findings: Vec<_> = found.iter().map(Found::finding).collect();
+            match turn.settle(&findings, is_due) {
+                Settled::Answer { is_told, .. } => {
+                    let told = found
+                        .into_iter()
+                        .zip(is_told)
+                        .filter(|(_, is_told)| *is_told);
+                    answer.partitions = told.map(|(f, _)| (f.topic, f.data)).collect();
+                    answer.share = Some(room.into_share());
+                    return answer;
+                }
+                Settled::Wait { again } => keys = again,
             }
-            session.seen(&keys, generation);
-            // partitions with too little for an answer are looked at again with what comes next
-            keys = found
-                .iter()
-                .filter(|f| {
-                    let has_records = !f.data.records.as_ref().is_none_or(Records::is_empty);
-                    has_records || session.is_news(f.key, &f.data)
-                })
-                .map(|f| f.key)
-                .collect();
             drop((found, room));
-            let _ = tokio::time::timeout_at(deadline, session.ready().changed()).await;
-        }
-    }
-
-    fn answer_session(&self, session: &Session, generation: u64, found: Vec<Found>) -> Fetched {
-        let mut partitions = Vec::with_capacity(found.len());
-        for found in found {
-            let has_records = !found.data.records.as_ref().is_none_or(Records::is_empty);
-            let is_news = session.sent(found.key, &found.data, generation);
-            if has_records || found.look_again {
-                session.ready().mark(found.key);
-            }
-            if has_records || found.is_urgent || is_news {
-                partitions.push((found.topic, found.data));
-            }
-        }
-        Fetched {
-            error: None,
-            session_id: session.id(),
-            partitions,
-            share: None,
+            let _ = tokio::time::timeout_at(deadline, turn.changed()).await;
         }
     }
 
@@ -255,18 +212,19 @@ impl Replicas {
         entry: Entry,
         room: &mut Room,
     ) -> Found {
+        let (topic, partition) = entry.name;
         let replica = match entry.replica.filter(|replica| !replica.is_deleted()) {
             Some(replica) => Ok(replica),
-            None => self.find(&entry.topic, entry.partition),
+            None => self.find(&topic, partition),
         };
-        let replica = match may_read(&query.access, &entry.topic) {
+        let replica = match may_read(&query.access, &topic) {
             true => replica,
             false => Err(ErrorCode::TopicAuthorizationFailed),
         };
         let mut found = Found {
             key,
-            topic: entry.topic,
-            data: refusal(entry.partition, ErrorCode::None),
+            topic,
+            data: refusal(partition, ErrorCode::None),
             is_urgent: true,
             tells_high_watermark: false,
             look_again: true,
@@ -275,7 +233,7 @@ impl Replicas {
             Ok(replica) => replica,
             Err(error) => {
                 found.data.error_code = error.code();
-                let leader = self.leader_elsewhere(&found.topic, entry.partition);
+                let leader = self.leader_elsewhere(&found.topic, partition);
                 name_leader(&mut found.data, error, leader);
                 return found;
             }

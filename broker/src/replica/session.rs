@@ -1,260 +1,187 @@
-//! Fetch sessions (KIP-227): a client names its partitions once and then only what changes; it is
-//! answered only with what has news.
+//! Fetch sessions of this broker: their ids, their lock, and who wakes them.
 //!
-//! A session's partitions are watched as long as it lives, so a fetch looks at those with news and
-//! at no other. A later fetch of the same session overtakes one that still waits, which then
-//! answers with what it has found: never with what it would find at a position that the later one
-//! has named.
+//! What a session says and looks at is decided in [`ottla_core::fetch_session`]. Its partitions are
+//! watched as long as it lives, so a fetch looks at those with news and at no other.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use ottla_core::acl::Acls;
+use ottla_core::fetch_session::{
+    self, FetchSession, Finding, Held, Position, Settled, Vacancy, Wanted,
+};
 use ottla_core::partition::Reader;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
-use ottla_protocol::messages::fetch::PartitionData;
 
-use super::fetch::{FetchItem, FetchQuery, Position};
 use super::index::{Index, TopicKey};
 use super::partition::Replica;
 use super::ready::Ready;
 use super::{Replicas, lock};
 use crate::authorizer::Access;
 
-/// A session that was not used for this long may make room for another.
-const EVICTION_AGE: Duration = Duration::from_secs(120);
-
-/// The epoch that begins a session.
-const EPOCH_INITIAL: i32 = 0;
-
-/// The epoch that ends one, or says that none is wanted.
-const EPOCH_FINAL: i32 = -1;
-
-/// What was last said of a partition: high watermark, last stable offset, log start offset.
-type Sent = (i64, i64, i64);
-
-fn marks(data: &PartitionData) -> Sent {
-    (
-        data.high_watermark,
-        data.last_stable_offset,
-        data.log_start_offset,
-    )
-}
+/// A partition, as a fetch names it.
+pub(super) type Name = (TopicKey, i32);
 
 /// One partition of a fetch.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) topic: TopicKey,
-    pub(super) partition: i32,
-    pub(super) replica: Option<Arc<Replica>>,
-    pub(super) position: Position,
-    /// Whether a request that is not answered yet named it: it tells where a follower is.
-    pub(super) is_new: bool,
-    /// Which fetch of the session named it last.
-    named: u64,
-    sent: Option<Sent>,
+pub(super) type Entry = fetch_session::Entry<Name, Option<Arc<Replica>>>;
+
+/// One partition to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchItem {
+    /// The topic.
+    pub topic: TopicKey,
+    /// The partition.
+    pub partition: i32,
+    /// From where.
+    pub position: Position,
 }
 
-impl Entry {
-    pub(super) fn watch(&self, reader: Reader, ready: &Arc<Ready>, key: u32) {
-        let Some(replica) = &self.replica else {
-            return;
-        };
-        let mut state = replica.lock();
-        match reader {
-            Reader::Follower(_) => state.watch_follower(ready, key),
-            Reader::Consumer { .. } => state.watch_consumer(ready, key),
-        }
-    }
+/// The session that a fetch names, and who fetches.
+pub(super) struct Claim<'a> {
+    pub(super) id: i32,
+    pub(super) epoch: i32,
+    pub(super) reader: Reader,
+    pub(super) access: &'a Access,
 }
 
 /// How a fetch goes on.
 pub(super) enum Begun {
     Sessionless(Vec<Entry>),
-    Session(Arc<Session>),
+    Session(Turn),
     Refused(ErrorCode),
 }
 
-#[derive(Debug, Default)]
-struct State {
-    epoch: i32,
-    entries: Vec<Option<Entry>>,
-    keys: HashMap<(TopicKey, i32), u32>,
-    free: Vec<u32>,
-    /// The first answer of a session says everything.
-    is_full: bool,
-    /// By key: when it was last answered; who waited longest comes first.
-    answered: Vec<u64>,
-    answers: u64,
-    /// The ACLs of the last fetch, where an authorizer asked them.
-    acls: Option<Arc<Acls>>,
+/// A fetch's turn in its session.
+pub(super) struct Turn {
+    session: Arc<Session>,
+    generation: u64,
+}
+
+impl Turn {
+    pub(super) fn id(&self) -> i32 {
+        self.session.id
+    }
+
+    /// The partitions to look at: these and those that have news. None once a later fetch has
+    /// begun: it may have named other positions, and answers from them.
+    pub(super) fn take(
+        &self,
+        index: &Index,
+        reader: Reader,
+        mut keys: Vec<u32>,
+    ) -> Option<Vec<(u32, Entry)>> {
+        let ready = &self.session.ready;
+        let mut state = self.session.lock();
+        if state.is_overtaken(self.generation) {
+            keys.iter().for_each(|key| ready.mark(*key));
+            // what woke this fetch was meant for the later one
+            ready.interrupt();
+            return None;
+        }
+        keys.extend(ready.take());
+        state.order(&mut keys);
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            let Some(entry) = state.entry(key) else {
+                continue;
+            };
+            // not here before, or another of the same name by now
+            if entry.replica.as_ref().is_none_or(|r| r.is_deleted()) {
+                let (topic, partition) = &entry.name;
+                entry.replica = index.find(topic, *partition);
+                watch(entry, reader, ready, key);
+            }
+            entries.push((key, entry.clone()));
+        }
+        Some(entries)
+    }
+
+    /// Decides whether the fetch answers with what it found; what is to be looked at with the next
+    /// fetch is marked.
+    pub(super) fn settle(&self, findings: &[Finding], is_due: bool) -> Settled {
+        let mut state = self.session.lock();
+        let settled = state.settle(self.generation, findings, is_due);
+        if let Settled::Answer { again, .. } = &settled {
+            again.iter().for_each(|key| self.session.ready.mark(*key));
+        }
+        settled
+    }
+
+    /// Waits for news of a partition, or a later fetch.
+    pub(super) async fn changed(&self) {
+        self.session.ready.changed().await;
+    }
+}
+
+/// Leaves a watcher with the partition of an entry, where it is here.
+pub(super) fn watch(entry: &Entry, reader: Reader, ready: &Arc<Ready>, key: u32) {
+    let Some(replica) = &entry.replica else {
+        return;
+    };
+    let mut state = replica.lock();
+    match reader {
+        Reader::Follower(_) => state.watch_follower(ready, key),
+        Reader::Consumer { .. } => state.watch_consumer(ready, key),
+    }
 }
 
 /// One session.
 #[derive(Debug)]
-pub(super) struct Session {
+struct Session {
     id: i32,
     follower: Option<NodeId>,
-    ready: Arc<Ready>,
-    generation: AtomicU64,
     used_ms: AtomicU64,
-    state: Mutex<State>,
+    ready: Arc<Ready>,
+    state: Mutex<FetchSession<Name, Option<Arc<Replica>>>>,
 }
 
 impl Session {
-    pub(super) fn id(&self) -> i32 {
-        self.id
+    fn lock(&self) -> MutexGuard<'_, FetchSession<Name, Option<Arc<Replica>>>> {
+        lock(&self.state)
     }
 
-    pub(super) fn ready(&self) -> &Arc<Ready> {
-        &self.ready
+    fn held(&self) -> Held {
+        Held {
+            id: self.id,
+            follower: self.follower,
+            used_ms: self.used_ms.load(Ordering::Relaxed),
+        }
     }
 
-    /// Which fetch of the session this is.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        lock(&self.state).is_full
-    }
-
-    /// Smaller comes first.
-    pub(super) fn rank(&self, key: u32) -> (u64, u32) {
-        let state = lock(&self.state);
-        (state.answered.get(key as usize).copied().unwrap_or(0), key)
-    }
-
-    pub(super) fn entries(&self, keys: &[u32]) -> Vec<(u32, Entry)> {
-        let state = lock(&self.state);
-        let entry = |key: &u32| Some((*key, state.entries.get(*key as usize)?.clone()?));
-        keys.iter().filter_map(entry).collect()
-    }
-
-    /// Finds partitions that were not here before, or are others of the same name by now.
-    pub(super) fn resolve(&self, index: &Index, reader: Reader, keys: &[u32]) {
-        let mut state = lock(&self.state);
-        for key in keys {
-            let Some(Some(entry)) = state.entries.get_mut(*key as usize) else {
-                continue;
-            };
-            if entry.replica.as_ref().is_none_or(|r| r.is_deleted()) {
-                entry.replica = index.find(&entry.topic, entry.partition);
-                entry.watch(reader, &self.ready, *key);
+    /// A fetch begins: of this epoch, or the first.
+    fn begin(
+        self: Arc<Self>,
+        epoch: Option<i32>,
+        access: &Access,
+        items: Vec<FetchItem>,
+        forgotten: &[Name],
+    ) -> Result<Turn, ErrorCode> {
+        let mut state = self.lock();
+        if let Some(epoch) = epoch {
+            state.advance(epoch)?;
+            self.ready.interrupt();
+        }
+        if let Some(image) = access.image() {
+            let again = state.recheck(&image.acls);
+            again.into_iter().for_each(|key| self.ready.mark(key));
+        }
+        for name in forgotten {
+            if let Some((key, Some(replica))) = state.forget(name) {
+                replica.lock().unwatch(&self.ready, key);
             }
         }
-    }
-
-    /// Whether this differs from what was last sent of the partition.
-    pub(super) fn is_news(&self, key: u32, data: &PartitionData) -> bool {
-        let state = lock(&self.state);
-        let entry = state.entries.get(key as usize).and_then(Option::as_ref);
-        entry.is_some_and(|entry| entry.sent != Some(marks(data)))
-    }
-
-    /// Whether the log starts elsewhere than was last said: a follower is to follow at once.
-    pub(super) fn is_start_moved(&self, key: u32, data: &PartitionData) -> bool {
-        let state = lock(&self.state);
-        let entry = state.entries.get(key as usize).and_then(Option::as_ref);
-        let sent = entry.and_then(|entry| entry.sent);
-        sent.is_some_and(|(_, _, log_start_offset)| log_start_offset != data.log_start_offset)
-    }
-
-    /// Other ACLs than with the last fetch: every partition is looked at again.
-    pub(super) fn recheck(&self, access: &Access) {
-        let Some(image) = access.image() else {
-            return;
-        };
-        let mut state = lock(&self.state);
-        let is_same = state
-            .acls
-            .as_ref()
-            .is_some_and(|acls| Arc::ptr_eq(acls, &image.acls));
-        if !is_same {
-            state.acls = Some(Arc::clone(&image.acls));
-            state.keys.values().for_each(|key| self.ready.mark(*key));
-        }
-    }
-
-    /// The partitions' positions were told to their leaders, by the fetch of this generation. What
-    /// a later one named is for that one to tell.
-    pub(super) fn seen(&self, keys: &[u32], generation: u64) {
-        let mut state = lock(&self.state);
-        for key in keys {
-            if let Some(Some(entry)) = state.entries.get_mut(*key as usize) {
-                entry.is_new &= entry.named > generation;
-            }
-        }
-    }
-
-    /// Notes what the fetch of this generation sends of a partition; says whether it is anything
-    /// new. An entry that a later fetch named is left alone: it may be another partition's by now.
-    pub(super) fn sent(&self, key: u32, data: &PartitionData, generation: u64) -> bool {
-        let mut state = lock(&self.state);
-        state.is_full = false;
-        state.answers += 1;
-        let answers = state.answers;
-        let place = key as usize;
-        let Some(Some(entry)) = state.entries.get_mut(place) else {
-            return false;
-        };
-        let sent = marks(data);
-        let is_news = entry.sent != Some(sent);
-        if entry.named > generation {
-            return is_news;
-        }
-        entry.is_new = false;
-        entry.sent = Some(sent);
-        let has_records = data.records.as_ref().is_some_and(|r| !r.is_empty());
-        if has_records && let Some(answered) = state.answered.get_mut(place) {
-            *answered = answers;
-        }
-        is_news
-    }
-
-    fn update(&self, reader: Reader, mut entry: Entry) {
-        entry.named = self.generation();
-        let mut state = lock(&self.state);
-        let name = (entry.topic.clone(), entry.partition);
-        if let Some(key) = state.keys.get(&name).copied() {
-            if let Some(Some(known)) = state.entries.get_mut(key as usize) {
-                known.position = entry.position;
-                known.is_new = true;
-                known.named = entry.named;
-                if known.replica.as_ref().is_none_or(|r| r.is_deleted()) {
-                    known.replica = entry.replica;
-                    known.watch(reader, &self.ready, key);
-                }
-            }
+        for item in items {
+            // looked up and watched when it is looked at
+            let key = state.update((item.topic, item.partition), item.position);
             self.ready.mark(key);
-            return;
         }
-        let key = state.free.pop().unwrap_or_else(|| {
-            state.entries.push(None);
-            state.answered.push(0);
-            state.entries.len() as u32 - 1
-        });
-        entry.watch(reader, &self.ready, key);
-        state.answered[key as usize] = 0;
-        state.entries[key as usize] = Some(entry);
-        state.keys.insert(name, key);
-        self.ready.mark(key);
-    }
-
-    fn forget(&self, topic: &TopicKey, partition: i32) {
-        let mut state = lock(&self.state);
-        let Some(key) = state.keys.remove(&(topic.clone(), partition)) else {
-            return;
-        };
-        if let Some(entry) = state.entries[key as usize].take()
-            && let Some(replica) = entry.replica
-        {
-            replica.lock().unwatch(&self.ready, key);
-        }
-        state.free.push(key);
+        let generation = state.generation();
+        drop(state);
+        Ok(Turn {
+            session: self,
+            generation,
+        })
     }
 }
 
@@ -281,28 +208,18 @@ impl FetchSessions {
         }
     }
 
-    /// Makes room and a session; none where all others are in use. A follower has one session with
-    /// a leader, and always finds room.
+    /// Makes room and a session; none where all others are in use.
     fn create(&self, id: i32, follower: Option<NodeId>, now_ms: u64) -> Option<Arc<Session>> {
         let mut by_id = lock(&self.by_id);
-        by_id.retain(|_, session| {
-            let is_replaced = follower.is_some() && session.follower == follower;
-            if is_replaced {
-                session.ready.close();
+        let held = by_id.values().map(|session| session.held());
+        match Vacancy::among(held, self.count_max, follower, now_ms) {
+            Vacancy::Free => {}
+            Vacancy::InPlaceOf(other) => {
+                if let Some(session) = by_id.remove(&other) {
+                    session.ready.close();
+                }
             }
-            !is_replaced
-        });
-        if by_id.len() >= self.count_max && follower.is_none() {
-            let evictable = by_id
-                .values()
-                .filter(|session| session.follower.is_none())
-                .map(|session| (session.used_ms.load(Ordering::Relaxed), session.id))
-                .min()
-                .filter(|(used_ms, _)| now_ms.saturating_sub(*used_ms) >= eviction_age_ms());
-            let (_, oldest) = evictable?;
-            if let Some(session) = by_id.remove(&oldest) {
-                session.ready.close();
-            }
+            Vacancy::None => return None,
         }
         if by_id.contains_key(&id) {
             return None;
@@ -310,83 +227,58 @@ impl FetchSessions {
         let session = Arc::new(Session {
             id,
             follower,
-            ready: Arc::new(Ready::default()),
-            generation: AtomicU64::new(0),
             used_ms: AtomicU64::new(now_ms),
-            state: Mutex::new(State {
-                epoch: 1,
-                is_full: true,
-                ..State::default()
-            }),
+            ready: Arc::default(),
+            state: Mutex::default(),
         });
         by_id.insert(id, Arc::clone(&session));
         Some(session)
     }
 }
 
-fn eviction_age_ms() -> u64 {
-    EVICTION_AGE.as_millis() as u64
-}
-
 impl Replicas {
     /// Finds or makes the session that a fetch belongs to, and brings it up to date.
     pub(super) fn begin_session(
         &self,
-        query: &FetchQuery,
+        claim: &Claim<'_>,
         items: Vec<FetchItem>,
-        forgotten: &[(TopicKey, i32)],
+        forgotten: &[Name],
     ) -> Begun {
         let sessions = &self.shared.sessions;
         let now_ms = self.shared.env.now_ms() as u64;
-        if query.session_epoch == EPOCH_INITIAL || query.session_epoch == EPOCH_FINAL {
-            sessions.end(query.session_id);
-            let wants_session = query.session_epoch == EPOCH_INITIAL && !items.is_empty();
-            let follower = match query.reader {
+        let wanted = Wanted::of(claim.epoch, !items.is_empty());
+        let (session, epoch) = if wanted == Wanted::Known {
+            let session = lock(&sessions.by_id).get(&claim.id).cloned();
+            (session, Some(claim.epoch))
+        } else {
+            sessions.end(claim.id);
+            let follower = match claim.reader {
                 Reader::Follower(node) => Some(node),
                 Reader::Consumer { .. } => None,
             };
-            let session = wants_session
+            let session = (wanted == Wanted::New)
                 .then(|| sessions.create(self.new_session_id(), follower, now_ms))
                 .flatten();
-            let entries = items.into_iter().map(|item| self.entry(item));
-            let Some(session) = session else {
-                return Begun::Sessionless(entries.collect());
-            };
-            entries.for_each(|entry| session.update(query.reader, entry));
-            return Begun::Session(session);
-        }
-        let Some(session) = lock(&sessions.by_id).get(&query.session_id).cloned() else {
-            return Begun::Refused(ErrorCode::FetchSessionIdNotFound);
+            (session, None)
         };
-        {
-            let mut state = lock(&session.state);
-            if state.epoch != query.session_epoch {
-                return Begun::Refused(ErrorCode::InvalidFetchSessionEpoch);
+        let Some(session) = session else {
+            return match epoch {
+                Some(_) => Begun::Refused(ErrorCode::FetchSessionIdNotFound),
+                None => Begun::Sessionless(items.into_iter().map(|i| self.entry(i)).collect()),
+            };
+        };
+        match session.begin(epoch, claim.access, items, forgotten) {
+            Ok(turn) => {
+                turn.session.used_ms.store(now_ms, Ordering::Relaxed);
+                Begun::Session(turn)
             }
-            state.epoch = state.epoch.checked_add(1).unwrap_or(1);
+            Err(error) => Begun::Refused(error),
         }
-        session.used_ms.store(now_ms, Ordering::Relaxed);
-        session.generation.fetch_add(1, Ordering::AcqRel);
-        session.ready.interrupt();
-        for (topic, partition) in forgotten {
-            session.forget(topic, *partition);
-        }
-        for item in items {
-            session.update(query.reader, self.entry(item));
-        }
-        Begun::Session(session)
     }
 
     fn entry(&self, item: FetchItem) -> Entry {
-        Entry {
-            replica: self.shared.index.find(&item.topic, item.partition),
-            topic: item.topic,
-            partition: item.partition,
-            position: item.position,
-            is_new: true,
-            named: 0,
-            sent: None,
-        }
+        let replica = self.shared.index.find(&item.topic, item.partition);
+        Entry::new((item.topic, item.partition), replica, item.position)
     }
 
     fn new_session_id(&self) -> i32 {
