@@ -22,9 +22,9 @@ pub(super) async fn submit<R: controller::Ask>(
         let code = match error {
             controller::Error::NoController => ErrorCode::NotController,
             // it may have been carried out
-            controller::Error::TimedOut | controller::Error::Misunderstood { .. } => {
-                ErrorCode::RequestTimedOut
-            }
+            controller::Error::TimedOut
+            | controller::Error::NotShown
+            | controller::Error::Misunderstood { .. } => ErrorCode::RequestTimedOut,
         };
         (code, error.to_string())
     })

@@ -30,6 +30,9 @@ pub enum Error {
     /// The request reached a controller, whose answer did not come; it may have been carried out.
     #[error("the active controller did not answer in time")]
     TimedOut,
+    /// It was carried out, but what it was decided by is not in this broker's image yet.
+    #[error("this broker's image does not show yet what the active controller answered")]
+    NotShown,
     /// What the controller answered is no answer to the request, which may have been carried out.
     #[error("the active controller gave no answer to {request} that this broker knows")]
     Misunderstood {
@@ -66,8 +69,15 @@ impl Handle {
             match attempt.unwrap_or(Outcome::Uncertain) {
                 Outcome::Done { response, applied } => {
                     let shown = self.wait_applied(applied);
-                    let _ = tokio::time::timeout_at(deadline, shown).await;
-                    return Ok(response);
+                    let shown = tokio::time::timeout_at(deadline, shown).await;
+                    let is_shown = shown.unwrap_or(false);
+                    // by a min.insync.replicas from before the ISR that follows from a raised one
+                    // would be too short to acknowledge by: the image brings both, in their order
+                    let needs_image = matches!(request, Request::AlterPartition(_));
+                    return match is_shown || !needs_image {
+                        true => Ok(response),
+                        false => Err(Error::NotShown),
+                    };
                 }
                 Outcome::NotController => {}
                 Outcome::Uncertain => reached = true,
@@ -133,10 +143,12 @@ impl Handle {
         }
     }
 
-    async fn wait_applied(&self, index: u64) {
+    /// Waits for the image of that index, for a while; says whether it is there.
+    async fn wait_applied(&self, index: u64) -> bool {
         let mut applied = self.shared.applied.clone();
         let wait = applied.wait_for(|applied| *applied >= index);
-        // late is better than never: the answer is right even where the image lags behind
-        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await;
+        // late is better than never: most answers are right even where the image lags behind
+        let waited = tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await;
+        matches!(waited, Ok(Ok(_)))
     }
 }

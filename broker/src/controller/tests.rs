@@ -12,7 +12,7 @@ use openraft::raft::AppendEntriesRequest;
 use ottla_core::image::Endpoint;
 use ottla_core::image::record::FeatureRangeRecord;
 use ottla_core::metadata::features::{FEATURES, Feature};
-use ottla_core::metadata::request::RegisterBroker;
+use ottla_core::metadata::request::{AlterPartition, RegisterBroker};
 use ottla_core::metadata::{Metadata, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, Uuid};
@@ -38,6 +38,8 @@ struct Other {
     is_silent: Arc<AtomicBool>,
     /// What it answers requests to the active controller.
     response: Option<Response>,
+    /// By which index of the log it says that it decided.
+    applied: u64,
 }
 
 type Answered<T> = Result<tonic::Response<T>, Status>;
@@ -113,7 +115,7 @@ impl Peer for Other {
             .map(Result::unwrap);
         answered(wire::SubmitResponse {
             result: response.map(wire::submit_response::Result::Response),
-            applied: 0,
+            applied: self.applied,
         })
     }
 
@@ -173,6 +175,13 @@ async fn the_answer_to_another_request_is_an_error_and_ends_nothing() {
     })
     .await;
     handle.shared.broker_epoch.store(1, Ordering::Release);
+    let_other_lead(&handle).await;
+    let ids = ProducerIds::default();
+    let refused = ids.next(&handle).await;
+    assert_eq!(refused, Err(ErrorCode::CoordinatorLoadInProgress));
+}
+
+async fn let_other_lead(handle: &Handle) {
     let leads = AppendEntriesRequest {
         vote: raft::Vote::new_committed(1, OTHER),
         prev_log_id: None,
@@ -182,9 +191,23 @@ async fn the_answer_to_another_request_is_an_error_and_ends_nothing() {
     let heard = handle.shared.raft.append_entries(leads).await;
     heard.expect("the other voter leads");
     assert_eq!(handle.active(), Some(NodeId(OTHER as i32)));
-    let ids = ProducerIds::default();
-    let refused = ids.next(&handle).await;
-    assert_eq!(refused, Err(ErrorCode::CoordinatorLoadInProgress));
+}
+
+/// An ISR is decided by configs that a broker which lags behind does not go by yet: a leader that
+/// made it its own at once would acknowledge by a min.insync.replicas from before.
+#[tokio::test]
+async fn the_answer_to_an_isr_change_is_dropped_until_the_image_shows_it() {
+    for (applied, is_shown) in [(0, true), (1_000, false)] {
+        let other = Other {
+            response: Some(Response::AlterPartition(Ok(Vec::new()))),
+            applied,
+            ..Other::default()
+        };
+        let handle = beside(other).await;
+        let_other_lead(&handle).await;
+        let answer = handle.submit(AlterPartition::default()).await;
+        assert_eq!(answer.is_ok(), is_shown, "decided by {applied}: {answer:?}");
+    }
 }
 
 #[tokio::test]
