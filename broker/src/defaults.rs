@@ -65,8 +65,10 @@ pub fn openraft(
         quorum_loss_probe_interval: None,
         // voters are fixed, none is removed while it leads; the type has no name out here
         removed_leader_step_down: openraft::Config::default().removed_leader_step_down,
-        // before it decides anything, a leader that comes back commits an entry of its own
-        enable_leader_restore: Some(true),
+        // A leader counts the others' disks and its own apart: what two others hold is committed
+        // though its own disk lacks it still. Back after a power cut it would lead on, in the same
+        // term and without that; so it stands for election like anyone.
+        enable_leader_restore: Some(false),
         // a voter that lost its disk follows from nothing, and does not vote meanwhile
         allow_log_reversion: Some(true),
         // 200 ms, and the deadline of the whole
