@@ -28,6 +28,7 @@ pub mod run;
 pub mod session;
 pub mod signals;
 pub mod topic;
+pub mod validated;
 pub mod world;
 
 #[cfg(test)]

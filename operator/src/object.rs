@@ -1,8 +1,12 @@
-//! How objects refer to each other.
+//! How objects refer to each other, and what is wanted of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::crd::KafkaCluster;
+use crate::crd::cluster::ReclaimPolicy;
 
 /// The annotation that has an object left alone.
 pub const PAUSED: &str = "ottla.io/paused";
@@ -43,4 +47,15 @@ impl fmt::Display for ObjectKey {
 pub fn is_paused(metadata: &ObjectMeta) -> bool {
     let annotations = metadata.annotations.as_ref();
     annotations.is_some_and(|all| all.get(PAUSED).is_some_and(|value| value == "true"))
+}
+
+/// What is wanted of the brokers of a cluster.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// They run by this spec.
+    Run(Arc<KafkaCluster>),
+    /// They stop, and come back with the next operator.
+    Stop,
+    /// They stop, and their data goes by the policy.
+    Delete(ReclaimPolicy),
 }

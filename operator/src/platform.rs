@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cluster::validate::ValidatedCluster;
+use crate::validated::ValidatedCluster;
 
 /// Settings by Kafka's names, as a file holds them.
 pub type Properties = BTreeMap<String, String>;

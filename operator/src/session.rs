@@ -26,11 +26,12 @@ use self::topics::Index;
 use crate::cluster::reconcile::Reconciler;
 use crate::condition::{State, now, state};
 use crate::object::ObjectKey;
+use crate::object::Wanted;
 use crate::platform::Platform;
 use crate::topic::driver::{self, TopicsReport, without_cluster};
 use crate::topic::reconcile::{Outcome, Topics};
 use crate::topic::validate::topic_name;
-use crate::world::{Event, Kind, Wanted, World};
+use crate::world::{Event, Kind, World};
 
 /// At most so many reports of the tasks wait to be handled; the tasks wait then.
 const REPORTS_MAX: usize = 256;

@@ -13,21 +13,9 @@ pub mod kubernetes;
 
 use std::sync::Arc;
 
-use crate::crd::cluster::ReclaimPolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, Wanted};
 use crate::topic::reconcile::Desired;
-
-/// What is wanted of the brokers of a cluster.
-#[derive(Clone, Debug)]
-pub enum Wanted {
-    /// They run by this spec.
-    Run(Arc<KafkaCluster>),
-    /// They stop, and come back with the next operator.
-    Stop,
-    /// They stop, and their data goes by the policy.
-    Delete(ReclaimPolicy),
-}
 
 /// The age of an object among those of its kind: by its creation, or by its place where objects
 /// have none.

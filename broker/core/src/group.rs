@@ -10,6 +10,7 @@
 mod classic;
 mod deadlines;
 mod describe;
+mod membership;
 mod offsets;
 mod open;
 pub mod record;

@@ -193,7 +193,7 @@ impl Replica {
         let input = Input::DeleteRecords { offset, token };
         let deleted = self.step(&mut state, input, AtHand::Nothing);
         if let Some(Waiter::Delete(answer)) = state.waiter(token) {
-            answer.waiting(self, token);
+            answer.waiting(Arc::<Self>::clone(self), token);
         }
         if let Err(error) = deleted
             && let Some(waiter) = state.take_waiter(token)

@@ -18,7 +18,7 @@ use ottla_protocol::record_batch;
 use ottla_storage::{Log, LogReader};
 use tracing::{error, warn};
 
-use super::pending::Answer;
+use super::pending::{Answer, Keeper};
 use super::ready::{Ready, Wakes, Watcher, Watchers};
 use super::{Shared, lock, producer_state};
 
@@ -91,6 +91,15 @@ impl std::fmt::Debug for Replica {
     }
 }
 
+impl Keeper for Replica {
+    fn abandon(self: Arc<Self>, token: Token) {
+        let mut state = self.lock();
+        if state.take_waiter(token).is_some() {
+            let _ = self.step(&mut state, Input::Abandoned(token), AtHand::Nothing);
+        }
+    }
+}
+
 impl Replica {
     pub(super) fn new(
         shared: &Arc<Shared>,
@@ -141,14 +150,6 @@ impl Replica {
         let state = self.lock();
         let leader = state.partition.leader()?;
         Some((leader, state.partition.leader_epoch()))
-    }
-
-    /// Nobody waits for this answer any more.
-    pub(super) fn abandon(self: &Arc<Self>, token: Token) {
-        let mut state = self.lock();
-        if state.take_waiter(token).is_some() {
-            let _ = self.step(&mut state, Input::Abandoned(token), AtHand::Nothing);
-        }
     }
 
     /// Takes the log out, for good.

@@ -9,7 +9,12 @@ use ottla_protocol::error::ErrorCode;
 use tokio::sync::Notify;
 
 use super::lock;
-use super::partition::Replica;
+
+/// A partition, as the one that keeps whom it will answer.
+pub(super) trait Keeper: std::fmt::Debug + Send + Sync {
+    /// Nobody waits for this answer any more.
+    fn abandon(self: Arc<Self>, token: Token);
+}
 
 /// The answers of a request's partitions, in the order of the request.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ pub(super) struct Pending<T> {
 enum Slot<T> {
     Open,
     /// Registered with a partition, which may have to be told that nobody waits any more.
-    Waiting(Arc<Replica>, Token),
+    Waiting(Arc<dyn Keeper>, Token),
     Done(Result<T, ErrorCode>),
 }
 
@@ -61,14 +66,14 @@ impl<T> Pending<T> {
         let answers = slots.into_iter().map(|slot| match slot {
             Slot::Done(result) => result,
             Slot::Open => Err(ErrorCode::RequestTimedOut),
-            Slot::Waiting(replica, token) => {
-                abandoned.push((replica, token));
+            Slot::Waiting(keeper, token) => {
+                abandoned.push((keeper, token));
                 Err(ErrorCode::RequestTimedOut)
             }
         });
         let answers = answers.collect();
-        for (replica, token) in abandoned {
-            replica.abandon(token);
+        for (keeper, token) in abandoned {
+            keeper.abandon(token);
         }
         answers
     }
@@ -76,10 +81,10 @@ impl<T> Pending<T> {
 
 impl<T> Answer<T> {
     /// The partition will answer under this token.
-    pub(super) fn waiting(&self, replica: &Arc<Replica>, token: Token) {
+    pub(super) fn waiting(&self, keeper: Arc<dyn Keeper>, token: Token) {
         let mut slots = lock(&self.pending.slots);
         if let Some(slot @ Slot::Open) = slots.get_mut(self.slot) {
-            *slot = Slot::Waiting(Arc::clone(replica), token);
+            *slot = Slot::Waiting(keeper, token);
         }
     }
 

@@ -175,7 +175,7 @@ impl Replica {
         let appended = self.step(&mut state, input, at_hand);
         *wakes = state.follower_wakes.take().unwrap_or_default();
         if let Some(Waiter::Produce(answer)) = state.waiter(token) {
-            answer.waiting(self, token);
+            answer.waiting(Arc::<Self>::clone(self), token);
         }
         if let Err(error) = appended
             && let Some(waiter) = state.take_waiter(token)

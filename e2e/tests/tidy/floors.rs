@@ -61,7 +61,7 @@ const BROKER: [(&str, u8); 18] = [
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
-const OPERATOR: [(&str, u8); 20] = [
+const OPERATOR: [(&str, u8); 21] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -72,6 +72,7 @@ const OPERATOR: [(&str, u8); 20] = [
     ("cluster", 3),
     ("topic", 3),
     ("cluster/validate", 2),
+    ("validated", 2),
     ("platform", 2),
     ("admin", 2),
     ("signals", 2),

@@ -1,10 +1,12 @@
 //! The house rules that a machine can judge, for every file in the repository.
 //!
 //! A finding names the file, the line, what is wrong and how to mend it. `text` looks at any file,
-//! `rust` at Rust source, `floors` at imports, `map` at what ARCHITECTURE.md names, `generated` at
-//! what a program wrote. None of them keeps a list of old sins: a rule holds for all files or it is
-//! not here.
+//! `rust` at Rust source, `floors` and `circles` at imports, `budget` at how much there is, `map`
+//! at what ARCHITECTURE.md names, `generated` at what a program wrote. None of them keeps a list
+//! of old sins: a rule holds for all files or it is not here.
 
+mod budget;
+mod circles;
 mod floors;
 mod generated;
 mod map;
@@ -54,7 +56,7 @@ impl SourceFile {
 
     /// Whether it is there for tests only.
     fn is_test(&self) -> bool {
-        let within = ["/tests/", "/benches/", "/fuzz/"]
+        let within = ["/tests/", "/benches/", "/fuzz/", "/conformance"]
             .iter()
             .any(|dir| self.path.contains(dir));
         within || self.path.ends_with("/tests.rs")

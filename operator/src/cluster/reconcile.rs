@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rolling_restart::{Health, ObservedBroker, Obstacle, Plan, plan};
 use super::settings::{Difference, check, difference, is_dynamic, properties};
 use super::status::{Seen, status};
-use super::validate::{Observed, ValidatedCluster, is_own_setting, validate};
+use super::validate::{Observed, is_own_setting, validate};
 use crate::admin::{Admin, ConfigChanges};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::object::{PAUSED, is_paused};
 use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
+use crate::validated::ValidatedCluster;
 
 /// The annotation that approves the restarts of a generation under changePolicy Plan.
 pub const APPROVE: &str = "ottla.io/approve-generation";

@@ -6,9 +6,9 @@ use ottla_core::config::settings::properties::expand;
 use ottla_core::config::settings::{Error, Settings};
 use ottla_core::config::{Scope, Update, find};
 
-use crate::cluster::validate::ValidatedCluster;
 use crate::crd::cluster::Durability;
 use crate::platform::{Endpoints, Properties};
+use crate::validated::ValidatedCluster;
 
 /// The name of the listener that brokers use among themselves.
 pub const PEER_LISTENER: &str = "CONTROLLER";

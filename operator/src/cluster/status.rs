@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::rolling_restart::{ObservedBroker, Obstacle, Plan};
-use super::validate::ValidatedCluster;
 use crate::condition::{ClusterReason, Verdict, conditions};
 use crate::crd::cluster::BrokerStatus;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::platform::{BrokerState, Failure};
+use crate::validated::ValidatedCluster;
 
 /// What a step saw.
 #[derive(Debug)]

@@ -7,19 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::KafkaCluster;
-use crate::crd::cluster::{
-    ChangePolicy, Durability, Listener, ListenerType, Rack, Resources, Storage,
-};
+use crate::crd::cluster::{Listener, ListenerType};
 use crate::object::ObjectKey;
+use crate::validated::{HTTP_PORT, PEER_PORT, REPLICAS_MAX, ValidatedCluster};
 
-/// Where brokers listen for each other and for the operator.
-pub const PEER_PORT: i32 = 9091;
-/// Where brokers serve `/metrics`, `/livez` and `/readyz`.
-pub const HTTP_PORT: i32 = 9404;
 /// The longest name of a cluster.
 pub const NAME_LENGTH_MAX: usize = 40;
-/// The most brokers of a cluster.
-pub const REPLICAS_MAX: i32 = 100;
 
 /// Settings that the operator itself writes into every broker's file.
 const OWN_SETTINGS: &[(&str, &str)] = &[
@@ -51,43 +44,6 @@ pub fn is_own_setting(key: &str) -> bool {
     OWN_SETTINGS.iter().any(|(own, _)| *own == key)
 }
 
-/// A cluster that can be built as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidatedCluster {
-    /// Which object it is.
-    pub key: ObjectKey,
-    /// Its uid, by which it owns objects; empty where there are none.
-    pub uid: String,
-    /// The generation of its spec.
-    pub generation: i64,
-    /// Brokers to run: those wanted, or those that exist where that is more.
-    pub replicas: i32,
-    /// Voters in the metadata quorum: the brokers 0 to this − 1.
-    pub controllers: i32,
-    /// The broker's image, where it is not the operator's default.
-    pub image: Option<String>,
-    /// What acks=all promises.
-    pub durability: Durability,
-    /// The disk of every broker.
-    pub storage: Option<Storage>,
-    /// Where racks come from.
-    pub rack: Option<Rack>,
-    /// How clients reach the brokers; the first is Internal.
-    pub listeners: Vec<Listener>,
-    /// Settings of every broker, by Kafka's names.
-    pub config: BTreeMap<String, String>,
-    /// Settings that are managed elsewhere.
-    pub unmanaged: BTreeSet<String>,
-    /// CPU and memory of every broker.
-    pub resources: Resources,
-    /// Namespaces whose topics are admitted, beside the cluster's own.
-    pub topic_namespaces: Vec<String>,
-    /// Whether restarts wait for approval.
-    pub change_policy: ChangePolicy,
-    /// Parts of the spec that are not carried out, with the reason; the rest is.
-    pub refused: Vec<Verdict>,
-}
-
 /// What was decided when the cluster was created, and holds for its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -95,24 +51,6 @@ pub struct Observed {
     pub brokers: i32,
     /// How many of them vote.
     pub controllers: Option<i32>,
-}
-
-impl ValidatedCluster {
-    /// Whether topics of this namespace may be placed here.
-    #[must_use]
-    pub fn admits(&self, namespace: &str) -> bool {
-        namespace == self.key.namespace
-            || self
-                .topic_namespaces
-                .iter()
-                .any(|name| name == "*" || name == namespace)
-    }
-
-    /// The name of a broker's pod, which is also the name of its folder in local mode.
-    #[must_use]
-    pub fn pod(&self, ordinal: i32) -> String {
-        format!("{}-{ordinal}", self.key.name)
-    }
 }
 
 /// Checks a cluster as a whole. `observed` is what exists of it already.

@@ -28,10 +28,10 @@ use self::build::{Surroundings, services};
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
-use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::ListenerType;
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
+use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// What the operator's own options say about pods.
 #[derive(Clone, Debug)]

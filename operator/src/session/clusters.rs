@@ -10,9 +10,9 @@ use crate::condition::{ClusterReason, State, Verdict, conditions, now, spoken, s
 use crate::crd::cluster::ReclaimPolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::object::ObjectKey;
+use crate::object::Wanted;
 use crate::platform::Platform;
 use crate::topic::driver::View;
-use crate::world::Wanted;
 
 /// What the task reports.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable}
 use super::status::said;
 use crate::admin::Admin;
 use crate::condition::{State, TopicReason, Verdict, state};
+use crate::object::Wanted;
 use crate::object::{ObjectKey, PAUSED, is_paused};
-use crate::world::Wanted;
 
 /// How often topics are compared with their specs though nothing is known to have changed.
 pub const DRIFT_INTERVAL: Duration = Duration::from_secs(2);

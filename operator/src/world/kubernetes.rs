@@ -24,11 +24,12 @@ use self::http::Page;
 use self::objects::{Kept, News, Objects};
 use self::watches::{OWNED_KINDS, WatchEvent};
 use self::writer::{Patching, Record, Write, Writer, Written};
-use super::{Age, Event, Kind, Wanted, World};
+use super::{Age, Event, Kind, World};
 use crate::condition::{ClusterReason, Reason, State, TopicReason, Verdict, conditions};
 use crate::condition::{spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
 use crate::object::ObjectKey;
+use crate::object::Wanted;
 use crate::platform::kubernetes::watched::Watched;
 use crate::topic::reconcile::Desired;
 

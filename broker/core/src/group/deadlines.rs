@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::soft::Membership;
+use super::membership::Membership;
 use super::{GroupId, Settings};
 use crate::shard::Now;
 

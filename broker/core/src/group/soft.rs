@@ -8,17 +8,10 @@ use ottla_protocol::messages::group_records::GroupMetadataValue;
 
 use super::classic::Classic;
 use super::deadlines::Deadlines;
+use super::membership::Membership;
 use super::{Decision, GroupId, Response, Step};
 use crate::image::MetadataImage;
 use crate::shard::{Now, Reply};
-
-/// A group's members.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Membership {
-    pub(super) classic: Classic,
-    /// When [`Deadlines`] visits this group next; never later than its earliest deadline.
-    pub(super) visit_at_ms: Option<u64>,
-}
 
 /// The soft state of a shard of groups. Invariant: a group that the log has a generation of is
 /// here; one that is not here is empty, and was never anything else.

@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use expect_test::expect;
 
 use super::{check, difference, is_dynamic, properties};
-use crate::cluster::validate::{Observed, ValidatedCluster, validate};
+use crate::cluster::validate::{Observed, validate};
 use crate::crd::KafkaCluster;
 use crate::platform::local::{parse_settings, render_settings};
 use crate::platform::{ClientEndpoint, Endpoints};
+use crate::validated::ValidatedCluster;
 
 fn cluster(spec: &str) -> ValidatedCluster {
     let cluster: KafkaCluster =

@@ -14,8 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::DynamicObject;
 
 use super::apply::dynamic;
-use crate::cluster::validate::ValidatedCluster;
 use crate::crd::API_VERSION;
+use crate::validated::ValidatedCluster;
 
 /// What is known of the surroundings when objects are built.
 #[derive(Clone, Debug)]

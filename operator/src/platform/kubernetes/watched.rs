@@ -14,7 +14,7 @@ use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 
 use super::apply::version;
-use crate::cluster::validate::REPLICAS_MAX;
+use crate::validated::REPLICAS_MAX;
 
 /// The label of an object that names its cluster.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";

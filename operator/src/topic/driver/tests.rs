@@ -4,8 +4,8 @@ use super::{Outcome, Topics, View, reconcile};
 use crate::admin::Admin;
 use crate::condition::spoken;
 use crate::object::ObjectKey;
+use crate::object::Wanted;
 use crate::topic::reconcile::Desired;
-use crate::world::Wanted;
 
 #[tokio::test]
 async fn topics_of_a_paused_cluster_are_left_alone_also_deleted_ones() {

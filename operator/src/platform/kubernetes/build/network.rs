@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{metadata, selector};
-use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The NetworkPolicy.
 #[must_use]

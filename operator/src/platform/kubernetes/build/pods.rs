@@ -23,9 +23,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Surroundings, labels, metadata, selector, services};
-use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::fingerprint::fingerprint;
+use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The container of a pod that is the broker.
 pub const CONTAINER: &str = "broker";

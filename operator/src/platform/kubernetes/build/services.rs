@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{metadata, selector};
-use crate::cluster::validate::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 use crate::crd::cluster::{Listener, ListenerType};
+use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The label that the StatefulSet controller puts on each of its pods.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
