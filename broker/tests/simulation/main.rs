@@ -35,7 +35,11 @@ use run::Outcome;
 use world::Bug;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 5] = [
+const KEPT_SEEDS: [(u64, &str); 6] = [
+    (
+        3,
+        "after a power cut a controller led on in its term without what the others had committed",
+    ),
     (
         10,
         "a leader that is cut off serves reads after its lease, where nothing checks it",
