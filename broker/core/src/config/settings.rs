@@ -1,6 +1,6 @@
 //! A broker's settings, typed, as its file says them.
 //!
-//! Each field is filled from the setting of Kafka's name by the [table](super::table). The broker
+//! Each field is filled from the setting of Kafka's name by the [table]. The broker
 //! reads its file so; the operator judges so what a spec says before any broker is started with it.
 //!
 //! Invariant: a [`Settings`] is valid; nothing after [`Settings::from_properties`] checks again.
