@@ -66,7 +66,7 @@ const KEPT_SEEDS: [(u64, &str); 6] = [
 const FRESH_SEEDS: std::ops::Range<u64> = 1..3;
 
 /// Within how many seeds a planted bug must be found.
-const BUG_SEEDS: std::ops::Range<u64> = 1..9;
+const BUG_SEEDS: std::ops::Range<u64> = 1..65;
 
 /// How many seeds run side by side.
 const CHILDREN: usize = 2;
