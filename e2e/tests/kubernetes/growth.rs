@@ -33,6 +33,12 @@ pub fn volumes_and_brokers_are_added() -> Result<()> {
     apply(ELSEWHERE, &sized(1, "3Gi"))?;
     let (_, took) = wait(TIMEOUT, || asked(0, "3Gi"))?;
     within("a larger volume is asked for", 5.0, took)?;
+    // not Ready before it is as large as that; kind's volumes do not grow, so the driver is played
+    let growing = || says(kind, ELSEWHERE, "small", "Reconciling", "True", "Applying");
+    let (object, _) = wait(TIMEOUT, growing)?;
+    let message = condition(&object, "Reconciling")?["message"].to_string();
+    ensure!(message.contains("grows to 3Gi"), "{message}");
+    grow(0, "3Gi")?;
     wait(TIMEOUT, || ready(kind, ELSEWHERE, "small"))?;
     // the new broker's volume has the new size, though the StatefulSet cannot say so
     let scale = [
@@ -44,6 +50,8 @@ pub fn volumes_and_brokers_are_added() -> Result<()> {
         ELSEWHERE,
     ];
     kubectl(&scale)?;
+    let (_, until_asked) = wait(TIMEOUT, || asked(1, "3Gi"))?;
+    grow(1, "3Gi")?;
     let (object, took) = wait(TIMEOUT, || {
         let object = ready(kind, ELSEWHERE, "small")?;
         ensure!(
@@ -53,9 +61,8 @@ pub fn volumes_and_brokers_are_added() -> Result<()> {
         );
         Ok(object)
     })?;
-    within("a broker added by kubectl scale", 30.0, took)?;
+    within("a broker added by kubectl scale", 30.0, until_asked + took)?;
     ensure!(object["status"]["replicas"] == 2, "{}", object["status"]);
-    wait(TIMEOUT, || asked(1, "3Gi"))?;
     kubectl(&["delete", "namespace", ELSEWHERE, "--timeout=120s"])?;
     kubectl(&["delete", "storageclass", CLASS])?;
     Ok(())
@@ -75,6 +82,15 @@ fn asked(ordinal: u32, size: &str) -> Result<()> {
     let asked = &claim["spec"]["resources"]["requests"]["storage"];
     ensure!(asked == size, "{asked} is asked for");
     Ok(())
+}
+
+/// Says that a broker's volume has grown, as the driver of a storage that can would.
+fn grow(ordinal: u32, size: &str) -> Result<()> {
+    let claim = format!("data-small-{ordinal}");
+    let capacity = format!(r#"{{"status":{{"capacity":{{"storage":"{size}"}}}}}}"#);
+    let patch = ["patch", "pvc", &claim, "-n", ELSEWHERE];
+    let status = ["--subresource=status", "-p", &capacity];
+    kubectl(&[&patch[..], &status[..]].concat()).map(drop)
 }
 
 /// The cluster's own default class, but that its volumes do not grow.
