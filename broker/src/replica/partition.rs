@@ -1,8 +1,9 @@
 //! One partition on this broker: its core and its log under one lock.
 //!
 //! Whoever has something to tell the partition (a connection, a fetcher, the committing thread)
-//! locks it, steps the core, and performs the effects before letting go. Nothing awaits or touches
-//! the disk under the lock, no second partition is locked under it, and the locks taken under it
+//! locks it, steps the core, and performs the effects before letting go. Nothing awaits under the
+//! lock, and nothing but a truncation touches the disk: that one looks for the place of the cut and
+//! reads the producers anew. No second partition is locked under it, and the locks taken under it
 //! (of waiters, of the fetchers' queues) are leaves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
