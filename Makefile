@@ -45,8 +45,9 @@ fuzz: ## decoders against hostile bytes, APIs against requests of no sense; SECO
 faults: release ## the fault table on real processes under load, one line a row
 	@e2e/faults
 
-bench: release ## side by side with Apache Kafka; QUICK=1 within 10 minutes, ROW=name
-	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW))
+bench: release ## beside Apache Kafka, or AGAINST=folder of another build; QUICK=1, ROW=name
+	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW)) \
+		$(if $(AGAINST),--against $(abspath $(AGAINST)))
 
 lint: ## formatting, clippy, documentation, manifests
 	@e2e/setup/rust

@@ -50,6 +50,8 @@ pub struct Shape {
     pub settings: Vec<(String, String)>,
     /// Heap of a JVM broker.
     pub heap: String,
+    /// The folder of another build's `ottla-broker`.
+    pub build: Option<PathBuf>,
 }
 
 impl Shape {
@@ -63,6 +65,7 @@ impl Shape {
             racks: true,
             settings: Vec::new(),
             heap: "512M".to_string(),
+            build: None,
         }
     }
 
@@ -204,7 +207,11 @@ impl Cluster {
             Server::Apache => apache::launch(self, &config, &log)?,
             Server::Ottla => {
                 let args = ["--config".to_string(), config.display().to_string()];
-                Process::spawn(&setup::binary("ottla-broker")?, &args, &log)?
+                let program = match &self.shape.build {
+                    Some(folder) => folder.join("ottla-broker"),
+                    None => setup::binary("ottla-broker")?,
+                };
+                Process::spawn(&program, &args, &log)?
             }
         };
         self.broker(id).process = Some(process);

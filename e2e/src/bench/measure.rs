@@ -1,4 +1,4 @@
-//! One server in one row, once: a fresh cluster, an idle moment, a warm-up, the measured load.
+//! One contender in one row, once: a fresh cluster, an idle moment, a warm-up, the measured load.
 //!
 //! The load comes from Kafka's own ProducerPerformance, the same for both. Its CPU time is not
 //! counted, but it shares the cores with the brokers.
@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::contender::Contender;
 use super::row::{PARTITIONS, RECORD_BYTES, Row};
 use crate::client::tool::Tool;
-use crate::cluster::{Cluster, Server, Shape};
+use crate::cluster::{Cluster, Shape};
 
 /// What is measured, each with its unit in its name. Less is better but for the rate.
 pub const METRICS: [&str; 8] = [
@@ -27,18 +28,15 @@ pub const METRICS: [&str; 8] = [
 const IDLE: Duration = Duration::from_secs(3);
 const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Measures one server in one row.
+/// Measures one contender in one row.
 ///
 /// # Errors
 /// The cluster does not start or the load fails.
-pub fn measure(server: Server, row: &Row) -> Result<Value> {
-    let name = if server == Server::Ottla {
-        "ours"
-    } else {
-        "apache"
-    };
+pub fn measure(contender: &Contender, row: &Row) -> Result<Value> {
+    let name = contender.name.to_lowercase().replace(' ', "-");
     let mut shape = Shape::new(&format!("bench-{}-{name}", row.name), row.brokers);
-    shape.server = server;
+    shape.server = contender.server;
+    shape.build.clone_from(&contender.build);
     shape.heap = "1G".to_string();
     shape.racks = false;
     let started = Instant::now();

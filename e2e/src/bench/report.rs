@@ -4,16 +4,18 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::contender::Contender;
 use super::measure::METRICS;
 use super::row::{PARTITIONS, Row};
+use crate::cluster::Server;
 
-/// One alternation: both servers, one after the other.
+/// One alternation: both contenders, one after the other.
 #[derive(Clone, Debug)]
 pub struct Pair {
     /// What ours gave.
     pub ours: Value,
-    /// What Apache Kafka gave.
-    pub apache: Value,
+    /// What the other gave.
+    pub other: Value,
 }
 
 /// What is compared in a row, and which ratio is promised, if any.
@@ -28,34 +30,47 @@ const PROMISES: [(&str, &str, &str); 8] = [
     ("rf3-10mb", "cpu_s_per_gb", "≤ 0.167"),
 ];
 
-/// The table of one row, in Markdown.
+/// The table of one row, in Markdown. What is promised, is promised against Apache Kafka.
 #[must_use]
-pub fn table(row: &Row, pairs: &[Pair]) -> String {
+pub fn table(row: &Row, pairs: &[Pair], other: &Contender) -> String {
     let mut text = format!("### {}\n\n", row.title);
-    text.push_str("| | Ottla | Apache Kafka | ratio: median (least to most) | promised |\n");
-    text.push_str("|---|---|---|---|---|\n");
+    let promised = other.server == Server::Apache;
+    let _ = write!(
+        text,
+        "| | Ottla | {} | ratio: median (least to most) |",
+        other.name
+    );
+    text.push_str(if promised { " promised |\n" } else { "\n" });
+    text.push_str(if promised {
+        "|---|---|---|---|---|\n"
+    } else {
+        "|---|---|---|---|\n"
+    });
     for metric in METRICS {
         let ours = values(pairs.iter().map(|pair| &pair.ours), metric);
-        let apache = values(pairs.iter().map(|pair| &pair.apache), metric);
+        let others = values(pairs.iter().map(|pair| &pair.other), metric);
         let ratios: Vec<f64> = ours
             .iter()
-            .zip(&apache)
-            .map(|(o, a)| o / a.max(1e-9))
+            .zip(&others)
+            .map(|(ours, other)| ours / other.max(1e-9))
             .collect();
         let promise = PROMISES
             .iter()
             .find(|(r, m, _)| *r == row.name && *m == metric);
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "| {} | {} | {} | {} ({} to {}) | {} |",
+            "| {} | {} | {} | {} ({} to {}) |",
             title(metric),
             figure(median(&ours)),
-            figure(median(&apache)),
+            figure(median(&others)),
             figure(median(&ratios)),
             figure(least(&ratios)),
             figure(most(&ratios)),
-            promise.map_or("", |(_, _, words)| words),
         );
+        if promised {
+            let _ = write!(text, " {} |", promise.map_or("", |(_, _, words)| words));
+        }
+        text.push('\n');
     }
     text
 }
@@ -79,7 +94,7 @@ pub fn page(rows: &[(Row, Vec<Pair>)], machine: &str) -> String {
          `docs/performance.json`.\n\n"
     );
     for (row, pairs) in rows {
-        text.push_str(&table(row, pairs));
+        text.push_str(&table(row, pairs, &Contender::apache()));
         text.push('\n');
     }
     text
@@ -93,7 +108,7 @@ pub fn raw(rows: &[(Row, Vec<Pair>)], machine: &str) -> Value {
         .map(|(row, pairs)| {
             let pairs: Vec<_> = pairs
                 .iter()
-                .map(|p| json!({ "ottla": p.ours, "apache": p.apache }))
+                .map(|p| json!({ "ottla": p.ours, "apache": p.other }))
                 .collect();
             json!({ "row": row.name, "records": row.records, "pairs": pairs })
         })
@@ -146,15 +161,22 @@ fn title(metric: &str) -> &'static str {
 #[test]
 fn ratios_are_of_pairs_and_medians_of_ratios() {
     let value = |rate: f64| json!({ "rate_mb_s": rate });
-    let pair = |ours, apache| Pair {
+    let pair = |ours, other| Pair {
         ours: value(ours),
-        apache: value(apache),
+        other: value(other),
     };
     let pairs = [pair(20.0, 10.0), pair(60.0, 20.0), pair(40.0, 10.0)];
-    let table = table(&super::row::ROWS[1], &pairs);
-    let line = table.lines().find(|line| line.contains("rate")).unwrap();
+    let line = |other| {
+        let table = table(&super::row::ROWS[1], &pairs, &other);
+        let line = table.lines().find(|line| line.contains("rate")).unwrap();
+        line.to_string()
+    };
     assert_eq!(
-        line,
+        line(Contender::apache()),
         "| rate, MB/s | 40.0 | 10.0 | 3.00 (2.00 to 4.00) | ≥ 2 |"
+    );
+    assert_eq!(
+        line(Contender::ours()),
+        "| rate, MB/s | 40.0 | 10.0 | 3.00 (2.00 to 4.00) |"
     );
 }

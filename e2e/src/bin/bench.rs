@@ -1,13 +1,16 @@
-//! `bench [--quick] [--row NAME] [--only ours|apache]`: side by side with Apache Kafka.
+//! `bench [--quick] [--row NAME] [--only ours|apache] [--against DIR]`: side by side with Apache
+//! Kafka, or with the `ottla-broker` in DIR.
 //!
-//! A whole run writes `docs/performance.md` and `docs/performance.json`. With `--row` or `--only`
-//! it prints and writes nothing.
+//! A whole run beside Apache Kafka writes `docs/performance.md` and `docs/performance.json`.
+//! Anything else prints and writes nothing.
 
-use anyhow::{Result, bail, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use ottla_e2e::bench::contender::Contender;
 use ottla_e2e::bench::measure::measure;
 use ottla_e2e::bench::report::{self, Pair};
 use ottla_e2e::bench::row::{ROWS, Row};
-use ottla_e2e::cluster::Server;
 use ottla_e2e::setup;
 
 /// Pairs per row; a median needs three.
@@ -16,35 +19,46 @@ const ALTERNATIONS_LONG: usize = 5;
 /// How much longer each load is where time does not matter.
 const LONG: u64 = 4;
 
-#[derive(Default)]
 struct Options {
     quick: bool,
     row: Option<String>,
-    only: Option<Server>,
+    only: Option<Contender>,
+    other: Option<Contender>,
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options::default();
+    let mut options = Options {
+        quick: false,
+        row: None,
+        only: None,
+        other: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
+        let mut value = || {
+            arguments
+                .next()
+                .with_context(|| format!("{argument} needs a value"))
+        };
         match argument.as_str() {
             "--quick" => options.quick = true,
-            "--row" => options.row = arguments.next(),
+            "--row" => options.row = Some(value()?),
             "--only" => {
-                options.only = match arguments.next().as_deref() {
-                    Some("ours") => Some(Server::Ottla),
-                    Some("apache") => Some(Server::Apache),
+                options.only = match value()?.as_str() {
+                    "ours" => Some(Contender::ours()),
+                    "apache" => Some(Contender::apache()),
                     _ => bail!("--only ours or --only apache"),
                 }
             }
+            "--against" => options.other = Some(Contender::other_build(Path::new(&value()?))?),
             other => bail!("{other} is not known; see `make help`"),
         }
     }
     Ok(options)
 }
 
-fn main() -> Result<()> {
-    let options = options()?;
+/// The rows that are asked for.
+fn rows(options: &Options) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = ROWS.into();
     if let Some(name) = &options.row {
         rows.retain(|row| row.name == name);
@@ -55,47 +69,68 @@ fn main() -> Result<()> {
             names.join(", ")
         );
     }
-    let alternations = if options.quick {
+    Ok(rows)
+}
+
+fn main() -> Result<()> {
+    let options = options()?;
+    let rows = rows(&options)?;
+    if let Some(contender) = &options.only {
+        for row in &rows {
+            println!(
+                "{} {}: {}",
+                row.name,
+                contender.name,
+                measure(contender, row)?
+            );
+        }
+        return Ok(());
+    }
+    let other = options.other.clone().unwrap_or_else(Contender::apache);
+    let mut results = Vec::new();
+    for row in rows {
+        let row = if options.quick { row } else { row.longer(LONG) };
+        let pairs = pairs(&row, &other, options.quick)?;
+        println!("\n{}", report::table(&row, &pairs, &other));
+        results.push((row, pairs));
+    }
+    if options.row.is_none() && options.other.is_none() {
+        write(&results)?;
+    }
+    Ok(())
+}
+
+fn pairs(row: &Row, other: &Contender, quick: bool) -> Result<Vec<Pair>> {
+    let alternations = if quick {
         ALTERNATIONS
     } else {
         ALTERNATIONS_LONG
     };
-    if let Some(server) = options.only {
-        for row in &rows {
-            println!("{} {server:?}: {}", row.name, measure(server, row)?);
-        }
-        return Ok(());
-    }
-    let mut results = Vec::new();
-    for row in rows {
-        let row = if options.quick { row } else { row.longer(LONG) };
-        let mut pairs = Vec::new();
-        for number in 1..=alternations {
-            let pair = Pair {
-                apache: measure(Server::Apache, &row)?,
-                ours: measure(Server::Ottla, &row)?,
-            };
+    let ours = Contender::ours();
+    let mut pairs = Vec::new();
+    for number in 1..=alternations {
+        let pair = Pair {
+            other: measure(other, row)?,
+            ours: measure(&ours, row)?,
+        };
+        for (who, figures) in [(other, &pair.other), (&ours, &pair.ours)] {
             println!(
-                "{} {number}/{alternations} apache: {}",
-                row.name, pair.apache
+                "{} {number}/{alternations} {}: {figures}",
+                row.name, who.name
             );
-            println!("{} {number}/{alternations} ottla:  {}", row.name, pair.ours);
-            pairs.push(pair);
         }
-        println!("\n{}", report::table(&row, &pairs));
-        results.push((row, pairs));
+        pairs.push(pair);
     }
-    if options.row.is_none() {
-        let machine = machine();
-        let docs = setup::checkout().join("docs");
-        std::fs::write(
-            docs.join("performance.md"),
-            report::page(&results, &machine),
-        )?;
-        let raw = serde_json::to_string_pretty(&report::raw(&results, &machine))?;
-        std::fs::write(docs.join("performance.json"), raw + "\n")?;
-        println!("written: docs/performance.md, docs/performance.json");
-    }
+    Ok(pairs)
+}
+
+fn write(results: &[(Row, Vec<Pair>)]) -> Result<()> {
+    let machine = machine();
+    let docs = setup::checkout().join("docs");
+    std::fs::write(docs.join("performance.md"), report::page(results, &machine))?;
+    let raw = serde_json::to_string_pretty(&report::raw(results, &machine))?;
+    std::fs::write(docs.join("performance.json"), raw + "\n")?;
+    println!("written: docs/performance.md, docs/performance.json");
     Ok(())
 }
 
