@@ -17,6 +17,7 @@
 //! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends
 //! - `inspect`: what a simulation may see
 
+mod admission;
 mod alter_isr;
 mod assign;
 mod background;
@@ -48,6 +49,7 @@ use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition}
 use ottla_storage::{Log, Store};
 use tokio::sync::{Notify, mpsc};
 
+pub use admission::Refused;
 pub use describe::{LogDirectory, PartitionSize};
 pub use fetch::{FetchQuery, Fetched};
 pub use index::TopicKey;
@@ -55,7 +57,7 @@ pub use index::TopicKey;
 pub use inspect::Inspected;
 pub use internal::InternalRead;
 pub use offsets::{EpochQuery, FoundOffset, OffsetQuery};
-pub use produce::{ProduceItem, Produced, Produces, Refused};
+pub use produce::{ProduceItem, Produced, Produces};
 pub use session::{FetchItem, FetchSessions};
 
 use crate::budget::Budget;

@@ -1,12 +1,12 @@
-//! Looks inside compressed batches: only where a decision needs the records (offsets by timestamp,
-//! compaction), never on the way from producer to consumer.
+//! Looks inside compressed batches: where a decision needs the records (offsets by timestamp,
+//! compaction), and once before a batch is taken from a producer. They stay as they are.
 //!
 //! What comes out is bounded by the caller's limit, whatever the compressed bytes declare.
 
 use std::borrow::Cow;
 use std::io::Read;
 
-use crate::record::{self, Error};
+use crate::record::{self, Error, Seen};
 use crate::record_batch::{self, Compression, RecordBatch, TimestampType};
 
 use crate::ids::Offset;
@@ -26,6 +26,28 @@ impl<'a> RecordBatch<'a> {
     pub fn decompressed(&self, bytes_max: usize) -> Result<Cow<'a, [u8]>, record_batch::Error> {
         let compression = self.header.compression()?;
         Ok(decompress(compression, self.body(), bytes_max)?)
+    }
+
+    /// Walks over the records, at most `bytes_max` bytes of them once decompressed, and tells of
+    /// each. It holds no more than a part of them at a time, and a decoder's window.
+    ///
+    /// # Errors
+    /// Consumers could not read them: lengths that do not fit, another count of records or other
+    /// offsets than the header says.
+    pub fn walk(&self, bytes_max: usize, see: impl FnMut(Seen)) -> Result<(), record_batch::Error> {
+        let (body, count) = (self.body(), self.header.records_count);
+        let compression = self.header.compression()?;
+        if compression == Compression::None {
+            return Ok(record::walk(body, count, see)?);
+        }
+        let mut rest = body;
+        let mut reader = reader(compression, &mut rest, bytes_max)?;
+        record::walk_stream(&mut *reader, bytes_max, count, see)?;
+        drop(reader);
+        match rest {
+            [] => Ok(()),
+            _ => Err(Error::Compression.into()), // what no decoder came to
+        }
     }
 
     /// The offset and timestamp of the first record at or after `timestamp_ms`.
@@ -60,35 +82,42 @@ pub fn decompress(
     body: &[u8],
     bytes_max: usize,
 ) -> Result<Cow<'_, [u8]>, Error> {
-    let decompressed = match compression {
-        Compression::None => return Ok(Cow::Borrowed(body)),
-        Compression::Gzip => limited(flate2::read::MultiGzDecoder::new(body), bytes_max),
-        Compression::Snappy => snappy(body, bytes_max),
-        Compression::Lz4 => limited(lz4_flex::frame::FrameDecoder::new(body), bytes_max),
-        Compression::Zstd => zstd(body, bytes_max),
-    };
-    decompressed.map(Cow::Owned)
-}
-
-fn limited(reader: impl Read, bytes_max: usize) -> Result<Vec<u8>, Error> {
+    if compression == Compression::None {
+        return Ok(Cow::Borrowed(body));
+    }
+    let mut rest = body;
+    let reader = reader(compression, &mut rest, bytes_max)?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(bytes_max)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
     let read = reader.take(limit).read_to_end(&mut bytes);
-    match read.map_err(|_| Error::Compression)? {
+    match read.map_err(Error::of_stream)? {
         count if count > bytes_max => Err(Error::TooLarge { bytes_max }),
-        _ => Ok(bytes),
+        _ => Ok(Cow::Owned(bytes)),
     }
 }
 
-fn zstd(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
-    // the decoder keeps a window of output, so its size must be bounded before it starts
-    if zstd_window(body)? > ZSTD_WINDOW_BYTES_MAX.max(bytes_max as u64) {
-        return Err(Error::TooLarge { bytes_max });
-    }
-    let reader = ruzstd::decoding::StreamingDecoder::new(body);
-    limited(reader.map_err(|_| Error::Compression)?, bytes_max)
+/// Gives the bytes that were compressed, and leaves behind of `body` what it decoded.
+fn reader<'a, 'b: 'a>(
+    compression: Compression,
+    body: &'a mut &'b [u8],
+    bytes_max: usize,
+) -> Result<Box<dyn Read + 'a>, Error> {
+    Ok(match compression {
+        Compression::None => Box::new(body),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(body)),
+        Compression::Snappy => Box::new(Snappy::new(body, bytes_max)?),
+        Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(body)),
+        Compression::Zstd => {
+            // the decoder keeps a window of output, so its size must be bounded before it starts
+            if zstd_window(body)? > ZSTD_WINDOW_BYTES_MAX.max(bytes_max as u64) {
+                return Err(Error::TooLarge { bytes_max });
+            }
+            let reader = ruzstd::decoding::StreamingDecoder::new(body);
+            Box::new(reader.map_err(|_| Error::Compression)?)
+        }
+    })
 }
 
 /// The window that the frame's header asks for (RFC 8878, 3.1.1.1).
@@ -114,43 +143,73 @@ fn zstd_window(body: &[u8]) -> Result<u64, Error> {
     Ok(size.saturating_add(more))
 }
 
-fn snappy(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    if !body.starts_with(XERIAL_MAGIC) {
-        snappy_block(body, bytes_max, &mut bytes)?;
-        return Ok(bytes);
+/// A stream of Snappy blocks, or one raw block.
+struct Snappy<'a, 'b> {
+    rest: &'a mut &'b [u8],
+    is_raw: bool,
+    bytes_left: usize,
+    bytes_max: usize,
+    block: Vec<u8>,
+    position: usize,
+}
+
+impl<'a, 'b> Snappy<'a, 'b> {
+    fn new(rest: &'a mut &'b [u8], bytes_max: usize) -> Result<Self, Error> {
+        let is_raw = !rest.starts_with(XERIAL_MAGIC);
+        if !is_raw {
+            *rest = rest.get(XERIAL_HEADER_BYTES..).ok_or(Error::Truncated)?;
+        }
+        Ok(Self {
+            rest,
+            is_raw,
+            bytes_left: bytes_max,
+            bytes_max,
+            block: Vec::new(),
+            position: 0,
+        })
     }
-    let mut rest = body.get(XERIAL_HEADER_BYTES..).ok_or(Error::Truncated)?;
-    while let Some((size, after)) = rest.split_first_chunk::<4>() {
-        let length = i32::from_be_bytes(*size);
-        let block = usize::try_from(length)
-            .ok()
-            .and_then(|size| after.split_at_checked(size));
-        let (block, after) = block.ok_or(Error::InvalidLength { length })?;
-        snappy_block(block, bytes_max, &mut bytes)?;
-        rest = after;
-    }
-    if rest.is_empty() {
-        Ok(bytes)
-    } else {
-        Err(Error::Truncated)
+
+    /// Decodes the next block; false where there is none.
+    fn next_block(&mut self) -> Result<bool, Error> {
+        if self.rest.is_empty() {
+            return Ok(false);
+        }
+        let mut block = *self.rest;
+        *self.rest = &[];
+        if !self.is_raw {
+            let (size, after) = block.split_first_chunk::<4>().ok_or(Error::Truncated)?;
+            let length = i32::from_be_bytes(*size);
+            let split = usize::try_from(length)
+                .ok()
+                .and_then(|size| after.split_at_checked(size));
+            (block, *self.rest) = split.ok_or(Error::InvalidLength { length })?;
+        }
+        let length = snap::raw::decompress_len(block).map_err(|_| Error::Compression)?;
+        let bytes_max = self.bytes_max;
+        let left = self.bytes_left.checked_sub(length);
+        self.bytes_left = left.ok_or(Error::TooLarge { bytes_max })?;
+        // one byte of snappy gives 64 at most: a longer block is a lie, and is not made room for
+        if length > block.len().saturating_mul(64) {
+            return Err(Error::Compression);
+        }
+        self.position = 0;
+        self.block.resize(length, 0);
+        let decoded = snap::raw::Decoder::new().decompress(block, &mut self.block);
+        decoded.map_err(|_| Error::Compression)?;
+        Ok(true)
     }
 }
 
-fn snappy_block(block: &[u8], bytes_max: usize, bytes: &mut Vec<u8>) -> Result<(), Error> {
-    let length = snap::raw::decompress_len(block).map_err(|_| Error::Compression)?;
-    if length > bytes_max - bytes.len() {
-        return Err(Error::TooLarge { bytes_max });
+impl Read for Snappy<'_, '_> {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        while self.position == self.block.len() {
+            if !self.next_block().map_err(std::io::Error::other)? {
+                return Ok(0);
+            }
+        }
+        let mut at_hand = self.block.get(self.position..).unwrap_or_default();
+        let read = at_hand.read(room)?;
+        self.position += read;
+        Ok(read)
     }
-    // one byte of snappy gives 64 at most: a longer block is a lie, and is not made room for
-    if length > block.len().saturating_mul(64) {
-        return Err(Error::Compression);
-    }
-    let start = bytes.len();
-    bytes.resize(start + length, 0);
-    let room = bytes.get_mut(start..).unwrap_or_default();
-    snap::raw::Decoder::new()
-        .decompress(block, room)
-        .map_err(|_| Error::Compression)?;
-    Ok(())
 }

@@ -12,8 +12,14 @@ mod control;
 #[cfg(test)]
 mod tests;
 mod varint;
+#[cfg(feature = "compression")]
+mod walk;
 
 pub use self::control::ControlRecord;
+#[cfg(feature = "compression")]
+pub use self::walk::Seen;
+#[cfg(feature = "compression")]
+pub(crate) use self::walk::{walk, walk_stream};
 
 use bytes::{BufMut, BytesMut};
 
@@ -43,6 +49,14 @@ pub enum Error {
     /// Fewer or more records than the batch declares.
     #[error("another count of records than the batch declares")]
     WrongCount,
+    /// A record that does not have the offset after the one before.
+    #[error("record {place} has the offset delta {found}")]
+    WrongOffset {
+        /// Where it is among the batch's records.
+        place: i32,
+        /// Its offset less the batch's base offset.
+        found: i32,
+    },
     /// The compressed bytes are damaged.
     #[error("the compressed records are damaged")]
     Compression,
@@ -52,6 +66,14 @@ pub enum Error {
         /// The limit.
         bytes_max: usize,
     },
+}
+
+#[cfg(feature = "compression")]
+impl Error {
+    /// What a decoder failed by.
+    pub(crate) fn of_stream(error: std::io::Error) -> Self {
+        error.downcast().unwrap_or(Self::Compression)
+    }
 }
 
 /// A record within decompressed bytes.

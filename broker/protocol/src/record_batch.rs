@@ -40,8 +40,8 @@ pub const LENGTH_END_BYTES: usize = 12;
 /// The bytes that the batch's own CRC does not cover.
 pub const UNCOVERED_BYTES: usize = ATTRIBUTES_AT;
 
-/// A batch that decompresses to more is not looked into: for its timestamps its first record
-/// stands, compaction leaves it as it is, and a topic that must look into it refuses it.
+/// A batch that decompresses to more is not read as a whole: for its timestamps its first record
+/// stands, and compaction leaves it as it is.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 /// The only format that is written and served.
@@ -102,6 +102,9 @@ pub enum Error {
     /// The header contradicts itself, or says what a client may not say.
     #[error("{0}")]
     Inconsistent(&'static str),
+    /// A client says when the batch was appended.
+    #[error("producers may not set the timestamp type to LogAppendTime")]
+    TimestampType,
     /// The records cannot be read.
     #[error("malformed records: {0}")]
     Records(#[from] crate::record::Error),
@@ -116,6 +119,9 @@ impl Error {
                 ErrorCode::CorruptMessage
             }
             Self::UnknownCompression { .. } => ErrorCode::UnsupportedCompressionType,
+            Self::TimestampType => ErrorCode::InvalidTimestamp,
+            // a producer that has several records in the batch splits it
+            Self::Records(crate::record::Error::TooLarge { .. }) => ErrorCode::MessageTooLarge,
             // the producer's iterator stops at a partial batch, and so finds fewer than one
             Self::Truncated { .. }
             | Self::OldMagic { .. }
@@ -237,8 +243,12 @@ pub fn stamp(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
 
 /// Sets the time of appending for all records (`message.timestamp.type=LogAppendTime`), in place.
 pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
-    let low = ATTRIBUTES_AT + 1;
-    batch[low] |= TimestampType::ATTRIBUTE as u8;
+    batch[ATTRIBUTES_AT + 1] |= TimestampType::ATTRIBUTE as u8;
+    set_max_timestamp(batch, timestamp_ms);
+}
+
+/// Sets the largest timestamp, in place, and the CRC with it.
+pub fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
     batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&timestamp_ms.to_be_bytes());
     let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
     batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_core::metadata::names::is_internal;
 use ottla_core::partition::{Input, LatestOffset};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset};
@@ -155,8 +156,11 @@ impl Replicas {
             let answer = pending.answer(slot);
             match self.find(topic, *partition) {
                 Err(error) => answer.send(Err(error)),
-                Ok(_) if *offset < -1 => answer.send(Err(ErrorCode::OffsetOutOfRange)),
                 Ok(replica) => {
+                    if let Err(error) = replica.may_delete_records(*offset) {
+                        answer.send(Err(error));
+                        continue;
+                    }
                     let offset = (*offset >= 0).then_some(Offset(*offset));
                     replica.delete_records(offset, answer);
                 }
@@ -181,6 +185,15 @@ impl Replica {
         let epochs = state.partition.leader_epochs();
         let found = epochs.epoch_for(offset);
         found.unwrap_or(LeaderEpoch::NONE)
+    }
+
+    fn may_delete_records(&self, offset: i64) -> Result<(), ErrorCode> {
+        let config = Arc::clone(&self.lock().config);
+        config.may_delete_records(is_internal(&self.topic))?;
+        match offset < -1 {
+            true => Err(ErrorCode::OffsetOutOfRange),
+            false => Ok(()),
+        }
     }
 
     fn delete_records(self: &Arc<Self>, offset: Option<Offset>, answer: Answer<Offset>) {

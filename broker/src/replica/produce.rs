@@ -4,24 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_core::config::TopicConfig;
 use ottla_core::partition::{Acks, Appended, Input};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
-use ottla_protocol::record;
-use ottla_protocol::record_batch::{self, Compression, Header, RecordBatch};
+use ottla_protocol::ids::Offset;
+use ottla_protocol::record_batch::Header;
 
+use super::admission::{Refused, Terms};
 use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
 use super::pending::{Answer, Pending, Waiting};
 use super::ready::Wakes;
 use super::{Replicas, Shared, producer_state};
-
-/// The first version of Produce whose clients know Zstandard.
-const ZSTD_VERSION_MIN: i16 = 7;
-
-/// How many records of a batch are named in an answer that refuses it.
-const RECORD_ERRORS_MAX: usize = 100;
 
 /// One batch for one partition.
 #[derive(Debug)]
@@ -43,30 +36,6 @@ pub struct Produced {
     pub log_append_time_ms: Option<i64>,
     /// The first offset of the log.
     pub log_start_offset: Offset,
-}
-
-/// Why a batch was not appended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Kafka's error.
-    pub error: ErrorCode,
-    /// One sentence, where there is more to say.
-    pub message: Option<String>,
-    /// Which records are wrong, and in what.
-    pub records: Vec<(i32, String)>,
-    /// Who leads instead, as far as is known here.
-    pub leader: Option<(NodeId, LeaderEpoch)>,
-}
-
-impl From<ErrorCode> for Refused {
-    fn from(error: ErrorCode) -> Self {
-        Self {
-            error,
-            message: None,
-            records: Vec::new(),
-            leader: None,
-        }
-    }
 }
 
 /// What is known of an item before it is acknowledged.
@@ -138,7 +107,13 @@ impl Replicas {
                 let mut batch = item.records.unwrap_or_default();
                 let config = Arc::clone(&replica.lock().config);
                 let now_ms = self.shared.env.unix_ms();
-                match validate(&mut batch, &config, api_version, now_ms) {
+                let terms = Terms {
+                    config: &config,
+                    api_version,
+                    now_ms,
+                    is_serving: !self.shared.inline,
+                };
+                match terms.admit(&mut batch) {
                     Ok(header) => {
                         begun.log_append_time_ms = config.is_log_append_time.then_some(now_ms);
                         replica.produce((batch, frame_bytes), &header, acks, answer, wakes);
@@ -216,107 +191,4 @@ impl Produces {
         };
         self.begun.into_iter().zip(answers).map(finish).collect()
     }
-}
-
-/// Checks what Kafka checks before an append; sets the append's time where the topic wants it.
-fn validate(
-    batch: &mut BytesMut,
-    config: &TopicConfig,
-    api_version: i16,
-    now_ms: i64,
-) -> Result<Header, Refused> {
-    let header = record_batch::validate_produced(batch).map_err(|error| Refused {
-        message: Some(error.to_string()),
-        ..Refused::from(error.code())
-    })?;
-    if batch.len() > config.max_message_bytes {
-        let (bytes, limit) = (batch.len(), config.max_message_bytes);
-        return Err(Refused {
-            message: Some(format!(
-                "the batch has {bytes} bytes, and max.message.bytes is {limit}"
-            )),
-            ..Refused::from(ErrorCode::MessageTooLarge)
-        });
-    }
-    if api_version < ZSTD_VERSION_MIN && header.compression() == Ok(Compression::Zstd) {
-        return Err(ErrorCode::UnsupportedCompressionType.into());
-    }
-    if config.is_compacted {
-        check_keys(batch)?;
-    }
-    if config.is_log_append_time {
-        record_batch::set_log_append_time(batch, now_ms);
-        return Header::read(batch).map_err(|error| Refused::from(error.code()));
-    }
-    check_timestamps(batch, &header, config, now_ms)?;
-    Ok(header)
-}
-
-/// Records of a compacted topic need a key: without one there is nothing to compact by (KIP-467).
-fn check_keys(batch: &[u8]) -> Result<(), Refused> {
-    let keyless = wrong_records(batch, |record| {
-        record
-            .key
-            .is_none()
-            .then(|| "a compacted topic takes no record without a key".to_owned())
-    })?;
-    refuse(ErrorCode::InvalidRecord, keyless)
-}
-
-/// The header's timestamps stand for the records': only where they are out of bounds, or the lower
-/// bound is set, does it need a look inside.
-fn check_timestamps(
-    batch: &[u8],
-    header: &Header,
-    config: &TopicConfig,
-    now_ms: i64,
-) -> Result<(), Refused> {
-    let latest = now_ms.saturating_add(config.message_timestamp_after_max_ms);
-    let earliest = now_ms.saturating_sub(config.message_timestamp_before_max_ms);
-    if header.max_timestamp <= latest && earliest <= 0 {
-        return Ok(());
-    }
-    let is_wrong = |timestamp: i64| timestamp >= 0 && !(earliest..=latest).contains(&timestamp);
-    let wrong = wrong_records(batch, |record| {
-        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
-        is_wrong(timestamp)
-            .then(|| format!("timestamp {timestamp} is not between {earliest} and {latest}"))
-    })?;
-    refuse(ErrorCode::InvalidTimestamp, wrong)
-}
-
-fn refuse(error: ErrorCode, records: Vec<(i32, String)>) -> Result<(), Refused> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    Err(Refused {
-        message: Some("one or more records have been rejected".to_owned()),
-        records,
-        ..Refused::from(error)
-    })
-}
-
-fn wrong_records(
-    batch: &[u8],
-    mut judge: impl FnMut(&record::Record<'_>) -> Option<String>,
-) -> Result<Vec<(i32, String)>, Refused> {
-    let corrupt = |_| Refused::from(ErrorCode::CorruptMessage);
-    let unreadable = |error: record_batch::Error| Refused {
-        message: Some(error.to_string()),
-        ..Refused::from(error.code())
-    };
-    let batch = RecordBatch::first(batch).map_err(unreadable)?;
-    let body = batch
-        .decompressed(record_batch::DECOMPRESSED_BYTES_MAX)
-        .map_err(unreadable)?;
-    let mut wrong = Vec::new();
-    for (place, found) in record::iterate(&body, batch.header.records_count).enumerate() {
-        if let Some(message) = judge(&found.map_err(corrupt)?) {
-            wrong.push((place as i32, message));
-            if wrong.len() == RECORD_ERRORS_MAX {
-                break;
-            }
-        }
-    }
-    Ok(wrong)
 }

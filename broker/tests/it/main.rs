@@ -8,5 +8,6 @@ mod dev_node;
 mod forms;
 mod fuzz;
 mod hostile;
+mod record_bodies;
 mod slow_readers;
 mod versions;

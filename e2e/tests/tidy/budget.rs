@@ -7,7 +7,7 @@ use crate::{Finding, SourceFile, files, report};
 /// The wings and their budgets of lines, comments and blank ones included; tests, fuzz targets,
 /// examples and what is generated do not count. A wing does not count what another one holds.
 const WINGS: [(&str, usize); 6] = [
-    ("broker/protocol/", 7_300),
+    ("broker/protocol/", 7_600),
     ("broker/client/", 450),
     ("broker/core/", 14_000),
     ("broker/storage/", 9_000),

@@ -5,6 +5,7 @@ use super::agreed::DURABILITY;
 use super::layers::Layers;
 use super::value::Value;
 use crate::compaction::Policy;
+use ottla_protocol::error::ErrorCode;
 
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,21 @@ impl TopicConfig {
             min_insync_replicas: layers.min_insync_replicas(replication_factor),
             unclean_leader_election_enable: layers.get("unclean.leader.election.enable").flag(),
             durability: layers.durability(),
+        }
+    }
+
+    /// Whether somebody may delete records by their offsets: not where brokers keep what they know
+    /// in the topic, and not where records go by their keys alone.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn may_delete_records(&self, is_internal: bool) -> Result<(), ErrorCode> {
+        if is_internal {
+            return Err(ErrorCode::InvalidTopicException);
+        }
+        match self.is_deleted || !self.is_compacted {
+            true => Ok(()),
+            false => Err(ErrorCode::PolicyViolation),
         }
     }
 }

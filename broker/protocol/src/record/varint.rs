@@ -4,6 +4,9 @@ use bytes::{BufMut, BytesMut};
 
 use super::Error;
 
+/// The most bytes that a number takes.
+pub(super) const VARLONG_BYTES_MAX: usize = 10;
+
 pub(super) fn put_varint(buffer: &mut BytesMut, value: i32) {
     put_varlong(buffer, i64::from(value));
 }
@@ -22,15 +25,28 @@ pub(super) fn varint_bytes(value: i64) -> usize {
     bits.div_ceil(7).max(1)
 }
 
+#[inline]
 pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<i32, Error> {
     i32::try_from(take_zigzag::<5>(bytes)?).map_err(|_| Error::InvalidVarint)
 }
 
+#[inline]
 pub(super) fn take_varlong(bytes: &mut &[u8]) -> Result<i64, Error> {
-    take_zigzag::<10>(bytes)
+    take_zigzag::<VARLONG_BYTES_MAX>(bytes)
 }
 
+#[inline]
 fn take_zigzag<const BYTES_MAX: usize>(bytes: &mut &[u8]) -> Result<i64, Error> {
+    // nearly all are of one byte
+    if let [byte @ ..0x80, rest @ ..] = *bytes {
+        let value = u64::from(*byte);
+        *bytes = rest;
+        return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+    }
+    take_long_zigzag::<BYTES_MAX>(bytes)
+}
+
+fn take_long_zigzag<const BYTES_MAX: usize>(bytes: &mut &[u8]) -> Result<i64, Error> {
     let mut value = 0u64;
     for (place, byte) in bytes.iter().take(BYTES_MAX).enumerate() {
         let bits = u64::from(byte & 0x7f);

@@ -1,7 +1,7 @@
 //! What a leader checks before it appends, in Kafka's order and with Kafka's errors. The records
 //! themselves stay compressed.
 
-use super::{ATTRIBUTES_AT, Error, Header, RecordBatch};
+use super::{ATTRIBUTES_AT, Error, Header, RecordBatch, TimestampType};
 
 /// Whether the batch's bytes are those that were written.
 pub fn check_crc(batch: &RecordBatch<'_>) -> Result<(), Error> {
@@ -49,6 +49,13 @@ pub fn validate_produced(records: &[u8]) -> Result<Header, Error> {
         !header.is_control(),
         "clients may not write control records",
     )?;
+    rule(
+        header.delete_horizon().is_none(),
+        "clients may not set a delete horizon",
+    )?;
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        return Err(Error::TimestampType);
+    }
     rule(
         !header.has_producer_id() || header.base_sequence.0 >= 0,
         "a producer id without a sequence",

@@ -66,6 +66,15 @@ pub fn frames(input: &[u8]) {
 pub fn batches(input: &[u8]) {
     let _ = validate_produced(input);
     for batch in record_batch::iterate(input).map_while(Result::ok) {
+        let mut seen = 0;
+        let walked = batch.walk(DECOMPRESSED_BYTES_MAX, |_| seen += 1);
+        if walked.is_ok() {
+            let body = batch.decompressed(DECOMPRESSED_BYTES_MAX);
+            let body = body.expect("what was walked over decompresses");
+            let records = record::iterate(&body, batch.header.records_count);
+            let read = records.filter(|record| record.is_ok()).count();
+            assert_eq!(seen, read, "what was walked over can be read");
+        }
         let Ok(body) = batch.decompressed(DECOMPRESSED_BYTES_MAX) else {
             continue;
         };

@@ -11,3 +11,4 @@ mod kafka_batches;
 mod other_codec;
 mod round_trip;
 mod schemas;
+mod walks;
