@@ -257,14 +257,17 @@ impl Topic {
             .map(|(i, p)| (PartitionIndex(i as i32), p))
     }
 
+    /// How many replicas a partition has for certain: the smallest over the partitions.
+    pub fn replication_factor(&self) -> usize {
+        let settled = self.partitions.iter().map(|p| p.settled_replicas());
+        settled.min().unwrap_or(0)
+    }
+
     /// How many replicas a partition is to have: the smallest over the partitions, without those
     /// being removed.
-    pub fn replication_factor(&self) -> usize {
-        self.partitions
-            .iter()
-            .map(|p| p.replicas.len() - p.removing_replicas.len())
-            .min()
-            .unwrap_or(0)
+    pub fn target_replication_factor(&self) -> usize {
+        let targets = self.partitions.iter().map(|p| p.target_replicas().len());
+        targets.min().unwrap_or(0)
     }
 }
 
@@ -272,6 +275,14 @@ impl PartitionRegistration {
     /// Whether replicas are being added or removed.
     pub fn is_reassigning(&self) -> bool {
         !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+
+    /// How many replicas `min.insync.replicas` can ask for: as many as there were before the
+    /// reassignment under way, or will be after it, whichever is fewer. One that is being added
+    /// holds nothing yet, so waiting for it would stop every producer for the whole copy.
+    pub fn settled_replicas(&self) -> usize {
+        let moving = self.adding_replicas.len().max(self.removing_replicas.len());
+        self.replicas.len().saturating_sub(moving)
     }
 
     /// The replicas once the reassignment under way, if any, is done.

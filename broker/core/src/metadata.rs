@@ -124,6 +124,8 @@ impl Metadata {
             .topic_layers(None, &self.static_configs, &topic.name);
         Rules {
             min_insync_replicas: layers.min_insync_replicas(topic.replication_factor()),
+            min_insync_replicas_after: layers
+                .min_insync_replicas(topic.target_replication_factor()),
             allows_unclean: layers.get("unclean.leader.election.enable").flag(),
             durability: layers.durability(),
         }

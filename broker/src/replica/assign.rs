@@ -327,6 +327,7 @@ fn assignment(image: &MetadataImage, registration: &PartitionRegistration) -> As
         leader_epoch: registration.leader_epoch,
         partition_epoch: registration.partition_epoch,
         replicas: replicas.collect(),
+        settled_replicas: registration.settled_replicas(),
         isr: registration.isr.clone(),
     }
 }

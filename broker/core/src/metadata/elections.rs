@@ -36,6 +36,8 @@ pub(super) enum Election {
 pub(super) struct Rules {
     /// min.insync.replicas.
     pub min_insync_replicas: usize,
+    /// The same once the reassignments under way are done.
+    pub min_insync_replicas_after: usize,
     /// unclean.leader.election.enable.
     pub allows_unclean: bool,
     /// When acknowledged records are durable.
@@ -127,7 +129,8 @@ impl<'a> Change<'a> {
         let target = self.new.target_replicas();
         let isr = self.new.isr.iter().filter(|n| target.contains(n));
         let isr: Vec<NodeId> = isr.copied().collect();
-        let needed = self.rules.min_insync_replicas.min(target.len()).max(1);
+        let least = self.rules.min_insync_replicas_after;
+        let needed = least.min(target.len()).max(1);
         let added = &self.new.adding_replicas;
         if isr.len() >= needed && added.iter().all(|n| isr.contains(n)) {
             self.new.replicas = target;
@@ -205,7 +208,9 @@ impl<'a> Change<'a> {
     }
 
     fn keep_eligible(&mut self, unclean: bool) {
-        let needed = self.rules.min_insync_replicas.min(self.new.replicas.len());
+        // as leaders count, or one of them would commit what the eligible lack
+        let settled = self.new.settled_replicas();
+        let needed = self.rules.min_insync_replicas.min(settled);
         if unclean || self.new.isr.len() >= needed {
             self.new.elr.clear();
         } else {

@@ -107,6 +107,8 @@ pub struct Assignment {
     pub partition_epoch: PartitionEpoch,
     /// All replicas, preferred leader first.
     pub replicas: Vec<ReplicaState>,
+    /// How many of them `min.insync.replicas` can ask for, by the controller's count.
+    pub settled_replicas: usize,
     /// The in-sync replicas.
     pub isr: Vec<NodeId>,
 }

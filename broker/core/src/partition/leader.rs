@@ -35,6 +35,8 @@ pub(super) struct Leader {
     pub(super) epoch_start_offset: Offset,
     /// The other replicas.
     pub(super) followers: Vec<FollowerState>,
+    /// How many replicas may be asked for.
+    pub(super) settled_replicas: usize,
     /// Who counts.
     pub(super) in_sync: InSync,
     /// Invariant: in the order of `next_offset`.
@@ -91,6 +93,7 @@ impl Partition {
             leader.epoch_start_offset = epoch_start_offset;
             leader.followers.clear();
         }
+        leader.settled_replicas = assignment.settled_replicas;
         leader.update_followers(now, node, &assignment.replicas);
         if is_new_epoch {
             effects.push(Effect::WakeAll);
@@ -106,6 +109,7 @@ impl Partition {
             self.role = Role::Leader(Leader {
                 epoch_start_offset,
                 followers: Vec::new(),
+                settled_replicas: 0,
                 in_sync: InSync::committed(Vec::new()),
                 waiting_for_all: VecDeque::new(),
                 waiting_for_own: VecDeque::new(),

@@ -79,14 +79,15 @@ impl Partition {
     }
 
     /// Fewer in-sync replicas than producers with `acks=all` were promised. A topic with fewer
-    /// replicas than `min.insync.replicas` asks for all it has.
+    /// replicas than `min.insync.replicas` asks for all it has; those that are being added are not
+    /// asked for.
     #[must_use]
     pub fn is_under_min_isr(&self) -> bool {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
-        let replicas = leader.followers.len() + 1;
-        leader.in_sync.members().len() < self.config.min_insync_replicas.min(replicas)
+        let least = self.config.min_insync_replicas.min(leader.settled_replicas);
+        leader.in_sync.members().len() < least
     }
 
     /// Raises the high watermark to what every replica holds that counts: the maximal ISR (what the

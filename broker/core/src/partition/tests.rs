@@ -40,6 +40,7 @@ fn assignment(leader: i32, leader_epoch: i32, isr: &[i32]) -> Assignment {
                 eligible: Some(BrokerEpoch(1)),
             })
             .collect(),
+        settled_replicas: 3,
         isr: isr.iter().copied().map(NodeId).collect(),
     }
 }
@@ -108,6 +109,20 @@ fn all_means_flushed_on_the_whole_isr() {
     assert_eq!(acknowledged(&produce(&mut partition, Acks::All, 1)), []);
     assert_eq!(acknowledged(&fetch(&mut partition, 0, 1, 10)), []);
     assert_eq!(acknowledged(&fetch(&mut partition, 0, 2, 10)), []);
+    let effects = step(&mut partition, 0, Input::Flushed(Offset(10)));
+    assert_eq!(acknowledged(&effects), [(1, Ok(0))]);
+    assert_eq!(partition.marks().high_watermark, Offset(10));
+}
+
+#[test]
+fn a_replica_that_is_being_added_is_not_waited_for() {
+    let mut partition = partition(Durability::Fsync);
+    let growing = Assignment {
+        settled_replicas: 1,
+        ..assignment(0, 1, &[0])
+    };
+    step(&mut partition, 0, Input::Assigned(growing));
+    assert_eq!(acknowledged(&produce(&mut partition, Acks::All, 1)), []);
     let effects = step(&mut partition, 0, Input::Flushed(Offset(10)));
     assert_eq!(acknowledged(&effects), [(1, Ok(0))]);
     assert_eq!(partition.marks().high_watermark, Offset(10));

@@ -1,8 +1,10 @@
 use expect_test::expect;
+use ottla_protocol::ids::PartitionIndex;
 use ottla_protocol::messages::cluster::*;
 
 use super::in_sync::{alter, item};
 use super::*;
+use crate::config::ConfigMap;
 use crate::metadata::reassignments::ongoing_reassignments;
 
 fn reassign(cluster: &mut Cluster, name: &str, index: i32, target: Option<&[i32]>) -> String {
@@ -147,5 +149,62 @@ fn nobody_stays_eligible_when_a_smaller_factor_means_a_smaller_min_isr() {
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0
         t-1 leader 1 epochs 1/1 replicas 1,2 isr 1,2
+    "#]]);
+}
+
+/// What producers with acks=all wait for in a topic, by the controller's count.
+fn min_isr(cluster: &Cluster, name: &str) -> usize {
+    let image = cluster.metadata.image();
+    let topic = image.topic(name).unwrap();
+    let config = image.topic_config(NodeId(0), &ConfigMap::default(), topic);
+    let partition = topic.partition(PartitionIndex(0)).unwrap();
+    config.min_insync_replicas.min(partition.settled_replicas())
+}
+
+#[test]
+fn replicas_that_are_being_added_are_not_asked_for() {
+    for configs in [&[][..], &[("min.insync.replicas", "2")][..]] {
+        let mut cluster = Cluster::of(3);
+        cluster.create("t", &[&[0]], configs);
+        assert_eq!(min_isr(&cluster, "t"), 1);
+        assert_eq!(reassign(&mut cluster, "t", 0, Some(&[0, 1, 2])), "ok\n");
+        assert_eq!(min_isr(&cluster, "t"), 1, "while they are copied to");
+        let joined = item(&cluster, "t", &[0, 1]);
+        alter(&mut cluster, 0, joined);
+        // it leaves again: the leader goes on alone, so it is not eligible
+        let left = item(&cluster, "t", &[0]);
+        alter(&mut cluster, 0, left);
+        cluster.check(expect![[r#"
+            t-0 leader 0 epochs 0/3 replicas 0,1,2 isr 0 adding 1,2
+        "#]]);
+        for isr in [&[0, 1][..], &[0, 1, 2]] {
+            let joined = item(&cluster, "t", isr);
+            alter(&mut cluster, 0, joined);
+        }
+        assert_eq!(min_isr(&cluster, "t"), 2, "once they are in sync");
+        cluster.check(expect![[r#"
+            t-0 leader 0 epochs 0/5 replicas 0,1,2 isr 0,1,2
+        "#]]);
+    }
+}
+
+#[test]
+fn a_move_waits_for_the_min_isr_that_its_topic_is_to_have() {
+    let mut cluster = Cluster::of(4);
+    cluster.create("t", &[&[0], &[0]], &[]);
+    for index in [0, 1] {
+        assert_eq!(reassign(&mut cluster, "t", index, Some(&[0, 1, 2])), "ok\n");
+    }
+    for isr in [&[0, 1][..], &[0, 1, 2], &[0]] {
+        let altered = item(&cluster, "t", isr);
+        alter(&mut cluster, 0, altered);
+    }
+    reassign(&mut cluster, "t", 0, Some(&[1, 2, 3]));
+    let joined = item(&cluster, "t", &[0, 3]);
+    alter(&mut cluster, 0, joined);
+    // without 0 there would be one in sync, and producers are to wait for two once 1 has grown too
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/6 replicas 1,2,3,0 isr 0,3 adding 3 removing 0
+        t-1 leader 0 epochs 0/1 replicas 0,1,2 isr 0 adding 1,2
     "#]]);
 }

@@ -46,6 +46,7 @@ impl Controller {
                     eligible: is_unfenced.then_some(*broker_epoch),
                 })
                 .collect(),
+            settled_replicas: self.brokers.len(),
             isr: self.isr.clone(),
         }
     }
