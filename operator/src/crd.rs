@@ -7,6 +7,7 @@
 //! v1alpha1.
 
 pub mod cluster;
+pub mod template;
 pub mod topic;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,14 @@
 //! A `KafkaCluster` of which everything is proven that a platform builds on; `cluster/validate`
 //! makes it.
 
+pub mod template;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::condition::Verdict;
 use crate::crd::cluster::{ChangePolicy, Durability, Listener, Rack, Resources, Storage};
 use crate::object::ObjectKey;
+use template::ValidatedTemplate;
 
 /// Where brokers listen for each other and for the operator.
 pub const PEER_PORT: i32 = 9091;
@@ -14,7 +17,7 @@ pub const HTTP_PORT: i32 = 9404;
 /// The most brokers of a cluster.
 pub const REPLICAS_MAX: i32 = 100;
 /// A cluster that can be built as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedCluster {
     /// Which object it is.
     pub key: ObjectKey,
@@ -42,6 +45,8 @@ pub struct ValidatedCluster {
     pub unmanaged: BTreeSet<String>,
     /// CPU and memory of every broker.
     pub resources: Resources,
+    /// What is added to the objects that are made for it.
+    pub template: ValidatedTemplate,
     /// Namespaces whose topics are admitted, beside the cluster's own.
     pub topic_namespaces: Vec<String>,
     /// Whether restarts wait for approval.

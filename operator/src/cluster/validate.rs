@@ -3,6 +3,8 @@
 //! The rules that the CRD states in CEL are stated here again, because local mode has no API
 //! server, and because an object may be older than a rule.
 
+mod template;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::condition::{ClusterReason, Verdict};
@@ -72,6 +74,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     let controllers = voters(spec.controllers, replicas, observed, &mut refused)?;
     check_listeners(&spec.listeners)?;
     let (config, unmanaged) = check_config(&spec.config)?;
+    let template = template::check(spec.template.as_ref(), &config)?;
     Ok(ValidatedCluster {
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
@@ -85,6 +88,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         config,
         unmanaged,
         resources: spec.resources.clone().unwrap_or_default(),
+        template,
         topic_namespaces: spec.topic_namespaces.match_names.clone(),
         change_policy: spec.change_policy,
         refused,

@@ -6,10 +6,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::template::Template;
 use super::{Condition, KafkaConfig};
 
 /// What a user wants of a Kafka cluster.
-#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "ottla.io",
     version = "v1alpha1",
@@ -73,7 +74,12 @@ use super::{Condition, KafkaConfig};
         (has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && \
         (!has(self.storage.storageClassName) || \
         self.storage.storageClassName == oldSelf.storage.storageClassName)))")
-        .message("the storage class cannot be changed after the cluster was created")
+        .message("the storage class cannot be changed after the cluster was created"),
+    validation = Rule::new("(has(self.template) && has(self.template.claim)) == \
+        (has(oldSelf.template) && has(oldSelf.template.claim)) && (!has(self.template) || \
+        !has(self.template.claim) || self.template.claim == oldSelf.template.claim)")
+        .message("template.claim cannot be changed after the cluster was created: Kubernetes keeps \
+        the claims of a StatefulSet as they were made")
 )]
 pub struct KafkaClusterSpec {
     /// How many brokers the cluster has. Their ids are 0 to replicas − 1. May be raised at any
@@ -139,6 +145,11 @@ pub struct KafkaClusterSpec {
     /// CPU and memory of every broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// What is added to the pods, Services and volume claims that are made for the cluster. Local
+    /// mode has none of them and leaves it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
 
     /// Which other namespaces may hold KafkaTopics of this cluster. Its own always may.
     #[serde(default, skip_serializing_if = "TopicNamespaces::is_empty")]

@@ -115,6 +115,9 @@ fn check_value(path: &str, value: &Value, schema: &Schema, sentences: &mut Vec<S
         }
         return;
     }
+    if schema["x-kubernetes-int-or-string"] == true && (value.is_string() || value.is_i64()) {
+        return;
+    }
     let expected = schema["type"].as_str().unwrap_or_default();
     match (expected, value) {
         ("object", Value::Mapping(fields)) => check_object(path, fields, schema, sentences),
@@ -152,6 +155,10 @@ fn check_value(path: &str, value: &Value, schema: &Schema, sentences: &mut Vec<S
 }
 
 fn check_object(path: &str, fields: &Mapping, schema: &Schema, sentences: &mut Vec<String>) {
+    let is_open = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    if is_open && schema["properties"].is_null() {
+        return;
+    }
     if let Some(properties) = schema["properties"].as_object() {
         let known: Vec<&str> = properties.keys().map(String::as_str).collect();
         for (key, value) in fields {
@@ -160,6 +167,7 @@ fn check_object(path: &str, fields: &Mapping, schema: &Schema, sentences: &mut V
                     let path = format!("{path}.{}", key.as_str().unwrap_or_default());
                     check_value(&path, value, property, sentences);
                 }
+                None if is_open => {}
                 None => unknown(path, key, &known, sentences),
             }
         }

@@ -98,3 +98,19 @@ fn a_cluster_needs_nothing_but_a_name() {
         "#]],
     );
 }
+
+#[test]
+fn a_template_is_checked_as_far_as_the_schema_goes() {
+    check(
+        "apiVersion: ottla.io/v1alpha1\nkind: KafkaCluster\nmetadata: { name: q }\nspec:\n  \
+         template: { pod: { tolerationz: [], affinity: { anything: 1 }, \
+         containers: [{ image: x }], \
+         env: [{ name: A, valueFrom: { resourceFieldRef: { resource: x, divisor: 1 } } }] } }",
+        expect![[r#"
+            f.yaml, document 1 (KafkaCluster q): spec.template.pod.tolerationz is not a
+                field; did you mean tolerations?
+            f.yaml, document 1 (KafkaCluster q): spec.template.pod.containers[0].name is
+                missing.
+        "#]],
+    );
+}

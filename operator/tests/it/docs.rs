@@ -145,11 +145,15 @@ fn page<K: kube::CustomResourceExt>(reasons: &Reasons) -> String {
     page
 }
 
-/// One line a field, those of objects and lists below them.
+/// One line a field that has a description, those of objects and lists below them.
 fn fields(page: &mut String, path: &str, schema: &Value) {
     let required = schema["required"].as_array();
     let properties = schema["properties"].as_object();
     for (name, field) in properties.into_iter().flatten() {
+        // What has none is a part of a type of Kubernetes': its own documentation has it.
+        let Some(text) = field["description"].as_str() else {
+            continue;
+        };
         let path = format!("{path}.{name}");
         let is_required = required.is_some_and(|all| all.contains(&Value::from(name.as_str())));
         let _ = write!(page, "- **`{path}`** ({}", kind(field));
@@ -159,7 +163,6 @@ fn fields(page: &mut String, path: &str, schema: &Value) {
         if let Some(default) = field.get("default").filter(|default| !default.is_array()) {
             let _ = write!(page, ", default `{}`", default.to_string().replace('"', ""));
         }
-        let text = field["description"].as_str().unwrap_or_default();
         let _ = write!(page, ")\n{}", indented("  ", text));
         fields(page, &path, field);
         fields(page, &format!("{path}[]"), &field["items"]);

@@ -2,6 +2,7 @@ use expect_test::{Expect, expect};
 
 use super::{Observed, validate};
 use crate::crd::KafkaCluster;
+use crate::manifest;
 use crate::testing::fold;
 
 fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
@@ -226,4 +227,186 @@ fn listeners_do_not_clash() {
                 each needs its own.
         "#]],
     );
+}
+
+/// What is wrong with a template, of which this is the pod.
+fn pod(fields: &str, expected: Expect) {
+    check(
+        "q",
+        &format!("template: {{ pod: {{ {fields} }} }}"),
+        NEW,
+        expected,
+    );
+}
+
+#[test]
+fn a_template_takes_nothing_of_the_operators() {
+    pod(
+        "labels: { app.kubernetes.io/name: x }",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.labels may not set app.kubernetes.io/name: the
+            cluster's objects are found by it.
+    "#]],
+    );
+    pod(
+        "annotations: { ottla.io/rack: a }",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.annotations may not set ottla.io/rack: what
+            begins with ottla.io/ is the operator's.
+    "#]],
+    );
+    pod(
+        "env: [{ name: POD_NAME, value: x }]",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.env has the name POD_NAME, which is the
+            operator's own; choose another.
+    "#]],
+    );
+    pod(
+        "volumes: [{ name: data, emptyDir: {} }]",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.volumes has the name data, which is the
+            operator's own; choose another.
+    "#]],
+    );
+    pod(
+        "containers: [{ name: broker, image: x }]",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.containers has the name broker, which is the
+            operator's own; choose another.
+    "#]],
+    );
+    pod(
+        "containers: [{ name: a, image: x }], initContainers: [{ name: a }]",
+        expect![[r#"
+            InvalidSpec: spec.template.pod.containers has the name a, twice; choose another.
+        "#]],
+    );
+}
+
+#[test]
+fn a_template_mounts_nothing_over_the_brokers_own() {
+    pod(
+        "volumeMounts: [{ name: tls, mountPath: /tls }]",
+        expect![[r#"
+            InvalidSpec: spec.template.pod.volumeMounts[0].name is tls, which is none of
+                spec.template.pod.volumes.
+        "#]],
+    );
+    let under = |path: &str| {
+        format!(
+            "volumes: [{{ name: x, emptyDir: {{}} }}], \
+             volumeMounts: [{{ name: x, mountPath: {path} }}]"
+        )
+    };
+    pod(
+        &under("/etc/ottla/config/"),
+        expect![[r#"
+        InvalidSpec: spec.template.pod.volumeMounts[0].mountPath is /etc/ottla/config/,
+            but /etc/ottla is the broker's own; choose another.
+    "#]],
+    );
+    pod(
+        &under("/etc"),
+        expect![[r#"
+        InvalidSpec: spec.template.pod.volumeMounts[0].mountPath is /etc, but /etc/ottla
+            is the broker's own; choose another.
+    "#]],
+    );
+    pod(
+        &under("/etc/ottla2"),
+        expect![[r#"
+        3 brokers, 3 controllers, config {}, unmanaged {}
+    "#]],
+    );
+}
+
+#[test]
+fn a_field_that_pods_have_not_is_named() {
+    pod(
+        "containers: [{ name: a, imagee: x }]",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.containers[0].imagee is not a field of a pod.
+    "#]],
+    );
+    pod(
+        "containers: [{ name: a, ports: [{ containerPort: x }] }]",
+        expect![[r#"
+            InvalidSpec: spec.template.pod.containers[0]: invalid type: string "x", expected
+                i32.
+        "#]],
+    );
+    pod(
+        "affinity: { nodeAffinty: {} }",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.affinity.nodeAffinty is not a field of a pod.
+    "#]],
+    );
+    pod(
+        "affinity: { nodeAffinty: { a: b } }",
+        expect![[r#"
+        InvalidSpec: spec.template.pod.affinity.nodeAffinty is not a field of a pod.
+    "#]],
+    );
+    pod(
+        "volumes: [{ name: a, configMap: { name: x, items: [{ key: a, paht: b }] } }]",
+        expect![[r#"
+            InvalidSpec: spec.template.pod.volumes[0].configMap.items[0].paht is not a field
+                of a pod.
+        "#]],
+    );
+}
+
+#[test]
+fn a_broker_has_time_to_leave_in_order() {
+    pod(
+        "terminationGracePeriodSeconds: 20",
+        expect![[r#"
+        InvalidSpec: a broker is killed after 20 s, but leaving in order may take it
+            20000 ms; set spec.template.pod.terminationGracePeriodSeconds to at least
+            25, or lower ottla.controlled.shutdown.timeout.ms in spec.config.
+    "#]],
+    );
+    check(
+        "q",
+        "config: { ottla.controlled.shutdown.timeout.ms: '60000' }",
+        NEW,
+        expect![[r#"
+            InvalidSpec: a broker is killed after 60 s, but leaving in order may take it
+                60000 ms; set spec.template.pod.terminationGracePeriodSeconds to at least
+                65, or lower ottla.controlled.shutdown.timeout.ms in spec.config.
+        "#]],
+    );
+    check(
+        "q",
+        "config: { ottla.controlled.shutdown.timeout.ms: '60000' }, \
+         template: { pod: { terminationGracePeriodSeconds: 65 } }",
+        NEW,
+        expect![[r#"
+            3 brokers, 3 controllers, config {"ottla.controlled.shutdown.timeout.ms":
+                "60000"}, unmanaged {}
+        "#]],
+    );
+}
+
+#[test]
+fn the_examples_are_taken() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let folders = std::fs::read_dir(examples).unwrap();
+    let mut clusters = 0;
+    for folder in folders {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let parsed = manifest::parse("example", &std::fs::read_to_string(&path).unwrap());
+            assert_eq!(parsed.problems, [], "{}", path.display());
+            for object in parsed.objects {
+                if let manifest::Object::Cluster(cluster) = object {
+                    clusters += 1;
+                    let taken = validate(&cluster, Observed::default());
+                    assert!(taken.is_ok_and(|valid| valid.refused.is_empty()));
+                }
+            }
+        }
+    }
+    assert!(clusters >= 2);
 }

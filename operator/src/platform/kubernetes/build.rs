@@ -3,6 +3,7 @@
 //! They are applied in the order of [`build`]: a pod finds its Services and its ConfigMap when it
 //! starts, and the PodDisruptionBudget guards it from then.
 
+mod extend;
 pub mod network;
 pub mod pods;
 pub mod services;

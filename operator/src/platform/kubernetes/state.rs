@@ -80,6 +80,19 @@ fn pod_state(pod: &Pod) -> BrokerState {
     {
         return unscheduled(scheduled);
     }
+    let init_containers = status.init_container_statuses.unwrap_or_default();
+    if let Some(other) = holds_up(&init_containers, &containers) {
+        return BrokerState {
+            runs: state.runs,
+            message: format!(
+                "its container {} {}",
+                other.name,
+                container_state(other).message
+            ),
+            failure: container_state(other).failure,
+            ..state
+        };
+    }
     match container {
         Some(container) => BrokerState {
             runs: state.runs,
@@ -90,6 +103,21 @@ fn pod_state(pod: &Pod) -> BrokerState {
             state
         }
     }
+}
+
+/// The container beside the broker's that keeps its pod from being ready: one that fails before it
+/// starts, or one that is not ready where the broker is.
+fn holds_up<'a>(
+    before: &'a [ContainerStatus],
+    beside: &'a [ContainerStatus],
+) -> Option<&'a ContainerStatus> {
+    let fails = |one: &&ContainerStatus| container_state(one).failure.is_some();
+    let broker_is_ready = beside.iter().any(|one| one.name == CONTAINER && one.ready);
+    let not_ready = |one: &&ContainerStatus| one.name != CONTAINER && !one.ready;
+    let mut others = beside
+        .iter()
+        .filter(|one| broker_is_ready && not_ready(one));
+    before.iter().find(fails).or_else(|| others.next())
 }
 
 fn unscheduled(condition: &PodCondition) -> BrokerState {
@@ -217,8 +245,9 @@ fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
     }
     let wanted = template.spec.as_ref()?;
     let image = |spec: &k8s_openapi::api::core::v1::PodSpec| {
-        let first = spec.containers.first();
-        first.and_then(|container| container.image.clone())
+        // Others may stand before it: what an admission webhook adds, or spec.template.
+        let broker = spec.containers.iter().find(|one| one.name == CONTAINER);
+        broker.and_then(|container| container.image.clone())
     };
     let (runs, wanted) = (image(pod.spec.as_ref()?), image(wanted));
     if runs == wanted {

@@ -22,13 +22,12 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Surroundings, labels, metadata, selector, services};
+use super::{Surroundings, extend, labels, metadata, selector, services};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::fingerprint::fingerprint;
+pub use crate::validated::template::CONTAINER;
 use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
-/// The container of a pod that is the broker.
-pub const CONTAINER: &str = "broker";
 /// The annotation of a pod that names the ConfigMap it took its settings from.
 pub const CONFIG_MAP: &str = "ottla.io/config-map";
 /// The annotation of a pod that stands for everything of its template but the ConfigMap.
@@ -43,17 +42,16 @@ const CONFIG_DIR: &str = "/etc/ottla/config";
 const POD_DIR: &str = "/etc/ottla/pod";
 /// The user that brokers run as, and the group that owns their volumes.
 const USER: i64 = 65532;
-/// Longer than a controlled shutdown may take.
-const TERMINATION_GRACE_SECONDS: i64 = 60;
 
 /// The StatefulSet.
 #[must_use]
 pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> StatefulSet {
     let name = &cluster.key.name;
-    let annotations = BTreeMap::from([
+    let own = BTreeMap::from([
         (CONFIG_MAP.to_owned(), around.config_map.clone()),
         (TEMPLATE.to_owned(), template_fingerprint(cluster, around)),
     ]);
+    let (more_labels, annotations) = &cluster.template.pod.metadata;
     let storage = cluster.storage.as_ref();
     let reclaim = storage.map(|s| s.reclaim_policy).unwrap_or_default();
     // Not before the pods are placed: with Delete the StatefulSet controller writes into each new
@@ -84,8 +82,13 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
             },
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(labels(name)),
-                    annotations: Some(annotations),
+                    labels: Some(
+                        labels(name)
+                            .into_iter()
+                            .chain(more_labels.clone())
+                            .collect(),
+                    ),
+                    annotations: Some(own.into_iter().chain(annotations.clone()).collect()),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(build_pod(cluster, around)),
@@ -102,7 +105,10 @@ fn template_fingerprint(cluster: &ValidatedCluster, around: &Surroundings) -> St
         config_map: String::new(),
         ..around.clone()
     };
-    let pod = serde_json::to_string(&build_pod(cluster, &anywhere)).unwrap_or_default();
+    let mut pod = serde_json::to_string(&build_pod(cluster, &anywhere)).unwrap_or_default();
+    for (key, value) in &cluster.template.pod.metadata.0 {
+        pod += &format!("{key}={value},");
+    }
     format!("{:016x}", fingerprint(&pod))
 }
 
@@ -125,10 +131,9 @@ pub fn build_disruption_budget(cluster: &ValidatedCluster) -> PodDisruptionBudge
 }
 
 fn build_pod(cluster: &ValidatedCluster, around: &Surroundings) -> PodSpec {
-    PodSpec {
+    let mut pod = PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -145,7 +150,9 @@ fn build_pod(cluster: &ValidatedCluster, around: &Surroundings) -> PodSpec {
         containers: vec![build_container(cluster, around)],
         volumes: Some(build_volumes(cluster, around)),
         ..PodSpec::default()
-    }
+    };
+    extend::pod(&mut pod, cluster);
+    pod
 }
 
 fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Container {
@@ -274,10 +281,12 @@ fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volum
 fn build_claim(cluster: &ValidatedCluster, around: &Surroundings) -> Option<PersistentVolumeClaim> {
     let storage = cluster.storage.as_ref()?;
     let size = around.volume_size.clone().unwrap_or(storage.size.clone());
+    let (labels, annotations) = &cluster.template.claim;
     Some(PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(DATA_VOLUME.to_owned()),
-            labels: Some(labels(&cluster.key.name)),
+            labels: Some(claim_labels(&cluster.key.name, labels)),
+            annotations: Some(annotations.clone()).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {
@@ -291,6 +300,20 @@ fn build_claim(cluster: &ValidatedCluster, around: &Surroundings) -> Option<Pers
         }),
         ..PersistentVolumeClaim::default()
     })
+}
+
+/// The labels of a claim. Not those of other objects, which may get more one day: a StatefulSet's
+/// claims can never be changed, so another label here would have Kubernetes refuse every cluster
+/// that exists.
+fn claim_labels(cluster: &str, more: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let own = [
+        ("app.kubernetes.io/name", "ottla"),
+        ("app.kubernetes.io/instance", cluster),
+        ("app.kubernetes.io/component", "broker"),
+        ("app.kubernetes.io/managed-by", "ottla-operator"),
+    ];
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    own.into_iter().chain(more.clone()).collect()
 }
 
 fn container_port(name: &str, port: i32) -> ContainerPort {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{metadata, selector};
+use super::{extend, metadata, selector};
 use crate::crd::cluster::{Listener, ListenerType};
 use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
@@ -61,6 +61,9 @@ pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
             let chosen = selector(name).into_iter().chain([pod]).collect();
             services.push(node_port(cluster, listener, one, chosen, true));
         }
+    }
+    for service in &mut services {
+        extend::service(service, cluster);
     }
     services
 }

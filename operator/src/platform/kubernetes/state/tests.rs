@@ -50,6 +50,35 @@ fn what_keeps_a_broker_from_starting_is_named_when_it_is_first_told() {
 }
 
 #[test]
+fn a_container_beside_the_broker_that_fails_is_named() {
+    let one = |name: &str, ready: bool, state: &str| {
+        format!(
+            "{{ name: {name}, image: x:1, imageID: \"\", ready: {ready}, restartCount: 0, \
+             state: {{ {state} }} }}"
+        )
+    };
+    let looping = "waiting: { reason: CrashLoopBackOff }";
+    let before = one("certificates", false, looping);
+    let waits = one("broker", false, "waiting: { reason: PodInitializing }");
+    check(
+        &format!("initContainerStatuses: [{before}], containerStatuses: [{waits}]"),
+        "CrashLooping: its container certificates exits again and again",
+    );
+    let broker = one("broker", true, "running: {}");
+    let beside = one("exporter", false, looping);
+    check(
+        &format!("containerStatuses: [{broker}, {beside}]"),
+        "CrashLooping: its container exporter exits again and again",
+    );
+    // What the broker waits for comes first.
+    let broker = one("broker", false, "running: {}");
+    check(
+        &format!("containerStatuses: [{beside}, {broker}]"),
+        "starts",
+    );
+}
+
+#[test]
 fn a_pod_without_a_node_says_whether_it_is_for_its_volume() {
     let unplaced = |why: &str| {
         format!("conditions: [{{ type: PodScheduled, status: \"False\", message: \"{why}\" }}]")
