@@ -4,6 +4,10 @@
 //! whether it means ready, on the way, or stuck until somebody acts. A [`Verdict`] is one reason
 //! with its sentence.
 //!
+//! What often mends itself (a node that is yet to come, a cluster that is applied after its topics)
+//! is named at once, and Stalled only when it has kept an object from being Ready for as long as
+//! its reason says: GitOps tools give up an object that is.
+//!
 //! Invariant: of Ready, Reconciling and Stalled exactly one is True.
 
 use crate::crd::Condition;
@@ -21,7 +25,7 @@ pub enum State {
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $kind:ident {
-        $($(#[doc = $text:literal])* $name:ident: $state:ident,)*
+        $($(#[doc = $text:literal])* $name:ident: $state:ident $(after $minutes:literal min)?,)*
     }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,11 +54,21 @@ macro_rules! reasons {
             pub fn state(self) -> State {
                 match self { $(Self::$name => State::$state),* }
             }
+
+            /// For so many minutes of not being Ready it is Reconciling.
+            #[must_use]
+            pub fn patience_minutes(self) -> u32 {
+                match self { $(Self::$name => 0 $(+ $minutes)?),* }
+            }
         }
 
         impl From<$kind> for Reason {
             fn from(reason: $kind) -> Self {
-                Self { word: reason.word(), state: reason.state() }
+                Self {
+                    word: reason.word(),
+                    state: reason.state(),
+                    patience_minutes: reason.patience_minutes(),
+                }
             }
         }
     };
@@ -67,6 +81,8 @@ pub struct Reason {
     pub word: &'static str,
     /// What it means.
     pub state: State,
+    /// For so many minutes of not being Ready it is Reconciling.
+    pub patience_minutes: u32,
 }
 
 reasons! {
@@ -97,11 +113,11 @@ reasons! {
         /// A broker exits again and again.
         BrokerCrashLooping: Stalled,
         /// A broker cannot be placed on any node.
-        BrokerUnschedulable: Stalled,
+        BrokerUnschedulable: Stalled after 10 min,
         /// A broker's image cannot be pulled.
-        ImagePullFailed: Stalled,
+        ImagePullFailed: Stalled after 1 min,
         /// A broker's volume cannot be had.
-        StorageUnavailable: Stalled,
+        StorageUnavailable: Stalled after 10 min,
         /// Somebody else listens on a port that a broker needs.
         PortInUse: Stalled,
         /// The brokers refuse a setting.
@@ -127,7 +143,7 @@ reasons! {
         /// The topic is being deleted.
         Deleting: Reconciling,
         /// There is no such KafkaCluster.
-        ClusterNotFound: Stalled,
+        ClusterNotFound: Stalled after 10 min,
         /// The cluster's namespace does not admit topics of this one.
         NamespaceNotAdmitted: Stalled,
         /// An older KafkaTopic stands for the same topic.
@@ -169,12 +185,6 @@ impl Verdict {
         }
     }
 
-    /// What it means.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.reason.state
-    }
-
     /// The worst of several; of equals the first.
     #[must_use]
     pub fn worst(verdicts: Vec<Self>) -> Option<Self> {
@@ -193,7 +203,7 @@ pub fn conditions(
     generation: i64,
     now: &str,
 ) -> Vec<Condition> {
-    let state = verdict.state();
+    let state = state_now(observed, verdict.reason, now);
     [
         ("Ready", state == State::Ready),
         ("Reconciling", state == State::Reconciling),
@@ -216,6 +226,24 @@ pub fn conditions(
         }
     })
     .collect()
+}
+
+/// What a reason means for an object that has these conditions.
+fn state_now(observed: &[Condition], reason: Reason, now: &str) -> State {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let unready = observed
+        .iter()
+        .find(|c| c.type_ == "Ready" && c.status == "False");
+    let since = unready.and_then(|c| time(&c.last_transition_time));
+    let minutes = match (since, time(now)) {
+        (Some(since), Some(now)) => now.duration_since(since).as_mins(),
+        _ => 0,
+    };
+    if minutes < i64::from(reason.patience_minutes) {
+        State::Reconciling
+    } else {
+        reason.state
+    }
 }
 
 /// The reason and sentence that conditions speak of, where there are any.
@@ -243,3 +271,6 @@ pub fn now() -> String {
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string()
 }
+
+#[cfg(test)]
+mod tests;

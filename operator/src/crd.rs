@@ -12,6 +12,9 @@ pub mod topic;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON,
+};
 use kube::CustomResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,11 +64,25 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("ottla.io_kafkatopics.yaml", KafkaTopic::crd()),
     ]
     .into_iter()
-    .map(|(file, crd)| {
+    .map(|(file, mut crd)| {
+        default_status(&mut crd);
         let yaml = serde_yaml::to_string(&crd).expect("a CRD made of plain data serializes");
         (file, format!("{HEADER}{yaml}"))
     })
     .collect()
+}
+
+/// Has the API server give each object a status that speaks of no generation: without one, kstatus
+/// takes what no operator has looked at yet for current.
+fn default_status(crd: &mut CustomResourceDefinition) {
+    let schemas = crd.spec.versions.iter_mut();
+    for schema in schemas.filter_map(|version| version.schema.as_mut()) {
+        let root = schema.open_api_v3_schema.as_mut();
+        let properties = root.and_then(|root| root.properties.as_mut());
+        if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+        }
+    }
 }
 
 fn config_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -38,6 +38,7 @@ const REPORTS_MAX: usize = 256;
 /// How often topics are given to the tasks of their clusters at most, so that many that come one by
 /// one go together.
 const TOPICS_INTERVAL: Duration = Duration::from_millis(50);
+const HOMELESS_INTERVAL: Duration = Duration::from_secs(30);
 
 struct Task {
     wanted: watch::Sender<Wanted>,
@@ -62,6 +63,8 @@ pub struct Session<W, F> {
     tasks: BTreeMap<ObjectKey, Task>,
     topics: Index,
     topics_due: Instant,
+    /// When the topics that have no cluster are looked at again: how long they wait is told.
+    homeless_due: Instant,
     /// Whether brokers are killed rather than stopped in order.
     is_hurried: Arc<AtomicBool>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
@@ -83,6 +86,7 @@ where
             tasks: BTreeMap::new(),
             topics: Index::default(),
             topics_due: Instant::now(),
+            homeless_due: Instant::now() + HOMELESS_INTERVAL,
             is_hurried: Arc::new(AtomicBool::new(false)),
             reports: mpsc::channel(REPORTS_MAX),
             passes: mpsc::channel(REPORTS_MAX),
@@ -98,6 +102,10 @@ where
                 Some(report) = self.reports.1.recv() => self.handle_report(report),
                 Some(pass) = self.passes.1.recv() => self.handle_pass(pass),
                 () = tokio::time::sleep_until(self.topics_due), if is_due => {}
+                () = tokio::time::sleep_until(self.homeless_due) => {
+                    self.homeless_due = Instant::now() + HOMELESS_INTERVAL;
+                    self.topics.mark_where(|cluster| !self.tasks.contains_key(cluster));
+                }
             }
             self.dispatch_topics();
             self.world.flush();

@@ -62,6 +62,12 @@ impl Index {
         self.dirty.insert(cluster.clone());
     }
 
+    /// Has whoever has topics of these clusters told of them.
+    pub fn mark_where(&mut self, is_marked: impl Fn(&ObjectKey) -> bool) {
+        let marked = self.clusters.keys().filter(|cluster| is_marked(cluster));
+        self.dirty.extend(marked.cloned());
+    }
+
     /// Whether any task is yet to be told of its topics.
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()

@@ -105,16 +105,37 @@ fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-type Reasons = Vec<(&'static str, State, &'static str)>;
+type Reasons = Vec<(&'static str, String, &'static str)>;
 
 fn cluster_reasons() -> Reasons {
     let all = ClusterReason::ALL.iter();
-    all.map(|r| (r.word(), r.state(), r.meaning())).collect()
+    all.map(|r| {
+        (
+            r.word(),
+            shown(r.state(), r.patience_minutes()),
+            r.meaning(),
+        )
+    })
+    .collect()
 }
 
 fn topic_reasons() -> Reasons {
     let all = TopicReason::ALL.iter();
-    all.map(|r| (r.word(), r.state(), r.meaning())).collect()
+    all.map(|r| {
+        (
+            r.word(),
+            shown(r.state(), r.patience_minutes()),
+            r.meaning(),
+        )
+    })
+    .collect()
+}
+
+fn shown(state: State, patience_minutes: u32) -> String {
+    match patience_minutes {
+        0 => format!("{state:?}"),
+        minutes => format!("Reconciling, after {minutes} min {state:?}"),
+    }
 }
 
 fn page<K: kube::CustomResourceExt>(reasons: &Reasons) -> String {
@@ -140,7 +161,7 @@ fn page<K: kube::CustomResourceExt>(reasons: &Reasons) -> String {
              [Troubleshooting](troubleshooting.md) says what to do.\n\n\
              | reason | True is | because |\n|---|---|---|\n";
     for (word, state, meaning) in reasons {
-        let _ = writeln!(page, "| `{word}` | {state:?} | {meaning} |");
+        let _ = writeln!(page, "| `{word}` | {state} | {meaning} |");
     }
     page
 }
