@@ -24,4 +24,5 @@ pub mod offsets;
 pub mod produce;
 pub mod producer_ids;
 pub mod topics;
+pub mod transaction_records;
 pub mod transactions;

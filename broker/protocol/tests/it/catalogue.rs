@@ -8,7 +8,7 @@ use ottla_protocol::codec::{Decode, Encode, Error, Field, Message, Reader, Reque
 use ottla_protocol::messages::{
     access::*, api_versions::*, cluster::*, configs::*, consumer_groups::*, consumer_protocol::*,
     fetch::*, group_records::*, groups::*, log_dirs::*, metadata::*, offsets::*, produce::*,
-    producer_ids::*, topics::*, transactions::*,
+    producer_ids::*, topics::*, transaction_records::*, transactions::*,
 };
 
 /// Whether a message asks or answers.
@@ -70,11 +70,14 @@ pub fn all() -> Vec<Entry> {
             AlterUserScramCredentialsRequest DescribeClientQuotasRequest AlterClientQuotasRequest;
     }
     macro_rules! records {
-        ($($record:ty)*) => { $(all.push(entry::<$record>("group_records", Role::Record));)* };
+        ($($family:literal: $($record:ty)*;)*) => {
+            $($(all.push(entry::<$record>($family, Role::Record));)*)*
+        };
     }
     records! {
-        OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
-        ConsumerProtocolSubscription ConsumerProtocolAssignment
+        "group_records": OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
+            ConsumerProtocolSubscription ConsumerProtocolAssignment;
+        "transactions": TransactionLogKey TransactionLogValue;
     }
     all
 }
