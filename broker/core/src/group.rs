@@ -173,6 +173,7 @@ impl shard::Shard for Shard {
     type Soft = Soft;
     type Request = Request;
     type Response = Response;
+    type Order = std::convert::Infallible;
     type Record = Record;
     type Undo = Undo;
     type Error = record::Error;

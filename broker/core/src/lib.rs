@@ -18,3 +18,4 @@ pub mod placement;
 pub mod planted;
 pub mod shard;
 pub mod suspects;
+pub mod transaction;

@@ -14,7 +14,7 @@
 //!                          append ──▶ refused: undone, newest first; whoever waits is told so
 //!                                    │
 //!                                    ▼ below the high watermark
-//!                                  replies
+//!                                  replies, orders
 //! ```
 //!
 //! What the driver must keep:
@@ -23,6 +23,8 @@
 //! - a reply marked [`After::Commit`] leaves only once the records of its own decision and of every
 //!   earlier one are below the high watermark. So no reply acknowledges, or shows, what a new
 //!   coordinator might not know;
+//! - an order leaves likewise, however long the commit takes: it may be carried out more than once,
+//!   since a new coordinator gives it again, but never for what is not so;
 //! - what the log refused is undone, the newest record first. Where it is not known whether the
 //!   log has a record, the shard is thrown away and loaded again: durable state is never ahead of
 //!   the log, nor behind it.
@@ -31,7 +33,9 @@
 
 #[cfg(test)]
 mod tests;
+pub(crate) mod versioned;
 
+use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 
 use bytes::Bytes;
@@ -87,23 +91,26 @@ pub struct Reply<A> {
 
 /// What a request, a deadline or an image comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Decision<R, A> {
+pub struct Decision<R, A, O = Infallible> {
     /// What becomes so, in this order.
     pub records: Vec<R>,
     /// What is answered: to this request, to others that were parked, or to none yet.
     pub replies: Vec<Reply<A>>,
+    /// What is to be done elsewhere, once all records so far are committed.
+    pub orders: Vec<O>,
 }
 
-impl<R, A> Default for Decision<R, A> {
+impl<R, A, O> Default for Decision<R, A, O> {
     fn default() -> Self {
         Self {
             records: Vec::new(),
             replies: Vec::new(),
+            orders: Vec::new(),
         }
     }
 }
 
-impl<R, A> Decision<R, A> {
+impl<R, A, O> Decision<R, A, O> {
     /// An answer that waits for all records so far.
     pub fn reply(&mut self, token: Token, response: A) {
         let after = After::Commit;
@@ -116,7 +123,8 @@ impl<R, A> Decision<R, A> {
 }
 
 /// What a decision of that shard is.
-pub type DecisionOf<S> = Decision<<S as Shard>::Record, <S as Shard>::Response>;
+pub type DecisionOf<S> =
+    Decision<<S as Shard>::Record, <S as Shard>::Response, <S as Shard>::Order>;
 
 /// The state of one partition of an internal topic.
 pub trait Shard: Sized + Send + 'static {
@@ -128,6 +136,8 @@ pub trait Shard: Sized + Send + 'static {
     type Request: Send;
     /// What is answered.
     type Response: Send;
+    /// What is to be done elsewhere.
+    type Order: Send;
     /// What the partition holds.
     type Record: Send;
     /// Takes a record back.
@@ -199,8 +209,8 @@ pub trait Shard: Sized + Send + 'static {
     fn on_deadline(&self, soft: &mut Self::Soft, now: Now) -> DecisionOf<Self>;
 }
 
-/// The partition of an internal topic that holds a key (a group's id): Java's `String.hashCode`
-/// over UTF-16, sign bit cleared, modulo the partitions.
+/// The partition of an internal topic that holds a key (a group's id): the absolute value of Java's
+/// `String.hashCode` over UTF-16, 0 where it has none, modulo the partitions.
 ///
 /// Invariant: all brokers agree on it, also those of other versions.
 #[must_use]
@@ -212,5 +222,5 @@ pub fn partition_for(key: &str, partition_count: i32) -> i32 {
     let hash = key.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
-    (hash & i32::MAX) % partition_count
+    hash.checked_abs().unwrap_or(0) % partition_count
 }

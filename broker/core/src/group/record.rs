@@ -8,22 +8,20 @@
 //!          partition i32  (offset only)
 //! ```
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use ottla_protocol::codec::{Decode, Encode, Error as CodecError, Message, Reader, Writer};
+use bytes::Bytes;
+use ottla_protocol::codec::Error as CodecError;
 use ottla_protocol::ids::{TopicId, TopicName, Uuid};
 use ottla_protocol::messages::group_records::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
 
 use super::GroupId;
+use crate::shard::versioned::{decode_key, decode_value, encode_key, encode_value, split_version};
 
 /// Offsets have had two key versions of the same fields.
 const OFFSET_KEY_VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
 const OFFSET_KEY_VERSION: i16 = 1;
 const GROUP_KEY_VERSION: i16 = 2;
-
-/// The schema version of the keys' fields, whatever their prefix says.
-const KEY_SCHEMA_VERSION: i16 = 0;
 
 /// What every broker since 2.1 can read.
 const OFFSET_VALUE_VERSION: i16 = 3;
@@ -130,7 +128,7 @@ impl Record {
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, Error> {
         let (version, key) = split_version(key)?;
         if OFFSET_KEY_VERSIONS.contains(&version) {
-            let key: OffsetCommitKey = decode(key, KEY_SCHEMA_VERSION)?;
+            let key: OffsetCommitKey = decode_key(key)?;
             Ok(Some(Self::Offset {
                 group: key.group.into(),
                 topic: key.topic.into(),
@@ -138,11 +136,10 @@ impl Record {
                 value: value.map(decode_offset).transpose()?,
             }))
         } else if version == GROUP_KEY_VERSION {
-            let key: GroupMetadataKey = decode(key, KEY_SCHEMA_VERSION)?;
-            let value = value.map(decode_value::<GroupMetadataValue>).transpose()?;
+            let key: GroupMetadataKey = decode_key(key)?;
             Ok(Some(Self::Group {
                 group: key.group.into(),
-                value: value.map(|(_, value)| value),
+                value: value.map(decode_value).transpose()?,
             }))
         } else {
             Ok(None)
@@ -170,7 +167,7 @@ fn encode_offset(value: &CommittedOffset) -> Result<Bytes, CodecError> {
 }
 
 fn decode_offset(bytes: &[u8]) -> Result<CommittedOffset, Error> {
-    let (_, value) = decode_value::<OffsetCommitValue>(bytes)?;
+    let value: OffsetCommitValue = decode_value(bytes)?;
     Ok(CommittedOffset {
         offset: value.offset,
         leader_epoch: value.leader_epoch,
@@ -179,36 +176,4 @@ fn decode_offset(bytes: &[u8]) -> Result<CommittedOffset, Error> {
         expire_timestamp_ms: Some(value.expire_timestamp).filter(|at| *at >= 0),
         topic_id: value.topic_id,
     })
-}
-
-fn encode_key<M: Message>(version: i16, key: &M) -> Result<Bytes, CodecError> {
-    encode(version, KEY_SCHEMA_VERSION, key)
-}
-
-fn encode_value<M: Message>(version: i16, value: &M) -> Result<Bytes, CodecError> {
-    encode(version, version, value)
-}
-
-fn encode<M: Message>(prefix: i16, version: i16, message: &M) -> Result<Bytes, CodecError> {
-    let mut writer = Writer::new();
-    writer.buffer().put_i16(prefix);
-    message.encode(&mut writer, version)?;
-    Ok(writer.into_bytes())
-}
-
-fn split_version(mut bytes: &[u8]) -> Result<(i16, &[u8]), Error> {
-    let version = bytes
-        .try_get_i16()
-        .map_err(|_| CodecError::Truncated { missing: 2 })?;
-    Ok((version, bytes))
-}
-
-fn decode<M: Message>(bytes: &[u8], version: i16) -> Result<M, Error> {
-    let mut reader = Reader::new(BytesMut::from(bytes));
-    Ok(M::decode(&mut reader, version)?)
-}
-
-fn decode_value<M: Message>(bytes: &[u8]) -> Result<(i16, M), Error> {
-    let (version, bytes) = split_version(bytes)?;
-    Ok((version, decode(bytes, version)?))
 }

@@ -2,8 +2,10 @@ use super::partition_for;
 
 #[test]
 fn a_key_is_where_java_puts_it() {
-    // "polygenelubricants".hashCode() is the smallest i32: clearing the sign bit leaves 0
+    // "polygenelubricants".hashCode() is the smallest i32, which has no absolute value
     assert_eq!(partition_for("polygenelubricants", 50), 0);
+    // -1906497762 is another place without its sign than without its sign bit
+    assert_eq!(partition_for("my-group", 50), 12);
     assert_eq!(partition_for("", 50), 0);
     // 31 * 'a' + 'b' = 3105; beyond ASCII it is UTF-16 units that count
     assert_eq!(partition_for("ab", 50), 5);

@@ -1,0 +1,7 @@
+mod ending;
+mod initializing;
+mod markers;
+mod random;
+mod record;
+mod rotation;
+mod script;
