@@ -109,6 +109,7 @@ impl Handle {
         let groups = runtime::Settings {
             shard: settings.group,
             commit_timeout: settings.commit_timeout,
+            carry_out: Box::new(|_, _, order| match order {}),
         };
         let inner = Inner {
             groups: Runtime::new(log, controller.clone(), groups, env.clone()),

@@ -37,7 +37,13 @@ pub(super) struct Settings<S: Shard> {
     pub(super) shard: S::Settings,
     /// How long an answer waits for its records to be committed.
     pub(super) commit_timeout: Duration,
+    /// Takes the orders of a shard, by the partition and leader epoch that it coordinates.
+    pub(super) carry_out: CarryOut<S>,
 }
+
+/// Takes an order; it must not wait.
+pub(super) type CarryOut<S> =
+    Box<dyn Fn(TopicIdPartition, LeaderEpoch, <S as Shard>::Order) + Send + Sync>;
 
 /// Where an answer goes. Dropping it is the answer NOT_COORDINATOR.
 pub(super) type Answer<S> = oneshot::Sender<Result<<S as Shard>::Response, ErrorCode>>;

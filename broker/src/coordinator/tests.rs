@@ -117,6 +117,7 @@ fn settings() -> Settings<group::Shard> {
             ..group::Settings::default()
         },
         commit_timeout: Duration::from_secs(5),
+        carry_out: Box::new(|_, _, order| match order {}),
     }
 }
 

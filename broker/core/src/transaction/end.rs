@@ -207,8 +207,8 @@ fn next_id(current: &Transaction, fresh: Option<ProducerId>) -> Option<ProducerI
 
 /// Whether `producer` asks again for what was done already, as its epoch says.
 ///
-/// The end that is asked for again must be what made the current epoch: where an InitProducerId did,
-/// an earlier producer would else go on with the epoch of the next one.
+/// The end that is asked for again must be what made the current epoch: where an InitProducerId
+/// did, an earlier producer would else go on with the epoch of the next one.
 fn is_retry(current: &Transaction, producer: Producer) -> Result<bool, ErrorCode> {
     let now = current.producer;
     let is_next = current.version.bumps_epoch() && current.last_epoch == producer.epoch;

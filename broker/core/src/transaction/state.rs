@@ -207,7 +207,7 @@ impl Transaction {
         }
     }
 
-    /// A producer begins anew with `producer`; where that is a retry, the next one is known as well.
+    /// A producer begins anew; where that is a retry, the next retry is known as well.
     pub(super) fn begun(
         &self,
         producer: Producer,

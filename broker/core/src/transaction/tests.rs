@@ -5,3 +5,4 @@ mod random;
 mod record;
 mod rotation;
 mod script;
+mod versions;

@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::super::log::{Later, Log};
 use super::images::Images;
-use super::unappended::Unappended;
+use super::unappended::{Leaving, Unappended};
 use super::{Answer, Message, Settings, load};
 use crate::env::Env;
 
@@ -43,8 +43,8 @@ const RETRY: Duration = Duration::from_millis(50);
 /// A batch that is appended and not yet committed.
 struct InFlight<S: Shard> {
     appended: Later<Offset>,
-    /// What to say once it is committed.
-    replies: Vec<Reply<S::Response>>,
+    /// What leaves once it is committed.
+    leaving: Vec<Leaving<S>>,
     deadline: Instant,
 }
 
@@ -278,7 +278,7 @@ impl<'a, S: Shard> Serving<'a, S> {
     /// Until when the oldest of those who wait for a commit wait.
     fn commit_deadline(&self) -> Option<Instant> {
         let mut in_flight = self.in_flight.iter();
-        let waiting = in_flight.find(|batch| !batch.replies.is_empty());
+        let waiting = in_flight.find(|batch| batch.leaving.iter().any(Leaving::is_reply));
         waiting.map(|batch| batch.deadline)
     }
 
@@ -312,14 +312,40 @@ impl<'a, S: Shard> Serving<'a, S> {
             self.unappended.push(encoded, undo, place == 0, patience);
         }
         for reply in decision.replies {
-            match (reply.after, self.in_flight.back_mut()) {
-                (After::Nothing, _) => self.answer(reply),
-                (After::Commit, _) if !self.unappended.is_empty() => self.unappended.wait(reply),
-                (After::Commit, Some(last)) => last.replies.push(reply),
-                (After::Commit, None) => self.answer(reply),
+            match reply.after {
+                After::Nothing => self.answer(reply),
+                After::Commit => self.leave_committed(Leaving::Reply(reply)),
             }
         }
+        for order in decision.orders {
+            self.leave_committed(Leaving::Order(order));
+        }
         Ok(())
+    }
+
+    /// Lets it leave once all records so far are committed.
+    fn leave_committed(&mut self, leaving: Leaving<S>) {
+        if !self.unappended.is_empty() {
+            self.unappended.wait(leaving);
+        } else if let Some(last) = self.in_flight.back_mut() {
+            last.leaving.push(leaving);
+        } else {
+            self.leave(leaving);
+        }
+    }
+
+    fn leave(&mut self, leaving: Leaving<S>) {
+        match leaving {
+            Leaving::Reply(reply) => self.answer(reply),
+            Leaving::Order(order) => {
+                let Task {
+                    partition,
+                    leader_epoch,
+                    ..
+                } = *self.task;
+                (self.task.settings.carry_out)(partition, leader_epoch, order);
+            }
+        }
     }
 
     /// Appends what was decided. Where too few replicas are in sync, that may pass: then it waits.
@@ -338,7 +364,7 @@ impl<'a, S: Shard> Serving<'a, S> {
             match log.append(*partition, *leader_epoch, batch) {
                 Ok(appended) => self.in_flight.push_back(InFlight {
                     appended,
-                    replies: self.unappended.appended(count),
+                    leaving: self.unappended.appended(count),
                     deadline: Instant::now() + self.task.settings.commit_timeout,
                 }),
                 Err(ErrorCode::NotEnoughReplicas) if self.unappended.may_wait() => {
@@ -355,19 +381,20 @@ impl<'a, S: Shard> Serving<'a, S> {
         let topic = S::TOPIC;
         debug!(topic, partition = %self.task.partition.partition, error = error.name(), "refused");
         let now = self.task.now();
-        let (undos, replies) = self.unappended.refused();
+        let (undos, leaving) = self.unappended.refused();
         for undo in undos {
             for reply in self.shard.undo(&mut self.soft, now, undo) {
                 self.answer(reply);
             }
         }
-        self.fail(replies, told(error));
+        // an order is of what is not so
+        self.fail(leaving, told(error));
     }
 
     fn committed(&mut self) {
-        let replies = self.in_flight.pop_front().map(|batch| batch.replies);
-        for reply in replies.into_iter().flatten() {
-            self.answer(reply);
+        let leaving = self.in_flight.pop_front().map(|batch| batch.leaving);
+        for leaving in leaving.into_iter().flatten() {
+            self.leave(leaving);
         }
     }
 
@@ -378,8 +405,8 @@ impl<'a, S: Shard> Serving<'a, S> {
         }
     }
 
-    fn fail(&mut self, replies: Vec<Reply<S::Response>>, error: ErrorCode) {
-        for reply in replies {
+    fn fail(&mut self, leaving: Vec<Leaving<S>>, error: ErrorCode) {
+        for reply in leaving.into_iter().filter_map(Leaving::into_reply) {
             if let Some(answer) = self.answers.remove(&reply.token) {
                 let _ = answer.send(Err(error));
             }
@@ -387,13 +414,13 @@ impl<'a, S: Shard> Serving<'a, S> {
     }
 
     /// The log has the records, but they are not committed in time. Who waits is told to try again;
-    /// the shard stays as it is, for its log has not lost anything.
+    /// the shard stays as it is, for its log has not lost anything, and orders wait on.
     fn commit_timed_out(&mut self) {
         let now = Instant::now();
         let late = self.in_flight.iter_mut();
         let late = late.take_while(|batch| batch.deadline <= now);
         let replies: Vec<_> = late
-            .flat_map(|batch| std::mem::take(&mut batch.replies))
+            .flat_map(|batch| batch.leaving.extract_if(.., |leaving| leaving.is_reply()))
             .collect();
         self.fail(replies, ErrorCode::CoordinatorNotAvailable);
     }

@@ -24,11 +24,32 @@ struct Record<S: Shard> {
     begins: bool,
 }
 
-/// Records in the order of their decisions, and the replies that wait for them.
+/// What leaves once the records that it rests on are committed.
+pub(super) enum Leaving<S: Shard> {
+    /// To who asked.
+    Reply(Reply<S::Response>),
+    /// To who carries it out.
+    Order(S::Order),
+}
+
+impl<S: Shard> Leaving<S> {
+    pub(super) fn is_reply(&self) -> bool {
+        matches!(self, Self::Reply(_))
+    }
+
+    pub(super) fn into_reply(self) -> Option<Reply<S::Response>> {
+        match self {
+            Self::Reply(reply) => Some(reply),
+            Self::Order(_) => None,
+        }
+    }
+}
+
+/// Records in the order of their decisions, and what waits for them.
 pub(super) struct Unappended<S: Shard> {
     records: VecDeque<Record<S>>,
     /// Each with the number of records, of all time, that it rests on.
-    replies: VecDeque<(u64, Reply<S::Response>)>,
+    leaving: VecDeque<(u64, Leaving<S>)>,
     /// How many records were appended or refused so far.
     left: u64,
     /// Until when the oldest record may wait.
@@ -41,7 +62,7 @@ impl<S: Shard> Unappended<S> {
     pub(super) fn new() -> Self {
         Self {
             records: VecDeque::new(),
-            replies: VecDeque::new(),
+            leaving: VecDeque::new(),
             left: 0,
             deadline: None,
             retry_at: None,
@@ -74,10 +95,10 @@ impl<S: Shard> Unappended<S> {
         });
     }
 
-    /// Takes a reply that rests on all records so far.
-    pub(super) fn wait(&mut self, reply: Reply<S::Response>) {
+    /// Takes what rests on all records so far.
+    pub(super) fn wait(&mut self, leaving: Leaving<S>) {
         let decided = self.left + self.records.len() as u64;
-        self.replies.push_back((decided, reply));
+        self.leaving.push_back((decided, leaving));
     }
 
     /// Whether the oldest record has time left.
@@ -108,28 +129,27 @@ impl<S: Shard> Unappended<S> {
         (count > 0).then(|| (builder.build(), count))
     }
 
-    /// The log has the oldest records, so many; the replies that rest on no later ones.
-    pub(super) fn appended(&mut self, count: usize) -> Vec<Reply<S::Response>> {
+    /// The log has the oldest records, so many; what rests on no later ones.
+    pub(super) fn appended(&mut self, count: usize) -> Vec<Leaving<S>> {
         self.records.drain(..count);
         self.left += count as u64;
         if self.records.is_empty() {
             self.deadline = None;
         }
-        let ready = self.replies.iter().take_while(|(at, _)| *at <= self.left);
+        let ready = self.leaving.iter().take_while(|(at, _)| *at <= self.left);
         let ready = ready.count();
-        self.replies
+        self.leaving
             .drain(..ready)
-            .map(|(_, reply)| reply)
+            .map(|(_, leaving)| leaving)
             .collect()
     }
 
-    /// The log refuses all: what takes the records back, the newest first, and the replies that
-    /// are none.
-    pub(super) fn refused(&mut self) -> (Vec<S::Undo>, Vec<Reply<S::Response>>) {
+    /// The log refuses all: what takes the records back, the newest first, and what does not leave.
+    pub(super) fn refused(&mut self) -> (Vec<S::Undo>, Vec<Leaving<S>>) {
         self.left += self.records.len() as u64;
         self.deadline = None;
         let undos = self.records.drain(..).rev().map(|record| record.undo);
-        let replies = self.replies.drain(..).map(|(_, reply)| reply);
-        (undos.collect(), replies.collect())
+        let leaving = self.leaving.drain(..).map(|(_, leaving)| leaving);
+        (undos.collect(), leaving.collect())
     }
 }

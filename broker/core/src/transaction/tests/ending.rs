@@ -22,15 +22,6 @@ fn a_transaction_by_the_first_rules() {
         abort 1/0
         add 1/0 t-1
         verify 1/0 t-0
-        written
-        commit 1/0
-        abort 1/0
-        add 1/0 t-1
-        abort 1/0
-        commit 1/0
-        written
-        abort 1/0
-        commit 1/0
         ",
         expect![[r#"
             init
@@ -65,6 +56,38 @@ fn a_transaction_by_the_first_rules() {
               CONCURRENT_TRANSACTIONS
             verify 1/0 t-0
               CONCURRENT_TRANSACTIONS
+        "#]],
+    );
+}
+
+#[test]
+fn its_end_may_be_asked_for_again_by_the_first_rules() {
+    check(
+        "
+        init
+        add 1/0 t-0
+        commit 1/0
+        written
+        commit 1/0
+        abort 1/0
+        add 1/0 t-1
+        abort 1/0
+        commit 1/0
+        written
+        abort 1/0
+        commit 1/0
+        ",
+        expect![[r#"
+            init
+              [1/0 Empty]
+              1/0
+            add 1/0 t-0
+              [1/0 Ongoing t-0]
+              NONE
+            commit 1/0
+              [1/0 PrepareCommit t-0]
+              NONE
+              write commit 1/0 t-0 level 0
             written
               [1/0 CompleteCommit]
             commit 1/0
@@ -107,12 +130,6 @@ fn a_transaction_by_the_second_rules() {
         abort v=5 1/0
         commit v=5 1/1
         add v=5 1/0 t-0
-        add v=5 1/1 t-0
-        abort v=5 1/1
-        abort v=5 1/1
-        commit v=5 1/1
-        written
-        abort v=5 1/1
         ",
         expect![[r#"
             level 2
@@ -144,21 +161,43 @@ fn a_transaction_by_the_second_rules() {
               INVALID_TXN_STATE
             add v=5 1/0 t-0
               PRODUCER_FENCED
-            add v=5 1/1 t-0
-              [1/1 Ongoing t-0 last epoch 0]
+        "#]],
+    );
+}
+
+#[test]
+fn an_abort_by_the_second_rules() {
+    check(
+        "
+        level 2
+        init
+        add v=5 1/0 t-0
+        abort v=5 1/0
+        abort v=5 1/0
+        commit v=5 1/0
+        written
+        abort v=5 1/0
+        ",
+        expect![[r#"
+            level 2
+            init
+              [1/0 Empty]
+              1/0
+            add v=5 1/0 t-0
+              [1/0 Ongoing t-0]
               NONE
-            abort v=5 1/1
-              [1/2 PrepareAbort t-0 last epoch 1]
-              1/2
-              write abort 1/2 t-0 level 2
-            abort v=5 1/1
+            abort v=5 1/0
+              [1/1 PrepareAbort t-0 last epoch 0]
+              1/1
+              write abort 1/1 t-0 level 2
+            abort v=5 1/0
               CONCURRENT_TRANSACTIONS
-            commit v=5 1/1
+            commit v=5 1/0
               INVALID_TXN_STATE
             written
-              [1/2 CompleteAbort last epoch 1]
-            abort v=5 1/1
-              1/2
+              [1/1 CompleteAbort last epoch 0]
+            abort v=5 1/0
+              1/1
         "#]],
     );
 }
@@ -199,7 +238,7 @@ fn a_late_end_does_not_end_the_next_transaction() {
             abort v=5 1/0
               PRODUCER_FENCED
             describe
-              DescribeTransaction(DescribedTransaction { error_code: 0, transactional_id: "x", transaction_state: "Ongoing", transaction_timeout_ms: 60000, transaction_start_time_ms: 1000000, producer_id: 1, producer_epoch: 1, topics: [TopicData { topic: "t", partitions: [0] }] })
+              Ongoing since 1000000 t[0]
         "#]],
     );
 }
@@ -246,94 +285,6 @@ fn an_abort_of_nothing_bumps_the_epoch_and_needs_no_markers() {
               1/4
             commit v=5 1/3
               INVALID_TXN_STATE
-        "#]],
-    );
-}
-
-#[test]
-fn clients_of_all_versions_use_one_id_in_turn() {
-    check(
-        "
-        level 2
-        init v=0
-        add v=0 1/0 t-0
-        commit v=1 1/0
-        written
-        init v=5
-        add v=5 1/1 t-0
-        commit v=5 1/1
-        written
-        add v=3 1/2 t-0
-        abort v=4 1/2
-        written
-        add v=5 1/2 t-0
-        abort v=5 1/2
-        written
-        init v=1
-        add v=0 1/4 t-0
-        init v=1
-        written
-        init v=1
-        ",
-        expect![[r#"
-            level 2
-            init v=0
-              [1/0 Empty]
-              1/0
-            add v=0 1/0 t-0
-              [1/0 Ongoing t-0]
-              NONE
-            commit v=1 1/0
-              [1/0 PrepareCommit t-0]
-              NONE
-              write commit 1/0 t-0 level 0
-            written
-              [1/0 CompleteCommit]
-            init v=5
-              [1/1 Empty]
-              1/1
-            add v=5 1/1 t-0
-              [1/1 Ongoing t-0]
-              NONE
-            commit v=5 1/1
-              [1/2 PrepareCommit t-0 last epoch 1]
-              1/2
-              write commit 1/2 t-0 level 2
-            written
-              [1/2 CompleteCommit last epoch 1]
-            add v=3 1/2 t-0
-              [1/2 Ongoing t-0 last epoch 1]
-              NONE
-            abort v=4 1/2
-              [1/2 PrepareAbort t-0 last epoch 1]
-              NONE
-              write abort 1/2 t-0 level 0
-            written
-              [1/2 CompleteAbort last epoch 1]
-            add v=5 1/2 t-0
-              [1/2 Ongoing t-0 last epoch 1]
-              NONE
-            abort v=5 1/2
-              [1/3 PrepareAbort t-0 last epoch 2]
-              1/3
-              write abort 1/3 t-0 level 2
-            written
-              [1/3 CompleteAbort last epoch 2]
-            init v=1
-              [1/4 Empty]
-              1/4
-            add v=0 1/4 t-0
-              [1/4 Ongoing t-0]
-              NONE
-            init v=1
-              [1/5 PrepareAbort t-0 last epoch 4]
-              CONCURRENT_TRANSACTIONS
-              write abort 1/5 t-0 level 2
-            written
-              [1/5 CompleteAbort last epoch 4]
-            init v=1
-              [1/6 Empty]
-              1/6
         "#]],
     );
 }
@@ -442,30 +393,30 @@ fn transactions_are_listed_by_state_producer_and_duration() {
         ",
         expect![[r#"
             describe
-              DescribeTransaction(DescribedTransaction { error_code: 105, transactional_id: "x", transaction_state: "", transaction_timeout_ms: 0, transaction_start_time_ms: 0, producer_id: 0, producer_epoch: 0, topics: [] })
+              TRANSACTIONAL_ID_NOT_FOUND
             init
               [1/0 Empty]
               1/0
             list
-              ListTransactions([ListedTransaction { transactional_id: "x", producer_id: 1, transaction_state: "Empty" }])
+              1 listed
             add 1/0 t-0 u-1
               [1/0 Ongoing t-0 u-1]
               NONE
             wait 1000
             list state=Ongoing
-              ListTransactions([ListedTransaction { transactional_id: "x", producer_id: 1, transaction_state: "Ongoing" }])
+              1 listed
             list state=Empty
-              ListTransactions([])
+              0 listed
             list pid=1
-              ListTransactions([ListedTransaction { transactional_id: "x", producer_id: 1, transaction_state: "Ongoing" }])
+              1 listed
             list pid=2
-              ListTransactions([])
+              0 listed
             list longer=999
-              ListTransactions([ListedTransaction { transactional_id: "x", producer_id: 1, transaction_state: "Ongoing" }])
+              1 listed
             list longer=1000
-              ListTransactions([])
+              0 listed
             describe
-              DescribeTransaction(DescribedTransaction { error_code: 0, transactional_id: "x", transaction_state: "Ongoing", transaction_timeout_ms: 60000, transaction_start_time_ms: 1000000, producer_id: 1, producer_epoch: 0, topics: [TopicData { topic: "t", partitions: [0] }, TopicData { topic: "u", partitions: [1] }] })
+              Ongoing since 1000000 t[0] u[1]
         "#]],
     );
 }

@@ -242,7 +242,7 @@ fn a_transaction_whose_producer_is_gone_ends_by_itself() {
               NONE
             wait 999
             describe
-              DescribeTransaction(DescribedTransaction { error_code: 0, transactional_id: "x", transaction_state: "Ongoing", transaction_timeout_ms: 5000, transaction_start_time_ms: 1000000, producer_id: 1, producer_epoch: 0, topics: [TopicData { topic: "t", partitions: [0, 1] }] })
+              Ongoing since 1000000 t[0, 1]
             wait 2
               [1/1 PrepareAbort t-0 t-1]
               write abort 1/1 t-0 t-1 level 0
@@ -278,7 +278,7 @@ fn its_time_goes_on_with_the_next_coordinator() {
             reload
             wait 1999
             describe
-              DescribeTransaction(DescribedTransaction { error_code: 0, transactional_id: "x", transaction_state: "Ongoing", transaction_timeout_ms: 5000, transaction_start_time_ms: 1000000, producer_id: 1, producer_epoch: 0, topics: [TopicData { topic: "t", partitions: [0] }] })
+              Ongoing since 1000000 t[0]
             wait 2
               [1/1 PrepareAbort t-0]
               write abort 1/1 t-0 level 0

@@ -359,6 +359,20 @@ impl Runner {
             }
             Response::VerifyPartitions(Err(error)) => error.name().to_owned(),
             Response::Complete(true) | Response::Expire(true) => return,
+            Response::DescribeTransaction(found) if found.error_code != 0 => {
+                name(found.error_code).to_owned()
+            }
+            Response::DescribeTransaction(found) => {
+                let topics = found.topics.iter();
+                let topics = topics.map(|topic| format!(" {}{:?}", topic.topic, topic.partitions));
+                let since = found.transaction_start_time_ms;
+                format!(
+                    "{} since {since}{}",
+                    found.transaction_state,
+                    topics.collect::<String>()
+                )
+            }
+            Response::ListTransactions(listed) => format!("{} listed", listed.len()),
             other => format!("{other:?}"),
         };
         self.tell(&format!("  {line}"));
