@@ -25,6 +25,7 @@ pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod defaults;
+mod descriptors;
 pub mod env;
 pub mod memory;
 pub mod metrics;

@@ -24,9 +24,6 @@ use self::frames::Accounts;
 use crate::api::{Client, Context};
 use crate::config::Settings;
 
-/// Descriptors kept for files, peers and the listeners themselves.
-const RESERVED_DESCRIPTORS: usize = 512;
-
 /// How long accepting waits after the system refused a descriptor.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -45,10 +42,10 @@ pub struct Net {
 }
 
 impl Net {
-    /// The limits that `settings` and the limit of open files give; requests hold at most
+    /// The limits that `settings` give, and `connections_max`; requests hold at most
     /// `queued_bytes_max` together.
     #[must_use]
-    pub fn new(settings: &Settings, queued_bytes_max: usize) -> Arc<Self> {
+    pub fn new(settings: &Settings, connections_max: usize, queued_bytes_max: usize) -> Arc<Self> {
         let accounts = Accounts::new(queued_bytes_max);
         let overrides = settings.connections_max_per_ip_overrides.iter();
         Arc::new(Self {
@@ -60,8 +57,8 @@ impl Net {
                 first_request_timeout: settings.first_request_timeout,
             },
             connections_max: match settings.connections_max {
-                0 => connections_by_descriptors(),
-                max => max.min(connections_by_descriptors()),
+                0 => connections_max,
+                max => max.min(connections_max),
             },
             per_ip_max: settings.connections_max_per_ip,
             per_ip_overrides: overrides
@@ -194,15 +191,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionReset | Interrupted
     )
-}
-
-/// How many connections the limit of open files leaves room for.
-fn connections_by_descriptors() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
-    let soft = soft.unwrap_or(1024);
-    soft.saturating_sub(RESERVED_DESCRIPTORS).max(soft / 2)
 }

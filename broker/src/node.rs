@@ -29,6 +29,7 @@ use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
 use crate::coordinator;
 use crate::defaults;
+use crate::descriptors::Descriptors;
 use crate::env::Env;
 use crate::memory;
 use crate::metrics::Metrics;
@@ -113,6 +114,8 @@ pub struct Surroundings {
     pub inline: bool,
     /// After how many entries of the metadata log a snapshot is made.
     pub snapshot_entries: u64,
+    /// How many connections of clients it may have.
+    pub connections_max: usize,
     /// Bounds and sizes of its data directory.
     pub store: ottla_storage::Settings,
     /// How much memory the process may take; none where nothing limits it.
@@ -123,13 +126,18 @@ impl Surroundings {
     /// This machine.
     #[must_use]
     pub fn real() -> Self {
+        let descriptors = Descriptors::raised();
         Self {
             env: Env::real(),
             network: Network::Tcp,
             disk: Arc::new(RealDisk),
             inline: false,
             snapshot_entries: defaults::SNAPSHOT_ENTRIES,
-            store: ottla_storage::Settings::default(),
+            connections_max: descriptors.connections,
+            store: ottla_storage::Settings {
+                files_open_max: descriptors.files,
+                ..ottla_storage::Settings::default()
+            },
             memory_bytes_max: memory::limit(),
         }
     }
@@ -213,7 +221,11 @@ impl Node {
             },
         );
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
-        let net = Net::new(&settings, around.queued_bytes_max(&settings));
+        let net = Net::new(
+            &settings,
+            around.connections_max,
+            around.queued_bytes_max(&settings),
+        );
         late.tell(&context, &life, &net);
         let (stop_clients, clients_stopped) = watch::channel(false);
         let clients = sockets.clients.into_iter().map(|(name, listener)| {

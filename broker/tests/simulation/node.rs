@@ -76,6 +76,7 @@ async fn run_process(shared: &Shared, node: usize) {
         inline: true,
         // small, so that nodes that come back need one
         snapshot_entries: 20,
+        connections_max: 1000,
         store: store(),
         memory_bytes_max: None,
     };

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::client::kcat::kcat;
-use ottla_e2e::cluster::{Cluster, Server, Shape};
-use ottla_e2e::process::Process;
+use ottla_e2e::client::kcat::{broker_count, kcat};
+use ottla_e2e::cluster::{Cluster, Server, Shape, eventually};
+use ottla_e2e::process::{Process, bound_to_us};
 use ottla_e2e::setup;
 
 const GROWTH_BYTES_MAX: u64 = 16 << 20;
@@ -82,6 +83,45 @@ fn garbage_and_lengths_that_lie_cost_no_memory() -> Result<()> {
             after < before + GROWTH_BYTES_MAX,
             "grew from {before} to {after} bytes"
         );
+    }
+    Ok(())
+}
+
+/// Clients have their share of the descriptors, and no more: a log that opens one file after the
+/// other goes on beside them.
+#[test]
+fn descriptors_that_clients_use_up_are_not_those_of_the_log() -> Result<()> {
+    let dir = setup::scratch("descriptors");
+    let port = setup::free_ports(1)[0];
+    let broker = setup::binary("ottla-broker")?;
+    let mut command = bound_to_us(Path::new("sh"));
+    let limited = format!("ulimit -n 256; exec {} dev --port {port}", broker.display());
+    command.args(["-c", &limited]).current_dir(&dir);
+    let mut process = Process::start(command, &dir.join("log"))?;
+    let address = format!("127.0.0.1:{port}");
+    eventually(Duration::from_secs(20), || {
+        ensure!(broker_count(&address) == Some(1));
+        Ok(())
+    })?;
+    let topics: Vec<String> = (0..100).map(|place| format!("t{place}")).collect();
+    let mut idle = Vec::new();
+    for round in 0..2 {
+        for topic in &topics {
+            kcat(&address, &["-P", "-t", topic], "record\n")?.success()?;
+        }
+        if round == 0 {
+            // as many as there may be, and more
+            idle.extend((0..300).map_while(|_| TcpStream::connect(&address).ok()));
+            // files are written once the broker has been idle, and stay open
+            std::thread::sleep(Duration::from_secs(8));
+            ensure!(process.is_running(), "it ended: {}", process.output());
+            idle.truncate(50);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    for topic in topics.iter().step_by(20) {
+        let read = kcat(&address, &["-C", "-t", topic, "-e", "-q"], "")?.success()?;
+        ensure!(read.stdout.lines().count() == 2, "{topic}: {}", read.stdout);
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 18] = [
+const BROKER: [(&str, u8); 19] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -54,6 +54,7 @@ const BROKER: [(&str, u8); 18] = [
     ("authorizer", 1),
     ("config", 1),
     ("defaults", 1),
+    ("descriptors", 1),
     ("env", 1),
     ("stream", 1),
     ("budget", 1),

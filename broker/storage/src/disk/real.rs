@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -14,6 +16,26 @@ use super::{Disk, Entry, File, Lock, Mode, Space};
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
+
+/// How long a descriptor is waited for, and how often it is asked for: connections end, and a
+/// lack of descriptors is no failure of the disk.
+const DESCRIPTOR_TRIES: u32 = 50;
+const DESCRIPTOR_INTERVAL: Duration = Duration::from_millis(100);
+
+fn patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..DESCRIPTOR_TRIES {
+        match open() {
+            Err(error) if is_lack_of_descriptors(&error) => thread::sleep(DESCRIPTOR_INTERVAL),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+fn is_lack_of_descriptors(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| errno == Errno::MFILE || errno == Errno::NFILE)
+}
 
 #[derive(Debug)]
 struct RealFile(fs::File);
@@ -39,19 +61,19 @@ impl Disk for RealDisk {
                 options.write(true).create(true);
                 let mut direct = options.clone();
                 direct.custom_flags(OFlags::DIRECT.bits() as i32);
-                match direct.open(path) {
+                match patiently(|| direct.open(path)) {
                     // some file systems in memory know no direct writes
                     Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                     opened => return Ok(Arc::new(RealFile(opened?))),
                 }
             }
         }
-        Ok(Arc::new(RealFile(options.open(path)?)))
+        Ok(Arc::new(RealFile(patiently(|| options.open(path))?)))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(dir)? {
+        for entry in patiently(|| fs::read_dir(dir))? {
             let entry = entry?;
             if let Ok(name) = entry.file_name().into_string() {
                 entries.push(Entry {
@@ -77,15 +99,15 @@ impl Disk for RealDisk {
     }
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        fs::remove_dir_all(dir)
+        patiently(|| fs::remove_dir_all(dir))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
+        patiently(|| fs::File::open(dir))?.sync_all()
     }
 
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(fs::File::open(dir)?)?)
+        Ok(rustix::fs::syncfs(patiently(|| fs::File::open(dir))?)?)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
