@@ -142,6 +142,12 @@ impl Surroundings {
         }
     }
 
+    /// What clients have of it.
+    fn net(&self, settings: &Settings) -> Arc<Net> {
+        let bytes_max = self.queued_bytes_max(settings);
+        Net::new(settings, self.connections_max, bytes_max)
+    }
+
     /// What requests, and what answers, hold at most: what the settings say, and no more than an
     /// eighth of all there is.
     fn queued_bytes_max(&self, settings: &Settings) -> usize {
@@ -221,11 +227,7 @@ impl Node {
             },
         );
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
-        let net = Net::new(
-            &settings,
-            around.connections_max,
-            around.queued_bytes_max(&settings),
-        );
+        let net = around.net(&settings);
         late.tell(&context, &life, &net);
         let (stop_clients, clients_stopped) = watch::channel(false);
         let clients = sockets.clients.into_iter().map(|(name, listener)| {

@@ -37,6 +37,7 @@ mod producer_state;
 mod ready;
 mod room;
 mod session;
+mod strays;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -102,6 +103,7 @@ pub(crate) struct Shared {
     index: Index,
     /// Logs that no image has spoken of yet.
     unassigned: Mutex<Vec<Log>>,
+    strays: strays::Strays,
     /// Held by whoever makes the partitions what the metadata say.
     applied: Mutex<Applied>,
     /// Whether an image was applied that is new enough to act on.
@@ -197,6 +199,7 @@ impl Replicas {
             inline: components.inline,
             index: Index::default(),
             unassigned: Mutex::new(components.logs),
+            strays: strays::Strays::default(),
             applied: Mutex::default(),
             is_current: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),

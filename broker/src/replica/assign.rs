@@ -96,14 +96,12 @@ impl Shared {
         let marks = self.store.read_high_watermarks().into_iter().collect();
         let marks: std::collections::HashMap<TopicIdPartition, Offset> = marks;
         let node = self.settings.node_id;
+        let mut strays = Vec::new();
         for log in std::mem::take(&mut *lock(&self.unassigned)) {
             let id = log.id();
             let registration = image.partition(id);
             if !registration.is_some_and(|r| r.replicas.contains(&node)) {
-                info!(partition = %log.topic_partition(), "deleting a log that is no longer ours");
-                if let Err(error) = self.store.delete(log) {
-                    error!(%error, "a log could not be deleted");
-                }
+                strays.push(log);
                 continue;
             }
             let Some(topic) = image.topic_by_id(id.topic_id) else {
@@ -113,6 +111,7 @@ impl Shared {
             let mark = marks.get(&id).copied().unwrap_or(Offset::ZERO);
             self.open(log, config, mark);
         }
+        self.strays.keep(strays, self.env.now());
         for topic in image.topics.values() {
             for (partition, registration) in topic.indexed() {
                 if registration.replicas.contains(&node) {
@@ -184,6 +183,13 @@ impl Shared {
         id: TopicIdPartition,
     ) -> Option<Arc<Replica>> {
         let config = self.topic_config(image, topic);
+        if let Some(log) = self.strays.reclaim(id) {
+            info!(topic = %topic.name, partition = %id.partition, "a log is ours again");
+            return Some(self.open(log, config, Offset::ZERO));
+        }
+        if let Some(log) = self.strays.namesake(&topic.name, id) {
+            self.delete_stray(log);
+        }
         let settings = log_settings(&config);
         match self.store.create(id, topic.name.clone(), settings) {
             Ok(log) => Some(self.open(log, config, Offset::ZERO)),
@@ -226,6 +232,20 @@ impl Shared {
             && let Err(error) = self.store.delete(log)
         {
             error!(partition = ?replica, %error, "a log could not be deleted");
+        }
+    }
+
+    /// Deletes the logs that nobody claimed in all the time that they were kept.
+    pub(super) fn delete_old_strays(&self) {
+        for log in self.strays.unclaimed(self.env.now()) {
+            self.delete_stray(log);
+        }
+    }
+
+    fn delete_stray(&self, log: Log) {
+        info!(partition = %log.topic_partition(), "deleting a log that is no longer ours");
+        if let Err(error) = self.store.delete(log) {
+            error!(%error, "a log could not be deleted");
         }
     }
 

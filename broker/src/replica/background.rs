@@ -54,6 +54,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
             error!(%error, "high watermarks could not be kept");
         }
         shared.retry_missing();
+        shared.delete_old_strays();
     });
     every(shared, PRODUCERS_INTERVAL, |shared| {
         let age = shared.settings.producer_id_expiration.as_millis() as i64;

@@ -9,4 +9,5 @@ mod kcat;
 mod local;
 mod shared;
 mod start;
+mod strays;
 mod tools;
