@@ -118,6 +118,8 @@ reasons! {
         ImagePullFailed: Stalled after 1 min,
         /// A broker's volume cannot be had.
         StorageUnavailable: Stalled after 10 min,
+        /// A broker's volume cannot grow.
+        VolumeCannotGrow: Stalled,
         /// Somebody else listens on a port that a broker needs.
         PortInUse: Stalled,
         /// The brokers refuse a setting.

@@ -70,6 +70,8 @@ pub enum Failure {
     ImagePull,
     /// Its volume cannot be had.
     Storage,
+    /// The volume cannot grow.
+    Growth,
 }
 
 /// How a broker is, as its platform sees it.

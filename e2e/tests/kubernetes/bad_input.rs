@@ -211,8 +211,17 @@ fn a_config_that_the_brokers_refuse() -> Result<()> {
     Ok(())
 }
 
+/// The condition that is True for a reason that has just come about: what may mend itself is not
+/// Stalled at once.
+fn holds(reason: &str) -> &'static str {
+    match reason {
+        "ClusterNotFound" | "StorageUnavailable" | "ImagePullFailed" => "Reconciling",
+        _ => "Stalled",
+    }
+}
+
 fn stalled(kind: &str, namespace: &str, name: &str, reason: &str, names: &str) -> Result<()> {
-    let attempt = || says(kind, namespace, name, "Stalled", "True", reason);
+    let attempt = || says(kind, namespace, name, holds(reason), "True", reason);
     let (object, took) = wait(STALLED_TIMEOUT, attempt)?;
     within(&format!("{reason} is said"), SOON, took)?;
     told(&object, reason, names)
@@ -232,7 +241,16 @@ fn stalled_once_reported(name: &str, reason: &str, names: &str) -> Result<()> {
         Ok(())
     })?;
     let reported = Instant::now();
-    let attempt = || says("kafkaclusters", ELSEWHERE, name, "Stalled", "True", reason);
+    let attempt = || {
+        says(
+            "kafkaclusters",
+            ELSEWHERE,
+            name,
+            holds(reason),
+            "True",
+            reason,
+        )
+    };
     let (object, took) = wait(STALLED_TIMEOUT, attempt)?;
     within(
         &format!("{reason} is said, once the kubelet knows"),

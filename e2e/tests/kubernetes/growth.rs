@@ -22,7 +22,7 @@ pub fn volumes_and_brokers_are_added() -> Result<()> {
     wait(TIMEOUT, || ready("kafkaclusters", ELSEWHERE, "small"))?;
     // a class that does not let volumes grow: said, and nothing else happens
     apply(ELSEWHERE, &sized(1, "2Gi"))?;
-    let (kind, reason) = ("kafkaclusters", "StorageUnavailable");
+    let (kind, reason) = ("kafkaclusters", "VolumeCannotGrow");
     let refused = || says(kind, ELSEWHERE, "small", "Stalled", "True", reason);
     let (object, took) = wait(TIMEOUT, refused)?;
     within("a volume that cannot grow is said", 5.0, took)?;

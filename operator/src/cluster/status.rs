@@ -145,6 +145,7 @@ fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
                 Failure::Unschedulable => ClusterReason::BrokerUnschedulable,
                 Failure::ImagePull => ClusterReason::ImagePullFailed,
                 Failure::Storage => ClusterReason::StorageUnavailable,
+                Failure::Growth => ClusterReason::VolumeCannotGrow,
             };
             verdicts.push(Verdict::new(
                 reason,

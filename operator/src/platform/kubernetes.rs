@@ -327,7 +327,7 @@ impl Platform for Pods {
             if let Some(state) = states.get_mut(broker)
                 && state.failure.is_none()
             {
-                state.failure = Some(super::Failure::Storage);
+                state.failure = Some(super::Failure::Growth);
                 state.message.clone_from(why);
             }
         }
