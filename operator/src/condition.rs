@@ -114,6 +114,8 @@ reasons! {
         BrokerCrashLooping: Stalled,
         /// A broker cannot be placed on any node.
         BrokerUnschedulable: Stalled after 10 min,
+        /// Kubernetes refuses to make a broker's pod or its volume claim.
+        PodRefused: Stalled after 1 min,
         /// A broker's image cannot be pulled.
         ImagePullFailed: Stalled after 1 min,
         /// A broker's volume cannot be had.

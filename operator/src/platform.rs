@@ -8,6 +8,7 @@
 
 pub mod kubernetes;
 pub mod local;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -72,6 +73,8 @@ pub enum Failure {
     Storage,
     /// The volume cannot grow.
     Growth,
+    /// Kubernetes refuses to make its pod.
+    Refused,
 }
 
 /// How a broker is, as its platform sees it.

@@ -58,4 +58,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# why a broker's pod was not made, or does not start
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 {{- end }}

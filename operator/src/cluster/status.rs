@@ -146,6 +146,7 @@ fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
                 Failure::ImagePull => ClusterReason::ImagePullFailed,
                 Failure::Storage => ClusterReason::StorageUnavailable,
                 Failure::Growth => ClusterReason::VolumeCannotGrow,
+                Failure::Refused => ClusterReason::PodRefused,
             };
             verdicts.push(Verdict::new(
                 reason,

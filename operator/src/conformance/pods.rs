@@ -83,3 +83,32 @@ fn a_cluster_comes_up_as_pods_and_rests() {
         assert_eq!(api.patches(), before, "at rest nothing is written");
     });
 }
+
+/// Nothing but an Event says why there is no pod.
+#[test]
+fn a_pod_that_is_refused_is_told_with_the_words_of_whoever_refused_it() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        world.apply(&cluster(""));
+        let set = || api.get("statefulsets", "shop", "orders");
+        until("there is a StatefulSet", || set().is_some()).await;
+        let message = "create Pod orders-0 in StatefulSet orders failed error: pods \"orders-0\" \
+                       is forbidden: exceeded quota: small";
+        api.apply(
+            "events",
+            &json!({
+                "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "FailedCreate",
+                "metadata": { "namespace": "shop", "name": "orders.1" }, "message": message,
+                "lastTimestamp": crate::condition::now(),
+                "involvedObject": { "kind": "StatefulSet", "name": "orders" },
+            }),
+        );
+        until_reason(world, "KafkaCluster", "shop", "orders", "PodRefused").await;
+        let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+        let said = orders["status"]["conditions"][0]["message"].to_string();
+        assert!(said.contains("exceeded quota: small"), "{said}");
+
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    });
+}

@@ -11,6 +11,7 @@ pub mod apply;
 pub mod build;
 mod config_maps;
 mod racks;
+mod reports;
 mod settings;
 mod state;
 mod volumes;
@@ -25,6 +26,7 @@ use kube::{Client, ResourceExt};
 use self::apply::Applier;
 use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME};
 use self::build::{Surroundings, services};
+use self::reports::Reports;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
@@ -61,6 +63,7 @@ pub struct Pods {
     /// as if they served, and another could be chosen to go.
     deleted: BTreeSet<String>,
     volumes: Volumes,
+    reports: Reports,
 }
 
 impl Pods {
@@ -82,6 +85,7 @@ impl Pods {
             annotated: BTreeSet::new(),
             deleted: BTreeSet::new(),
             volumes: Volumes::default(),
+            reports: Reports::default(),
         }
     }
 
@@ -331,6 +335,11 @@ impl Platform for Pods {
                 state.message.clone_from(why);
             }
         }
+        let events = Api::namespaced(self.client.clone(), &self.namespace);
+        let complete = self
+            .reports
+            .complete(&events, &self.cluster, &self.seen.pods, &mut states);
+        complete.await;
         states
     }
 

@@ -10,7 +10,6 @@
 
 mod identity;
 mod last_words;
-mod probe;
 
 use std::fs::File;
 use std::io::Write;
@@ -23,9 +22,9 @@ use rustix::process::Signal;
 
 use self::identity::{command_line, is_alive, signal};
 use self::last_words::last_words;
-use self::probe::{Unready, ask_ready};
 use super::ports;
 use super::settings_file::{parse_settings, render_settings};
+use crate::platform::probe::{Unready, ask_ready};
 use crate::platform::{BrokerState, Failure, Properties};
 
 /// The file with a broker's settings.
