@@ -226,6 +226,7 @@ impl State {
                     _ => object[key] = value.clone(),
                 }
             }
+            assign_node_ports(object, &before);
             if object["spec"] != before {
                 let generation = object["metadata"]["generation"]
                     .as_i64()
@@ -266,6 +267,17 @@ impl State {
     }
 }
 
+/// As the API server does for Services: a port that was assigned stays.
+fn assign_node_ports(object: &mut Value, before: &Value) {
+    if object["spec"]["type"] != "NodePort" {
+        return;
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let port = 30_000 + name.bytes().map(u32::from).sum::<u32>() % 2_000;
+    let assigned = before.pointer("/ports/0/nodePort").cloned();
+    object["spec"]["ports"][0]["nodePort"] = assigned.unwrap_or_else(|| json!(port));
+}
+
 fn place(resource: &str, object: &Value) -> Place {
     let text = |key: &str| object["metadata"][key].as_str().map(str::to_owned);
     let namespace = text("namespace").unwrap_or_else(|| "default".to_owned());
@@ -287,7 +299,8 @@ fn status(code: u16) -> (u16, Value) {
     status.insert("apiVersion".to_owned(), json!("v1"));
     status.insert("status".to_owned(), json!("Failure"));
     status.insert("message".to_owned(), json!("refused by the test"));
-    status.insert("reason".to_owned(), json!("Refused"));
+    let reason = if code == 404 { "NotFound" } else { "Refused" };
+    status.insert("reason".to_owned(), json!(reason));
     status.insert("code".to_owned(), json!(code));
     (code, Value::Object(status))
 }

@@ -112,3 +112,79 @@ fn a_pod_that_is_refused_is_told_with_the_words_of_whoever_refused_it() {
         until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
     });
 }
+
+/// Names are not chosen by one alone: a PodDisruptionBudget of an application may have ours.
+#[test]
+fn what_belongs_to_somebody_else_is_left_as_it_is() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        let theirs = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": { "namespace": "shop", "name": "orders" },
+            "spec": { "minAvailable": 2 },
+        });
+        api.apply("poddisruptionbudgets", &theirs);
+        world.apply(&cluster(""));
+        until_reason(world, "KafkaCluster", "shop", "orders", "ApplyFailed").await;
+        let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+        let said = orders["status"]["conditions"][0]["message"].to_string();
+        assert!(
+            said.contains("PodDisruptionBudget orders is there already"),
+            "{said}"
+        );
+        let budget = api.get("poddisruptionbudgets", "shop", "orders").unwrap();
+        assert_eq!(budget["spec"], json!({ "minAvailable": 2 }));
+        // Brokers come up without it.
+        until("there is a StatefulSet", || {
+            api.get("statefulsets", "shop", "orders").is_some()
+        })
+        .await;
+        tokio::time::sleep(A_WHILE).await;
+        let before = api.patches();
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(api.patches(), before, "nothing is written while it is so");
+
+        api.delete("poddisruptionbudgets", "shop", "orders");
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    });
+}
+
+/// Ports of the nodes are few.
+#[test]
+fn services_of_a_listener_that_is_gone_go_once_no_broker_tells_of_them() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        let internal = "{ name: internal, port: 9092 }";
+        let outside = "{ name: outside, port: 9094, type: NodePort }";
+        world.apply(&cluster(&format!("listeners: [{internal}, {outside}]")));
+        let names = [
+            "orders-outside-bootstrap",
+            "orders-outside-0",
+            "orders-outside-2",
+        ];
+        let made = || {
+            names
+                .iter()
+                .all(|name| api.get("services", "shop", name).is_some())
+        };
+        until("the Services are there", made).await;
+        until("there is a StatefulSet", || {
+            api.get("statefulsets", "shop", "orders").is_some()
+        })
+        .await;
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+
+        world.apply(&cluster(&format!("listeners: [{internal}]")));
+        tokio::time::sleep(A_WHILE).await;
+        assert!(made(), "brokers still tell of them");
+        make_pods(api);
+        let gone = || {
+            names
+                .iter()
+                .all(|name| api.get("services", "shop", name).is_none())
+        };
+        until("the Services are gone", gone).await;
+    });
+}

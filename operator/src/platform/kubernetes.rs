@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod build;
 mod config_maps;
+mod leftovers;
 mod racks;
 mod reports;
 mod settings;
@@ -23,7 +24,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DeleteParams, PatchParams};
 use kube::{Client, ResourceExt};
 
-use self::apply::Applier;
+use self::apply::{Applier, not_taken};
 use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME};
 use self::build::{Surroundings, services};
 use self::reports::Reports;
@@ -72,7 +73,7 @@ impl Pods {
     pub fn new(client: Client, watched: Watched, cluster: &ObjectKey, options: PodOptions) -> Self {
         Self {
             watched,
-            applier: Applier::new(client.clone(), &cluster.namespace),
+            applier: Applier::new(client.clone(), &cluster.namespace, &cluster.name),
             client,
             namespace: cluster.namespace.clone(),
             cluster: cluster.name.clone(),
@@ -168,30 +169,10 @@ impl Pods {
                     }
                 }
                 Ok(_) => {}
-                Err(error) => {
-                    let not_taken = not_taken(&key.0, &key.1, &error);
-                    refused.push((key.0, not_taken));
-                }
+                Err(not_taken) => refused.push((key.0, not_taken)),
             }
         }
         refused
-    }
-}
-
-/// Whether the same will be refused again is by the code: a conflict and too many requests pass, as
-/// does what the API server or a webhook could not do.
-fn not_taken(kind: &str, name: &str, error: &kube::Error) -> NotYet {
-    let (is_stuck, why) = match error {
-        kube::Error::Api(status) => (
-            (400..500).contains(&status.code) && ![408, 409, 429].contains(&status.code),
-            status.message.clone(),
-        ),
-        other => (false, other.to_string()),
-    };
-    let why = why.trim_end_matches('.');
-    NotYet {
-        is_stuck,
-        message: format!("Kubernetes does not take the {kind} {name}: {why}."),
     }
 }
 
@@ -273,9 +254,9 @@ impl Platform for Pods {
             };
             match written {
                 Ok(()) => config_map = place.name,
-                Err(error) => {
+                Err(not_taken) => {
                     self.settings.remove(&place.name);
-                    missing.push(not_taken("ConfigMap", &place.name, &error));
+                    missing.push(not_taken);
                 }
             }
             self.config_map.clone_from(&config_map);
@@ -295,7 +276,8 @@ impl Platform for Pods {
         }
         self.tell_racks().await;
         self.grow_volumes().await;
-        self.prune().await;
+        self.prune_config_maps().await;
+        self.prune_services().await;
         Ok(missing)
     }
 

@@ -2,14 +2,25 @@
 //!
 //! An object is written when it differs from what was last written, or when the watch tells of
 //! another version than the one our write made. At rest nothing is written.
+//!
+//! Invariant: an object of somebody else's is left as it is, whatever its name. A write takes all
+//! fields by force, so whose it is is looked at before the first one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, TypeMeta};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
+use tokio::time::Instant;
 
-use super::apply_params;
+use super::{NotYet, apply_params};
+use crate::crd::FIELD_MANAGER;
+
+/// The label of an object that names its cluster.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The label of an object that names who made it.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 #[derive(Clone, Debug)]
 struct Applied {
@@ -18,21 +29,37 @@ struct Applied {
     was_seen: bool,
 }
 
-/// Writes the objects of one namespace.
+/// What was refused, and when it is tried again.
+#[derive(Clone, Debug)]
+struct Refused {
+    text: String,
+    why: NotYet,
+    pause: Duration,
+    until: Instant,
+}
+
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Writes the objects of one cluster.
 pub struct Applier {
     client: Client,
     namespace: String,
+    cluster: String,
     applied: BTreeMap<(String, String), Applied>,
+    refused: BTreeMap<(String, String), Refused>,
 }
 
 impl Applier {
     /// An applier that has yet to write.
     #[must_use]
-    pub fn new(client: Client, namespace: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, cluster: &str) -> Self {
         Self {
             client,
             namespace: namespace.to_owned(),
+            cluster: cluster.to_owned(),
             applied: BTreeMap::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -52,12 +79,13 @@ impl Applier {
     /// version that the watch last told of.
     ///
     /// # Errors
-    /// Those of the API server.
+    /// What the API server says, or whose the object is where it is somebody else's. What was
+    /// refused is tried again after a pause that doubles, or once it is another object.
     pub async fn apply(
         &mut self,
         object: DynamicObject,
         seen: Option<String>,
-    ) -> Result<Option<DynamicObject>, kube::Error> {
+    ) -> Result<Option<DynamicObject>, NotYet> {
         let types = object.types.clone().unwrap_or_default();
         let key = (types.kind.clone(), object.name_any());
         let text = serde_json::to_string(&object).unwrap_or_default();
@@ -72,21 +100,97 @@ impl Applier {
                 return Ok(None);
             }
         }
-        let kind = GroupVersionKind::try_from(&types)
+        let before = self.refused.get(&key).filter(|before| before.text == text);
+        if let Some(before) = before.filter(|before| Instant::now() < before.until) {
+            return Err(before.why.clone());
+        }
+        let pause = before.map_or(PAUSE_MIN, |before| (before.pause * 2).min(PAUSE_MAX));
+        match self.write(&types, &key, &object).await {
+            Ok(written) => {
+                self.refused.remove(&key);
+                let applied = Applied {
+                    text,
+                    version: version(&written),
+                    was_seen: false,
+                };
+                self.applied.insert(key, applied);
+                Ok(Some(written))
+            }
+            Err(why) => {
+                let until = Instant::now() + pause;
+                let refused = Refused {
+                    text,
+                    why: why.clone(),
+                    pause,
+                    until,
+                };
+                self.refused.insert(key, refused);
+                Err(why)
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        types: &TypeMeta,
+        key: &(String, String),
+        object: &DynamicObject,
+    ) -> Result<DynamicObject, NotYet> {
+        let (kind, name) = key;
+        let group = GroupVersionKind::try_from(types)
             .unwrap_or_else(|_| GroupVersionKind::gvk("", &types.api_version, &types.kind));
-        let resource = ApiResource::from_gvk(&kind);
+        let resource = ApiResource::from_gvk(&group);
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
-        let written = api
-            .patch(&key.1, &apply_params(), &Patch::Apply(&object))
-            .await?;
-        let applied = Applied {
-            text,
-            version: version(&written),
-            was_seen: false,
-        };
-        self.applied.insert(key, applied);
-        Ok(Some(written))
+        let no = |error: kube::Error| not_taken(kind, name, &error);
+        if !self.applied.contains_key(key)
+            && let Some(found) = api.get_opt(name).await.map_err(no)?
+            && let Some(owner) = foreign(&found, &self.cluster)
+        {
+            return Err(NotYet {
+                is_stuck: true,
+                message: format!(
+                    "The {kind} {name} is there already and belongs to {owner}, so it is left as \
+                     it is; delete or rename it, or give the KafkaCluster another name."
+                ),
+            });
+        }
+        let patch = Patch::Apply(object);
+        api.patch(name, &apply_params(), &patch).await.map_err(no)
+    }
+}
+
+/// Whether the same will be refused again is by the code: a conflict and too many requests pass, as
+/// does what the API server or a webhook could not do.
+pub fn not_taken(kind: &str, name: &str, error: &kube::Error) -> NotYet {
+    let (is_stuck, why) = match error {
+        kube::Error::Api(status) => (
+            (400..500).contains(&status.code) && ![408, 409, 429].contains(&status.code),
+            status.message.clone(),
+        ),
+        other => (false, other.to_string()),
+    };
+    let why = why.trim_end_matches('.');
+    NotYet {
+        is_stuck,
+        message: format!("Kubernetes does not take the {kind} {name}: {why}."),
+    }
+}
+
+/// Whose an object is that is not the cluster's. One that an earlier object of the cluster's name
+/// has left behind is the cluster's own.
+fn foreign(found: &DynamicObject, cluster: &str) -> Option<String> {
+    let owner = found
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true));
+    let label = found.labels().get(INSTANCE).map(String::as_str);
+    let manager = found.labels().get(MANAGED_BY).map(String::as_str);
+    match owner {
+        Some(owner) if owner.kind == "KafkaCluster" && owner.name == cluster => None,
+        Some(owner) => Some(format!("{} {}", owner.kind, owner.name)),
+        None if label == Some(cluster) && manager == Some(FIELD_MANAGER) => None,
+        None => Some("somebody else".to_owned()),
     }
 }
 

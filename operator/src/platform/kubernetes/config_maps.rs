@@ -1,16 +1,13 @@
 //! The ConfigMaps with the brokers' settings: read, written, and deleted when no pod takes its
 //! settings from them any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams};
 
-use super::build::pods::CONFIG_MAP;
 use super::settings::{Files, Place, place};
 use super::{Pods, apply, build, state};
-use crate::platform::Properties;
+use crate::platform::{NotYet, Properties};
 
 impl Pods {
     pub(super) fn read(&self, config_map: &ConfigMap) -> BTreeMap<i32, Properties> {
@@ -39,7 +36,7 @@ impl Pods {
     }
 
     /// Writes one ConfigMap with the settings that are known for it.
-    pub(super) async fn write_settings(&mut self, name: &str) -> Result<(), kube::Error> {
+    pub(super) async fn write_settings(&mut self, name: &str) -> Result<(), NotYet> {
         let Some(spec) = &self.spec else {
             return Ok(());
         };
@@ -58,43 +55,6 @@ impl Pods {
         let object = apply::dynamic("v1", "ConfigMap", &config_map);
         let seen = self.seen.config_maps.get(name).map(apply::version);
         self.applier.apply(object, seen).await.map(drop)
-    }
-
-    /// Deletes ConfigMaps that no pod takes its settings from any more.
-    pub(super) async fn prune(&mut self) {
-        let used: BTreeSet<&String> = self
-            .seen
-            .pods
-            .values()
-            .filter_map(|pod| pod.annotations().get(CONFIG_MAP))
-            .collect();
-        let template = self
-            .seen
-            .stateful_set
-            .as_ref()
-            .and_then(state::template_config_map);
-        let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let is_idle = |name: &&String| {
-            let current = **name == self.config_map || Some(*name) == template.as_ref();
-            !current && !used.contains(*name)
-        };
-        let idle: Vec<String> = self
-            .seen
-            .config_maps
-            .keys()
-            .filter(is_idle)
-            .cloned()
-            .collect();
-        for name in idle {
-            let deleted = config_maps.delete(&name, &DeleteParams::default()).await;
-            // One that cannot be deleted now is tried again with the next change. One that was may
-            // be wanted again, before the watch tells that it is gone.
-            if deleted.is_ok() {
-                self.applier.forget("ConfigMap", &name);
-                self.seen.config_maps.remove(&name);
-                self.settings.remove(&name);
-            }
-        }
     }
 }
 

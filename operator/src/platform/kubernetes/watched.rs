@@ -13,11 +13,8 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 
-use super::apply::version;
+use super::apply::{INSTANCE, version};
 use crate::validated::REPLICAS_MAX;
-
-/// The label of an object that names its cluster.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// The objects of one cluster as the watches last told.
 #[derive(Clone, Debug, Default)]

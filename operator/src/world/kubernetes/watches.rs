@@ -14,7 +14,8 @@ use tracing::warn;
 
 use crate::crd::{FIELD_MANAGER, KafkaCluster, KafkaTopic};
 use crate::object::ObjectKey;
-use crate::platform::kubernetes::watched::{INSTANCE, Watched};
+use crate::platform::kubernetes::apply::INSTANCE;
+use crate::platform::kubernetes::watched::Watched;
 
 /// At most so many events wait; the watches wait then.
 const EVENTS_MAX: usize = 1024;
