@@ -19,11 +19,21 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "ottla.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .Values.image.repository }}{{ include "ottla.version" (list .Values.image .Chart) }}
 {{- end }}
 
 {{- define "ottla.brokerImage" -}}
-{{ .Values.brokerImage.repository }}:{{ .Values.brokerImage.tag | default .Chart.AppVersion }}
+{{ .Values.brokerImage.repository }}{{ include "ottla.version" (list .Values.brokerImage .Chart) }}
+{{- end }}
+
+{{- /* Which one of an image's versions. */ -}}
+{{- define "ottla.version" -}}
+{{- $image := index . 0 -}}
+{{- if $image.digest -}}
+@{{ $image.digest }}
+{{- else -}}
+:{{ $image.tag | default (index . 1).AppVersion }}
+{{- end -}}
 {{- end }}
 
 {{- /* What the operator does to objects in the namespaces that it looks after. */ -}}

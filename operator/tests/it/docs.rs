@@ -82,6 +82,33 @@ fn every_reason_and_annotation_of_the_docs_is_used_by_the_code() {
     );
 }
 
+/// Rules and dashboards of the chart ask for metrics that there are.
+#[test]
+fn the_charts_metrics_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let brokers = std::fs::read_to_string(docs().join("metrics.md")).expect("the page is there");
+    let known = brokers + &code(&root.join("src"));
+    let mut asked = 0;
+    for file in std::fs::read_dir(root.join("../charts/ottla/files")).expect("the files are there")
+    {
+        let path = file.expect("the folder can be read").path();
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        for metric in words.filter(|word| word.starts_with("ottla_")) {
+            let base = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| metric.strip_suffix(suffix));
+            let there = [Some(metric), base].into_iter().flatten();
+            let is_there = there.clone().any(|name| {
+                known.contains(&format!("`{name}`")) || known.contains(&format!("\"{name}\""))
+            });
+            assert!(is_there, "{}: nobody serves {metric}", path.display());
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "the chart asks for {asked} metrics");
+}
+
 /// All code but that of tests.
 fn code(folder: &Path) -> String {
     let mut all = String::new();
