@@ -239,7 +239,7 @@ macro_rules! apis {
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path, produce) => {{
         let is_silent = $body.acks == 0;
-        let future: Answer = Box::pin(async move {
+        let future = timed($context.clone(), $header.api_key, async move {
             let response = $handler(&$context, &$request, $body).await;
             if is_silent {
                 return produce_silently(&response);
@@ -250,7 +250,7 @@ macro_rules! apis {
     }};
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path, fetch) => {{
-        let future: Answer = Box::pin(async move {
+        let future = timed($context.clone(), $header.api_key, async move {
             let (response, share) = $handler(&$context, &$request, $body).await;
             let answered = encode::<$type>(&$header, &response)?;
             Ok(answered.map(|answered| Answered { share, ..answered }))
@@ -259,7 +259,7 @@ macro_rules! apis {
     }};
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path) => {{
-        let future: Answer = Box::pin(async move {
+        let future = timed($context.clone(), $header.api_key, async move {
             let response = $handler(&$context, &$request, $body).await;
             encode::<$type>(&$header, &response)
         });
@@ -326,6 +326,21 @@ const fn row<R: Request>() -> Api {
         version_min: *versions.start(),
         version_max: *versions.end(),
     }
+}
+
+/// An answer, of which the time is counted that it took from now.
+fn timed(
+    context: Arc<Context>,
+    api: ApiKey,
+    answer: impl Future<Output = Result<Option<Answered>, Error>> + Send + 'static,
+) -> Answer {
+    let began = context.env.now();
+    Box::pin(async move {
+        let answer = answer.await;
+        let took = context.env.now().saturating_sub(began);
+        context.metrics.answered(api, took);
+        answer
+    })
 }
 
 fn decode<R: Request>(header: &RequestHeader, mut reader: Reader) -> Result<R, Error> {
@@ -406,7 +421,13 @@ impl Client {
         self.request.api_version = header.api_version;
         self.context.metrics.request(header.api_key);
         match header.api_key {
-            ApiKey::ApiVersions => api_versions::call(&self.context, &header, reader),
+            ApiKey::ApiVersions => {
+                let began = self.context.env.now();
+                let call = api_versions::call(&self.context, &header, reader);
+                let took = self.context.env.now().saturating_sub(began);
+                self.context.metrics.answered(header.api_key, took);
+                call
+            }
             _ => begin(&self.context, header, self.request.clone(), reader),
         }
     }

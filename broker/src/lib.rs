@@ -15,7 +15,7 @@
 //! - [`coordinator`]: consumer groups and their offsets
 //! - [`controller`]: the metadata quorum and this broker's life in it
 //! - [`peer`]: gRPC between brokers
-//! - [`metrics`]: `/metrics`, `/livez`, `/readyz`
+//! - [`metrics`]: what is counted, for `/metrics`
 
 pub mod api;
 pub mod authorizer;

@@ -1,199 +1,127 @@
-//! What a broker counts, and where it tells: `/metrics`, `/livez`, `/readyz`.
-//!
-//! One table gives each number its name, type, unit and help; it makes the struct, the page that
-//! Prometheus reads, and `docs/metrics.md`. Counting is one relaxed addition.
+//! What a broker counts: one table makes the struct, the page that Prometheus reads, and
+//! `docs/metrics.md`. Counting takes no lock, and nothing is looked up by name for it.
 
-pub mod http;
+use std::time::Duration;
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-
+use ottla_core::partition::Reader;
 use ottla_protocol::api::ApiKey;
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-/// A number that goes up and down.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicI64);
-
-impl Counter {
-    /// Adds `count`.
-    #[inline]
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// How much it has grown to.
-    #[must_use]
-    pub fn get(&self) -> i64 {
-        i64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
-    }
-}
-
-impl Gauge {
-    /// Sets it.
-    #[inline]
-    pub fn set(&self, value: i64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Its value.
-    #[must_use]
-    pub fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A row of the table.
-pub struct Metric {
-    /// The name that Prometheus sees.
-    pub name: &'static str,
-    /// `counter` or `gauge`.
-    pub kind: &'static str,
-    /// What one of it is.
-    pub unit: &'static str,
-    /// What it says.
-    pub help: &'static str,
-}
-
-macro_rules! metrics {
-    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal, $unit:literal;)*) => {
-        /// The numbers of one broker.
-        #[derive(Debug)]
-        pub struct Metrics {
-            $($(#[doc = $help])+ pub $field: $kind,)*
-            /// Requests by API.
-            requests: [Counter; API_KEYS_MAX],
-        }
-
-        impl Default for Metrics {
-            fn default() -> Self {
-                let requests = std::array::from_fn(|_| Counter::default());
-                Self { $($field: $kind::default(),)* requests }
-            }
-        }
-
-        /// All numbers but those by API, in the order of the page.
-        pub static METRICS: &[Metric] = &[$(Metric {
-            name: $name,
-            kind: metrics!(@ $kind),
-            unit: $unit,
-            help: concat!($($help),+),
-        }),*];
-
-        impl Metrics {
-            fn values(&self) -> Vec<i64> {
-                vec![$(self.$field.get()),*]
-            }
-        }
-    };
-    (@ Counter) => { "counter" };
-    (@ Gauge) => { "gauge" };
-}
-
-/// Kafka's keys are below this.
-const API_KEYS_MAX: usize = 128;
-
-/// The number of requests by API, which has a label and so stands beside the table.
-const REQUESTS: Metric = Metric {
-    name: "ottla_requests_total",
-    kind: "counter",
-    unit: "requests",
-    help: "Requests that have begun, by API.",
-};
+use ottla_protocol::ids::NodeId;
+use ottla_telemetry::{Counter, Family, Gauge, Histogram, Rows, metrics};
 
 metrics! {
-    /// Whether this broker is ready: registered, unfenced, caught up.
-    ready: Gauge = "ottla_ready", "0 or 1";
-    /// Whether this broker is the active controller.
-    active_controller: Gauge = "ottla_active_controller", "0 or 1";
-    /// Index of the last applied entry of the metadata log.
-    metadata_applied: Gauge = "ottla_metadata_applied_index", "entries";
-    /// Brokers registered in the cluster.
-    brokers: Gauge = "ottla_brokers", "brokers";
-    /// Brokers registered in the cluster and fenced.
-    brokers_fenced: Gauge = "ottla_brokers_fenced", "brokers";
-    /// Topics in the cluster.
-    topics: Gauge = "ottla_topics", "topics";
-    /// Partitions in the cluster without a leader.
-    partitions_offline: Gauge = "ottla_partitions_offline", "partitions";
-    /// Partitions of which this broker has a replica.
-    partitions: Gauge = "ottla_partitions", "partitions";
-    /// Partitions that this broker leads.
-    partitions_led: Gauge = "ottla_partitions_led", "partitions";
-    /// Partitions that this broker leads and whose ISR lacks a replica.
-    partitions_under_replicated: Gauge = "ottla_partitions_under_replicated", "partitions";
-    /// Connections of clients now.
-    connections: Gauge = "ottla_connections", "connections";
-    /// Bytes of requests that are being read or answered.
-    queued_bytes: Gauge = "ottla_request_queued_bytes", "bytes";
-    /// Bytes of record batches appended for producers.
-    produced_bytes: Counter = "ottla_produced_bytes_total", "bytes";
-    /// Bytes of record batches sent to consumers.
-    fetched_bytes: Counter = "ottla_fetched_bytes_total", "bytes";
-    /// Bytes of record batches sent to followers.
-    replicated_bytes: Counter = "ottla_replicated_bytes_total", "bytes";
-    /// Resident memory of the process.
-    resident_bytes: Gauge = "ottla_resident_memory_bytes", "bytes";
+    /// The numbers of one broker.
+    Metrics {
+        /// Whether this broker is ready: registered, unfenced, caught up.
+        ready: Gauge = "ottla_ready", "0 or 1";
+        /// Whether this broker is the active controller.
+        active_controller: Gauge = "ottla_active_controller", "0 or 1";
+        /// Index of the last applied entry of the metadata log.
+        metadata_applied: Gauge = "ottla_metadata_applied_index", "entries";
+        /// Brokers registered in the cluster.
+        brokers: Gauge = "ottla_brokers", "brokers";
+        /// Brokers registered in the cluster and fenced.
+        brokers_fenced: Gauge = "ottla_brokers_fenced", "brokers";
+        /// Topics in the cluster.
+        topics: Gauge = "ottla_topics", "topics";
+        /// Partitions in the cluster without a leader.
+        partitions_offline: Gauge = "ottla_partitions_offline", "partitions";
+        /// Partitions of which this broker has a replica.
+        partitions: Gauge = "ottla_partitions", "partitions";
+        /// Partitions that this broker leads.
+        partitions_led: Gauge = "ottla_partitions_led", "partitions";
+        /// Partitions that this broker leads and whose ISR lacks a replica.
+        partitions_under_replicated: Gauge = "ottla_partitions_under_replicated", "partitions";
+        /// How far a follower is behind in what this broker leads, by the partition in which it is
+        /// furthest behind.
+        follower_lag: Family<Labels, Gauge> = "ottla_follower_lag_records", "records";
+        /// Connections of clients now.
+        connections: Gauge = "ottla_connections", "connections";
+        /// Bytes of requests that are being read or answered.
+        queued_bytes: Gauge = "ottla_request_queued_bytes", "bytes";
+        /// Bytes of record batches appended for producers.
+        produced_bytes: Counter = "ottla_produced_bytes_total", "bytes";
+        /// Bytes of record batches sent to consumers.
+        fetched_bytes: Counter = "ottla_fetched_bytes_total", "bytes";
+        /// Bytes of record batches sent to followers.
+        replicated_bytes: Counter = "ottla_replicated_bytes_total", "bytes";
+        /// Resident memory of the process.
+        resident_bytes: Gauge = "ottla_resident_memory_bytes", "bytes";
+        /// Requests that have begun, by API.
+        requests: Rows<Counter> = "ottla_requests_total", "requests", Rows::new("api", apis());
+        /// Time from the begin of a request to its answer, by API; that includes what it waits
+        /// for: a Fetch for records, a Produce with acks=all for the ISR.
+        request_time: Rows<Histogram> = "ottla_request_seconds", "seconds",
+            Rows::new("api", apis());
+        /// Time that a Produce waits for what it appended to be on disk, here and, with acks=all,
+        /// on the in-sync replicas.
+        produce_wait: Histogram = "ottla_produce_wait_seconds", "seconds";
+        /// Time that a Fetch waits because there is too little for an answer, by who fetches.
+        fetch_wait: Rows<Histogram> = "ottla_fetch_wait_seconds", "seconds",
+            Rows::new("reader", ["consumer", "follower"].map(str::to_owned));
+        /// Time of a commit of the write-ahead log: its writes and one fsync.
+        commit_time: Histogram = "ottla_commit_seconds", "seconds";
+    }
+}
+
+/// The labels of a number that is looked at rather than counted.
+pub type Labels = [(&'static str, String); 1];
+
+/// The names of Kafka's APIs, each in the place of its key; empty where there is none.
+fn apis() -> impl Iterator<Item = String> {
+    let last = ApiKey::ALL.iter().map(|api| api.key()).max();
+    let name = |key| ApiKey::from_key(key).map_or("", ApiKey::name);
+    (0..=last.unwrap_or_default()).map(move |key| name(key).to_owned())
+}
+
+/// Where an API's numbers are.
+fn place(api: ApiKey) -> usize {
+    usize::try_from(api.key()).unwrap_or(usize::MAX)
 }
 
 impl Metrics {
     /// Counts a request that has begun.
     #[inline]
     pub fn request(&self, api: ApiKey) {
-        if let Some(counter) = self.requests.get(api.key() as usize) {
-            counter.add(1);
+        if let Some(counter) = self.requests.get(place(api)) {
+            counter.inc();
         }
     }
 
-    /// The page for Prometheus.
-    #[must_use]
-    pub fn page(&self) -> String {
-        let mut page = String::new();
-        for (metric, value) in METRICS.iter().zip(self.values()) {
-            head(&mut page, metric);
-            // writing to a String cannot fail
-            let _ = writeln!(page, "{} {value}", metric.name);
+    /// Counts a request that is answered after this time.
+    #[inline]
+    pub fn answered(&self, api: ApiKey, time: Duration) {
+        if let Some(histogram) = self.request_time.get(place(api)) {
+            histogram.observe(time);
         }
-        head(&mut page, &REQUESTS);
-        for api in ApiKey::ALL {
-            let count = self.requests[api.key() as usize].get();
-            if count > 0 {
-                let _ = writeln!(page, "{}{{api=\"{api}\"}} {count}", REQUESTS.name);
-            }
-        }
-        page
     }
-}
 
-fn head(page: &mut String, metric: &Metric) {
-    let Metric {
-        name, kind, help, ..
-    } = metric;
-    let _ = writeln!(page, "# HELP {name} {}\n# TYPE {name} {kind}", help.trim());
+    /// Counts a fetch that waited so long.
+    pub fn fetch_waited(&self, reader: Reader, time: Duration) {
+        let place = usize::from(matches!(reader, Reader::Follower(_)));
+        if let Some(histogram) = self.fetch_wait.get(place) {
+            histogram.observe(time);
+        }
+    }
+
+    /// Tells how far each follower is behind.
+    pub fn set_follower_lag(&self, lag: impl IntoIterator<Item = (NodeId, i64)>) {
+        self.follower_lag.clear();
+        for (follower, records) in lag {
+            let labels = [("follower", follower.0.to_string())];
+            self.follower_lag.get_or_create(&labels).set(records);
+        }
+    }
 }
 
 /// `docs/metrics.md`, as the file must have it.
 #[must_use]
 pub fn docs() -> String {
-    let mut page = String::from(
-        "# Metrics of a broker\n\n\
-         Served in Prometheus' text format at `/metrics` on `ottla.http.listener` (9404). Written\n\
-         from the table in the source by `ottla-broker metrics`; a test fails when it is stale.\n\n\
-         | name | type | unit | what |\n|---|---|---|---|\n",
-    );
-    for Metric {
-        name,
-        kind,
-        unit,
-        help,
-    } in METRICS.iter().chain([&REQUESTS])
-    {
-        let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {} |", help.trim());
-    }
-    page
+    let head = "# Metrics of a broker\n\n\
+        Served in Prometheus' text format at `/metrics` on `ottla.http.listener` (9404). Written\n\
+        from the table in the source by `ottla-broker metrics`; a test fails when it is stale. A\n\
+        histogram has buckets from 0.1 ms to 10 s; what has not happened yet in a label is not\n\
+        there. The operator's own are in [operator-metrics.md](operator-metrics.md).\n\n";
+    ottla_telemetry::docs(head, Metrics::ROWS)
 }
 
 #[cfg(test)]
@@ -201,22 +129,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_names_each_number_once() {
+    fn each_number_stands_on_the_page_once() {
         let metrics = Metrics::default();
-        metrics.request(ApiKey::Produce);
-        metrics.request(ApiKey::Produce);
+        for api in ApiKey::ALL {
+            metrics.request(*api);
+            metrics.request(*api);
+            metrics.answered(*api, Duration::from_millis(3));
+        }
+        metrics.fetch_waited(Reader::Follower(NodeId(2)), Duration::from_secs(1));
+        metrics.set_follower_lag([(NodeId(1), 5)]);
+        metrics.set_follower_lag([(NodeId(2), 7)]);
         let page = metrics.page();
-        assert!(
-            page.contains("ottla_requests_total{api=\"Produce\"} 2\n"),
-            "{page}"
-        );
-        for metric in METRICS {
-            assert_eq!(
-                page.matches(&format!("\n{} ", metric.name)).count(),
-                1,
-                "{}",
-                metric.name
-            );
+        let lines = [
+            "ottla_requests_total{api=\"Produce\"} 2",
+            "ottla_request_seconds_bucket{api=\"Fetch\",le=\"0.0025\"} 0",
+            "ottla_request_seconds_bucket{api=\"Fetch\",le=\"0.005\"} 1",
+            "ottla_fetch_wait_seconds_count{reader=\"follower\"} 1",
+            "ottla_follower_lag_records{follower=\"2\"} 7",
+        ];
+        for line in lines {
+            assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");
+        }
+        assert!(!page.contains("follower=\"1\""), "{page}");
+        assert!(!page.contains("\"\""), "{page}");
+        let types = page.lines().filter(|line| line.starts_with("# TYPE "));
+        assert_eq!(types.count(), Metrics::ROWS.len());
+        for api in ApiKey::ALL {
+            let start = format!("\nottla_requests_total{{api=\"{api}\"}} ");
+            assert_eq!(page.matches(&start).count(), 1, "{api}");
         }
     }
 

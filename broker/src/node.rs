@@ -211,7 +211,7 @@ impl Node {
             controller: handle.clone(),
             replicas: parts.replicas.clone(),
             coordinator: parts.coordinator.clone(),
-            metrics: Arc::new(Metrics::default()),
+            metrics: parts.metrics.clone(),
             env: around.env.clone(),
         });
         let listeners = client_endpoints(&settings, &sockets.clients);
@@ -431,6 +431,7 @@ fn directory_error(settings: &Settings, error: io::Error) -> Error {
 struct Parts {
     replicas: Replicas,
     coordinator: coordinator::Handle,
+    metrics: Arc<Metrics>,
     storage_id: ottla_protocol::ids::Uuid,
 }
 
@@ -461,11 +462,13 @@ impl Parts {
             }
         };
         let storage_id = opened.store.identity().directory_id;
+        let metrics = Arc::new(Metrics::default());
         let replicas = Replicas::start(crate::replica::Components {
             settings: Arc::clone(settings),
             env: around.env.clone(),
             network: around.network,
             controller: handle.clone(),
+            metrics: Arc::clone(&metrics),
             store: opened.store,
             logs: opened.logs,
             inline: around.inline,
@@ -480,6 +483,7 @@ impl Parts {
         Ok(Self {
             replicas,
             coordinator,
+            metrics,
             storage_id,
         })
     }

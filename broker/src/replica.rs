@@ -65,6 +65,7 @@ use crate::budget::Budget;
 use crate::config::Settings;
 use crate::controller;
 use crate::env::Env;
+use crate::metrics::Metrics;
 use crate::stream::Network;
 use index::Index;
 use partition::Replica;
@@ -82,6 +83,8 @@ pub struct Components {
     pub network: Network,
     /// The metadata image, and the way to the active controller.
     pub controller: controller::Handle,
+    /// What this broker counts.
+    pub metrics: Arc<Metrics>,
     /// The data directory.
     pub store: Arc<Store>,
     /// The logs that were found in it.
@@ -98,6 +101,7 @@ pub(crate) struct Shared {
     env: Env,
     network: Network,
     controller: controller::Handle,
+    metrics: Arc<Metrics>,
     store: Arc<Store>,
     inline: bool,
     index: Index,
@@ -195,6 +199,7 @@ impl Replicas {
             env: components.env,
             network: components.network,
             controller: components.controller,
+            metrics: components.metrics,
             store: components.store,
             inline: components.inline,
             index: Index::default(),

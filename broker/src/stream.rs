@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ottla_telemetry::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net;
 
@@ -157,6 +158,14 @@ impl Stream {
                 );
             }
         }
+    }
+}
+
+impl Accept for Listener {
+    type Stream = Stream;
+
+    async fn accept(&self) -> io::Result<Stream> {
+        Ok(Self::accept(self).await?.0)
     }
 }
 

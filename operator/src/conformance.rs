@@ -105,6 +105,41 @@ in_every_world! {
     at_rest_nothing_is_written,
 }
 
+/// On Kubernetes only: a folder is read before anything begins.
+#[test]
+fn the_operator_is_not_ready_before_everything_was_listed_and_counts_what_it_does() {
+    use ottla_telemetry::Pages;
+    let silent = Kubernetes::new();
+    silent.api.withhold_list("networkpolicies");
+    settings::run(silent, async |world: &Kubernetes| {
+        world.apply(&cluster(""));
+        let waits = "waiting for the first list of NetworkPolicy; the log says what is in the way";
+        let reason = || world.telemetry.ready().err().unwrap_or_default();
+        until("only one list is missing", || reason() == waits).await;
+        world.api.withhold_list("");
+        until("the operator is ready", || world.telemetry.ready().is_ok()).await;
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        let labels = "{namespace=\"shop\",name=\"orders\"}";
+        let is_told = |line: &str| world.telemetry.metrics().contains(&format!("\n{line}\n"));
+        let ready = format!("ottla_operator_cluster_ready{labels} 1");
+        until("the cluster is ready", || is_told(&ready)).await;
+        until("the status is written", || {
+            is_told("ottla_operator_queued_writes 0")
+        })
+        .await;
+        assert!(
+            is_told("ottla_operator_clusters 1"),
+            "{}",
+            world.telemetry.metrics()
+        );
+        world.delete("KafkaCluster", "shop", "orders");
+        until("its numbers are gone", || {
+            !world.telemetry.metrics().contains("orders")
+        })
+        .await;
+    });
+}
+
 async fn a_topic_comes_and_goes_with_its_object<S: Setting>(world: &S) {
     world.apply(&topic("shop", "payments", ""));
     until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotFound").await;

@@ -5,6 +5,7 @@
 //! - [`condition`], [`object`], [`observed`]: what a status says, how objects refer to each other,
 //!   what brokers report.
 //! - [`manifest`]: files of YAML → objects.
+//! - [`metrics`]: what is counted, for `/metrics`.
 //! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
 //! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
 //! - [`world`]: where objects are, a Kubernetes cluster or a folder.
@@ -21,6 +22,7 @@ pub mod crd;
 pub mod fingerprint;
 pub mod local;
 pub mod manifest;
+pub mod metrics;
 pub mod object;
 pub mod observed;
 pub mod platform;

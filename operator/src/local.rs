@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cluster::reconcile::Reconciler;
+use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::platform::local::Processes;
 use crate::session::Session;
@@ -63,7 +64,7 @@ async fn operate(world: Folder, folder: &Path, data_dir: &Path, broker: &Path) {
     let mut signals = Signals::listen();
     let reconciler =
         |key: &ObjectKey| Reconciler::new(Processes::take_over(&key.name, data_dir, broker));
-    let mut session = Session::new(world, reconciler);
+    let mut session = Session::new(world, reconciler, Metrics::default());
     let (folder, data) = (folder.display(), data_dir.display());
     let greeting = format!("{folder} → {data}; Ctrl-C stops all brokers");
     session.world.lines.write(&greeting);

@@ -3,16 +3,21 @@
 //! One process at a time works, by a Lease; the others wait for it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use kube::{Client, Config};
+use ottla_telemetry::serve;
+use tokio::net::TcpListener;
 use tracing::{error, info};
 
 use crate::cluster::reconcile::Reconciler;
+use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::{PodOptions, Pods};
 use crate::session::Session;
-use crate::world::kubernetes::{Kubernetes, http, lease};
+use crate::world::kubernetes::{Kubernetes, lease};
 
 /// How long a connection to the API server may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,8 +77,10 @@ pub fn run(options: &Options) -> ExitCode {
 
 async fn operate(options: Options) -> anyhow::Result<()> {
     let mut signals = crate::signals::Signals::listen();
-    let page = http::Page::default();
-    http::serve(&options.http, page.clone()).await?;
+    let telemetry = Telemetry::default();
+    let listener = TcpListener::bind(&options.http).await;
+    let listener = listener.with_context(|| format!("--http {} cannot be had", options.http))?;
+    tokio::spawn(serve(listener, Arc::new(telemetry.clone())));
     let (client, watcher) = clients(Config::infer().await?)?;
     let lease = lease::Lease::new(client.clone(), options.lease_namespace.clone());
     info!("waits for the lease {}", lease.name());
@@ -82,7 +89,9 @@ async fn operate(options: Options) -> anyhow::Result<()> {
         () = signals.next() => return Ok(()),
     };
     info!("holds the lease {}", lease.name());
-    let world = Kubernetes::new(&client, &watcher, options.namespace.as_deref(), page);
+    telemetry.metrics.leader.set(1);
+    let metrics = telemetry.metrics.clone();
+    let world = Kubernetes::new(&client, &watcher, options.namespace.as_deref(), telemetry);
     let watched = world.watched.clone();
     let pods = PodOptions {
         image: options.broker_image,
@@ -96,7 +105,7 @@ async fn operate(options: Options) -> anyhow::Result<()> {
             pods.clone(),
         ))
     };
-    let mut session = Session::new(world, reconciler);
+    let mut session = Session::new(world, reconciler, metrics);
     tokio::select! {
         () = session.run() => {}
         () = lease.keep(held_since) => anyhow::bail!("the lease is lost; another process goes on"),

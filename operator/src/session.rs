@@ -25,6 +25,7 @@ use self::clusters::{ClusterTask, Report};
 use self::topics::Index;
 use crate::cluster::reconcile::Reconciler;
 use crate::condition::{State, now, state};
+use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::Platform;
@@ -60,6 +61,7 @@ pub struct Session<W, F> {
     pub world: W,
     /// Begins to reconcile a cluster.
     reconcilers: F,
+    metrics: Metrics,
     tasks: BTreeMap<ObjectKey, Task>,
     topics: Index,
     topics_due: Instant,
@@ -79,10 +81,11 @@ where
 {
     /// A session that has yet to run.
     #[must_use]
-    pub fn new(world: W, reconcilers: F) -> Self {
+    pub fn new(world: W, reconcilers: F, metrics: Metrics) -> Self {
         Self {
             world,
             reconcilers,
+            metrics,
             tasks: BTreeMap::new(),
             topics: Index::default(),
             topics_due: Instant::now(),
@@ -135,6 +138,7 @@ where
                 Event::Cluster(key, Some(wanted)) => self.dispatch_cluster(key, wanted),
                 Event::Cluster(key, None) => {
                     if self.tasks.remove(&key).is_some() {
+                        self.metrics.forget(&key);
                         self.topics.mark(&key);
                     }
                 }
@@ -160,6 +164,7 @@ where
             wanted: heard_wanted,
             view,
             reports: self.reports.0.clone(),
+            metrics: self.metrics.clone(),
             is_hurried: Arc::clone(&self.is_hurried),
         };
         let passes = self.passes.0.clone();
@@ -202,6 +207,7 @@ where
             Report::Done(key, done) => self.world.record(Kind::Cluster, &key, done),
             Report::Stopped(key) => {
                 self.tasks.remove(&key);
+                self.metrics.forget(&key);
                 self.topics.mark(&key);
                 self.world.release_cluster(&key);
             }

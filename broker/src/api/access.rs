@@ -115,8 +115,8 @@ pub async fn create_acls(
                 error_message: Some(message.clone()),
             };
             CreateAclsResponse {
-                throttle_time_ms: 0,
                 results: asked.iter().map(refused).collect(),
+                ..CreateAclsResponse::default()
             }
         }
     }
@@ -152,8 +152,8 @@ pub async fn delete_acls(
                 matching_acls: Vec::new(),
             };
             DeleteAclsResponse {
-                throttle_time_ms: 0,
                 filter_results: asked.iter().map(refused).collect(),
+                ..DeleteAclsResponse::default()
             }
         }
     }

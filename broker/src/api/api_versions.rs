@@ -74,11 +74,11 @@ fn response(context: &Context, error: ErrorCode) -> ApiVersionsResponse {
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: api_keys.collect(),
-        throttle_time_ms: 0,
         supported_features: supported.collect(),
         finalized_features_epoch: i64::try_from(context.controller.applied()).unwrap_or(0),
         finalized_features: finalized.collect(),
         zk_migration_ready: false,
+        ..ApiVersionsResponse::default()
     }
 }
 

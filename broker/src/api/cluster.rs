@@ -91,9 +91,9 @@ pub async fn unregister_broker(
             response
         }
         Err((code, message)) => UnregisterBrokerResponse {
-            throttle_time_ms: 0,
             error_code: code.code(),
             error_message: Some(message),
+            ..UnregisterBrokerResponse::default()
         },
     }
 }

@@ -87,7 +87,6 @@ async fn incremental_alter_allowed(
             response
         }
         Err((code, message)) => IncrementalAlterConfigsResponse {
-            throttle_time_ms: 0,
             responses: asked
                 .resources
                 .into_iter()
@@ -98,6 +97,7 @@ async fn incremental_alter_allowed(
                     resource_name: resource.resource_name,
                 })
                 .collect(),
+            ..IncrementalAlterConfigsResponse::default()
         },
     }
 }
@@ -165,7 +165,6 @@ async fn alter_allowed(context: &Context, body: AlterConfigsRequest) -> AlterCon
             response
         }
         Err((code, message)) => AlterConfigsResponse {
-            throttle_time_ms: 0,
             responses: asked
                 .resources
                 .into_iter()
@@ -176,6 +175,7 @@ async fn alter_allowed(context: &Context, body: AlterConfigsRequest) -> AlterCon
                     resource_name: resource.resource_name,
                 })
                 .collect(),
+            ..AlterConfigsResponse::default()
         },
     }
 }

@@ -96,7 +96,7 @@ pub async fn handle(
         true => &context.metrics.replicated_bytes,
         false => &context.metrics.fetched_bytes,
     };
-    counter.add(record_bytes(&response));
+    counter.inc_by(record_bytes(&response));
     if request.api_version < LEADER_VERSION_MIN {
         let partitions = response
             .responses

@@ -66,13 +66,13 @@ pub async fn handle(
             .collect(),
     };
     let mut response = MetadataResponse {
-        throttle_time_ms: 0,
         brokers: brokers(context, &image, request),
         cluster_id: Some(image.cluster_id.to_string()),
         controller_id: contact(context, &image).0,
         topics,
         cluster_authorized_operations: NOT_ASKED,
         error_code: 0,
+        ..MetadataResponse::default()
     };
     if body.include_cluster_authorized_operations {
         response.cluster_authorized_operations = access.cluster_operations();

@@ -62,8 +62,8 @@ pub async fn handle(
     let node_endpoints = endpoints(context, request, leaders, endpoint);
     ProduceResponse {
         responses: join(shape, outcomes),
-        throttle_time_ms: 0,
         node_endpoints,
+        ..ProduceResponse::default()
     }
 }
 
@@ -87,7 +87,7 @@ fn settle(context: &Context, asked: &[Asked], outcomes: &mut [Result<Produced, R
             appended += asked.bytes as u64;
         }
     }
-    context.metrics.produced_bytes.add(appended);
+    context.metrics.produced_bytes.inc_by(appended);
 }
 
 /// What is wrong with the request as a whole.

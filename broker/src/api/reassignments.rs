@@ -171,7 +171,7 @@ pub async fn alter_log_dirs(
         }
     }
     AlterReplicaLogDirsResponse {
-        throttle_time_ms: 0,
         results,
+        ..AlterReplicaLogDirsResponse::default()
     }
 }

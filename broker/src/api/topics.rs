@@ -63,7 +63,6 @@ async fn create_allowed(context: &Context, body: CreateTopicsRequest) -> CreateT
             response
         }
         Err((code, message)) => CreateTopicsResponse {
-            throttle_time_ms: 0,
             topics: names
                 .into_iter()
                 .map(|name| CreatableTopicResult {
@@ -74,6 +73,7 @@ async fn create_allowed(context: &Context, body: CreateTopicsRequest) -> CreateT
                     ..CreatableTopicResult::default()
                 })
                 .collect(),
+            ..CreateTopicsResponse::default()
         },
     }
 }
@@ -133,7 +133,6 @@ async fn delete_allowed(
             response
         }
         Err((code, message)) => DeleteTopicsResponse {
-            throttle_time_ms: 0,
             responses: asked
                 .into_iter()
                 .map(|topic| DeletableTopicResult {
@@ -143,6 +142,7 @@ async fn delete_allowed(
                     error_message: Some(message.clone()),
                 })
                 .collect(),
+            ..DeleteTopicsResponse::default()
         },
     }
 }
@@ -193,7 +193,6 @@ async fn grow_allowed(
             response
         }
         Err((code, message)) => CreatePartitionsResponse {
-            throttle_time_ms: 0,
             results: asked
                 .into_iter()
                 .map(|(name, _)| CreatePartitionsTopicResult {
@@ -202,6 +201,7 @@ async fn grow_allowed(
                     error_message: Some(message.clone()),
                 })
                 .collect(),
+            ..CreatePartitionsResponse::default()
         },
     }
 }

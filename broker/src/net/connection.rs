@@ -264,6 +264,10 @@ impl Connection {
                 break;
             };
             begun = true;
+            if self.requests == 0 {
+                // until now the timer was the first request's
+                self.ring_by(Instant::now() + self.limits.idle_max);
+            }
             self.requests += 1;
             match self.client.call(frame.bytes)? {
                 Call::Done(segments) => self.push_done(segments.into()),

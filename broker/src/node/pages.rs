@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ottla_telemetry::{Pages, resident_bytes, serve};
 use tokio::sync::watch;
 
 use crate::api::Context;
 use crate::controller::lifecycle::Life;
-use crate::metrics::http::{self, Pages};
 use crate::net::Net;
 use crate::stream::Listener;
+
+/// How many of the partitions that have to catch up are named.
+const BEHIND_NAMED_MAX: usize = 3;
 
 /// The pages of one node.
 pub struct NodePages {
@@ -61,6 +64,7 @@ impl NodePages {
         metrics.partitions_offline.set(offline);
         metrics.connections.set(count(self.net.open()));
         metrics.queued_bytes.set(count(self.net.queued_bytes()));
+        metrics.set_follower_lag(self.context.replicas.follower_lag());
         metrics.resident_bytes.set(resident_bytes());
     }
 }
@@ -87,15 +91,31 @@ impl Pages for NodePages {
         }
         let image = self.context.controller.image();
         let me = self.context.controller.node_id();
-        let mut behind = 0;
-        for partition in image.topics.values().flat_map(|topic| &topic.partitions) {
-            let here = partition.replicas.contains(&me) && !partition.adding_replicas.contains(&me);
-            behind += usize::from(here && !partition.isr.contains(&me));
+        let mut behind = Vec::new();
+        for topic in image.topics.values() {
+            for (index, partition) in topic.partitions.iter().enumerate() {
+                let is_new = partition.adding_replicas.contains(&me);
+                let is_here = partition.replicas.contains(&me) && !is_new;
+                if is_here && !partition.isr.contains(&me) {
+                    behind.push(format!("{}-{index}", topic.name));
+                }
+            }
         }
-        match behind {
-            0 => Ok(()),
-            1 => Err("waiting for 1 partition to catch up".into()),
-            n => Err(format!("waiting for {n} partitions to catch up")),
+        catching_up(&behind)
+    }
+}
+
+/// Says which partitions have to catch up, the first few by name.
+fn catching_up(behind: &[String]) -> Result<(), String> {
+    let named = behind[..behind.len().min(BEHIND_NAMED_MAX)].join(", ");
+    match behind.len() {
+        0 => Ok(()),
+        1 => Err(format!("waiting for 1 partition to catch up: {named}")),
+        n => {
+            let more = if n > BEHIND_NAMED_MAX { ", …" } else { "" };
+            Err(format!(
+                "waiting for {n} partitions to catch up: {named}{more}"
+            ))
         }
     }
 }
@@ -107,11 +127,16 @@ pub struct LatePages(OnceLock<NodePages>);
 impl LatePages {
     /// Answers from now on. A broker that waits for a quorum lives: nobody helps it by starting it
     /// again.
-    pub fn serve(listener: Option<Listener>, stop: watch::Receiver<bool>) -> Arc<Self> {
+    pub fn serve(listener: Option<Listener>, mut stop: watch::Receiver<bool>) -> Arc<Self> {
         let pages = Arc::new(Self::default());
         if let Some(listener) = listener {
             let pages = Arc::clone(&pages) as Arc<dyn Pages>;
-            tokio::spawn(http::serve(listener, pages, stop));
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = serve(listener, pages) => {}
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+            });
         }
         pages
     }
@@ -136,10 +161,21 @@ impl Pages for LatePages {
     }
 }
 
-/// The process's resident memory, from the kernel.
-fn resident_bytes() -> i64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok());
-    kibibytes.unwrap_or(0) * 1024
+#[cfg(test)]
+mod tests {
+    use super::catching_up;
+
+    #[test]
+    fn a_broker_that_is_behind_says_in_what() {
+        let behind = |count: i32| {
+            let names: Vec<_> = (0..count).map(|index| format!("orders-{index}")).collect();
+            catching_up(&names).err().unwrap_or_default()
+        };
+        assert_eq!(behind(0), "");
+        assert_eq!(behind(1), "waiting for 1 partition to catch up: orders-0");
+        let three = "waiting for 3 partitions to catch up: orders-0, orders-1, orders-2";
+        assert_eq!(behind(3), three);
+        let many = "waiting for 400 partitions to catch up: orders-0, orders-1, orders-2, …";
+        assert_eq!(behind(400), many);
+    }
 }

@@ -200,6 +200,7 @@ struct StoreListener {
 impl Listener for StoreListener {
     fn committed(&self, committed: Committed) {
         if let Some(shared) = self.shared.upgrade() {
+            shared.metrics.commit_time.observe(committed.took);
             on_committed(&shared, &committed);
         }
     }
@@ -250,7 +251,10 @@ async fn commit_inline(shared: Arc<Shared>) {
     };
     while !shared.is_stopping() {
         shared.uncommitted.notified().await;
+        let began = shared.env.now();
         spend_commit_time(shared.store.disk()).await;
+        let took = shared.env.now().saturating_sub(began);
+        shared.metrics.commit_time.observe(took);
         match commit_once(&shared, &listener) {
             Ok(()) => {}
             Err(Error::DiskFull { .. }) => {

@@ -1,10 +1,11 @@
 //! What there is: the data directory, sizes, producers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ottla_core::partition::producers::Producer;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{ProducerId, TopicName};
+use ottla_protocol::ids::{NodeId, ProducerId, TopicName};
 
 use super::Replicas;
 use super::index::TopicKey;
@@ -73,6 +74,22 @@ impl Replicas {
             usable_bytes: free.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             partitions: partitions.collect(),
         }
+    }
+
+    /// How many records each follower lacks in the partition that is led here and in which it is
+    /// furthest behind, where it has fetched from this leader.
+    #[must_use]
+    pub fn follower_lag(&self) -> BTreeMap<NodeId, i64> {
+        let mut lag = BTreeMap::new();
+        for replica in self.shared.index.all() {
+            let partition = &replica.lock().partition;
+            let end = partition.marks().log_end_offset;
+            for (follower, held) in partition.follower_ends() {
+                let most = lag.entry(follower).or_insert(0);
+                *most = (end.0 - held.0).max(*most);
+            }
+        }
+        lag
     }
 
     /// Whether the partition is held here.

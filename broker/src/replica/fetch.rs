@@ -126,7 +126,7 @@ impl Replicas {
     async fn fetch_all(&self, query: &FetchQuery, entries: &mut [Entry]) -> Fetched {
         let deadline = Instant::now() + query.wait_max;
         let ready = ReadyGuard::default();
-        let mut is_watching = false;
+        let mut waits_since = None;
         loop {
             let keyed: Vec<(u32, Entry)> = (0..).zip(entries.iter().cloned()).collect();
             let (found, room) = self.look_at(query, keyed, deadline).await;
@@ -135,6 +135,7 @@ impl Replicas {
             }
             if is_due(&found, query) || Instant::now() >= deadline || entries.is_empty() {
                 let partitions = found.into_iter().map(|f| (f.topic, f.data)).collect();
+                self.waited(query.reader, waits_since);
                 return Fetched {
                     partitions,
                     share: Some(room.into_share()),
@@ -142,12 +143,12 @@ impl Replicas {
                 };
             }
             drop((found, room)); // too little for an answer is not held while more is waited for
-            if is_watching {
+            if waits_since.is_some() {
                 let _ = tokio::time::timeout_at(deadline, ready.0.changed()).await;
                 drop(ready.0.take());
             } else {
                 // and look again: something may have come before anybody watched
-                is_watching = true;
+                waits_since = Some(self.shared.env.now());
                 for (key, entry) in (0..).zip(&*entries) {
                     watch(entry, query.reader, &ready.0, key);
                 }
@@ -163,6 +164,7 @@ impl Replicas {
             ..Fetched::default()
         };
         let mut keys = Vec::new();
+        let mut waits_since = None;
         loop {
             let Some(entries) = turn.take(&self.shared.index, query.reader, keys) else {
                 return answer;
@@ -178,12 +180,22 @@ impl Replicas {
                         .filter(|(_, is_told)| *is_told);
                     answer.partitions = told.map(|(f, _)| (f.topic, f.data)).collect();
                     answer.share = Some(room.into_share());
+                    self.waited(query.reader, waits_since);
                     return answer;
                 }
                 Settled::Wait { again } => keys = again,
             }
             drop((found, room));
+            waits_since.get_or_insert_with(|| self.shared.env.now());
             let _ = tokio::time::timeout_at(deadline, turn.changed()).await;
+        }
+    }
+
+    /// Counts how long a fetch waited, if it did.
+    fn waited(&self, reader: Reader, since: Option<Duration>) {
+        if let Some(since) = since {
+            let time = self.shared.env.now().saturating_sub(since);
+            self.shared.metrics.fetch_waited(reader, time);
         }
     }
 

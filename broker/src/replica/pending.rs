@@ -104,9 +104,14 @@ impl<T> Answer<T> {
 pub(super) struct Waiting<T>(pub(super) Arc<Pending<T>>);
 
 impl<T> Waiting<T> {
+    /// Whether there is nothing to wait for any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+
     /// All answers, in order, by the end of `timeout` at the latest.
     pub(super) async fn answers(self, timeout: Duration) -> Vec<Result<T, ErrorCode>> {
-        if !self.0.is_done() {
+        if !self.is_done() {
             let all = async {
                 while !self.0.is_done() {
                     self.0.notify.notified().await;

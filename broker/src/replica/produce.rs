@@ -163,7 +163,13 @@ impl Replica {
 impl Produces {
     /// Waits for all acknowledgements, by the end of `timeout` at the latest.
     pub async fn acknowledged(self, timeout: Duration) -> Vec<Result<Produced, Refused>> {
+        let waits = !self.waiting.is_done();
+        let since = self.shared.env.now();
         let mut answers = self.waiting.answers(timeout).await;
+        if waits {
+            let waited = self.shared.env.now().saturating_sub(since);
+            self.shared.metrics.produce_wait.observe(waited);
+        }
         // The lease may have run out while the record went to the disk. With acks=all the ISR
         // vouches for what is acknowledged, but not for what is refused: another may lead by now,
         // and have seen sequences that are out of order here.

@@ -32,6 +32,7 @@ mod threads;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ottla_protocol::ids::{
     NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicName, TopicPartition, Uuid,
@@ -91,6 +92,9 @@ pub struct Committed {
     pub lsn: u64,
     /// Bytes of record batches written.
     pub bytes: u64,
+    /// How long the committing thread took for it; a simulation, which has no such thread, spends
+    /// the time of a commit itself.
+    pub took: Duration,
 }
 
 /// Producer state as of an offset, opaque to storage.

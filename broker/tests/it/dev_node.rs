@@ -30,9 +30,15 @@ impl DevNode {
 
     /// A node that is ready, with these surroundings.
     pub async fn start_in(around: Surroundings) -> Self {
+        Self::start_with(around, |_| {}).await
+    }
+
+    /// The same, with settings that are changed before.
+    pub async fn start_with(around: Surroundings, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::dev(dir.path(), 0);
         settings.group_initial_rebalance_delay = Duration::ZERO;
+        change(&mut settings);
         let node = Node::start(settings, around).await.unwrap();
         node.ready().await;
         let client = Client::new(

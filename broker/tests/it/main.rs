@@ -8,6 +8,7 @@ mod dev_node;
 mod forms;
 mod fuzz;
 mod hostile;
+mod idle;
 mod record_bodies;
 mod slow_readers;
 mod versions;

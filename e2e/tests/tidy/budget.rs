@@ -6,9 +6,10 @@ use crate::{Finding, SourceFile, files, report};
 
 /// The wings and their budgets of lines, comments and blank ones included; tests, fuzz targets,
 /// examples and what is generated do not count. A wing does not count what another one holds.
-const WINGS: [(&str, usize); 6] = [
+const WINGS: [(&str, usize); 7] = [
     ("broker/protocol/", 7_600),
     ("broker/client/", 450),
+    ("broker/telemetry/", 420),
     ("broker/core/", 16_500),
     ("broker/storage/", 9_000),
     ("broker/src/", 18_200),

@@ -8,8 +8,9 @@ use crate::source::{code_only, is_word, line_of, word_positions};
 use crate::{Finding, SourceFile, files, report};
 
 /// The folders whose modules are looked at: each is the root of a crate.
-const ROOTS: [&str; 7] = [
+const ROOTS: [&str; 8] = [
     "broker/client/src/",
+    "broker/telemetry/src/",
     "broker/core/src/",
     "broker/protocol/derive/src/",
     "broker/protocol/src/",

@@ -35,6 +35,8 @@ struct State {
     patches: usize,
     /// An object that nobody may patch but its status.
     withheld: Option<String>,
+    /// A kind of objects that may not be listed.
+    unlisted: String,
     /// Whether somebody else writes the next object that is patched just before.
     collides: bool,
 }
@@ -87,6 +89,11 @@ impl ApiServer {
         self.lock().withheld = name.map(str::to_owned);
     }
 
+    /// Forbids the list of these objects, and allows that of all others.
+    pub fn withhold_list(&self, resource: &str) {
+        self.lock().unlisted = resource.to_owned();
+    }
+
     /// How many statuses were written, or refused.
     pub fn status_writes(&self) -> u128 {
         self.lock().status_writes
@@ -125,7 +132,10 @@ impl ApiServer {
             (&Method::GET, [resource]) if query.contains("watch=true") => {
                 (200, self.lock().watch(resource))
             }
-            (&Method::GET, [resource]) => (200, once(&self.lock().list(resource))),
+            (&Method::GET, [resource]) => {
+                let (code, list) = self.lock().list(resource);
+                (code, once(&list))
+            }
             (method, [resource, name, sub @ ..]) => {
                 let place = (
                     (*resource).to_owned(),
@@ -143,13 +153,17 @@ impl ApiServer {
 }
 
 impl State {
-    fn list(&self, resource: &str) -> Value {
+    fn list(&self, resource: &str) -> (u16, Value) {
+        if self.unlisted == resource {
+            return status(403);
+        }
         let objects = self.objects.iter().filter(|(place, _)| place.0 == resource);
         let items: Vec<&Value> = objects.map(|(_, object)| object).collect();
-        json!({
+        let list = json!({
             "apiVersion": "v1", "kind": "List", "items": items,
             "metadata": { "resourceVersion": self.version.to_string() },
-        })
+        });
+        (200, list)
     }
 
     fn watch(&mut self, resource: &str) -> Chunks {

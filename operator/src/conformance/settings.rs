@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::api::ApiServer;
 use super::brokers::Brokers;
 use crate::cluster::reconcile::Reconciler;
+use crate::metrics::{Metrics, Telemetry};
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::{PodOptions, Pods};
 use crate::session::Session;
@@ -51,14 +52,15 @@ pub fn run<S: Setting>(setting: S, test: impl AsyncFnOnce(&S)) {
     tasks.block_on(&runtime, test(&setting));
 }
 
-async fn reconcile(world: impl World, brokers: &Brokers) {
+async fn reconcile(world: impl World, brokers: &Brokers, metrics: Metrics) {
     let reconciler = |_: &ObjectKey| Reconciler::new(brokers.platform());
-    Session::new(world, reconciler).run().await;
+    Session::new(world, reconciler, metrics).run().await;
 }
 
 /// An API server.
 pub struct Kubernetes {
     pub api: ApiServer,
+    pub telemetry: Telemetry,
     brokers: Brokers,
     has_pods: bool,
 }
@@ -68,6 +70,7 @@ impl Kubernetes {
     pub fn new() -> Self {
         Self {
             api: ApiServer::default(),
+            telemetry: Telemetry::default(),
             brokers: Brokers::new(),
             has_pods: false,
         }
@@ -84,11 +87,11 @@ impl Kubernetes {
 
 impl Setting for Kubernetes {
     async fn operate(&self) {
-        let page = kubernetes::http::Page::default();
+        let telemetry = self.telemetry.clone();
         let client = self.api.client();
-        let world = kubernetes::Kubernetes::new(&client, &client, None, page);
+        let world = kubernetes::Kubernetes::new(&client, &client, None, telemetry);
         if !self.has_pods {
-            return reconcile(world, &self.brokers).await;
+            return reconcile(world, &self.brokers, self.telemetry.metrics.clone()).await;
         }
         let watched = world.watched.clone();
         let options = PodOptions {
@@ -99,7 +102,8 @@ impl Setting for Kubernetes {
             let (client, watched) = (client.clone(), watched.clone());
             Reconciler::new(Pods::new(client, watched, key, options.clone()))
         };
-        Session::new(world, reconciler).run().await;
+        let metrics = self.telemetry.metrics.clone();
+        Session::new(world, reconciler, metrics).run().await;
     }
 
     fn apply(&self, yaml: &str) {
@@ -159,7 +163,7 @@ impl Setting for Folder {
         manifests.scan().unwrap();
         let data_dir = self.folder.path().join("data");
         let world = folder::Folder::new(manifests, &data_dir, Instant::now());
-        reconcile(world, &self.brokers).await;
+        reconcile(world, &self.brokers, Metrics::default()).await;
     }
 
     fn apply(&self, yaml: &str) {

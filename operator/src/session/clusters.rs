@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::cluster::reconcile::{Reconciler, Step};
 use crate::condition::{ClusterReason, State, Verdict, conditions, now, spoken, state};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
+use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::Platform;
@@ -37,6 +39,8 @@ pub struct ClusterTask<P> {
     pub view: watch::Sender<Option<View>>,
     /// Where it reports.
     pub reports: mpsc::Sender<Report>,
+    /// Where its steps are counted.
+    pub metrics: Metrics,
     /// Whether brokers are killed rather than stopped in order.
     pub is_hurried: Arc<AtomicBool>,
 }
@@ -87,15 +91,18 @@ impl<P: Platform> ClusterTask<P> {
         // One that is not wanted as it was any more gets nothing more of what was wanted.
         let wanted = &self.wanted;
         let is_current = || wanted.has_changed().is_ok_and(|has_changed| !has_changed);
+        let began = Instant::now();
         let step = self.reconciler.step(cluster, is_current, &now()).await;
+        let reached = state(&step.status.conditions);
+        self.metrics.stepped(&self.key, began.elapsed(), reached);
         for event in self.reconciler.platform.take_events() {
             self.done(event).await;
         }
         for done in &step.done {
             self.done(done.clone()).await;
         }
-        let is_busy = state(&step.status.conditions) != Some(State::Ready)
-            || self.reconciler.platform.take_news();
+        let has_news = self.reconciler.platform.take_news();
+        let is_busy = reached != Some(State::Ready) || has_news;
         *was_usable |= is_usable(&step.status);
         let before = self.view.borrow().clone();
         let view = view(cluster, &step, *was_usable, before);

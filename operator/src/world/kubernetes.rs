@@ -3,7 +3,6 @@
 //! Nothing is told before everything has been listed once: what is missing may only not have been
 //! told yet.
 
-pub mod http;
 pub mod lease;
 mod objects;
 mod watches;
@@ -11,7 +10,6 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{ApiResource, DynamicObject};
@@ -20,7 +18,6 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use self::http::Page;
 use self::objects::{Kept, News, Objects};
 use self::watches::{OWNED_KINDS, WatchEvent};
 use self::writer::{Patching, Record, Write, Writer, Written};
@@ -28,6 +25,7 @@ use super::{Age, Event, Kind, World};
 use crate::condition::{ClusterReason, Reason, State, TopicReason, Verdict, conditions};
 use crate::condition::{spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
+use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::kubernetes::watched::Watched;
@@ -42,7 +40,7 @@ pub struct Kubernetes {
     /// The objects of all clusters, for the platform.
     pub watched: Watched,
     writer: Writer,
-    page: Page,
+    telemetry: Telemetry,
     clusters: Objects<KafkaCluster>,
     topics: Objects<KafkaTopic>,
     /// The kinds of clusters' objects that have been listed once.
@@ -56,20 +54,44 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// Watches one namespace, or all, with a client of its own: watches are silent for long.
     #[must_use]
-    pub fn new(client: &Client, watcher: &Client, namespace: Option<&str>, page: Page) -> Self {
+    pub fn new(
+        client: &Client,
+        watcher: &Client,
+        namespace: Option<&str>,
+        telemetry: Telemetry,
+    ) -> Self {
         let (watched, watches) = watches::begin(watcher, namespace);
-        Self {
+        let world = Self {
             watches,
             watched,
-            writer: Writer::new(client.clone(), Arc::clone(&page)),
-            page,
+            writer: Writer::new(client.clone(), telemetry.metrics.clone()),
+            telemetry,
             clusters: Objects::default(),
             topics: Objects::default(),
             listed: BTreeSet::new(),
             changed_clusters: BTreeSet::new(),
             changed_topics: BTreeSet::new(),
             asked: BTreeMap::new(),
-        }
+        };
+        world.is_complete();
+        world
+    }
+
+    /// Whether everything has been listed once; `/readyz` says what has not.
+    fn is_complete(&self) -> bool {
+        let own = [
+            ("KafkaCluster", self.clusters.is_complete()),
+            ("KafkaTopic", self.topics.is_complete()),
+        ];
+        let owned = OWNED_KINDS.map(|kind| (kind, self.listed.contains(kind)));
+        let missing = own.iter().chain(&owned).filter(|(_, is_listed)| !is_listed);
+        let missing: Vec<&str> = missing.map(|(kind, _)| *kind).collect();
+        let waits_for = (!missing.is_empty()).then(|| {
+            let kinds = missing.join(", ");
+            format!("waiting for the first list of {kinds}; the log says what is in the way")
+        });
+        self.telemetry.set_waiting(waits_for);
+        missing.is_empty()
     }
 
     fn handle(&mut self, event: WatchEvent) {
@@ -104,10 +126,7 @@ impl Kubernetes {
     }
 
     fn take_events(&mut self) -> Vec<Event> {
-        let is_complete = self.clusters.is_complete()
-            && self.topics.is_complete()
-            && self.listed.len() == OWNED_KINDS;
-        if !is_complete {
+        if !self.is_complete() {
             return Vec::new();
         }
         let mut events = Vec::new();
@@ -282,10 +301,10 @@ impl World for Kubernetes {
     }
 
     fn flush(&mut self) {
-        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        let (clusters, topics) = (count(self.clusters.len()), count(self.topics.len()));
-        self.page.clusters.store(clusters, Ordering::Relaxed);
-        self.page.topics.store(topics, Ordering::Relaxed);
+        let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
+        let metrics = &self.telemetry.metrics;
+        metrics.clusters.set(count(self.clusters.len()));
+        metrics.topics.set(count(self.topics.len()));
     }
 }
 

@@ -40,8 +40,8 @@ pub async fn handle(
         documentation: body.include_documentation,
     };
     DescribeConfigsResponse {
-        throttle_time_ms: 0,
         results: body.resources.iter().map(|r| view.describe(r)).collect(),
+        ..DescribeConfigsResponse::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{Committed, Durable, Store};
 use crate::Result;
@@ -57,6 +58,7 @@ impl Store {
             lsn,
             bytes,
             logs: logs.into_values().collect(),
+            took: Duration::ZERO,
         }
     }
 

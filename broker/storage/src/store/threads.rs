@@ -145,8 +145,9 @@ impl Store {
             self.wait_for_memory();
             let began = Instant::now();
             match self.commit() {
-                Ok(committed) => {
+                Ok(mut committed) => {
                     is_left_over = false;
+                    committed.took = began.elapsed();
                     pace.committed(began, committed.bytes);
                     if !committed.logs.is_empty() {
                         listener.committed(committed);

@@ -19,8 +19,15 @@ use crate::platform::kubernetes::watched::Watched;
 
 /// At most so many events wait; the watches wait then.
 const EVENTS_MAX: usize = 1024;
-/// How many kinds of objects belong to clusters.
-pub const OWNED_KINDS: usize = 6;
+/// The kinds of objects that belong to clusters.
+pub const OWNED_KINDS: [&str; 6] = [
+    "Pod",
+    "StatefulSet",
+    "ConfigMap",
+    "Service",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+];
 
 /// What a watch told.
 pub enum WatchEvent {

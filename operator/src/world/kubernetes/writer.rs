@@ -6,7 +6,6 @@
 //! where it refuses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -20,9 +19,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::http::Page;
 use super::objects::number;
 use crate::crd::FIELD_MANAGER;
+use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::apply_params;
 
@@ -87,7 +86,7 @@ pub struct Written {
 pub struct Writer {
     client: Client,
     recorder: Recorder,
-    page: Page,
+    metrics: Metrics,
     queue: Queue,
     writes: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     events: VecDeque<Record>,
@@ -96,7 +95,7 @@ pub struct Writer {
 
 impl Writer {
     /// A writer that has yet to write.
-    pub fn new(client: Client, page: Page) -> Self {
+    pub fn new(client: Client, metrics: Metrics) -> Self {
         let reporter = Reporter {
             controller: FIELD_MANAGER.to_owned(),
             instance: None,
@@ -104,7 +103,7 @@ impl Writer {
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
-            page,
+            metrics,
             queue: Queue::default(),
             writes: FuturesUnordered::new(),
             events: VecDeque::new(),
@@ -146,14 +145,13 @@ impl Writer {
                 let publish = publish(self.recorder.clone(), record);
                 self.publishing.push(Box::pin(publish));
             }
+            self.metrics.queued_writes.set(self.queue.len());
             let now = Instant::now();
             let retry = self.queue.first_retry(now);
             tokio::select! {
                 Some(done) = self.writes.next() => {
-                    self.page.statuses.fetch_add(1, Ordering::Relaxed);
-                    if done.answer.is_err() {
-                        self.page.refusals.fetch_add(1, Ordering::Relaxed);
-                    }
+                    self.metrics.statuses.inc();
+                    self.metrics.refusals.inc_by(u64::from(done.answer.is_err()));
                     if let Some(written) = self.queue.take_back(done) {
                         return written;
                     }
@@ -212,6 +210,11 @@ impl Queue {
         let waiting = self.waiting.remove(&place)?;
         self.busy.insert((place.0, place.1));
         Some((waiting.patching, waiting.tries))
+    }
+
+    /// How many writes wait or are on their way.
+    fn len(&self) -> i64 {
+        i64::try_from(self.waiting.len() + self.busy.len()).unwrap_or(i64::MAX)
     }
 
     /// When the first of what failed is due, of what is not yet.

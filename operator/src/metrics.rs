@@ -1,0 +1,158 @@
+//! What the operator counts, and what it says of itself: one table makes the struct, the page that
+//! Prometheus reads, and `docs/operator-metrics.md`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ottla_telemetry::{Counter, Family, Gauge, Histogram, Pages, metrics, resident_bytes};
+
+use crate::condition::State;
+use crate::object::ObjectKey;
+
+/// The labels of a number of one cluster: its namespace and its name.
+pub type Labels = [(&'static str, String); 2];
+
+metrics! {
+    /// The numbers of one operator.
+    Metrics {
+        /// Whether this process holds the Lease and works; the others wait for it.
+        leader: Gauge = "ottla_operator_leader", "0 or 1";
+        /// KafkaClusters that exist.
+        clusters: Gauge = "ottla_operator_clusters", "objects";
+        /// KafkaTopics that exist.
+        topics: Gauge = "ottla_operator_topics", "objects";
+        /// Whether a KafkaCluster is Ready.
+        cluster_ready: Family<Labels, Gauge> = "ottla_operator_cluster_ready", "0 or 1";
+        /// Time of one step of a KafkaCluster: observe, plan, act.
+        reconcile_time: Family<Labels, Histogram> = "ottla_operator_reconcile_seconds", "seconds";
+        /// Steps after which a KafkaCluster is Stalled: somebody has to act.
+        reconcile_errors: Family<Labels, Counter> =
+            "ottla_operator_reconcile_errors_total", "steps";
+        /// Statuses and finalizers that wait to be written, or for the answer.
+        queued_writes: Gauge = "ottla_operator_queued_writes", "writes";
+        /// Statuses written.
+        statuses: Counter = "ottla_operator_status_writes_total", "writes";
+        /// Writes that the API server refused.
+        refusals: Counter = "ottla_operator_refused_writes_total", "writes";
+        /// Resident memory of the process.
+        resident_bytes: Gauge = "process_resident_memory_bytes", "bytes";
+    }
+}
+
+fn labels(cluster: &ObjectKey) -> Labels {
+    let ObjectKey { namespace, name } = cluster;
+    [("namespace", namespace.clone()), ("name", name.clone())]
+}
+
+impl Metrics {
+    /// Counts a step of a cluster that took so long and left it in this state.
+    pub fn stepped(&self, cluster: &ObjectKey, time: Duration, state: Option<State>) {
+        let labels = labels(cluster);
+        let ready = i64::from(state == Some(State::Ready));
+        self.cluster_ready.get_or_create(&labels).set(ready);
+        self.reconcile_time.get_or_create(&labels).observe(time);
+        let errors = self.reconcile_errors.get_or_create(&labels);
+        errors.inc_by(u64::from(state == Some(State::Stalled)));
+    }
+
+    /// Forgets a cluster that is gone.
+    pub fn forget(&self, cluster: &ObjectKey) {
+        let labels = labels(cluster);
+        self.cluster_ready.remove(&labels);
+        self.reconcile_time.remove(&labels);
+        self.reconcile_errors.remove(&labels);
+    }
+}
+
+/// What the pages of one operator tell. Clones tell the same.
+#[derive(Clone, Default)]
+pub struct Telemetry {
+    /// The numbers.
+    pub metrics: Metrics,
+    waits_for: Arc<Mutex<Option<String>>>,
+}
+
+impl Telemetry {
+    /// Says what the operator cannot work without; nothing where it works, or where another does.
+    pub fn set_waiting(&self, waits_for: Option<String>) {
+        *self
+            .waits_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = waits_for;
+    }
+}
+
+impl Pages for Telemetry {
+    fn metrics(&self) -> String {
+        self.metrics.resident_bytes.set(resident_bytes());
+        self.metrics.page()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let waits_for = self
+            .waits_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        waits_for.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// `docs/operator-metrics.md`, as the file must have it.
+#[must_use]
+pub fn docs() -> String {
+    let head = "# Metrics of the operator\n\n\
+        Served in Prometheus' text format at `/metrics` on port 8080. Written from the table in\n\
+        the source; a test fails when it is stale. What is of one cluster has its `namespace`\n\
+        and `name`, and goes with it. The brokers' own are in [metrics.md](metrics.md).\n\n";
+    ottla_telemetry::docs(head, Metrics::ROWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_its_numbers_until_it_is_gone() {
+        let telemetry = Telemetry::default();
+        let key = |name: &str| ObjectKey {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let took = Duration::from_millis(20);
+        telemetry
+            .metrics
+            .stepped(&key("orders"), took, Some(State::Ready));
+        telemetry
+            .metrics
+            .stepped(&key("orders"), took, Some(State::Stalled));
+        telemetry
+            .metrics
+            .stepped(&key("bills"), took, Some(State::Ready));
+        let page = telemetry.metrics();
+        let labels = "{namespace=\"shop\",name=\"orders\"}";
+        for line in [
+            format!("ottla_operator_cluster_ready{labels} 0"),
+            format!("ottla_operator_reconcile_errors_total{labels} 1"),
+            format!("ottla_operator_reconcile_seconds_count{labels} 2"),
+        ] {
+            assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");
+        }
+        telemetry.metrics.forget(&key("orders"));
+        let page = telemetry.metrics();
+        assert!(!page.contains("orders"), "{page}");
+        assert!(page.contains("name=\"bills\""), "{page}");
+    }
+
+    #[test]
+    fn the_docs_are_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operator-metrics.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, docs()).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            kept == docs(),
+            "docs/operator-metrics.md is stale: run the test with UPDATE_DOCS=1"
+        );
+    }
+}
