@@ -261,6 +261,9 @@ pub struct Beat {
     pub ready: bool,
     #[prost(bool, tag = "5")]
     pub want_shut_down: bool,
+    /// The entry of the metadata log up to which this broker acts by what the log says.
+    #[prost(uint64, optional, tag = "6")]
+    pub applied: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Standing {

@@ -12,6 +12,10 @@
 //! | its address refuses, and that is all | nothing: a firewall does that, too |
 //! | the lease has run out | fenced |
 //!
+//! A broker's lease is renewed, and a fenced broker is unfenced, only once it acts by metadata in
+//! which it has lost what it lost: a broker that was cut off for a while and beats again would else
+//! lead on, in the epochs of the past.
+//!
 //! Invariants: every unfenced broker has a lease, whatever was asked for meanwhile; nobody is
 //! fenced while a majority of the voters is out of reach.
 
@@ -23,6 +27,7 @@ use std::time::Duration;
 
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 
+use crate::image::record::Record;
 use crate::image::{BrokerRegistration, MetadataImage};
 use crate::metadata::request::FenceBroker;
 
@@ -98,6 +103,10 @@ pub struct Liveness {
     /// Whether a majority was out of reach in that term.
     was_cut_off: bool,
     leases: BTreeMap<NodeId, Lease>,
+    /// The entry of the metadata log that was applied when the term began.
+    begun_at: u64,
+    /// The last entry since that took something from a broker: a leadership, or its lease.
+    losses: BTreeMap<NodeId, u64>,
     rebalance_at: Duration,
 }
 
@@ -109,6 +118,8 @@ impl Liveness {
             term: None,
             was_cut_off: false,
             leases: BTreeMap::new(),
+            begun_at: 0,
+            losses: BTreeMap::new(),
             rebalance_at: Duration::ZERO,
         }
     }
@@ -136,8 +147,16 @@ impl Liveness {
         }
     }
 
-    /// Decides from now on, in this term: every unfenced broker gets a fresh lease and a look.
-    pub fn begin(&mut self, now: Duration, term: u64, image: &MetadataImage) -> Vec<Look> {
+    /// Decides from now on, in this term, by the image as of entry `applied`: every unfenced broker
+    /// gets a fresh lease and a look.
+    pub fn begin(
+        &mut self,
+        now: Duration,
+        term: u64,
+        (image, applied): (&MetadataImage, u64),
+    ) -> Vec<Look> {
+        self.begun_at = applied;
+        self.losses.clear();
         if self.term != Some(term) {
             self.rebalance_at = now + self.settings.rebalance_interval.unwrap_or_default();
         }
@@ -185,10 +204,35 @@ impl Liveness {
         }
     }
 
-    /// How long a lease lasts for a broker, from its beat on. Another controller may have been
-    /// elected right after a majority last accepted this one; it lets old leases run out before it
-    /// fences anybody, so they are counted from then.
-    pub fn lease(&self, quorum: Quorum) -> Duration {
+    /// Records that changed the image `before` are committed as entry `index`.
+    pub fn committed(&mut self, before: &MetadataImage, records: &[Record], index: u64) {
+        for record in records {
+            let loser = match record {
+                Record::Partition(record) => before
+                    .partition(record.id())
+                    .and_then(|known| known.leader)
+                    .filter(|leader| leader.0 != record.leader),
+                Record::Broker(record) if record.fenced => Some(NodeId(record.node_id)),
+                _ => None,
+            };
+            self.losses.extend(loser.map(|node| (node, index)));
+        }
+    }
+
+    /// Whether a broker that acts by the metadata up to entry `applied` knows of all that it has
+    /// lost. One that does not say so is older than the question.
+    pub fn has_seen_losses(&self, node: NodeId, applied: Option<u64>) -> bool {
+        let loss = self.losses.get(&node).copied().unwrap_or_default();
+        applied.is_none_or(|applied| applied >= loss.max(self.begun_at))
+    }
+
+    /// How long a lease lasts for a broker, from its beat on; nothing where it is not renewed.
+    /// Another controller may have been elected right after a majority last accepted this one; it
+    /// lets old leases run out before it fences anybody, so they are counted from then.
+    pub fn lease(&self, quorum: Quorum, node: NodeId, applied: Option<u64>) -> Duration {
+        if !self.has_seen_losses(node, applied) {
+            return Duration::ZERO;
+        }
         self.settings
             .session_timeout
             .saturating_sub(quorum.since_acked)

@@ -80,7 +80,7 @@ pub enum Outcome {
 /// A request of a batch, and who waits for it.
 enum Waiter {
     Submit(oneshot::Sender<Outcome>),
-    Beat(u64, oneshot::Sender<wire::Standing>),
+    Beat(wire::Beat, oneshot::Sender<wire::Standing>),
     Nobody,
 }
 
@@ -199,7 +199,8 @@ impl Active {
             }
         };
         let now = self.handle.shared.env.now();
-        for look in self.liveness.begin(now, term, self.metadata().image()) {
+        let (metadata, applied) = self.applied();
+        for look in self.liveness.begin(now, term, (metadata.image(), applied)) {
             self.look_at(look);
         }
         true
@@ -214,12 +215,11 @@ impl Active {
         matches!(known, Ok(Ok(written)) if written.log_id.leader_id.term == term)
     }
 
-    fn metadata(&self) -> Metadata {
+    /// The metadata, and the entry of the log as of which they are.
+    fn applied(&self) -> (Metadata, u64) {
         let state = self.handle.shared.state.lock();
-        state
-            .unwrap_or_else(PoisonError::into_inner)
-            .metadata
-            .clone()
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        (state.metadata.clone(), state.applied())
     }
 
     /// Has a broker fenced whose process is gone.
@@ -247,7 +247,8 @@ impl Active {
 
     /// Decides `messages` as one batch, makes the outcome durable, and answers.
     async fn serve(&mut self, messages: Vec<Message>) {
-        let mut metadata = self.metadata();
+        let (mut metadata, _) = self.applied();
+        let before = metadata.image().clone();
         let mut records = Vec::new();
         let mut outcomes = Vec::new();
         for (request, waiter) in self.requests(messages, &metadata) {
@@ -279,6 +280,7 @@ impl Active {
                 }
             }
         };
+        self.liveness.committed(&before, &records, applied);
         for (waiter, response) in outcomes {
             self.answer(waiter, response, applied);
         }
@@ -304,7 +306,7 @@ impl Active {
                 Message::Beat { beat, reply } => {
                     self.handle.trust(NodeId(beat.node_id as i32));
                     let request = self.renew(&beat);
-                    requests.push((request, Waiter::Beat(beat.number, reply)));
+                    requests.push((request, Waiter::Beat(beat, reply)));
                 }
                 Message::Suspect { node_id } => {
                     self.handle.suspect(node_id);
@@ -339,7 +341,7 @@ impl Active {
         Request::BrokerHeartbeat(BrokerHeartbeat {
             node_id,
             broker_epoch,
-            ready: beat.ready,
+            ready: beat.ready && self.liveness.has_seen_losses(node_id, beat.applied),
             want_shut_down: beat.want_shut_down,
         })
     }
@@ -351,8 +353,10 @@ impl Active {
             Waiter::Submit(reply) => {
                 let _ = reply.send(Outcome::Done { response, applied });
             }
-            Waiter::Beat(number, reply) => {
-                let lease_ms = self.liveness.lease(self.quorum()).as_millis() as u64;
+            Waiter::Beat(beat, reply) => {
+                let (number, node) = (beat.number, NodeId(beat.node_id as i32));
+                let lease = self.liveness.lease(self.quorum(), node, beat.applied);
+                let lease_ms = lease.as_millis() as u64;
                 let standing = match response {
                     Response::BrokerHeartbeat(Ok(standing)) => wire::Standing {
                         number,

@@ -295,6 +295,7 @@ impl Session {
             number: self.number,
             ready: self.applied_epoch.load(Ordering::Acquire) == broker_epoch,
             want_shut_down: self.want_shut_down.load(Ordering::Acquire),
+            applied: Some(self.handle.applied()),
         }
     }
 
@@ -304,15 +305,15 @@ impl Session {
             warn!("the active controller does not know this broker; registering again");
             return true;
         }
+        let lease_until_ms = &self.handle.shared.lease_until_ms;
         let until = if answer.is_fenced {
             i64::MIN
         } else {
-            sent_ms.saturating_add_unsigned(answer.lease_ms)
+            // a lease that is not renewed still lasts as long as it was given
+            let known = lease_until_ms.load(Ordering::Acquire);
+            known.max(sent_ms.saturating_add_unsigned(answer.lease_ms))
         };
-        self.handle
-            .shared
-            .lease_until_ms
-            .store(until, Ordering::Release);
+        lease_until_ms.store(until, Ordering::Release);
         let standing = Standing {
             is_registered: true,
             is_unfenced: !answer.is_fenced,

@@ -57,6 +57,14 @@ pub struct State {
     snapshot: Option<(SnapshotMeta, Bytes)>,
 }
 
+impl State {
+    /// The index of the last entry that is applied; 0 where none is.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied.map_or(0, |id| id.index)
+    }
+}
+
 /// The state machine of this node.
 pub struct Machine {
     /// Held for a replay or a copy, never across I/O or an await.
@@ -129,7 +137,7 @@ impl Machine {
         let published = Published {
             image: Arc::new(state.metadata.image().clone()),
             delta: state.metadata.take_delta(),
-            applied: state.applied.map_or(0, |id| id.index),
+            applied: state.applied(),
         };
         // nobody listens while the node stops
         let _ = self.published.send(published);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicIdPartition,
 };
 
 use super::delta::MetadataDelta;
@@ -213,6 +214,14 @@ fn replay_config(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Confi
 }
 
 impl PartitionRecord {
+    /// The partition that this record is about.
+    pub fn id(&self) -> TopicIdPartition {
+        TopicIdPartition {
+            topic_id: TopicId(self.topic_id),
+            partition: PartitionIndex(self.partition),
+        }
+    }
+
     /// The registration that this record states.
     pub fn registration(&self) -> PartitionRegistration {
         PartitionRegistration {

@@ -17,8 +17,12 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 
+use ottla_protocol::ids::{PartitionIndex, TopicId};
+
 use super::*;
-use crate::image::BrokerRegistration;
+use crate::image::delta::MetadataDelta;
+use crate::image::record::{BrokerRecord, PartitionRecord, TopicRecord};
+use crate::image::{BrokerRegistration, PartitionRegistration};
 
 const SETTINGS: Settings = Settings {
     session_timeout: Duration::from_millis(1500),
@@ -84,12 +88,12 @@ fn check(script: &str, expected: Expect) {
                 let part = liveness.observe(quorum);
                 format!(
                     "{part:?}, a lease of {} ms",
-                    liveness.lease(quorum).as_millis()
+                    liveness.lease(quorum, NodeId(1), None).as_millis()
                 )
             }
             "follows" => format!("{:?}", liveness.observe(Quorum::default())),
             "begin" => {
-                let looks = liveness.begin(now, number(1) as u64, &image);
+                let looks = liveness.begin(now, number(1) as u64, (&image, 0));
                 format!("looks at {}", show_looks(&looks))
             }
             "forget" => {
@@ -348,4 +352,59 @@ fn looks_come_to_an_end() {
     };
     let waits: Vec<Duration> = std::iter::from_fn(|| look.next_wait()).collect();
     expect!["[0ns, 10ms, 40ms, 100ms, 200ms]"].assert_eq(&format!("{waits:?}"));
+}
+
+/// A broker that was cut off beats again before it has heard of what it lost meanwhile.
+#[test]
+fn nobody_gets_a_lease_who_has_not_seen_its_losses() {
+    let quorum = Quorum {
+        term_led: Some(3),
+        since_acked: Duration::ZERO,
+    };
+    let mut image = MetadataImage::default();
+    broker(&mut image, 1, 5, false);
+    broker(&mut image, 2, 6, false);
+    let (topic_id, partition) = (TopicId::default(), PartitionIndex(0));
+    let registration = PartitionRegistration {
+        replicas: vec![NodeId(1), NodeId(2)],
+        isr: vec![NodeId(1), NodeId(2)],
+        leader: Some(NodeId(1)),
+        ..PartitionRegistration::default()
+    };
+    image.replay(
+        &Record::Topic(TopicRecord {
+            topic_id: topic_id.0,
+            name: "orders".to_owned(),
+        }),
+        &mut MetadataDelta::default(),
+    );
+    let led_by = |leader: i32| {
+        let registration = PartitionRegistration {
+            leader: Some(NodeId(leader)),
+            ..registration.clone()
+        };
+        Record::Partition(PartitionRecord::of(topic_id, partition, &registration))
+    };
+    image.replay(&led_by(1), &mut MetadataDelta::default());
+    let mut liveness = Liveness::new(SETTINGS);
+    liveness.begin(Duration::ZERO, 3, (&image, 40));
+    let lease = |liveness: &Liveness, node: i32, applied| {
+        let lease = liveness.lease(quorum, NodeId(node), applied);
+        lease.as_millis()
+    };
+    assert_eq!(lease(&liveness, 1, Some(39)), 0, "not as new as the term");
+    assert_eq!(lease(&liveness, 1, Some(40)), 1500);
+    // the same leader again takes nothing from anybody
+    liveness.committed(&image, &[led_by(1)], 41);
+    assert_eq!(lease(&liveness, 1, Some(40)), 1500);
+    liveness.committed(&image, &[led_by(2)], 42);
+    assert_eq!(lease(&liveness, 1, Some(41)), 0, "another leads");
+    assert_eq!(lease(&liveness, 1, Some(42)), 1500);
+    assert_eq!(lease(&liveness, 2, Some(40)), 1500, "who has lost nothing");
+    assert_eq!(lease(&liveness, 1, None), 1500, "an older broker");
+    let mut fenced = BrokerRecord::of(image.broker(NodeId(2)).unwrap());
+    fenced.fenced = true;
+    liveness.committed(&image, &[Record::Broker(fenced)], 43);
+    assert!(!liveness.has_seen_losses(NodeId(2), Some(42)), "fenced");
+    assert!(liveness.has_seen_losses(NodeId(2), Some(43)));
 }

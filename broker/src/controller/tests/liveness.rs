@@ -118,6 +118,16 @@ impl Voter {
     }
 
     pub(super) async fn beat(&self, epoch: BrokerEpoch, ready: bool) -> wire::Standing {
+        self.beat_at(epoch, ready, None).await
+    }
+
+    /// A beat of a broker that acts by the metadata up to that entry.
+    async fn beat_at(
+        &self,
+        epoch: BrokerEpoch,
+        ready: bool,
+        applied: Option<u64>,
+    ) -> wire::Standing {
         let (reply, standing) = oneshot::channel();
         let beat = wire::Beat {
             node_id: NODE.0 as u64,
@@ -125,6 +135,7 @@ impl Voter {
             number: 1,
             ready,
             want_shut_down: false,
+            applied,
         };
         let message = Message::Beat { beat, reply };
         self.handle.shared.messages.send(message).await.unwrap();
@@ -146,6 +157,32 @@ async fn a_late_fencing_of_an_old_process_leaves_the_new_one_its_lease() {
     voter
         .until(|image| image.broker(NODE).is_some_and(|broker| broker.fenced))
         .await;
+}
+
+#[tokio::test]
+async fn a_fenced_broker_is_back_once_it_has_seen_that_it_was_fenced() {
+    let mut voter = Voter::start().await;
+    let epoch = voter.broker(1, 9).await;
+    voter
+        .until(|image| image.broker(NODE).is_some_and(|broker| !broker.fenced))
+        .await;
+    let before = voter.handle.applied();
+    let fence = FenceBroker {
+        node_id: NODE,
+        broker_epoch: epoch,
+    };
+    voter.submit(Request::FenceBroker(fence)).await;
+    voter
+        .until(|image| image.broker(NODE).is_some_and(|broker| broker.fenced))
+        .await;
+    let standing = voter.beat_at(epoch, true, Some(before)).await;
+    assert!(standing.is_fenced, "it leads on by what was");
+    assert_eq!(standing.lease_ms, 0);
+    let standing = voter
+        .beat_at(epoch, true, Some(voter.handle.applied()))
+        .await;
+    assert!(!standing.is_fenced);
+    assert_eq!(standing.lease_ms, 1500);
 }
 
 #[tokio::test]
