@@ -8,7 +8,7 @@
 //! - `index`: partitions by name and id
 //! - `partition`: one partition: step the core, perform its effects
 //! - `assign`: metadata images become leaders, followers, created and deleted logs
-//! - `produce`, `pending`: appends, and who waits for them
+//! - `produce`, `refused`, `pending`: appends, what is to come again, and who waits for them
 //! - `fetch`, `room`, `session`, `ready`: reads, long polls without polling, sessions (KIP-227)
 //! - `fetcher`: the loops that copy from leaders
 //! - `alter_isr`: ISR changes on their way to the controller
@@ -35,6 +35,7 @@ mod pending;
 mod produce;
 mod producer_state;
 mod ready;
+mod refused;
 mod room;
 mod session;
 mod strays;
@@ -120,6 +121,7 @@ pub(crate) struct Shared {
     uncommitted: Notify,
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
     fetchers: fetcher::Fetchers,
+    refused: refused::Refusals,
     sessions: FetchSessions,
     /// What answers to consumers hold together.
     consumers_budget: Arc<Budget>,
@@ -213,6 +215,7 @@ impl Replicas {
             uncommitted: Notify::new(),
             alter_isr,
             fetchers: fetcher::Fetchers::default(),
+            refused: refused::Refusals::default(),
             sessions: FetchSessions::new(settings.fetch_session_cache_slots_max),
             consumers_budget: Budget::new(components.answers_bytes_max),
             followers_budget: Budget::new(components.answers_bytes_max / 2),

@@ -33,6 +33,7 @@ mod input;
 mod leader;
 pub mod producers;
 mod reads;
+pub mod refused;
 mod replication;
 
 pub use crate::config::Durability;

@@ -14,6 +14,7 @@ use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
 use super::pending::{Answer, Pending, Waiting};
 use super::ready::Wakes;
+use super::refused::Place;
 use super::{Replicas, Shared, producer_state};
 
 /// One batch for one partition.
@@ -92,19 +93,24 @@ impl Replicas {
             log_append_time_ms: None,
             refused: None,
         };
-        let found = self.find(&item.topic, item.partition);
+        let place = (item.topic, item.partition);
+        let found = self.find(&place.0, place.1);
+        let mut batch = item.records.unwrap_or_default();
         let refused = match found {
             // the ISR vouches for acks=all; else another may lead by now, whatever is known here
             Ok(_) if acks != Acks::All && !self.shared.controller.has_lease() => {
+                self.shared.refused_unseen(&place, &batch);
                 Refused::from(ErrorCode::NotLeaderOrFollower)
             }
-            Err(error) => Refused {
-                leader: self.leader_elsewhere(&item.topic, item.partition),
-                ..Refused::from(error)
-            },
+            Err(error) => {
+                self.shared.refused_unseen(&place, &batch);
+                Refused {
+                    leader: self.leader_elsewhere(&place.0, place.1),
+                    ..Refused::from(error)
+                }
+            }
             Ok(replica) => {
                 let replica = begun.replica.insert(replica);
-                let mut batch = item.records.unwrap_or_default();
                 let config = Arc::clone(&replica.lock().config);
                 let now_ms = self.shared.env.unix_ms();
                 let terms = Terms {
@@ -116,7 +122,12 @@ impl Replicas {
                 match terms.admit(&mut batch) {
                     Ok(header) => {
                         begun.log_append_time_ms = config.is_log_append_time.then_some(now_ms);
-                        replica.produce((batch, frame_bytes), &header, acks, answer, wakes);
+                        let sent = Sent {
+                            place,
+                            batch,
+                            frame_bytes,
+                        };
+                        replica.produce(sent, &header, acks, answer, wakes);
                         return begun;
                     }
                     Err(refused) => refused,
@@ -129,25 +140,51 @@ impl Replicas {
     }
 }
 
+impl Shared {
+    /// A batch is refused without a look at its partition.
+    fn refused_unseen(&self, place: &Place, batch: &[u8]) {
+        if let Ok(header) = Header::read(batch) {
+            let batch = producer_state::batch(&header);
+            self.refused.refused(self.env.now(), place, &batch);
+        }
+    }
+}
+
+/// A batch as it came.
+struct Sent {
+    place: Place,
+    batch: BytesMut,
+    /// Of the frame whose memory it holds.
+    frame_bytes: usize,
+}
+
 impl Replica {
     fn produce(
         self: &Arc<Self>,
-        (batch, frame_bytes): (BytesMut, usize),
+        sent: Sent,
         header: &Header,
         acks: Acks,
         answer: Answer<Appended>,
         wakes: &mut Wakes,
     ) {
+        let (refused, now) = (&self.shared.refused, self.shared.env.now());
+        let batch = producer_state::batch(header);
         let mut state = self.lock();
+        if refused.is_out_of_turn(now, &sent.place, &batch, state.partition.producers()) {
+            return answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
+        }
         state.follower_wakes = Some(std::mem::take(wakes));
         let token = state.add_waiter(Waiter::Produce(answer));
-        let input = Input::Produce {
-            batch: producer_state::batch(header),
-            acks,
-            token,
+        let input = Input::Produce { batch, acks, token };
+        let at_hand = AtHand::Produced {
+            batch: sent.batch,
+            frame_bytes: sent.frame_bytes,
         };
-        let at_hand = AtHand::Produced { batch, frame_bytes };
         let appended = self.step(&mut state, input, at_hand);
+        match state.partition.producers().knows(batch.producer_id) {
+            true => refused.appended(&sent.place, &batch),
+            false => refused.refused(now, &sent.place, &batch),
+        }
         *wakes = state.follower_wakes.take().unwrap_or_default();
         if let Some(Waiter::Produce(answer)) = state.waiter(token) {
             answer.waiting(Arc::<Self>::clone(self), token);

@@ -73,6 +73,12 @@ pub fn sequence_after(sequence: Sequence, count: i32) -> Sequence {
 }
 
 impl Producers {
+    /// Whether anything is known of a producer.
+    #[must_use]
+    pub fn knows(&self, producer_id: ProducerId) -> bool {
+        self.by_id.contains_key(&producer_id)
+    }
+
     /// Judges a batch that a client sent.
     #[must_use]
     pub fn check(&self, batch: &Batch) -> Check {
