@@ -18,6 +18,9 @@ use crate::peer::wire;
 /// How long a request may look for the active controller and wait for its answer.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long it may do so at least, however little time whoever asks has.
+const SUBMIT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// How long an answer waits for this broker's own image to show its outcome.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -61,7 +64,10 @@ impl Handle {
     }
 
     async fn submit_until_answered(&self, request: &Request) -> Result<Response, Error> {
-        let deadline = Instant::now() + SUBMIT_TIMEOUT;
+        // a client that got no answer in its time asks again, perhaps for the opposite: what it
+        // asked first must not be carried out after that
+        let patience = request.timeout().unwrap_or(SUBMIT_TIMEOUT);
+        let deadline = Instant::now() + patience.clamp(SUBMIT_TIMEOUT_MIN, SUBMIT_TIMEOUT);
         let mut reached = false;
         loop {
             let attempt = tokio::time::timeout_at(deadline, self.attempt(request)).await;

@@ -4,6 +4,8 @@
 //! [`Request::encode`] and gets those of
 //! [`Response::encode`] back. Each is a number, a version and a body.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use ottla_protocol::codec::{Context, Decode, Error, Kafka, Reader, Value, Writer};
 use ottla_protocol::error::ErrorCode;
@@ -165,6 +167,25 @@ requests! {
     CreateAcls(CreateAclsRequest) -> CreateAclsResponse;
     18 /// Deletes the ACLs that match filters.
     DeleteAcls(DeleteAclsRequest) -> DeleteAclsResponse;
+}
+
+impl Request {
+    /// How long whoever asks waits for the answer, where it says so. It may ask again after that,
+    /// so nothing should be carried out any more.
+    pub fn timeout(&self) -> Option<Duration> {
+        let timeout_ms = match self {
+            Self::CreateTopics(body) => body.timeout_ms,
+            Self::DeleteTopics(body) => body.timeout_ms,
+            Self::CreatePartitions(body) => body.timeout_ms,
+            Self::AlterPartitionReassignments(body) => body.timeout_ms,
+            Self::ElectLeaders(body) => body.timeout_ms,
+            Self::UpdateFeatures(body) => body.timeout_ms,
+            _ => return None,
+        };
+        Some(Duration::from_millis(
+            u64::try_from(timeout_ms).unwrap_or(0),
+        ))
+    }
 }
 
 fn unknown(number: i16) -> Error {

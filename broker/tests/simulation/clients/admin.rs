@@ -82,11 +82,9 @@ pub async fn recreate(shared: &Shared) {
     let request = creation(TOPIC, 1, BROKERS);
     loop {
         let is_ending = shared.with(|world| world.is_ending);
-        while !create(&mut connection, &request).await {
-            tokio::time::sleep(PAUSE).await;
-            connection.turn();
-        }
-        while !write(&mut connection).await {
+        // a deletion of which nothing was heard may be carried out late, and is of a name: so
+        // whoever is refused makes the topic again
+        while !(create(&mut connection, &request).await && write(shared, &mut connection).await) {
             tokio::time::sleep(PAUSE).await;
             connection.turn();
         }
@@ -103,7 +101,7 @@ pub async fn recreate(shared: &Shared) {
 }
 
 /// Writes one record; says whether the whole ISR has it.
-async fn write(connection: &mut Connection) -> bool {
+async fn write(shared: &Shared, connection: &mut Connection) -> bool {
     let request = MetadataRequest {
         topics: Some(vec![MetadataRequestTopic {
             name: Some(TOPIC.to_owned()),
@@ -117,6 +115,8 @@ async fn write(connection: &mut Connection) -> bool {
     let partition = topic.and_then(|topic| topic.partitions.into_iter().next());
     let leader = partition.and_then(|partition| usize::try_from(partition.leader_id).ok());
     let Some(leader) = leader else {
+        let asked = connection.node();
+        shared.trace(format_args!("{TOPIC} has no leader that {asked} knows of"));
         return false;
     };
     connection.turn_to(leader);
@@ -141,5 +141,9 @@ async fn write(connection: &mut Connection) -> bool {
     let answer = connection.ask(9, &request).await;
     let parts = answer.and_then(|answer| answer.responses.into_iter().next());
     let part = parts.and_then(|parts| parts.partition_responses.into_iter().next());
-    part.is_some_and(|part| part.error_code == 0)
+    let error = part.map(|part| ErrorCode::from(part.error_code));
+    if error != Some(ErrorCode::None) {
+        shared.trace(format_args!("refused {TOPIC} by {leader}: {error:?}"));
+    }
+    error == Some(ErrorCode::None)
 }
