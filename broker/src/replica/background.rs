@@ -249,20 +249,22 @@ async fn commit_inline(shared: Arc<Shared>) {
     let listener = StoreListener {
         shared: Arc::downgrade(&shared),
     };
+    let mut is_refused = false;
     while !shared.is_stopping() {
-        shared.uncommitted.notified().await;
+        // a full disk refuses what would wake this task: it looks by itself whether there is room
+        let woken = tokio::time::timeout(DISK_FULL_PAUSE, shared.uncommitted.notified()).await;
+        if woken.is_err() && !is_refused && !shared.store.is_full() {
+            continue;
+        }
         let began = shared.env.now();
         spend_commit_time(shared.store.disk()).await;
         let took = shared.env.now().saturating_sub(began);
         shared.metrics.commit_time.observe(took);
-        match commit_once(&shared, &listener) {
-            Ok(()) => {}
-            Err(Error::DiskFull { .. }) => {
-                tokio::time::sleep(DISK_FULL_PAUSE).await;
-                shared.uncommitted.notify_one();
-            }
+        is_refused = match commit_once(&shared, &listener) {
+            Ok(()) => false,
+            Err(Error::DiskFull { .. }) => true,
             Err(error) => return on_offline(&shared, &error),
-        }
+        };
     }
 }
 
