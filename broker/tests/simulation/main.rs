@@ -35,7 +35,7 @@ use run::Outcome;
 use world::Bug;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 6] = [
+const KEPT_SEEDS: [(u64, &str); 11] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -55,6 +55,26 @@ const KEPT_SEEDS: [(u64, &str); 6] = [
     (
         101,
         "a follower told its new leader of records that were not on its disk",
+    ),
+    (
+        7032,
+        "a deletion of which its client had heard nothing was carried out after the next creation",
+    ),
+    (
+        7039,
+        "what was sent behind a refused batch was taken for its producer's first",
+    ),
+    (
+        7053,
+        "a simulated broker that started on a full disk never noticed that there was room",
+    ),
+    (
+        7054,
+        "a broker that was cut off was unfenced before it had heard of what it had lost",
+    ),
+    (
+        7084,
+        "the same as 7039, where the first batch was refused by a full disk",
     ),
     (
         1_795_965_597_456,
