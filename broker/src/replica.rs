@@ -46,6 +46,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_core::image::MetadataImage;
 use ottla_core::partition::{AlterIsr, Asker};
+use ottla_core::throttle::Throttle;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition};
 use ottla_storage::{Log, Store};
@@ -122,6 +123,8 @@ pub(crate) struct Shared {
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
     fetchers: fetcher::Fetchers,
     refused: refused::Refusals,
+    /// What was copied of replicas that are held to a rate.
+    throttle: Mutex<Throttle>,
     sessions: FetchSessions,
     /// What answers to consumers hold together.
     consumers_budget: Arc<Budget>,
@@ -216,6 +219,7 @@ impl Replicas {
             alter_isr,
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
+            throttle: Mutex::default(),
             sessions: FetchSessions::new(settings.fetch_session_cache_slots_max),
             consumers_budget: Budget::new(components.answers_bytes_max),
             followers_budget: Budget::new(components.answers_bytes_max / 2),

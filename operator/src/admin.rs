@@ -6,6 +6,8 @@
 //! Invariant: one request is in flight at a time, and a call either has an answer or an [`Error`]
 //! within [`CALL_TIMEOUT`]; what a broker refuses is a [`Refusal`], which is data.
 
+mod moves;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -117,15 +119,8 @@ impl Admin {
     /// A client that will find the cluster through any of these addresses.
     #[must_use]
     pub fn new(addresses: Vec<String>) -> Self {
-        let options = Options {
-            client_id: "ottla-operator".to_owned(),
-            software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            connect_timeout: CONNECT_TIMEOUT,
-            call_timeout: CALL_TIMEOUT,
-            answer_bytes_max: ANSWER_BYTES_MAX,
-        };
         Self {
-            client: Client::new(Tcp, options, addresses),
+            client: Client::new(Tcp, options(CALL_TIMEOUT), addresses),
         }
     }
 
@@ -341,6 +336,16 @@ impl Admin {
     }
 }
 
+fn options(call_timeout: Duration) -> Options {
+    Options {
+        client_id: "ottla-operator".to_owned(),
+        software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        connect_timeout: CONNECT_TIMEOUT,
+        call_timeout,
+        answer_bytes_max: ANSWER_BYTES_MAX,
+    }
+}
+
 fn observed(response: MetadataResponse) -> ObservedCluster {
     let topics = response.topics.into_iter().filter_map(|topic| {
         let name = topic.name?;
@@ -353,6 +358,7 @@ fn observed(response: MetadataResponse) -> ObservedCluster {
                 has_leader: partition.leader_id >= 0,
                 replicas: partition.replica_nodes,
                 isr: partition.isr_nodes,
+                ..ObservedPartition::default()
             })
             .collect();
         let observed = ObservedTopic {

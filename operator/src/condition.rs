@@ -140,6 +140,8 @@ reasons! {
         TopicReady: Ready,
         /// The topic is being created or changed.
         Applying: Reconciling,
+        /// Replicas are being copied to other brokers, or wait for their turn.
+        Reassigning: Reconciling,
         /// Not all partitions have a leader yet.
         WaitingForLeaders: Reconciling,
         /// The cluster cannot be reached at the moment.
@@ -160,8 +162,6 @@ reasons! {
         PartitionsDecreased: Stalled,
         /// More replicas are wanted than there are brokers.
         ReplicationFactorAboveBrokers: Stalled,
-        /// The topic has another replication factor, which cannot be changed yet.
-        ReplicationFactorChange: Stalled,
         /// The cluster refuses a config.
         ConfigRefused: Stalled,
         /// The cluster refuses the change.

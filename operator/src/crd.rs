@@ -108,6 +108,10 @@ fn list_map_by_name(schema: &mut schemars::Schema) {
     list_map(schema, "name");
 }
 
+fn list_map_by_partition(schema: &mut schemars::Schema) {
+    list_map(schema, "partition");
+}
+
 fn list_map_by_id(schema: &mut schemars::Schema) {
     list_map(schema, "id");
 }

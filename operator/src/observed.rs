@@ -31,7 +31,29 @@ pub struct ObservedPartition {
     pub replicas: Vec<i32>,
     /// Those of them that are in sync.
     pub isr: Vec<i32>,
+    /// Those of them that a reassignment adds.
+    pub adding: Vec<i32>,
+    /// Those of them that a reassignment removes.
+    pub removing: Vec<i32>,
 }
+
+/// A broker as the cluster has it registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegisteredBroker {
+    /// Where it is reached.
+    pub address: String,
+    /// Its failure domain.
+    pub rack: Option<String>,
+    /// Whether it is registered and does not serve.
+    pub is_fenced: bool,
+}
+
+/// A partition, by its topic's name and its index.
+pub type PartitionKey = (String, i32);
+
+/// How large each replica is, in bytes, by broker, for partitions that were asked about; a broker
+/// that did not answer is not among them.
+pub type Sizes = BTreeMap<PartitionKey, BTreeMap<i32, u64>>;
 
 /// The metadata quorum as the active controller has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,14 +70,43 @@ impl ObservedPartition {
         let replicas = self.replicas.iter().copied();
         replicas.filter(|id| !self.isr.contains(id))
     }
+
+    /// Whether a reassignment is under way.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The replicas once the reassignment under way, if any, is done.
+    #[must_use]
+    pub fn target(&self) -> Vec<i32> {
+        let replicas = self.replicas.iter().copied();
+        replicas.filter(|id| !self.removing.contains(id)).collect()
+    }
+
+    /// The replicas that a reassignment under way, if any, began with.
+    #[must_use]
+    pub fn original(&self) -> Vec<i32> {
+        let replicas = self.replicas.iter().copied();
+        replicas.filter(|id| !self.adding.contains(id)).collect()
+    }
 }
 
 impl ObservedTopic {
-    /// How many replicas a partition has; while they differ, what the first one has.
+    /// How many replicas each partition has at least, those not counted that a reassignment is
+    /// still adding.
     #[must_use]
     pub fn replication_factor(&self) -> i32 {
-        let first = self.partitions.first();
-        first.map_or(0, |p| i32::try_from(p.replicas.len()).unwrap_or(i32::MAX))
+        let sizes = self.partitions.iter().map(|p| p.original().len());
+        i32::try_from(sizes.min().unwrap_or(0)).unwrap_or(i32::MAX)
+    }
+
+    /// Whether every partition has so many replicas, and none is being moved.
+    #[must_use]
+    pub fn has_replication_factor(&self, wanted: i32) -> bool {
+        let wanted = usize::try_from(wanted).unwrap_or(0);
+        let is_there = |p: &ObservedPartition| !p.is_moving() && p.replicas.len() == wanted;
+        self.partitions.iter().all(is_there)
     }
 
     /// How many partitions there are.

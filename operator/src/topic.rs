@@ -2,6 +2,7 @@
 
 pub mod conflicts;
 pub mod driver;
+pub mod moves;
 pub mod plan;
 pub mod reconcile;
 pub mod status;

@@ -18,4 +18,5 @@ pub mod placement;
 pub mod planted;
 pub mod shard;
 pub mod suspects;
+pub mod throttle;
 pub mod transaction;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::NodeId;
 
-use crate::image::{MetadataImage, PartitionRegistration, Topic};
+use crate::image::MetadataImage;
 
 /// A broker that may get replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,35 +122,41 @@ pub fn place(
         .collect())
 }
 
-/// The replicas that each partition of `topic` should have at another replication factor; none
-/// where it has them.
+/// A partition that is placed already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// The brokers that hold it, the preferred leader first; those to come where they change.
+    pub replicas: Vec<NodeId>,
+    /// Those that are in sync.
+    pub isr: Vec<NodeId>,
+}
+
+/// The replicas that each partition of a topic should have at this replication factor, or at the
+/// one it has, with none on brokers that are no candidates; none where it has them.
 ///
 /// Growing adds to what is there. Shrinking drops, the first that there is: inactive brokers,
 /// replicas not in sync, replicas whose rack has another, the most loaded; never the preferred
-/// leader, and never the last in sync.
-pub fn change_replication_factor(
+/// leader, and never the last in sync. What stays keeps its order, so a leader stays where it is
+/// unless its own broker is no candidate.
+pub fn rearrange(
     candidates: &[Candidate],
-    topic: &Topic,
-    replication_factor: usize,
+    partitions: &[Placed],
+    replication_factor: Option<usize>,
     seed: u64,
 ) -> Result<Vec<Option<Vec<NodeId>>>, Error> {
-    check(candidates, replication_factor)?;
-    let existing: Vec<Vec<NodeId>> = topic
-        .partitions
-        .iter()
-        .map(|p| p.target_replicas())
-        .collect();
+    let size = |placed: &Placed| replication_factor.unwrap_or(placed.replicas.len());
+    check(candidates, partitions.iter().map(size).max().unwrap_or(0))?;
+    let existing: Vec<Vec<NodeId>> = partitions.iter().map(|p| p.replicas.clone()).collect();
     let mut placer = Placer::of(candidates, &existing, seed);
-    let mut plan = Vec::with_capacity(existing.len());
-    for (index, (replicas, partition)) in existing.iter().zip(&topic.partitions).enumerate() {
-        let mut wanted = replicas.clone();
-        while wanted.len() > replication_factor {
-            placer.drop_one(&mut wanted, partition);
+    let mut plan = Vec::with_capacity(partitions.len());
+    for (index, placed) in partitions.iter().enumerate() {
+        let mut wanted = placed.replicas.clone();
+        wanted.retain(|node| candidates.iter().any(|c| c.node == *node));
+        while wanted.len() > size(placed) {
+            placer.drop_one(&mut wanted, &placed.isr);
         }
-        if wanted.len() < replication_factor {
-            wanted = placer.grow(wanted, replication_factor, index);
-        }
-        plan.push((wanted != *replicas).then_some(wanted));
+        let wanted = placer.grow(wanted, size(placed), index);
+        plan.push((wanted != placed.replicas).then_some(wanted));
     }
     Ok(plan)
 }
@@ -241,10 +247,10 @@ impl<'a> Placer<'a> {
         }
     }
 
-    fn drop_one(&mut self, replicas: &mut Vec<NodeId>, partition: &PartitionRegistration) {
+    fn drop_one(&mut self, replicas: &mut Vec<NodeId>, isr: &[NodeId]) {
         let is_last_in_sync = |node: NodeId| {
-            let in_sync = replicas.iter().filter(|n| partition.isr.contains(n));
-            partition.isr.contains(&node) && in_sync.count() == 1
+            let in_sync = replicas.iter().filter(|n| isr.contains(n));
+            isr.contains(&node) && in_sync.count() == 1
         };
         let worst = (1..replicas.len()).max_by_key(|place| {
             let node = replicas[*place];
@@ -257,7 +263,7 @@ impl<'a> Placer<'a> {
             (
                 !is_last_in_sync(node),
                 !is_active,
-                !partition.isr.contains(&node),
+                !isr.contains(&node),
                 in_rack,
                 load,
                 *place,

@@ -11,6 +11,7 @@
 //! Nothing here waits for the disk: a stalled one stops what is on its way to it, and no more.
 
 mod connection;
+mod throttled;
 mod tracked;
 
 use std::collections::{BTreeSet, HashMap};
@@ -335,7 +336,9 @@ impl Fetcher {
             return Err(Error::NotRegistered);
         }
         let settings = &self.shared.settings;
-        match self.partitions.request(settings, broker_epoch, self.leader) {
+        let held_back = self.shared.held_back();
+        let partitions = &mut self.partitions;
+        match partitions.request(settings, broker_epoch, self.leader, held_back) {
             Some(request) => connection.send(&request).await,
             None => Ok(()),
         }
@@ -362,6 +365,7 @@ impl Fetcher {
             error => return Err(Error::Refused(error)),
         }
         let hold = self.shared.store.hold();
+        let image = self.shared.controller.image();
         for topic in response.responses {
             for data in topic.partitions {
                 let id = TopicIdPartition {
@@ -369,6 +373,8 @@ impl Fetcher {
                     partition: PartitionIndex(data.partition_index),
                 };
                 if let Some((replica, asked)) = self.partitions.asked(id) {
+                    let bytes = data.records.as_ref().map_or(0, Records::len);
+                    self.shared.copied(&image, id, bytes);
                     let taken = replica.take_in(&asked, data, frame_bytes);
                     self.partitions.taken_in(id, taken);
                 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod changes;
 mod disks;
 mod ends;
+mod reassign;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};

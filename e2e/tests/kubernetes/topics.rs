@@ -89,7 +89,12 @@ pub fn what_cannot_be_done_is_said() -> Result<()> {
 
     let fewer = topic("firm", 6, "").replace("replicationFactor: 3", "replicationFactor: 2");
     apply(NAMESPACE, &fewer)?;
-    stalled("firm", "ReplicationFactorChange")?;
+    wait(TIMEOUT, || {
+        let firm = ready("kafkatopics", NAMESPACE, "firm")?;
+        let replicas = &firm["status"]["replicationFactor"];
+        ensure!(*replicas == 2, "{replicas} replicas");
+        Ok(())
+    })?;
 
     // younger by at least the second that creation times are counted in
     std::thread::sleep(Duration::from_millis(1100));

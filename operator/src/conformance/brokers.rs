@@ -1,5 +1,7 @@
 //! Brokers that are not there: a platform whose brokers serve as soon as they are started, and a
-//! Kafka that keeps nothing of a topic but its name and its size.
+//! Kafka that keeps nothing of a topic but its name and who holds it.
+
+mod moves;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +15,15 @@ use ottla_protocol::codec::{Decode, Encode, Message, Reader, Request};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use ottla_protocol::messages::cluster::{
+    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
+};
 use ottla_protocol::messages::configs::{
     DescribeConfigsRequest, DescribeConfigsResponse, DescribeConfigsResult,
 };
+use ottla_protocol::messages::log_dirs::DescribeLogDirsRequest;
 use ottla_protocol::messages::metadata::{
-    MetadataRequest, MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
+    DescribeClusterRequest, MetadataRequest, MetadataResponse, MetadataResponseTopic,
 };
 use ottla_protocol::messages::topics::{
     CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse, DeletableTopicResult,
@@ -29,6 +35,10 @@ use tokio::net::TcpStream;
 use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties};
 
+use self::moves::Partition;
+
+/// How many brokers there are.
+const BROKERS: i32 = 3;
 /// The largest request that is read.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
@@ -39,9 +49,11 @@ pub struct Brokers {
 }
 
 struct Kafka {
-    listener: TcpListener,
-    /// Partitions and replication factor by name.
-    topics: RefCell<BTreeMap<String, (i32, i32)>>,
+    /// Each broker's.
+    listeners: Vec<TcpListener>,
+    topics: RefCell<BTreeMap<String, Vec<Partition>>>,
+    /// What a replica has that is being copied; none: copies take no time.
+    copied_bytes: Cell<Option<i64>>,
     is_refused: Cell<bool>,
     down: RefCell<BTreeSet<i32>>,
 }
@@ -49,12 +61,16 @@ struct Kafka {
 impl Brokers {
     /// Brokers that are yet to be started.
     pub fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listen = |_| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        };
         Self {
             kafka: Rc::new(Kafka {
-                listener,
+                listeners: (0..BROKERS).map(listen).collect(),
                 topics: RefCell::new(BTreeMap::new()),
+                copied_bytes: Cell::new(None),
                 is_refused: Cell::new(false),
                 down: RefCell::default(),
             }),
@@ -63,7 +79,7 @@ impl Brokers {
 
     /// Where clients connect.
     pub fn address(&self) -> String {
-        self.kafka.listener.local_addr().unwrap().to_string()
+        self.kafka.address(0).to_string()
     }
 
     /// The topics that exist.
@@ -89,7 +105,24 @@ impl Brokers {
     /// Has a topic exist already.
     pub fn create(&self, topic: &str) {
         let mut topics = self.kafka.topics.borrow_mut();
-        topics.insert(topic.to_owned(), (1, 3));
+        topics.insert(topic.to_owned(), vec![Partition::new(3)]);
+    }
+
+    /// Who holds the first partition of a topic.
+    pub fn replicas(&self, topic: &str) -> Vec<i32> {
+        self.kafka.topics.borrow()[topic][0].replicas.clone()
+    }
+
+    /// Has copies stop once they have so many bytes of [`moves::SIZE_BYTES`].
+    pub fn stop_copies_at(&self, bytes: i64) {
+        self.kafka.copied_bytes.set(Some(bytes));
+    }
+
+    /// Has copies end, those under way as well.
+    pub fn finish_copies(&self) {
+        self.kafka.copied_bytes.set(None);
+        let mut topics = self.kafka.topics.borrow_mut();
+        topics.values_mut().flatten().for_each(Partition::finish);
     }
 
     /// A platform with these brokers.
@@ -102,11 +135,16 @@ impl Brokers {
 
     /// Answers whoever connects.
     pub async fn serve(&self) {
-        let listener = self.kafka.listener.try_clone().unwrap();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let brokers = (0..).zip(&self.kafka.listeners);
+        let brokers = brokers.map(|(id, listener)| self.serve_one(id, listener));
+        futures::future::join_all(brokers).await;
+    }
+
+    async fn serve_one(&self, broker: i32, listener: &TcpListener) {
+        let listener = tokio::net::TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
         while let Ok((stream, _)) = listener.accept().await {
             let kafka = Rc::clone(&self.kafka);
-            tokio::task::spawn_local(async move { kafka.converse(stream).await });
+            tokio::task::spawn_local(async move { kafka.converse(broker, stream).await });
         }
     }
 }
@@ -189,11 +227,15 @@ impl Platform for Fake {
 }
 
 impl Kafka {
-    async fn converse(&self, mut stream: TcpStream) {
+    fn address(&self, broker: usize) -> std::net::SocketAddr {
+        self.listeners[broker].local_addr().unwrap()
+    }
+
+    async fn converse(&self, broker: i32, mut stream: TcpStream) {
         let mut buffer = BytesMut::new();
         loop {
             while let Ok(Some(request)) = frame::split(&mut buffer, REQUEST_BYTES_MAX) {
-                for segment in self.answer(request) {
+                for segment in self.answer(broker, request) {
                     if stream.write_all(&segment).await.is_err() {
                         return;
                     }
@@ -209,7 +251,7 @@ impl Kafka {
         }
     }
 
-    fn answer(&self, request: BytesMut) -> Vec<Bytes> {
+    fn answer(&self, broker: i32, request: BytesMut) -> Vec<Bytes> {
         let mut reader = Reader::new(request);
         let header = RequestHeader::read(&mut reader).unwrap();
         let reader = &mut reader;
@@ -219,6 +261,18 @@ impl Kafka {
             ApiKey::CreateTopics => reply(reader, &header, |request| self.create(request)),
             ApiKey::DeleteTopics => reply(reader, &header, |request| self.delete(request)),
             ApiKey::DescribeConfigs => reply(reader, &header, configs),
+            ApiKey::DescribeCluster => {
+                reply(reader, &header, |_: DescribeClusterRequest| self.brokers())
+            }
+            ApiKey::DescribeLogDirs => reply(reader, &header, |asked| self.log_dirs(broker, asked)),
+            ApiKey::ListPartitionReassignments => {
+                reply(reader, &header, |_: ListPartitionReassignmentsRequest| {
+                    self.moving()
+                })
+            }
+            ApiKey::AlterPartitionReassignments => {
+                reply(reader, &header, |request| self.reassign(request))
+            }
             other => panic!("nobody here answers {}", other.name()),
         }
     }
@@ -231,10 +285,11 @@ impl Kafka {
         });
         let wanted = wanted.unwrap_or_else(|| topics.keys().cloned().collect());
         let described = wanted.into_iter().map(|name| match topics.get(&name) {
-            Some((partitions, replicas)) => MetadataResponseTopic {
+            Some(partitions) => MetadataResponseTopic {
                 name: Some(name),
-                partitions: (0..*partitions)
-                    .map(|index| partition(index, *replicas))
+                partitions: (0..)
+                    .zip(partitions)
+                    .map(|(index, partition)| partition.described(index))
                     .collect(),
                 ..MetadataResponseTopic::default()
             },
@@ -254,8 +309,10 @@ impl Kafka {
 
     fn create(&self, request: CreateTopicsRequest) -> CreateTopicsResponse {
         let created = request.topics.into_iter().map(|topic| {
-            let size = (topic.num_partitions, i32::from(topic.replication_factor));
-            self.topics.borrow_mut().insert(topic.name.clone(), size);
+            let partition = Partition::new(i32::from(topic.replication_factor));
+            let partitions = (0..topic.num_partitions).map(|_| partition.clone());
+            let mut topics = self.topics.borrow_mut();
+            topics.insert(topic.name.clone(), partitions.collect());
             CreatableTopicResult {
                 name: topic.name,
                 ..CreatableTopicResult::default()
@@ -280,16 +337,6 @@ impl Kafka {
             responses: deleted.collect(),
             ..DeleteTopicsResponse::default()
         }
-    }
-}
-
-fn partition(index: i32, replicas: i32) -> MetadataResponsePartition {
-    MetadataResponsePartition {
-        partition_index: index,
-        leader_id: 0,
-        replica_nodes: (0..replicas).collect(),
-        isr_nodes: (0..replicas).collect(),
-        ..MetadataResponsePartition::default()
     }
 }
 
@@ -323,6 +370,10 @@ fn versions() -> ApiVersionsResponse {
             of::<CreateTopicsRequest>(),
             of::<DeleteTopicsRequest>(),
             of::<DescribeConfigsRequest>(),
+            of::<DescribeClusterRequest>(),
+            of::<DescribeLogDirsRequest>(),
+            of::<ListPartitionReassignmentsRequest>(),
+            of::<AlterPartitionReassignmentsRequest>(),
         ],
         ..ApiVersionsResponse::default()
     }

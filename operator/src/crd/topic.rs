@@ -46,6 +46,12 @@ use super::{Condition, KafkaConfig};
         description = "Replicas that are in sync, of all"
     ),
     printcolumn(
+        name = "Moving",
+        type_ = "string",
+        json_path = ".status.reassignment.summary",
+        description = "How far the move of replicas to other brokers has come"
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
@@ -109,6 +115,8 @@ pub struct KafkaTopicSpec {
     pub partitions: Option<i32>,
 
     /// How many brokers hold each partition. Default: default.replication.factor of the cluster.
+    /// May change: replicas are copied, or removed, while the topic is used, and
+    /// status.reassignment says how far that is. Setting it back cancels what is not done yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub replication_factor: Option<i32>,
@@ -171,7 +179,7 @@ pub struct KafkaTopicStatus {
     /// Partitions that the topic has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
-    /// Replicas of each partition.
+    /// Replicas that each partition has at least, those not counted that are still being copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_factor: Option<i32>,
     /// Replicas that are in sync, of all, such as 18/18.
@@ -182,4 +190,52 @@ pub struct KafkaTopicStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub managed_config: Vec<String>,
+    /// While replicas are on their way to other brokers: how far that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reassignment: Option<Reassignment>,
+}
+
+/// How far the move of a topic's replicas has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Reassignment {
+    /// The same in one line.
+    pub summary: String,
+    /// When it began.
+    pub started_at: String,
+    /// When these figures were taken.
+    pub updated_at: String,
+    /// Partitions that are not yet as they should be.
+    pub partitions_left: i32,
+    /// Bytes to be copied, as far as it is known.
+    pub bytes_total: i64,
+    /// Those that are not copied yet.
+    pub bytes_left: i64,
+    /// About how long that will take, by the speed until now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<i64>,
+    /// The partitions that are being copied now; the others wait for their turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), transform = super::list_map_by_partition)]
+    pub moving: Vec<MovingPartition>,
+}
+
+/// A partition whose replicas are being moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct MovingPartition {
+    /// Its index.
+    pub partition: i32,
+    /// The brokers that are to hold it as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adding: Vec<i32>,
+    /// The brokers that are to hold it no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removing: Vec<i32>,
+    /// Bytes to be copied.
+    pub bytes_total: i64,
+    /// Those that are not copied yet.
+    pub bytes_left: i64,
 }

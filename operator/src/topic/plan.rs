@@ -39,7 +39,8 @@ pub enum Change {
     Delete,
 }
 
-/// What to do, and what is refused.
+/// What to do, and what is refused. The replication factor of a topic that exists is the affair of
+/// [`moves`](super::moves), which looks at all topics at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// In this order.
@@ -66,7 +67,9 @@ pub fn plan(topic: &ValidatedTopic, observed: Option<&ObservedTopic>, brokers: i
         return plan;
     };
     plan_partitions(topic, observed, &mut plan);
-    plan_replicas(topic, observed, brokers, &mut plan);
+    if let Some(wanted) = topic.replication_factor.filter(|wanted| *wanted > brokers) {
+        plan.refused.push(above_brokers(wanted, brokers));
+    }
     plan_config(topic, observed, &mut plan);
     plan
 }
@@ -97,24 +100,6 @@ fn plan_partitions(topic: &ValidatedTopic, observed: &ObservedTopic, plan: &mut 
         )),
         _ => {}
     }
-}
-
-fn plan_replicas(topic: &ValidatedTopic, observed: &ObservedTopic, brokers: i32, plan: &mut Plan) {
-    let exist = observed.replication_factor();
-    let Some(wanted) = topic.replication_factor.filter(|wanted| *wanted != exist) else {
-        return;
-    };
-    plan.refused.push(if wanted > brokers {
-        above_brokers(wanted, brokers)
-    } else {
-        Verdict::new(
-            TopicReason::ReplicationFactorChange,
-            format!(
-                "spec.replicationFactor is {wanted} but the topic has {exist}; changing it is not \
-                 supported yet, so set it back to {exist}."
-            ),
-        )
-    });
 }
 
 fn above_brokers(wanted: i32, brokers: i32) -> Verdict {

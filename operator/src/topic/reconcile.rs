@@ -12,14 +12,18 @@ use std::sync::Arc;
 use ottla_protocol::error::ErrorCode;
 
 use super::conflicts::{Claim, Standing, standings};
+use super::moves::driver::{Moved, move_replicas};
+use super::moves::is_needed;
+use super::moves::progress::progress;
 use super::plan::{Change, plan, plan_deletion};
-use super::status::{said, status};
+use super::status::{refused_by_broker, said, status};
 use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
-use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic, Refusal};
+use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic};
 use crate::condition::{TopicReason, Verdict, spoken};
+use crate::crd::topic::Reassignment;
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
 use crate::object::{ObjectKey, PAUSED, is_paused};
-use crate::observed::ObservedTopic;
+use crate::observed::{ObservedTopic, Sizes};
 
 /// An object, and whether somebody deleted it.
 #[derive(Clone, Debug)]
@@ -60,6 +64,8 @@ struct Work<'a> {
     pass: Pass,
     valid: BTreeMap<usize, ValidatedTopic>,
     refused: BTreeMap<usize, Vec<Verdict>>,
+    /// How large partitions are that are being moved, or are to be.
+    sizes: Sizes,
 }
 
 /// Brings the topics of one cluster closer to their specs. `brokers` is how many it has when all
@@ -79,6 +85,7 @@ pub async fn pass(
         pass: Pass::default(),
         valid: BTreeMap::new(),
         refused: BTreeMap::new(),
+        sizes: Sizes::new(),
     };
     work.sort_out();
     if work.valid.is_empty() {
@@ -92,6 +99,11 @@ pub async fn pass(
     } else {
         work.perform(admin, &changes).await?;
         look(admin, &names).await?
+    };
+    let observed = if work.move_replicas(admin, &observed, brokers).await? {
+        look(admin, &names).await?
+    } else {
+        observed
     };
     work.conclude(&observed);
     Ok(work.pass)
@@ -115,6 +127,7 @@ async fn look(
     names: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, ObservedTopic>, Error> {
     let mut cluster = admin.describe(Some(names)).await?;
+    admin.note_reassignments(&mut cluster).await?;
     let exist: BTreeSet<String> = cluster.topics.keys().cloned().collect();
     for (name, config) in admin.topic_configs(&exist).await? {
         if let Some(topic) = cluster.topics.get_mut(&name) {
@@ -293,6 +306,48 @@ impl Work<'_> {
         }
     }
 
+    /// Has replicas moved where topics have another replication factor than they should; says
+    /// whether anything was begun or cancelled.
+    async fn move_replicas(
+        &mut self,
+        admin: &mut Admin,
+        observed: &BTreeMap<String, ObservedTopic>,
+        brokers: i32,
+    ) -> Result<bool, Error> {
+        let mut places: BTreeMap<&String, usize> = BTreeMap::new();
+        let mut wanted = BTreeMap::new();
+        for (place, topic) in &self.valid {
+            let factor = topic.replication_factor.filter(|factor| *factor <= brokers);
+            if let Some(factor) = factor.filter(|_| !self.topics[*place].1.deleting) {
+                wanted.insert(topic.topic.clone(), factor);
+                places.insert(&topic.topic, *place);
+            }
+        }
+        let leaving = BTreeSet::new();
+        if !is_needed(observed, &wanted, &leaving) {
+            return Ok(false);
+        }
+        let Moved {
+            sizes,
+            begun,
+            refused,
+        } = move_replicas(admin, &wanted, &leaving).await?;
+        self.sizes = sizes;
+        for (topic, done) in begun
+            .iter()
+            .flat_map(|(topic, done)| Some((places.get(topic)?, done)))
+        {
+            let key = self.topics[*topic].0.clone();
+            self.pass.done.push((key, done.clone()));
+        }
+        for (topic, verdict) in refused {
+            if let Some(place) = places.get(&topic) {
+                self.refused.entry(*place).or_default().push(verdict);
+            }
+        }
+        Ok(!begun.is_empty())
+    }
+
     fn conclude(&mut self, observed: &BTreeMap<String, ObservedTopic>) {
         for (place, topic) in &self.valid {
             let (key, desired) = self.topics[*place];
@@ -307,16 +362,36 @@ impl Work<'_> {
                     });
                     Outcome::Stands(Box::new(said(&desired.object, &verdict, self.now)))
                 }
-                (false, _) => Outcome::Stands(Box::new(status(
-                    &desired.object,
-                    topic,
-                    exists,
-                    refused,
-                    self.now,
-                ))),
+                (false, _) => {
+                    let moved = exists.and_then(|exists| self.reassignment(topic, exists, desired));
+                    let object = &desired.object;
+                    let status = status(object, topic, exists, moved, refused, self.now);
+                    Outcome::Stands(Box::new(status))
+                }
             };
             self.pass.outcomes.insert(key.clone(), outcome);
         }
+    }
+}
+
+impl Work<'_> {
+    fn reassignment(
+        &self,
+        topic: &ValidatedTopic,
+        observed: &ObservedTopic,
+        desired: &Desired,
+    ) -> Option<Reassignment> {
+        let before = desired.object.status.as_ref();
+        let before = before.and_then(|status| status.reassignment.as_ref());
+        let wanted = topic.replication_factor;
+        progress(
+            &topic.topic,
+            observed,
+            wanted,
+            &self.sizes,
+            before,
+            self.now,
+        )
     }
 }
 
@@ -340,18 +415,6 @@ fn conflict(object: &KafkaTopic, holder: &ObjectKey) -> Verdict {
             topic_name(object)
         ),
     )
-}
-
-fn refused_by_broker(refusal: &Refusal) -> Verdict {
-    let reason = match refusal.code {
-        ErrorCode::InvalidConfig => TopicReason::ConfigRefused,
-        // More replicas than the cluster has at all were refused by the plan: some are down now.
-        ErrorCode::InvalidReplicationFactor => TopicReason::Applying,
-        ErrorCode::InvalidTopicException => TopicReason::InvalidName,
-        code if code.is_retriable() => TopicReason::Applying,
-        _ => TopicReason::Refused,
-    };
-    Verdict::new(reason, format!("The cluster says: {}", refusal.message))
 }
 
 #[cfg(test)]

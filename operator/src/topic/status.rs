@@ -1,20 +1,27 @@
 //! What a KafkaTopic's status says. Pure.
 
+use ottla_protocol::error::ErrorCode;
+
 use super::validate::ValidatedTopic;
+use crate::admin::Refusal;
 use crate::condition::{TopicReason, Verdict, conditions};
+use crate::crd::topic::Reassignment;
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
 use crate::observed::ObservedTopic;
 
-/// The status of a topic that was looked at. `refused` is what was not carried out.
+/// The status of a topic that was looked at. `refused` is what was not carried out, `reassignment`
+/// how far its replicas have moved.
 #[must_use]
 pub fn status(
     object: &KafkaTopic,
     topic: &ValidatedTopic,
     observed: Option<&ObservedTopic>,
+    reassignment: Option<Reassignment>,
     refused: Vec<Verdict>,
     now: &str,
 ) -> KafkaTopicStatus {
-    let verdict = Verdict::worst(refused).unwrap_or_else(|| verdict(observed));
+    let verdict = Verdict::worst(refused)
+        .unwrap_or_else(|| verdict(observed, topic.replication_factor, reassignment.as_ref()));
     let before = object.status.clone().unwrap_or_default();
     let mut status = said(object, &verdict, now);
     status.topic_name.clone_from(&topic.topic);
@@ -33,11 +40,13 @@ pub fn status(
         status.partitions = Some(observed.partition_count());
         status.replication_factor = Some(observed.replication_factor());
         status.in_sync = in_sync(observed);
+        status.reassignment = reassignment;
     } else if before.topic_id.is_some() {
         status.topic_id = None;
         status.partitions = None;
         status.replication_factor = None;
         status.in_sync.clear();
+        status.reassignment = None;
     }
     status
 }
@@ -52,7 +61,25 @@ pub fn said(object: &KafkaTopic, verdict: &Verdict, now: &str) -> KafkaTopicStat
     status
 }
 
-fn verdict(observed: Option<&ObservedTopic>) -> Verdict {
+/// Why a broker does not do what was asked of it for a topic.
+#[must_use]
+pub fn refused_by_broker(refusal: &Refusal) -> Verdict {
+    let reason = match refusal.code {
+        ErrorCode::InvalidConfig => TopicReason::ConfigRefused,
+        // More replicas than the cluster has at all were refused by the plan: some are down now.
+        ErrorCode::InvalidReplicationFactor => TopicReason::Applying,
+        ErrorCode::InvalidTopicException => TopicReason::InvalidName,
+        code if code.is_retriable() => TopicReason::Applying,
+        _ => TopicReason::Refused,
+    };
+    Verdict::new(reason, format!("The cluster says: {}", refusal.message))
+}
+
+fn verdict(
+    observed: Option<&ObservedTopic>,
+    wanted: Option<i32>,
+    reassignment: Option<&Reassignment>,
+) -> Verdict {
     let Some(observed) = observed else {
         return Verdict::new(TopicReason::Applying, "The topic is being created.");
     };
@@ -66,6 +93,13 @@ fn verdict(observed: Option<&ObservedTopic>) -> Verdict {
                 observed.partitions.len()
             ),
         );
+    }
+    if let Some(reassignment) = reassignment {
+        let to = wanted.map_or(String::new(), |wanted| {
+            format!(", so that each partition has {wanted} replicas")
+        });
+        let message = format!("Replicas are being moved{to}: {}.", reassignment.summary);
+        return Verdict::new(TopicReason::Reassigning, message);
     }
     Verdict::new(
         TopicReason::TopicReady,

@@ -180,6 +180,14 @@ impl Value {
         *self == Self::Boolean(true)
     }
 
+    /// The items, of a value that is a list.
+    pub fn items(&self) -> &[String] {
+        match self {
+            Self::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// Whether it is this word, or a list that has it.
     pub fn has(&self, word: &str) -> bool {
         match self {

@@ -1,6 +1,4 @@
 use super::*;
-use crate::image::Topic;
-use ottla_protocol::ids::TopicId;
 
 fn brokers(racks: &[&str]) -> Vec<Candidate> {
     let rack = |name: &&str| (!name.is_empty()).then(|| Arc::from(*name));
@@ -130,42 +128,47 @@ fn added_partitions_go_on_where_the_topic_left_off() {
     assert_eq!(leaders_and_replicas(&placed, 3), ((2, 2), (4, 4)));
 }
 
-fn topic(replicas: &[&[i32]], isr: &[i32]) -> Topic {
+fn placed(replicas: &[&[i32]], isr: &[i32]) -> Vec<Placed> {
     let nodes = |list: &[i32]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
-    let partition = |r: &&[i32]| {
-        let replicas = nodes(r);
-        let isr = nodes(isr).into_iter().filter(|n| replicas.contains(n));
-        Arc::new(PartitionRegistration {
-            isr: isr.collect(),
-            replicas,
-            ..PartitionRegistration::default()
-        })
+    let partition = |r: &&[i32]| Placed {
+        isr: nodes(isr),
+        replicas: nodes(r),
     };
-    Topic {
-        id: TopicId::default(),
-        name: "t".into(),
-        partitions: replicas.iter().map(partition).collect(),
-    }
+    replicas.iter().map(partition).collect()
 }
 
 #[test]
 fn a_replication_factor_grows_by_adding_and_shrinks_by_dropping() {
     let all = brokers(&["a", "b", "c"]);
-    let two = topic(&[&[0, 1], &[1, 2], &[2, 0]], &[0, 1, 2]);
-    let grown = change_replication_factor(&all, &two, 3, 0).unwrap();
+    let two = placed(&[&[0, 1], &[1, 2], &[2, 0]], &[0, 1, 2]);
+    let grown = rearrange(&all, &two, Some(3), 0).unwrap();
     let shown: Vec<_> = grown.iter().flatten().map(|r| r[..2].to_vec()).collect();
-    assert_eq!(
-        shown,
-        two.partitions
-            .iter()
-            .map(|p| p.replicas.clone())
-            .collect::<Vec<_>>()
-    );
+    let before: Vec<_> = two.iter().map(|p| p.replicas.clone()).collect();
+    assert_eq!(shown, before);
     assert!(grown.iter().flatten().all(|r| r.len() == 3));
-    let same = change_replication_factor(&all, &two, 2, 0).unwrap();
+    let same = rearrange(&all, &two, Some(2), 0).unwrap();
     assert_eq!(same, [None, None, None]);
     // the preferred leader stays, and where it is not in sync, so does the last that is
-    let behind = topic(&[&[0, 1, 2]], &[2]);
-    let shrunk = change_replication_factor(&all, &behind, 2, 0).unwrap();
+    let behind = placed(&[&[0, 1, 2]], &[2]);
+    let shrunk = rearrange(&all, &behind, Some(2), 0).unwrap();
     assert_eq!(shrunk, [Some(vec![NodeId(0), NodeId(2)])]);
+}
+
+#[test]
+fn brokers_that_are_no_candidates_are_left_and_nothing_else_moves() {
+    let all = brokers(&["a", "b", "c", "a"]);
+    let topic = placed(&[&[0, 1, 2], &[1, 3], &[3, 2], &[3]], &[0, 1, 2, 3]);
+    let moved = rearrange(&all[..3], &topic, None, 0).unwrap();
+    let ids: Vec<Option<Vec<i32>>> = moved
+        .into_iter()
+        .map(|r| r.map(|r| r.iter().map(|n| n.0).collect()))
+        .collect();
+    assert_eq!(
+        ids[..3],
+        [None, Some(vec![1, 0]), Some(vec![2, 1])],
+        "what stays keeps its place"
+    );
+    assert_eq!(ids[3].as_ref().map(Vec::len), Some(1));
+    let too_many = rearrange(&all[..2], &topic, None, 0);
+    assert!(matches!(too_many, Err(Error::TooFewBrokers { .. })));
 }

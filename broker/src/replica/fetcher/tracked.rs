@@ -80,7 +80,7 @@ pub(super) struct Partitions {
     /// Whose position may have changed since it was sent.
     dirty: Vec<TopicIdPartition>,
     forgotten: Vec<TopicIdPartition>,
-    /// Who was refused and is asked for again; few, or everything is broken.
+    /// Who was refused or is held back, and is asked for again: few at a time.
     retries: Vec<TopicIdPartition>,
     /// Counts sessions.
     session: u64,
@@ -236,12 +236,14 @@ impl Partitions {
     }
 
     /// The next request of the session: what changed since the last. None where one waits at the
-    /// leader and this one would add nothing.
+    /// leader and this one would add nothing. `hold` says for how long a partition is held back;
+    /// none is in the first request of a session, which must have something to ask for.
     pub(super) fn request(
         &mut self,
         settings: &Settings,
         broker_epoch: BrokerEpoch,
         leader: NodeId,
+        hold: impl Fn(TopicIdPartition) -> Option<Duration>,
     ) -> Option<FetchRequest> {
         if self.is_beginning() {
             return None;
@@ -249,7 +251,7 @@ impl Partitions {
         self.take_due_retries();
         let mut changes = Vec::new();
         let mut topics: BTreeMap<Uuid, Vec<FetchPartition>> = BTreeMap::new();
-        for (id, sent) in self.new_positions(leader) {
+        for (id, sent) in self.new_positions(leader, hold) {
             self.forgotten.retain(|forgotten| *forgotten != id);
             let partitions = topics.entry(id.topic_id.0).or_default();
             partitions.push(fetch_partition(id, &sent, settings));
@@ -299,7 +301,11 @@ impl Partitions {
     /// The positions that the session does not have yet. Who has none leaves the session: its
     /// records are on their way to the disk, or it changed hands and the news of that is on its
     /// way.
-    fn new_positions(&mut self, leader: NodeId) -> Vec<(TopicIdPartition, Sent)> {
+    fn new_positions(
+        &mut self,
+        leader: NodeId,
+        hold: impl Fn(TopicIdPartition) -> Option<Duration>,
+    ) -> Vec<(TopicIdPartition, Sent)> {
         for id in std::mem::take(&mut self.awaiting) {
             self.leave_session(id);
         }
@@ -316,6 +322,13 @@ impl Partitions {
                 self.leave_session(id);
                 continue;
             };
+            let wait = hold(id).filter(|_| self.session_epoch > 0);
+            if let Some(wait) = wait {
+                tracked.retry_at = Some(Instant::now() + wait);
+                self.retries.push(id);
+                self.leave_session(id);
+                continue;
+            }
             let sent = Sent::from(position);
             if tracked.sent.replace(sent) != Some(sent) {
                 positions.push((id, sent));

@@ -57,6 +57,7 @@ fn health(voters: &str, partitions: &str) -> Health {
             has_leader: true,
             replicas: ids(replicas),
             isr: ids(isr),
+            ..ObservedPartition::default()
         };
         let topic = ObservedTopic {
             partitions: vec![partition],

@@ -23,6 +23,7 @@ fn observed(partitions: usize, replicas: i32, config: &[(&str, &str)]) -> Observ
         has_leader: true,
         replicas: (0..replicas).collect(),
         isr: (0..replicas).collect(),
+        ..ObservedPartition::default()
     };
     ObservedTopic {
         topic_id: "id".to_owned(),
@@ -117,8 +118,6 @@ fn a_refused_part_does_not_hold_up_the_rest() {
             AlterConfig { set: {"retention.ms": "5"}, delete: {} }
             PartitionsDecreased: spec.partitions is 4 but the topic has 6, and partitions
                 cannot be removed without losing their records; set it to 6 or more.
-            ReplicationFactorChange: spec.replicationFactor is 2 but the topic has 3;
-                changing it is not supported yet, so set it back to 3.
         "#]],
     );
     check(

@@ -9,7 +9,7 @@ use super::{Desired, Outcome, Pass, Topic, Topics, Work};
 use crate::condition::spoken;
 use crate::crd::KafkaTopic;
 use crate::object::ObjectKey;
-use crate::observed::{ObservedPartition, ObservedTopic};
+use crate::observed::{ObservedPartition, ObservedTopic, Sizes};
 use crate::testing::fold;
 
 /// An object that claims the topic `payments`, deleted where its name begins with a `-`.
@@ -36,6 +36,7 @@ fn payments() -> BTreeMap<String, ObservedTopic> {
         has_leader: true,
         replicas: vec![0],
         isr: vec![0],
+        ..ObservedPartition::default()
     };
     let topic = ObservedTopic {
         topic_id: "id".to_owned(),
@@ -48,6 +49,7 @@ fn payments() -> BTreeMap<String, ObservedTopic> {
 fn check(topics: Topics, expected: Expect) {
     let given: Vec<&Topic> = topics.iter().collect();
     let mut work = Work {
+        sizes: Sizes::new(),
         topics: &given,
         now: "now",
         pass: Pass::default(),

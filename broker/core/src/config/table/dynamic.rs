@@ -4,7 +4,9 @@
 use crate::config::Bounds::{Any, AtLeast, Between};
 use crate::config::Effect::{self, AcceptedWithoutEffect, Applied};
 
-const THROTTLE: Effect = AcceptedWithoutEffect("replication is not throttled");
+const BY_FOLLOWER: Effect =
+    AcceptedWithoutEffect("followers keep to a rate: see follower.replication.throttled.rate");
+const ONE_DIRECTORY: Effect = AcceptedWithoutEffect("a broker has one log directory");
 const THREADS: Effect =
     AcceptedWithoutEffect("tasks are spread over as many threads as there are cores");
 const NO_KERBEROS: Effect = AcceptedWithoutEffect("no listener authenticates by Kerberos");
@@ -17,10 +19,11 @@ keys! {
         Broker Dynamic [] THREADS,
         "Threads for chores in the background.";
     "follower.replication.throttled.rate" Long "9223372036854775807" AtLeast(0),
-        Broker Dynamic [] THROTTLE,
-        "Bytes a second that this broker fetches of throttled replicas.";
+        Broker Dynamic [] Applied,
+        "Bytes a second that this broker copies at most of replicas that a reassignment adds, and \
+         of those in follower.replication.throttled.replicas, until they are in sync.";
     "leader.replication.throttled.rate" Long "9223372036854775807" AtLeast(0),
-        Broker Dynamic [] THROTTLE,
+        Broker Dynamic [] BY_FOLLOWER,
         "Bytes a second that this broker serves of throttled replicas.";
     "log.cleaner.backoff.ms" Long "15000" AtLeast(0),
         Broker Dynamic [] Applied,
@@ -51,7 +54,7 @@ keys! {
         Broker Dynamic [] THREADS,
         "Threads that fetch from each other broker.";
     "replica.alter.log.dirs.io.max.bytes.per.second" Long "9223372036854775807" AtLeast(0),
-        Broker Dynamic [] THROTTLE,
+        Broker Dynamic [] ONE_DIRECTORY,
         "Bytes a second that move between a broker's log directories.";
     "sasl.kerberos.kinit.cmd" String "/usr/bin/kinit" Any,
         Broker Dynamic [] NO_KERBEROS,

@@ -12,7 +12,8 @@ const LAYOUT: Effect =
 const SYNCED: Effect =
     AcceptedWithoutEffect("every acknowledged record is on disk already; see durability");
 const RECOMPRESSION: Effect = AcceptedWithoutEffect("batches stay as the producer compressed them");
-const THROTTLE: Effect = AcceptedWithoutEffect("replication is not throttled");
+const BY_FOLLOWER: Effect =
+    AcceptedWithoutEffect("followers keep to a rate: see follower.replication.throttled.replicas");
 
 keys! {
     "cleanup.policy" List "delete" OneOf(&["compact", "delete"]),
@@ -46,8 +47,10 @@ keys! {
         Topic Dynamic ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"] SYNCED,
         "After how long the log is synced to disk.";
     "follower.replication.throttled.replicas" List "" PartitionReplicas,
-        Topic Dynamic [] THROTTLE,
-        "Replicas whose fetching is throttled, as partition:broker pairs, or * for all.";
+        Topic Dynamic [] Applied,
+        "Replicas that are copied at follower.replication.throttled.rate until they are in sync, \
+         as partition:broker pairs, or * for all; those that a reassignment adds are, named or \
+         not.";
     "index.interval.bytes" Int "4096" AtLeast(0),
         Topic Dynamic ["log.index.interval.bytes"] LAYOUT,
         "How many bytes of log lie between two entries of the offset index.";
@@ -55,7 +58,7 @@ keys! {
         Topic Dynamic [] AcceptedWithoutEffect("a hook of Apache Kafka's own tests"),
         "Lets tests make segments smaller than segment.bytes allows.";
     "leader.replication.throttled.replicas" List "" PartitionReplicas,
-        Topic Dynamic [] THROTTLE,
+        Topic Dynamic [] BY_FOLLOWER,
         "Replicas whose serving of followers is throttled, as partition:broker pairs, or * for \
          all.";
     "local.retention.bytes" Long "-2" AtLeast(-2),

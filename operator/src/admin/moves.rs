@@ -1,0 +1,153 @@
+//! Calls about replicas that move from broker to broker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ottla_client::client::{Client, Tcp};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::cluster::{
+    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest, ReassignablePartition,
+    ReassignableTopic,
+};
+use ottla_protocol::messages::log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
+use ottla_protocol::messages::metadata::DescribeClusterRequest;
+
+use super::{Admin, CHANGE_TIMEOUT_MS, Error, Refusal, options, refusal};
+use crate::observed::{ObservedCluster, PartitionKey, RegisteredBroker, Sizes};
+
+/// How long a broker may take to say how large its replicas are: nothing waits for that.
+const SIZES_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Replicas that partitions shall have, the preferred leader first; none cancels what is under way.
+pub type Targets = BTreeMap<PartitionKey, Option<Vec<i32>>>;
+
+impl Admin {
+    /// The brokers that are registered, those that do not serve among them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn brokers(&mut self) -> Result<BTreeMap<i32, RegisteredBroker>, Error> {
+        let request = DescribeClusterRequest {
+            include_fenced_brokers: true,
+            ..DescribeClusterRequest::default()
+        };
+        let response = self.call(&request).await?;
+        refusal(response.error_code, response.error_message).map_err(Error::Refused)?;
+        let brokers = response.brokers.into_iter().map(|broker| {
+            let registered = RegisteredBroker {
+                address: format!("{}:{}", broker.host, broker.port),
+                rack: broker.rack,
+                is_fenced: broker.is_fenced,
+            };
+            (broker.broker_id, registered)
+        });
+        Ok(brokers.collect())
+    }
+
+    /// Notes in the partitions of `cluster` which replicas are being added and removed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn note_reassignments(&mut self, cluster: &mut ObservedCluster) -> Result<(), Error> {
+        let request = ListPartitionReassignmentsRequest {
+            timeout_ms: CHANGE_TIMEOUT_MS,
+            topics: None,
+        };
+        let response = self.call(&request).await?;
+        refusal(response.error_code, response.error_message).map_err(Error::Refused)?;
+        for topic in response.topics {
+            let Some(observed) = cluster.topics.get_mut(&topic.name) else {
+                continue;
+            };
+            for moving in topic.partitions {
+                let index = usize::try_from(moving.partition_index).unwrap_or(usize::MAX);
+                if let Some(partition) = observed.partitions.get_mut(index) {
+                    partition.replicas = moving.replicas;
+                    partition.adding = moving.adding_replicas;
+                    partition.removing = moving.removing_replicas;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins and cancels reassignments. What was not under way any more counts as cancelled.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn reassign(
+        &mut self,
+        targets: &Targets,
+    ) -> Result<BTreeMap<PartitionKey, Result<(), Refusal>>, Error> {
+        let mut topics: BTreeMap<&String, Vec<ReassignablePartition>> = BTreeMap::new();
+        for ((topic, partition), replicas) in targets {
+            let partitions = topics.entry(topic).or_default();
+            partitions.push(ReassignablePartition {
+                partition_index: *partition,
+                replicas: replicas.clone(),
+            });
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            let name = name.clone();
+            ReassignableTopic { name, partitions }
+        });
+        let request = AlterPartitionReassignmentsRequest {
+            timeout_ms: CHANGE_TIMEOUT_MS,
+            allow_replication_factor_change: true,
+            topics: topics.collect(),
+        };
+        let response = self.call(&request).await?;
+        refusal(response.error_code, response.error_message).map_err(Error::Refused)?;
+        let answers = response.responses.into_iter().flat_map(|topic| {
+            let name = topic.name;
+            topic.partitions.into_iter().map(move |partition| {
+                let answer = match refusal(partition.error_code, partition.error_message) {
+                    Err(refusal) if refusal.code == ErrorCode::NoReassignmentInProgress => Ok(()),
+                    answer => answer,
+                };
+                ((name.clone(), partition.partition_index), answer)
+            })
+        });
+        Ok(answers.collect())
+    }
+
+    /// How large the replicas of these partitions are. Each broker knows its own: who does not
+    /// answer soon is left out.
+    pub async fn sizes(
+        &mut self,
+        brokers: &BTreeMap<i32, RegisteredBroker>,
+        partitions: impl Iterator<Item = PartitionKey>,
+    ) -> Sizes {
+        let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        for (topic, partition) in partitions {
+            topics.entry(topic).or_default().push(partition);
+        }
+        let topics = topics
+            .into_iter()
+            .map(|(topic, partitions)| DescribableLogDirTopic { topic, partitions });
+        let request = DescribeLogDirsRequest {
+            topics: Some(topics.collect()),
+        };
+        let serving = brokers.iter().filter(|(_, broker)| !broker.is_fenced);
+        let asked = serving.map(async |(id, broker)| {
+            let addresses = vec![broker.address.clone()];
+            let mut client = Client::new(Tcp, options(SIZES_TIMEOUT), addresses);
+            (*id, client.call(&request).await)
+        });
+        let mut sizes = Sizes::new();
+        for (broker, answer) in futures::future::join_all(asked).await {
+            let directories = answer.map(|answer| answer.results).unwrap_or_default();
+            for topic in directories
+                .into_iter()
+                .flat_map(|directory| directory.topics)
+            {
+                for partition in topic.partitions {
+                    let key = (topic.name.clone(), partition.partition_index);
+                    let bytes = u64::try_from(partition.partition_size).unwrap_or(0);
+                    sizes.entry(key).or_default().insert(broker, bytes);
+                }
+            }
+        }
+        sizes
+    }
+}

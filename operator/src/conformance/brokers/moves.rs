@@ -1,0 +1,179 @@
+//! Who holds a partition of brokers that are not there, and how that changes.
+
+use ottla_protocol::messages::cluster::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    ListPartitionReassignmentsResponse, OngoingPartitionReassignment, OngoingTopicReassignment,
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+use ottla_protocol::messages::log_dirs::{
+    DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use ottla_protocol::messages::metadata::{
+    DescribeClusterBroker, DescribeClusterResponse, MetadataResponsePartition,
+};
+
+use super::{BROKERS, Kafka};
+
+/// How large every replica is that is not being copied.
+pub const SIZE_BYTES: i64 = 10 << 20;
+
+/// A partition.
+#[derive(Clone, Debug, Default)]
+pub struct Partition {
+    pub replicas: Vec<i32>,
+    adding: Vec<i32>,
+    removing: Vec<i32>,
+}
+
+impl Partition {
+    /// One on the first brokers.
+    pub fn new(replication_factor: i32) -> Self {
+        Self {
+            replicas: (0..replication_factor).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Ends what is under way.
+    pub fn finish(&mut self) {
+        let removing = std::mem::take(&mut self.removing);
+        self.replicas.retain(|id| !removing.contains(id));
+        self.adding.clear();
+    }
+
+    fn cancel(&mut self) {
+        let adding = std::mem::take(&mut self.adding);
+        self.replicas.retain(|id| !adding.contains(id));
+        self.removing.clear();
+    }
+
+    fn move_to(&mut self, target: &[i32]) {
+        self.cancel();
+        let before = std::mem::take(&mut self.replicas);
+        let only = |these: &[i32], those: &[i32]| -> Vec<i32> {
+            let these = these.iter().copied();
+            these.filter(|id| !those.contains(id)).collect()
+        };
+        self.adding = only(target, &before);
+        self.removing = only(&before, target);
+        self.replicas = target.iter().chain(&self.removing).copied().collect();
+    }
+
+    /// As Metadata has it.
+    pub fn described(&self, index: i32) -> MetadataResponsePartition {
+        let in_sync = self.replicas.iter().copied();
+        MetadataResponsePartition {
+            partition_index: index,
+            leader_id: 0,
+            replica_nodes: self.replicas.clone(),
+            isr_nodes: in_sync.filter(|id| !self.adding.contains(id)).collect(),
+            ..MetadataResponsePartition::default()
+        }
+    }
+}
+
+impl Kafka {
+    pub(super) fn brokers(&self) -> DescribeClusterResponse {
+        let brokers = (0..BROKERS).zip(0..).map(|(broker_id, place)| {
+            let address = self.address(place);
+            DescribeClusterBroker {
+                broker_id,
+                host: address.ip().to_string(),
+                port: i32::from(address.port()),
+                ..DescribeClusterBroker::default()
+            }
+        });
+        DescribeClusterResponse {
+            brokers: brokers.collect(),
+            ..DescribeClusterResponse::default()
+        }
+    }
+
+    pub(super) fn log_dirs(
+        &self,
+        broker: i32,
+        asked: DescribeLogDirsRequest,
+    ) -> DescribeLogDirsResponse {
+        let topics = self.topics.borrow();
+        let described = asked.topics.unwrap_or_default().into_iter().map(|asked| {
+            let held = (0..).zip(&topics[&asked.topic]);
+            let held = held.filter(|(_, partition)| partition.replicas.contains(&broker));
+            let partitions = held.map(|(index, partition)| DescribeLogDirsPartition {
+                partition_index: index,
+                partition_size: match partition.adding.contains(&broker) {
+                    true => self.copied_bytes.get().unwrap_or(SIZE_BYTES),
+                    false => SIZE_BYTES,
+                },
+                ..DescribeLogDirsPartition::default()
+            });
+            DescribeLogDirsTopic {
+                partitions: partitions.collect(),
+                name: asked.topic,
+            }
+        });
+        let directory = DescribeLogDirsResult {
+            topics: described.collect(),
+            ..DescribeLogDirsResult::default()
+        };
+        DescribeLogDirsResponse {
+            results: vec![directory],
+            ..DescribeLogDirsResponse::default()
+        }
+    }
+
+    pub(super) fn moving(&self) -> ListPartitionReassignmentsResponse {
+        let topics = self.topics.borrow();
+        let moving = topics.iter().map(|(name, partitions)| {
+            let partitions = (0..).zip(partitions);
+            let moving =
+                partitions.filter(|(_, p)| !(p.adding.is_empty() && p.removing.is_empty()));
+            let partitions = moving.map(|(index, partition)| OngoingPartitionReassignment {
+                partition_index: index,
+                replicas: partition.replicas.clone(),
+                adding_replicas: partition.adding.clone(),
+                removing_replicas: partition.removing.clone(),
+            });
+            OngoingTopicReassignment {
+                name: name.clone(),
+                partitions: partitions.collect(),
+            }
+        });
+        ListPartitionReassignmentsResponse {
+            topics: moving.collect(),
+            ..ListPartitionReassignmentsResponse::default()
+        }
+    }
+
+    pub(super) fn reassign(
+        &self,
+        request: AlterPartitionReassignmentsRequest,
+    ) -> AlterPartitionReassignmentsResponse {
+        let mut topics = self.topics.borrow_mut();
+        let answers = request.topics.into_iter().map(|topic| {
+            let known = topics.get_mut(&topic.name).unwrap();
+            let answers = topic.partitions.iter().map(|asked| {
+                let partition = &mut known[usize::try_from(asked.partition_index).unwrap()];
+                match &asked.replicas {
+                    Some(target) => partition.move_to(target),
+                    None => partition.cancel(),
+                }
+                if partition.adding.is_empty() || self.copied_bytes.get().is_none() {
+                    partition.finish();
+                }
+                ReassignablePartitionResponse {
+                    partition_index: asked.partition_index,
+                    ..ReassignablePartitionResponse::default()
+                }
+            });
+            ReassignableTopicResponse {
+                partitions: answers.collect(),
+                name: topic.name,
+            }
+        });
+        AlterPartitionReassignmentsResponse {
+            responses: answers.collect(),
+            ..AlterPartitionReassignmentsResponse::default()
+        }
+    }
+}

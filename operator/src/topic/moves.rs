@@ -1,0 +1,289 @@
+//! Which replicas move now, so that topics have their replication factor and brokers that are to
+//! go hold nothing.
+//!
+//! Nothing is remembered: partitions that are not yet as wanted and are not being moved are what is
+//! left to do, so an operator that begins anew goes on where another one ended. A reassignment
+//! whose target is no longer wanted is replaced by another, or cancelled where the partition was as
+//! wanted before it. One that somebody else began, and that leaves the replication factor as it is
+//! wanted, is left alone.
+//!
+//! What goes in: the cluster's topics and brokers, the replication factors that objects want, the
+//! brokers that are to go, and how large partitions are. Where replicas go is decided by the
+//! broker's own rules ([`ottla_core::placement`]).
+//!
+//! Invariant: at most [`PARTITIONS_MAX`] partitions are on the move by our hand, and no more than
+//! [`BYTES_MAX`] bytes, or a single partition that is larger.
+
+pub mod driver;
+pub mod progress;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_core::placement::{Candidate, Placed, rearrange};
+use ottla_protocol::ids::NodeId;
+
+use crate::fingerprint::fingerprint;
+use crate::observed::{ObservedPartition, ObservedTopic, PartitionKey, RegisteredBroker, Sizes};
+
+/// At most so many partitions are moved at a time.
+pub const PARTITIONS_MAX: usize = 50;
+/// At most so many bytes are on their way to other brokers at a time.
+pub const BYTES_MAX: u64 = 4 << 30;
+
+/// What there is, and what is wanted of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// All topics of the cluster.
+    pub topics: &'a BTreeMap<String, ObservedTopic>,
+    /// The replication factors that are wanted, by topic.
+    pub wanted: &'a BTreeMap<String, i32>,
+    /// The brokers that are registered.
+    pub brokers: &'a BTreeMap<i32, RegisteredBroker>,
+    /// Those that are to hold nothing any more.
+    pub leaving: &'a BTreeSet<i32>,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Reassignments to begin; none as a target cancels.
+    pub targets: BTreeMap<PartitionKey, Option<Vec<i32>>>,
+    /// Topics that cannot be changed now, and why, as a sentence without its full stop.
+    pub waiting: BTreeMap<String, String>,
+}
+
+/// A partition that is not as wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Move {
+    key: PartitionKey,
+    /// None cancels.
+    target: Option<Vec<i32>>,
+    /// How many copies of the partition it makes.
+    copies: u64,
+}
+
+/// Whether anything is left to do or under way.
+#[must_use]
+pub fn is_needed(
+    topics: &BTreeMap<String, ObservedTopic>,
+    wanted: &BTreeMap<String, i32>,
+    leaving: &BTreeSet<i32>,
+) -> bool {
+    topics.iter().any(|(name, topic)| {
+        let is_there = |factor: &i32| topic.has_replication_factor(*factor);
+        !wanted.get(name).is_none_or(is_there)
+            || topic.partitions.iter().any(|p| leaves(p, leaving))
+    })
+}
+
+/// The partitions of which the sizes matter: those that are moved or are to be.
+pub fn concerned<'a>(situation: &Situation<'a>) -> impl Iterator<Item = PartitionKey> + use<'a> {
+    let Situation {
+        topics,
+        wanted,
+        leaving,
+        ..
+    } = *situation;
+    topics.iter().flat_map(move |(name, topic)| {
+        let factor = wanted
+            .get(name)
+            .and_then(|wanted| usize::try_from(*wanted).ok());
+        let partitions = (0..).zip(&topic.partitions);
+        let concerned = partitions.filter(move |(_, p)| {
+            let has_other = factor.is_some_and(|factor| p.replicas.len() != factor);
+            p.is_moving() || has_other || leaves(p, leaving)
+        });
+        concerned.map(move |(index, _)| (name.clone(), index))
+    })
+}
+
+/// Chooses.
+#[must_use]
+pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
+    let mut moves = Moves::default();
+    let mut due = Vec::new();
+    for (name, topic) in situation.topics {
+        match plan_topic(situation, name, topic) {
+            Ok(found) => due.extend(found),
+            Err(why) => drop(moves.waiting.insert(name.clone(), why)),
+        }
+    }
+    let (mut partitions, mut bytes) = under_way(situation, sizes);
+    // what moves no bytes takes no room from what does
+    due.sort_by_key(|one| one.copies > 0);
+    for Move {
+        key,
+        target,
+        copies,
+    } in due
+    {
+        let size = size(sizes, &key).saturating_mul(copies);
+        let is_free =
+            partitions < PARTITIONS_MAX && (bytes == 0 || bytes.saturating_add(size) <= BYTES_MAX);
+        if target.is_none() || is_free {
+            partitions += 1;
+            bytes = bytes.saturating_add(size);
+            moves.targets.insert(key, target);
+        }
+    }
+    moves
+}
+
+/// The moves that a topic needs; or why there can be none now.
+fn plan_topic(
+    situation: &Situation<'_>,
+    name: &str,
+    topic: &ObservedTopic,
+) -> Result<Vec<Move>, String> {
+    let wanted = situation.wanted.get(name).copied();
+    let factor = wanted.and_then(|wanted| usize::try_from(wanted).ok());
+    let leaving = situation.leaving;
+    if !topic.partitions.iter().any(|p| is_due(p, factor, leaving)) {
+        return Ok(Vec::new());
+    }
+    let placed: Vec<Placed> = topic
+        .partitions
+        .iter()
+        .map(|p| placed(p, factor, leaving))
+        .collect();
+    let candidates = candidates(situation);
+    check_active(&candidates, &placed, factor)?;
+    let seed = fingerprint(&topic.topic_id);
+    let plan = rearrange(&candidates, &placed, factor, seed).map_err(|error| {
+        let sentence = error.to_string();
+        sentence.trim_end_matches('.').to_owned()
+    })?;
+    let partitions = (0..).zip(topic.partitions.iter().zip(placed).zip(plan));
+    let due = partitions.filter_map(|(index, ((observed, placed), target))| {
+        let key = (name.to_owned(), index);
+        let Some(target) = target else {
+            // as it is once the reassignment is cancelled that is not wanted any more
+            let is_cancelled = placed.replicas != ids(&observed.target());
+            return is_cancelled.then_some(Move {
+                key,
+                target: None,
+                copies: 0,
+            });
+        };
+        let target: Vec<i32> = target.iter().map(|node| node.0).collect();
+        let new = target.iter().filter(|id| !observed.replicas.contains(id));
+        let copies = new.count() as u64;
+        let target = Some(target);
+        Some(Move {
+            key,
+            target,
+            copies,
+        })
+    });
+    Ok(due.collect())
+}
+
+/// What a partition counts as: what it was before a reassignment where that is wanted, else what
+/// it comes to.
+fn placed(partition: &ObservedPartition, factor: Option<usize>, leaving: &BTreeSet<i32>) -> Placed {
+    let (original, target) = (partition.original(), partition.target());
+    let is_wanted = |replicas: &[i32]| {
+        factor.is_none_or(|factor| replicas.len() == factor)
+            && !replicas.iter().any(|id| leaving.contains(id))
+    };
+    let replicas = if !is_wanted(&target) && is_wanted(&original) {
+        original
+    } else {
+        target
+    };
+    Placed {
+        replicas: ids(&replicas),
+        isr: ids(&partition.isr),
+    }
+}
+
+fn is_due(partition: &ObservedPartition, factor: Option<usize>, leaving: &BTreeSet<i32>) -> bool {
+    let target = partition.target();
+    factor.is_some_and(|factor| target.len() != factor)
+        || target.iter().any(|id| leaving.contains(id))
+}
+
+fn leaves(partition: &ObservedPartition, leaving: &BTreeSet<i32>) -> bool {
+    partition.replicas.iter().any(|id| leaving.contains(id))
+}
+
+fn ids(ids: &[i32]) -> Vec<NodeId> {
+    ids.iter().copied().map(NodeId).collect()
+}
+
+/// The brokers that stay, with what they will hold.
+fn candidates(situation: &Situation<'_>) -> Vec<Candidate> {
+    let mut replicas: BTreeMap<i32, usize> = BTreeMap::new();
+    let mut leaders: BTreeMap<i32, usize> = BTreeMap::new();
+    for partition in situation
+        .topics
+        .values()
+        .flat_map(|topic| &topic.partitions)
+    {
+        let target = partition.target();
+        if let Some(first) = target.first() {
+            *leaders.entry(*first).or_default() += 1;
+        }
+        for id in target {
+            *replicas.entry(id).or_default() += 1;
+        }
+    }
+    let staying = situation.brokers.iter();
+    let staying = staying.filter(|(id, _)| !situation.leaving.contains(id));
+    staying
+        .map(|(id, broker)| Candidate {
+            node: NodeId(*id),
+            rack: broker.rack.as_deref().map(Into::into),
+            is_active: !broker.is_fenced,
+            replica_count: replicas.get(id).copied().unwrap_or(0),
+            leader_count: leaders.get(id).copied().unwrap_or(0),
+        })
+        .collect()
+}
+
+/// New replicas wait until there are enough brokers that serve: one on a broker that does not
+/// would be copied nowhere, and better places come back.
+fn check_active(
+    candidates: &[Candidate],
+    placed: &[Placed],
+    factor: Option<usize>,
+) -> Result<(), String> {
+    let size = |p: &Placed| factor.unwrap_or(p.replicas.len());
+    let stays = |node: &NodeId| candidates.iter().any(|c| c.node == *node);
+    let staying = |p: &Placed| p.replicas.iter().filter(|node| stays(node)).count();
+    let growing = placed.iter().filter(|p| staying(p) < size(p));
+    let wanted = growing.map(size).max().unwrap_or(0);
+    let active = candidates.iter().filter(|c| c.is_active).count();
+    if active >= wanted {
+        return Ok(());
+    }
+    Err(format!(
+        "{wanted} brokers that serve and stay are needed and there are {active}"
+    ))
+}
+
+/// How many partitions are being moved, and how many bytes are left of that.
+fn under_way(situation: &Situation<'_>, sizes: &Sizes) -> (usize, u64) {
+    let (mut partitions, mut bytes) = (0, 0_u64);
+    for (name, topic) in situation.topics {
+        for (index, partition) in (0..).zip(&topic.partitions) {
+            if partition.is_moving() {
+                let key = (name.clone(), index);
+                partitions += 1;
+                bytes = bytes.saturating_add(progress::bytes_left(partition, &key, sizes));
+            }
+        }
+    }
+    (partitions, bytes)
+}
+
+/// How large a partition is: as large as its largest replica.
+fn size(sizes: &Sizes, key: &PartitionKey) -> u64 {
+    let replicas = sizes.get(key);
+    replicas
+        .and_then(|all| all.values().max().copied())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

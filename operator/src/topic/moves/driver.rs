@@ -1,0 +1,86 @@
+//! Looks, plans and begins: the moves of all topics of a cluster at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Moves, Situation, concerned, plan};
+use crate::admin::{Admin, Error};
+use crate::condition::{TopicReason, Verdict};
+use crate::observed::Sizes;
+use crate::topic::status::refused_by_broker;
+
+/// What was found and done.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// How large the partitions are that are being moved, or are to be.
+    pub sizes: Sizes,
+    /// What was begun or cancelled, by topic, as the end of a sentence.
+    pub begun: BTreeMap<String, String>,
+    /// What was not, and why.
+    pub refused: Vec<(String, Verdict)>,
+}
+
+/// Begins and cancels what is to be begun and cancelled now.
+///
+/// # Errors
+/// Those of [`Admin`], when the cluster cannot be asked.
+pub async fn move_replicas(
+    admin: &mut Admin,
+    wanted: &BTreeMap<String, i32>,
+    leaving: &BTreeSet<i32>,
+) -> Result<Moved, Error> {
+    let mut cluster = admin.describe(None).await?;
+    admin.note_reassignments(&mut cluster).await?;
+    let brokers = admin.brokers().await?;
+    let situation = Situation {
+        topics: &cluster.topics,
+        wanted,
+        brokers: &brokers,
+        leaving,
+    };
+    let sizes = admin.sizes(&brokers, concerned(&situation)).await;
+    let Moves { targets, waiting } = plan(&situation, &sizes);
+    let mut moved = Moved {
+        sizes,
+        ..Moved::default()
+    };
+    for (topic, why) in waiting {
+        let message = format!("The move of replicas waits: {why}.");
+        let verdict = Verdict::new(TopicReason::Reassigning, message);
+        moved.refused.push((topic, verdict));
+    }
+    if targets.is_empty() {
+        return Ok(moved);
+    }
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for ((topic, index), answer) in admin.reassign(&targets).await? {
+        match answer {
+            Ok(()) => {
+                let (begun, cancelled) = counts.entry(topic.clone()).or_default();
+                let is_cancelled = targets.get(&(topic, index)).is_some_and(Option::is_none);
+                *(if is_cancelled { cancelled } else { begun }) += 1;
+            }
+            Err(refusal) => moved.refused.push((topic, refused_by_broker(&refusal))),
+        }
+    }
+    moved.begun = counts
+        .into_iter()
+        .map(|(topic, counts)| (topic, done(counts)))
+        .collect();
+    Ok(moved)
+}
+
+fn done((begun, cancelled): (usize, usize)) -> String {
+    let partitions = |count: usize| match count {
+        1 => "1 partition".to_owned(),
+        count => format!("{count} partitions"),
+    };
+    match (begun, cancelled) {
+        (begun, 0) => format!("replicas of {} begin to move", partitions(begun)),
+        (0, cancelled) => format!("the move of {} is cancelled", partitions(cancelled)),
+        (begun, cancelled) => format!(
+            "replicas of {} begin to move, the move of {} is cancelled",
+            partitions(begun),
+            partitions(cancelled)
+        ),
+    }
+}

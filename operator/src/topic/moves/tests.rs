@@ -1,0 +1,239 @@
+//! Replicas in, moves out. A partition is written as its replicas, those being added with +, those
+//! being removed with -, those that are not in sync with ?.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn partition(text: &str) -> ObservedPartition {
+    let mut partition = ObservedPartition {
+        has_leader: true,
+        ..ObservedPartition::default()
+    };
+    for replica in text.split(',') {
+        let id: i32 = replica.trim_matches(['+', '-', '?']).parse().unwrap();
+        partition.replicas.push(id);
+        if replica.contains('+') {
+            partition.adding.push(id);
+        }
+        if replica.contains('-') {
+            partition.removing.push(id);
+        }
+        if !replica.contains('?') {
+            partition.isr.push(id);
+        }
+    }
+    partition
+}
+
+fn topic(partitions: &str) -> ObservedTopic {
+    ObservedTopic {
+        topic_id: "id".to_owned(),
+        partitions: partitions.split_whitespace().map(partition).collect(),
+        ..ObservedTopic::default()
+    }
+}
+
+/// Brokers as their racks; a rack with ! has a broker that does not serve.
+fn brokers(racks: &str) -> BTreeMap<i32, RegisteredBroker> {
+    let broker = |rack: &str| RegisteredBroker {
+        rack: Some(rack.trim_end_matches('!').to_owned()),
+        is_fenced: rack.ends_with('!'),
+        ..RegisteredBroker::default()
+    };
+    (0..).zip(racks.split_whitespace().map(broker)).collect()
+}
+
+fn show(
+    partitions: &str,
+    wanted: Option<i32>,
+    racks: &str,
+    leaving: &[i32],
+    sizes: &Sizes,
+) -> String {
+    let topics = BTreeMap::from([("t".to_owned(), topic(partitions))]);
+    let situation = Situation {
+        topics: &topics,
+        wanted: &wanted
+            .map(|wanted| ("t".to_owned(), wanted))
+            .into_iter()
+            .collect(),
+        brokers: &brokers(racks),
+        leaving: &leaving.iter().copied().collect(),
+    };
+    let moves = plan(&situation, sizes);
+    let targets = moves
+        .targets
+        .iter()
+        .map(|((_, index), target)| match target {
+            Some(target) => format!("{index}: {target:?}\n"),
+            None => format!("{index}: cancel\n"),
+        });
+    let waiting = moves.waiting.values().map(|why| format!("{why}\n"));
+    targets.chain(waiting).collect()
+}
+
+fn check(partitions: &str, wanted: i32, racks: &str, expected: Expect) {
+    let shown = show(partitions, Some(wanted), racks, &[], &Sizes::new());
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn replicas_are_added_in_other_racks_and_removed_where_a_rack_has_two() {
+    check(
+        "0 1 2",
+        2,
+        "a a b b",
+        expect![[r#"
+        0: [0, 3]
+        1: [1, 3]
+        2: [2, 1]
+    "#]],
+    );
+    check(
+        "0,1,2 1,2,0",
+        2,
+        "a a b",
+        expect![[r#"
+        0: [0, 2]
+        1: [1, 2]
+    "#]],
+    );
+    check("0,1 1,2", 2, "a a b", expect![[""]]);
+}
+
+#[test]
+fn what_is_under_way_goes_on_or_is_replaced_or_cancelled() {
+    check(
+        "0,1+?,2+? 1",
+        3,
+        "a b c",
+        expect![[r#"
+        1: [1, 2, 0]
+    "#]],
+    );
+    check(
+        "0,1+?,2+? 1,2+? 2,0,1",
+        1,
+        "a b c",
+        expect![[r#"
+        0: cancel
+        1: cancel
+        2: [2]
+    "#]],
+    );
+    check(
+        "0,1+?,2+?",
+        2,
+        "a b c",
+        expect![[r#"
+        0: [0, 1]
+    "#]],
+    );
+    // somebody moves a partition, and the replication factor is as it is wanted
+    check("2+?,0-", 1, "a b c", expect![[""]]);
+}
+
+#[test]
+fn new_replicas_wait_for_brokers_that_serve() {
+    check(
+        "0",
+        3,
+        "a b c!",
+        expect![[r#"
+        3 brokers that serve and stay are needed and there are 2
+    "#]],
+    );
+    check(
+        "0,1,2?",
+        2,
+        "a b c!",
+        expect![[r#"
+        0: [0, 1]
+    "#]],
+    );
+}
+
+#[test]
+fn brokers_that_leave_hand_their_replicas_over() {
+    let leave = |partitions: &str, racks: &str, leaving: &[i32]| {
+        show(partitions, None, racks, leaving, &Sizes::new())
+    };
+    expect![[r#"
+        0: [0, 2]
+        1: [1, 0]
+    "#]]
+    .assert_eq(&leave("0,3 3,1 1,2", "a b c d", &[3]));
+    expect![[r#"
+        2 brokers that serve and stay are needed and there are 1
+    "#]]
+    .assert_eq(&leave("0,1", "a b", &[1]));
+    // scaled back: what is not done is not gone on with, what is done stays
+    expect![[""]].assert_eq(&leave("0,3 0,1", "a b c d", &[]));
+}
+
+#[test]
+fn only_so_many_bytes_and_partitions_are_on_the_way() {
+    let of = |bytes: u64, count: usize| {
+        let partitions = vec!["0"; count].join(" ");
+        let sizes: Sizes = (0..)
+            .take(count)
+            .map(|index| (("t".to_owned(), index), BTreeMap::from([(0, bytes)])))
+            .collect();
+        show(&partitions, Some(2), "a b", &[], &sizes)
+            .lines()
+            .count()
+    };
+    assert_eq!(of(1, 200), PARTITIONS_MAX);
+    assert_eq!(of(BYTES_MAX / 4, 200), 4);
+    assert_eq!(of(BYTES_MAX * 2, 200), 1, "one that is larger goes alone");
+    let sizes = Sizes::from([(
+        ("t".to_owned(), 0),
+        BTreeMap::from([(0, BYTES_MAX), (1, 7)]),
+    )]);
+    let under_way = "0,1+? 0 0,1,2";
+    expect![[r#"
+        2: [0, 1]
+    "#]]
+    .assert_eq(&show(under_way, Some(2), "a b c", &[], &{
+        let mut sizes = sizes.clone();
+        sizes.insert(("t".to_owned(), 1), BTreeMap::from([(0, 1000)]));
+        sizes
+    }));
+}
+
+#[test]
+fn progress_is_told_now_and_then_with_the_time_that_is_left() {
+    use super::progress::progress;
+    let of = |partitions: &str, held: u64, before: Option<&_>, now: &str| {
+        let sizes = (0..2).map(|index| {
+            let held = BTreeMap::from([(0, 1000 << 20), (1, held << 20)]);
+            (("t".to_owned(), index), held)
+        });
+        let now = format!("2026-01-01T00:{now}Z");
+        progress(
+            "t",
+            &topic(partitions),
+            Some(2),
+            &sizes.collect(),
+            before,
+            &now,
+        )
+    };
+    let first = of("0,1+? 0", 0, None, "00:00").unwrap();
+    assert_eq!(first.summary, "2 partitions, 1.9 GiB of 1.9 GiB left");
+    let soon = of("0,1+? 0", 500, Some(&first), "00:04").unwrap();
+    assert_eq!(soon, first, "too soon to be told");
+    let later = of("0,1+? 0", 500, Some(&first), "00:50").unwrap();
+    assert_eq!(
+        later.summary,
+        "2 partitions, 1.4 GiB of 1.9 GiB left, about 2 min"
+    );
+    assert_eq!(later.moving[0].bytes_left, 500 << 20);
+    let next = of("0,1 0,1+?", 500, Some(&later), "00:51").unwrap();
+    assert_eq!(
+        next.summary,
+        "1 partition, 500.0 MiB of 1.9 GiB left, about 17 s"
+    );
+    assert_eq!(of("0,1 0,1", 1000, Some(&next), "01:40"), None);
+}
