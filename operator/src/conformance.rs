@@ -102,6 +102,7 @@ in_every_world! {
     a_known_address_is_not_forgotten_while_the_platform_refuses,
     the_older_of_two_objects_has_the_topic,
     topics_go_without_their_cluster,
+    configs_may_be_numbers_and_booleans,
     at_rest_nothing_is_written,
     a_replication_factor_changes_while_its_status_tells_how_far,
     a_replication_factor_that_is_set_back_cancels_what_is_not_done,
@@ -238,6 +239,40 @@ async fn topics_go_without_their_cluster<S: Setting>(world: &S) {
     world.delete("KafkaTopic", "shop", "payments");
     let is_gone = || world.get("KafkaTopic", "shop", "payments").is_none();
     until("the object is gone", is_gone).await;
+}
+
+async fn configs_may_be_numbers_and_booleans<S: Setting>(world: &S) {
+    world.apply(&cluster(
+        "config: { min.insync.replicas: 2, auto.create.topics.enable: false, \
+         log.retention.ms: \"60000\" }",
+    ));
+    let config = "config: { retention.ms: 60000, preallocate: false, segment.bytes: \"1048576\", \
+                  min.cleanable.dirty.ratio: 0.25, retention.bytes: -1 }";
+    world.apply(&topic("shop", "payments", config));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let settings = world.brokers().settings();
+    for (name, value) in [
+        ("min.insync.replicas", "2"),
+        ("auto.create.topics.enable", "false"),
+        ("log.retention.ms", "60000"),
+    ] {
+        assert_eq!(
+            settings.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
+    }
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    let configs = world.brokers().configs("payments");
+    let configs: Vec<(&str, &str)> = configs.iter().map(|(k, v)| (&**k, &**v)).collect();
+    let wanted = [
+        ("min.cleanable.dirty.ratio", "0.25"),
+        ("preallocate", "false"),
+        ("retention.bytes", "-1"),
+        ("retention.ms", "60000"),
+        ("segment.bytes", "1048576"),
+    ];
+    assert_eq!(configs, wanted);
 }
 
 async fn at_rest_nothing_is_written<S: Setting>(world: &S) {

@@ -34,6 +34,32 @@ pub const CONFIG_ENTRIES_MAX: u32 = 200;
 /// Kafka's settings by Kafka's names. A null value means: managed elsewhere, leave it alone.
 pub type KafkaConfig = BTreeMap<String, Option<String>>;
 
+/// A config's value as YAML has it; Kafka sees it as text.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a setting's value must be a string, a number, true or false"
+)]
+enum ConfigValue {
+    Text(String),
+    Boolean(bool),
+    Whole(i64),
+    Number(f64),
+}
+
+/// Reads settings whose values may be numbers and booleans: `retention.ms: 60000`.
+fn read_config<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<KafkaConfig, D::Error> {
+    let values = BTreeMap::<String, Option<ConfigValue>>::deserialize(deserializer)?;
+    let text = |value| match value {
+        ConfigValue::Text(text) => text,
+        ConfigValue::Boolean(value) => value.to_string(),
+        ConfigValue::Whole(value) => value.to_string(),
+        ConfigValue::Number(value) => value.to_string(),
+    };
+    let values = values.into_iter();
+    Ok(values.map(|(key, value)| (key, value.map(text))).collect())
+}
+
 /// One statement about an object, in the form that kstatus, Argo CD and Flux understand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -90,7 +116,10 @@ fn config_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema 
     schemars::json_schema!({
         "type": "object",
         "maxProperties": CONFIG_ENTRIES_MAX,
-        "additionalProperties": { "type": "string", "nullable": true, "maxLength": 4096 },
+        // a structural schema has no other type of which both a number and a boolean are
+        "additionalProperties": {
+            "x-kubernetes-preserve-unknown-fields": true, "nullable": true, "maxLength": 4096,
+        },
     })
 }
 

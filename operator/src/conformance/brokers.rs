@@ -19,7 +19,8 @@ use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
 };
 use ottla_protocol::messages::configs::{
-    DescribeConfigsRequest, DescribeConfigsResponse, DescribeConfigsResult,
+    DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult,
 };
 use ottla_protocol::messages::log_dirs::DescribeLogDirsRequest;
 use ottla_protocol::messages::metadata::{
@@ -42,6 +43,9 @@ const BROKERS: i32 = 3;
 /// The largest request that is read.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
+/// Kafka's number of a topic's own config.
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+
 /// The brokers of one cluster and their topics. Cheap to clone.
 #[derive(Clone)]
 pub struct Brokers {
@@ -54,6 +58,10 @@ struct Kafka {
     topics: RefCell<BTreeMap<String, Vec<Partition>>>,
     /// What a replica has that is being copied; none: copies take no time.
     copied_bytes: Cell<Option<i64>>,
+    /// The configs of the topics, as they were created with.
+    configs: RefCell<BTreeMap<String, Properties>>,
+    /// What the last broker was started with.
+    settings: RefCell<Properties>,
     is_refused: Cell<bool>,
     down: RefCell<BTreeSet<i32>>,
 }
@@ -71,6 +79,8 @@ impl Brokers {
                 listeners: (0..BROKERS).map(listen).collect(),
                 topics: RefCell::new(BTreeMap::new()),
                 copied_bytes: Cell::new(None),
+                configs: RefCell::default(),
+                settings: RefCell::default(),
                 is_refused: Cell::new(false),
                 down: RefCell::default(),
             }),
@@ -85,6 +95,17 @@ impl Brokers {
     /// The topics that exist.
     pub fn topics(&self) -> Vec<String> {
         self.kafka.topics.borrow().keys().cloned().collect()
+    }
+
+    /// The configs of a topic.
+    pub fn configs(&self, topic: &str) -> Properties {
+        let configs = self.kafka.configs.borrow();
+        configs.get(topic).cloned().unwrap_or_default()
+    }
+
+    /// What the last broker was started with.
+    pub fn settings(&self) -> Properties {
+        self.kafka.settings.borrow().clone()
     }
 
     /// Has the platform refuse to start or change brokers, or take it again.
@@ -213,6 +234,7 @@ impl Platform for Fake {
             running_with: settings.clone(),
             ..BrokerState::default()
         };
+        *self.brokers.kafka.settings.borrow_mut() = settings.clone();
         self.states.insert(broker, state);
     }
 
@@ -260,7 +282,7 @@ impl Kafka {
             ApiKey::Metadata => reply(reader, &header, |request| self.metadata(request)),
             ApiKey::CreateTopics => reply(reader, &header, |request| self.create(request)),
             ApiKey::DeleteTopics => reply(reader, &header, |request| self.delete(request)),
-            ApiKey::DescribeConfigs => reply(reader, &header, configs),
+            ApiKey::DescribeConfigs => reply(reader, &header, |request| self.describe(request)),
             ApiKey::DescribeCluster => {
                 reply(reader, &header, |_: DescribeClusterRequest| self.brokers())
             }
@@ -313,6 +335,10 @@ impl Kafka {
             let partitions = (0..topic.num_partitions).map(|_| partition.clone());
             let mut topics = self.topics.borrow_mut();
             topics.insert(topic.name.clone(), partitions.collect());
+            let configs = topic.configs.into_iter();
+            let configs = configs.map(|config| (config.name, config.value.unwrap_or_default()));
+            let mut kept = self.configs.borrow_mut();
+            kept.insert(topic.name.clone(), configs.collect());
             CreatableTopicResult {
                 name: topic.name,
                 ..CreatableTopicResult::default()
@@ -321,6 +347,29 @@ impl Kafka {
         CreateTopicsResponse {
             topics: created.collect(),
             ..CreateTopicsResponse::default()
+        }
+    }
+
+    fn describe(&self, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+        let kept = self.configs.borrow();
+        let config = |(name, value): (&String, &String)| DescribeConfigsResourceResult {
+            name: name.clone(),
+            value: Some(value.clone()),
+            config_source: DYNAMIC_TOPIC_CONFIG,
+            ..DescribeConfigsResourceResult::default()
+        };
+        let results = request.resources.into_iter().map(|resource| {
+            let configs = kept.get(&resource.resource_name).into_iter().flatten();
+            DescribeConfigsResult {
+                resource_type: resource.resource_type,
+                configs: configs.map(config).collect(),
+                resource_name: resource.resource_name,
+                ..DescribeConfigsResult::default()
+            }
+        });
+        DescribeConfigsResponse {
+            results: results.collect(),
+            ..DescribeConfigsResponse::default()
         }
     }
 
@@ -337,21 +386,6 @@ impl Kafka {
             responses: deleted.collect(),
             ..DeleteTopicsResponse::default()
         }
-    }
-}
-
-fn configs(request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request
-        .resources
-        .into_iter()
-        .map(|resource| DescribeConfigsResult {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            ..DescribeConfigsResult::default()
-        });
-    DescribeConfigsResponse {
-        results: results.collect(),
-        ..DescribeConfigsResponse::default()
     }
 }
 

@@ -136,9 +136,14 @@ pub struct KafkaClusterSpec {
     )]
     pub listeners: Vec<Listener>,
 
-    /// Broker settings by Kafka's names, values as strings. Settings that Kafka can change while it
-    /// runs are changed so; others by a rolling restart. A null value leaves a setting alone.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Broker settings by Kafka's names; values are text, numbers, true or false. Settings that
+    /// Kafka can change while it runs are changed so; others by a rolling restart. A null value
+    /// leaves a setting alone.
+    #[serde(
+        default,
+        deserialize_with = "super::read_config",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schemars(schema_with = "super::config_schema")]
     pub config: KafkaConfig,
 

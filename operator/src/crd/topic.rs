@@ -121,9 +121,14 @@ pub struct KafkaTopicSpec {
     #[schemars(range(min = 1, max = 100))]
     pub replication_factor: Option<i32>,
 
-    /// Topic settings by Kafka's names, values as strings. Only the keys named here are managed;
-    /// what somebody else changes in them is put back. A null value leaves a key alone.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Topic settings by Kafka's names; values are text, numbers, true or false. Only the keys
+    /// named here are managed; what somebody else changes in them is put back. A null value leaves
+    /// a key alone.
+    #[serde(
+        default,
+        deserialize_with = "super::read_config",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schemars(schema_with = "super::config_schema")]
     pub config: KafkaConfig,
 

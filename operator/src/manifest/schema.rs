@@ -132,7 +132,8 @@ fn check_value(path: &str, value: &Value, schema: &Schema, sentences: &mut Vec<S
                 );
             }
         }
-        ("string", Value::String(text)) => check_text(path, text, schema, sentences),
+        ("string" | "", Value::String(text)) => check_text(path, text, schema, sentences),
+        ("", Value::Number(_) | Value::Bool(_)) => {}
         ("integer", Value::Number(number)) if number.is_i64() || number.is_u64() => {
             let number = number.as_f64().unwrap_or_default();
             let below = schema["minimum"]
@@ -267,6 +268,7 @@ fn wrong_type(path: &str, value: &Value, expected: &str) -> String {
         "string" => "a string",
         "boolean" => "true or false",
         "array" => "a list",
+        "" => "a string, a number, true or false",
         _ => "a mapping of fields",
     };
     let mend = match (expected, value) {

@@ -46,7 +46,8 @@ fn unknown_fields_and_wrong_types_are_named() {
         &format!(
             "{HEAD}metadata: {{ name: Orders_1, label: x }}\nspec:\n  clusterRef: {{ nam: c }}\n  \
              partitons: 3\n  partitions: \"6\"\n  replicationFactor: 0\n  config:\n    \
-             retention.ms: 1000\n    preallocate: true\n  deletionPolicy: Remove\nextra: 1\n"
+             retention.ms: [1000]\n    \
+             preallocate: {{ is: true }}\n  deletionPolicy: Remove\nextra: 1\n"
         ),
         expect![[r#"
             f.yaml, document 1 (KafkaTopic Orders_1): metadata.label is not a field; did you
@@ -64,9 +65,9 @@ fn unknown_fields_and_wrong_types_are_named() {
             f.yaml, document 1 (KafkaTopic Orders_1): spec.replicationFactor is 0; it must
                 be at least 1.
             f.yaml, document 1 (KafkaTopic Orders_1): spec.config.retention.ms must be a
-                string, not the number 1000; write it in quotes: "1000".
+                string, a number, true or false, not a list.
             f.yaml, document 1 (KafkaTopic Orders_1): spec.config.preallocate must be a
-                string, not the boolean true; write it in quotes: "true".
+                string, a number, true or false, not a mapping.
             f.yaml, document 1 (KafkaTopic Orders_1): spec.deletionPolicy is "Remove"; it
                 must be Delete or Retain.
         "#]],
