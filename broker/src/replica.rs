@@ -36,6 +36,7 @@ mod produce;
 mod producer_state;
 mod ready;
 mod refused;
+mod repair;
 mod room;
 mod session;
 mod strays;
@@ -121,6 +122,8 @@ pub(crate) struct Shared {
     /// Rings when something waits for a commit, in inline mode.
     uncommitted: Notify,
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
+    /// Replicas whose logs are damaged.
+    damaged: mpsc::UnboundedSender<Arc<Replica>>,
     fetchers: fetcher::Fetchers,
     refused: refused::Refusals,
     /// What was copied of replicas that are held to a rate.
@@ -199,6 +202,7 @@ impl Replicas {
     #[must_use]
     pub fn start(components: Components) -> Self {
         let (alter_isr, alterations) = mpsc::unbounded_channel();
+        let (damaged, damages) = mpsc::unbounded_channel();
         let settings = components.settings;
         let shared = Arc::new(Shared {
             env: components.env,
@@ -217,6 +221,7 @@ impl Replicas {
             told_ms: AtomicI64::new(-TELL_INTERVAL_MS),
             uncommitted: Notify::new(),
             alter_isr,
+            damaged,
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
             throttle: Mutex::default(),
@@ -226,6 +231,7 @@ impl Replicas {
             settings,
         });
         tokio::spawn(alter_isr::run(Arc::clone(&shared), alterations));
+        tokio::spawn(repair::run(Arc::clone(&shared), damages));
         background::start(&shared);
         Self { shared }
     }

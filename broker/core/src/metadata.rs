@@ -11,6 +11,7 @@ mod configs;
 mod elections;
 pub mod features;
 mod in_sync;
+mod lost_replicas;
 pub mod names;
 mod partitions;
 mod producer_ids;
@@ -114,6 +115,7 @@ impl Metadata {
             Request::UpdateFeatures(r) => self.update_features(r),
             Request::CreateAcls(r) => self.create_acls(r),
             Request::DeleteAcls(r) => self.delete_acls(r),
+            Request::LoseReplicas(r) => self.lose_replicas(r),
         }
     }
 

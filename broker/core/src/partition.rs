@@ -8,6 +8,9 @@
 //!      └───────────────────────── WentOffline, not a replica ───────────────────┘
 //! ```
 //!
+//! A log that failed or is damaged keeps its replica offline, whatever is assigned, until nobody
+//! counts on it and it can be made anew out of what the leader has.
+//!
 //! [`Partition::step`] takes what happened and adds what to do to a list; it waits for nothing and
 //! fails at nothing. The driver holds one `Partition` and one log under one lock, and performs the
 //! effects in order before it lets go.
@@ -86,7 +89,19 @@ pub struct Partition {
     producers: Producers,
     leader_epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
+    soundness: Soundness,
     role: Role,
+}
+
+/// Whether the log is what the marks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Soundness {
+    /// It is.
+    Sound,
+    /// It is not, and others count on it still.
+    Failed,
+    /// It is damaged, and nobody counts on it from this leader epoch on.
+    Lost(LeaderEpoch),
 }
 
 impl Partition {
@@ -109,6 +124,7 @@ impl Partition {
             producers: loaded.producers,
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: PartitionEpoch(-1),
+            soundness: Soundness::Sound,
             role: Role::Offline,
         }
     }
@@ -122,6 +138,8 @@ impl Partition {
         match input {
             Input::Assigned(assignment) => self.on_assigned(now, assignment, effects),
             Input::WentOffline => self.become_offline(effects),
+            Input::Failed => self.become_unsound(Soundness::Failed, effects),
+            Input::Lost(epoch) => self.become_unsound(Soundness::Lost(epoch), effects),
             Input::Configured(config) => self.on_configured(now, config, effects),
             Input::Produce { batch, acks, token } => {
                 self.on_produce(now, batch, acks, token, effects);
@@ -227,6 +245,11 @@ impl Partition {
         if !assignment.replicas.iter().any(|r| r.node == self.node) {
             return self.become_offline(effects);
         }
+        if !self.becomes_sound(&assignment, effects) {
+            self.leader_epoch = assignment.leader_epoch;
+            self.partition_epoch = assignment.partition_epoch;
+            return;
+        }
         if assignment.leader == Some(self.node) {
             self.lead(now, assignment, effects);
         } else {
@@ -239,6 +262,35 @@ impl Partition {
         self.role = Role::Offline;
         effects.push(Effect::WakeAll);
         effects.push(Effect::FollowLeader);
+    }
+
+    /// Leads and follows nothing until the log is made anew. A log that failed may have lost what
+    /// the controller knows of already.
+    fn become_unsound(&mut self, soundness: Soundness, effects: &mut Effects) {
+        if !matches!(self.soundness, Soundness::Lost(_)) || soundness != Soundness::Failed {
+            self.soundness = soundness;
+        }
+        if !self.is_offline() {
+            self.become_offline(effects);
+        }
+    }
+
+    /// A damaged log is emptied once nobody counts on it: in the epoch that the controller said, or
+    /// a later one. Until this replica fetches in it nothing brings it back into the ISR.
+    fn becomes_sound(&mut self, assignment: &Assignment, effects: &mut Effects) -> bool {
+        let is_counted =
+            assignment.leader == Some(self.node) || assignment.isr.contains(&self.node);
+        match self.soundness {
+            Soundness::Sound => return true,
+            Soundness::Failed => return false,
+            Soundness::Lost(epoch) if assignment.leader_epoch < epoch || is_counted => {
+                return false;
+            }
+            Soundness::Lost(_) => {}
+        }
+        self.soundness = Soundness::Sound;
+        self.truncate_fully_and_start_at(Offset::ZERO, effects);
+        true
     }
 
     fn on_configured(&mut self, now: Duration, config: Config, effects: &mut Effects) {

@@ -176,6 +176,14 @@ impl Shared {
         replica.tell(Input::Assigned(assignment(image, registration)));
     }
 
+    /// Leads or follows as the newest image says that was acted on.
+    pub(super) fn assign_again(self: &Arc<Self>, replica: &Arc<Replica>) {
+        let applied = lock(&self.applied);
+        if let Some(registration) = applied.image.partition(replica.id) {
+            self.assign(&applied.image, replica, registration);
+        }
+    }
+
     fn create(
         self: &Arc<Self>,
         image: &MetadataImage,

@@ -88,6 +88,7 @@ pub(super) fn round(shared: &Arc<Shared>, listener: &dyn Listener, failed: &mut 
             }
             Err(error) => {
                 error!(partition = ?replica, %error, "a log could not be compacted");
+                replica.note_damage(&error);
                 failed.insert(replica.id, shared.env.now() + RETRY_AFTER);
             }
         }

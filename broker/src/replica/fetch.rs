@@ -409,7 +409,7 @@ impl Replica {
     /// Reads whole batches, where there is room for them; from the disk without holding up the
     /// other tasks of this thread.
     async fn read(
-        &self,
+        self: &Arc<Self>,
         from: Offset,
         bytes_max: usize,
         end_offset: Offset,
@@ -443,6 +443,7 @@ impl Replica {
         }
         records.map_err(|error| {
             tracing::error!(partition = ?self, %error, "a read failed");
+            self.note_damage(&error);
             ErrorCode::KafkaStorageError
         })
     }

@@ -150,5 +150,6 @@ impl Replicas {
 
 fn failed(replica: &Arc<Replica>, error: &ottla_storage::Error) -> ErrorCode {
     tracing::error!(partition = ?replica, %error, "a read failed");
+    replica.note_damage(error);
     ErrorCode::KafkaStorageError
 }

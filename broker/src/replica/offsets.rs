@@ -121,6 +121,7 @@ impl Replicas {
             Ok(_) => Ok(NOT_FOUND),
             Err(error) => {
                 tracing::error!(partition = ?replica, %error, "a search by time failed");
+                replica.note_damage(&error);
                 Err(ErrorCode::KafkaStorageError)
             }
         }

@@ -83,6 +83,8 @@ pub(super) struct Replica {
     pub(super) reader: LogReader,
     pub(super) shared: Arc<Shared>,
     is_deleted: AtomicBool,
+    /// Whether it was told that the log is damaged, and it is not made anew yet.
+    is_in_repair: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -114,6 +116,7 @@ impl Replica {
             reader: log.reader(),
             shared: Arc::clone(shared),
             is_deleted: AtomicBool::new(false),
+            is_in_repair: AtomicBool::new(false),
             state: Mutex::new(State {
                 partition,
                 log: Some(log),
@@ -136,6 +139,15 @@ impl Replica {
 
     pub(super) fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Says whether nobody began it before.
+    pub(super) fn begin_repair(&self) -> bool {
+        !self.is_in_repair.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn end_repair(&self) {
+        self.is_in_repair.store(false, Ordering::Release);
     }
 
     /// Tells the core something that brings no bytes.
@@ -328,7 +340,8 @@ impl Replica {
         Ok(())
     }
 
-    /// A full disk refuses this append only; anything else takes the partition offline.
+    /// A full disk refuses this append only; anything else takes the partition offline, until its
+    /// log is made anew.
     fn on_failure(
         self: &Arc<Self>,
         state: &mut State,
@@ -347,7 +360,11 @@ impl Replica {
             state.partition.step(now, input, &mut effects);
         }
         if !error.is_retriable() {
-            state.partition.step(now, Input::WentOffline, &mut effects);
+            state.partition.step(now, Input::Failed, &mut effects);
+            // where the directory is offline, the broker ends
+            if self.shared.store.offline().is_none() {
+                self.ask_for_repair(error);
+            }
         }
         for effect in effects {
             // neither of the two inputs asks for anything of the log

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::{Offset, TopicPartition};
 use ottla_protocol::record_batch;
+use rustix::io::Errno;
 
 /// Storage's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -118,6 +119,20 @@ impl Error {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         self.is_no_space()
+    }
+
+    /// Whether what was written is not there any more, or cannot be read: only another copy of it
+    /// helps.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::WrongIdentity { .. } => true,
+            Self::Io { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound
+                    || source.raw_os_error() == Some(Errno::IO.raw_os_error())
+            }
+            _ => false,
+        }
     }
 
     /// Bytes on disk that are not what was written.

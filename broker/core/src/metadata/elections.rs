@@ -54,6 +54,7 @@ pub(super) struct Change<'a> {
     leaving: Option<NodeId>,
     arriving: Option<NodeId>,
     lost: Option<NodeId>,
+    begins_epoch: bool,
 }
 
 impl<'a> Change<'a> {
@@ -70,6 +71,7 @@ impl<'a> Change<'a> {
             leaving: None,
             arriving: None,
             lost: None,
+            begins_epoch: false,
         }
     }
 
@@ -93,6 +95,13 @@ impl<'a> Change<'a> {
         self
     }
 
+    /// Whoever leads begins a new epoch: what it knows of its followers is void, and no fetch of
+    /// before counts.
+    pub(super) fn begins_epoch(mut self) -> Self {
+        self.begins_epoch = true;
+        self
+    }
+
     fn is_active(&self, node: NodeId) -> bool {
         if self.leaving == Some(node) {
             return false;
@@ -105,12 +114,13 @@ impl<'a> Change<'a> {
         self.complete_reassignment();
         let unclean = self.elect(election);
         self.keep_eligible(unclean);
-        if self.new == *self.old {
+        if self.new == *self.old && !self.begins_epoch {
             return None;
         }
         let has_removed = |node: &NodeId| !self.new.replicas.contains(node);
         let bumps = self.new.leader != self.old.leader
             || unclean
+            || self.begins_epoch
             || self.old.replicas.iter().any(has_removed);
         if bumps {
             self.new.leader_epoch = LeaderEpoch(self.old.leader_epoch.0 + 1);

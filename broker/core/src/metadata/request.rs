@@ -167,6 +167,8 @@ requests! {
     CreateAcls(CreateAclsRequest) -> CreateAclsResponse;
     18 /// Deletes the ACLs that match filters.
     DeleteAcls(DeleteAclsRequest) -> DeleteAclsResponse;
+    21 /// A broker has found replicas damaged; answers from which leader epoch on they count no more.
+    LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
 }
 
 impl Request {
@@ -395,6 +397,28 @@ pub struct AlterPartitionResult {
     pub isr: Vec<NodeId>,
     /// The partition epoch.
     pub partition_epoch: PartitionEpoch,
+}
+
+/// See [`Request::LoseReplicas`]. The answer is in the order of the request:
+/// [`LeaderEpoch::NONE`] where the replica stays what it is, for nobody else has its records.
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct LoseReplicas {
+    /// The broker that has them.
+    pub node_id: NodeId,
+    /// Its incarnation.
+    pub broker_epoch: BrokerEpoch,
+    /// The partitions.
+    pub partitions: Vec<LostReplica>,
+}
+
+/// One partition of a [`LoseReplicas`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
+pub struct LostReplica {
+    /// The topic's id.
+    pub topic_id: TopicId,
+    /// The partition's index.
+    pub partition: PartitionIndex,
 }
 
 /// See [`Request::AllocateProducerIds`].

@@ -5,6 +5,7 @@ mod brokers;
 mod configs;
 mod in_sync;
 mod invariants;
+mod lost_replicas;
 mod reassignments;
 mod topics;
 

@@ -184,7 +184,7 @@ impl Partition {
         effects.push(Effect::ReloadProducers);
     }
 
-    fn truncate_fully_and_start_at(&mut self, offset: Offset, effects: &mut Effects) {
+    pub(super) fn truncate_fully_and_start_at(&mut self, offset: Offset, effects: &mut Effects) {
         self.leader_epochs.clear();
         self.producers.clear();
         self.marks.log_start_offset = offset;

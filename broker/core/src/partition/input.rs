@@ -176,6 +176,11 @@ pub enum Input<'a> {
     Assigned(Assignment),
     /// The partition no longer belongs here, or its disk failed.
     WentOffline,
+    /// The log failed in the midst of an effect: what it holds is not what the marks say.
+    Failed,
+    /// The log is damaged, and the controller counts on it no more as of this leader epoch: it may
+    /// be made anew.
+    Lost(LeaderEpoch),
     /// The settings of the topic or broker changed.
     Configured(Config),
     /// A batch to append.

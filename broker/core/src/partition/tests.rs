@@ -1,3 +1,4 @@
+mod damage;
 mod lease;
 
 use std::time::Duration;

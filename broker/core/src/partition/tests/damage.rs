@@ -1,0 +1,56 @@
+//! Logs that failed or are damaged.
+
+use super::*;
+
+fn empties_its_log(effects: &[Effect]) -> bool {
+    let empties = |effect: &Effect| *effect == Effect::TruncateFullyAndStartAt(Offset::ZERO);
+    effects.iter().any(empties)
+}
+
+#[test]
+fn a_log_that_failed_leads_nothing_whatever_is_assigned() {
+    let mut partition = leader(&[0, 1, 2]);
+    produce(&mut partition, Acks::All, 1);
+    let effects = step(&mut partition, 0, Input::Failed);
+    let refused = Err(ErrorCode::NotLeaderOrFollower);
+    assert_eq!(acknowledged(&effects), [(1, refused)]);
+    for (leader, epoch, isr) in [(0, 1, &[0, 1, 2][..]), (0, 2, &[0]), (1, 3, &[1, 2])] {
+        let assigned = Input::Assigned(assignment(leader, epoch, isr));
+        let effects = step(&mut partition, 0, assigned);
+        assert!(partition.is_offline() && !empties_its_log(&effects));
+        assert_eq!(partition.fetch_position(), None);
+    }
+}
+
+#[test]
+fn a_lost_log_is_made_anew_once_nobody_counts_on_it() {
+    let mut partition = leader(&[0, 1, 2]);
+    produce(&mut partition, Acks::All, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    step(&mut partition, 0, Input::Lost(LeaderEpoch(5)));
+    step(&mut partition, 0, Input::Failed);
+    for (leader, epoch, isr) in [
+        (1, 2, &[1, 2][..]),
+        (0, 3, &[0, 1]),
+        (1, 4, &[1]),
+        (1, 5, &[1, 0]),
+    ] {
+        let assigned = Input::Assigned(assignment(leader, epoch, isr));
+        let effects = step(&mut partition, 0, assigned);
+        assert!(
+            partition.is_offline() && !empties_its_log(&effects),
+            "epoch {epoch}"
+        );
+    }
+    let assigned = Input::Assigned(assignment(2, 6, &[1, 2]));
+    assert!(empties_its_log(&step(&mut partition, 0, assigned)));
+    let position = partition.fetch_position().unwrap();
+    assert_eq!(
+        (position.leader, position.fetch_offset),
+        (NodeId(2), Offset::ZERO)
+    );
+    assert_eq!(position.last_fetched_epoch, None);
+    let assigned = Input::Assigned(assignment(0, 7, &[0, 1, 2]));
+    step(&mut partition, 0, assigned);
+    assert!(partition.is_leader());
+}
