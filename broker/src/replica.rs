@@ -38,6 +38,7 @@ mod ready;
 mod refused;
 mod repair;
 mod room;
+mod scrub;
 mod session;
 mod strays;
 

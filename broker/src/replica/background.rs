@@ -11,7 +11,7 @@ use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::{Committed, Error, Listener, ProducerState};
 use tracing::{error, warn};
 
-use super::{Shared, compaction, producer_state};
+use super::{Shared, compaction, producer_state, scrub};
 use crate::env::spend_commit_time;
 
 /// How often high watermarks are kept, where they moved.
@@ -69,6 +69,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
         apply_retention,
     );
     tokio::spawn(compact(Arc::clone(shared)));
+    tokio::spawn(scrub::run(Arc::clone(shared)));
 }
 
 /// Compacts what is due, again and again until the broker stops.

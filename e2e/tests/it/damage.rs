@@ -111,6 +111,25 @@ fn a_leader_whose_segment_is_damaged_hands_over_and_is_made_anew() -> Result<()>
 }
 
 #[test]
+fn damage_that_no_reader_meets_is_found() -> Result<()> {
+    let shape = Shape::new("damaged-unread", 3).with("ottla.scrub.interval.ms", "1000");
+    let mut cluster = fill(shape, "3")?;
+    let (leader, _) = state(&cluster)?;
+    let follower = (leader + 1) % 3;
+    let segment = first_segment(&cluster, follower)?;
+    flip(&segment, 200_000)?;
+    eventually(TIMEOUT, || {
+        let said = cluster.broker(follower).process().output();
+        ensure!(said.contains("is made anew"), "nobody noticed: {said}");
+        let (_, in_sync) = state(&cluster)?;
+        ensure!(in_sync == 3, "{in_sync} are in sync");
+        Ok(())
+    })?;
+    ensure!(count(&cluster)? == RECORDS);
+    Ok(())
+}
+
+#[test]
 fn where_nobody_else_has_them_only_the_damaged_records_are_missed() -> Result<()> {
     let cluster = fill(Shape::new("damaged-alone", 1), "1")?;
     let segment = first_segment(&cluster, 0)?;

@@ -170,6 +170,7 @@ settings! {
     leader_imbalance_check_interval_seconds: u64 =
         "leader.imbalance.check.interval.seconds", read::number;
     leader_imbalance_percent_max: i32 = "leader.imbalance.per.broker.percentage", read::number;
+    scrub_interval: Duration = "ottla.scrub.interval.ms", read::milliseconds;
     retention_check_interval: Duration = "log.retention.check.interval.ms", read::milliseconds;
     offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions", read::number;
     offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor", read::number;

@@ -77,6 +77,10 @@ keys! {
     "controller.quorum.election.timeout.ms" Int "400" Between(50, 60_000),
         Broker Restart [] Applied,
         "Voters elect a new active controller after this long without one, in milliseconds.";
+    "ottla.scrub.interval.ms" Long "86400000" Between(0, 2_592_000_000),
+        Broker Restart [] Applied,
+        "How long the broker rests between two readings of all its logs, which find damage that no \
+         reader has met yet, in milliseconds; 0: it never reads them.";
     "ottla.controlled.shutdown.timeout.ms" Long "20000" Between(0, 3_600_000),
         Broker Restart [] Applied,
         "How long a stop on SIGTERM may take to move leaderships away, in milliseconds.";
