@@ -11,7 +11,10 @@
 //! - `produce`, `refused`, `pending`: appends, what is to come again, and who waits for them
 //! - `fetch`, `room`, `session`, `ready`: reads, long polls without polling, sessions (KIP-227)
 //! - `fetcher`: the loops that copy from leaders
+//! - `admission`: what is taken from producers
 //! - `alter_isr`: ISR changes on their way to the controller
+//! - `repair`, `scrub`: damage in logs, found and mended
+//! - `strays`: logs that no metadata speak of
 //! - `background`: commits, lag, retention, checkpoints
 //! - `compaction`: of each key the last record stays
 //! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends

@@ -1,5 +1,5 @@
-//! Flipped bits on the disk of a running broker: seen before they are served, another leads, and the
-//! replica is made anew out of what the others have.
+//! Flipped bits on the disk of a running broker: seen before they are served, another leads, and
+//! the replica is made anew out of what the others have.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

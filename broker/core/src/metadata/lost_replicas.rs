@@ -1,10 +1,10 @@
-//! Replicas that a broker has found damaged: out of the ISR, so that another leads and nobody counts
-//! on them, and they can be made anew out of what the others have.
+//! Replicas that a broker has found damaged: out of the ISR, so that another leads and nobody
+//! counts on them, and they can be made anew out of what the others have.
 //!
-//! Whoever leads begins a new epoch. In it the leader knows of no follower what it holds, and fetches
-//! of before are refused: so nothing that the damaged replica once said brings it back into the
-//! ISR, and the broker may empty it as soon as it sees that epoch. A replica that nobody else could
-//! stand in for stays what it is: a part of it is better than nothing.
+//! Whoever leads begins a new epoch. In it the leader knows of no follower what it holds, and
+//! fetches of before are refused: so nothing that the damaged replica once said brings it back into
+//! the ISR, and the broker may empty it as soon as it sees that epoch. A replica that nobody else
+//! could stand in for stays what it is: a part of it is better than nothing.
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId};
 

@@ -167,7 +167,7 @@ requests! {
     CreateAcls(CreateAclsRequest) -> CreateAclsResponse;
     18 /// Deletes the ACLs that match filters.
     DeleteAcls(DeleteAclsRequest) -> DeleteAclsResponse;
-    21 /// A broker has found replicas damaged; answers from which leader epoch on they count no more.
+    21 /// A broker has found replicas damaged; answers as of which leader epoch nobody counts them.
     LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
 }
 

@@ -9,7 +9,7 @@ use ottla_core::partition::{
 };
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
-    LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence,
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence,
 };
 
 use super::checks::Checks;
@@ -40,6 +40,8 @@ enum Message {
     FetchAnswer(NodeId, FetchAnswer),
     AlterIsr(NodeId, AlterIsr),
     IsrAltered(NodeId, PartitionEpoch, Result<AlteredIsr, ErrorCode>),
+    Lose(NodeId, BrokerEpoch),
+    Lost(NodeId, BrokerEpoch, LeaderEpoch),
 }
 
 /// An idempotent producer with one batch in flight.
@@ -57,6 +59,8 @@ pub(super) struct Cluster {
     nodes: Vec<Node>,
     controller: Controller,
     images: Vec<VecDeque<Assignment>>,
+    /// The image that each broker applied last.
+    applied: Vec<Option<Assignment>>,
     network: Vec<Message>,
     clients: Vec<Client>,
     tokens: BTreeMap<u32, (usize, u64)>,
@@ -76,6 +80,7 @@ impl Cluster {
             now: Duration::ZERO,
             nodes: ids.iter().map(|id| Node::new(*id)).collect(),
             images: vec![VecDeque::new(); ids.len()],
+            applied: vec![None; ids.len()],
             network: Vec::new(),
             clients: (0..3)
                 .map(|n| Client {
@@ -137,6 +142,7 @@ impl Cluster {
             94..95 => self.suspect(),
             95..96 => self.move_leadership(),
             96..98 => self.lose(),
+            98..99 => self.damage(),
             _ => {
                 let at = self.any_node();
                 self.nodes[at].checkpoint();
@@ -265,6 +271,38 @@ impl Cluster {
             Message::IsrAltered(to, asked, result) => {
                 self.step(to.0 as usize, Input::IsrAltered { asked, result }, &[]);
             }
+            Message::Lose(from, broker_epoch) => {
+                if let Some(epoch) = self.controller.lose(from, broker_epoch) {
+                    self.publish();
+                    self.network.push(Message::Lost(from, broker_epoch, epoch));
+                }
+            }
+            Message::Lost(to, broker_epoch, epoch) => self.on_lost(to, broker_epoch, epoch),
+        }
+    }
+
+    /// A replica is found to be damaged, at first or in the midst of something.
+    fn damage(&mut self) {
+        let at = self.any_node();
+        let node = &self.nodes[at];
+        if !node.is_up {
+            return;
+        }
+        self.network.push(Message::Lose(node.id, node.broker_epoch));
+        if self.below(2) == 0 {
+            self.step(at, Input::Failed, &[]);
+        }
+    }
+
+    fn on_lost(&mut self, to: NodeId, broker_epoch: BrokerEpoch, epoch: LeaderEpoch) {
+        let at = to.0 as usize;
+        if self.nodes[at].broker_epoch != broker_epoch {
+            return; // the process that asked is gone
+        }
+        self.step(at, Input::Lost(epoch), &[]);
+        self.checks.forget(to);
+        if let Some(assignment) = self.applied[at].clone() {
+            self.step(at, Input::Assigned(assignment), &[]);
         }
     }
 
@@ -333,6 +371,7 @@ impl Cluster {
         if self.nodes[at].is_up
             && let Some(assignment) = self.images[at].pop_front()
         {
+            self.applied[at] = Some(assignment.clone());
             self.step(at, Input::Assigned(assignment), &[]);
         }
     }
@@ -360,6 +399,7 @@ impl Cluster {
         let broker_epoch = self.controller.register(self.nodes[at].id);
         self.nodes[at].start(broker_epoch);
         self.checks.forget(self.nodes[at].id);
+        self.applied[at] = None;
         self.images[at].clear(); // it starts from the newest image
         self.publish();
     }

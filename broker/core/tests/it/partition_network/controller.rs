@@ -103,6 +103,25 @@ impl Controller {
         self.elect();
     }
 
+    /// A broker has found its log damaged: from the epoch that is answered nobody counts on it.
+    pub(super) fn lose(&mut self, node: NodeId, broker_epoch: BrokerEpoch) -> Option<LeaderEpoch> {
+        let is_it = self.brokers.get(&node) == Some(&(broker_epoch, true));
+        let is_spared = |n: &NodeId| *n != node && self.is_unfenced(*n);
+        if !is_it || !self.isr.iter().any(is_spared) {
+            return None;
+        }
+        self.isr.retain(|n| *n != node);
+        match self.leader.filter(|leader| *leader != node) {
+            None => self.elect(),
+            Some(leader) => {
+                self.leader_epoch += 1;
+                self.partition_epoch += 1;
+                self.leaders.insert(LeaderEpoch(self.leader_epoch), leader);
+            }
+        }
+        Some(LeaderEpoch(self.leader_epoch))
+    }
+
     pub(super) fn alter_isr(
         &mut self,
         from: NodeId,

@@ -1,5 +1,6 @@
 //! One broker: a core, and a log of which only the flushed part outlives a crash.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ottla_core::partition::{
@@ -31,6 +32,8 @@ pub(super) struct Node {
     pub(super) log: Vec<Entry>,
     pub(super) flushed_count: usize,
     pub(super) awaits_fetch: bool,
+    /// What was on disk here before the log was emptied.
+    pub(super) emptied: BTreeSet<u64>,
     checkpoint: Offset,
 }
 
@@ -61,6 +64,7 @@ impl Node {
             log: Vec::new(),
             flushed_count: 0,
             awaits_fetch: false,
+            emptied: BTreeSet::new(),
             checkpoint: Offset::ZERO,
         }
     }
@@ -143,6 +147,8 @@ impl Node {
             }
             Effect::TruncateFullyAndStartAt(offset) => {
                 assert_eq!(offset, Offset::ZERO, "no record is ever deleted here");
+                let flushed = self.log[..self.flushed_count].iter();
+                self.emptied.extend(flushed.map(|entry| entry.payload));
                 self.log.clear();
                 self.flushed_count = 0;
             }
