@@ -2,6 +2,7 @@
 //! Apache Kafka, which shows whether a test is true.
 
 mod compaction;
+mod corpus;
 mod damage;
 mod failover;
 mod groups;
