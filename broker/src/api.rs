@@ -13,6 +13,7 @@ mod forward;
 mod groups;
 mod leader;
 mod log_dirs;
+mod markers;
 mod metadata;
 mod offsets;
 mod produce;
@@ -21,6 +22,7 @@ mod quorum;
 mod reassignments;
 mod topic_partitions;
 mod topics;
+mod verify;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -28,8 +30,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use ottla_core::acl::Operation;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::access::{
     CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
@@ -62,9 +66,11 @@ use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 use ottla_protocol::messages::topics::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
 };
-use ottla_protocol::messages::transactions::DescribeProducersRequest;
+use ottla_protocol::messages::transactions::{
+    DescribeProducersRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
+};
 
-use crate::authorizer::{Access, Principal};
+use crate::authorizer::{self, Access, Principal};
 use crate::budget::Share;
 use crate::config::Settings;
 use crate::controller;
@@ -98,6 +104,26 @@ impl Context {
             || self.controller.image(),
             &request.principal,
         )
+    }
+
+    /// Whether `request` comes from a broker, or from a client that may do `operation` with the
+    /// cluster or act as a broker.
+    fn may_act_as_broker(
+        &self,
+        request: &RequestContext,
+        operation: Operation,
+    ) -> Result<(), ErrorCode> {
+        let access = self.access(request);
+        let is_proven = access.image().is_none_or(|image| {
+            let mut brokers = image.brokers.values();
+            brokers.any(|b| authorizer::is_follower(request.client_id.as_deref(), b))
+        });
+        match is_proven {
+            true => Ok(()),
+            false => access
+                .cluster(Operation::ClusterAction)
+                .or_else(|_| access.cluster(operation)),
+        }
     }
 }
 
@@ -275,6 +301,8 @@ apis! {
     OffsetForLeaderEpochRequest => offsets::offset_for_leader_epoch;
     DescribeLogDirsRequest => log_dirs::describe;
     DescribeProducersRequest => offsets::describe_producers;
+    WriteTxnMarkersRequest => markers::handle;
+    TxnOffsetCommitRequest => groups::txn_offset_commit;
     OffsetCommitRequest => groups::offset_commit;
     OffsetFetchRequest => groups::offset_fetch;
     FindCoordinatorRequest => groups::find_coordinator;

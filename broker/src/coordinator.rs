@@ -9,11 +9,13 @@
 //! - `runtime`: a task for each partition led here: load, decide, append, commit, answer
 //! - [`log`]: what the runtime asks of the replicas
 //! - [`producer_ids`]: ids for idempotent producers
+//! - [`verifier`]: asks the coordinators of transactions
 
 pub mod internal_topic;
 pub mod log;
 pub mod producer_ids;
 mod runtime;
+pub mod verifier;
 
 #[cfg(test)]
 mod tests;
@@ -27,16 +29,19 @@ use ottla_core::group::{self, Body, Client, OFFSETS_TOPIC, Request, Response};
 use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::NodeId;
+use ottla_protocol::ids::{NodeId, PartitionIndex};
 
 use self::internal_topic::InternalTopic;
 use self::runtime::Runtime;
+use crate::brokers::Brokers;
 use crate::config;
 use crate::controller;
 use crate::env::Env;
 
 pub use log::Log;
 pub use producer_ids::ProducerIds;
+pub use runtime::EndMarker;
+pub use verifier::Verifier;
 
 /// What the coordinator is set to.
 #[derive(Clone, Debug)]
@@ -89,6 +94,7 @@ struct Inner {
     groups: Runtime<group::Shard>,
     offsets_topic: InternalTopic,
     producer_ids: ProducerIds,
+    verifier: Verifier,
     env: Env,
 }
 
@@ -103,6 +109,7 @@ impl Handle {
     pub fn new(
         log: Arc<dyn Log>,
         controller: controller::Handle,
+        brokers: Brokers,
         settings: Settings,
         env: Env,
     ) -> Self {
@@ -113,6 +120,7 @@ impl Handle {
         };
         let inner = Inner {
             groups: Runtime::new(log, controller.clone(), groups, env.clone()),
+            verifier: Verifier::new(controller.clone(), brokers),
             offsets_topic: InternalTopic::new(settings.topic, controller),
             producer_ids: ProducerIds::default(),
             env,
@@ -126,6 +134,12 @@ impl Handle {
     #[must_use]
     pub fn producer_ids(&self) -> &ProducerIds {
         &self.inner.producer_ids
+    }
+
+    /// The way to the coordinators of transactions.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.inner.verifier
     }
 
     /// Takes over what this broker leads now, and lets go of what it no longer leads.
@@ -156,6 +170,20 @@ impl Handle {
         };
         let sent = self.inner.groups.request(group_id, request);
         runtime::answer::<group::Shard, R>(sent)
+    }
+
+    /// Ends a transaction with offsets in a partition of `__consumer_offsets`: the marker is in the
+    /// queue when this returns; the future is done once it is committed.
+    ///
+    /// # Errors
+    /// As of [`Self::request`]; and what the partition's leader refuses a marker with.
+    pub fn end_transaction(
+        &self,
+        partition: PartitionIndex,
+        marker: EndMarker,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send + use<> {
+        let sent = self.inner.groups.end_transaction(partition, marker);
+        async move { sent?.await.unwrap_or(Err(ErrorCode::NotCoordinator)) }
     }
 
     /// Asks every shard of this broker.

@@ -19,6 +19,7 @@
 
 pub mod api;
 pub mod authorizer;
+pub mod brokers;
 pub mod budget;
 pub mod command;
 pub mod config;

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
+use crate::brokers::Brokers;
 use crate::config::Settings;
 use crate::controller::identity::Identity;
 use crate::controller::lifecycle::{self, Life, Registration};
@@ -477,6 +478,7 @@ impl Parts {
         let coordinator = coordinator::Handle::new(
             Arc::new(replicas.clone()),
             handle.clone(),
+            Brokers::new(Arc::clone(settings), handle.clone(), around.network),
             coordinator::Settings::from(&**settings),
             around.env.clone(),
         );

@@ -17,6 +17,7 @@ pub mod record;
 pub mod request;
 pub mod settings;
 pub mod soft;
+mod transactional;
 
 #[cfg(test)]
 mod tests;
@@ -90,6 +91,11 @@ enum Before {
         value: Option<CommittedOffset>,
         /// What open transactions would have made of it.
         open: Vec<(ProducerId, Pending)>,
+    },
+    Open {
+        producer: ProducerId,
+        key: open::Key,
+        before: Option<Pending>,
     },
     Group {
         group: GroupId,
@@ -225,16 +231,24 @@ impl shard::Shard for Shard {
         })
     }
 
-    fn replay_open(&mut self, producer: ProducerId, record: Record) {
+    fn replay_open(&mut self, producer: ProducerId, record: Record) -> Undo {
         match record {
             Record::Offset {
                 group,
                 topic,
                 partition,
                 value: Some(value),
-            } => self.open.add(producer, (group, topic, partition), value),
+            } => {
+                let key = (group, topic, partition);
+                let before = self.open.add(producer, key.clone(), value);
+                Undo(Before::Open {
+                    producer,
+                    key,
+                    before,
+                })
+            }
             // an end is not for a transaction to undo, nor are generations
-            record => drop(self.replay(record)),
+            record => self.replay(record),
         }
     }
 
@@ -257,6 +271,14 @@ impl shard::Shard for Shard {
             } => {
                 self.change(&group, |group| group.offsets.put(&topic, partition, value));
                 self.open.put_back(&(group, topic, partition), open);
+                Vec::new()
+            }
+            Before::Open {
+                producer,
+                key,
+                before,
+            } => {
+                self.open.take_back(producer, key, before);
                 Vec::new()
             }
             Before::Group { group, value } => {
@@ -310,6 +332,7 @@ impl shard::Shard for Shard {
             }
             Body::LeaveGroup(body) => self.serve_members(soft, token, Members::Leave(body), step),
             Body::OffsetCommit(body) => self.commit(soft, token, version, &body, step),
+            Body::TxnOffsetCommit(body) => self.commit_in_transaction(soft, token, &body, step),
             Body::OffsetFetch(body) => {
                 let response = self.fetch(&body);
                 decision.reply(token, Response::OffsetFetch(response));

@@ -19,6 +19,7 @@
 //! - `log_start_offset <= high_watermark <= log_end_offset`, `flushed_offset <= log_end_offset`;
 //! - the high watermark never goes back on a leader, and on a follower only with a truncation;
 //! - the high watermark never passes what any member of the maximal ISR has said to hold;
+//! - the last stable offset never goes back on a leader, and never passes the high watermark;
 //! - a producer with `acks=all` is answered only when the high watermark has passed its batch;
 //! - a follower has a position to fetch from only while all it holds is on disk, where that is what
 //!   was promised.
@@ -38,13 +39,14 @@ pub mod producers;
 mod reads;
 pub mod refused;
 mod replication;
+mod verification;
 
 pub use crate::config::Durability;
 pub use effect::{AlterIsr, Appended, Effect, Effects};
 pub use follower::FetchPosition;
 pub use input::{
-    Acks, AlteredIsr, Assignment, Batch, Config, Fetched, FollowerFetch, Input, Loaded,
-    ReplicaState, Token,
+    Acks, AlteredIsr, Assignment, Batch, Config, Fetched, FollowerFetch, Guard, Input, Loaded,
+    Membership, Origin, ReplicaState, Token,
 };
 pub use producers::Producers;
 pub use reads::{Asker, FetchDecision, FetchFrom, LatestOffset, Reader};
@@ -87,10 +89,14 @@ pub struct Partition {
     marks: Marks,
     leader_epochs: LeaderEpochs,
     producers: Producers,
+    /// What takes back the appends of the last step, the newest last.
+    undos: Vec<producers::Undo>,
     leader_epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
     soundness: Soundness,
     role: Role,
+    /// How many guards were given.
+    guards: u64,
 }
 
 /// Whether the log is what the marks say.
@@ -122,28 +128,37 @@ impl Partition {
             marks,
             leader_epochs: loaded.leader_epochs,
             producers: loaded.producers,
+            undos: Vec::new(),
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: PartitionEpoch(-1),
             soundness: Soundness::Sound,
             role: Role::Offline,
+            guards: 0,
         }
     }
 
     /// Takes what happened at `now` (since any fixed moment, never going back) and adds what to do
     /// to `effects`.
     pub fn step(&mut self, now: Duration, input: Input<'_>, effects: &mut Effects) {
-        let before = self.marks;
+        let before = (self.marks, self.last_stable_offset());
+        let was_leader = self.is_leader();
         let could_fetch = self.fetch_position().is_some();
         let is_undone = matches!(input, Input::AppendFailed(_));
+        if !is_undone {
+            self.undos.clear();
+        }
         match input {
             Input::Assigned(assignment) => self.on_assigned(now, assignment, effects),
             Input::WentOffline => self.become_offline(effects),
             Input::Failed => self.become_unsound(Soundness::Failed, effects),
             Input::Lost(epoch) => self.become_unsound(Soundness::Lost(epoch), effects),
             Input::Configured(config) => self.on_configured(now, config, effects),
-            Input::Produce { batch, acks, token } => {
-                self.on_produce(now, batch, acks, token, effects);
-            }
+            Input::Produce {
+                batch,
+                origin,
+                acks,
+                token,
+            } => self.on_produce(now, (batch, origin), acks, token, effects),
             Input::AppendFailed(offset) => self.on_append_failed(offset),
             Input::Flushed(offset) => self.on_flushed(now, offset, effects),
             Input::FollowerFetched(fetch) => self.on_follower_fetched(now, &fetch, effects),
@@ -158,13 +173,17 @@ impl Partition {
             Input::LogStartMoved(offset) => self.move_log_start(offset, effects),
             Input::ProducersExpired(timestamp) => self.producers.expire(timestamp),
             Input::ProducersLoaded(producers) => self.producers = producers,
+            Input::MarkersRemoved(offsets) => self.producers.markers_removed(offsets),
             Input::Abandoned(token) => self.on_abandoned(token),
         }
         if !could_fetch && self.fetch_position().is_some() {
             effects.push(Effect::ResumeFetch);
         }
+        if self.marks.high_watermark > before.0.high_watermark {
+            self.producers.replicated(self.marks.high_watermark);
+        }
         if !is_undone {
-            self.assert_invariants(before);
+            self.assert_invariants(before, was_leader);
         }
     }
 
@@ -174,14 +193,16 @@ impl Partition {
         self.marks
     }
 
-    /// Everything before it is decided: no open transaction reaches back of it.
+    /// Everything before it is decided: no transaction begins before it that is open, or whose end
+    /// not all in-sync replicas know.
     #[must_use]
     pub fn last_stable_offset(&self) -> Offset {
-        self.producers
-            .first_open_transaction()
-            .map_or(self.marks.high_watermark, |open| {
-                open.min(self.marks.high_watermark)
-            })
+        let marks = &self.marks;
+        let transactions = self.producers.transactions();
+        let unstable = transactions.first_unstable(marks.high_watermark);
+        unstable.map_or(marks.high_watermark, |unstable| {
+            unstable.clamp(marks.log_start_offset, marks.high_watermark)
+        })
     }
 
     /// The epoch of the current leader.
@@ -302,7 +323,9 @@ impl Partition {
     fn on_append_failed(&mut self, offset: Offset) {
         self.marks.log_end_offset = offset;
         self.marks.high_watermark = self.marks.high_watermark.min(offset);
-        self.producers.truncate_from_end(offset);
+        while let Some(undo) = self.undos.pop() {
+            self.producers.undo(undo);
+        }
         self.leader_epochs.truncate_from_end(offset);
         if self.is_leader() {
             self.leader_epochs.assign(self.leader_epoch, offset);
@@ -338,6 +361,7 @@ impl Partition {
         }
         self.marks.log_start_offset = offset;
         self.leader_epochs.truncate_from_start(offset);
+        self.producers.truncate_from_start(offset);
         effects.push(Effect::SetLogStartOffset(offset));
         if self.is_leader() {
             effects.push(Effect::WakeFollowers);
@@ -345,7 +369,7 @@ impl Partition {
         }
     }
 
-    fn assert_invariants(&self, before: Marks) {
+    fn assert_invariants(&self, (before, stable_before): (Marks, Offset), was_leader: bool) {
         let marks = &self.marks;
         assert!(
             marks.log_start_offset <= marks.high_watermark
@@ -359,6 +383,11 @@ impl Partition {
         assert!(
             !self.is_leader() || before.high_watermark <= marks.high_watermark,
             "a leader's high watermark never goes back: {before:?} {marks:?}"
+        );
+        let stable = self.last_stable_offset();
+        assert!(
+            !(was_leader && self.is_leader()) || stable_before <= stable,
+            "a leader's last stable offset never goes back: {stable_before} to {stable}, {marks:?}"
         );
     }
 }

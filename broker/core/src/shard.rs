@@ -40,11 +40,12 @@ use std::fmt::{Debug, Display};
 
 use bytes::Bytes;
 use ottla_protocol::codec;
-use ottla_protocol::ids::ProducerId;
+use ottla_protocol::ids::{ProducerEpoch, ProducerId};
 use ottla_protocol::record::ControlRecord;
 
 use crate::image::MetadataImage;
 use crate::image::delta::MetadataDelta;
+use crate::partition::Guard;
 
 /// The times a decision needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +99,19 @@ pub struct Decision<R, A, O = Infallible> {
     pub replies: Vec<Reply<A>>,
     /// What is to be done elsewhere, once all records so far are committed.
     pub orders: Vec<O>,
+    /// The transaction that the records are part of: they count once it is committed.
+    pub transaction: Option<Transaction>,
+}
+
+/// The transaction of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Whose it is.
+    pub producer_id: ProducerId,
+    /// The producer's incarnation.
+    pub producer_epoch: ProducerEpoch,
+    /// Where the transaction began on this partition with this: what its coordinator has agreed to.
+    pub guard: Option<Guard>,
 }
 
 impl<R, A, O> Default for Decision<R, A, O> {
@@ -106,6 +120,7 @@ impl<R, A, O> Default for Decision<R, A, O> {
             records: Vec::new(),
             replies: Vec::new(),
             orders: Vec::new(),
+            transaction: None,
         }
     }
 }
@@ -166,10 +181,11 @@ pub trait Shard: Sized + Send + 'static {
     /// Makes it so: the one way durable state changes. Returns what takes it back.
     fn replay(&mut self, record: Self::Record) -> Self::Undo;
 
-    /// A record that counts once its transaction is committed.
-    fn replay_open(&mut self, producer: ProducerId, record: Self::Record);
+    /// A record that counts once its transaction is committed. Returns what takes it back.
+    fn replay_open(&mut self, producer: ProducerId, record: Self::Record) -> Self::Undo;
 
-    /// The transaction of a producer has ended, as its control record says.
+    /// The transaction of a producer has ended, as its control record says. Whatever was replayed
+    /// before is in the log by then, and is not taken back any more.
     fn on_marker(&mut self, producer: ProducerId, marker: ControlRecord);
 
     /// Takes back the newest record that was replayed, and soft state that rests on it; whoever is

@@ -203,9 +203,9 @@ impl shard::Shard for Shard {
         }
     }
 
-    fn replay_open(&mut self, _: ProducerId, record: Record) {
+    fn replay_open(&mut self, _: ProducerId, record: Record) -> Undo {
         // nobody writes these in transactions
-        drop(self.replay(record));
+        self.replay(record)
     }
 
     fn on_marker(&mut self, _: ProducerId, _: ControlRecord) {}

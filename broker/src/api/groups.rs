@@ -8,12 +8,14 @@ mod membership;
 mod offset_commit;
 mod offset_fetch;
 mod operate;
+mod txn_offset_commit;
 
 pub use find_coordinator::find_coordinator;
 pub use membership::{heartbeat, join_group, leave_group, sync_group};
 pub use offset_commit::offset_commit;
 pub use offset_fetch::offset_fetch;
 pub use operate::{delete_groups, describe_groups, list_groups, offset_delete};
+pub use txn_offset_commit::txn_offset_commit;
 
 use std::future::Future;
 

@@ -220,7 +220,7 @@ pub async fn describe_producers(
                         producer_epoch: i32::from(producer.producer_epoch.0),
                         last_sequence: producer.batches.back().map_or(-1, |b| b.last_sequence.0),
                         last_timestamp: producer.last_timestamp,
-                        coordinator_epoch: -1,
+                        coordinator_epoch: producer.coordinator_epoch,
                         current_txn_start_offset: producer.transaction_start.map_or(-1, |o| o.0),
                     });
                     answer.active_producers = producers.collect();

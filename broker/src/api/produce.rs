@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ottla_core::acl::Operation;
+use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::metadata::names::is_internal;
-use ottla_core::partition::Acks;
+use ottla_core::partition::{Acks, Membership};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{TopicId, TopicName};
 use ottla_protocol::messages::produce::{
     BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
+use ottla_protocol::record_batch::Header;
 
 use super::leader::{endpoints, topic_key};
-use super::{Context, RequestContext};
+use super::{Context, RequestContext, verify};
 use crate::authorizer::Access;
 use crate::replica::{ProduceItem, Produced, Refused, TopicKey};
 
@@ -27,17 +28,19 @@ pub async fn handle(
     request: &RequestContext,
     body: ProduceRequest,
 ) -> ProduceResponse {
-    let refusal = refusal(&body);
+    let refusal = refusal(context, request, &body);
     let acks = match body.acks {
         0 => Acks::None,
         1 => Acks::Leader,
         _ => Acks::All,
     };
     let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
-    let (shape, items, asked) = split(context, request, body.topic_data);
+    let (shape, mut items, asked) = split(context, request, body.topic_data);
     let mut outcomes: Vec<Result<Produced, Refused>> = match refusal {
         Some(error) => items.iter().map(|_| Err(Refused::from(error))).collect(),
         None => {
+            let id = body.transactional_id.as_deref();
+            verify::produce(context, id, request.api_version, &mut items).await;
             let produces = context.replicas.produce(items, acks, request.api_version);
             produces.acknowledged(timeout).await
         }
@@ -91,14 +94,26 @@ fn settle(context: &Context, asked: &[Asked], outcomes: &mut [Result<Produced, R
 }
 
 /// What is wrong with the request as a whole.
-fn refusal(body: &ProduceRequest) -> Option<ErrorCode> {
+fn refusal(
+    context: &Context,
+    request: &RequestContext,
+    body: &ProduceRequest,
+) -> Option<ErrorCode> {
     if !(-1..=1).contains(&body.acks) {
         return Some(ErrorCode::InvalidRequiredAcks);
     }
-    // no transaction can have begun here: there is no coordinator that would have begun it
-    body.transactional_id
-        .is_some()
-        .then_some(ErrorCode::InvalidTxnState)
+    let is_transactional = |data: &PartitionProduceData| {
+        let header = data.records.as_ref().map(|records| Header::read(records));
+        header.is_some_and(|header| header.is_ok_and(|header| header.is_transactional()))
+    };
+    let mut data = body.topic_data.iter().flat_map(|t| &t.partition_data);
+    if !data.any(is_transactional) {
+        return None;
+    }
+    let access = context.access(request);
+    let may = |id: &String| access.may(Operation::Write, ResourceType::TransactionalId, id);
+    let is_permitted = body.transactional_id.as_ref().is_some_and(may);
+    (!is_permitted).then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
 /// The topics of the answer, their partitions still without outcomes but for those that the client
@@ -134,6 +149,8 @@ fn split(
                 topic: key.clone(),
                 partition: index,
                 records,
+                membership: Membership::default(),
+                refusal: None,
             });
         }
         shape.push(TopicProduceResponse {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
+use ottla_core::partition::Origin;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 
@@ -39,6 +40,7 @@ pub trait Log: Send + Sync + 'static {
         partition: TopicIdPartition,
         leader_epoch: LeaderEpoch,
         batch: BytesMut,
+        origin: Origin,
     ) -> Result<Later<Offset>, ErrorCode>;
 
     /// Reads up to the log end, as the leader of exactly that epoch.
@@ -57,8 +59,9 @@ impl Log for crate::replica::Replicas {
         partition: TopicIdPartition,
         leader_epoch: LeaderEpoch,
         batch: BytesMut,
+        origin: Origin,
     ) -> Result<Later<Offset>, ErrorCode> {
-        let appended = self.append_internal(partition, leader_epoch, batch)?;
+        let appended = self.append_internal(partition, Some(leader_epoch), batch, origin)?;
         Ok(Box::pin(appended))
     }
 

@@ -13,12 +13,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use ottla_core::ask::Ask;
 use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
+use ottla_core::partition::Origin;
 use ottla_core::shard::{Shard, partition_for};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, PartitionIndex, TopicIdPartition};
+use ottla_protocol::ids::{
+    LeaderEpoch, PartitionIndex, ProducerEpoch, ProducerId, TopicIdPartition,
+};
+use ottla_protocol::record::ControlRecord;
+use ottla_protocol::record_batch::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -49,9 +55,60 @@ pub(super) type CarryOut<S> =
 pub(super) type Answer<S> = oneshot::Sender<Result<<S as Shard>::Response, ErrorCode>>;
 
 /// What is sent to a shard's task.
-pub(super) struct Message<S: Shard> {
-    pub(super) request: S::Request,
-    pub(super) answer: Answer<S>,
+pub(super) enum Message<S: Shard> {
+    /// A question to the shard.
+    Request {
+        request: S::Request,
+        answer: Answer<S>,
+    },
+    /// A transaction with records in the shard's partition has ended.
+    Marker {
+        marker: EndMarker,
+        answer: MarkerAnswer,
+    },
+}
+
+impl<S: Shard> Message<S> {
+    /// Answers that it is not served.
+    fn fail(self, error: ErrorCode) {
+        match self {
+            Self::Request { answer, .. } => drop(answer.send(Err(error))),
+            Self::Marker { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
+}
+
+/// Where the answer to a marker goes, once it is committed.
+pub(super) type MarkerAnswer = oneshot::Sender<Result<(), ErrorCode>>;
+
+/// How a transaction ended, as its coordinator says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndMarker {
+    /// Whose it is.
+    pub producer_id: ProducerId,
+    /// The producer's incarnation; with an epoch for each transaction, the next one.
+    pub producer_epoch: ProducerEpoch,
+    /// Its end.
+    pub record: ControlRecord,
+    /// The transaction.version that it was begun in.
+    pub transaction_version: i8,
+}
+
+impl EndMarker {
+    /// The batch that says so.
+    #[must_use]
+    pub fn batch(&self, timestamp_ms: i64) -> BytesMut {
+        let (id, epoch) = (self.producer_id, self.producer_epoch);
+        Builder::control(self.record, timestamp_ms, id, epoch).build()
+    }
+
+    /// Who appends it.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin::Marker {
+            transaction_version: self.transaction_version,
+        }
+    }
 }
 
 /// A request that is on its way to a shard, or why it is not.
@@ -212,6 +269,20 @@ impl<S: Shard> Runtime<S> {
         all.map(|shard| self.send(shard, request())).collect()
     }
 
+    /// Has a shard append a marker; done once it is committed.
+    pub(super) fn end_transaction(
+        &self,
+        index: PartitionIndex,
+        marker: EndMarker,
+    ) -> Result<oneshot::Receiver<Result<(), ErrorCode>>, ErrorCode> {
+        let shards = self.shards();
+        let shard = shards.by_partition.get(&index);
+        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        let (answer, answered) = oneshot::channel();
+        shard.put(Message::Marker { marker, answer })?;
+        Ok(answered)
+    }
+
     fn send(&self, shard: &Running<S>, request: S::Request) -> Sent<S> {
         // whoever is cut off from the quorum may be replaced already
         if !self.controller.has_lease() {
@@ -224,8 +295,13 @@ impl<S: Shard> Runtime<S> {
 impl<S: Shard> Running<S> {
     fn send(&self, request: S::Request) -> Sent<S> {
         let (answer, answered) = oneshot::channel();
-        match self.inbox.try_send(Message { request, answer }) {
-            Ok(()) => Ok(answered),
+        self.put(Message::Request { request, answer })?;
+        Ok(answered)
+    }
+
+    fn put(&self, message: Message<S>) -> Result<(), ErrorCode> {
+        match self.inbox.try_send(message) {
+            Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(ErrorCode::CoordinatorNotAvailable),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(ErrorCode::NotCoordinator),
         }

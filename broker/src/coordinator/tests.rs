@@ -66,7 +66,7 @@ impl Task {
             body,
         };
         let (answer, receiver) = oneshot::channel();
-        let sent = self.inbox.try_send(Message { request, answer });
+        let sent = self.inbox.try_send(Message::Request { request, answer });
         assert!(sent.is_ok(), "the inbox has room");
         receiver
     }
@@ -152,7 +152,7 @@ fn commit(offset: i64) -> Body {
 }
 
 fn fetch() -> Body {
-    Body::OffsetFetch(wire::OffsetFetchRequestGroup {
+    let group = wire::OffsetFetchRequestGroup {
         group_id: "g".to_owned(),
         topics: Some(vec![wire::OffsetFetchRequestTopics {
             name: "t".to_owned(),
@@ -160,6 +160,10 @@ fn fetch() -> Body {
             ..wire::OffsetFetchRequestTopics::default()
         }]),
         ..wire::OffsetFetchRequestGroup::default()
+    };
+    Body::OffsetFetch(group::request::OffsetFetch {
+        group,
+        require_stable: false,
     })
 }
 

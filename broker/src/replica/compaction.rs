@@ -103,9 +103,8 @@ fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
             return None;
         }
         let marks = state.partition.marks();
-        let committed = marks.high_watermark.min(marks.flushed_offset);
-        let open = state.partition.producers().first_open_transaction();
-        let committed = open.map_or(committed, |open| committed.min(open));
+        let stable = state.partition.last_stable_offset();
+        let committed = stable.min(marks.flushed_offset);
         (state.config.compaction, committed)
     };
     let cleanliness = replica.reader.cleanliness();

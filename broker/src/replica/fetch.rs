@@ -10,7 +10,8 @@ use ottla_core::partition::{FetchDecision, FetchFrom, FollowerFetch, Input, Mark
 use ottla_protocol::codec::Records;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
-use ottla_protocol::messages::fetch::PartitionData;
+use ottla_protocol::messages::fetch::{AbortedTransaction, PartitionData};
+use ottla_protocol::record_batch;
 use ottla_storage::log::Read;
 use tokio::time::Instant;
 
@@ -266,7 +267,13 @@ impl Replicas {
             return found;
         };
         match replica.read(from, bytes_max, end_offset, room).await {
-            Ok(records) => found.data.records = Some(records),
+            Ok(records) => {
+                // else the log begins later by now, and nobody knows what of it was aborted
+                if let Some(aborted) = replica.aborted(query.reader, from, &records) {
+                    found.data.aborted_transactions = aborted;
+                    found.data.records = Some(records);
+                }
+            }
             Err(error) => {
                 found.data.error_code = error.code();
                 found.is_urgent = true;
@@ -379,6 +386,40 @@ impl Replica {
             records: Some(Records::default()),
             ..PartitionData::default()
         }
+    }
+
+    /// The aborted transactions with records in what was read from an offset on, for a reader that
+    /// wants only what is committed; none where the log has lost some of it since.
+    fn aborted(
+        &self,
+        reader: Reader,
+        from: Offset,
+        records: &Records,
+    ) -> Option<Option<Vec<AbortedTransaction>>> {
+        let Reader::Consumer {
+            read_committed: true,
+            ..
+        } = reader
+        else {
+            return Some(None);
+        };
+        let state = self.lock();
+        if from < state.partition.marks().log_start_offset {
+            return None;
+        }
+        let transactions = state.partition.producers().transactions();
+        if transactions.all_aborted().is_empty() {
+            return Some(Some(Vec::new()));
+        }
+        let last = records.chunks().last().map_or(&[][..], |chunk| chunk);
+        let last = record_batch::headers(last).map_while(Result::ok).last();
+        let until = last.map_or(from, |(_, header)| header.next_offset());
+        let aborted = transactions.aborted(from, until).into_iter();
+        let told = aborted.map(|aborted| AbortedTransaction {
+            producer_id: aborted.producer_id.0,
+            first_offset: aborted.first_offset.0,
+        });
+        Some(Some(told.collect()))
     }
 
     /// An in-sync follower in the consumer's rack, where the leader stands in another (KIP-392).

@@ -407,7 +407,7 @@ impl Replica {
                     return Taken::Refused;
                 }
             };
-            batches.push(producer_state::batch(&batch.header));
+            batches.push(producer_state::batch(&batch));
             starts.push(start);
             start += batch.bytes.len();
         }

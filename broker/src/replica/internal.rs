@@ -4,14 +4,18 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use ottla_core::partition::{Acks, Input, Marks};
+use ottla_core::partition::{Acks, Appended, Guard, Input, Marks, Origin};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
-use ottla_protocol::record_batch::Header;
+use ottla_protocol::ids::{
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicIdPartition, TopicName,
+};
+use ottla_protocol::record_batch::{Header, RecordBatch};
 use ottla_storage::log::Read;
 use tokio::sync::oneshot;
 
+use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
+use super::produce::ProduceItem;
 use super::{Replicas, producer_state};
 
 /// A part of a log, for a coordinator that loads its state.
@@ -27,19 +31,34 @@ pub struct InternalRead {
     pub log_end_offset: Offset,
 }
 
+/// Where a transaction begins.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The topic.
+    pub topic: TopicName,
+    /// Whose it is.
+    pub producer_id: ProducerId,
+    /// The producer's incarnation.
+    pub producer_epoch: ProducerEpoch,
+    /// To be shown with what it begins with.
+    pub guard: Guard,
+}
+
 impl Replicas {
-    /// Appends a batch as leader of exactly that epoch. It is in the log when this returns, in the
-    /// order of the calls; the future gives its base offset once it is committed.
+    /// Appends a batch as leader, of exactly that epoch where one is given. It is in the log when
+    /// this returns, in the order of the calls; the future gives its base offset once it is
+    /// committed.
     ///
     /// # Errors
     /// Why nothing was appended.
     pub fn append_internal(
         &self,
         id: TopicIdPartition,
-        leader_epoch: LeaderEpoch,
+        leader_epoch: Option<LeaderEpoch>,
         batch: BytesMut,
-    ) -> Result<impl Future<Output = Result<Offset, ErrorCode>> + Send + 'static, ErrorCode> {
-        let mut answered = self.begin_internal(id, leader_epoch, batch)?;
+        origin: Origin,
+    ) -> Result<impl Future<Output = Result<Offset, ErrorCode>> + Send + use<>, ErrorCode> {
+        let mut answered = self.begin_internal(id, leader_epoch, batch, origin)?;
         // an error that is there at once is the core's refusal
         let early = answered.try_recv().ok().transpose()?;
         Ok(async move {
@@ -54,24 +73,81 @@ impl Replicas {
         })
     }
 
+    /// Appends a marker to a partition that this broker leads; the future is done once it is
+    /// committed.
+    ///
+    /// # Errors
+    /// Why nothing was appended.
+    pub fn append_marker(
+        &self,
+        topic: &TopicKey,
+        partition: i32,
+        batch: BytesMut,
+        origin: Origin,
+    ) -> Result<impl Future<Output = Result<Offset, ErrorCode>> + Send + use<>, ErrorCode> {
+        let id = self.find(topic, partition)?.id;
+        self.append_internal(id, None, batch, origin)
+    }
+
+    /// Whether a producer's transaction begins on this partition with what it sends: then its
+    /// coordinator is to be asked first.
+    pub fn verification(&self, item: &ProduceItem) -> Option<Beginning> {
+        let replica = self.find(&item.topic, item.partition).ok()?;
+        let header = Header::read(item.records.as_ref()?).ok()?;
+        if !header.is_transactional() || !header.has_producer_id() {
+            return None;
+        }
+        let batch = producer_state::data(&header);
+        let guard = replica.lock().partition.verification(&batch)?;
+        Some(Beginning {
+            topic: replica.topic.clone(),
+            producer_id: batch.producer_id,
+            producer_epoch: batch.producer_epoch,
+            guard,
+        })
+    }
+
+    /// As [`Self::verification`], for offsets that a coordinator is to append.
+    ///
+    /// # Errors
+    /// The partition is not here.
+    pub fn verification_of_offsets(
+        &self,
+        topic: &TopicName,
+        partition: i32,
+        (producer_id, producer_epoch): (ProducerId, ProducerEpoch),
+    ) -> Result<Option<Guard>, ErrorCode> {
+        let replica = self.find(&TopicKey::Name(topic.clone()), partition)?;
+        let mut state = replica.lock();
+        if !state.partition.is_leader() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let partition = &mut state.partition;
+        Ok(partition.verification_of_offsets(producer_id, producer_epoch))
+    }
+
     fn begin_internal(
         &self,
         id: TopicIdPartition,
-        leader_epoch: LeaderEpoch,
+        leader_epoch: Option<LeaderEpoch>,
         batch: BytesMut,
-    ) -> Result<oneshot::Receiver<Result<ottla_core::partition::Appended, ErrorCode>>, ErrorCode>
-    {
+        origin: Origin,
+    ) -> Result<oneshot::Receiver<Result<Appended, ErrorCode>>, ErrorCode> {
         let replica = self.shared.index.get(id);
         let replica = replica.ok_or(ErrorCode::NotLeaderOrFollower)?;
-        let header = Header::read(&batch).map_err(|error| error.code())?;
+        let header = {
+            let batch = RecordBatch::first(&batch).map_err(|error| error.code())?;
+            producer_state::batch(&batch)
+        };
         let (answer, answered) = oneshot::channel();
         let mut state = replica.lock();
-        if let Some(error) = state.partition.epoch_refusal(Some(leader_epoch)) {
+        if let Some(error) = state.partition.epoch_refusal(leader_epoch) {
             return Err(error);
         }
         let token = state.add_waiter(Waiter::Internal(answer));
         let input = Input::Produce {
-            batch: producer_state::batch(&header),
+            batch: header,
+            origin,
             acks: Acks::All,
             token,
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_core::partition::{Acks, Appended, Input};
+use ottla_core::partition::{Acks, Appended, Input, Membership, Origin};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch::Header;
@@ -26,6 +26,10 @@ pub struct ProduceItem {
     pub partition: i32,
     /// The batch; owned alone, so that it can be stamped in place.
     pub records: Option<BytesMut>,
+    /// How it takes part in a transaction.
+    pub membership: Membership,
+    /// Why it is not to be appended.
+    pub refusal: Option<ErrorCode>,
 }
 
 /// A batch that was appended, or was there already.
@@ -96,20 +100,24 @@ impl Replicas {
         let place = (item.topic, item.partition);
         let found = self.find(&place.0, place.1);
         let mut batch = item.records.unwrap_or_default();
-        let refused = match found {
+        let refused = match (found, item.refusal) {
+            (_, Some(error)) => {
+                self.shared.refused_unseen(&place, &batch);
+                Refused::from(error)
+            }
             // the ISR vouches for acks=all; else another may lead by now, whatever is known here
-            Ok(_) if acks != Acks::All && !self.shared.controller.has_lease() => {
+            (Ok(_), None) if acks != Acks::All && !self.shared.controller.has_lease() => {
                 self.shared.refused_unseen(&place, &batch);
                 Refused::from(ErrorCode::NotLeaderOrFollower)
             }
-            Err(error) => {
+            (Err(error), None) => {
                 self.shared.refused_unseen(&place, &batch);
                 Refused {
                     leader: self.leader_elsewhere(&place.0, place.1),
                     ..Refused::from(error)
                 }
             }
-            Ok(replica) => {
+            (Ok(replica), None) => {
                 let replica = begun.replica.insert(replica);
                 let config = Arc::clone(&replica.lock().config);
                 let now_ms = self.shared.env.unix_ms();
@@ -127,7 +135,8 @@ impl Replicas {
                             batch,
                             frame_bytes,
                         };
-                        replica.produce(sent, &header, acks, answer, wakes);
+                        let terms = (Origin::Client(item.membership), acks);
+                        replica.produce(sent, &header, terms, answer, wakes);
                         return begun;
                     }
                     Err(refused) => refused,
@@ -144,7 +153,7 @@ impl Shared {
     /// A batch is refused without a look at its partition.
     fn refused_unseen(&self, place: &Place, batch: &[u8]) {
         if let Ok(header) = Header::read(batch) {
-            let batch = producer_state::batch(&header);
+            let batch = producer_state::data(&header);
             self.refused.refused(self.env.now(), place, &batch);
         }
     }
@@ -163,19 +172,24 @@ impl Replica {
         self: &Arc<Self>,
         sent: Sent,
         header: &Header,
-        acks: Acks,
+        (origin, acks): (Origin, Acks),
         answer: Answer<Appended>,
         wakes: &mut Wakes,
     ) {
         let (refused, now) = (&self.shared.refused, self.shared.env.now());
-        let batch = producer_state::batch(header);
+        let batch = producer_state::data(header);
         let mut state = self.lock();
         if refused.is_out_of_turn(now, &sent.place, &batch, state.partition.producers()) {
             return answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
         }
         state.follower_wakes = Some(std::mem::take(wakes));
         let token = state.add_waiter(Waiter::Produce(answer));
-        let input = Input::Produce { batch, acks, token };
+        let input = Input::Produce {
+            batch,
+            origin,
+            acks,
+            token,
+        };
         let at_hand = AtHand::Produced {
             batch: sent.batch,
             frame_bytes: sent.frame_bytes,

@@ -11,4 +11,5 @@ mod hostile;
 mod idle;
 mod record_bodies;
 mod slow_readers;
+mod transactions;
 mod versions;

@@ -24,7 +24,9 @@ use ottla_protocol::messages::offsets::*;
 use ottla_protocol::messages::produce::*;
 use ottla_protocol::messages::producer_ids::*;
 use ottla_protocol::messages::topics::*;
-use ottla_protocol::messages::transactions::DescribeProducersRequest;
+use ottla_protocol::messages::transactions::{
+    DescribeProducersRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
+};
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
@@ -252,6 +254,12 @@ impl Asker {
             ..Default::default()
         })
         .await;
+        self.ask(|_| TxnOffsetCommitRequest {
+            group_id: "o".into(),
+            ..Default::default()
+        })
+        .await;
+        self.ask(|_| WriteTxnMarkersRequest::default()).await;
     }
 
     async fn ask_admin(&mut self) {

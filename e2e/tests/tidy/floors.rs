@@ -46,7 +46,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 19] = [
+const BROKER: [(&str, u8); 20] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -57,6 +57,7 @@ const BROKER: [(&str, u8); 19] = [
     ("replica", 2),
     ("controller", 2),
     ("peer", 2),
+    ("brokers", 2),
     ("metrics", 1),
     ("authorizer", 1),
     ("config", 1),

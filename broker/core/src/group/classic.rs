@@ -208,6 +208,25 @@ impl Classic {
         Ok(())
     }
 
+    /// Whether a commit inside of a transaction is a member's, where it says so (KIP-447): older
+    /// producers know nothing of their consumer's group.
+    pub(super) fn check_commit_in_transaction(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ErrorCode> {
+        let is_anonymous = member_id.is_empty() && instance_id.is_none();
+        if generation < 0 && (self.state == State::Empty || is_anonymous) {
+            return Ok(());
+        }
+        self.check_member(member_id, instance_id)?;
+        match generation == self.generation {
+            true => Ok(()),
+            false => Err(ErrorCode::IllegalGeneration),
+        }
+    }
+
     fn add_member(&mut self, member_id: MemberId, member: Member, protocol_type: &str) {
         if self.members.is_empty() {
             self.protocol_type = Some(protocol_type.to_owned());

@@ -90,6 +90,7 @@ impl Shard {
                 "a group without members has no waiters"
             );
         }
+        self.end_open(id, decision);
         let Some(group) = self.groups.get(id) else {
             return;
         };

@@ -8,14 +8,15 @@ use ottla_protocol::messages::groups::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
     OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteResponse,
-    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic, OffsetFetchRequestGroup,
-    OffsetFetchRequestTopics, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
-    OffsetFetchResponseTopics,
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 
 use super::classic::{Classic, State};
 use super::describe::state;
+use super::open::Open;
 use super::record::CommittedOffset;
+use super::request::OffsetFetch;
 use super::soft::Soft;
 use super::{Decision, GroupId, Record, Response, Settings, Shard, Step};
 use crate::image::MetadataImage;
@@ -25,7 +26,7 @@ use crate::shard::{Now, Token};
 const COMMIT_GROUP_ID_NOT_FOUND_VERSION: i16 = 9;
 
 /// What "no offset" is on the wire.
-const NO_OFFSET: i64 = -1;
+pub(super) const NO_OFFSET: i64 = -1;
 
 /// The offsets of one group.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +95,7 @@ fn expire(
     offsets: &Offsets,
     classic: Option<&Classic>,
     now: Now,
-    settings: &Settings,
+    (settings, open): (&Settings, &Open),
     decision: &mut Decision,
 ) -> bool {
     let protocol_type = classic.and_then(|classic| classic.protocol_type());
@@ -111,8 +112,8 @@ fn expire(
         (Some(_), State::Empty) => classic.and_then(|classic| classic.state_since_ms()),
         _ => None,
     };
-    let has_expired = |topic: &TopicName, _: i32, offset: &CommittedOffset| {
-        if subscribed.contains(&**topic) {
+    let has_expired = |topic: &TopicName, partition: i32, offset: &CommittedOffset| {
+        if subscribed.contains(&**topic) || open.has(id, topic, partition) {
             return false;
         }
         if let Some(expire_ms) = offset.expire_timestamp_ms {
@@ -169,17 +170,21 @@ impl Shard {
     }
 
     /// OffsetFetch of one group; a group that does not exist has no offsets, which is no error.
-    pub(super) fn fetch(&self, body: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    pub(super) fn fetch(&self, body: &OffsetFetch) -> OffsetFetchResponseGroup {
         let none = Offsets::default();
+        let (body, require_stable) = (&body.group, body.require_stable);
         let group = self.groups.get(body.group_id.as_str());
         let offsets = group.map_or(&none, |group| &group.offsets);
-        let topics = match &body.topics {
+        let mut topics = match &body.topics {
             Some(topics) => topics
                 .iter()
                 .map(|topic| fetch_topic(offsets, topic))
                 .collect(),
             None => fetch_all(offsets),
         };
+        if require_stable {
+            self.refuse_unstable(&body.group_id, &mut topics);
+        }
         OffsetFetchResponseGroup {
             group_id: body.group_id.clone(),
             topics,
@@ -250,9 +255,11 @@ impl Shard {
     pub(super) fn expire(&self, soft: &mut Soft, now: Now, decision: &mut Decision) {
         for (id, group) in &self.groups {
             let classic = soft.classic(id);
-            let is_empty = expire(id, &group.offsets, classic, now, &self.settings, decision);
+            let terms = (&self.settings, &self.open);
+            let is_empty = expire(id, &group.offsets, classic, now, terms, decision);
             let has_waiters = classic.is_some_and(|classic| classic.parked_count() > 0);
-            if !is_empty || state(classic) != State::Empty || has_waiters {
+            if !is_empty || self.open.has_group(id) || state(classic) != State::Empty || has_waiters
+            {
                 continue;
             }
             soft.forget(id);
@@ -278,7 +285,7 @@ impl Shard {
     }
 }
 
-fn commit_all(
+pub(super) fn commit_all(
     image: &MetadataImage,
     body: &OffsetCommitRequest,
     step: &mut Step<'_>,
@@ -338,7 +345,7 @@ fn check_partition(
 }
 
 /// The answer to an OffsetCommit, partition by partition.
-fn commit_answer(
+pub(super) fn commit_answer(
     body: &OffsetCommitRequest,
     error: impl Fn(&OffsetCommitRequestTopic, &OffsetCommitRequestPartition) -> ErrorCode,
 ) -> OffsetCommitResponse {

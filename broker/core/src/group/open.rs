@@ -1,6 +1,6 @@
 //! Offsets in transactions that have not ended: they count for nobody until a marker says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::ids::{ProducerId, TopicName};
 use ottla_protocol::record::ControlRecord;
@@ -27,13 +27,49 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// A producer wrote an offset in its transaction.
-    pub(super) fn add(&mut self, producer: ProducerId, key: Key, value: CommittedOffset) {
+    /// A producer wrote an offset in its transaction. Returns the one before it there.
+    pub(super) fn add(
+        &mut self,
+        producer: ProducerId,
+        key: Key,
+        value: CommittedOffset,
+    ) -> Option<Pending> {
         let place = self.places;
         self.places += 1;
         let pending = Pending { value, place };
         let transaction = self.by_producer.entry(producer).or_default();
-        transaction.insert(key, pending);
+        transaction.insert(key, pending)
+    }
+
+    /// What a producer wrote last of an offset was not written.
+    pub(super) fn take_back(&mut self, producer: ProducerId, key: Key, before: Option<Pending>) {
+        let transaction = self.by_producer.entry(producer).or_default();
+        match before {
+            Some(before) => transaction.insert(key, before),
+            None => transaction.remove(&key),
+        };
+        if transaction.is_empty() {
+            self.by_producer.remove(&producer);
+        }
+    }
+
+    /// Whether a transaction that is open may change this offset.
+    pub(super) fn has(&self, group: &GroupId, topic: &TopicName, partition: i32) -> bool {
+        let key = (group.clone(), topic.clone(), partition);
+        let mut open = self.by_producer.values();
+        open.any(|offsets| offsets.contains_key(&key))
+    }
+
+    /// The offsets of the group that open transactions may change.
+    pub(super) fn of_group(&self, group: &str) -> BTreeSet<&Key> {
+        let keys = self.by_producer.values().flat_map(BTreeMap::keys);
+        keys.filter(|(id, _, _)| &**id == group).collect()
+    }
+
+    /// Whether a transaction that is open may change any offset of the group.
+    pub(super) fn has_group(&self, group: &str) -> bool {
+        let mut keys = self.by_producer.values().flat_map(BTreeMap::keys);
+        keys.any(|(id, _, _)| &**id == group)
     }
 
     /// An offset was written outside of transactions: those before it count no more, however

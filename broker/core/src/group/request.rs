@@ -6,6 +6,7 @@ use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
 use crate::ask::Ask;
+use crate::shard::Transaction;
 
 /// Who sent a request, for member ids and DescribeGroups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,24 @@ pub struct DeleteGroup(pub String);
 /// DescribeGroups, one group of it.
 #[derive(Clone, Debug)]
 pub struct DescribeGroup(pub String);
+
+/// OffsetFetch, one group of it.
+#[derive(Clone, Debug, Default)]
+pub struct OffsetFetch {
+    /// What is asked; topics carry their names.
+    pub group: wire::OffsetFetchRequestGroup,
+    /// Whether offsets that an open transaction may change are refused (KIP-447).
+    pub require_stable: bool,
+}
+
+/// TxnOffsetCommit: an OffsetCommit inside of a transaction.
+#[derive(Clone, Debug)]
+pub struct TxnOffsetCommit {
+    /// The offsets; topics carry their names and ids.
+    pub commit: wire::OffsetCommitRequest,
+    /// Whose transaction it is.
+    pub transaction: Transaction,
+}
 
 macro_rules! requests {
     ($($(#[doc = $doc:literal])+ $name:ident($body:ty) -> $answer:ty;)*) => {
@@ -88,8 +107,10 @@ requests! {
     LeaveGroup(wire::LeaveGroupRequest) -> wire::LeaveGroupResponse;
     /// OffsetCommit; topics carry their names, and their ids where known.
     OffsetCommit(wire::OffsetCommitRequest) -> wire::OffsetCommitResponse;
-    /// OffsetFetch of one group; topics carry their names.
-    OffsetFetch(wire::OffsetFetchRequestGroup) -> wire::OffsetFetchResponseGroup;
+    /// TxnOffsetCommit; the answer is in the shape of an OffsetCommit's.
+    TxnOffsetCommit(TxnOffsetCommit) -> wire::OffsetCommitResponse;
+    /// OffsetFetch of one group.
+    OffsetFetch(OffsetFetch) -> wire::OffsetFetchResponseGroup;
     /// OffsetDelete.
     OffsetDelete(wire::OffsetDeleteRequest) -> wire::OffsetDeleteResponse;
     /// DeleteGroups, one group of it.

@@ -8,3 +8,4 @@ mod script;
 mod show;
 mod static_members;
 mod topics;
+mod transactional;

@@ -132,7 +132,7 @@ impl Partition {
         for batch in fresh {
             self.leader_epochs
                 .assign(batch.leader_epoch, batch.base_offset);
-            self.producers.appended(batch);
+            self.undos.extend(self.producers.appended(batch));
             self.marks.log_end_offset = batch.next_offset();
         }
     }

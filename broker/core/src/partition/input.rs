@@ -7,6 +7,7 @@ use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence,
 };
 use ottla_protocol::log::LeaderEpochs;
+use ottla_protocol::record::ControlRecord;
 
 use super::Producers;
 use crate::config::Durability;
@@ -64,6 +65,8 @@ pub struct Batch {
     pub is_transactional: bool,
     /// Holds a control record instead of data.
     pub is_control: bool,
+    /// The marker that it holds; none in a batch of data, nor in one that compaction has emptied.
+    pub marker: Option<ControlRecord>,
 }
 
 impl Batch {
@@ -122,6 +125,36 @@ pub enum Acks {
     Leader,
     /// Waits for the whole ISR.
     All,
+}
+
+/// Names one attempt to have a transaction verified (KIP-890): what its coordinator answers counts
+/// only for as long as no marker has come meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Guard(pub(super) u64);
+
+/// How a client's batch takes part in its transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// What [`super::Partition::verification`] gave before the coordinator was asked.
+    pub guard: Option<Guard>,
+    /// Each transaction of the client has an epoch of its own (transaction.version 2), so that its
+    /// first batch has the sequence 0.
+    pub has_own_epoch: bool,
+}
+
+/// Who appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client(Membership),
+    /// A coordinator of groups: its own records, or a client's offsets in a transaction, with a
+    /// guard as of a client's batch.
+    Coordinator(Option<Guard>),
+    /// A coordinator of transactions: a marker.
+    Marker {
+        /// The transaction.version that the transaction was begun in.
+        transaction_version: i8,
+    },
 }
 
 /// A follower asks for what it does not have: it says what it has.
@@ -187,6 +220,8 @@ pub enum Input<'a> {
     Produce {
         /// Its header.
         batch: Batch,
+        /// Whose it is.
+        origin: Origin,
         /// What to wait for.
         acks: Acks,
         /// Whom to answer.
@@ -223,6 +258,8 @@ pub enum Input<'a> {
     ProducersExpired(i64),
     /// After a truncation: the producers of what is left.
     ProducersLoaded(Producers),
+    /// Compaction has removed the markers at these offsets, which rise, after all that they ended.
+    MarkersRemoved(&'a [Offset]),
     /// Nobody waits for this answer any more.
     Abandoned(Token),
 }

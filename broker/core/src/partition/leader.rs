@@ -9,8 +9,9 @@ use ottla_protocol::ids::Offset;
 use super::follower_state::FollowerState;
 use super::in_sync::InSync;
 use super::producers::Check;
+use super::verification::Verifications;
 use super::{
-    Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Partition, Role, Token,
+    Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Origin, Partition, Role, Token,
 };
 use crate::planted::{self, Planted};
 
@@ -44,6 +45,8 @@ pub(super) struct Leader {
     /// Invariant: in the order of `next_offset`.
     waiting_for_own: VecDeque<Waiting>,
     deleting: Vec<Deleting>,
+    /// Transactions of which the coordinators are being asked.
+    pub(super) verifications: Verifications,
 }
 
 /// Duplicates wait for an older offset than the newest; all else comes in order.
@@ -114,6 +117,7 @@ impl Partition {
                 waiting_for_all: VecDeque::new(),
                 waiting_for_own: VecDeque::new(),
                 deleting: Vec::new(),
+                verifications: Verifications::default(),
             });
         }
         let Role::Leader(leader) = &mut self.role else {
@@ -145,7 +149,7 @@ impl Partition {
     pub(super) fn on_produce(
         &mut self,
         now: Duration,
-        mut batch: Batch,
+        (mut batch, origin): (Batch, Origin),
         acks: Acks,
         token: Token,
         effects: &mut Effects,
@@ -162,7 +166,7 @@ impl Partition {
         if acks == Acks::All && self.is_under_min_isr() {
             return refuse(ErrorCode::NotEnoughReplicas);
         }
-        let appended = match self.producers.check(&batch) {
+        let appended = match self.check(&batch, origin) {
             Check::Rejected(error) => return refuse(error),
             Check::Duplicate(earlier) => Appended {
                 base_offset: earlier.base_offset,
@@ -177,7 +181,8 @@ impl Partition {
                     leader_epoch: batch.leader_epoch,
                 });
                 self.marks.log_end_offset = batch.next_offset();
-                self.producers.appended(&batch);
+                self.undos.extend(self.producers.appended(&batch));
+                self.settle_verification(&batch);
                 effects.push(Effect::WakeFollowers);
                 Appended {
                     base_offset: batch.base_offset,

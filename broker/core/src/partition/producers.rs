@@ -1,14 +1,23 @@
 //! What a partition remembers of each idempotent producer (KIP-98, KIP-360): enough to tell a batch
-//! that is sent again from a new one, and to refuse one that skips.
+//! that is sent again from a new one, to refuse one that skips, and to know what its transactions
+//! came to.
 //!
 //! The state is a function of the log: a leader updates it as it appends, a follower as it
 //! replicates, and a broker that starts rebuilds it from a snapshot and the batches after it. So a
-//! new leader answers duplicates exactly as the old one would have.
+//! new leader answers duplicates exactly as the old one would have, and shows the same to consumers
+//! that read what is committed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod check;
+mod transactions;
 
-use ottla_protocol::error::ErrorCode;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+
 use ottla_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::record::ControlRecord;
+
+pub use check::Check;
+pub use transactions::{Aborted, Transactions, Unreplicated};
 
 use super::Batch;
 
@@ -45,25 +54,75 @@ pub struct Producer {
     pub last_timestamp: i64,
     /// Where its open transaction began.
     pub transaction_start: Option<Offset>,
+    /// The epoch of the coordinator that ended its last transaction; -1 before the first.
+    pub coordinator_epoch: i32,
 }
 
-/// Whether a batch may be appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// It is the next one.
-    Next,
-    /// It is in the log already.
-    Duplicate(AppendedBatch),
-    /// It may not be appended.
-    Rejected(ErrorCode),
+/// What takes back the append of one batch.
+#[derive(Clone, Debug)]
+pub struct Undo {
+    producer_id: ProducerId,
+    /// The producer as it was; none where it was not known. Its batches are here only where the
+    /// epoch is a new one: else they stayed where they were, and the next two fields say what
+    /// changed.
+    before: Option<Producer>,
+    is_new_epoch: bool,
+    is_pushed: bool,
+    dropped: Option<AppendedBatch>,
+    /// The offset of a marker that ended a transaction.
+    marker: Option<Offset>,
 }
 
 /// The producers of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     by_id: BTreeMap<ProducerId, Producer>,
-    /// The open transactions of `by_id`, the oldest first.
-    open: BTreeSet<(Offset, ProducerId)>,
+    transactions: Transactions,
+}
+
+impl AppendedBatch {
+    fn new(batch: &Batch) -> Self {
+        Self {
+            first_sequence: batch.base_sequence,
+            last_sequence: batch.last_sequence(),
+            base_offset: batch.base_offset,
+            last_offset: batch.last_offset(),
+            max_timestamp: batch.max_timestamp,
+        }
+    }
+}
+
+impl Producer {
+    fn new(batch: &Batch) -> Self {
+        Self {
+            producer_epoch: batch.producer_epoch,
+            batches: VecDeque::new(),
+            last_timestamp: batch.max_timestamp,
+            transaction_start: None,
+            coordinator_epoch: -1,
+        }
+    }
+
+    /// The same, but for its batches: without an allocation.
+    fn without_batches(&self) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            ..*self
+        }
+    }
+}
+
+impl Undo {
+    fn new(producer_id: ProducerId) -> Self {
+        Self {
+            producer_id,
+            before: None,
+            dropped: None,
+            is_pushed: false,
+            is_new_epoch: false,
+            marker: None,
+        }
+    }
 }
 
 /// The sequence `count` records after `sequence`: after 2³¹ − 1 comes 0.
@@ -79,86 +138,86 @@ impl Producers {
         self.by_id.contains_key(&producer_id)
     }
 
-    /// Judges a batch that a client sent.
-    #[must_use]
-    pub fn check(&self, batch: &Batch) -> Check {
-        if batch.producer_id == ProducerId::NONE {
-            return Check::Next;
-        }
-        let Some(producer) = self.by_id.get(&batch.producer_id) else {
-            // never seen, or forgotten since: any sequence may come first (KIP-360)
-            return Check::Next;
-        };
-        if batch.producer_epoch < producer.producer_epoch {
-            return Check::Rejected(ErrorCode::InvalidProducerEpoch);
-        }
-        if batch.producer_epoch > producer.producer_epoch {
-            return if batch.base_sequence == Sequence(0) {
-                Check::Next
-            } else {
-                Check::Rejected(ErrorCode::OutOfOrderSequenceNumber)
-            };
-        }
-        let last_sequence = batch.last_sequence();
-        let duplicate = producer.batches.iter().find(|appended| {
-            appended.first_sequence == batch.base_sequence
-                && appended.last_sequence == last_sequence
-        });
-        if let Some(appended) = duplicate {
-            return Check::Duplicate(*appended);
-        }
-        match producer.batches.back() {
-            Some(last) if sequence_after(last.last_sequence, 1) != batch.base_sequence => {
-                Check::Rejected(ErrorCode::OutOfOrderSequenceNumber)
-            }
-            _ => Check::Next,
-        }
-    }
-
-    /// Notes a batch that is now in the log at `batch.base_offset`.
-    pub fn appended(&mut self, batch: &Batch) {
-        if batch.producer_id == ProducerId::NONE {
-            return;
+    /// Notes a batch that is now in the log at `batch.base_offset`; what takes that back, where
+    /// anything was noted.
+    pub fn appended(&mut self, batch: &Batch) -> Option<Undo> {
+        if batch.producer_id == ProducerId::NONE || (batch.is_control && batch.marker.is_none()) {
+            return None; // compaction has taken the record out of a control batch
         }
         if self.by_id.len() >= PRODUCERS_PER_PARTITION_MAX
             && !self.by_id.contains_key(&batch.producer_id)
         {
             self.forget_oldest();
         }
-        let producer = self
-            .by_id
-            .entry(batch.producer_id)
-            .or_insert_with(|| Producer {
-                producer_epoch: batch.producer_epoch,
-                batches: VecDeque::new(),
-                last_timestamp: batch.max_timestamp,
-                transaction_start: None,
-            });
+        let mut undo = Undo::new(batch.producer_id);
+        let producer = match self.by_id.entry(batch.producer_id) {
+            Entry::Occupied(known) => {
+                let producer = known.into_mut();
+                undo.before = Some(producer.without_batches());
+                producer
+            }
+            Entry::Vacant(unknown) => unknown.insert(Producer::new(batch)),
+        };
         if batch.producer_epoch != producer.producer_epoch {
             producer.producer_epoch = batch.producer_epoch;
-            producer.batches.clear();
+            undo.is_new_epoch = true;
+            let batches = std::mem::take(&mut producer.batches);
+            if let Some(before) = &mut undo.before {
+                before.batches = batches;
+            }
         }
         producer.last_timestamp = producer.last_timestamp.max(batch.max_timestamp);
-        if batch.is_control {
+        if let Some(marker) = batch.marker {
+            let (ControlRecord::Abort { coordinator_epoch }
+            | ControlRecord::Commit { coordinator_epoch }) = marker;
+            producer.coordinator_epoch = coordinator_epoch;
             if let Some(start) = producer.transaction_start.take() {
-                self.open.remove(&(start, batch.producer_id));
+                undo.marker = Some(batch.base_offset);
+                let is_aborted = matches!(marker, ControlRecord::Abort { .. });
+                let ended = (batch.producer_id, start, batch.base_offset);
+                self.transactions.end(ended, is_aborted);
             }
-            return;
+            return Some(undo);
         }
         if batch.is_transactional && producer.transaction_start.is_none() {
             producer.transaction_start = Some(batch.base_offset);
-            self.open.insert((batch.base_offset, batch.producer_id));
+            self.transactions
+                .begin(batch.base_offset, batch.producer_id);
         }
         if producer.batches.len() == BATCHES_PER_PRODUCER_MAX {
-            producer.batches.pop_front();
+            undo.dropped = producer.batches.pop_front();
         }
-        producer.batches.push_back(AppendedBatch {
-            first_sequence: batch.base_sequence,
-            last_sequence: batch.last_sequence(),
-            base_offset: batch.base_offset,
-            last_offset: batch.last_offset(),
-            max_timestamp: batch.max_timestamp,
+        undo.is_pushed = true;
+        producer.batches.push_back(AppendedBatch::new(batch));
+        Some(undo)
+    }
+
+    /// Takes back the newest append that was not taken back yet: the log has refused it.
+    pub fn undo(&mut self, undo: Undo) {
+        let id = undo.producer_id;
+        let Some(producer) = self.by_id.remove(&id) else {
+            return;
+        };
+        let start = producer.transaction_start;
+        let before = undo.before.map(|mut before| {
+            if !undo.is_new_epoch {
+                before.batches = producer.batches;
+                if undo.is_pushed {
+                    before.batches.pop_back();
+                }
+                if let Some(dropped) = undo.dropped {
+                    before.batches.push_front(dropped);
+                }
+            }
+            before
         });
+        let start_before = before.as_ref().and_then(|before| before.transaction_start);
+        match (undo.marker, start, start_before) {
+            (Some(marker), _, Some(start)) => self.transactions.reopen(id, start, marker),
+            (None, Some(start), None) => self.transactions.forget(start, id),
+            _ => {}
+        }
+        self.by_id.extend(before.map(|before| (id, before)));
     }
 
     /// Puts back what a snapshot says of one producer.
@@ -166,9 +225,38 @@ impl Producers {
         let start = producer.transaction_start;
         let before = self.by_id.insert(producer_id, producer);
         if let Some(start) = before.and_then(|before| before.transaction_start) {
-            self.open.remove(&(start, producer_id));
+            self.transactions.forget(start, producer_id);
         }
-        self.open.extend(start.map(|start| (start, producer_id)));
+        if let Some(start) = start {
+            self.transactions.begin(start, producer_id);
+        }
+    }
+
+    /// Puts back what a snapshot says of transactions that have ended.
+    pub fn restore_ended(&mut self, unreplicated: Vec<Unreplicated>, aborted: Vec<Aborted>) {
+        self.transactions.restore(unreplicated, aborted);
+    }
+
+    /// Its transactions.
+    #[must_use]
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    /// Everything below is on all in-sync replicas.
+    pub fn replicated(&mut self, high_watermark: Offset) {
+        self.transactions.replicated(high_watermark);
+    }
+
+    /// The log begins here now.
+    pub fn truncate_from_start(&mut self, log_start_offset: Offset) {
+        self.transactions.truncate_from_start(log_start_offset);
+    }
+
+    /// The markers at these offsets, in rising order, are no longer in the log, nor is anything of
+    /// their transactions.
+    pub fn markers_removed(&mut self, offsets: &[Offset]) {
+        self.transactions.markers_removed(offsets);
     }
 
     /// All producers, in the order of their ids.
@@ -188,12 +276,6 @@ impl Producers {
         self.by_id.is_empty()
     }
 
-    /// The first offset of the oldest open transaction.
-    #[must_use]
-    pub fn first_open_transaction(&self) -> Option<Offset> {
-        self.open.first().map(|(start, _)| *start)
-    }
-
     /// Forgets producers that have not written since `timestamp`; open transactions are kept.
     pub fn expire(&mut self, timestamp: i64) {
         self.by_id
@@ -202,7 +284,12 @@ impl Producers {
 
     /// Forgets what was said by batches at or after `end_offset`, which are no longer in the log.
     pub fn truncate_from_end(&mut self, end_offset: Offset) {
-        self.open.retain(|(start, _)| *start < end_offset);
+        for (id, start) in self.transactions.truncate_from_end(end_offset) {
+            // its end is gone, so it is open again
+            if let Some(producer) = self.by_id.get_mut(&id) {
+                producer.transaction_start = Some(start);
+            }
+        }
         self.by_id.retain(|_, producer| {
             producer
                 .batches
@@ -220,8 +307,7 @@ impl Producers {
 
     /// Forgets everything: the log starts anew.
     pub fn clear(&mut self) {
-        self.by_id.clear();
-        self.open.clear();
+        *self = Self::default();
     }
 
     fn forget_oldest(&mut self) {

@@ -1,5 +1,6 @@
 mod damage;
 mod lease;
+mod transactions;
 
 use std::time::Duration;
 
@@ -9,6 +10,11 @@ use ottla_protocol::ids::{
 };
 
 use super::*;
+
+const CLIENT: Origin = Origin::Client(Membership {
+    guard: None,
+    has_own_epoch: false,
+});
 
 const LAG_MAX: Duration = Duration::from_secs(30);
 
@@ -27,6 +33,7 @@ fn batch(count: i32) -> Batch {
         max_timestamp: 0,
         is_transactional: false,
         is_control: false,
+        marker: None,
     }
 }
 
@@ -71,6 +78,7 @@ fn step(partition: &mut Partition, at: u64, input: Input<'_>) -> Effects {
 fn produce(partition: &mut Partition, acks: Acks, token: u32) -> Effects {
     let produce = Input::Produce {
         batch: batch(10),
+        origin: CLIENT,
         acks,
         token: Token(token),
     };
@@ -246,6 +254,7 @@ fn whoever_had_all_of_an_idle_log_is_not_behind_what_comes() {
     // nobody asks anew where nothing comes, for longer than the lag limit
     let produced = Input::Produce {
         batch: batch(10),
+        origin: CLIENT,
         acks: Acks::All,
         token: Token(1),
     };

@@ -1,6 +1,7 @@
 //! OffsetCommit.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
 use ottla_core::acl::Operation;
 use ottla_core::image::MetadataImage;
@@ -22,12 +23,30 @@ const TOPIC_ID_VERSION: i16 = 10;
 pub async fn offset_commit(
     context: &Context,
     request: &RequestContext,
-    mut body: OffsetCommitRequest,
+    body: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
+    let permission = context
+        .access(request)
+        .group(Operation::Read, &body.group_id);
+    let uses_ids = request.api_version >= TOPIC_ID_VERSION;
+    let group_id = body.group_id.clone();
+    let commit = |body| ask(context, request, &group_id, body);
+    commit_known(context, request, (permission, uses_ids), body, commit).await
+}
+
+/// Commits the offsets of the topics that are known, and that the client may read.
+pub(super) async fn commit_known<C>(
+    context: &Context,
+    request: &RequestContext,
+    (permission, uses_ids): (Result<(), ErrorCode>, bool),
+    mut body: OffsetCommitRequest,
+    commit: impl FnOnce(OffsetCommitRequest) -> C,
+) -> OffsetCommitResponse
+where
+    C: Future<Output = Result<OffsetCommitResponse, ErrorCode>>,
+{
     let image = context.controller.image();
     let access = context.access(request);
-    let permission = access.group(Operation::Read, &body.group_id);
-    let uses_ids = request.api_version >= TOPIC_ID_VERSION;
     let mut known = Vec::with_capacity(body.topics.len());
     // topics answer in the order of the request: this is where each one's answer comes from
     let mut places = Vec::with_capacity(body.topics.len());
@@ -41,20 +60,16 @@ pub async fn offset_commit(
             Err(error) => places.push(Place::Refused(refused(&topic, error))),
         }
     }
-    let mut answers = match known.is_empty() {
-        true => BTreeMap::new(),
-        false => {
-            commit(
-                context,
-                request,
-                OffsetCommitRequest {
-                    topics: known,
-                    ..body
-                },
-            )
-            .await
-        }
-    };
+    let mut answers = BTreeMap::new();
+    if !known.is_empty() {
+        let asked = known.clone();
+        body.topics = known;
+        let topics = match commit(body).await {
+            Ok(response) => response.topics,
+            Err(error) => asked.iter().map(|topic| refused(topic, error)).collect(),
+        };
+        answers.extend(topics.into_iter().enumerate());
+    }
     let topics = places.into_iter().filter_map(|place| match place {
         Place::Known(place) => answers.remove(&place),
         Place::Refused(topic) => Some(topic),
@@ -91,20 +106,6 @@ fn identify(
         topic.topic_id = known.id.0;
     }
     Ok(())
-}
-
-async fn commit(
-    context: &Context,
-    request: &RequestContext,
-    body: OffsetCommitRequest,
-) -> BTreeMap<usize, OffsetCommitResponseTopic> {
-    let group_id = body.group_id.clone();
-    let topics = body.topics.clone();
-    let topics = match ask(context, request, &group_id, body).await {
-        Ok(response) => response.topics,
-        Err(error) => topics.iter().map(|topic| refused(topic, error)).collect(),
-    };
-    topics.into_iter().enumerate().collect()
 }
 
 fn refused(topic: &OffsetCommitRequestTopic, error: ErrorCode) -> OffsetCommitResponseTopic {

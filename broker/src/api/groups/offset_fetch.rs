@@ -1,6 +1,7 @@
 //! OffsetFetch: one group up to version 7, any number from version 8 on.
 
 use ottla_core::acl::Operation;
+use ottla_core::group::request::OffsetFetch;
 use ottla_core::image::MetadataImage;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::TopicId;
@@ -28,7 +29,7 @@ pub async fn offset_fetch(
     body: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     if request.api_version >= GROUPS_VERSION {
-        let groups = fetch_all(context, request, body.groups).await;
+        let groups = fetch_all(context, request, body.groups, body.require_stable).await;
         return OffsetFetchResponse {
             groups,
             ..OffsetFetchResponse::default()
@@ -47,7 +48,7 @@ pub async fn offset_fetch(
         topics,
         ..OffsetFetchRequestGroup::default()
     };
-    let mut groups = fetch_all(context, request, vec![group]).await;
+    let mut groups = fetch_all(context, request, vec![group], body.require_stable).await;
     groups
         .pop()
         .map_or_else(OffsetFetchResponse::default, |group| {
@@ -60,6 +61,7 @@ async fn fetch_all(
     context: &Context,
     request: &RequestContext,
     groups: Vec<OffsetFetchRequestGroup>,
+    require_stable: bool,
 ) -> Vec<OffsetFetchResponseGroup> {
     let image = context.controller.image();
     let access = context.access(request);
@@ -70,7 +72,11 @@ async fn fetch_all(
         unknown.extend(take_hidden(&access, &mut group));
         let group_id = group.group_id.clone();
         let topics = group.topics.clone();
-        let answer = permission.map(|()| ask(context, request, &group_id, group));
+        let body = OffsetFetch {
+            group,
+            require_stable,
+        };
+        let answer = permission.map(|()| ask(context, request, &group_id, body));
         asked.push((group_id, topics, unknown, answer));
     }
     let mut answers = Vec::with_capacity(asked.len());

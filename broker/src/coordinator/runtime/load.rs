@@ -121,7 +121,9 @@ impl<S: Shard> Loading<S> {
                 Ok(Some(record)) => {
                     self.records += 1;
                     match header.is_transactional() {
-                        true => self.shard.replay_open(header.producer_id, record),
+                        true => {
+                            drop(self.shard.replay_open(header.producer_id, record));
+                        }
                         false => drop(self.shard.replay(record)),
                     }
                 }

@@ -4,12 +4,15 @@
 //! may be on their way to being committed. Answers wait in the queue of those batches, so that none
 //! overtakes the records that it or an earlier decision rests on.
 
+mod transactional;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
+use ottla_core::partition::Origin;
 use ottla_core::shard::{After, DecisionOf, Now, Reply, Shard, Token};
 use ottla_protocol::codec;
 use ottla_protocol::error::ErrorCode;
@@ -155,9 +158,7 @@ impl<S: Shard> Task<S> {
 
 fn refuse<S: Shard>(message: Option<Message<S>>) -> Result<(), Failure> {
     let message = message.ok_or(Failure::Resigned)?;
-    let _ = message
-        .answer
-        .send(Err(ErrorCode::CoordinatorLoadInProgress));
+    message.fail(ErrorCode::CoordinatorLoadInProgress);
     Ok(())
 }
 
@@ -171,6 +172,8 @@ fn told(error: ErrorCode) -> ErrorCode {
         | ErrorCode::FencedLeaderEpoch
         | ErrorCode::UnknownLeaderEpoch
         | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        // of the producer whose offsets they are
+        ErrorCode::InvalidProducerEpoch | ErrorCode::InvalidTxnState => error,
         _ => ErrorCode::UnknownServerError,
     }
 }
@@ -229,9 +232,11 @@ impl<'a, S: Shard> Serving<'a, S> {
             Event::Messages(_) => {
                 let is_stalled = self.is_stalled();
                 for message in messages.drain(..) {
-                    match is_stalled {
-                        true => turn_away(message),
-                        false => self.take(message)?,
+                    match (message, is_stalled) {
+                        // no room, and none to be expected soon
+                        (message, true) => message.fail(ErrorCode::CoordinatorNotAvailable),
+                        (Message::Request { request, answer }, _) => self.take(request, answer)?,
+                        (Message::Marker { marker, answer }, _) => self.end(marker, answer),
                     }
                 }
             }
@@ -278,7 +283,7 @@ impl<'a, S: Shard> Serving<'a, S> {
     /// Until when the oldest of those who wait for a commit wait.
     fn commit_deadline(&self) -> Option<Instant> {
         let mut in_flight = self.in_flight.iter();
-        let waiting = in_flight.find(|batch| batch.leaving.iter().any(Leaving::is_reply));
+        let waiting = in_flight.find(|batch| batch.leaving.iter().any(Leaving::is_awaited));
         waiting.map(|batch| batch.deadline)
     }
 
@@ -292,24 +297,30 @@ impl<'a, S: Shard> Serving<'a, S> {
         !self.has_room() && oldest.is_some_and(|batch| batch.deadline <= Instant::now())
     }
 
-    fn take(&mut self, message: Message<S>) -> Result<(), Failure> {
+    fn take(&mut self, request: S::Request, answer: Answer<S>) -> Result<(), Failure> {
         let token = Token(self.tokens);
         self.tokens += 1;
-        self.answers.insert(token, message.answer);
+        self.answers.insert(token, answer);
         let now = self.task.now();
-        let decision = self
-            .shard
-            .decide(&mut self.soft, now, token, message.request);
-        self.replay(decision)
+        let decision = self.shard.decide(&mut self.soft, now, token, request);
+        if decision.transaction.is_none() {
+            return self.replay(decision);
+        }
+        self.replay_alone(decision)
     }
 
     /// Makes a decision so for those that follow; its records are appended by the next flush.
     fn replay(&mut self, decision: DecisionOf<S>) -> Result<(), Failure> {
+        let transaction = decision.transaction;
         for (place, record) in decision.records.into_iter().enumerate() {
             let encoded = S::encode(&record)?;
-            let undo = self.shard.replay(record);
+            let undo = match transaction {
+                Some(of) => self.shard.replay_open(of.producer_id, record),
+                None => self.shard.replay(record),
+            };
             let patience = self.task.settings.commit_timeout;
-            self.unappended.push(encoded, undo, place == 0, patience);
+            let place = (place == 0, transaction);
+            self.unappended.push(encoded, undo, place, patience);
         }
         for reply in decision.replies {
             match reply.after {
@@ -337,6 +348,7 @@ impl<'a, S: Shard> Serving<'a, S> {
     fn leave(&mut self, leaving: Leaving<S>) {
         match leaving {
             Leaving::Reply(reply) => self.answer(reply),
+            Leaving::Marker(answer) => drop(answer.send(Ok(()))),
             Leaving::Order(order) => {
                 let Task {
                     partition,
@@ -348,32 +360,38 @@ impl<'a, S: Shard> Serving<'a, S> {
         }
     }
 
-    /// Appends what was decided. Where too few replicas are in sync, that may pass: then it waits.
-    fn flush(&mut self) {
+    /// Appends what was decided; says whether all of it is in the log. Where too few replicas are
+    /// in sync, that may pass: then it waits.
+    fn flush(&mut self) -> bool {
         if self.unappended.retry_at.is_some() {
-            return;
+            return false;
         }
         let timestamp_ms = self.task.env.unix_ms();
-        while let Some((batch, count)) = self.unappended.next_batch(timestamp_ms) {
+        while let Some(batch) = self.unappended.next_batch(timestamp_ms) {
             let Task {
                 log,
                 partition,
                 leader_epoch,
                 ..
             } = &*self.task;
-            match log.append(*partition, *leader_epoch, batch) {
+            let origin = Origin::Coordinator(batch.transaction.and_then(|of| of.guard));
+            match log.append(*partition, *leader_epoch, batch.bytes, origin) {
                 Ok(appended) => self.in_flight.push_back(InFlight {
                     appended,
-                    leaving: self.unappended.appended(count),
+                    leaving: self.unappended.appended(batch.count),
                     deadline: Instant::now() + self.task.settings.commit_timeout,
                 }),
                 Err(ErrorCode::NotEnoughReplicas) if self.unappended.may_wait() => {
                     self.unappended.retry_at = Some(Instant::now() + RETRY);
-                    return;
+                    return false;
                 }
-                Err(error) => return self.refused(error),
+                Err(error) => {
+                    self.refused(error);
+                    return false;
+                }
             }
         }
+        true
     }
 
     /// The log has nothing of what was not appended, and so has the shard.
@@ -406,9 +424,15 @@ impl<'a, S: Shard> Serving<'a, S> {
     }
 
     fn fail(&mut self, leaving: Vec<Leaving<S>>, error: ErrorCode) {
-        for reply in leaving.into_iter().filter_map(Leaving::into_reply) {
-            if let Some(answer) = self.answers.remove(&reply.token) {
-                let _ = answer.send(Err(error));
+        for leaving in leaving {
+            match leaving {
+                Leaving::Reply(reply) => {
+                    if let Some(answer) = self.answers.remove(&reply.token) {
+                        let _ = answer.send(Err(error));
+                    }
+                }
+                Leaving::Marker(answer) => drop(answer.send(Err(error))),
+                Leaving::Order(_) => {}
             }
         }
     }
@@ -420,15 +444,10 @@ impl<'a, S: Shard> Serving<'a, S> {
         let late = self.in_flight.iter_mut();
         let late = late.take_while(|batch| batch.deadline <= now);
         let replies: Vec<_> = late
-            .flat_map(|batch| batch.leaving.extract_if(.., |leaving| leaving.is_reply()))
+            .flat_map(|batch| batch.leaving.extract_if(.., |leaving| leaving.is_awaited()))
             .collect();
         self.fail(replies, ErrorCode::CoordinatorNotAvailable);
     }
-}
-
-/// No room, and none to be expected soon.
-fn turn_away<S: Shard>(message: Message<S>) {
-    let _ = message.answer.send(Err(ErrorCode::CoordinatorNotAvailable));
 }
 
 async fn at_front(front: Option<&mut Later<Offset>>) -> Result<Offset, ErrorCode> {

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use ottla_core::shard::{Reply, Shard};
+use ottla_core::shard::{Reply, Shard, Transaction};
+use ottla_protocol::ids::Sequence;
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 use tokio::time::Instant;
+
+use super::MarkerAnswer;
 
 /// A batch takes no more records once it has this many bytes, and no further decision once it has
 /// half of that: so the records of a decision up to that half are in one batch.
@@ -22,26 +25,30 @@ struct Record<S: Shard> {
     undo: S::Undo,
     /// Whether it is the first one of its decision.
     begins: bool,
+    transaction: Option<Transaction>,
+}
+
+/// What is to be appended next.
+pub(super) struct Batch {
+    pub(super) bytes: BytesMut,
+    pub(super) count: usize,
+    pub(super) transaction: Option<Transaction>,
 }
 
 /// What leaves once the records that it rests on are committed.
 pub(super) enum Leaving<S: Shard> {
     /// To who asked.
     Reply(Reply<S::Response>),
+    /// To the coordinator of a transaction whose marker it was.
+    Marker(MarkerAnswer),
     /// To who carries it out.
     Order(S::Order),
 }
 
 impl<S: Shard> Leaving<S> {
-    pub(super) fn is_reply(&self) -> bool {
-        matches!(self, Self::Reply(_))
-    }
-
-    pub(super) fn into_reply(self) -> Option<Reply<S::Response>> {
-        match self {
-            Self::Reply(reply) => Some(reply),
-            Self::Order(_) => None,
-        }
+    /// Whether somebody waits for it, who is told when it takes too long.
+    pub(super) fn is_awaited(&self) -> bool {
+        !matches!(self, Self::Order(_))
     }
 }
 
@@ -82,7 +89,7 @@ impl<S: Shard> Unappended<S> {
         &mut self,
         (key, value): (Bytes, Option<Bytes>),
         undo: S::Undo,
-        begins: bool,
+        (begins, transaction): (bool, Option<Transaction>),
         patience: Duration,
     ) {
         self.deadline
@@ -92,6 +99,7 @@ impl<S: Shard> Unappended<S> {
             value,
             undo,
             begins,
+            transaction,
         });
     }
 
@@ -106,16 +114,24 @@ impl<S: Shard> Unappended<S> {
         self.deadline.is_some_and(|at| Instant::now() < at)
     }
 
-    /// The next batch, and how many records it has.
-    pub(super) fn next_batch(&self, timestamp_ms: i64) -> Option<(BytesMut, usize)> {
-        let mut builder = Builder::new();
+    /// The next batch, how many records it has, and the transaction that all of them are part of.
+    pub(super) fn next_batch(&self, timestamp_ms: i64) -> Option<Batch> {
+        let transaction = self.records.front()?.transaction;
+        let mut builder = match transaction {
+            // a producer counts the sequences of what it sends itself, and of nothing else
+            Some(of) => Builder::new()
+                .producer(of.producer_id, of.producer_epoch, Sequence(0))
+                .transactional(),
+            None => Builder::new(),
+        };
         let mut count = 0;
         for record in &self.records {
             let limit = match record.begins {
                 true => BATCH_BYTES_MAX / 2,
                 false => BATCH_BYTES_MAX,
             };
-            if count > 0 && builder.bytes() >= limit {
+            let is_other = record.transaction != transaction;
+            if count > 0 && (builder.bytes() >= limit || is_other) {
                 break;
             }
             builder.push(&NewRecord {
@@ -126,7 +142,11 @@ impl<S: Shard> Unappended<S> {
             });
             count += 1;
         }
-        (count > 0).then(|| (builder.build(), count))
+        Some(Batch {
+            bytes: builder.build(),
+            count,
+            transaction,
+        })
     }
 
     /// The log has the oldest records, so many; what rests on no later ones.

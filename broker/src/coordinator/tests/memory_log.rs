@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
+use ottla_core::partition::Origin;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 use ottla_protocol::record_batch;
@@ -69,6 +70,7 @@ impl Log for MemoryLog {
         _: TopicIdPartition,
         leader_epoch: LeaderEpoch,
         mut batch: BytesMut,
+        _: Origin,
     ) -> Result<Later<Offset>, ErrorCode> {
         let mut state = self.state();
         if let Some(error) = state.refusal {

@@ -181,4 +181,11 @@ keys! {
     "producer.id.expiration.ms" Int "86400000" AtLeast(1),
         Broker Restart [] Applied,
         "The state of an idle producer is forgotten after this long, in milliseconds.";
+    "add.partitions.to.txn.retry.backoff.ms" Int "20" AtLeast(1),
+        Broker Restart [] Applied,
+        "How long to wait before a partition is added to a transaction again, where the one before \
+         it is still ending.";
+    "add.partitions.to.txn.retry.backoff.max.ms" Int "100" AtLeast(0),
+        Broker Restart [] Applied,
+        "How long the broker tries that, before the producer does.";
 }

@@ -83,4 +83,8 @@ keys! {
     "sasl.login.refresh.window.jitter" Double "0.05" Between(0, 1),
         Broker Dynamic [] NO_LOGIN,
         "By which share the refresh of a login is shifted at random.";
+    "transaction.partition.verification.enable" Boolean "true" Any,
+        Broker Dynamic [] Applied,
+        "Whether a partition takes the first batch of a transaction only after its coordinator \
+         was asked.";
 }

@@ -40,10 +40,6 @@ const ENVIRONMENT: Effect =
     AcceptedWithoutEffect("${env:NAME} is always replaced, and nothing else");
 
 keys! {
-    "add.partitions.to.txn.retry.backoff.max.ms" Int "100" AtLeast(0),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "add.partitions.to.txn.retry.backoff.ms" Int "20" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
     "alter.config.policy.class.name" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
     "alter.log.dirs.replication.quota.window.num" Int "11" AtLeast(1),
         Broker Restart [] NO_QUOTAS, "";
@@ -314,8 +310,6 @@ keys! {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int "10000" AtLeast(1),
         Broker Restart [] NO_TRANSACTIONS, "";
     "transaction.max.timeout.ms" Int "900000" AtLeast(1), Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.partition.verification.enable" Boolean "true" Any,
-        Broker Dynamic [] NO_TRANSACTIONS, "";
     "transaction.remove.expired.transaction.cleanup.interval.ms" Int "3600000" AtLeast(1),
         Broker Restart [] NO_TRANSACTIONS, "";
     "transaction.state.log.load.buffer.size" Int "5242880" AtLeast(1),

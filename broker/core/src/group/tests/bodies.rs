@@ -4,6 +4,7 @@ use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
 use crate::group::record::CommittedOffset;
+use crate::group::request::OffsetFetch;
 use crate::group::{Body, Record};
 
 /// The group of all scripts.
@@ -29,7 +30,7 @@ pub(super) fn protocol(text: &str) -> wire::JoinGroupRequestProtocol {
     }
 }
 
-pub(super) fn fetch(names: &[&str]) -> Body {
+pub(super) fn fetch(names: &[&str], require_stable: bool) -> Body {
     let topics = names.iter().map(|name| {
         let (topic, partition) = name.rsplit_once('-').expect("TOPIC-0");
         wire::OffsetFetchRequestTopics {
@@ -39,11 +40,15 @@ pub(super) fn fetch(names: &[&str]) -> Body {
         }
     });
     let topics = (!names.is_empty()).then(|| topics.collect());
-    Body::OffsetFetch(wire::OffsetFetchRequestGroup {
+    let group = wire::OffsetFetchRequestGroup {
         group_id: GROUP.to_owned(),
         member_id: None,
         member_epoch: -1,
         topics,
+    };
+    Body::OffsetFetch(OffsetFetch {
+        group,
+        require_stable,
     })
 }
 

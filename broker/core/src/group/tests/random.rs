@@ -15,7 +15,7 @@ use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups as wire;
 
 use super::topics::add_topic;
-use crate::group::request::JoinGroup;
+use crate::group::request::{JoinGroup, OffsetFetch};
 use crate::group::soft::Soft;
 use crate::group::{Body, Client, Decision, Request, Response, Settings, Shard};
 use crate::image::MetadataImage;
@@ -311,6 +311,10 @@ impl World {
                 topic_id: Uuid::ZERO,
                 partition_indexes: vec![0],
             }]),
+        };
+        let body = OffsetFetch {
+            group: body,
+            require_stable: false,
         };
         self.ask(0, 8, Body::OffsetFetch(body));
     }

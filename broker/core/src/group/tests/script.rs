@@ -10,6 +10,8 @@
 //! fetch [TOPIC-0 …]
 //! delete-offset TOPIC-0 | delete-group | describe [v=N] | list [state=…] [type=…]
 //! [unseen] topics-deleted TOPIC | topics-created TOPIC      unseen: while no shard is loaded
+//! fetch-stable [TOPIC-0 …]
+//! A txn-commit ID TOPIC-0=5 …            a commit in a producer's transaction
 //! transaction ID TOPIC-0=5               a producer's offset, as it is read from the log
 //! marker ID commit|abort                 the end of its transaction, likewise
 //! refused …                              the log refuses the records of what follows
@@ -24,19 +26,19 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use expect_test::Expect;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{ProducerId, TopicId, Uuid};
+use ottla_protocol::ids::{ProducerEpoch, ProducerId, TopicId, Uuid};
 use ottla_protocol::messages::groups as wire;
 use ottla_protocol::record::ControlRecord;
 
 use super::bodies::{GROUP, delete_offset, fetch, offset, protocol};
 use super::show::{show_record, show_response};
 use super::topics::{add_topic, remove_topic};
-use crate::group::request::{DeleteGroup, DescribeGroup, JoinGroup};
+use crate::group::request::{DeleteGroup, DescribeGroup, JoinGroup, TxnOffsetCommit};
 use crate::group::soft::Soft;
 use crate::group::{Body, Client, Decision, Request, Response, Settings, Shard};
 use crate::image::MetadataImage;
 use crate::image::delta::{MetadataDelta, TopicDelta};
-use crate::shard::{Now, Reply, Shard as _, Token};
+use crate::shard::{Now, Reply, Shard as _, Token, Transaction};
 
 /// What a client knows of itself.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,12 @@ struct Known {
     member_id: String,
     instance_id: Option<String>,
     generation: i32,
+}
+
+/// What is in the log.
+enum Logged {
+    Record(Bytes, Option<Bytes>, Option<ProducerId>),
+    Marker(ProducerId, ControlRecord),
 }
 
 pub(super) struct Runner {
@@ -54,7 +62,7 @@ pub(super) struct Runner {
     is_away: bool,
     settings: Settings,
     now: Now,
-    log: Vec<(Bytes, Option<Bytes>)>,
+    log: Vec<Logged>,
     clients: BTreeMap<String, Known>,
     waiting: BTreeMap<Token, String>,
     fresh: u8,
@@ -128,7 +136,8 @@ impl Runner {
                 self.now.wall_ms += milliseconds.parse::<i64>().expect("milliseconds");
             }
             ["reload"] => self.reload(),
-            ["fetch", names @ ..] => self.ask("", 8, fetch(names)),
+            ["fetch", names @ ..] => self.ask("", 8, fetch(names, false)),
+            ["fetch-stable", names @ ..] => self.ask("", 8, fetch(names, true)),
             ["delete-group"] => self.ask("", 2, Body::DeleteGroup(DeleteGroup(GROUP.to_owned()))),
             ["delete-offset", name] => self.ask("", 0, delete_offset(name)),
             ["describe", rest @ ..] => {
@@ -156,8 +165,7 @@ impl Runner {
                 self.images(name, id, false);
             }
             ["transaction", producer, place] => {
-                let producer = ProducerId(producer.parse().expect("a producer"));
-                self.shard.replay_open(producer, offset(place));
+                self.write_open(ProducerId(producer.parse().expect("a producer")), place);
             }
             ["marker", producer, marker] => {
                 let coordinator_epoch = 0;
@@ -166,14 +174,46 @@ impl Runner {
                     _ => ControlRecord::Abort { coordinator_epoch },
                 };
                 let producer = ProducerId(producer.parse().expect("a producer"));
+                self.log.push(Logged::Marker(producer, marker));
                 self.shard.on_marker(producer, marker);
             }
             [client, "join", rest @ ..] => self.join(client, rest),
             [client, "sync", rest @ ..] => self.sync(client, rest),
             [client, "beat"] => self.beat(client),
             [client, "leave", rest @ ..] => self.leave(client, rest),
-            [client, "commit", rest @ ..] => self.commit(client, rest),
+            [client, "commit", rest @ ..] => {
+                let (version, commit) = self.commit(client, rest);
+                self.ask(client, version, Body::OffsetCommit(commit));
+            }
+            [client, "txn-commit", producer, rest @ ..] => {
+                let commit = self.commit_in_transaction(client, producer, rest);
+                self.ask(client, 5, Body::TxnOffsetCommit(commit));
+            }
             _ => panic!("no such action: {line}"),
+        }
+    }
+
+    fn write_open(&mut self, producer: ProducerId, place: &str) {
+        let (key, value) = offset(place).encode().expect("short strings");
+        self.log.push(Logged::Record(key, value, Some(producer)));
+        self.shard.replay_open(producer, offset(place));
+    }
+
+    fn commit_in_transaction(
+        &mut self,
+        client: &str,
+        producer: &str,
+        rest: &[&str],
+    ) -> TxnOffsetCommit {
+        let (_, commit) = self.commit(client, rest);
+        let transaction = Transaction {
+            producer_id: ProducerId(producer.parse().expect("a producer")),
+            producer_epoch: ProducerEpoch(0),
+            guard: None,
+        };
+        TxnOffsetCommit {
+            commit,
+            transaction,
         }
     }
 
@@ -293,7 +333,7 @@ impl Runner {
         self.ask(client, 5, Body::LeaveGroup(body));
     }
 
-    fn commit(&mut self, client: &str, rest: &[&str]) {
+    fn commit(&mut self, client: &str, rest: &[&str]) -> (i16, wire::OffsetCommitRequest) {
         let known = self.known(client);
         let is_anonymous = rest.contains(&"anonymous");
         let version = option(rest, "v").map_or(8, |v| v.parse().expect("a version"));
@@ -330,7 +370,7 @@ impl Runner {
                 }],
             }],
         };
-        self.ask(client, version, Body::OffsetCommit(body));
+        (version, body)
     }
 
     /// Stops at each deadline on the way.
@@ -355,9 +395,18 @@ impl Runner {
 
     fn reload(&mut self) {
         self.shard = Shard::new(self.settings.clone());
-        for (key, value) in &self.log {
-            let record = Shard::decode(key, value.as_deref()).expect("well formed");
-            self.shard.replay(record.expect("known"));
+        for logged in &self.log {
+            match logged {
+                Logged::Marker(producer, marker) => self.shard.on_marker(*producer, *marker),
+                Logged::Record(key, value, producer) => {
+                    let record = Shard::decode(key, value.as_deref()).expect("well formed");
+                    let record = record.expect("known");
+                    match producer {
+                        Some(producer) => self.shard.replay_open(*producer, record),
+                        None => self.shard.replay(record),
+                    };
+                }
+            }
         }
         let (soft, decision) = self.shard.on_loaded(self.now, &self.image);
         self.soft = soft;
@@ -384,14 +433,23 @@ impl Runner {
     fn perform(&mut self, decision: Decision) {
         let rests_on_records = !decision.records.is_empty();
         let mut undos = Vec::new();
+        let producer = decision.transaction.map(|of| of.producer_id);
         for record in decision.records {
             let line = show_record(&record);
+            let line = match producer {
+                Some(producer) => format!("in {producer}: {line}"),
+                None => line,
+            };
             let what = if self.is_refusing { "refused" } else { "log" };
             writeln!(self.seen, "    {what}: {line}").expect("a string takes all");
             if !self.is_refusing {
-                self.log.push(record.encode().expect("short strings"));
+                let (key, value) = record.encode().expect("short strings");
+                self.log.push(Logged::Record(key, value, producer));
             }
-            undos.push(self.shard.replay(record));
+            undos.push(match producer {
+                Some(producer) => self.shard.replay_open(producer, record),
+                None => self.shard.replay(record),
+            });
         }
         if self.is_refusing {
             for undo in undos.into_iter().rev() {

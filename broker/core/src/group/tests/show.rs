@@ -64,7 +64,9 @@ pub(super) fn show_response(response: &Response) -> String {
             .iter()
             .map(|member| error(member.error_code))
             .collect(),
-        Response::OffsetCommit(response) => error(response.topics[0].partitions[0].error_code),
+        Response::OffsetCommit(response) | Response::TxnOffsetCommit(response) => {
+            error(response.topics[0].partitions[0].error_code)
+        }
         Response::OffsetFetch(response) => show_fetch(response),
         Response::OffsetDelete(response) => {
             let partition = response.topics.first().map(|topic| &topic.partitions[0]);
@@ -113,6 +115,11 @@ fn show_fetch(response: &wire::OffsetFetchResponseGroup) -> String {
     let mut seen = error(response.error_code);
     for topic in &response.topics {
         for at in &topic.partitions {
+            if at.error_code != 0 {
+                let (name, index) = (&topic.name, at.partition_index);
+                write!(seen, " {name}-{index} {}", error(at.error_code)).expect("a string");
+                continue;
+            }
             let metadata = at.metadata.as_deref().unwrap_or("-");
             let place = format!("{}-{}", topic.name, at.partition_index);
             write!(seen, " {place}={} {metadata:?}", at.committed_offset).expect("a string");

@@ -1,6 +1,8 @@
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 
+use ottla_protocol::record::ControlRecord;
+
 use super::super::Batch;
 use super::{Check, Producers, sequence_after};
 
@@ -15,13 +17,14 @@ fn batch(producer_epoch: i16, base_sequence: i32, count: i32, base_offset: i64) 
         max_timestamp: base_offset,
         is_transactional: false,
         is_control: false,
+        marker: None,
     }
 }
 
 fn after(batches: &[Batch]) -> Producers {
     let mut producers = Producers::default();
     for batch in batches {
-        assert_eq!(producers.check(batch), Check::Next);
+        assert_eq!(producers.check(batch, false), Check::Next);
         producers.appended(batch);
     }
     producers
@@ -36,19 +39,23 @@ fn the_last_five_batches_are_known_again() {
         .collect();
     let producers = after(&six);
     for known in &six[1..] {
-        let Check::Duplicate(earlier) = producers.check(known) else {
+        let Check::Duplicate(earlier) = producers.check(known, false) else {
             panic!("{known:?} is a duplicate");
         };
         assert_eq!(earlier.base_offset, known.base_offset);
     }
-    assert_eq!(producers.check(&six[0]), REFUSED, "too long ago");
-    assert_eq!(producers.check(&batch(0, 50, 9, 0)), REFUSED, "half of one");
+    assert_eq!(producers.check(&six[0], false), REFUSED, "too long ago");
     assert_eq!(
-        producers.check(&batch(0, 61, 1, 0)),
+        producers.check(&batch(0, 50, 9, 0), false),
+        REFUSED,
+        "half of one"
+    );
+    assert_eq!(
+        producers.check(&batch(0, 61, 1, 0), false),
         REFUSED,
         "one is missing"
     );
-    assert_eq!(producers.check(&batch(0, 60, 1, 0)), Check::Next);
+    assert_eq!(producers.check(&batch(0, 60, 1, 0), false), Check::Next);
 }
 
 #[test]
@@ -56,21 +63,21 @@ fn sequences_wrap_to_zero() {
     assert_eq!(sequence_after(Sequence(i32::MAX), 1), Sequence(0));
     assert_eq!(sequence_after(Sequence(i32::MAX - 1), 3), Sequence(1));
     let producers = after(&[batch(0, i32::MAX - 1, 2, 0)]);
-    assert_eq!(producers.check(&batch(0, 0, 1, 2)), Check::Next);
+    assert_eq!(producers.check(&batch(0, 0, 1, 2), false), Check::Next);
     let producers = after(&[batch(0, i32::MAX, 3, 0)]);
-    assert_eq!(producers.check(&batch(0, 2, 1, 3)), Check::Next);
+    assert_eq!(producers.check(&batch(0, 2, 1, 3), false), Check::Next);
 }
 
 #[test]
 fn a_new_epoch_starts_at_zero_and_fences_the_old_one() {
     let mut producers = after(&[batch(1, 0, 5, 0)]);
     let fenced = Check::Rejected(ErrorCode::InvalidProducerEpoch);
-    assert_eq!(producers.check(&batch(0, 5, 1, 0)), fenced);
-    assert_eq!(producers.check(&batch(2, 5, 1, 0)), REFUSED);
+    assert_eq!(producers.check(&batch(0, 5, 1, 0), false), fenced);
+    assert_eq!(producers.check(&batch(2, 5, 1, 0), false), REFUSED);
     let first = batch(2, 0, 1, 5);
-    assert_eq!(producers.check(&first), Check::Next);
+    assert_eq!(producers.check(&first, false), Check::Next);
     producers.appended(&first);
-    assert_eq!(producers.check(&batch(1, 0, 5, 0)), fenced);
+    assert_eq!(producers.check(&batch(1, 0, 5, 0), false), fenced);
 }
 
 #[test]
@@ -80,7 +87,7 @@ fn the_forgotten_may_begin_anywhere() {
     assert_eq!(producers.len(), 1);
     producers.expire(101);
     assert!(producers.is_empty());
-    assert_eq!(producers.check(&batch(0, 33, 1, 0)), Check::Next);
+    assert_eq!(producers.check(&batch(0, 33, 1, 0), false), Check::Next);
 }
 
 /// Each line: what happens `=>` the first offset of the oldest open transaction after it.
@@ -102,8 +109,8 @@ fn the_oldest_open_transaction_is_kept() {
         restore 1 none    => 55
         restore 1 at 15   => 15
         truncate 55       => 15
-        truncate 15       => none
-        data 9 at 15      => 15
+        truncate 15       => 10
+        data 9 at 15      => 10
         clear             => none
         data 4 at 80      => 80";
     let mut producers = Producers::default();
@@ -117,6 +124,9 @@ fn the_oldest_open_transaction_is_kept() {
                     producer_id: ProducerId(number(id)),
                     is_transactional: kind != "plain",
                     is_control: kind == "end",
+                    marker: (kind == "end").then_some(ControlRecord::Commit {
+                        coordinator_epoch: 0,
+                    }),
                     ..batch(0, 0, 1, number(offset))
                 });
             }
@@ -133,7 +143,7 @@ fn the_oldest_open_transaction_is_kept() {
             _ => panic!("unknown: {line}"),
         }
         let scanned = producers.iter().filter_map(|(_, p)| p.transaction_start);
-        let first = producers.first_open_transaction();
+        let first = producers.transactions().first_open();
         assert_eq!(
             first,
             scanned.min(),

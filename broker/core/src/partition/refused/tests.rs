@@ -13,6 +13,7 @@ fn batch(producer: i64, epoch: i16, sequence: i32) -> Batch {
         max_timestamp: 0,
         is_transactional: false,
         is_control: false,
+        marker: None,
     }
 }
 
@@ -35,7 +36,7 @@ fn what_was_sent_behind_a_refused_batch_waits_for_it() {
     refused.refused(NOW, &"a", &batch(7, 0, 1));
     assert!(waits(&refused, &producers, &batch(7, 0, 1)));
     // what a partition knows by its log, it knows better
-    producers.appended(&batch(7, 0, 4));
+    let _ = producers.appended(&batch(7, 0, 4));
     assert!(!waits(&refused, &producers, &batch(7, 0, 5)));
     refused.appended(&"a", &batch(7, 0, 0));
     assert!(refused.is_empty());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ottla_core::partition::{
     Acks, AlterIsr, AlteredIsr, Assignment, Batch, FetchDecision, FetchFrom, Fetched,
-    FollowerFetch, Input, Reader, Token,
+    FollowerFetch, Input, Membership, Origin, Reader, Token,
 };
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
@@ -210,11 +210,13 @@ impl Cluster {
             max_timestamp: 0,
             is_transactional: false,
             is_control: false,
+            marker: None,
         };
         let token = self.tokens.last_key_value().map_or(0, |(last, _)| last + 1);
         self.tokens.insert(token, (client, payload));
         let produce = Input::Produce {
             batch,
+            origin: Origin::Client(Membership::default()),
             acks: Acks::All,
             token: Token(token),
         };

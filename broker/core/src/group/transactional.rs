@@ -1,0 +1,90 @@
+//! Offsets inside of a producer's transaction (KIP-98, KIP-447): they count once its marker says
+//! so, and until then whoever asks for stable ones is told of no offset that they may change.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::groups::{OffsetFetchResponsePartitions, OffsetFetchResponseTopics};
+
+use super::classic::Classic;
+use super::offsets::{NO_OFFSET, commit_all, commit_answer};
+use super::request::TxnOffsetCommit;
+use super::soft::Soft;
+use super::{Decision, GroupId, Record, Response, Shard, Step};
+use crate::shard::Token;
+
+impl Shard {
+    /// TxnOffsetCommit.
+    pub(super) fn commit_in_transaction(
+        &self,
+        soft: &Soft,
+        token: Token,
+        body: &TxnOffsetCommit,
+        step: &mut Step<'_>,
+    ) {
+        let answer = match self.check_commit_in_transaction(soft, body) {
+            Err(error) => commit_answer(&body.commit, |_, _| error),
+            Ok(()) => commit_all(&soft.image, &body.commit, step),
+        };
+        if !step.decision.records.is_empty() {
+            step.decision.transaction = Some(body.transaction);
+        }
+        step.decision
+            .reply(token, Response::TxnOffsetCommit(answer));
+    }
+
+    fn check_commit_in_transaction(
+        &self,
+        soft: &Soft,
+        body: &TxnOffsetCommit,
+    ) -> Result<(), ErrorCode> {
+        let commit = &body.commit;
+        let generation = commit.generation_id_or_member_epoch;
+        let check = |classic: &Classic| {
+            let instance_id = commit.group_instance_id.as_deref();
+            classic.check_commit_in_transaction(&commit.member_id, instance_id, generation)
+        };
+        match soft.classic(&commit.group_id) {
+            Some(classic) => check(classic),
+            None if self.groups.contains_key(commit.group_id.as_str()) => {
+                check(&Classic::default())
+            }
+            // a simple group: offsets without members
+            None if generation < 0 => Ok(()),
+            None => Err(ErrorCode::IllegalGeneration),
+        }
+    }
+
+    /// Takes out of an answer the offsets that open transactions may change.
+    pub(super) fn refuse_unstable(&self, group: &str, topics: &mut [OffsetFetchResponseTopics]) {
+        let open = self.open.of_group(group);
+        for topic in topics {
+            for partition in &mut topic.partitions {
+                let index = partition.partition_index;
+                if open
+                    .iter()
+                    .any(|(_, name, at)| **name == *topic.name && *at == index)
+                {
+                    *partition = OffsetFetchResponsePartitions {
+                        partition_index: index,
+                        committed_offset: NO_OFFSET,
+                        committed_leader_epoch: -1,
+                        metadata: Some(String::new()),
+                        error_code: ErrorCode::UnstableOffsetCommit.code(),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Decides a tombstone for each offset of a group that an open transaction may change: where
+    /// its group goes, it comes to nothing.
+    pub(super) fn end_open(&self, id: &GroupId, decision: &mut Decision) {
+        let open = self.open.of_group(id).into_iter();
+        let tombstone = |(group, topic, partition): &super::open::Key| Record::Offset {
+            group: group.clone(),
+            topic: topic.clone(),
+            partition: *partition,
+            value: None,
+        };
+        decision.records.extend(open.map(tombstone));
+    }
+}

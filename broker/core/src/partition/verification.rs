@@ -1,0 +1,144 @@
+//! Transactions that begin here (KIP-890): the first batch of one is appended only after its
+//! coordinator was asked, and only while no marker has come since. Else a batch that was late could
+//! open a transaction that nobody ends, and hold up consumers for good.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
+
+use super::producers::Check;
+use super::{Batch, Guard, Origin, Partition, Role};
+
+/// How many producers may be waiting for their coordinators; beyond it those that have waited
+/// longest are refused.
+const VERIFICATIONS_MAX: usize = 10_000;
+
+/// What is known while a coordinator is asked.
+#[derive(Clone, Copy, Debug)]
+struct Verification {
+    guard: Guard,
+    producer_epoch: ProducerEpoch,
+    /// The lowest sequence that has come: what comes later may not be appended first.
+    lowest_sequence: Sequence,
+}
+
+/// The producers whose coordinators are being asked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verifications {
+    by_producer: BTreeMap<ProducerId, Verification>,
+}
+
+impl Verifications {
+    fn make_room(&mut self) {
+        if self.by_producer.len() >= VERIFICATIONS_MAX {
+            let oldest = self.by_producer.iter().min_by_key(|(_, v)| v.guard);
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.by_producer.remove(&id);
+            }
+        }
+    }
+}
+
+impl Partition {
+    /// As [`Self::verification`], for offsets of a producer that a coordinator is to append.
+    pub fn verification_of_offsets(
+        &mut self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+    ) -> Option<Guard> {
+        if self
+            .producers
+            .is_in_transaction(producer_id, producer_epoch)
+        {
+            return None;
+        }
+        self.guard(producer_id, producer_epoch, Sequence(0))
+    }
+
+    /// Whether a client's batch may only be appended once its coordinator was asked; the guard is
+    /// to be shown with the batch then. None where the batch is of an open transaction, or not of
+    /// any, or will be answered without being appended.
+    ///
+    /// A batch that is not the next one of its producer waits too: the one before it may be
+    /// waiting.
+    pub fn verification(&mut self, batch: &Batch) -> Option<Guard> {
+        let (id, epoch) = (batch.producer_id, batch.producer_epoch);
+        let is_next = || self.producers.check(batch, false) == Check::Next;
+        let is_open = self.producers.is_in_transaction(id, epoch);
+        let is_known = self.producers.duplicate(batch).is_some();
+        if !batch.is_transactional || is_known || (is_open && is_next()) {
+            return None;
+        }
+        self.guard(id, epoch, batch.base_sequence)
+    }
+
+    fn guard(&mut self, id: ProducerId, epoch: ProducerEpoch, sequence: Sequence) -> Option<Guard> {
+        let Role::Leader(leader) = &mut self.role else {
+            return None;
+        };
+        let verifications = &mut leader.verifications;
+        if let Some(known) = verifications.by_producer.get_mut(&id)
+            && known.producer_epoch == epoch
+        {
+            known.lowest_sequence = known.lowest_sequence.min(sequence);
+            return Some(known.guard);
+        }
+        verifications.make_room();
+        let guard = Guard(self.guards);
+        self.guards += 1;
+        let verification = Verification {
+            guard,
+            producer_epoch: epoch,
+            lowest_sequence: sequence,
+        };
+        verifications.by_producer.insert(id, verification);
+        Some(guard)
+    }
+
+    /// Judges a batch by all that is known of its producer.
+    pub(super) fn check(&self, batch: &Batch, origin: Origin) -> Check {
+        match origin {
+            Origin::Client(membership) => {
+                let check = self.producers.check(batch, membership.has_own_epoch);
+                match self.verification_refusal(batch, membership.guard) {
+                    Some(error) if !matches!(check, Check::Duplicate(_)) => Check::Rejected(error),
+                    _ => check,
+                }
+            }
+            Origin::Coordinator(guard) => match self.verification_refusal(batch, guard) {
+                Some(error) => Check::Rejected(error),
+                None => self.producers.check_offsets(batch),
+            },
+            Origin::Marker {
+                transaction_version,
+            } => self.producers.check_marker(batch, transaction_version),
+        }
+    }
+
+    fn verification_refusal(&self, batch: &Batch, guard: Option<Guard>) -> Option<ErrorCode> {
+        let (id, epoch) = (batch.producer_id, batch.producer_epoch);
+        if !batch.is_transactional || self.producers.is_in_transaction(id, epoch) {
+            return None;
+        }
+        let Role::Leader(leader) = &self.role else {
+            return None;
+        };
+        let verification = leader.verifications.by_producer.get(&id);
+        match verification {
+            Some(verification) if Some(verification.guard) == guard => (batch.base_sequence
+                > verification.lowest_sequence)
+                .then_some(ErrorCode::OutOfOrderSequenceNumber),
+            _ => Some(ErrorCode::InvalidTxnState),
+        }
+    }
+
+    /// What is in the log now was verified, or ends what was asked about.
+    pub(super) fn settle_verification(&mut self, batch: &Batch) {
+        if batch.is_transactional
+            && let Role::Leader(leader) = &mut self.role
+        {
+            leader.verifications.by_producer.remove(&batch.producer_id);
+        }
+    }
+}
