@@ -4,6 +4,8 @@
 
 pub mod reconcile;
 pub mod rolling_restart;
+pub mod scale_down;
+pub mod scale_up;
 pub mod settings;
 pub mod status;
 pub mod validate;

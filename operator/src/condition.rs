@@ -94,6 +94,10 @@ reasons! {
         BrokersStarting: Reconciling,
         /// Brokers are being restarted one at a time.
         RollingRestart: Reconciling,
+        /// Brokers that have just come get their share of the replicas.
+        ScalingUp: Reconciling,
+        /// Brokers that are to go hand their replicas over to those that stay.
+        ScalingDown: Reconciling,
         /// A broker that served does not at the moment.
         BrokerNotReady: Reconciling,
         /// A change of settings is being given to the brokers.
@@ -106,7 +110,7 @@ reasons! {
         WaitingForApproval: Stalled,
         /// The spec contradicts itself.
         InvalidSpec: Stalled,
-        /// Fewer replicas are wanted than brokers exist.
+        /// Fewer brokers are wanted than the voters or the replicas of a topic need.
         ScaleDownRefused: Stalled,
         /// A field cannot be changed any more.
         ImmutableField: Stalled,

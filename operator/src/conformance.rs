@@ -6,6 +6,7 @@
 
 mod api;
 mod brokers;
+mod moves;
 mod pods;
 mod settings;
 
@@ -13,6 +14,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::moves::{
+    a_replication_factor_changes_while_its_status_tells_how_far,
+    a_replication_factor_that_is_set_back_cancels_what_is_not_done,
+    a_scale_down_that_is_taken_back_cancels_what_is_not_done,
+    brokers_that_are_to_go_are_emptied_first_and_then_forgotten,
+};
 use self::settings::{Kubernetes, Setting};
 
 /// How long anything may take to show.
@@ -106,6 +113,8 @@ in_every_world! {
     at_rest_nothing_is_written,
     a_replication_factor_changes_while_its_status_tells_how_far,
     a_replication_factor_that_is_set_back_cancels_what_is_not_done,
+    brokers_that_are_to_go_are_emptied_first_and_then_forgotten,
+    a_scale_down_that_is_taken_back_cancels_what_is_not_done,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.
@@ -286,86 +295,6 @@ async fn at_rest_nothing_is_written<S: Setting>(world: &S) {
     let before = world.writes();
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(world.writes(), before);
-}
-
-/// A topic of so many replicas.
-fn topic_of(replication_factor: i32) -> String {
-    let wanted = format!("replicationFactor: {replication_factor}");
-    topic("shop", "payments", "").replace("replicationFactor: 3", &wanted)
-}
-
-async fn a_replication_factor_changes_while_its_status_tells_how_far<S: Setting>(world: &S) {
-    world.apply(&cluster(""));
-    world.apply(&topic_of(1));
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-
-    world.brokers().stop_copies_at(1 << 20);
-    world.apply(&topic_of(3));
-    until_reason(world, "KafkaTopic", "shop", "payments", "Reassigning").await;
-    let reassignment = || {
-        let payments = world.get("KafkaTopic", "shop", "payments").unwrap();
-        payments["status"]["reassignment"].clone()
-    };
-    until("both copies are told of", || {
-        reassignment()["bytesLeft"] == json!(18 << 20)
-    })
-    .await;
-    assert_eq!(reassignment()["partitionsLeft"], json!(1));
-    assert_eq!(reassignment()["bytesTotal"], json!(20 << 20));
-    let moving = json!([{
-        "partition": 0, "adding": [1, 2], "bytesTotal": 20 << 20, "bytesLeft": 18 << 20,
-    }]);
-    let mut told = reassignment()["moving"].clone();
-    if let Some(adding) = told[0]["adding"].as_array_mut() {
-        adding.sort_by_key(Value::as_i64);
-    }
-    assert_eq!(told, moving);
-    let summary = reassignment()["summary"].to_string();
-    assert!(
-        summary.contains("1 partition, 18.0 MiB of 20.0 MiB left"),
-        "{summary}"
-    );
-
-    world.brokers().finish_copies();
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    assert_eq!(reassignment(), Value::Null);
-    let payments = world.get("KafkaTopic", "shop", "payments").unwrap();
-    assert_eq!(payments["status"]["replicationFactor"], json!(3));
-
-    world.apply(&topic_of(2));
-    let has_two = || world.brokers().replicas("payments").len() == 2;
-    until("one replica is gone", has_two).await;
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    assert_eq!(
-        world.brokers().replicas("payments")[0],
-        0,
-        "the leader is kept"
-    );
-
-    world.apply(&topic_of(4));
-    let reason = "ReplicationFactorAboveBrokers";
-    until_reason(world, "KafkaTopic", "shop", "payments", reason).await;
-    assert!(has_two());
-}
-
-async fn a_replication_factor_that_is_set_back_cancels_what_is_not_done<S: Setting>(world: &S) {
-    world.apply(&cluster(""));
-    world.apply(&topic_of(1));
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    world.brokers().stop_copies_at(0);
-    world.apply(&topic_of(2));
-    until_reason(world, "KafkaTopic", "shop", "payments", "Reassigning").await;
-    until("it is begun", || {
-        world.brokers().replicas("payments").len() == 2
-    })
-    .await;
-
-    world.apply(&topic_of(1));
-    until("it is cancelled", || {
-        world.brokers().replicas("payments") == [0]
-    })
-    .await;
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
 }
 
 /// What only an API server can do: refuse a status, or let somebody else write it.

@@ -15,8 +15,6 @@
 //!
 //! Invariant: a module imports only from those named before it.
 
-#![cfg_attr(not(test), warn(clippy::unwrap_used))]
-
 pub mod admin;
 pub mod cluster;
 pub mod condition;

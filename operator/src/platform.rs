@@ -149,6 +149,10 @@ pub trait Platform {
     /// not ready until it has come back. Says so where it could not be stopped.
     async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet>;
 
+    /// Stops a broker in order and for good; its data stay where they are. Asked again until it
+    /// exists no more. Nothing to do where [`Platform::prepare`] sees to it.
+    async fn remove(&mut self, _broker: i32) {}
+
     /// Keeps the settings for the broker's next start: it runs with them already.
     async fn keep(&mut self, broker: i32, settings: &Properties);
 

@@ -27,6 +27,8 @@ pub struct ValidatedCluster {
     pub generation: i64,
     /// Brokers to run: those wanted, or those that exist where that is more.
     pub replicas: i32,
+    /// Those of them that are to go, once they hold nothing any more: the last ones.
+    pub leaving: BTreeSet<i32>,
     /// Voters in the metadata quorum: the brokers 0 to this − 1.
     pub controllers: i32,
     /// The broker's image, where it is not the operator's default.
@@ -56,6 +58,12 @@ pub struct ValidatedCluster {
 }
 
 impl ValidatedCluster {
+    /// How many brokers there are once those that are to go are gone.
+    #[must_use]
+    pub fn staying(&self) -> i32 {
+        self.replicas - i32::try_from(self.leaving.len()).unwrap_or(0)
+    }
+
     /// Whether topics of this namespace may be placed here.
     #[must_use]
     pub fn admits(&self, namespace: &str) -> bool {

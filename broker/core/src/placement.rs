@@ -22,6 +22,7 @@
 //!
 //! Invariant: a pure function; the same candidates, numbers and seed give the same placement.
 
+pub mod fill;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use ottla_protocol::ids::NodeId;
 
-use crate::image::MetadataImage;
+use crate::image::{ConfigResource, MetadataImage};
 
 /// A broker that may get replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +82,15 @@ struct Placer<'a> {
     heirs: BTreeMap<(NodeId, NodeId), usize>,
 }
 
-/// The brokers of an image as candidates.
+/// Whether a broker is not to get replicas (KIP-1066): its cordoned.log.dirs names its directory,
+/// or all, and it has one.
+fn is_cordoned(image: &MetadataImage, node: NodeId) -> bool {
+    let own = image.configs_of(&ConfigResource::Broker(node));
+    let cordoned = own.and_then(|own| own.get("cordoned.log.dirs"));
+    cordoned.is_some_and(|dirs| !dirs.items().is_empty())
+}
+
+/// The brokers of an image as candidates: those that are not cordoned.
 pub fn candidates(image: &MetadataImage) -> Vec<Candidate> {
     let mut replicas: BTreeMap<NodeId, usize> = BTreeMap::new();
     let mut leaders: BTreeMap<NodeId, usize> = BTreeMap::new();
@@ -95,6 +104,7 @@ pub fn candidates(image: &MetadataImage) -> Vec<Candidate> {
         }
     }
     let brokers = image.brokers.values();
+    let brokers = brokers.filter(|b| !is_cordoned(image, b.node_id));
     brokers
         .map(|b| Candidate {
             node: b.node_id,

@@ -1,20 +1,22 @@
 //! Calls about replicas that move from broker to broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla_client::client::{Client, Tcp};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest, ReassignablePartition,
-    ReassignableTopic,
+    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
+    OngoingTopicReassignment, ReassignablePartition, ReassignableTopic, UnregisterBrokerRequest,
 };
 use ottla_protocol::messages::log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use ottla_protocol::messages::metadata::DescribeClusterRequest;
 
-use super::{Admin, CHANGE_TIMEOUT_MS, Error, Refusal, options, refusal};
+use super::{Admin, CHANGE_TIMEOUT_MS, Error, RESOURCE_BROKER, Refusal, options, refusal};
 use crate::observed::{ObservedCluster, PartitionKey, RegisteredBroker, Sizes};
 
+/// The setting that keeps new replicas away from a broker.
+const CORDONED: &str = "cordoned.log.dirs";
 /// How long a broker may take to say how large its replicas are: nothing waits for that.
 const SIZES_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -44,18 +46,20 @@ impl Admin {
         Ok(brokers.collect())
     }
 
-    /// Notes in the partitions of `cluster` which replicas are being added and removed.
+    /// Describes the named topics, or all, with the replicas that are being added and removed. What
+    /// is under way is asked for before and after: a move that ends or begins meanwhile shows as
+    /// one, never as more replicas than there are to be.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn note_reassignments(&mut self, cluster: &mut ObservedCluster) -> Result<(), Error> {
-        let request = ListPartitionReassignmentsRequest {
-            timeout_ms: CHANGE_TIMEOUT_MS,
-            topics: None,
-        };
-        let response = self.call(&request).await?;
-        refusal(response.error_code, response.error_message).map_err(Error::Refused)?;
-        for topic in response.topics {
+    pub async fn describe_moves(
+        &mut self,
+        topics: Option<&BTreeSet<String>>,
+    ) -> Result<ObservedCluster, Error> {
+        let before = self.reassignments().await?;
+        let mut cluster = self.describe(topics).await?;
+        let after = self.reassignments().await?;
+        for topic in before.into_iter().chain(after) {
             let Some(observed) = cluster.topics.get_mut(&topic.name) else {
                 continue;
             };
@@ -68,7 +72,17 @@ impl Admin {
                 }
             }
         }
-        Ok(())
+        Ok(cluster)
+    }
+
+    async fn reassignments(&mut self) -> Result<Vec<OngoingTopicReassignment>, Error> {
+        let request = ListPartitionReassignmentsRequest {
+            timeout_ms: CHANGE_TIMEOUT_MS,
+            topics: None,
+        };
+        let response = self.call(&request).await?;
+        refusal(response.error_code, response.error_message).map_err(Error::Refused)?;
+        Ok(response.topics)
     }
 
     /// Begins and cancels reassignments. What was not under way any more counts as cancelled.
@@ -109,6 +123,33 @@ impl Admin {
             })
         });
         Ok(answers.collect())
+    }
+
+    /// Has new replicas placed on a broker no more, or again (KIP-1066).
+    ///
+    /// # Errors
+    /// See [`Error`]; what the brokers refuse is one too.
+    pub async fn cordon(&mut self, broker: i32, is_cordoned: bool) -> Result<(), Error> {
+        let value = is_cordoned.then(|| "*".to_owned());
+        let changes = BTreeMap::from([(CORDONED.to_owned(), value)]);
+        let resources = BTreeMap::from([(broker.to_string(), changes)]);
+        let answers = self.alter_configs(RESOURCE_BROKER, &resources).await?;
+        let mut answers = answers.into_values();
+        answers.next().unwrap_or(Ok(())).map_err(Error::Refused)
+    }
+
+    /// Has the cluster forget a broker that is gone. One that it does not know is forgotten.
+    ///
+    /// # Errors
+    /// See [`Error`]; what the brokers refuse is one too.
+    pub async fn unregister(&mut self, broker_id: i32) -> Result<(), Error> {
+        let answer = self.call(&UnregisterBrokerRequest { broker_id }).await?;
+        match refusal(answer.error_code, answer.error_message) {
+            Err(refusal) if refusal.code != ErrorCode::BrokerIdNotRegistered => {
+                Err(Error::Refused(refusal))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How large the replicas of these partitions are. Each broker knows its own: who does not

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rolling_restart::{Health, ObservedBroker, Obstacle, Plan, plan};
+use super::scale_down::{Departure, Departures};
+use super::scale_up::newcomers;
 use super::settings::{Difference, check, difference, is_dynamic, properties};
 use super::status::{Seen, status};
 use super::validate::{Observed, is_own_setting, validate};
@@ -32,6 +34,7 @@ pub struct Reconciler<P> {
     refused: Option<(ConfigChanges, Verdict)>,
     /// Brokers whose start has been told of.
     started: BTreeSet<i32>,
+    departures: Departures,
 }
 
 /// What a step found and did.
@@ -57,6 +60,7 @@ impl<P: Platform> Reconciler<P> {
             cluster_id: None,
             refused: None,
             started: BTreeSet::new(),
+            departures: Departures::default(),
         }
     }
 
@@ -95,16 +99,13 @@ impl<P: Platform> Reconciler<P> {
         is_current: &dyn Fn() -> bool,
         now: &str,
     ) -> Step {
-        let everywhere = self
-            .platform
-            .lay_out(valid.replicas, &listeners(&valid.listeners));
-        let addresses = everywhere
-            .values()
-            .filter_map(|endpoints| Some(endpoints.clients.first()?.advertised.clone()));
-        self.admin.set_addresses(addresses.collect());
-
+        let mut everywhere = self.lay_out(&valid);
         let mut done = Vec::new();
         let mut verdicts = valid.refused.clone();
+        let departure = self.depart(cluster, &mut valid, states).await;
+        verdicts.extend(departure.verdict);
+        done.extend(departure.done);
+        everywhere.retain(|id, _| *id < valid.replicas);
         if let Err(refusal) = checked(&valid, &everywhere) {
             verdicts.push(refused_config(&refusal, states.is_empty()));
             if states.is_empty() {
@@ -126,6 +127,7 @@ impl<P: Platform> Reconciler<P> {
                 verdicts,
                 bootstrap,
                 pending,
+                leaving: departure.leaving,
                 ..Seen::unplanned(states)
             };
             return conclude(cluster, Some(valid), &seen, done, now);
@@ -143,6 +145,9 @@ impl<P: Platform> Reconciler<P> {
             }
         }
         self.ask_cluster_id(states, &valid).await;
+        let before = cluster.status.as_ref();
+        let (newcomers, verdict) = newcomers(&mut self.admin, &valid, states, before).await;
+        verdicts.extend(verdict);
         let seen = Seen {
             states,
             brokers: &brokers,
@@ -151,8 +156,33 @@ impl<P: Platform> Reconciler<P> {
             cluster_id: self.cluster_id.clone(),
             bootstrap,
             pending,
+            leaving: departure.leaving,
+            newcomers: Some(newcomers),
         };
         conclude(cluster, Some(valid), &seen, done, now)
+    }
+
+    /// Where the brokers live; the admin client finds them there.
+    fn lay_out(&mut self, valid: &ValidatedCluster) -> BTreeMap<i32, Endpoints> {
+        let listeners = listeners(&valid.listeners);
+        let everywhere = self.platform.lay_out(valid.replicas, &listeners);
+        let first = |endpoints: &Endpoints| Some(endpoints.clients.first()?.advertised.clone());
+        let addresses = everywhere.values().filter_map(first);
+        self.admin.set_addresses(addresses.collect());
+        everywhere
+    }
+
+    async fn depart(
+        &mut self,
+        cluster: &KafkaCluster,
+        valid: &mut ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+    ) -> Departure {
+        let status = cluster.status.as_ref();
+        let told = status.map_or(&[][..], |status| &status.leaving);
+        let (admin, platform) = (&mut self.admin, &mut self.platform);
+        let departures = &mut self.departures;
+        departures.step(admin, platform, valid, states, told).await
     }
 
     async fn start(
@@ -313,8 +343,14 @@ fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerState>) -> Obse
         .status
         .as_ref()
         .and_then(|status| status.controllers);
+    // One that is not there at the moment, as between two pods, holds its replicas still.
+    let told = cluster.status.iter().flat_map(|status| &status.brokers);
+    let told = told.map(|broker| broker.id);
     Observed {
-        brokers: states.keys().next_back().map_or(0, |last| last + 1),
+        brokers: told
+            .chain(states.keys().copied())
+            .max()
+            .map_or(0, |last| last + 1),
         controllers: states.values().find_map(voters).or(said),
     }
 }
@@ -390,7 +426,8 @@ fn keep_what_runs(valid: &mut ValidatedCluster, states: &BTreeMap<i32, BrokerSta
     let mut config = settings.next().cloned().unwrap_or_default();
     config.retain(|key, _| !is_own_setting(key));
     valid.config = config;
-    valid.replicas = states.keys().next_back().map_or(0, |last| last + 1);
+    let exist = states.keys().next_back().map_or(0, |last| last + 1);
+    valid.replicas = valid.replicas.min(exist);
 }
 
 fn left_alone() -> Verdict {

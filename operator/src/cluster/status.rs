@@ -26,6 +26,10 @@ pub struct Seen<'a> {
     pub bootstrap: BTreeMap<String, String>,
     /// What was asked for and is not there yet.
     pub pending: Vec<String>,
+    /// Brokers that are to go.
+    pub leaving: Vec<i32>,
+    /// Brokers that are to get their share; none where that was not looked at.
+    pub newcomers: Option<Vec<i32>>,
 }
 
 const NO_PLAN: &Plan = &Plan {
@@ -54,6 +58,8 @@ impl<'a> Seen<'a> {
             cluster_id: None,
             bootstrap: BTreeMap::new(),
             pending: Vec::new(),
+            leaving: Vec::new(),
+            newcomers: None,
         }
     }
 }
@@ -95,7 +101,14 @@ pub fn status(
     if seen.cluster_id.is_some() {
         status.cluster_id.clone_from(&seen.cluster_id);
     }
-    status.brokers = brokers(seen);
+    let before = std::mem::take(&mut status.brokers);
+    status.brokers = brokers(seen, &before, valid);
+    if valid.is_some() {
+        status.leaving.clone_from(&seen.leaving);
+    }
+    if let Some(newcomers) = &seen.newcomers {
+        status.newcomers.clone_from(newcomers);
+    }
     status
 }
 
@@ -114,7 +127,12 @@ fn keep_addresses(status: &mut KafkaClusterStatus, valid: &ValidatedCluster, see
     }
 }
 
-fn brokers(seen: &Seen<'_>) -> Vec<BrokerStatus> {
+/// One that is not there is still one of the cluster's.
+fn brokers(
+    seen: &Seen<'_>,
+    before: &[BrokerStatus],
+    valid: Option<&ValidatedCluster>,
+) -> Vec<BrokerStatus> {
     let restart_reason = |id: i32| {
         let broker = seen.brokers.iter().find(|broker| broker.id == id)?;
         broker.restart.clone()
@@ -132,7 +150,18 @@ fn brokers(seen: &Seen<'_>) -> Vec<BrokerStatus> {
             restart_reason: restart_reason(*id).unwrap_or_default(),
         }
     });
-    brokers.collect()
+    let wanted = valid.map_or(i32::MAX, |valid| valid.replicas);
+    let away = before
+        .iter()
+        .filter(|broker| !seen.states.contains_key(&broker.id) && broker.id < wanted);
+    let away = away.map(|broker| BrokerStatus {
+        id: broker.id,
+        message: "is not there".to_owned(),
+        ..BrokerStatus::default()
+    });
+    let mut brokers: Vec<BrokerStatus> = brokers.chain(away).collect();
+    brokers.sort_by_key(|broker| broker.id);
+    brokers
 }
 
 fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {

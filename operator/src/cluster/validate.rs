@@ -70,8 +70,9 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         )));
     }
     let mut refused = Vec::new();
-    let replicas = wanted_brokers(spec.replicas, observed, &mut refused);
+    let replicas = spec.replicas.max(observed.brokers);
     let controllers = voters(spec.controllers, replicas, observed, &mut refused)?;
+    let leaving = leaving(spec.replicas, replicas, controllers, &mut refused);
     check_listeners(&spec.listeners)?;
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
@@ -79,6 +80,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
         replicas,
+        leaving,
         controllers,
         image: Some(spec.image.clone()).filter(|image| !image.is_empty()),
         durability: spec.durability,
@@ -117,18 +119,20 @@ fn check_name(name: &str) -> Result<(), Verdict> {
     )))
 }
 
-fn wanted_brokers(replicas: i32, observed: Observed, refused: &mut Vec<Verdict>) -> i32 {
-    if replicas < observed.brokers {
+/// The brokers that are to go. Voters stay: their ids are in every broker's settings.
+fn leaving(wanted: i32, exist: i32, controllers: i32, refused: &mut Vec<Verdict>) -> BTreeSet<i32> {
+    if wanted < exist && wanted < controllers {
         refused.push(Verdict::new(
             ClusterReason::ScaleDownRefused,
             format!(
-                "spec.replicas is {replicas} but {} brokers exist and hold replicas, which would \
-                 be lost; set it back to {}.",
-                observed.brokers, observed.brokers
+                "spec.replicas is {wanted} but brokers 0 to {} vote in the metadata quorum, and \
+                 voters cannot be removed; set it to {controllers} or more.",
+                controllers - 1
             ),
         ));
+        return BTreeSet::new();
     }
-    replicas.max(observed.brokers)
+    (wanted..exist).collect()
 }
 
 fn voters(

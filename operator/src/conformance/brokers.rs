@@ -16,11 +16,11 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
 };
 use ottla_protocol::messages::configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse,
-    DescribeConfigsResult,
+    DescribeConfigsResult, IncrementalAlterConfigsRequest,
 };
 use ottla_protocol::messages::log_dirs::DescribeLogDirsRequest;
 use ottla_protocol::messages::metadata::{
@@ -64,6 +64,9 @@ struct Kafka {
     settings: RefCell<Properties>,
     is_refused: Cell<bool>,
     down: RefCell<BTreeSet<i32>>,
+    /// Brokers that the cluster has not forgotten.
+    registered: RefCell<BTreeSet<i32>>,
+    cordoned: RefCell<BTreeSet<i32>>,
 }
 
 impl Brokers {
@@ -83,6 +86,8 @@ impl Brokers {
                 settings: RefCell::default(),
                 is_refused: Cell::new(false),
                 down: RefCell::default(),
+                registered: RefCell::new((0..BROKERS).collect()),
+                cordoned: RefCell::default(),
             }),
         }
     }
@@ -132,6 +137,18 @@ impl Brokers {
     /// Who holds the first partition of a topic.
     pub fn replicas(&self, topic: &str) -> Vec<i32> {
         self.kafka.topics.borrow()[topic][0].replicas.clone()
+    }
+
+    /// Has these brokers hold the first partition of a topic.
+    pub fn set_replicas(&self, topic: &str, replicas: &[i32]) {
+        let mut topics = self.kafka.topics.borrow_mut();
+        topics.get_mut(topic).unwrap()[0].replicas = replicas.to_vec();
+    }
+
+    /// The brokers that are registered, and those that get no new replicas.
+    pub fn registered(&self) -> (Vec<i32>, Vec<i32>) {
+        let ids = |set: &RefCell<BTreeSet<i32>>| set.borrow().iter().copied().collect();
+        (ids(&self.kafka.registered), ids(&self.kafka.cordoned))
     }
 
     /// Has copies stop once they have so many bytes of [`moves::SIZE_BYTES`].
@@ -246,6 +263,11 @@ impl Platform for Fake {
     async fn keep(&mut self, broker: i32, settings: &Properties) {
         self.start(broker, settings).await;
     }
+
+    async fn remove(&mut self, broker: i32) {
+        self.states.remove(&broker);
+        self.brokers.take_down(broker);
+    }
 }
 
 impl Kafka {
@@ -286,6 +308,8 @@ impl Kafka {
             ApiKey::DescribeCluster => {
                 reply(reader, &header, |_: DescribeClusterRequest| self.brokers())
             }
+            ApiKey::IncrementalAlterConfigs => reply(reader, &header, |asked| self.cordon(asked)),
+            ApiKey::UnregisterBroker => reply(reader, &header, |asked| self.unregister(asked)),
             ApiKey::DescribeLogDirs => reply(reader, &header, |asked| self.log_dirs(broker, asked)),
             ApiKey::ListPartitionReassignments => {
                 reply(reader, &header, |_: ListPartitionReassignmentsRequest| {
@@ -406,6 +430,8 @@ fn versions() -> ApiVersionsResponse {
             of::<DescribeConfigsRequest>(),
             of::<DescribeClusterRequest>(),
             of::<DescribeLogDirsRequest>(),
+            of::<IncrementalAlterConfigsRequest>(),
+            of::<UnregisterBrokerRequest>(),
             of::<ListPartitionReassignmentsRequest>(),
             of::<AlterPartitionReassignmentsRequest>(),
         ],

@@ -83,8 +83,8 @@ use super::{Condition, KafkaConfig};
 )]
 pub struct KafkaClusterSpec {
     /// How many brokers the cluster has. Their ids are 0 to replicas − 1. May be raised at any
-    /// time; lowering it is refused, because the partitions on the last brokers would lose
-    /// replicas.
+    /// time. Where it is lowered, the last brokers go once their replicas are copied to the
+    /// others; not below spec.controllers, nor below the replicas of a topic.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
@@ -335,6 +335,15 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), transform = super::list_map_by_id)]
     pub brokers: Vec<BrokerStatus>,
+    /// Brokers that are to go: they get no new replicas, and are removed once they hold none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub leaving: Vec<i32>,
+    /// Brokers that have come to a cluster that was there, and have not got their share of its
+    /// replicas yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub newcomers: Vec<i32>,
 }
 
 /// What the operator observed of one broker.

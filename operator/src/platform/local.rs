@@ -115,6 +115,17 @@ impl Platform for Processes {
         Ok(())
     }
 
+    async fn remove(&mut self, broker: i32) {
+        let Some(process) = self.brokers.get_mut(&broker) else {
+            return;
+        };
+        process.request_stop();
+        process.advance(Instant::now());
+        if !process.is_running() && process.forget_settings() {
+            self.brokers.remove(&broker);
+        }
+    }
+
     async fn keep(&mut self, broker: i32, settings: &Properties) {
         if let Some(process) = self.brokers.get_mut(&broker) {
             process.keep(settings.clone());

@@ -161,7 +161,7 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
     let before = before.unwrap_or_default();
     let own = ObjectKey::of(&cluster.metadata).namespace;
     let (brokers, guests) = match &step.valid {
-        Some(valid) => (valid.replicas, Some(&valid.topic_namespaces)),
+        Some(valid) => (valid.staying(), Some(&valid.topic_namespaces)),
         None if before.admits.is_empty() => {
             let guests = &cluster.spec.topic_namespaces.match_names;
             (step.status.replicas, Some(guests))
@@ -179,6 +179,11 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
             .filter(|addresses| !addresses.is_empty())
             .unwrap_or(before.addresses),
         brokers,
+        leaving: step
+            .valid
+            .as_ref()
+            .map_or(before.leaving, |valid| valid.leaving.clone()),
+        newcomers: step.status.newcomers.iter().copied().collect(),
         usable,
         was_up: usable || step.status.cluster_id.is_some(),
         message: message.map_or(String::new(), |(_, message)| message.to_owned()),

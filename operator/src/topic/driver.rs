@@ -5,11 +5,13 @@
 //! what somebody changed outside is put back. Statuses leave it only when they say something new,
 //! and stand in the objects before the next pass begins: it remembers nothing itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::moves::driver::Changing;
 use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable};
 use super::status::said;
 use crate::admin::Admin;
@@ -27,8 +29,12 @@ const PENDING_INTERVAL_MIN: Duration = Duration::from_millis(30);
 pub struct View {
     /// Where its brokers listen.
     pub addresses: Vec<String>,
-    /// How many brokers it has when all are up.
+    /// How many brokers it has when all are up, those not counted that are to go.
     pub brokers: i32,
+    /// Brokers beyond those, which are to hold nothing any more.
+    pub leaving: BTreeSet<i32>,
+    /// Brokers that have just come, and are to get their share.
+    pub newcomers: BTreeSet<i32>,
     /// Whether topics can be created: all brokers have come up at least once, be it under an
     /// earlier operator.
     pub usable: bool,
@@ -120,7 +126,7 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
     } else if cluster.paused {
         left_alone(&admitted, now)
     } else if cluster.usable {
-        match pass(admin, &admitted, cluster.brokers, now).await {
+        match pass(admin, &admitted, cluster.brokers, cluster.changing(), now).await {
             Ok(pass) => pass,
             Err(error) => waiting(&admitted, &error.to_string(), now),
         }
@@ -149,6 +155,13 @@ impl View {
                 self.paused = is_paused(&cluster.metadata);
             }
             Wanted::Stop | Wanted::Delete(_) => {}
+        }
+    }
+
+    fn changing(&self) -> Changing<'_> {
+        Changing {
+            leaving: &self.leaving,
+            newcomers: &self.newcomers,
         }
     }
 

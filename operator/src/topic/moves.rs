@@ -1,5 +1,5 @@
-//! Which replicas move now, so that topics have their replication factor and brokers that are to
-//! go hold nothing.
+//! Which replicas move now, so that topics have their replication factor, brokers that are to go
+//! hold nothing, and brokers that have just come hold their share.
 //!
 //! Nothing is remembered: partitions that are not yet as wanted and are not being moved are what is
 //! left to do, so an operator that begins anew goes on where another one ended. A reassignment
@@ -19,6 +19,7 @@ pub mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_core::placement::fill::fill;
 use ottla_core::placement::{Candidate, Placed, rearrange};
 use ottla_protocol::ids::NodeId;
 
@@ -41,6 +42,8 @@ pub struct Situation<'a> {
     pub brokers: &'a BTreeMap<i32, RegisteredBroker>,
     /// Those that are to hold nothing any more.
     pub leaving: &'a BTreeSet<i32>,
+    /// Those that have just come, and are to get their share.
+    pub newcomers: &'a BTreeSet<i32>,
 }
 
 /// What to do now.
@@ -62,17 +65,12 @@ struct Move {
     copies: u64,
 }
 
-/// Whether anything is left to do or under way.
+/// Whether topics are left whose replication factor is not yet as it is wanted.
 #[must_use]
-pub fn is_needed(
-    topics: &BTreeMap<String, ObservedTopic>,
-    wanted: &BTreeMap<String, i32>,
-    leaving: &BTreeSet<i32>,
-) -> bool {
+pub fn is_needed(topics: &BTreeMap<String, ObservedTopic>, wanted: &BTreeMap<String, i32>) -> bool {
     topics.iter().any(|(name, topic)| {
         let is_there = |factor: &i32| topic.has_replication_factor(*factor);
         !wanted.get(name).is_none_or(is_there)
-            || topic.partitions.iter().any(|p| leaves(p, leaving))
     })
 }
 
@@ -107,6 +105,9 @@ pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
             Ok(found) => due.extend(found),
             Err(why) => drop(moves.waiting.insert(name.clone(), why)),
         }
+    }
+    if moves.waiting.is_empty() {
+        due.extend(shares(situation, &due));
     }
     let (mut partitions, mut bytes) = under_way(situation, sizes);
     // what moves no bytes takes no room from what does
@@ -176,6 +177,62 @@ fn plan_topic(
         })
     });
     Ok(due.collect())
+}
+
+/// What newcomers get of partitions that stay as they are otherwise.
+fn shares(situation: &Situation<'_>, due: &[Move]) -> Vec<Move> {
+    if situation.newcomers.is_empty() {
+        return Vec::new();
+    }
+    let busy: BTreeSet<&PartitionKey> = due.iter().map(|one| &one.key).collect();
+    let mut keys = Vec::new();
+    let mut topics = Vec::new();
+    for (name, topic) in situation.topics {
+        let named: Vec<PartitionKey> = (0..)
+            .zip(&topic.partitions)
+            .map(|(index, _)| (name.clone(), index))
+            .collect();
+        let free = named.iter().zip(&topic.partitions).map(|(key, partition)| {
+            let is_free = !partition.is_moving() && !busy.contains(key);
+            is_free.then(|| placed(partition, None, situation.leaving))
+        });
+        topics.push(free.collect());
+        keys.push(named);
+    }
+    let newcomers = situation.newcomers.iter().copied().map(NodeId).collect();
+    let filled = fill(&candidates(situation), &topics, &newcomers, PARTITIONS_MAX);
+    let moves = filled.into_iter().map(|((topic, index), replicas)| Move {
+        key: keys[topic][index].clone(),
+        target: Some(replicas.iter().map(|node| node.0).collect()),
+        copies: 1,
+    });
+    moves.collect()
+}
+
+/// Newcomers that have not got their share yet, by the brokers that serve.
+#[must_use]
+pub fn unfilled(situation: &Situation<'_>) -> BTreeSet<i32> {
+    let getting = |id: &i32| {
+        let mut partitions = situation
+            .topics
+            .values()
+            .flat_map(|topic| &topic.partitions);
+        partitions.any(|partition| partition.adding.contains(id))
+    };
+    let given: BTreeSet<i32> = shares(situation, &[])
+        .into_iter()
+        .flat_map(|one| one.target.unwrap_or_default())
+        .collect();
+    let serves = |id: &i32| {
+        situation
+            .brokers
+            .get(id)
+            .is_some_and(|broker| !broker.is_fenced)
+    };
+    let newcomers = situation.newcomers.iter().copied();
+    newcomers
+        .filter(|id| given.contains(id) || getting(id) || !serves(id))
+        .collect()
 }
 
 /// What a partition counts as: what it was before a reassignment where that is wanted, else what

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ottla_protocol::error::ErrorCode;
 
 use super::conflicts::{Claim, Standing, standings};
-use super::moves::driver::{Moved, move_replicas};
+use super::moves::driver::{Changing, Moved, move_replicas};
 use super::moves::is_needed;
 use super::moves::progress::progress;
 use super::plan::{Change, plan, plan_deletion};
@@ -69,7 +69,7 @@ struct Work<'a> {
 }
 
 /// Brings the topics of one cluster closer to their specs. `brokers` is how many it has when all
-/// are up.
+/// are up, beside those that are leaving.
 ///
 /// # Errors
 /// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic.
@@ -77,6 +77,7 @@ pub async fn pass(
     admin: &mut Admin,
     topics: &[&Topic],
     brokers: i32,
+    changing: Changing<'_>,
     now: &str,
 ) -> Result<Pass, Error> {
     let mut work = Work {
@@ -88,7 +89,7 @@ pub async fn pass(
         sizes: Sizes::new(),
     };
     work.sort_out();
-    if work.valid.is_empty() {
+    if work.valid.is_empty() && changing.is_empty() {
         return Ok(work.pass);
     }
     let names: BTreeSet<String> = work.valid.values().map(|t| t.topic.clone()).collect();
@@ -100,7 +101,10 @@ pub async fn pass(
         work.perform(admin, &changes).await?;
         look(admin, &names).await?
     };
-    let observed = if work.move_replicas(admin, &observed, brokers).await? {
+    let observed = if work
+        .move_replicas(admin, &observed, brokers, changing)
+        .await?
+    {
         look(admin, &names).await?
     } else {
         observed
@@ -126,8 +130,7 @@ async fn look(
     admin: &mut Admin,
     names: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, ObservedTopic>, Error> {
-    let mut cluster = admin.describe(Some(names)).await?;
-    admin.note_reassignments(&mut cluster).await?;
+    let mut cluster = admin.describe_moves(Some(names)).await?;
     let exist: BTreeSet<String> = cluster.topics.keys().cloned().collect();
     for (name, config) in admin.topic_configs(&exist).await? {
         if let Some(topic) = cluster.topics.get_mut(&name) {
@@ -313,6 +316,7 @@ impl Work<'_> {
         admin: &mut Admin,
         observed: &BTreeMap<String, ObservedTopic>,
         brokers: i32,
+        changing: Changing<'_>,
     ) -> Result<bool, Error> {
         let mut places: BTreeMap<&String, usize> = BTreeMap::new();
         let mut wanted = BTreeMap::new();
@@ -323,15 +327,14 @@ impl Work<'_> {
                 places.insert(&topic.topic, *place);
             }
         }
-        let leaving = BTreeSet::new();
-        if !is_needed(observed, &wanted, &leaving) {
+        if changing.is_empty() && !is_needed(observed, &wanted) {
             return Ok(false);
         }
         let Moved {
             sizes,
             begun,
             refused,
-        } = move_replicas(admin, &wanted, &leaving).await?;
+        } = move_replicas(admin, &wanted, changing).await?;
         self.sizes = sizes;
         for (topic, done) in begun
             .iter()

@@ -19,7 +19,6 @@ use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
 use crate::config::Durability;
 use crate::image::{MetadataImage, PartitionRegistration};
-use crate::planted::{self, Planted};
 
 /// What kind of election is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +122,7 @@ impl<'a> Change<'a> {
             || unclean
             || self.begins_epoch
             || self.old.replicas.iter().any(has_removed);
-        if bumps && !planted::is(Planted::EpochKept) {
+        if bumps {
             self.new.leader_epoch = LeaderEpoch(self.old.leader_epoch.0 + 1);
         }
         self.new.partition_epoch = PartitionEpoch(self.old.partition_epoch.0 + 1);
@@ -139,10 +138,7 @@ impl<'a> Change<'a> {
         }
         let target = self.new.target_replicas();
         let isr = self.new.isr.iter().filter(|n| target.contains(n));
-        let mut isr: Vec<NodeId> = isr.copied().collect();
-        if planted::is(Planted::UnsyncedReassignment) {
-            isr.clone_from(&target);
-        }
+        let isr: Vec<NodeId> = isr.copied().collect();
         let least = self.rules.min_insync_replicas_after;
         let needed = least.min(target.len()).max(1);
         let added = &self.new.adding_replicas;
@@ -192,9 +188,7 @@ impl<'a> Change<'a> {
             self.lead_alone(node);
             return true;
         }
-        let allowed = self.rules.allows_unclean
-            || election == Election::Unclean
-            || planted::is(Planted::UncleanElection);
+        let allowed = self.rules.allows_unclean || election == Election::Unclean;
         if let Some(node) = first(self, &|_| allowed) {
             self.lead_alone(node);
             return true;
@@ -227,8 +221,7 @@ impl<'a> Change<'a> {
         // as leaders count, or one of them would commit what the eligible lack
         let settled = self.new.settled_replicas();
         let needed = self.rules.min_insync_replicas.min(settled);
-        let is_enough = self.new.isr.len() >= needed && !planted::is(Planted::EligibleForGood);
-        if unclean || is_enough {
+        if unclean || self.new.isr.len() >= needed {
             self.new.elr.clear();
         } else {
             let fit = |n: &NodeId| self.is_eligible(*n) && !self.new.isr.contains(n);

@@ -49,10 +49,7 @@ impl Partition {
             leader: follower.leader?,
             leader_epoch: self.leader_epoch,
             fetch_offset: self.marks.log_end_offset,
-            last_fetched_epoch: self
-                .leader_epochs
-                .latest()
-                .filter(|_| !planted::is(Planted::LastEpochUntold)),
+            last_fetched_epoch: self.leader_epochs.latest(),
             log_start_offset: self.marks.log_start_offset,
         })
     }
@@ -73,17 +70,13 @@ impl Partition {
             leader: assignment.leader,
             gap: None,
         });
-        if planted::is(Planted::TruncationToHighWatermark) {
-            self.truncate_to(self.marks.high_watermark, effects);
-        }
         effects.push(Effect::WakeAll);
         effects.push(Effect::FollowLeader);
     }
 
     pub(super) fn on_fetched(&mut self, fetched: &Fetched<'_>, effects: &mut Effects) {
         let is_current = matches!(&self.role, Role::Follower(f) if f.leader.is_some())
-            && (fetched.leader_epoch == self.leader_epoch
-                || planted::is(Planted::AnswerOfOldEpoch))
+            && fetched.leader_epoch == self.leader_epoch
             && fetched.fetch_offset == self.marks.log_end_offset;
         if !is_current {
             return; // the answer to a question nobody asks any more
@@ -94,10 +87,6 @@ impl Partition {
             Some(_) => return, // the driver waits and asks again
         }
         if let Some((leader_epoch, end_offset)) = fetched.diverging {
-            if planted::is(Planted::HighWatermarkOfDiverging) {
-                let told = fetched.high_watermark.min(self.marks.log_end_offset);
-                self.marks.high_watermark = self.marks.high_watermark.max(told);
-            }
             // nothing else in this answer holds for our log, its high watermark least of all
             // (KAFKA-14704)
             return self.on_diverging(leader_epoch, end_offset, effects);
@@ -136,7 +125,6 @@ impl Partition {
         let log_end_offset = self.marks.log_end_offset;
         let first = batches.partition_point(|batch| batch.next_offset() <= log_end_offset);
         let fresh = &batches[first..];
-        self.begin_within(fresh, effects);
         if fresh.is_empty() || !self.is_continuation(fresh) {
             return;
         }
@@ -144,23 +132,8 @@ impl Partition {
         for batch in fresh {
             self.leader_epochs
                 .assign(batch.leader_epoch, batch.base_offset);
-            if !planted::is(Planted::ProducersNotReplicated) {
-                self.undos.extend(self.producers.appended(batch));
-            }
+            self.undos.extend(self.producers.appended(batch));
             self.marks.log_end_offset = batch.next_offset();
-        }
-    }
-
-    /// The leader's log may begin within a batch, since records are deleted by offset. A log that
-    /// is empty there begins with that batch.
-    fn begin_within(&mut self, batches: &[Batch], effects: &mut Effects) {
-        let end = self.marks.log_end_offset;
-        let is_empty = self.marks.log_start_offset == end;
-        if let Some(batch) = batches.first()
-            && is_empty
-            && (Offset::ZERO..end).contains(&batch.base_offset)
-        {
-            self.truncate_fully_and_start_at(batch.base_offset, effects);
         }
     }
 
@@ -199,23 +172,16 @@ impl Partition {
         if offset < self.marks.log_start_offset {
             return self.truncate_fully_and_start_at(offset, effects);
         }
-        if !planted::is(Planted::EpochsAfterTruncation) {
-            self.leader_epochs.truncate_from_end(offset);
-        }
+        self.leader_epochs.truncate_from_end(offset);
         if offset >= self.marks.log_end_offset {
             return;
         }
-        let keeps_producers = planted::is(Planted::ProducersNotTruncated);
-        if !keeps_producers {
-            self.producers.truncate_from_end(offset);
-        }
+        self.producers.truncate_from_end(offset);
         self.marks.log_end_offset = offset;
         self.marks.flushed_offset = self.marks.flushed_offset.min(offset);
         self.marks.high_watermark = self.marks.high_watermark.min(offset);
         effects.push(Effect::TruncateTo(offset));
-        if !keeps_producers {
-            effects.push(Effect::ReloadProducers);
-        }
+        effects.push(Effect::ReloadProducers);
     }
 
     pub(super) fn truncate_fully_and_start_at(&mut self, offset: Offset, effects: &mut Effects) {
@@ -223,7 +189,7 @@ impl Partition {
         self.producers.clear();
         self.marks.log_start_offset = offset;
         self.marks.high_watermark = offset; // KAFKA-9491
-        self.marks.flushed_offset = Offset::ZERO; // that it begins there is not on disk yet
+        self.marks.flushed_offset = offset;
         self.marks.log_end_offset = offset;
         effects.push(Effect::TruncateFullyAndStartAt(offset));
     }

@@ -94,9 +94,7 @@ impl Partition {
         }
         if is_new_epoch {
             leader.epoch_start_offset = epoch_start_offset;
-            if !planted::is(Planted::FollowersOfOldEpoch) {
-                leader.followers.clear();
-            }
+            leader.followers.clear();
         }
         leader.settled_replicas = assignment.settled_replicas;
         leader.update_followers(now, node, &assignment.replicas);
@@ -170,11 +168,11 @@ impl Partition {
         }
         let appended = match self.check(&batch, origin) {
             Check::Rejected(error) => return refuse(error),
-            Check::Duplicate(earlier) if !planted::is(Planted::RepeatsAppended) => Appended {
+            Check::Duplicate(earlier) => Appended {
                 base_offset: earlier.base_offset,
                 next_offset: earlier.last_offset.plus(1),
             },
-            Check::Next | Check::Duplicate(_) => {
+            Check::Next => {
                 self.mark_caught_up(now);
                 batch.base_offset = self.marks.log_end_offset;
                 batch.leader_epoch = self.leader_epoch;
@@ -218,7 +216,6 @@ impl Partition {
             return;
         };
         let (queue, reached) = match acks {
-            Acks::All if planted::is(Planted::AckAtAppend) => (None, appended.next_offset),
             Acks::None => (None, appended.next_offset),
             Acks::Leader => (Some(&mut leader.waiting_for_own), own_end_offset),
             Acks::All => (Some(&mut leader.waiting_for_all), high_watermark),

@@ -1,4 +1,3 @@
-mod anew;
 mod damage;
 mod lease;
 mod transactions;

@@ -1,3 +1,4 @@
+use super::fill::fill;
 use super::*;
 
 fn brokers(racks: &[&str]) -> Vec<Candidate> {
@@ -171,4 +172,63 @@ fn brokers_that_are_no_candidates_are_left_and_nothing_else_moves() {
     assert_eq!(ids[3].as_ref().map(Vec::len), Some(1));
     let too_many = rearrange(&all[..2], &topic, None, 0);
     assert!(matches!(too_many, Err(Error::TooFewBrokers { .. })));
+}
+
+fn filled(
+    before: &[Vec<NodeId>],
+    racks: &[&str],
+    newcomers: &[i32],
+    max: usize,
+) -> Vec<Vec<NodeId>> {
+    let mut all = brokers(racks);
+    for candidate in &mut all {
+        let replicas = before.iter().flatten().filter(|n| **n == candidate.node);
+        let leaders = before.iter().filter(|r| r[0] == candidate.node);
+        candidate.replica_count = replicas.count();
+        candidate.leader_count = leaders.count();
+    }
+    let placed = |replicas: &Vec<NodeId>| {
+        let replicas = replicas.clone();
+        let isr = replicas.clone();
+        Some(Placed { replicas, isr })
+    };
+    let topics = vec![before.iter().map(placed).collect::<Vec<_>>()];
+    let newcomers = newcomers.iter().copied().map(NodeId).collect();
+    let mut after = before.to_vec();
+    for ((_, index), replicas) in fill(&all, &topics, &newcomers, max) {
+        after[index] = replicas;
+    }
+    after
+}
+
+#[test]
+fn brokers_that_come_get_their_share_and_no_more_is_moved() {
+    let before = place(&brokers(&[""; 3]), &[], 12, 3, 7).unwrap();
+    let after = filled(&before, &[""; 4], &[3], 100);
+    let (leaders, replicas) = leaders_and_replicas(&after, 4);
+    assert_eq!((leaders, replicas), ((3, 3), (9, 9)));
+    let moved = before.iter().zip(&after).filter(|(b, a)| b != a).count();
+    assert_eq!(moved, 9, "each takes one replica of a partition");
+    assert_eq!(
+        filled(&after, &[""; 4], &[3], 100),
+        after,
+        "nothing is left to do"
+    );
+    // in parts it comes to the same
+    let mut parts = before.clone();
+    for _ in 0..9 {
+        parts = filled(&parts, &[""; 4], &[3], 1);
+    }
+    assert_eq!(leaders_and_replicas(&parts, 4), ((3, 3), (9, 9)));
+}
+
+#[test]
+fn brokers_that_come_take_no_partition_out_of_a_rack() {
+    let before = place(&brokers(&["a", "b", "c"]), &[], 9, 3, 7).unwrap();
+    let after = filled(&before, &["a", "b", "c", "a"], &[3], 100);
+    for (before, after) in before.iter().zip(&after).filter(|(b, a)| b != a) {
+        let place = before.iter().position(|node| *node == NodeId(0));
+        assert_eq!(after[place.unwrap()], NodeId(3), "only broker 0 may give");
+    }
+    assert_ne!(before, after);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ottla_e2e::client::Output;
-use ottla_e2e::client::kcat::kcat;
+use ottla_e2e::client::kcat::{broker_count, kcat};
 use ottla_e2e::client::load::Load;
 use ottla_e2e::cluster::eventually;
 use rustix::process::Signal;
@@ -93,6 +93,50 @@ fn a_replication_factor_changes_under_load_whoever_dies_meanwhile() -> Result<()
 
     let verdict = load.finish(Duration::from_secs(120))?;
     println!("replication factor 1, 3, 2 under load: {}", verdict.json);
+    verdict.assert_nothing_lost();
+    ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
+    local.process().stop(STOP_TIMEOUT)?;
+    Ok(())
+}
+
+#[test]
+fn a_broker_hands_its_replicas_over_before_it_goes() -> Result<()> {
+    let ground = Ground::new("scale");
+    let of = |brokers: u16| ground.cluster(brokers, "  controllers: 3\n");
+    let manifests = [
+        ("cluster.yaml", &*of(5)),
+        ("load.yaml", &*topic("load", 9, "")),
+    ];
+    let mut local = ground.start(&manifests)?;
+    let (_, servers) = local.wait_ready()?;
+    wait_partitions(&servers, "load", 9)?;
+    let load = Load::start(&servers, "load", &["--idempotent", "--rate", "1000"])?;
+    std::thread::sleep(Duration::from_secs(3));
+
+    local.write("cluster.yaml", &of(3))?;
+    for broker in [3, 4] {
+        let removed = format!("broker {broker} holds nothing any more and is removed");
+        local.wait_line(&[&removed], COPY_TIMEOUT)?;
+    }
+    wait_replicas(&servers, 3, CHANGE_TIMEOUT)?;
+    eventually(CHANGE_TIMEOUT, || {
+        ensure!(
+            pid(&local, 3).is_err() && pid(&local, 4).is_err(),
+            "still there"
+        );
+        let brokers = broker_count(&servers);
+        ensure!(brokers == Some(3), "{brokers:?} brokers");
+        Ok(())
+    })?;
+    local.write("cluster.yaml", &of(4))?;
+    eventually(CHANGE_TIMEOUT, || {
+        let brokers = broker_count(&servers);
+        ensure!(brokers == Some(4), "{brokers:?} brokers");
+        Ok(())
+    })?;
+
+    let verdict = load.finish(Duration::from_secs(120))?;
+    println!("five brokers, then three, under load: {}", verdict.json);
     verdict.assert_nothing_lost();
     ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
     local.process().stop(STOP_TIMEOUT)?;

@@ -3,7 +3,12 @@
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
     ListPartitionReassignmentsResponse, OngoingPartitionReassignment, OngoingTopicReassignment,
-    ReassignablePartitionResponse, ReassignableTopicResponse,
+    ReassignablePartitionResponse, ReassignableTopicResponse, UnregisterBrokerRequest,
+    UnregisterBrokerResponse,
+};
+use ottla_protocol::messages::configs::{
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResourceResponse,
+    IncrementalAlterConfigsResponse,
 };
 use ottla_protocol::messages::log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -75,10 +80,15 @@ impl Partition {
 
 impl Kafka {
     pub(super) fn brokers(&self) -> DescribeClusterResponse {
-        let brokers = (0..BROKERS).zip(0..).map(|(broker_id, place)| {
+        let registered = self.registered.borrow();
+        let brokers = (0..BROKERS)
+            .zip(0..)
+            .filter(|(id, _)| registered.contains(id));
+        let brokers = brokers.map(|(broker_id, place)| {
             let address = self.address(place);
             DescribeClusterBroker {
                 broker_id,
+                is_fenced: self.down.borrow().contains(&broker_id),
                 host: address.ip().to_string(),
                 port: i32::from(address.port()),
                 ..DescribeClusterBroker::default()
@@ -88,6 +98,36 @@ impl Kafka {
             brokers: brokers.collect(),
             ..DescribeClusterResponse::default()
         }
+    }
+
+    pub(super) fn cordon(
+        &self,
+        request: IncrementalAlterConfigsRequest,
+    ) -> IncrementalAlterConfigsResponse {
+        let answers = request.resources.into_iter().map(|resource| {
+            let config = &resource.configs[0];
+            assert_eq!(config.name, "cordoned.log.dirs", "no other is changed here");
+            let broker = resource.resource_name.parse().unwrap();
+            let mut cordoned = self.cordoned.borrow_mut();
+            match config.value {
+                Some(_) => cordoned.insert(broker),
+                None => cordoned.remove(&broker),
+            };
+            IncrementalAlterConfigsResourceResponse {
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+                ..IncrementalAlterConfigsResourceResponse::default()
+            }
+        });
+        IncrementalAlterConfigsResponse {
+            responses: answers.collect(),
+            ..IncrementalAlterConfigsResponse::default()
+        }
+    }
+
+    pub(super) fn unregister(&self, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {
+        self.registered.borrow_mut().remove(&request.broker_id);
+        UnregisterBrokerResponse::default()
     }
 
     pub(super) fn log_dirs(

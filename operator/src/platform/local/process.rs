@@ -165,6 +165,14 @@ impl Process {
         }
     }
 
+    /// Has its folder be one where no broker lives; says whether it is.
+    pub fn forget_settings(&self) -> bool {
+        match std::fs::remove_file(self.folder.join(SETTINGS_FILE)) {
+            Ok(()) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
     /// Ends it without asking.
     pub fn kill(&mut self) {
         if let Life::Running(running) | Life::Stopping { running, .. } = &self.life {

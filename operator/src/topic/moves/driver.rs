@@ -19,6 +19,23 @@ pub struct Moved {
     pub refused: Vec<(String, Verdict)>,
 }
 
+/// Brokers on their way in and out.
+#[derive(Clone, Copy, Debug)]
+pub struct Changing<'a> {
+    /// Those that are to hold nothing any more.
+    pub leaving: &'a BTreeSet<i32>,
+    /// Those that are to get their share.
+    pub newcomers: &'a BTreeSet<i32>,
+}
+
+impl Changing<'_> {
+    /// Whether nobody comes or goes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leaving.is_empty() && self.newcomers.is_empty()
+    }
+}
+
 /// Begins and cancels what is to be begun and cancelled now.
 ///
 /// # Errors
@@ -26,16 +43,17 @@ pub struct Moved {
 pub async fn move_replicas(
     admin: &mut Admin,
     wanted: &BTreeMap<String, i32>,
-    leaving: &BTreeSet<i32>,
+    coming_and_going: Changing<'_>,
 ) -> Result<Moved, Error> {
-    let mut cluster = admin.describe(None).await?;
-    admin.note_reassignments(&mut cluster).await?;
+    let Changing { leaving, newcomers } = coming_and_going;
+    let cluster = admin.describe_moves(None).await?;
     let brokers = admin.brokers().await?;
     let situation = Situation {
         topics: &cluster.topics,
         wanted,
         brokers: &brokers,
         leaving,
+        newcomers,
     };
     let sizes = admin.sizes(&brokers, concerned(&situation)).await;
     let Moves { targets, waiting } = plan(&situation, &sizes);

@@ -60,6 +60,7 @@ fn show(
             .collect(),
         brokers: &brokers(racks),
         leaving: &leaving.iter().copied().collect(),
+        newcomers: &BTreeSet::new(),
     };
     let moves = plan(&situation, sizes);
     let targets = moves
@@ -236,4 +237,44 @@ fn progress_is_told_now_and_then_with_the_time_that_is_left() {
         "1 partition, 500.0 MiB of 1.9 GiB left, about 17 s"
     );
     assert_eq!(of("0,1 0,1", 1000, Some(&next), "01:40"), None);
+}
+
+#[test]
+fn brokers_that_come_get_their_share_of_what_is_not_moved_already() {
+    let of = |partitions: &str, racks: &str| {
+        let topics = BTreeMap::from([("t".to_owned(), topic(partitions))]);
+        let situation = Situation {
+            topics: &topics,
+            wanted: &BTreeMap::new(),
+            brokers: &brokers(racks),
+            leaving: &BTreeSet::new(),
+            newcomers: &BTreeSet::from([2]),
+        };
+        let moves = plan(&situation, &Sizes::new());
+        let shown = moves
+            .targets
+            .iter()
+            .map(|((_, index), target)| format!("{index}: {target:?}\n"));
+        let shown: String = shown.collect();
+        format!("{shown}unfilled: {:?}\n", unfilled(&situation))
+    };
+    expect![[r#"
+        0: Some([2, 1])
+        2: Some([0, 2])
+        unfilled: {2}
+    "#]]
+    .assert_eq(&of("0,1 1,0 0,1", "a b c"));
+    expect![[r#"
+        2: Some([0, 2])
+        unfilled: {2}
+    "#]]
+    .assert_eq(&of("2+?,1,0- 1,0 0,1", "a b c"));
+    expect![[r#"
+        unfilled: {2}
+    "#]]
+    .assert_eq(&of("0,1 1,0 0,1", "a b c!"));
+    expect![[r#"
+        unfilled: {}
+    "#]]
+    .assert_eq(&of("2,1 1,2 0,1", "a b c"));
 }

@@ -18,6 +18,9 @@ keys! {
     "background.threads" Int "10" AtLeast(1),
         Broker Dynamic [] THREADS,
         "Threads for chores in the background.";
+    "cordoned.log.dirs" List "" Any,
+        Broker Dynamic [] Applied,
+        "Set on a broker while it runs, to * or its log directory: it gets no new replicas.";
     "follower.replication.throttled.rate" Long "9223372036854775807" AtLeast(0),
         Broker Dynamic [] Applied,
         "Bytes a second that this broker copies at most of replicas that a reassignment adds, and \

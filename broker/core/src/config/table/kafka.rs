@@ -62,7 +62,6 @@ keys! {
     "controller.quota.window.num" Int "11" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
     "controller.quota.window.size.seconds" Int "1" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
     "controller.socket.timeout.ms" Int "30000" Any, Broker Restart [] QUORUM, "";
-    "cordoned.log.dirs" List "" Any, Broker Dynamic [] OWN_WAY, "";
     "create.topic.policy.class.name" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
     "delegation.token.expiry.check.interval.ms" Long "3600000" AtLeast(1),
         Broker Restart [] NO_TOKENS, "";

@@ -1,0 +1,154 @@
+//! Replicas that move: replication factors, and brokers that are to go.
+
+use serde_json::{Value, json};
+
+use super::settings::Setting;
+use super::{A_WHILE, cluster, topic, until, until_reason};
+
+/// A topic of so many replicas.
+fn topic_of(replication_factor: i32) -> String {
+    let wanted = format!("replicationFactor: {replication_factor}");
+    topic("shop", "payments", "").replace("replicationFactor: 3", &wanted)
+}
+
+pub async fn a_replication_factor_changes_while_its_status_tells_how_far<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic_of(1));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+
+    world.brokers().stop_copies_at(1 << 20);
+    world.apply(&topic_of(3));
+    until_reason(world, "KafkaTopic", "shop", "payments", "Reassigning").await;
+    let reassignment = || {
+        let payments = world.get("KafkaTopic", "shop", "payments").unwrap();
+        payments["status"]["reassignment"].clone()
+    };
+    until("both copies are told of", || {
+        reassignment()["bytesLeft"] == json!(18 << 20)
+    })
+    .await;
+    assert_eq!(reassignment()["partitionsLeft"], json!(1));
+    assert_eq!(reassignment()["bytesTotal"], json!(20 << 20));
+    let moving = json!([{
+        "partition": 0, "adding": [1, 2], "bytesTotal": 20 << 20, "bytesLeft": 18 << 20,
+    }]);
+    let mut told = reassignment()["moving"].clone();
+    if let Some(adding) = told[0]["adding"].as_array_mut() {
+        adding.sort_by_key(Value::as_i64);
+    }
+    assert_eq!(told, moving);
+    let summary = reassignment()["summary"].to_string();
+    assert!(
+        summary.contains("1 partition, 18.0 MiB of 20.0 MiB left"),
+        "{summary}"
+    );
+
+    world.brokers().finish_copies();
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    assert_eq!(reassignment(), Value::Null);
+    let payments = world.get("KafkaTopic", "shop", "payments").unwrap();
+    assert_eq!(payments["status"]["replicationFactor"], json!(3));
+
+    world.apply(&topic_of(2));
+    let has_two = || world.brokers().replicas("payments").len() == 2;
+    until("one replica is gone", has_two).await;
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    assert_eq!(
+        world.brokers().replicas("payments")[0],
+        0,
+        "the leader is kept"
+    );
+
+    world.apply(&topic_of(4));
+    let reason = "ReplicationFactorAboveBrokers";
+    until_reason(world, "KafkaTopic", "shop", "payments", reason).await;
+    assert!(has_two());
+}
+
+pub async fn a_replication_factor_that_is_set_back_cancels_what_is_not_done<S: Setting>(world: &S) {
+    world.apply(&cluster(""));
+    world.apply(&topic_of(1));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    world.brokers().stop_copies_at(0);
+    world.apply(&topic_of(2));
+    until_reason(world, "KafkaTopic", "shop", "payments", "Reassigning").await;
+    until("it is begun", || {
+        world.brokers().replicas("payments").len() == 2
+    })
+    .await;
+
+    world.apply(&topic_of(1));
+    until("it is cancelled", || {
+        world.brokers().replicas("payments") == [0]
+    })
+    .await;
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+}
+
+/// The cluster with one voter and so many brokers.
+fn cluster_of(replicas: i32) -> String {
+    let wanted = format!("replicas: {replicas}, controllers: 1");
+    cluster("").replace("replicas: 3", &wanted)
+}
+
+pub async fn brokers_that_are_to_go_are_emptied_first_and_then_forgotten<S: Setting>(world: &S) {
+    world.apply(&cluster_of(3));
+    world.apply(&topic_of(3));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+
+    world.apply(&cluster_of(1));
+    until_reason(world, "KafkaCluster", "shop", "orders", "ScaleDownRefused").await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(
+        world.brokers().registered().0,
+        [0, 1, 2],
+        "replicas are there"
+    );
+
+    world.brokers().create("unmanaged");
+    world.brokers().set_replicas("unmanaged", &[2]);
+    world.brokers().stop_copies_at(0);
+    world.apply(&topic_of(1));
+    until_reason(world, "KafkaCluster", "shop", "orders", "ScalingDown").await;
+    let is_cordoned = || world.brokers().registered().1 == [1, 2];
+    until("no new replicas come", is_cordoned).await;
+    let is_begun = || world.brokers().replicas("unmanaged") == [0, 2];
+    until("a topic without an object is moved too", is_begun).await;
+    tokio::time::sleep(A_WHILE).await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(
+        orders["status"]["replicas"],
+        json!(3),
+        "not while it is copied"
+    );
+
+    world.brokers().finish_copies();
+    let is_forgotten = || world.brokers().registered() == (vec![0], vec![]);
+    until("they are forgotten, and so is the cordon", is_forgotten).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(orders["status"]["replicas"], json!(1));
+    assert_eq!(world.brokers().replicas("unmanaged"), [0]);
+}
+
+pub async fn a_scale_down_that_is_taken_back_cancels_what_is_not_done<S: Setting>(world: &S) {
+    world.apply(&cluster_of(3));
+    world.apply(&topic_of(1));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    world.brokers().create("unmanaged");
+    world.brokers().set_replicas("unmanaged", &[2]);
+    world.brokers().stop_copies_at(0);
+    world.apply(&cluster_of(2));
+    let is_begun = || world.brokers().replicas("unmanaged").len() == 2;
+    until("it is being emptied", is_begun).await;
+
+    world.apply(&cluster_of(3));
+    let is_back = || world.brokers().registered() == (vec![0, 1, 2], vec![]);
+    until("new replicas may come again", is_back).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(orders["status"].get("leaving"), None);
+    world.brokers().finish_copies();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(world.brokers().registered().0, [0, 1, 2]);
+}
