@@ -22,6 +22,7 @@ mod quorum;
 mod reassignments;
 mod topic_partitions;
 mod topics;
+mod transactions;
 mod verify;
 
 use std::future::Future;
@@ -67,7 +68,9 @@ use ottla_protocol::messages::topics::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
 };
 use ottla_protocol::messages::transactions::{
-    DescribeProducersRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, EndTxnRequest, ListTransactionsRequest, TxnOffsetCommitRequest,
+    WriteTxnMarkersRequest,
 };
 
 use crate::authorizer::{self, Access, Principal};
@@ -315,6 +318,11 @@ apis! {
     InitProducerIdRequest => producer_ids::init_producer_id;
     DeleteGroupsRequest => groups::delete_groups;
     OffsetDeleteRequest => groups::offset_delete;
+    AddPartitionsToTxnRequest => transactions::add_partitions;
+    AddOffsetsToTxnRequest => transactions::add_offsets;
+    EndTxnRequest => transactions::end_txn;
+    DescribeTransactionsRequest => transactions::describe_transactions;
+    ListTransactionsRequest => transactions::list_transactions;
     DescribeAclsRequest => access::describe_acls;
     CreateAclsRequest => access::create_acls;
     DeleteAclsRequest => access::delete_acls;

@@ -147,6 +147,17 @@ impl Access {
         }
     }
 
+    /// Asks about a transactional id.
+    ///
+    /// # Errors
+    /// Kafka's for transactional ids.
+    pub fn transactional_id(&self, operation: Operation, id: &str) -> Result<(), ErrorCode> {
+        match self.may(operation, ResourceType::TransactionalId, id) {
+            true => Ok(()),
+            false => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+        }
+    }
+
     /// Asks about the cluster.
     ///
     /// # Errors

@@ -1,20 +1,23 @@
-//! Coordinators: consumer groups and their offsets, over the partitions of `__consumer_offsets`.
+//! Coordinators: consumer groups and their offsets, over the partitions of `__consumer_offsets`;
+//! transactional ids and their transactions, over those of `__transaction_state`.
 //!
 //! A coordinator is a shard of decisions in the core, driven by the runtime over a partition of
-//! an [`internal_topic`]. A group's partition follows from its id, so all brokers agree on who
-//! coordinates it.
+//! an [`internal_topic`]. The partition follows from a group's id, or from a transactional one, so
+//! all brokers agree on who coordinates it.
 //!
 //! # Layout, in reading order
 //! - [`internal_topic`]: the topic itself, and who leads what in it
 //! - `runtime`: a task for each partition led here: load, decide, append, commit, answer
 //! - [`log`]: what the runtime asks of the replicas
-//! - [`producer_ids`]: ids for idempotent producers
+//! - [`transactions`]: the shards of transactional ids, and who carries out what they order
+//! - [`producer_ids`]: ids for producers
 //! - [`verifier`]: asks the coordinators of transactions
 
 pub mod internal_topic;
 pub mod log;
 pub mod producer_ids;
 mod runtime;
+pub mod transactions;
 pub mod verifier;
 
 #[cfg(test)]
@@ -33,6 +36,7 @@ use ottla_protocol::ids::{NodeId, PartitionIndex};
 
 use self::internal_topic::InternalTopic;
 use self::runtime::Runtime;
+use self::transactions::Transactions;
 use crate::brokers::Brokers;
 use crate::config;
 use crate::controller;
@@ -50,6 +54,8 @@ pub struct Settings {
     pub group: group::Settings,
     /// `__consumer_offsets`.
     pub topic: internal_topic::Settings,
+    /// Transactional ids and `__transaction_state`.
+    pub transactions: transactions::Settings,
     /// How long an answer waits for its records to be committed.
     pub commit_timeout: Duration,
 }
@@ -73,6 +79,7 @@ impl From<&config::Settings> for Settings {
                 name: OFFSETS_TOPIC,
                 partition_count: settings.offsets_topic_num_partitions,
                 replication_factor: settings.offsets_topic_replication_factor,
+                min_in_sync: None,
                 configs: vec![
                     ("cleanup.policy", "compact".to_owned()),
                     ("segment.bytes", segment_bytes),
@@ -80,6 +87,7 @@ impl From<&config::Settings> for Settings {
                 ],
                 voter_count: settings.controller_quorum_voters.len(),
             },
+            transactions: transactions::Settings::from(settings),
             commit_timeout: settings.offsets_commit_timeout,
         }
     }
@@ -93,7 +101,7 @@ impl<R: ask::Ask<Request = Body, Response = Response> + 'static> Ask for R {}
 struct Inner {
     groups: Runtime<group::Shard>,
     offsets_topic: InternalTopic,
-    producer_ids: ProducerIds,
+    transactions: Transactions,
     verifier: Verifier,
     env: Env,
 }
@@ -105,7 +113,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Coordinators without shards; [`Self::apply`] brings them.
+    /// Coordinators without shards; [`Self::apply`] brings them. Call it from within tokio.
     pub fn new(
         log: Arc<dyn Log>,
         controller: controller::Handle,
@@ -113,6 +121,14 @@ impl Handle {
         settings: Settings,
         env: Env,
     ) -> Self {
+        let transactions = Transactions::start(
+            Arc::clone(&log),
+            controller.clone(),
+            brokers.clone(),
+            settings.transactions,
+            settings.commit_timeout,
+            env.clone(),
+        );
         let groups = runtime::Settings {
             shard: settings.group,
             commit_timeout: settings.commit_timeout,
@@ -122,7 +138,7 @@ impl Handle {
             groups: Runtime::new(log, controller.clone(), groups, env.clone()),
             verifier: Verifier::new(controller.clone(), brokers),
             offsets_topic: InternalTopic::new(settings.topic, controller),
-            producer_ids: ProducerIds::default(),
+            transactions,
             env,
         };
         Self {
@@ -130,10 +146,10 @@ impl Handle {
         }
     }
 
-    /// Producer ids for idempotent producers.
+    /// Transactional ids and their transactions.
     #[must_use]
-    pub fn producer_ids(&self) -> &ProducerIds {
-        &self.inner.producer_ids
+    pub fn transactions(&self) -> &Transactions {
+        &self.inner.transactions
     }
 
     /// The way to the coordinators of transactions.
@@ -148,6 +164,7 @@ impl Handle {
     /// requests can come that have seen it.
     pub fn apply(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
         self.inner.groups.apply(image, delta);
+        self.inner.transactions.apply(image, delta);
     }
 
     /// Asks the shard of a group. The request is on its way when this returns; the future waits for
@@ -214,5 +231,14 @@ impl Handle {
     /// COORDINATOR_NOT_AVAILABLE while there is none.
     pub async fn find(&self, group_id: &str) -> Result<NodeId, ErrorCode> {
         self.inner.offsets_topic.coordinator(group_id).await
+    }
+
+    /// The partition of `__consumer_offsets` that a group's offsets are in, creating it when it is
+    /// first needed.
+    ///
+    /// # Errors
+    /// COORDINATOR_NOT_AVAILABLE while there is none.
+    pub async fn offsets_partition(&self, group_id: &str) -> Result<PartitionIndex, ErrorCode> {
+        self.inner.offsets_topic.partition(group_id).await
     }
 }

@@ -1,6 +1,6 @@
 //! ApiVersions: what this broker serves, and the features of the cluster.
 
-use ottla_core::metadata::features::FEATURES;
+use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_protocol::codec::Reader;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
@@ -9,6 +9,9 @@ use ottla_protocol::messages::api_versions::{
 };
 
 use super::{Call, Context, Error, row, table};
+
+/// The first version that may tell of features whose lowest level is 0.
+const LEVEL_0_VERSION: i16 = 4;
 
 /// Answers at once. A version that is not known is answered in the form of version 0, which every
 /// client reads, with the ranges from which it can choose.
@@ -33,7 +36,7 @@ pub fn call(context: &Context, header: &RequestHeader, reader: Reader) -> Result
     };
     let response = match error {
         ErrorCode::InvalidRequest => refusal(error),
-        _ => response(context, error),
+        _ => response(context, version, error),
     };
     let segments = frame::response(header, version, &response);
     let api = header.api_key;
@@ -51,7 +54,7 @@ fn refusal(error: ErrorCode) -> ApiVersionsResponse {
     }
 }
 
-fn response(context: &Context, error: ErrorCode) -> ApiVersionsResponse {
+fn response(context: &Context, version: i16, error: ErrorCode) -> ApiVersionsResponse {
     let image = context.controller.image();
     let finalized = image
         .features
@@ -66,7 +69,10 @@ fn response(context: &Context, error: ErrorCode) -> ApiVersionsResponse {
         min_version: api.version_min,
         max_version: api.version_max,
     });
-    let supported = FEATURES.iter().map(|feature| SupportedFeatureKey {
+    // older clients cannot read of a feature that may be at level 0 (KAFKA-17492)
+    let is_read = |feature: &&Feature| feature.min > 0 || version >= LEVEL_0_VERSION;
+    let supported = FEATURES.iter().filter(is_read);
+    let supported = supported.map(|feature| SupportedFeatureKey {
         name: feature.name.to_owned(),
         min_version: feature.min,
         max_version: feature.max,

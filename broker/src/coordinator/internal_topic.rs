@@ -27,6 +27,8 @@ pub struct Settings {
     pub partition_count: i32,
     /// How many replicas each gets at most.
     pub replication_factor: i16,
+    /// How many of them must be in sync, where there are so many.
+    pub min_in_sync: Option<i16>,
     /// Its configs.
     pub configs: Vec<(&'static str, String)>,
     /// How many voters the quorum has: so many brokers are to be expected at least.
@@ -65,15 +67,22 @@ impl InternalTopic {
     /// The leader of the partition that `key` is in.
     fn leader(&self, image: &MetadataImage, key: &str) -> Option<NodeId> {
         let topic = self.of(image)?;
-        let count = i32::try_from(topic.partitions.len()).ok();
-        let count = count.filter(|count| *count > 0)?;
-        topic
-            .partition(PartitionIndex(partition_for(key, count)))?
-            .leader
+        topic.partition(index(topic, key)?)?.leader
     }
 
     fn of<'a>(&self, image: &'a MetadataImage) -> Option<&'a Arc<Topic>> {
         image.topic(self.settings.name)
+    }
+
+    /// The partition that `key` is in; the topic is created where it is missing.
+    ///
+    /// # Errors
+    /// COORDINATOR_NOT_AVAILABLE while there is none.
+    pub(super) async fn partition(&self, key: &str) -> Result<PartitionIndex, ErrorCode> {
+        self.ensure().await?;
+        let image = self.controller.image();
+        let index = self.of(&image).and_then(|topic| index(topic, key));
+        index.ok_or(ErrorCode::CoordinatorNotAvailable)
     }
 
     /// Makes sure that the topic is there; a new one has all its leaders.
@@ -128,6 +137,12 @@ impl InternalTopic {
     }
 }
 
+fn index(topic: &Topic, key: &str) -> Option<PartitionIndex> {
+    let count = i32::try_from(topic.partitions.len()).ok();
+    let count = count.filter(|count| *count > 0)?;
+    Some(PartitionIndex(partition_for(key, count)))
+}
+
 /// As many replicas as are set, or as there are brokers where that is fewer. Brokers that are still
 /// to come count: a cluster of three that starts must not end up with one copy because one was
 /// first.
@@ -144,12 +159,17 @@ fn request(settings: &Settings, replication_factor: i16) -> CreateTopicsRequest 
         name: (*name).to_owned(),
         value: Some(value.clone()),
     };
+    let mut configs: Vec<_> = settings.configs.iter().map(config).collect();
+    configs.extend(settings.min_in_sync.map(|count| {
+        let count = count.min(replication_factor).to_string();
+        config(&("min.insync.replicas", count))
+    }));
     CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: settings.name.to_owned(),
             num_partitions: settings.partition_count,
             replication_factor,
-            configs: settings.configs.iter().map(config).collect(),
+            configs,
             ..CreatableTopic::default()
         }],
         timeout_ms: CREATION_TIMEOUT_MS,

@@ -1,5 +1,4 @@
-//! Producer ids for idempotent producers: taken one by one from blocks that the controller gives
-//! out.
+//! Producer ids: taken one by one from blocks that the controller gives out.
 
 use ottla_core::metadata::request::{AllocateProducerIds, ProducerIdBlock};
 use ottla_protocol::error::ErrorCode;

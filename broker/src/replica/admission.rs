@@ -74,12 +74,6 @@ impl Terms<'_> {
         if self.api_version < ZSTD_VERSION_MIN && header.compression() == Ok(Compression::Zstd) {
             return Err(ErrorCode::UnsupportedCompressionType.into());
         }
-        if header.is_transactional() {
-            return Err(Refused {
-                message: Some("no transaction of this producer is under way".to_owned()),
-                ..Refused::from(ErrorCode::InvalidTxnState)
-            });
-        }
         let judge = self.judge_records(batch)?;
         if self.config.is_log_append_time {
             record_batch::set_log_append_time(batch, self.now_ms);

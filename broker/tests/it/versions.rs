@@ -25,7 +25,9 @@ use ottla_protocol::messages::produce::*;
 use ottla_protocol::messages::producer_ids::*;
 use ottla_protocol::messages::topics::*;
 use ottla_protocol::messages::transactions::{
-    DescribeProducersRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTransaction, DescribeProducersRequest, DescribeTransactionsRequest,
+    EndTxnRequest, ListTransactionsRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
@@ -173,6 +175,49 @@ impl Asker {
         self.ask(|_| DescribeLogDirsRequest { topics: None }).await;
         self.ask(|_| AlterReplicaLogDirsRequest::default()).await;
         self.ask(|_| InitProducerIdRequest::default()).await;
+    }
+
+    async fn ask_transactions(&mut self) {
+        let topics = || AddPartitionsToTxnTopic {
+            name: TOPIC.to_owned(),
+            partitions: vec![0],
+        };
+        self.ask(|version| match version {
+            0..=3 => AddPartitionsToTxnRequest {
+                v3_and_below_transactional_id: "x".to_owned(),
+                v3_and_below_topics: vec![topics()],
+                ..Default::default()
+            },
+            _ => AddPartitionsToTxnRequest {
+                transactions: vec![AddPartitionsToTxnTransaction {
+                    transactional_id: "x".to_owned(),
+                    topics: vec![topics()],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            },
+        })
+        .await;
+        self.ask(|_| AddOffsetsToTxnRequest {
+            transactional_id: "x".to_owned(),
+            group_id: "g".to_owned(),
+            ..Default::default()
+        })
+        .await;
+        self.ask(|_| EndTxnRequest {
+            transactional_id: "x".to_owned(),
+            ..Default::default()
+        })
+        .await;
+        self.ask(|_| DescribeTransactionsRequest {
+            transactional_ids: vec!["x".to_owned(), String::new()],
+        })
+        .await;
+        self.ask(|version| ListTransactionsRequest {
+            transactional_id_pattern: (version >= 2).then(|| "x.*".to_owned()),
+            ..Default::default()
+        })
+        .await;
     }
 
     async fn ask_groups(&mut self) {
@@ -361,6 +406,7 @@ async fn every_api_answers_in_every_version() {
     asker.topic_id = context.controller.image().topic(TOPIC).unwrap().id.0;
     asker.ask_data().await;
     asker.ask_groups().await;
+    asker.ask_transactions().await;
     for row in api::table() {
         assert!(
             asker.seen.contains(&row.key),

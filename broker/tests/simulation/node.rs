@@ -36,6 +36,7 @@ fn settings(node: usize) -> Settings {
          controller.quorum.voters={}\n\
          default.replication.factor=3\nmin.insync.replicas=2\n\
          offsets.topic.replication.factor=3\noffsets.topic.num.partitions=2\n\
+         transaction.state.log.num.partitions=2\n\
          replica.lag.time.max.ms={}\n\
          ottla.controlled.shutdown.timeout.ms=3000\n\
          ottla.http.listener=\nlog.dirs=/data\n",

@@ -186,6 +186,16 @@ settings! {
     group_session_timeout_max: Duration = "group.max.session.timeout.ms", read::milliseconds;
     group_size_max: usize = "group.max.size", read::number;
     producer_id_expiration: Duration = "producer.id.expiration.ms", read::milliseconds;
+    transaction_timeout_max: Duration = "transaction.max.timeout.ms", read::milliseconds;
+    transactional_id_expiration: Duration = "transactional.id.expiration.ms", read::milliseconds;
+    transactional_id_expiration_check_interval: Duration =
+        "transaction.remove.expired.transaction.cleanup.interval.ms", read::milliseconds;
+    transaction_topic_num_partitions: i32 = "transaction.state.log.num.partitions", read::number;
+    transaction_topic_replication_factor: i16 =
+        "transaction.state.log.replication.factor", read::number;
+    transaction_topic_min_in_sync: i16 = "transaction.state.log.min.isr", read::number;
+    transaction_topic_segment_bytes: i32 = "transaction.state.log.segment.bytes", read::number;
+    two_phase_commit: bool = "transaction.two.phase.commit.enable", read::flag;
 }
 
 impl Settings {
@@ -212,7 +222,8 @@ impl Settings {
         let text = format!(
             "node.id=0\nlisteners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0\n\
              controller.quorum.voters=0@127.0.0.1:9091\nauto.create.topics.enable=true\n\
-             offsets.topic.replication.factor=1\nottla.http.listener=\nlog.dirs={}\n",
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.replication.factor=1\nottla.http.listener=\nlog.dirs={}\n",
             data.display()
         );
         Self::from_properties("dev", &text).expect("the settings of dev are valid")

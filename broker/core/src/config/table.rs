@@ -36,6 +36,7 @@ mod dynamic;
 mod group;
 mod kafka;
 mod topic;
+mod transaction;
 
 /// Every key, those of a scope together.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -45,6 +46,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         dynamic::KEYS,
         kafka::KEYS,
         group::KEYS,
+        transaction::KEYS,
     ];
     parts.into_iter().flatten()
 }

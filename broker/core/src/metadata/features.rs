@@ -1,17 +1,19 @@
 //! Features: what levels this binary supports, and which are finalized for the cluster.
 //!
 //! Only what the broker really does is supported. A client that finds `group.version`,
-//! `transaction.version`, `share.version` or `streams.version` missing falls back to classic groups
-//! and the first transaction protocol, as it does with older clusters.
+//! `share.version` or `streams.version` missing falls back to classic groups, as it does with older
+//! clusters. A level is finalized only where every registered broker supports it.
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
-    FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,
+    FeatureUpdateKey, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
 use crate::image::record::{FeatureRecord, Record};
+use crate::transaction::TransactionVersion;
+use crate::transaction::state::TRANSACTION_VERSION;
 
 /// A feature that this binary supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,12 @@ pub const FEATURES: &[Feature] = &[
         max: METADATA_VERSION,
         default: METADATA_VERSION,
     },
+    Feature {
+        name: TRANSACTION_VERSION,
+        min: 0,
+        max: TransactionVersion::SECOND.0,
+        default: TransactionVersion::SECOND.0,
+    },
 ];
 
 const UPGRADE: i8 = 1;
@@ -58,7 +66,6 @@ const UNSAFE_DOWNGRADE: i8 = 3;
 impl Metadata {
     pub(super) fn update_features(&self, request: &UpdateFeaturesRequest) -> Decision {
         let mut records = Vec::new();
-        let mut results = Vec::new();
         let mut first = None;
         for update in &request.feature_updates {
             let refusal = self.check_update(update).err();
@@ -69,14 +76,9 @@ impl Metadata {
                     level: update.max_version_level,
                 }));
             }
-            results.push(UpdatableFeatureResult {
-                feature: update.feature.clone(),
-                error_code: refusal.as_ref().map_or(0, |r| r.error_code),
-                error_message: refusal.as_ref().map(|r| r.message.clone()),
-            });
             first = first.or(refusal);
         }
-        // all or nothing, as clients of version 2 expect
+        // all or nothing, as clients of version 2 expect, and one answer for all
         if request.validate_only || first.is_some() {
             records.clear();
         }
@@ -85,7 +87,6 @@ impl Metadata {
             response: Response::UpdateFeatures(UpdateFeaturesResponse {
                 error_code: first.as_ref().map_or(0, |r| r.error_code),
                 error_message: first.map(|r| r.message),
-                results,
                 ..UpdateFeaturesResponse::default()
             }),
         }
@@ -103,6 +104,17 @@ impl Metadata {
             return refuse(format!(
                 "Invalid update version {level} for feature {name}. Supported are {} to {}.",
                 feature.min, feature.max
+            ));
+        }
+        let lacks = |range: Option<&(i16, i16)>| match range {
+            Some((min, max)) => !(*min..=*max).contains(&level),
+            None => level != 0,
+        };
+        let mut brokers = self.image.brokers.values();
+        if let Some(broker) = brokers.find(|broker| lacks(broker.features.get(name))) {
+            return refuse(format!(
+                "Invalid update version {level} for feature {name}. Broker {} does not support it.",
+                broker.node_id
             ));
         }
         let observed = self.image.feature(name);

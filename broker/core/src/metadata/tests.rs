@@ -3,6 +3,7 @@
 mod acls;
 mod brokers;
 mod configs;
+mod features;
 mod in_sync;
 mod invariants;
 mod lost_replicas;
@@ -87,7 +88,7 @@ impl Cluster {
                 port: 9092,
                 security_protocol: 0,
             }],
-            features: features::FEATURES
+            features: super::features::FEATURES
                 .iter()
                 .map(|f| FeatureRangeRecord {
                     name: f.name.to_owned(),

@@ -15,6 +15,9 @@ const BATCH_VERSION: i16 = 4;
 /// Kafka's number for "the key is a group id".
 const KEY_TYPE_GROUP: i8 = 0;
 
+/// Kafka's number for "the key is a transactional id"; before version 1 there is none.
+const KEY_TYPE_TRANSACTION: i8 = 1;
+
 /// Answers a FindCoordinator.
 pub async fn find_coordinator(
     context: &Context,
@@ -48,14 +51,23 @@ async fn find(
     key_type: i8,
     key: String,
 ) -> Coordinator {
-    if key_type != KEY_TYPE_GROUP {
-        let message = "only coordinators of groups are served";
-        return none(key, ErrorCode::InvalidRequest, message.to_owned());
-    }
-    if let Err(error) = context.access(request).group(Operation::Describe, &key) {
+    let access = context.access(request);
+    let permission = match key_type {
+        KEY_TYPE_GROUP => access.group(Operation::Describe, &key),
+        KEY_TYPE_TRANSACTION => access.transactional_id(Operation::Describe, &key),
+        _ => {
+            let message = "only coordinators of groups and of transactions are served";
+            return none(key, ErrorCode::InvalidRequest, message.to_owned());
+        }
+    };
+    if let Err(error) = permission {
         return none(key, error, sentence(error));
     }
-    let node_id = match context.coordinator.find(&key).await {
+    let found = match key_type {
+        KEY_TYPE_TRANSACTION => context.coordinator.transactions().find(&key).await,
+        _ => context.coordinator.find(&key).await,
+    };
+    let node_id = match found {
         Ok(node_id) => node_id,
         Err(error) => return none(key, error, "the coordinator is not available".to_owned()),
     };

@@ -14,7 +14,6 @@ const TIERED: Effect = AcceptedWithoutEffect("there is no tiered storage");
 const NO_TLS: Effect = AcceptedWithoutEffect("listeners are PLAINTEXT");
 const NO_SASL: Effect = AcceptedWithoutEffect("no listener authenticates by SASL");
 const NO_TOKENS: Effect = AcceptedWithoutEffect("there are no delegation tokens");
-const NO_TRANSACTIONS: Effect = AcceptedWithoutEffect("there are no transactions");
 const LATER: Effect =
     AcceptedWithoutEffect("groups of the new protocols are not served; classic ones are");
 const NO_QUOTAS: Effect = AcceptedWithoutEffect("there are no quotas");
@@ -131,7 +130,7 @@ keys! {
     "log.flush.start.offset.checkpoint.interval.ms" Int "60000" AtLeast(0),
         Broker Restart [] LAYOUT, "";
     "max.connection.creation.rate" Int "2147483647" AtLeast(0), Broker Dynamic [] SOCKETS, "";
-    "max.request.partition.size.limit" Int "2000" AtLeast(1), Broker Restart [] NO_TRANSACTIONS, "";
+    "max.request.partition.size.limit" Int "2000" AtLeast(1), Broker Restart [] OWN_WAY, "";
     "metadata.log.dir" String "" Any, Broker Restart [] QUORUM, "";
     "metadata.log.max.record.bytes.between.snapshots" Long "20971520" AtLeast(1),
         Broker Restart [] QUORUM, "";
@@ -306,22 +305,4 @@ keys! {
     "ssl.truststore.password" Password "" Any, Broker Dynamic [] NO_TLS, "";
     "ssl.truststore.type" String "JKS" Any, Broker Dynamic [] NO_TLS, "";
     "telemetry.max.bytes" Int "1048576" AtLeast(1), Broker Restart [] NO_REPORTERS, "";
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int "10000" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.max.timeout.ms" Int "900000" AtLeast(1), Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.remove.expired.transaction.cleanup.interval.ms" Int "3600000" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.state.log.load.buffer.size" Int "5242880" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.state.log.min.isr" Int "2" AtLeast(1), Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.state.log.num.partitions" Int "50" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.state.log.replication.factor" Short "3" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.state.log.segment.bytes" Int "104857600" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transaction.two.phase.commit.enable" Boolean "false" Any,
-        Broker Restart [] NO_TRANSACTIONS, "";
-    "transactional.id.expiration.ms" Int "604800000" AtLeast(1),
-        Broker Restart [] NO_TRANSACTIONS, "";
 }
