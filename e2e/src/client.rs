@@ -4,6 +4,7 @@ pub mod kcat;
 pub mod load;
 pub mod members;
 pub mod tool;
+pub mod transactions;
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};

@@ -18,7 +18,6 @@ pub struct Test {
 }
 
 const MOCK: &str = "talks to a broker inside the library";
-const TRANSACTION: &str = "needs transactions";
 const TLS: &str = "needs TLS";
 const SASL: &str = "needs SASL";
 const SHARE: &str = "needs share groups";
@@ -27,16 +26,13 @@ const NOT_A_TEST: &str = "a manual aid of the suite, not a test";
 const UNSUPPORTED: &str = "tests what the library itself does not support";
 
 /// Tests that are left out, by how their names begin.
-const LEFT_OUT: [(&str, &str); 26] = [
+const LEFT_OUT: [(&str, &str); 23] = [
     ("0028_long_topicnames", UPSTREAM),
     ("0047_partial_buf_tmout", UPSTREAM),
     ("0066_plugins", UNSUPPORTED),
     ("0079_fork", UNSUPPORTED),
     ("0097_ssl_verify", TLS),
-    ("0098_consumer_txn", TRANSACTION),
-    ("0103_transactions", TRANSACTION),
     ("0126_oauthbearer_oidc", SASL),
-    ("0129_fetch_aborted_msgs", TRANSACTION),
     ("0135_sasl_credentials", SASL),
     ("0139_offset_validation_mock", MOCK),
     ("0142_reauthentication", SASL),

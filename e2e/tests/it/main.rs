@@ -13,3 +13,4 @@ mod shared;
 mod start;
 mod strays;
 mod tools;
+mod transactions;
