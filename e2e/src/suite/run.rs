@@ -11,6 +11,7 @@ use super::catalogue::Test;
 use super::{Outcome, Row};
 use crate::client::{Output, run as run_command, tool};
 use crate::process::bound_to_us;
+use crate::setup;
 
 /// Longer than any test takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(240);
@@ -163,6 +164,14 @@ impl Suite {
         let bin = self.scratch.join("bin");
         std::fs::create_dir_all(&bin)?;
         let flags = tool::class_path().join("' '");
+        // its Java clients are compiled and started with Kafka's jars
+        std::os::unix::fs::symlink(setup::kafka_jars(), self.scratch.join("libs"))?;
+        let text = format!(
+            "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+             -cp \"$CLASSPATH:{}/*\" \"$@\"\n",
+            setup::kafka_jars().display()
+        );
+        write_executable(&bin.join("kafka-run-class.sh"), &text)?;
         for (name, class) in [
             ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
             ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),

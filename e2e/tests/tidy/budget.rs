@@ -12,7 +12,7 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/telemetry/", 420),
     ("broker/core/", 17_500),
     ("broker/storage/", 9_000),
-    ("broker/src/", 19_400),
+    ("broker/src/", 20_600),
     ("operator/", 13_600),
 ];
 

@@ -36,6 +36,6 @@ keys! {
     "transaction.two.phase.commit.enable" Boolean "false" Any,
         Broker Restart [] Applied,
         "Whether a producer may have transactions without a timeout, which another coordinator \
-         commits (KIP-939). The version of InitProducerId that asks for it is unstable in Kafka 4.3, \
-         and is not served.";
+         commits (KIP-939). The version of InitProducerId that asks for it is unstable in Kafka \
+         4.3, and is not served.";
 }
