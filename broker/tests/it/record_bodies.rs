@@ -205,7 +205,7 @@ fn pretence() -> Vec<(&'static str, BytesMut, ErrorCode)> {
         (
             "a transaction without a transactional id",
             of_transaction(),
-            ErrorCode::InvalidTxnState,
+            ErrorCode::TransactionalIdAuthorizationFailed,
         ),
     ]
 }
