@@ -157,8 +157,13 @@ pub(super) async fn produce(
     let mut begun = Vec::new();
     for (place, item) in items.iter_mut().enumerate() {
         item.membership.has_own_epoch = has_own_epoch;
-        let Some(beginning) = context.replicas.verification(item) else {
-            continue;
+        let beginning = match context.replicas.verification(item) {
+            Ok(Some(beginning)) => beginning,
+            Ok(None) => continue,
+            Err(error) => {
+                item.refusal = Some(error);
+                continue;
+            }
         };
         let (producer_id, producer_epoch) = (beginning.producer_id, beginning.producer_epoch);
         let client = client.get_or_insert_with(|| Client {

@@ -91,20 +91,30 @@ impl Replicas {
 
     /// Whether a producer's transaction begins on this partition with what it sends: then its
     /// coordinator is to be asked first.
-    pub fn verification(&self, item: &ProduceItem) -> Option<Beginning> {
-        let replica = self.find(&item.topic, item.partition).ok()?;
-        let header = Header::read(item.records.as_ref()?).ok()?;
+    ///
+    /// # Errors
+    /// This broker does not lead the partition.
+    pub fn verification(&self, item: &ProduceItem) -> Result<Option<Beginning>, ErrorCode> {
+        let header = item.records.as_ref().map(|records| Header::read(records));
+        let Some(Ok(header)) = header else {
+            return Ok(None);
+        };
         if !header.is_transactional() || !header.has_producer_id() {
-            return None;
+            return Ok(None);
+        }
+        let replica = self.find(&item.topic, item.partition)?;
+        let mut state = replica.lock();
+        if !state.partition.is_leader() {
+            return Err(ErrorCode::NotLeaderOrFollower);
         }
         let batch = producer_state::data(&header);
-        let guard = replica.lock().partition.verification(&batch)?;
-        Some(Beginning {
+        let guard = state.partition.verification(&batch);
+        Ok(guard.map(|guard| Beginning {
             topic: replica.topic.clone(),
             producer_id: batch.producer_id,
             producer_epoch: batch.producer_epoch,
             guard,
-        })
+        }))
     }
 
     /// As [`Self::verification`], for offsets that a coordinator is to append.

@@ -103,7 +103,13 @@ impl Replicas {
         let refused = match (found, item.refusal) {
             (_, Some(error)) => {
                 self.shared.refused_unseen(&place, &batch);
-                Refused::from(error)
+                let is_elsewhere = error == ErrorCode::NotLeaderOrFollower;
+                Refused {
+                    leader: is_elsewhere
+                        .then(|| self.leader_elsewhere(&place.0, place.1))
+                        .flatten(),
+                    ..Refused::from(error)
+                }
             }
             // the ISR vouches for acks=all; else another may lead by now, whatever is known here
             (Ok(_), None) if acks != Acks::All && !self.shared.controller.has_lease() => {
