@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::compaction::{Due, due};
+use ottla_core::partition::Input;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
-use ottla_storage::compaction::{Cleanliness, Owner};
+use ottla_storage::compaction::{AbortedTransaction, Cleanliness, Owner};
 use ottla_storage::{Compaction, Error, Listener, Log};
 use tracing::{debug, error, info, warn};
 
@@ -122,14 +123,22 @@ fn compact(
 ) -> Result<(), Error> {
     let mut reached = None;
     loop {
-        let (delete_retention_ms, producers) = {
+        let (delete_retention_ms, producers, aborted) = {
             let state = replica.lock();
             let producers = state.partition.producers().iter();
             let last = producers.filter_map(|(id, producer)| {
                 let last = producer.batches.back()?;
                 Some((id, last.last_offset))
             });
-            (state.config.delete_retention_ms, last.collect())
+            let aborted = state.partition.producers().transactions().all_aborted();
+            let aborted = aborted.iter().take_while(|a| a.last_offset < until);
+            let aborted = aborted.map(|aborted| AbortedTransaction {
+                producer_id: aborted.producer_id,
+                first_offset: aborted.first_offset,
+                last_offset: aborted.last_offset,
+            });
+            let retention_ms = state.config.delete_retention_ms;
+            (retention_ms, last.collect(), aborted.collect())
         };
         let terms = Compaction {
             until,
@@ -138,6 +147,7 @@ fn compact(
             keys_bytes_max: limits.keys_bytes_max,
             buffer_bytes: limits.buffer_bytes,
             producers,
+            aborted,
         };
         let mut holder = Holder {
             shared,
@@ -147,6 +157,9 @@ fn compact(
             bytes: 0,
         };
         let done = replica.reader.compact(&terms, &mut holder)?;
+        if !done.removed_markers.is_empty() {
+            replica.tell(Input::MarkersRemoved(&done.removed_markers));
+        }
         let (before, after) = (done.bytes_before, done.bytes_after);
         let end = done.clean_end_offset;
         if after < before {

@@ -3,8 +3,8 @@
 //! One compaction of one log goes over the sealed part of it: first over what is not compacted
 //! yet, to learn each key's newest offset ([`Keys`]: bounded, so a large log takes several
 //! rounds); then over all of it from its start, segment by segment, writing what stays
-//! ([`Retention`]) into new files. Offsets never change, and batches keep their base and last
-//! offset.
+//! ([`Retention`]) into new files; nothing of what was aborted does. Offsets never change, and
+//! batches keep their base and last offset.
 //!
 //! # Crash safety
 //! A new file has a name of its own (a generation), and is on disk whole before a record in the
@@ -18,6 +18,7 @@
 mod keys;
 mod retention;
 mod rewrite;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,8 @@ use crate::wal::Operation;
 use crate::{Error, Log, Result};
 use keys::Keys;
 use retention::Retention;
+pub use transactions::AbortedTransaction;
+use transactions::{Aborted, Passed};
 
 /// What to compact, and with what means.
 #[derive(Clone, Debug)]
@@ -50,6 +53,9 @@ pub struct Compaction {
     pub buffer_bytes: usize,
     /// The last offset of each idempotent producer: that batch stays, if need be empty.
     pub producers: BTreeMap<ProducerId, Offset>,
+    /// The transactions that were aborted and end below `until`, in the order of their markers. All
+    /// others that begin below it were committed.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// Who owns the log that is compacted.
@@ -62,7 +68,7 @@ pub trait Owner {
 }
 
 /// What a compaction did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
     /// Everything below is compacted now.
     pub clean_end_offset: Offset,
@@ -70,6 +76,8 @@ pub struct Compacted {
     pub bytes_before: u64,
     /// Bytes of the segments in their place.
     pub bytes_after: u64,
+    /// The offsets of the markers that are gone, after all that they ended.
+    pub removed_markers: Vec<Offset>,
     /// It was stopped: by its owner, or because the log was truncated meanwhile.
     pub is_stopped: bool,
 }
@@ -247,14 +255,17 @@ impl LogReader {
         done: &mut Compacted,
     ) -> std::result::Result<(), Halt> {
         let mut keys = Keys::new(terms.keys_bytes_max);
-        let end_offset = self.note_keys(&mut keys, terms, sources, owner)?;
+        let aborted = Aborted::new(&terms.aborted);
+        let end_offset = self.note_keys((&mut keys, &aborted), terms, sources, owner)?;
         let retention = Retention {
             keys: &keys,
             end_offset,
             now_ms: terms.now_ms,
             delete_retention_ms: terms.delete_retention_ms,
             producers: &terms.producers,
+            aborted: &aborted,
         };
+        let mut passed = Passed::default();
         let below = |source: &&Source| source.id.base_offset < end_offset;
         let count = sources.segments.iter().take_while(below).count();
         let groups = groups(&sources.segments[..count], sources.segment_bytes);
@@ -264,7 +275,7 @@ impl LogReader {
                 &self.log,
                 sources,
                 group,
-                (&retention, is_last),
+                (&retention, &mut passed, is_last),
                 terms,
                 owner,
             )?;
@@ -273,6 +284,7 @@ impl LogReader {
                 Some(segment) => {
                     done.bytes_after += segment.bytes;
                     self.put_in_place(sources, group, &segment, owner)?;
+                    done.removed_markers.append(&mut passed.removed);
                 }
                 None => done.bytes_after += group[0].bytes,
             }
@@ -286,7 +298,7 @@ impl LogReader {
     /// there was room for them.
     fn note_keys(
         &self,
-        keys: &mut Keys,
+        (keys, aborted): (&mut Keys, &Aborted),
         terms: &Compaction,
         sources: &Sources,
         owner: &mut dyn Owner,
@@ -307,7 +319,7 @@ impl LogReader {
             )?
             .position;
             let mut visit = |batch: &[u8], header: &Header| {
-                if header.last_offset() >= from {
+                if header.last_offset() >= from && !aborted.has(header) {
                     full_at = note_batch(keys, batch, header, from);
                 }
                 Ok(full_at.is_none())
@@ -397,7 +409,7 @@ impl LogReader {
 
 /// Notes the batch's keys. `Some`: the first record that found no room.
 fn note_batch(keys: &mut Keys, batch: &[u8], header: &Header, from: Offset) -> Option<Offset> {
-    if header.is_control() || header.is_transactional() {
+    if header.is_control() {
         return None;
     }
     let batch = RecordBatch::first(batch).ok()?;

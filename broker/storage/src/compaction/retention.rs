@@ -7,6 +7,7 @@ use ottla_protocol::record::Record;
 use ottla_protocol::record_batch::Header;
 
 use super::keys::Keys;
+use super::transactions::{Aborted, Standing};
 
 /// What one compaction goes by.
 ///
@@ -14,8 +15,8 @@ use super::keys::Keys;
 /// the first compaction that saw it (which removed all older records of its key, and notes the
 /// end of that time in the batch), so that whoever reads from the start sees it.
 ///
-/// What is part of a transaction may have been aborted: it supersedes nothing, its tombstones stay,
-/// and so do the markers.
+/// What was aborted goes at once, and supersedes nothing. The marker of a transaction stays until
+/// nothing of it is left, and then for as long as a tombstone.
 pub(super) struct Retention<'a> {
     pub(super) keys: &'a Keys,
     /// All records below are in `keys`, or were in those of an earlier compaction.
@@ -24,6 +25,8 @@ pub(super) struct Retention<'a> {
     pub(super) delete_retention_ms: i64,
     /// The last offset of each idempotent producer.
     pub(super) producers: &'a BTreeMap<ProducerId, Offset>,
+    /// The transactions that were aborted. All others that begin below `end_offset` were committed.
+    pub(super) aborted: &'a Aborted,
 }
 
 /// What becomes of a batch.
@@ -33,7 +36,8 @@ pub(super) struct Verdict {
     pub(super) kept: usize,
     /// How many were looked at.
     pub(super) seen: usize,
-    /// Whether tombstones that compaction knows of are among those that stay.
+    /// Whether tombstones that compaction knows of are among those that stay, or a marker that has
+    /// nothing more to end.
     pub(super) has_tombstone: bool,
     /// The delete horizon to set.
     pub(super) new_horizon: Option<i64>,
@@ -49,7 +53,7 @@ impl Verdict {
 impl Retention<'_> {
     /// Whether the batch stays as it is, without a look at its records.
     pub(super) fn is_beyond(&self, header: &Header) -> bool {
-        header.is_control() || header.base_offset >= self.end_offset
+        header.base_offset >= self.end_offset
     }
 
     /// Whether a batch stays though none of its records does: by the last batch of a producer its
@@ -60,20 +64,25 @@ impl Retention<'_> {
     }
 
     /// Whether the record stays.
-    pub(super) fn keeps(&self, header: &Header, record: &Record<'_>) -> bool {
+    pub(super) fn keeps(&self, header: &Header, standing: Standing, record: &Record<'_>) -> bool {
         let offset = header.base_offset.plus(i64::from(record.offset_delta));
         if offset >= self.end_offset {
             return true;
+        }
+        let is_over = || {
+            let horizon = header.delete_horizon();
+            horizon.is_some_and(|at| self.now_ms >= at)
+        };
+        match standing {
+            Standing::Data => {}
+            Standing::Aborted => return false,
+            Standing::Marker { is_last } => return !(is_last && is_over()),
         }
         let Some(key) = record.key else {
             // from before the topic was compacted: nothing can ever supersede it
             return false;
         };
         let is_superseded = self.keys.newest(key).is_some_and(|newest| newest > offset);
-        let horizon = header
-            .delete_horizon()
-            .filter(|_| !header.is_transactional());
-        let is_over = || horizon.is_some_and(|at| self.now_ms >= at);
         let is_due_tombstone = record.value.is_none() && is_over();
         !is_superseded && !is_due_tombstone
     }
@@ -82,20 +91,23 @@ impl Retention<'_> {
     pub(super) fn judge<'r, E>(
         &self,
         header: &Header,
+        standing: Standing,
         records: impl Iterator<Item = Result<Record<'r>, E>>,
     ) -> Result<Verdict, E> {
         let mut verdict = Verdict::default();
         for record in records {
             let record = record?;
             verdict.seen += 1;
-            if self.keeps(header, &record) {
+            if self.keeps(header, standing, &record) {
                 verdict.kept += 1;
-                verdict.has_tombstone |= record.value.is_none();
+                verdict.has_tombstone |= match standing {
+                    Standing::Marker { is_last } => is_last,
+                    _ => record.value.is_none(),
+                };
             }
         }
         // of a batch that is not covered whole the next compaction decides
-        verdict.has_tombstone &=
-            header.last_offset() < self.end_offset && !header.is_transactional();
+        verdict.has_tombstone &= header.last_offset() < self.end_offset;
         if verdict.has_tombstone && header.delete_horizon().is_none() {
             verdict.new_horizon = Some(self.now_ms.saturating_add(self.delete_retention_ms));
         }
@@ -131,7 +143,7 @@ mod tests {
         let header = Header::read(bytes).unwrap();
         let batch = RecordBatch::first(bytes).unwrap();
         let records = record::iterate(batch.body(), header.records_count);
-        retention.judge(&header, records).unwrap()
+        retention.judge(&header, Standing::Data, records).unwrap()
     }
 
     fn verdict(kept: usize, seen: usize, new_horizon: Option<i64>) -> Verdict {
@@ -156,6 +168,7 @@ mod tests {
             now_ms: 1000,
             delete_retention_ms: 50,
             producers: &producers,
+            aborted: &Aborted::default(),
         };
         let one = Some("1");
         let old = batch(10, &[(Some("a"), one), (Some("b"), one)]);
@@ -198,15 +211,11 @@ mod tests {
             now_ms: 0,
             delete_retention_ms: 0,
             producers: &producers,
+            aborted: &Aborted::default(),
         };
         let header = |base| Header::read(&batch(base, &[(None, None)])).unwrap();
         assert!(!retention.is_beyond(&header(13)));
         assert!(retention.is_beyond(&header(14)));
-        let marker = Header {
-            attributes: 0x30,
-            ..header(3)
-        };
-        assert!(retention.is_beyond(&marker));
         let of_producer = |base| Header {
             producer_id: ProducerId(5),
             ..header(base)

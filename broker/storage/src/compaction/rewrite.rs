@@ -7,6 +7,7 @@ use ottla_protocol::record::{self, Record};
 use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, HEADER_BYTES, Header, RecordBatch};
 
 use super::retention::Retention;
+use super::transactions::Passed;
 use super::{Compaction, Halt, Owner, Source, Sources};
 use crate::disk::{self, Mode};
 use crate::error::Context;
@@ -141,11 +142,17 @@ impl<'a> Output<'a> {
     }
 
     /// Writes what stays of a batch.
-    fn filter(&mut self, bytes: &[u8], header: &Header, retention: &Retention<'_>) -> Result<()> {
+    fn filter(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        (retention, passed): (&Retention<'_>, &mut Passed),
+    ) -> Result<()> {
         let whole = |output: &mut Self| output.push(bytes, header, None);
         if retention.is_beyond(header) {
             return whole(self);
         }
+        let standing = passed.pass(header, retention.aborted);
         // what cannot be looked into stays as it is
         let Ok(read) = RecordBatch::first(bytes) else {
             return whole(self);
@@ -154,7 +161,7 @@ impl<'a> Output<'a> {
             return whole(self);
         };
         let records = record::iterate(&body, header.records_count);
-        let Ok(verdict) = retention.judge(header, records) else {
+        let Ok(verdict) = retention.judge(header, standing, records) else {
             return whole(self);
         };
         let horizon = match verdict.has_tombstone {
@@ -164,10 +171,13 @@ impl<'a> Output<'a> {
         if verdict.is_whole() {
             return self.push(bytes, header, horizon);
         }
-        let mut keep = |record: &Record<'_>| retention.keeps(header, record);
+        let mut keep = |record: &Record<'_>| retention.keeps(header, standing, record);
         let Ok(rebuilt) = read.compacted(&body, verdict.new_horizon, &mut keep) else {
             return whole(self);
         };
+        if header.is_control() && verdict.kept == 0 && verdict.seen > 0 {
+            passed.removed.push(header.base_offset);
+        }
         // an empty batch that stays once more is no change
         self.is_changed |= verdict.seen > 0;
         let header = Header::read_placed(&rebuilt).map_err(Error::InvalidBatches)?;
@@ -200,7 +210,7 @@ pub(super) fn group(
     log: &SharedLog,
     sources: &Sources,
     group: &[Source],
-    (retention, is_last): (&Retention<'_>, bool),
+    (retention, passed, is_last): (&Retention<'_>, &mut Passed, bool),
     terms: &Compaction,
     owner: &mut dyn Owner,
 ) -> Halting<Option<Segment>> {
@@ -220,7 +230,7 @@ pub(super) fn group(
         log,
         id,
         group,
-        (retention, is_last),
+        (retention, passed, is_last),
         (terms, sources),
         owner,
     );
@@ -242,7 +252,7 @@ fn write_group(
     log: &SharedLog,
     id: SegmentId,
     group: &[Source],
-    (retention, is_last): (&Retention<'_>, bool),
+    (retention, passed, is_last): (&Retention<'_>, &mut Passed, bool),
     (terms, sources): (&Compaction, &Sources),
     owner: &mut dyn Owner,
 ) -> Halting<Option<Segment>> {
@@ -251,7 +261,7 @@ fn write_group(
         let mut visit = |bytes: &[u8], header: &Header| {
             // what is below the start of the log is nobody's any more
             if header.last_offset() >= sources.log_start_offset {
-                let filtered = output.filter(bytes, header, retention);
+                let filtered = output.filter(bytes, header, (retention, &mut *passed));
                 filtered.map_err(settle(log))?;
             } else {
                 output.is_changed = true;

@@ -2,6 +2,7 @@
 //! is lost.
 
 mod one_log;
+mod transactional;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -323,6 +324,7 @@ impl Run {
                 .iter()
                 .map(|(id, last)| (ProducerId(*id), Offset(*last)))
                 .collect(),
+            aborted: Vec::new(),
         };
         let steps_left = if self.random.one_in(4) {
             self.random.below(30)

@@ -45,6 +45,7 @@ fn all_of_it() -> Compaction {
         keys_bytes_max: 1 << 10,
         buffer_bytes: 1 << 10,
         producers: BTreeMap::new(),
+        aborted: Vec::new(),
     }
 }
 
