@@ -23,6 +23,8 @@ struct Counts<'a> {
     leaders: BTreeMap<NodeId, usize>,
     /// By topic.
     within: BTreeMap<(usize, NodeId), usize>,
+    /// Replicas of each topic.
+    sizes: Vec<usize>,
 }
 
 /// At most `moves_max` moves to the newcomers, out of `topics`, each a list of partitions; none
@@ -69,7 +71,7 @@ pub fn fill(
                     (
                         !is_apt,
                         is_lead,
-                        counts.within(*topic, newcomer.node),
+                        counts.part_of(*topic, newcomer.node),
                         usize::MAX - counts.replicas_of(giver),
                         *topic,
                         *index,
@@ -107,6 +109,10 @@ impl<'a> Counts<'a> {
                 .collect(),
             candidates,
             within,
+            sizes: topics
+                .iter()
+                .map(|topic| topic.iter().flatten().map(|p| p.replicas.len()).sum())
+                .collect(),
         }
     }
 
@@ -122,8 +128,10 @@ impl<'a> Counts<'a> {
         self.leaders.get(&node).copied().unwrap_or(0)
     }
 
-    fn within(&self, topic: usize, node: NodeId) -> usize {
-        self.within.get(&(topic, node)).copied().unwrap_or(0)
+    /// Which part of a topic's replicas a broker has, in millionths: of each topic the same.
+    fn part_of(&self, topic: usize, node: NodeId) -> usize {
+        let has = self.within.get(&(topic, node)).copied().unwrap_or(0);
+        has * 1_000_000 / self.sizes.get(topic).copied().unwrap_or(0).max(1)
     }
 
     fn keeps_racks(&self, replicas: &[NodeId], place: usize, newcomer: &Candidate) -> bool {

@@ -232,3 +232,27 @@ fn brokers_that_come_take_no_partition_out_of_a_rack() {
     }
     assert_ne!(before, after);
 }
+
+#[test]
+fn brokers_that_come_get_of_each_topic_the_same_part() {
+    let all = brokers(&[""; 3]);
+    let (small, large) = (place(&all, &[], 12, 3, 7), place(&all, &[], 48, 3, 8));
+    let topics = [small.unwrap(), large.unwrap()];
+    let mut all = brokers(&[""; 4]);
+    for candidate in &mut all[..3] {
+        candidate.replica_count = 60;
+        candidate.leader_count = 20;
+    }
+    let placed = |replicas: &Vec<NodeId>| {
+        let replicas = replicas.clone();
+        let isr = replicas.clone();
+        Some(Placed { replicas, isr })
+    };
+    let placed = topics.each_ref().map(|t| t.iter().map(placed).collect());
+    let newcomers = [NodeId(3)].into_iter().collect();
+    let moves = fill(&all, &placed, &newcomers, 100);
+    let of = |topic: usize| moves.iter().filter(move |((t, _), _)| *t == topic);
+    assert_eq!((of(0).count(), of(1).count()), (9, 36));
+    let leads = |topic: usize| of(topic).filter(|(_, r)| r[0] == NodeId(3)).count();
+    assert_eq!((leads(0), leads(1)), (3, 12));
+}
