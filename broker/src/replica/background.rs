@@ -23,8 +23,8 @@ const CLOCK_AHEAD_MS: i64 = 60_000;
 /// How often idle producers are looked for.
 const PRODUCERS_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How long a simulation waits for room on a full disk, as the store's threads do.
-const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
+/// How often a simulation looks by itself whether there is something to commit.
+const COMMIT_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often it is looked whether the disk hangs, in parts of the limit.
 const DISK_LOOKS_PER_LIMIT: u32 = 10;
@@ -252,9 +252,12 @@ async fn commit_inline(shared: Arc<Shared>) {
     };
     let mut is_refused = false;
     while !shared.is_stopping() {
-        // a full disk refuses what would wake this task: it looks by itself whether there is room
-        let woken = tokio::time::timeout(DISK_FULL_PAUSE, shared.uncommitted.notified()).await;
-        if woken.is_err() && !is_refused && !shared.store.is_full() {
+        // Only appends wake this task. It looks by itself whether there is room again on a full
+        // disk, which refuses them, and whether anything else waits, as a new log does.
+        let woken = tokio::time::timeout(COMMIT_LOOK_INTERVAL, shared.uncommitted.notified()).await;
+        let (queued, durable) = shared.store.progress();
+        let is_due = is_refused || shared.store.is_full() || queued > durable;
+        if woken.is_err() && !is_due {
             continue;
         }
         let began = shared.env.now();

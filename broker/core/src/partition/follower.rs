@@ -125,6 +125,7 @@ impl Partition {
         let log_end_offset = self.marks.log_end_offset;
         let first = batches.partition_point(|batch| batch.next_offset() <= log_end_offset);
         let fresh = &batches[first..];
+        self.begin_within(fresh, effects);
         if fresh.is_empty() || !self.is_continuation(fresh) {
             return;
         }
@@ -134,6 +135,19 @@ impl Partition {
                 .assign(batch.leader_epoch, batch.base_offset);
             self.undos.extend(self.producers.appended(batch));
             self.marks.log_end_offset = batch.next_offset();
+        }
+    }
+
+    /// The leader's log may begin within a batch, since records are deleted by offset. A log that
+    /// is empty there begins with that batch.
+    fn begin_within(&mut self, batches: &[Batch], effects: &mut Effects) {
+        let end = self.marks.log_end_offset;
+        let is_empty = self.marks.log_start_offset == end;
+        if let Some(batch) = batches.first()
+            && is_empty
+            && (Offset::ZERO..end).contains(&batch.base_offset)
+        {
+            self.truncate_fully_and_start_at(batch.base_offset, effects);
         }
     }
 
@@ -189,7 +203,7 @@ impl Partition {
         self.producers.clear();
         self.marks.log_start_offset = offset;
         self.marks.high_watermark = offset; // KAFKA-9491
-        self.marks.flushed_offset = offset;
+        self.marks.flushed_offset = Offset::ZERO; // that it begins there is not on disk yet
         self.marks.log_end_offset = offset;
         effects.push(Effect::TruncateFullyAndStartAt(offset));
     }

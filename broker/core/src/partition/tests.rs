@@ -1,3 +1,4 @@
+mod anew;
 mod damage;
 mod lease;
 mod transactions;
