@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use openraft::{ConfigError, SnapshotPolicy};
+use ottla_core::planted::{self, Planted};
 use tonic::transport::{Endpoint, Server};
 
 use crate::config::Settings;
@@ -68,7 +69,7 @@ pub fn openraft(
         // A leader counts the others' disks and its own apart: what two others hold is committed
         // though its own disk lacks it still. Back after a power cut it would lead on, in the same
         // term and without that; so it stands for election like anyone.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(planted::is(Planted::LeaderRestored)),
         // a voter that lost its disk follows from nothing, and does not vote meanwhile
         allow_log_reversion: Some(true),
         // 200 ms, and the deadline of the whole

@@ -4,6 +4,7 @@ use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, TopicIdPartition};
 
 use crate::image::MetadataImage;
 use crate::image::delta::MetadataDelta;
+use crate::planted::{self, Planted};
 
 /// What becomes of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub fn steps(
                 false => releases.push(Step::Release(id(partition))),
             }
         }
+    }
+    if planted::is(Planted::HoldsFirst) {
+        holds.extend(releases);
+        return holds;
     }
     releases.extend(holds);
     releases

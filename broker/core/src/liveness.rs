@@ -30,6 +30,7 @@ use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use crate::image::record::Record;
 use crate::image::{BrokerRegistration, MetadataImage};
 use crate::metadata::request::FenceBroker;
+use crate::planted::{self, Planted};
 
 /// When a broker that may be gone is looked at: after these waits, one after another. A process
 /// that ends closes its connections before its listeners, some time apart.
@@ -222,6 +223,9 @@ impl Liveness {
     /// Whether a broker that acts by the metadata up to entry `applied` knows of all that it has
     /// lost. One that does not say so is older than the question.
     pub fn has_seen_losses(&self, node: NodeId, applied: Option<u64>) -> bool {
+        if planted::is(Planted::UnseenLosses) {
+            return true;
+        }
         let loss = self.losses.get(&node).copied().unwrap_or_default();
         applied.is_none_or(|applied| applied >= loss.max(self.begun_at))
     }
@@ -326,7 +330,8 @@ impl Look {
     /// What is to be done about what was found. A refusal alone proves nothing: a firewall rejects,
     /// a Service has no endpoints for a moment, an address was given to somebody else.
     pub fn conclude(&self, sight: Sight) -> Option<FenceBroker> {
-        let is_gone = sight.refuses && sight.was_closed;
+        let is_proven = sight.was_closed || planted::is(Planted::RefusalIsDeath);
+        let is_gone = sight.refuses && is_proven;
         is_gone.then_some(FenceBroker {
             node_id: self.node_id,
             broker_epoch: self.broker_epoch,

@@ -6,32 +6,111 @@
 #[cfg(feature = "planted")]
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planted {
-    /// A follower tells its leader of what is not on its disk.
-    UndurableFetch = 1,
-    /// A fetch loop waits for a commit as long as it takes, and hears of nothing else meanwhile.
-    AwaitedCommit,
-    /// Followers of an idle log count as behind from the first record on.
-    IdleLag,
+macro_rules! bugs {
+    ($($bug:ident $name:literal $what:literal)*) => {
+        /// A bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Planted {
+            $(#[doc = $what] $bug,)*
+        }
+
+        impl Planted {
+            /// All there are: their names, and what each makes of the broker.
+            pub const ALL: &[(&str, &str, Self)] = &[$(($name, $what, Self::$bug),)*];
+        }
+    };
 }
 
-/// The bug of this process; none is 0.
+bugs! {
+    UndurableFetch "undurable-fetch"
+        "a follower tells its leader of what is not on its disk"
+    AwaitedCommit "awaited-commit"
+        "a fetch loop waits for a commit as long as it takes, and hears nothing else"
+    IdleLag "idle-lag"
+        "followers of an idle log count as behind from the first record on"
+    TruncationToHighWatermark "truncation-to-high-watermark"
+        "a follower cuts its log at its high watermark, not where the leader's departs (KIP-101)"
+    LargestEpochIgnored "largest-epoch-ignored"
+        "a leader compares offsets only, where it does not know a follower's last epoch (KIP-279)"
+    UnfencedFetch "unfenced-fetch"
+        "a leader answers whoever knows of another leader epoch (KIP-320)"
+    LastEpochUntold "last-epoch-untold"
+        "a follower does not tell the epoch of its last record (KAFKA-15510)"
+    EpochsAfterTruncation "epochs-after-truncation"
+        "a truncation leaves the epochs of what it cut off (KAFKA-10706)"
+    HighWatermarkOfDiverging "high-watermark-of-diverging"
+        "a follower takes the high watermark of an answer that says its log departs (KAFKA-14704)"
+    LastReplicaStanding "last-replica-standing"
+        "the high watermark goes on below min.insync.replicas (KIP-966)"
+    AckAtAppend "ack-at-append"
+        "acks=all is answered when the leader has appended"
+    ProducersNotReplicated "producers-not-replicated"
+        "a follower remembers no producers: a new leader knows none"
+    ProducersNotTruncated "producers-not-truncated"
+        "a truncation leaves the producers of what it cut off"
+    RepeatsAppended "repeats-appended"
+        "a batch that is in the log already is appended again"
+    OutOfTurn "out-of-turn"
+        "what was sent behind a refused batch is taken for a producer's first"
+    EarlyJoin "early-join"
+        "a follower joins the ISR before it has come to the start of the leader's epoch"
+    UncommittedShrink "uncommitted-shrink"
+        "a shorter ISR counts before the controller has committed it (KIP-497)"
+    UncountedJoiner "uncounted-joiner"
+        "a replica on its way into the ISR is not waited for"
+    FollowersOfOldEpoch "followers-of-old-epoch"
+        "a leader goes by what followers said in an earlier epoch"
+    AnswerOfOldEpoch "answer-of-old-epoch"
+        "a follower takes the answer of an earlier epoch's leader"
+    StaleIncarnation "stale-incarnation"
+        "a broker's earlier incarnation is taken into the ISR (KIP-903)"
+    UncleanElection "unclean-election"
+        "any replica that is alive is elected"
+    EligibleForGood "eligible-for-good"
+        "who leaves an ISR stays eligible, however many are left"
+    EpochKept "epoch-kept"
+        "a new leader leads in the epoch of the last"
+    DrainKept "drain-kept"
+        "a controlled shutdown outlives the broker's incarnation"
+    StaleAlteration "stale-alteration"
+        "a leader that was replaced may still change the ISR"
+    UnsyncedReassignment "unsynced-reassignment"
+        "a reassignment is done before the added replicas are in sync"
+    RefusalIsDeath "refusal-is-death"
+        "a broker whose address refuses a connection is fenced at once"
+    UnseenLosses "unseen-losses"
+        "a broker gets a lease that has not heard yet of what it has lost"
+    LeaseFromAnswer "lease-from-answer"
+        "a lease lasts from the answer to a beat, not from its sending"
+    NoBarrier "no-barrier"
+        "a new controller decides before it knows all that is committed"
+    LeaderRestored "leader-restored"
+        "a controller that restarts leads on in its term"
+    PastImages "past-images"
+        "a broker that starts acts by the metadata of the past"
+    HoldsFirst "holds-first"
+        "a topic that was made again is taken on before its namesake is let go"
+    EarlyReply "early-reply"
+        "a coordinator answers before its records are committed"
+    UnsyncedMetadata "unsynced-metadata"
+        "a voter answers for entries and votes that are not on its disk"
+}
+
+/// The bug of this process, counted from 1; none is 0.
 #[cfg(feature = "planted")]
 static PLANTED: AtomicU8 = AtomicU8::new(0);
 
 /// Puts a bug in, for all of this process and for good.
 #[cfg(feature = "planted")]
 pub fn plant(bug: Planted) {
-    PLANTED.store(bug as u8, Ordering::Relaxed);
+    PLANTED.store(bug as u8 + 1, Ordering::Relaxed);
 }
 
 /// Whether this bug was put in.
 #[cfg(feature = "planted")]
 #[must_use]
 pub fn is(bug: Planted) -> bool {
-    PLANTED.load(Ordering::Relaxed) == bug as u8
+    PLANTED.load(Ordering::Relaxed) == bug as u8 + 1
 }
 
 /// Whether this bug was put in: there is no way to.

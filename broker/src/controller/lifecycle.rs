@@ -14,6 +14,7 @@ use ottla_core::image::Endpoint;
 use ottla_core::image::record::{FeatureRangeRecord, FileConfigRecord};
 use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_core::metadata::request::RegisterBroker;
+use ottla_core::planted::{self, Planted};
 use ottla_protocol::ids::{BrokerEpoch, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -309,6 +310,10 @@ impl Session {
         let until = if answer.is_fenced {
             i64::MIN
         } else {
+            let sent_ms = match planted::is(Planted::LeaseFromAnswer) {
+                true => self.handle.shared.env.now_ms(),
+                false => sent_ms,
+            };
             // a lease that is not renewed still lasts as long as it was given
             let known = lease_until_ms.load(Ordering::Acquire);
             known.max(sent_ms.saturating_add_unsigned(answer.lease_ms))

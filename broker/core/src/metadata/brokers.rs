@@ -30,6 +30,7 @@ use crate::image::record::{
     RemoveBrokerRecord,
 };
 use crate::image::{BrokerRegistration, ConfigResource, PartitionRegistration};
+use crate::planted::{self, Planted};
 
 const FENCED: BrokerStanding = BrokerStanding {
     is_fenced: true,
@@ -140,7 +141,11 @@ impl Metadata {
             features: features.map(|f| (f.name.clone(), (f.min, f.max))).collect(),
             configs: request.configs.as_deref().map(FileConfigRecord::configs),
             fenced: true,
-            in_controlled_shutdown: false,
+            in_controlled_shutdown: planted::is(Planted::DrainKept)
+                && self
+                    .image
+                    .broker(request.node_id)
+                    .is_some_and(|previous| previous.in_controlled_shutdown),
         }
     }
 
@@ -186,7 +191,7 @@ impl Metadata {
             standing.should_shut_down = true;
         } else if broker.fenced && request.ready {
             broker.fenced = false;
-            broker.in_controlled_shutdown = false;
+            broker.in_controlled_shutdown &= planted::is(Planted::DrainKept);
             records.push(Record::Broker(BrokerRecord::of(&broker)));
             self.elect_on_arrival(node, &mut records);
             standing.is_fenced = false;

@@ -19,6 +19,7 @@ use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
 use crate::config::Durability;
 use crate::image::{MetadataImage, PartitionRegistration};
+use crate::planted::{self, Planted};
 
 /// What kind of election is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl<'a> Change<'a> {
             || unclean
             || self.begins_epoch
             || self.old.replicas.iter().any(has_removed);
-        if bumps {
+        if bumps && !planted::is(Planted::EpochKept) {
             self.new.leader_epoch = LeaderEpoch(self.old.leader_epoch.0 + 1);
         }
         self.new.partition_epoch = PartitionEpoch(self.old.partition_epoch.0 + 1);
@@ -138,7 +139,10 @@ impl<'a> Change<'a> {
         }
         let target = self.new.target_replicas();
         let isr = self.new.isr.iter().filter(|n| target.contains(n));
-        let isr: Vec<NodeId> = isr.copied().collect();
+        let mut isr: Vec<NodeId> = isr.copied().collect();
+        if planted::is(Planted::UnsyncedReassignment) {
+            isr.clone_from(&target);
+        }
         let least = self.rules.min_insync_replicas_after;
         let needed = least.min(target.len()).max(1);
         let added = &self.new.adding_replicas;
@@ -188,7 +192,9 @@ impl<'a> Change<'a> {
             self.lead_alone(node);
             return true;
         }
-        let allowed = self.rules.allows_unclean || election == Election::Unclean;
+        let allowed = self.rules.allows_unclean
+            || election == Election::Unclean
+            || planted::is(Planted::UncleanElection);
         if let Some(node) = first(self, &|_| allowed) {
             self.lead_alone(node);
             return true;
@@ -221,7 +227,8 @@ impl<'a> Change<'a> {
         // as leaders count, or one of them would commit what the eligible lack
         let settled = self.new.settled_replicas();
         let needed = self.rules.min_insync_replicas.min(settled);
-        if unclean || self.new.isr.len() >= needed {
+        let is_enough = self.new.isr.len() >= needed && !planted::is(Planted::EligibleForGood);
+        if unclean || is_enough {
             self.new.elr.clear();
         } else {
             let fit = |n: &NodeId| self.is_eligible(*n) && !self.new.isr.contains(n);

@@ -21,6 +21,7 @@ use super::request::{
 use super::{Decision, Metadata};
 use crate::image::record::{PartitionRecord, Record};
 use crate::image::{PartitionRegistration, Topic};
+use crate::planted::{self, Planted};
 
 /// How many leaders one [`Request::RebalanceLeaders`](super::Request::RebalanceLeaders) moves at
 /// most.
@@ -96,6 +97,9 @@ impl Metadata {
         item: &AlterPartitionItem,
         partition: &PartitionRegistration,
     ) -> Result<(), ErrorCode> {
+        if planted::is(Planted::StaleAlteration) {
+            return Ok(());
+        }
         if item.leader_epoch > partition.leader_epoch
             || item.partition_epoch > partition.partition_epoch
         {
@@ -128,7 +132,8 @@ impl Metadata {
         }
         let is_fit = |member: &IsrMember| {
             let broker = self.image.broker(member.node_id);
-            let same = broker.is_some_and(|b| b.broker_epoch == member.broker_epoch);
+            let same = broker.is_some_and(|b| b.broker_epoch == member.broker_epoch)
+                || planted::is(Planted::StaleIncarnation);
             // a leader on its way out may still say who is in sync with it
             same && (self.image.is_active(member.node_id) || member.node_id == node)
         };

@@ -49,7 +49,10 @@ impl Partition {
             leader: follower.leader?,
             leader_epoch: self.leader_epoch,
             fetch_offset: self.marks.log_end_offset,
-            last_fetched_epoch: self.leader_epochs.latest(),
+            last_fetched_epoch: self
+                .leader_epochs
+                .latest()
+                .filter(|_| !planted::is(Planted::LastEpochUntold)),
             log_start_offset: self.marks.log_start_offset,
         })
     }
@@ -70,13 +73,17 @@ impl Partition {
             leader: assignment.leader,
             gap: None,
         });
+        if planted::is(Planted::TruncationToHighWatermark) {
+            self.truncate_to(self.marks.high_watermark, effects);
+        }
         effects.push(Effect::WakeAll);
         effects.push(Effect::FollowLeader);
     }
 
     pub(super) fn on_fetched(&mut self, fetched: &Fetched<'_>, effects: &mut Effects) {
         let is_current = matches!(&self.role, Role::Follower(f) if f.leader.is_some())
-            && fetched.leader_epoch == self.leader_epoch
+            && (fetched.leader_epoch == self.leader_epoch
+                || planted::is(Planted::AnswerOfOldEpoch))
             && fetched.fetch_offset == self.marks.log_end_offset;
         if !is_current {
             return; // the answer to a question nobody asks any more
@@ -87,6 +94,10 @@ impl Partition {
             Some(_) => return, // the driver waits and asks again
         }
         if let Some((leader_epoch, end_offset)) = fetched.diverging {
+            if planted::is(Planted::HighWatermarkOfDiverging) {
+                let told = fetched.high_watermark.min(self.marks.log_end_offset);
+                self.marks.high_watermark = self.marks.high_watermark.max(told);
+            }
             // nothing else in this answer holds for our log, its high watermark least of all
             // (KAFKA-14704)
             return self.on_diverging(leader_epoch, end_offset, effects);
@@ -133,7 +144,9 @@ impl Partition {
         for batch in fresh {
             self.leader_epochs
                 .assign(batch.leader_epoch, batch.base_offset);
-            self.undos.extend(self.producers.appended(batch));
+            if !planted::is(Planted::ProducersNotReplicated) {
+                self.undos.extend(self.producers.appended(batch));
+            }
             self.marks.log_end_offset = batch.next_offset();
         }
     }
@@ -186,16 +199,23 @@ impl Partition {
         if offset < self.marks.log_start_offset {
             return self.truncate_fully_and_start_at(offset, effects);
         }
-        self.leader_epochs.truncate_from_end(offset);
+        if !planted::is(Planted::EpochsAfterTruncation) {
+            self.leader_epochs.truncate_from_end(offset);
+        }
         if offset >= self.marks.log_end_offset {
             return;
         }
-        self.producers.truncate_from_end(offset);
+        let keeps_producers = planted::is(Planted::ProducersNotTruncated);
+        if !keeps_producers {
+            self.producers.truncate_from_end(offset);
+        }
         self.marks.log_end_offset = offset;
         self.marks.flushed_offset = self.marks.flushed_offset.min(offset);
         self.marks.high_watermark = self.marks.high_watermark.min(offset);
         effects.push(Effect::TruncateTo(offset));
-        effects.push(Effect::ReloadProducers);
+        if !keeps_producers {
+            effects.push(Effect::ReloadProducers);
+        }
     }
 
     pub(super) fn truncate_fully_and_start_at(&mut self, offset: Offset, effects: &mut Effects) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ottla_protocol::ids::{BrokerEpoch, NodeId, Offset};
 
 use super::{FollowerFetch, ReplicaState};
+use crate::planted::{self, Planted};
 
 /// What the leader knows of one follower.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ impl FollowerState {
     /// It may join the ISR: alive, and the incarnation that fetched is the one that is registered
     /// (KIP-903).
     pub(super) fn is_eligible(&self) -> bool {
-        self.eligible.is_some() && self.eligible == self.broker_epoch
+        let is_same = self.eligible == self.broker_epoch;
+        self.eligible.is_some() && (is_same || planted::is(Planted::StaleIncarnation))
     }
 }

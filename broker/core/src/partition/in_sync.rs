@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{BrokerEpoch, NodeId, PartitionEpoch};
+use ottla_protocol::ids::{BrokerEpoch, NodeId, Offset, PartitionEpoch};
 
 use super::{AlterIsr, AlteredIsr, Effect, Effects, Partition, Role};
+use crate::planted::{self, Planted};
 
 /// A change that was asked for.
 #[derive(Clone, Debug)]
@@ -46,10 +47,11 @@ impl InSync {
     /// Whether the high watermark has to wait for `node`.
     pub(super) fn is_maximal_member(&self, node: NodeId) -> bool {
         self.is_member(node)
-            || self
-                .pending
-                .as_ref()
-                .is_some_and(|p| p.joining == Some(node))
+            || !planted::is(Planted::UncountedJoiner)
+                && self
+                    .pending
+                    .as_ref()
+                    .is_some_and(|p| p.joining == Some(node))
     }
 }
 
@@ -73,12 +75,16 @@ impl Partition {
         if leader.in_sync.pending.is_some() {
             return;
         }
+        let start = match planted::is(Planted::EarlyJoin) {
+            true => Offset::ZERO,
+            false => leader.epoch_start_offset,
+        };
         let joining = leader.followers.iter().find(|follower| {
             !leader.in_sync.is_member(follower.node)
                 && follower.is_eligible()
                 && follower
                     .log_end_offset
-                    .is_some_and(|end| end >= high_watermark && end >= leader.epoch_start_offset)
+                    .is_some_and(|end| end >= high_watermark && end >= start)
         });
         let Some(joining) = joining.map(|follower| follower.node) else {
             return;
@@ -106,6 +112,9 @@ impl Partition {
             let members = leader.in_sync.members.iter().copied();
             let isr: Vec<NodeId> = members.filter(|node| !is_behind(*node)).collect();
             if isr.len() < leader.in_sync.members.len() {
+                if planted::is(Planted::UncommittedShrink) {
+                    leader.in_sync.members.clone_from(&isr);
+                }
                 self.alter_isr(&isr, None, effects);
             }
         }

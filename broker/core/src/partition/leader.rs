@@ -94,7 +94,9 @@ impl Partition {
         }
         if is_new_epoch {
             leader.epoch_start_offset = epoch_start_offset;
-            leader.followers.clear();
+            if !planted::is(Planted::FollowersOfOldEpoch) {
+                leader.followers.clear();
+            }
         }
         leader.settled_replicas = assignment.settled_replicas;
         leader.update_followers(now, node, &assignment.replicas);
@@ -168,11 +170,11 @@ impl Partition {
         }
         let appended = match self.check(&batch, origin) {
             Check::Rejected(error) => return refuse(error),
-            Check::Duplicate(earlier) => Appended {
+            Check::Duplicate(earlier) if !planted::is(Planted::RepeatsAppended) => Appended {
                 base_offset: earlier.base_offset,
                 next_offset: earlier.last_offset.plus(1),
             },
-            Check::Next => {
+            Check::Next | Check::Duplicate(_) => {
                 self.mark_caught_up(now);
                 batch.base_offset = self.marks.log_end_offset;
                 batch.leader_epoch = self.leader_epoch;
@@ -216,6 +218,7 @@ impl Partition {
             return;
         };
         let (queue, reached) = match acks {
+            Acks::All if planted::is(Planted::AckAtAppend) => (None, appended.next_offset),
             Acks::None => (None, appended.next_offset),
             Acks::Leader => (Some(&mut leader.waiting_for_own), own_end_offset),
             Acks::All => (Some(&mut leader.waiting_for_all), high_watermark),

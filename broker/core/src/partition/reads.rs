@@ -7,6 +7,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
 use super::{Partition, Role};
+use crate::planted::{self, Planted};
 
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,9 @@ impl Partition {
             let Some((leader_epoch, end_offset)) = end else {
                 return FetchDecision::Rejected(ErrorCode::OffsetOutOfRange);
             };
-            if leader_epoch < last_fetched_epoch || end_offset < from.fetch_offset {
+            let is_other =
+                leader_epoch < last_fetched_epoch && !planted::is(Planted::LargestEpochIgnored);
+            if is_other || end_offset < from.fetch_offset {
                 return FetchDecision::Diverging {
                     leader_epoch,
                     end_offset,
@@ -179,6 +182,7 @@ impl Partition {
     #[must_use]
     pub fn epoch_refusal(&self, current_leader_epoch: Option<LeaderEpoch>) -> Option<ErrorCode> {
         match current_leader_epoch {
+            Some(_) if planted::is(Planted::UnfencedFetch) => None,
             Some(epoch) if epoch < self.leader_epoch => Some(ErrorCode::FencedLeaderEpoch),
             Some(epoch) if epoch > self.leader_epoch => Some(ErrorCode::UnknownLeaderEpoch),
             Some(_) | None => None,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 
 use super::{Batch, Producers};
+use crate::planted::{self, Planted};
 
 /// How many producers are remembered; beyond it the ones that were refused first are forgotten.
 pub const REFUSED_MAX: usize = 1000;
@@ -65,6 +66,9 @@ impl<P: Ord + Clone> RefusedBatches<P> {
         producers: &Producers,
     ) -> bool {
         if batch.producer_id == ProducerId::NONE || producers.knows(batch.producer_id) {
+            return false;
+        }
+        if planted::is(Planted::OutOfTurn) {
             return false;
         }
         let refused = self

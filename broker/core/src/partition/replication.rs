@@ -7,6 +7,7 @@ use ottla_protocol::ids::{NodeId, Offset};
 use super::follower_state::FollowerState;
 use super::leader::Leader;
 use super::{Effect, Effects, FollowerFetch, Partition, ReplicaState, Role};
+use crate::planted::{self, Planted};
 
 impl Leader {
     /// Takes over who the replicas are and which of them are alive; what is known of those that
@@ -55,7 +56,8 @@ impl Partition {
         let Some(follower) = leader.follower_mut(fetch.node) else {
             return;
         };
-        if fetch.broker_epoch < follower.broker_epoch {
+        let is_dead = fetch.broker_epoch < follower.broker_epoch;
+        if is_dead && !planted::is(Planted::StaleIncarnation) {
             return; // a dead incarnation's fetch, overtaken by the living one's
         }
         let start_moved = follower.log_start_offset != Some(fetch.log_start_offset);
@@ -96,7 +98,7 @@ impl Partition {
     /// partition. Below `min.insync.replicas` it stands still, so that nothing is offered to
     /// readers that a last replica standing could lose (KIP-966).
     pub(super) fn advance_high_watermark(&mut self, now: Duration, effects: &mut Effects) {
-        if self.is_under_min_isr() {
+        if self.is_under_min_isr() && !planted::is(Planted::LastReplicaStanding) {
             return;
         }
         let mut reached = self.own_end_offset();

@@ -13,6 +13,7 @@ use std::time::Duration;
 use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
 use ottla_core::partition::Origin;
+use ottla_core::planted::{self, Planted};
 use ottla_core::shard::{After, DecisionOf, Now, Reply, Shard, Token};
 use ottla_protocol::codec;
 use ottla_protocol::error::ErrorCode;
@@ -324,6 +325,7 @@ impl<'a, S: Shard> Serving<'a, S> {
         }
         for reply in decision.replies {
             match reply.after {
+                After::Commit if planted::is(Planted::EarlyReply) => self.answer(reply),
                 After::Nothing => self.answer(reply),
                 After::Commit => self.leave_committed(Leaving::Reply(reply)),
             }
