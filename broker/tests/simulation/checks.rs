@@ -6,8 +6,10 @@
 //! - `AckBeforeDurable`: at an acknowledgement, min ISR replicas have the record on disk, and below
 //!   a leader's high watermark each of its ISR has.
 //! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`, `IsrFlap`: see `replicas`.
-//! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `StaleRead`: what clients
-//!   must never see.
+//! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `PollSkip`,
+//!   `NonmonotonicSend`, `StaleRead`, `LostCommit`, `TwoOwners`: what clients must never
+//!   see. That all of it is seen at last is part of `NoProgress`: a consumer goes on
+//!   until it has read whatever is committed.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +18,7 @@ use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record;
 use ottla_protocol::record_batch::{self, RecordBatch};
 
-use crate::world::{BROKERS, Slot, World};
+use crate::world::{BROKERS_MAX, Slot, World};
 
 /// How many replicas hold an acknowledged record at least, where there are so many.
 const MIN_ISR: usize = 2;
@@ -40,22 +42,31 @@ pub struct Partition {
     committed: Vec<Committed>,
     /// The records of `committed`: `values[offset]`.
     values: Vec<String>,
+    /// What consumers read before any look at a replica showed it to be committed: a replica may
+    /// answer and be released between two looks.
+    unseen: BTreeMap<i64, String>,
     /// What producers were told to be committed, and where.
     acknowledged: BTreeMap<i64, String>,
+    /// By producer, where its last acknowledged batch is.
+    sent: BTreeMap<String, i64>,
     /// Who led in which epoch, and the highest high watermark it had then.
     leaders: BTreeMap<i32, (usize, i64)>,
     /// The newest epoch in which something was committed.
     committed_epoch: i32,
     /// How far each replica was compared, in which life.
-    compared: [(u64, i64); BROKERS],
+    compared: [(u64, i64); BROKERS_MAX],
     /// What each machine had on disk when last seen.
-    pub durable: [i64; BROKERS],
+    pub durable: [i64; BROKERS_MAX],
     /// The most that each machine ever had on disk.
-    pub most_durable: [i64; BROKERS],
+    pub most_durable: [i64; BROKERS_MAX],
     /// What each machine's log held when last seen.
-    pub ends: [i64; BROKERS],
+    pub ends: [i64; BROKERS_MAX],
+    /// Which machines hold a replica, by their last look at the metadata.
+    pub is_held: [bool; BROKERS_MAX],
     /// How far each replica is known to have no holes, in which life and under which leader.
-    pub walked: [(u64, i32, i64); BROKERS],
+    pub walked: [(u64, i32, i64); BROKERS_MAX],
+    /// Up to where records may have been deleted.
+    pub deleted_end: i64,
     /// The newest epoch of a leader that any broker has heard of.
     pub newest_epoch: i32,
     /// The newest leader's epoch, and its ISR when last seen.
@@ -107,11 +118,12 @@ impl World {
     /// Looks at every live process. Called after every step.
     pub fn check_nodes(&mut self) {
         let mut leaders = Vec::new();
-        for node in 0..BROKERS {
+        for node in 0..self.machines.len() {
             let Some(context) = self.context(node) else {
                 continue;
             };
             self.check_image(node, &context);
+            self.forget_held(node);
             for seen in context.replicas.inspect() {
                 if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
                     self.note(node, slot, &seen);
@@ -144,13 +156,16 @@ impl World {
         if compared_life != life {
             from = 0; // a restart may have changed what is on disk: all of it is compared again
         }
-        from = from.min(high_watermark);
+        from = from.max(seen.marks.log_start_offset.0).min(high_watermark);
         while from < high_watermark && wrong.is_none() {
             let bytes = replicas.inspect_log(seen, Offset(from), Offset(high_watermark));
             let before = from;
             for batch in record_batch::iterate(&bytes).flatten() {
                 let next = batch.header.next_offset().0;
-                if batch.header.base_offset.0 >= from && next <= high_watermark {
+                let base = batch.header.base_offset.0;
+                if base < from && next <= high_watermark {
+                    from = from.max(next); // the log begins within it, or it was compared
+                } else if next <= high_watermark {
                     wrong = wrong.or(partition.compare(node, &batch));
                     from = next;
                 }
@@ -181,6 +196,16 @@ impl World {
                 "AckBeforeDurable: {slot}@{base}..{end} is acknowledged, on disk are {durable:?}"
             ));
         }
+        let producer = values[0].split('-').next().unwrap_or_default().to_owned();
+        if let Some(before) = self.checks.of(slot).sent.insert(producer, base)
+            && before >= base
+        {
+            self.violate(format!(
+                "NonmonotonicSend: {slot}@{base} is {}, and what its producer sent before is at \
+                 {before}",
+                values[0]
+            ));
+        }
         for (offset, value) in (base..).zip(values) {
             let known = &mut self.checks.of(slot).acknowledged;
             if let Some(other) = known.insert(offset, value.clone()) {
@@ -193,8 +218,9 @@ impl World {
 
     /// A producer was told that its records are on the leader's disk.
     pub fn acknowledged_by_one(&mut self, slot: Slot, leader: usize, end: i64) {
-        let most = self.checks.of(slot).most_durable[leader];
-        if most < end {
+        let partition = self.checks.of(slot);
+        let most = partition.most_durable[leader];
+        if most < end && partition.is_held[leader] {
             self.violate(format!(
                 "AckBeforeDurable: {slot} up to {end} is acknowledged by broker {leader}, which \
                  never had more than {most} on disk"
@@ -204,12 +230,14 @@ impl World {
 
     /// A consumer was given a record.
     pub fn consumed(&mut self, slot: Slot, offset: i64, value: &str) {
-        let values = &self.checks.of(slot).values;
-        match values.get(offset as usize).cloned() {
-            Some(known) if known == value => {}
-            known => self.violate(format!(
+        let partition = self.checks.of(slot);
+        let known = partition.values.get(offset as usize).cloned();
+        if known.is_none() {
+            partition.unseen.insert(offset, value.to_owned());
+        } else if known.as_deref() != Some(value) {
+            self.violate(format!(
                 "InconsistentOffset: {slot}@{offset} was read as {value}, committed is {known:?}"
-            )),
+            ));
         }
     }
 
@@ -227,6 +255,11 @@ impl World {
                     ));
                 }
             }
+            if let Some((offset, value)) = partition.unseen.first_key_value() {
+                wrong.push(format!(
+                    "InconsistentOffset: {slot}@{offset} was read as {value} and never committed"
+                ));
+            }
             let values = partition.values.iter();
             let mut sorted: Vec<&String> = values.filter(|v| !may_be_repeated(v)).collect();
             sorted.sort_unstable();
@@ -239,28 +272,48 @@ impl World {
         }
     }
 
-    /// Whether every replica is up and holds the same, all of it committed.
+    /// Whether every replica is up, in sync and holds the same, all of it committed.
     pub fn has_converged(&self) -> bool {
-        let mut ends: BTreeMap<Slot, (usize, Offset)> = BTreeMap::new();
-        for node in 0..BROKERS {
+        self.unconverged().is_none()
+    }
+
+    /// What is not yet as it should be in the end.
+    pub fn unconverged(&self) -> Option<String> {
+        let mut all: BTreeMap<Slot, Vec<(usize, Inspected)>> = BTreeMap::new();
+        for node in 0..self.machines.len() {
             let Some(context) = self.context(node) else {
-                return false;
+                return Some(format!("broker {node} is down"));
             };
             for seen in context.replicas.inspect() {
-                let Some(slot) = Slot::find(&seen.topic, seen.partition) else {
-                    continue;
-                };
-                let marks = &seen.marks;
-                let (count, end) = ends.entry(slot).or_insert((0, marks.log_end_offset));
-                if *end != marks.log_end_offset || marks.high_watermark != marks.log_end_offset {
-                    return false;
+                if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
+                    all.entry(slot).or_default().push((node, seen));
                 }
-                *count += 1;
             }
         }
-        let is_whole = |slot: Slot| ends.get(&slot).map(|(count, _)| *count);
-        Slot::all().all(|slot| is_whole(slot) == Some(slot.topic().factor))
+        Slot::all().find_map(|slot| {
+            let replicas = all.get(&slot).map_or(&[][..], Vec::as_slice);
+            (!is_whole(slot, replicas)).then(|| {
+                let show = |(node, seen): &(usize, Inspected)| {
+                    let (marks, isr, epoch) = (&seen.marks, &seen.isr, seen.leader_epoch);
+                    let (high, end) = (marks.high_watermark, marks.log_end_offset);
+                    format!("{node}: {high}..{end} in epoch {epoch}, in sync {isr:?}")
+                };
+                let shown: Vec<String> = replicas.iter().map(show).collect();
+                format!("{slot} is {}", shown.join("; "))
+            })
+        })
     }
+}
+
+fn is_whole(slot: Slot, replicas: &[(usize, Inspected)]) -> bool {
+    let factor = slot.topic().factor;
+    let end = replicas.first().map(|(_, seen)| seen.marks.log_end_offset);
+    let is_led = |(_, seen): &(usize, Inspected)| seen.is_leader && seen.isr.len() == factor;
+    let is_even = |(_, seen): &(usize, Inspected)| {
+        let marks = &seen.marks;
+        Some(marks.log_end_offset) == end && marks.high_watermark == marks.log_end_offset
+    };
+    replicas.len() == factor && replicas.iter().any(is_led) && replicas.iter().all(is_even)
 }
 
 /// Producers without a producer id send again what they heard nothing of: see `clients`.
@@ -320,8 +373,16 @@ impl Partition {
         }
         self.committed.push(found);
         for found in record::iterate(batch.body(), header.records_count).flatten() {
-            let value = found.value.unwrap_or_default();
-            self.values.push(value_of(value));
+            let value = value_of(found.value.unwrap_or_default());
+            let offset = self.values.len() as i64;
+            if let Some(read) = self.unseen.remove(&offset)
+                && read != value
+            {
+                return Some(format!(
+                    "InconsistentOffset: {offset} was read as {read}, committed is {value}"
+                ));
+            }
+            self.values.push(value);
         }
         None
     }

@@ -1,22 +1,27 @@
 //! The clients: producers of every kind, consumers from offset 0 on, a group that commits.
 //!
 //! - `producer`: idempotent with acks=all and several batches in flight, or without a promise
-//! - `consumer`: one partition from its beginning
+//! - `consumer`: one partition from its beginning, by sessions and from followers too
 //! - `group`: committed offsets
+//! - `members`: generations of a group
 //! - `admin`: topics that come, go and come again
-//! - `mover`: leaderships that move
+//! - `mover`: leaderships and replicas that move
+//! - `trimmer`: records that are deleted
 
 pub mod admin;
 pub mod consumer;
 pub mod group;
+pub mod members;
 pub mod mover;
 pub mod producer;
+pub mod trimmer;
 
 use std::time::Duration;
 
 use crate::world::{BUSY, IDLE, Shared, Slot};
 use consumer::Consumer;
 use group::Committer;
+use members::Member;
 use producer::{Acks, Plan, Producer};
 
 /// How long a client waits before it asks again.
@@ -54,8 +59,14 @@ pub async fn write(shared: Shared) -> turmoil::Result {
         .map(|plan| Producer::new(&shared, plan).run());
     let all = futures_util::future::join_all(producers);
     let committer = Committer::new(&shared).run();
-    let others = futures_util::future::join(admin::recreate(&shared), mover::run(&shared));
-    futures_util::future::join3(all, committer, others).await;
+    let admins = futures_util::future::join3(
+        admin::recreate(&shared),
+        mover::run(&shared),
+        trimmer::run(&shared),
+    );
+    let members = (0..members::COUNT).map(|number| Member::new(&shared, number).run());
+    let members = futures_util::future::join_all(members);
+    futures_util::future::join4(all, committer, members, admins).await;
     Ok(())
 }
 

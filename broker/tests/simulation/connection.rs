@@ -11,7 +11,7 @@ use ottla_protocol::frame;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{BROKERS, Slot, host};
+use crate::world::{Slot, brokers, host};
 
 /// How long a connection, and then an answer, may take.
 const TIMEOUT: Duration = Duration::from_millis(2500);
@@ -59,7 +59,7 @@ impl Connection {
 
     /// Talks to the next broker from now on.
     pub fn turn(&mut self) {
-        self.turn_to((self.node + 1) % BROKERS);
+        self.turn_to((self.node + 1) % brokers());
     }
 
     /// Answers that did not come will not.

@@ -10,7 +10,7 @@ use ottla_storage::sim::Random;
 use turmoil::Sim;
 
 use crate::links::{Ill, Link, Links};
-use crate::world::{BROKERS, Bug, Shared, host};
+use crate::world::{Bug, Shared, brokers, host};
 
 /// The hosts of the clients.
 pub const CLIENTS: [&str; 2] = ["producers", "consumers"];
@@ -105,7 +105,7 @@ pub struct Faults {
     pace_ms: usize,
     next_at: u64,
     undo: Vec<(u64, Undo)>,
-    is_up: [bool; BROKERS],
+    is_up: Vec<bool>,
     links: Links,
     /// Machines whose disks stall or are full, whose ports refuse, or that were asked to stop.
     ailing: BTreeSet<(usize, &'static str)>,
@@ -135,7 +135,7 @@ impl Faults {
             random,
             next_at: 0,
             undo: Vec::new(),
-            is_up: [true; BROKERS],
+            is_up: vec![true; brokers()],
             links: Links::default(),
             ailing: BTreeSet::new(),
             count: 0,
@@ -163,14 +163,14 @@ impl Faults {
     pub fn supervise(&mut self, sim: &mut Sim<'_>) {
         let now = sim.elapsed().as_millis() as u64;
         self.end_due(sim, now);
-        for node in 0..BROKERS {
+        for node in 0..brokers() {
             if self.is_up[node] && self.shared.with(|world| world.machines[node].has_ended) {
                 let until = now + 50 + self.random.below(1000) as u64;
                 self.crash(sim, node, false, until);
             }
         }
         let is_well = self.links.are_well() && self.ailing.is_empty();
-        if !is_well || self.is_up != [true; BROKERS] {
+        if !is_well || self.is_up.contains(&false) {
             self.shared
                 .with(|world| world.disturbed_ms = world.disturbed_ms.max(now));
         }
@@ -197,14 +197,14 @@ impl Faults {
 
     fn begin(&mut self, sim: &mut Sim<'_>, now: u64) {
         self.count += 1;
-        let node = self.random.below(BROKERS);
+        let node = self.random.below(brokers());
         let until = now + 50 + self.random.below(4000) as u64;
         match self.kinds[self.random.below(self.kinds.len())] {
             Kind::Kill => self.crash(sim, node, false, until),
             Kind::PowerCut => self.crash(sim, node, true, until),
             Kind::PowerCutOfAll => {
                 self.log(format_args!("power cut of all"));
-                for node in 0..BROKERS {
+                for node in 0..brokers() {
                     let until = until.min(now + 1000) + self.random.below(500) as u64;
                     self.crash(sim, node, true, until);
                 }
@@ -240,7 +240,7 @@ impl Faults {
     /// As [`Self::begin`], of what is amiss with links.
     fn begin_on_network(&mut self, sim: &mut Sim<'_>, kind: Kind, node: usize, until: u64) {
         let now = sim.elapsed().as_millis() as u64;
-        let other = (node + 1) % BROKERS;
+        let other = (node + 1) % brokers();
         match kind {
             Kind::CutOff => self.spoil(sim, links_of(node, true), Ill::Held, until),
             Kind::CutFromBrokers => {
@@ -368,7 +368,7 @@ impl Faults {
 
 /// The links of a broker to the others, and to the clients where asked for.
 fn links_of(node: usize, with_clients: bool) -> Vec<Link> {
-    let others = (0..BROKERS).filter(|other| *other != node).map(host);
+    let others = (0..brokers()).filter(|other| *other != node).map(host);
     let clients = CLIENTS
         .iter()
         .filter(|_| with_clients)

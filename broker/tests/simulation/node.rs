@@ -8,7 +8,7 @@ use ottla_broker::env::Env;
 use ottla_broker::node::{Node, Surroundings};
 use ottla_broker::stream::Network;
 
-use crate::world::{BROKERS, Bug, Shared, host};
+use crate::world::{Bug, Shared, VOTERS, host};
 
 /// How long a follower may be behind before it leaves the ISR.
 pub const LAG_MAX: Duration = Duration::from_secs(3);
@@ -25,8 +25,13 @@ fn store() -> ottla_storage::Settings {
     }
 }
 
+/// Where a broker stands: in one of two racks.
+pub fn rack(node: usize) -> String {
+    format!("rack-{}", node % 2)
+}
+
 fn settings(node: usize) -> Settings {
-    let voters: Vec<String> = (0..BROKERS)
+    let voters: Vec<String> = (0..VOTERS)
         .map(|n| format!("{n}@{}:9091", host(n)))
         .collect();
     let text = format!(
@@ -37,11 +42,14 @@ fn settings(node: usize) -> Settings {
          default.replication.factor=3\nmin.insync.replicas=2\n\
          offsets.topic.replication.factor=3\noffsets.topic.num.partitions=2\n\
          transaction.state.log.num.partitions=2\n\
+         group.initial.rebalance.delay.ms=100\ngroup.min.session.timeout.ms=500\n\
+         broker.rack={}\n\
          replica.lag.time.max.ms={}\n\
          ottla.controlled.shutdown.timeout.ms=3000\n\
          ottla.http.listener=\nlog.dirs=/data\n",
         host(node),
         voters.join(","),
+        rack(node),
         LAG_MAX.as_millis(),
     );
     Settings::from_properties("simulation", &text).expect("the simulation's settings are valid")

@@ -23,10 +23,18 @@ impl World {
     pub fn note(&mut self, node: usize, slot: Slot, seen: &Inspected) {
         let partition = self.checks.of(slot);
         let durable = seen.durable_end_offset.0;
+        partition.is_held[node] = true;
         partition.durable[node] = durable;
         partition.most_durable[node] = partition.most_durable[node].max(durable);
         partition.ends[node] = seen.marks.log_end_offset.0;
         partition.newest_epoch = partition.newest_epoch.max(seen.leader_epoch.0);
+    }
+
+    /// What a live broker does not show now it holds no more.
+    pub fn forget_held(&mut self, node: usize) {
+        for slot in Slot::all() {
+            self.checks.of(slot).is_held[node] = false;
+        }
     }
 
     /// Notes what all replicas of a broker hold.
@@ -94,7 +102,10 @@ impl World {
                  nothing amiss since {disturbed_ms}"
             ));
         }
-        for member in seen.isr.iter().map(|member| member.0 as usize) {
+        // a broker that was released has let its log go, before the leader hears of it
+        let is_held = partition.is_held;
+        let members = seen.isr.iter().map(|member| member.0 as usize);
+        for member in members.filter(|member| is_held[*member]) {
             let (end, durable) = (partition.ends[member], partition.durable[member]);
             if end < high_watermark {
                 wrong.push(format!(
@@ -108,9 +119,13 @@ impl World {
                 ));
             }
         }
-        for (follower, end) in &seen.follower_ends {
+        // who holds nothing but where a leader's log begins is not in sync by that, unless that is
+        // all there is
+        let start = seen.marks.log_start_offset;
+        let counts = |end: Offset| end > start || end.0 >= high_watermark;
+        for (follower, end) in seen.follower_ends.iter().filter(|(_, end)| counts(*end)) {
             let durable = partition.durable[follower.0 as usize];
-            if durable < end.0 {
+            if durable < end.0 && is_held[follower.0 as usize] {
                 wrong.push(format!(
                     "UndurableFetch: broker {follower} told {node}, which leads {place}, that \
                      it holds {end}, and has {durable} on disk"

@@ -11,7 +11,7 @@ use crate::clients::{self, admin};
 use crate::faults::{CLIENTS, Faults};
 use crate::links::LATENCY_MAX;
 use crate::node;
-use crate::world::{BROKERS, Bug, Shared, host};
+use crate::world::{Bug, Shared, brokers, host};
 
 /// How long faults come.
 const FAULTS_MS: u64 = 15_000;
@@ -105,7 +105,7 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
         .tcp_capacity(4096)
         .enable_random_order()
         .build();
-    for node in 0..BROKERS {
+    for node in 0..brokers() {
         let shared = shared.clone();
         sim.host(host(node), move || node::run(shared.clone(), node));
     }
@@ -175,6 +175,8 @@ fn advance(sim: &mut turmoil::Sim<'_>, faults: &mut Faults, phase: Phase) -> boo
     }
     if phase == Phase::Calm {
         let left = shared.with(|world| world.clients.clone());
+        let why = shared.with(|world| world.unconverged());
+        shared.trace(format_args!("not whole: {why:?}"));
         shared.violate(format!(
             "NoProgress: {left:?} wait {limit_ms} ms after all is healed"
         ));

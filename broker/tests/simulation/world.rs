@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ottla_broker::api::Context;
@@ -14,9 +14,24 @@ use ottla_storage::sim::{Random, SimDisk};
 use tokio::sync::watch;
 
 use crate::checks::Checks;
+use crate::members::Members;
 
-/// The brokers of the simulated cluster.
-pub const BROKERS: usize = 3;
+/// The brokers of a simulated cluster, of which a seed draws one.
+const COUNTS: [usize; 4] = [3, 3, 4, 5];
+
+/// The most that there are.
+pub const BROKERS_MAX: usize = 5;
+
+/// How many of them vote.
+pub const VOTERS: usize = 3;
+
+/// The brokers of this process's run.
+static BROKERS: OnceLock<usize> = OnceLock::new();
+
+/// How many brokers there are in this run.
+pub fn brokers() -> usize {
+    BROKERS.get().copied().unwrap_or(COUNTS[0])
+}
 
 /// A topic that clients write to and read.
 pub struct Topic {
@@ -142,16 +157,34 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// All there are, with their names.
-    pub const ALL: [(&'static str, Self); 7] = [
-        ("lazy-fsync", Self::LazyFsync),
-        ("ack-before-isr", Self::AckBeforeIsr),
-        ("endless-lease", Self::EndlessLease),
-        ("no-idempotence", Self::NoIdempotence),
-        ("undurable-fetch", Self::Planted(Planted::UndurableFetch)),
-        ("awaited-commit", Self::Planted(Planted::AwaitedCommit)),
-        ("idle-lag", Self::Planted(Planted::IdleLag)),
-    ];
+    /// All there are: their names, and what each makes of the run.
+    pub fn all() -> Vec<(&'static str, &'static str, Self)> {
+        let around = [
+            (
+                "lazy-fsync",
+                "the disks answer a sync without having done anything",
+                Self::LazyFsync,
+            ),
+            (
+                "ack-before-isr",
+                "producers take an acknowledgement of the leader alone for one of the ISR",
+                Self::AckBeforeIsr,
+            ),
+            (
+                "endless-lease",
+                "the leases of brokers never run out",
+                Self::EndlessLease,
+            ),
+            (
+                "no-idempotence",
+                "producers send a batch again without a producer id to know it by",
+                Self::NoIdempotence,
+            ),
+        ];
+        let within = Planted::ALL.iter();
+        let within = within.map(|(name, what, bug)| (*name, *what, Self::Planted(*bug)));
+        around.into_iter().chain(within).collect()
+    }
 }
 
 /// One broker's machine: its disk outlives its process.
@@ -192,6 +225,8 @@ pub struct World {
     pub violation: Option<String>,
     /// Milliseconds since the start, as of the last step.
     pub now_ms: u64,
+    /// What the members of the group were told.
+    pub members: Members,
     /// Until when something was amiss with a machine, a link or a connection.
     pub disturbed_ms: u64,
     trace: u64,
@@ -208,6 +243,7 @@ impl Shared {
             planted::plant(bug);
         }
         let mut random = Random::new(!seed);
+        BROKERS.get_or_init(|| COUNTS[Random::new(seed ^ 0x5eed).below(COUNTS.len())]);
         let mut machine = |node: usize| {
             let disk = SimDisk::new(seed.wrapping_mul(31).wrapping_add(node as u64));
             disk.set_syncs_ignored(bug == Some(Bug::LazyFsync));
@@ -225,12 +261,13 @@ impl Shared {
         Self(Rc::new(RefCell::new(World {
             seed,
             bug,
-            machines: (0..BROKERS).map(&mut machine).collect(),
+            machines: (0..brokers()).map(&mut machine).collect(),
             checks: Checks::default(),
             is_ending: false,
             clients: BTreeSet::new(),
             violation: None,
             now_ms: 0,
+            members: Members::default(),
             disturbed_ms: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             is_shown: std::env::var_os("SIM_TRACE").is_some(),

@@ -11,7 +11,7 @@ use ottla_protocol::record_batch::Builder;
 
 use super::PAUSE;
 use crate::connection::Connection;
-use crate::world::{BROKERS, Shared, TOPICS};
+use crate::world::{Shared, TOPICS};
 
 /// The topic that is deleted and made again under the same name.
 pub const TOPIC: &str = "fleeting";
@@ -79,7 +79,7 @@ async fn delete(connection: &mut Connection) -> bool {
 pub async fn recreate(shared: &Shared) {
     shared.join(TOPIC);
     let mut connection = Connection::new(2);
-    let request = creation(TOPIC, 1, BROKERS);
+    let request = creation(TOPIC, 1, 3);
     loop {
         let is_ending = shared.with(|world| world.is_ending);
         // a deletion of which nothing was heard may be carried out late, and is of a name: so

@@ -1,13 +1,26 @@
-//! A consumer of one partition, from its beginning to the end of the run.
+//! A consumer of one partition, from its beginning to the end of the run. Some go by a fetch
+//! session (KIP-227), some read from a follower in their rack (KIP-392).
 
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use ottla_protocol::messages::fetch::{
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
+};
 use ottla_protocol::{record, record_batch};
 
 use super::PAUSE;
 use crate::checks::value_of;
 use crate::connection::{Connection, Leader};
-use crate::world::{BROKERS, Shared, Slot};
+use crate::node::rack;
+use crate::world::{Shared, Slot, brokers};
+
+/// A fetch session as its client keeps it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Session {
+    id: i32,
+    epoch: i32,
+    /// From where it reads, by what it was told last.
+    told: Option<i64>,
+}
 
 /// One consumer.
 pub struct Consumer {
@@ -15,6 +28,10 @@ pub struct Consumer {
     slot: Slot,
     connection: Connection,
     leader: Option<Leader>,
+    /// The follower that the leader has sent it to.
+    follower: Option<usize>,
+    rack: String,
+    session: Option<Session>,
     next: i64,
 }
 
@@ -24,12 +41,19 @@ fn name(slot: Slot) -> String {
 
 impl Consumer {
     pub fn new(shared: &Shared, slot: Slot) -> Self {
+        let mut random = shared.random(300 + slot.index() as u64);
         shared.join(&name(slot));
         Self {
             shared: shared.clone(),
             slot,
-            connection: Connection::new(slot.index() % BROKERS),
+            connection: Connection::new(slot.index() % brokers()),
             leader: None,
+            follower: None,
+            rack: match random.below(3) {
+                0 => rack(random.below(2)),
+                _ => String::new(),
+            },
+            session: random.one_in(2).then(Session::default),
             next: 0,
         }
     }
@@ -46,6 +70,8 @@ impl Consumer {
             }
             if !self.fetch().await {
                 tokio::time::sleep(PAUSE).await;
+                self.follower = None;
+                self.session = self.session.map(|_| Session::default());
                 self.leader = self.connection.leader(self.slot).await;
             }
         }
@@ -53,56 +79,111 @@ impl Consumer {
     }
 
     fn request(&self, leader: Leader) -> FetchRequest {
+        let partition = FetchPartition {
+            partition: self.slot.partition(),
+            current_leader_epoch: leader.epoch,
+            fetch_offset: self.next,
+            partition_max_bytes: 16 << 10,
+            ..FetchPartition::default()
+        };
+        let is_told = self
+            .session
+            .is_some_and(|session| session.told == Some(self.next));
+        let topic = FetchTopic {
+            topic: self.slot.topic().name.to_owned(),
+            partitions: vec![partition],
+            ..FetchTopic::default()
+        };
         FetchRequest {
             replica_id: -1,
             max_wait_ms: 100,
             min_bytes: 1,
             max_bytes: 1 << 20,
-            topics: vec![FetchTopic {
-                topic: self.slot.topic().name.to_owned(),
-                partitions: vec![FetchPartition {
-                    partition: self.slot.partition(),
-                    current_leader_epoch: leader.epoch,
-                    fetch_offset: self.next,
-                    partition_max_bytes: 16 << 10,
-                    ..FetchPartition::default()
-                }],
-                ..FetchTopic::default()
-            }],
+            session_id: self.session.map_or(0, |session| session.id),
+            session_epoch: self.session.map_or(-1, |session| session.epoch),
+            topics: if is_told { Vec::new() } else { vec![topic] },
+            rack_id: self.rack.clone(),
             ..FetchRequest::default()
         }
     }
 
-    /// Says whether the leader is worth asking again.
+    /// Says whether whoever was asked is worth asking again.
     async fn fetch(&mut self) -> bool {
         let Some(leader) = self.leader else {
             return false;
         };
-        self.connection.turn_to(leader.node);
+        let asked = self.follower.unwrap_or(leader.node);
+        if self.connection.node() != asked {
+            self.connection.turn_to(asked);
+            self.session = self.session.map(|_| Session::default());
+        }
         let slot = self.slot;
         let committed_epoch = self.shared.with(|world| world.checks.committed_epoch(slot));
-        let answer = self.connection.ask(12, &self.request(leader)).await;
-        let topic = answer.and_then(|answer| answer.responses.into_iter().next());
-        let Some(data) = topic.and_then(|topic| topic.partitions.into_iter().next()) else {
+        let Some(answer) = self.connection.ask(12, &self.request(leader)).await else {
             return false;
+        };
+        if !self.goes_on(&answer) {
+            return false;
+        }
+        let topic = answer.responses.into_iter().next();
+        let Some(data) = topic.and_then(|topic| topic.partitions.into_iter().next()) else {
+            return self.session.is_some(); // no news
         };
         match ErrorCode::from(data.error_code) {
             ErrorCode::None => {}
-            ErrorCode::OffsetOutOfRange => {
-                let what = format!("NonmonotonicPoll: {slot}@{} is out of range", self.next);
-                self.shared.violate(what);
-                return false;
-            }
+            ErrorCode::OffsetOutOfRange => return self.find_start(&data),
             _ => return false,
         }
-        if leader.epoch < committed_epoch {
+        if self.follower.is_none() && leader.epoch < committed_epoch {
             self.shared.violate(format!(
                 "StaleRead: broker {} serves {slot} in epoch {}, and {committed_epoch} had \
                  committed",
                 leader.node, leader.epoch
             ));
         }
+        let preferred = usize::try_from(data.preferred_read_replica).ok();
+        if preferred.is_some() && self.follower.is_none() {
+            self.follower = preferred;
+        }
         self.take_in(data);
+        true
+    }
+
+    /// Takes note of the session; says whether it stands.
+    fn goes_on(&mut self, answer: &FetchResponse) -> bool {
+        if answer.error_code != 0 {
+            return false;
+        }
+        let next = self.next;
+        if let Some(session) = &mut self.session {
+            session.id = answer.session_id;
+            session.told = Some(next);
+            if answer.session_id == 0 {
+                *session = Session::default(); // there is no room for it
+            } else {
+                session.epoch += 1;
+            }
+        }
+        true
+    }
+
+    /// A follower may not have what the leader has. A leader has all but what was deleted.
+    fn find_start(&mut self, data: &PartitionData) -> bool {
+        let (slot, next) = (self.slot, self.next);
+        if self.follower.take().is_some() {
+            return true;
+        }
+        let deleted = self.shared.with(|world| world.checks.of(slot).deleted_end);
+        let start = data.log_start_offset;
+        if next >= deleted || start > deleted {
+            let what = format!(
+                "NonmonotonicPoll: {slot}@{next} is out of range, the log starts at {start}, \
+                 deleted was up to {deleted}"
+            );
+            self.shared.violate(what);
+            return false;
+        }
+        self.next = self.next.max(start);
         true
     }
 

@@ -1,5 +1,5 @@
-//! An administrator who moves leaderships while everything runs: a partition's replicas are named
-//! in another order, and the first of them is elected.
+//! An administrator who moves replicas and leaderships while everything runs: a partition's
+//! replicas are named, in another order or others than before, and the first of them is elected.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, ElectLeadersRequest, ReassignablePartition,
     ReassignableTopic, TopicPartitions,
 };
+use ottla_storage::sim::Random;
 
 use crate::connection::Connection;
-use crate::world::{BROKERS, Shared, Slot};
+use crate::world::{Shared, Slot, brokers};
 
 /// Who it is.
 const NAME: &str = "mover";
@@ -17,17 +18,25 @@ const NAME: &str = "mover";
 /// How often leaderships move at most, of which a seed draws one; none where they never do.
 const PACES_MS: [Option<usize>; 4] = [None, Some(150), Some(800), Some(4000)];
 
+/// In one run of so many, partitions move to other brokers; in the others only leaderships do.
+const OTHER_BROKERS_ONE_IN: usize = 2;
+
 /// Moves leaderships until the run ends.
 pub async fn run(shared: &Shared) {
     let mut random = shared.random(2);
     let Some(pace_ms) = PACES_MS[random.below(PACES_MS.len())] else {
         return;
     };
+    let moves_replicas = random.one_in(OTHER_BROKERS_ONE_IN);
     shared.join(NAME);
     let mut connection = Connection::new(0);
+    let all = brokers();
     let slots: Vec<Slot> = Slot::all()
-        .filter(|slot| slot.topic().factor == BROKERS)
+        .filter(|slot| moves_replicas || slot.topic().factor == all)
         .collect();
+    if slots.is_empty() {
+        return shared.leave(NAME);
+    }
     let mut slot = slots[0];
     while !shared.with(|world| world.is_ending) {
         // often there and back at once: what is on its way is of two epochs then
@@ -36,12 +45,9 @@ pub async fn run(shared: &Shared) {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             slot = slots[random.below(slots.len())];
         }
-        let first = random.below(BROKERS);
-        let order: Vec<i32> = (0..BROKERS)
-            .map(|n| ((first + n) % BROKERS) as i32)
-            .collect();
-        let is_moved = elect(&mut connection, slot, order).await;
-        shared.trace(format_args!("{slot} is to be led by {first}: {is_moved}"));
+        let order = order(&mut random, slot.topic().factor);
+        let is_moved = elect(&mut connection, slot, order.clone()).await;
+        shared.trace(format_args!("{slot} is to be on {order:?}: {is_moved}"));
         if !is_moved {
             connection.turn();
         }
@@ -49,6 +55,13 @@ pub async fn run(shared: &Shared) {
     shared.leave(NAME);
 }
 
+/// So many brokers, in any order.
+fn order(random: &mut Random, factor: usize) -> Vec<i32> {
+    let mut left: Vec<i32> = (0..brokers() as i32).collect();
+    (0..factor)
+        .map(|_| left.swap_remove(random.below(left.len())))
+        .collect()
+}
 /// Says whether both requests were answered.
 async fn elect(connection: &mut Connection, slot: Slot, order: Vec<i32>) -> bool {
     let (name, partition) = (slot.topic().name.to_owned(), slot.partition());

@@ -22,7 +22,7 @@ use ottla_storage::sim::Random;
 use super::PAUSE;
 use crate::checks::UNSURE;
 use crate::connection::{Connection, Leader};
-use crate::world::{BROKERS, Bug, Shared, Slot};
+use crate::world::{Bug, Shared, Slot, brokers};
 
 /// The most batches in flight that a producer with acks=all has: brokers remember so many.
 const IN_FLIGHT_MAX: usize = 5;
@@ -79,7 +79,7 @@ impl Producer {
             Acks::One | Acks::None => 1,
         };
         let producer = Self {
-            connection: Connection::new(plan.number % BROKERS),
+            connection: Connection::new(plan.number % brokers()),
             shared: shared.clone(),
             plan,
             random,
