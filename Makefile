@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
-.PHONY: help run test e2e sim fuzz faults bench lint images deps clean-cache release
+.PHONY: help run test e2e sim fuzz faults bench suites lint images deps clean-cache release
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do
@@ -49,6 +49,9 @@ faults: release ## the fault table on real processes under load, one line a row
 bench: release ## beside Apache Kafka, or AGAINST=folder of another build; QUICK=1, ROW=name
 	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW)) \
 		$(if $(AGAINST),--against $(abspath $(AGAINST)))
+
+suites: release ## Kafka's own tests on our brokers; NAME="tools TopicCommandTest", JOBS=2
+	@OTTLA_BIN_DIR=$(RELEASE) cargo run -q -p ottla-e2e --bin kafka-suites -- $(NAME)
 
 lint: ## formatting, clippy, documentation, manifests
 	@e2e/setup/rust

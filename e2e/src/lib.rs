@@ -9,11 +9,13 @@
 //! - [`kubernetes`]: kubectl, helm, pods, and a look at objects.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
 //! - [`suite`]: librdkafka's test suite and its table.
+//! - [`kafka_suites`]: Apache Kafka's own tests and their table.
 //! - [`bench`](mod@bench): side by side with Apache Kafka.
 
 pub mod bench;
 pub mod client;
 pub mod cluster;
+pub mod kafka_suites;
 pub mod kubernetes;
 pub mod local;
 pub mod process;

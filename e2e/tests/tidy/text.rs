@@ -52,7 +52,7 @@ fn names(file: &SourceFile) -> Vec<Finding> {
 fn is_written_by_hand(file: &SourceFile) -> bool {
     let name = file.path.rsplit('/').next().unwrap_or(&file.path);
     let known = [
-        ".rs", ".py", ".sh", ".md", ".proto", ".toml", ".yaml", ".yml", ".tpl",
+        ".rs", ".java", ".py", ".sh", ".md", ".proto", ".toml", ".yaml", ".yml", ".tpl",
     ];
     let script = !name.contains('.') && (name == "Makefile" || file.text.starts_with("#!"));
     (script || known.iter().any(|end| name.ends_with(end))) && !file.is_generated()
