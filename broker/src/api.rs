@@ -37,7 +37,8 @@ use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::access::{
-    CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
+    AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
+    DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
     DescribeUserScramCredentialsRequest,
 };
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
@@ -326,6 +327,8 @@ apis! {
     DescribeAclsRequest => access::describe_acls;
     CreateAclsRequest => access::create_acls;
     DeleteAclsRequest => access::delete_acls;
+    AlterClientQuotasRequest => access::alter_client_quotas;
+    AlterUserScramCredentialsRequest => access::alter_user_scram_credentials;
     DescribeClientQuotasRequest => access::describe_client_quotas;
     DescribeUserScramCredentialsRequest => access::describe_user_scram_credentials;
     MetadataRequest => metadata::handle;

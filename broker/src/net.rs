@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ottla_core::config::connections::ConnectionLimits;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -31,9 +32,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Net {
     limits: Limits,
+    /// As many as there are descriptors for.
     connections_max: usize,
-    per_ip_max: usize,
-    per_ip_overrides: HashMap<IpAddr, usize>,
     accounts: Accounts,
     open: AtomicUsize,
     next_id: AtomicU64,
@@ -47,7 +47,6 @@ impl Net {
     #[must_use]
     pub fn new(settings: &Settings, connections_max: usize, queued_bytes_max: usize) -> Arc<Self> {
         let accounts = Accounts::new(queued_bytes_max);
-        let overrides = settings.connections_max_per_ip_overrides.iter();
         Arc::new(Self {
             limits: Limits {
                 request_bytes_max: settings.socket_request_bytes_max,
@@ -56,14 +55,7 @@ impl Net {
                 idle_max: settings.connections_max_idle,
                 first_request_timeout: settings.first_request_timeout,
             },
-            connections_max: match settings.connections_max {
-                0 => connections_max,
-                max => max.min(connections_max),
-            },
-            per_ip_max: settings.connections_max_per_ip,
-            per_ip_overrides: overrides
-                .filter_map(|(host, max)| Some((host.parse().ok()?, *max as usize)))
-                .collect(),
+            connections_max,
             accounts,
             open: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
@@ -117,7 +109,11 @@ impl Net {
         stop: &watch::Receiver<bool>,
     ) {
         let ip = from.ip().to_canonical();
-        let Some(seat) = Seat::take(self, ip) else {
+        let image = context.controller.image();
+        let settings = &context.settings;
+        let layers = image.layers(Some(settings.node_id), &settings.statics);
+        let limits = ConnectionLimits::of(&layers, ip);
+        let Some(seat) = Seat::take(self, ip, limits) else {
             info!("closed a connection from {from}: no more are allowed");
             return;
         };
@@ -146,15 +142,11 @@ struct Seat {
 }
 
 impl Seat {
-    fn take(net: &Arc<Net>, ip: IpAddr) -> Option<Self> {
-        let max = net
-            .per_ip_overrides
-            .get(&ip)
-            .copied()
-            .unwrap_or(net.per_ip_max);
+    fn take(net: &Arc<Net>, ip: IpAddr, limits: ConnectionLimits) -> Option<Self> {
+        let all = limits.all.unwrap_or(usize::MAX).min(net.connections_max);
         let mut per_ip = net.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
         let here = per_ip.get(&ip).copied().unwrap_or(0);
-        if here >= max || net.open.load(Ordering::Relaxed) >= net.connections_max {
+        if here >= limits.from_address || net.open.load(Ordering::Relaxed) >= all {
             return None;
         }
         per_ip.insert(ip, here + 1);

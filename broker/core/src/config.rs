@@ -4,14 +4,15 @@
 //! There is one [`table`] of [`Key`]s, and it is all there is: a broker reads its file by it,
 //! requests are checked by it, DescribeConfigs answers from it, the operator judges a spec by it
 //! before any broker is started with it, and the pages of the documentation are written from it. A
-//! name that is not in the table is refused; one that is there but changes nothing here says so in
-//! [`Effect`].
+//! name that is not in the table is refused, but of brokers while they run: there it is kept, as
+//! Kafka does. One that is there but changes nothing here says so in [`Effect`].
 //!
 //! A value is text only at the edge. There [`Name::parse`] makes a [`Value`] of it or says what is
 //! wrong; inside, values are typed. One rule says which of several holds: [`Layers`].
 
 pub mod agreed;
 pub mod client_metrics;
+pub mod connections;
 mod key;
 pub mod layers;
 pub mod settings;

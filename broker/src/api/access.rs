@@ -2,17 +2,22 @@
 //!
 //! Without an authorizer ACLs are neither kept nor shown. The other answers are those that Apache
 //! Kafka gives where none is configured: tools that look before they leap (kafka-configs,
-//! MirrorMaker) go on.
+//! MirrorMaker) go on. Who sets one is refused in words: an API that is not there would cost the
+//! client its connection.
+
+use std::collections::BTreeSet;
 
 use ottla_core::acl::{Acl, Filter, Operation};
 use ottla_core::image::MetadataImage;
 use ottla_core::metadata::Refusal;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
-    AclCreation, AclCreationResult, AclDescription, CreateAclsRequest, CreateAclsResponse,
-    DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse,
-    DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse, DescribeClientQuotasRequest,
-    DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
+    AclCreation, AclCreationResult, AclDescription, AlterClientQuotasRequest,
+    AlterClientQuotasResponse, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    AlterUserScramCredentialsResult, AlteredQuotaEntity, AlteredQuotas, CreateAclsRequest,
+    CreateAclsResponse, DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest,
+    DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
     DescribeUserScramCredentialsResponse, DescribeUserScramCredentialsResult,
 };
 
@@ -180,6 +185,68 @@ pub async fn describe_client_quotas(
     DescribeClientQuotasResponse {
         entries: Some(Vec::new()),
         ..DescribeClientQuotasResponse::default()
+    }
+}
+
+/// AlterClientQuotas: no quota can be set.
+pub async fn alter_client_quotas(
+    context: &Context,
+    request: &RequestContext,
+    body: AlterClientQuotasRequest,
+) -> AlterClientQuotasResponse {
+    let permission = context.access(request).cluster(Operation::AlterConfigs);
+    let refusal = match permission {
+        Err(error) => Refusal::new(error, sentence(error)),
+        Ok(()) => Refusal::new(
+            ErrorCode::UnsupportedVersion,
+            "These brokers have no quotas.",
+        ),
+    };
+    let refused = body.entries.into_iter().map(|entry| AlteredQuotas {
+        error_code: refusal.error_code,
+        error_message: Some(refusal.message.clone()),
+        entity: entry
+            .entity
+            .into_iter()
+            .map(|entity| AlteredQuotaEntity {
+                entity_type: entity.entity_type,
+                entity_name: entity.entity_name,
+            })
+            .collect(),
+    });
+    AlterClientQuotasResponse {
+        throttle_time_ms: 0,
+        entries: refused.collect(),
+    }
+}
+
+/// AlterUserScramCredentials: no user can be made.
+pub async fn alter_user_scram_credentials(
+    context: &Context,
+    request: &RequestContext,
+    body: AlterUserScramCredentialsRequest,
+) -> AlterUserScramCredentialsResponse {
+    let permission = context.access(request).cluster(Operation::Alter);
+    let refusal = match permission {
+        Err(error) => Refusal::new(error, sentence(error)),
+        Ok(()) => Refusal::new(
+            ErrorCode::UnsupportedSaslMechanism,
+            "These brokers have no users: no listener authenticates by SASL.",
+        ),
+    };
+    let upserted = body.upsertions.into_iter().map(|upsertion| upsertion.name);
+    let deleted = body.deletions.into_iter().map(|deletion| deletion.name);
+    let users: BTreeSet<String> = upserted.chain(deleted).collect();
+    let refused = users
+        .into_iter()
+        .map(|user| AlterUserScramCredentialsResult {
+            user,
+            error_code: refusal.error_code,
+            error_message: Some(refusal.message.clone()),
+        });
+    AlterUserScramCredentialsResponse {
+        throttle_time_ms: 0,
+        results: refused.collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! DescribeCluster, UnregisterBroker, UpdateFeatures.
 
 use ottla_core::acl::Operation;
+use ottla_core::image::BrokerRegistration;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::cluster::{
@@ -22,36 +23,33 @@ const CONTROLLERS: i8 = 2;
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 
-/// DescribeCluster.
+/// DescribeCluster. Of controllers (`bootstrap.controllers`) it names the voters, by the same
+/// listener.
 pub async fn describe(
     context: &Context,
     request: &RequestContext,
     body: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    let error = match body.endpoint_type {
-        BROKERS => None,
-        CONTROLLERS => Some((
-            ErrorCode::MismatchedEndpointType,
-            "This listener is for brokers' clients; controllers have none of their own.",
-        )),
-        _ => Some((
-            ErrorCode::UnsupportedEndpointType,
-            "The endpoint type is neither brokers nor controllers.",
-        )),
-    };
-    if let Some((code, message)) = error {
+    if ![BROKERS, CONTROLLERS].contains(&body.endpoint_type) {
+        let message = "The endpoint type is neither brokers nor controllers.";
         return DescribeClusterResponse {
-            error_code: code.code(),
+            error_code: ErrorCode::UnsupportedEndpointType.code(),
             error_message: Some(message.to_owned()),
             endpoint_type: BROKERS,
             ..DescribeClusterResponse::default()
         };
     }
     let image = context.controller.image();
+    let voters = &context.settings.controller_quorum_voters;
+    let is_asked_for = |b: &BrokerRegistration| match body.endpoint_type {
+        // the controllers are brokers, and serve what is asked of either
+        CONTROLLERS => voters.iter().any(|voter| voter.node_id == b.node_id),
+        _ => true,
+    };
     let shown = image
         .brokers
         .values()
-        .filter(|b| !b.fenced || body.include_fenced_brokers);
+        .filter(|b| is_asked_for(b) && (!b.fenced || body.include_fenced_brokers));
     let brokers = shown.filter_map(|b| {
         let listener = b.listener(&request.listener)?;
         Some(DescribeClusterBroker {
@@ -63,7 +61,7 @@ pub async fn describe(
         })
     });
     DescribeClusterResponse {
-        endpoint_type: BROKERS,
+        endpoint_type: body.endpoint_type,
         cluster_id: image.cluster_id.to_string(),
         controller_id: contact(context, &image).0,
         brokers: brokers.collect(),

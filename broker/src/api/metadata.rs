@@ -20,6 +20,9 @@ use crate::authorizer::{Access, NOT_ASKED};
 /// How many topics one request creates at most.
 const AUTO_CREATED_MAX: usize = 100;
 
+/// How long an answer waits for the topics it creates: clients ask again by themselves.
+const CREATION_WAIT_MAX_MS: i32 = 3_000;
+
 /// Metadata.
 pub async fn handle(
     context: &Context,
@@ -134,6 +137,7 @@ async fn create_missing(
     };
     let create = CreateTopicsRequest {
         topics: missing.iter().map(topic).collect(),
+        timeout_ms: CREATION_WAIT_MAX_MS,
         ..CreateTopicsRequest::default()
     };
     match submit(context, create).await {

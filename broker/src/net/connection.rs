@@ -33,6 +33,9 @@ const WRITE_BYTES_MAX: usize = 4 << 20;
 /// How long a client may take nothing of an answer.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
+/// Longer than any process lives.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// A request that has begun to come is looked at so often, and must have come on by then.
 const FRAME_WINDOW: Duration = Duration::from_secs(30);
 
@@ -91,7 +94,7 @@ pub struct Limits {
     /// How many bytes the requests that wait may have together.
     pub requests_bytes_max: usize,
     /// `connections.max.idle.ms`.
-    pub idle_max: Duration,
+    pub idle_max: Option<Duration>,
     /// `ottla.first.request.timeout.ms`.
     pub first_request_timeout: Duration,
 }
@@ -266,7 +269,7 @@ impl Connection {
             begun = true;
             if self.requests == 0 {
                 // until now the timer was the first request's
-                self.ring_by(Instant::now() + self.limits.idle_max);
+                self.ring_by(Instant::now() + self.limits.idle_max.unwrap_or(NEVER));
             }
             self.requests += 1;
             match self.client.call(frame.bytes)? {
@@ -463,7 +466,7 @@ impl Connection {
         while self.idle.as_mut().poll(context).is_ready() {
             let allowed = match self.requests {
                 0 => self.limits.first_request_timeout,
-                _ => self.limits.idle_max,
+                _ => self.limits.idle_max.unwrap_or(NEVER),
             };
             let now = Instant::now();
             self.check_pace(now)?;

@@ -20,9 +20,6 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// From here on a clock that was set forward is told of.
 const CLOCK_AHEAD_MS: i64 = 60_000;
 
-/// How often idle producers are looked for.
-const PRODUCERS_INTERVAL: Duration = Duration::from_secs(600);
-
 /// How often a simulation looks by itself whether there is something to commit.
 const COMMIT_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -56,9 +53,12 @@ pub(super) fn start(shared: &Arc<Shared>) {
         shared.retry_missing();
         shared.delete_old_strays();
     });
-    every(shared, PRODUCERS_INTERVAL, |shared| {
-        let age = shared.settings.producer_id_expiration.as_millis() as i64;
-        let oldest = shared.env.age_ms().saturating_sub(age);
+    let check_interval = shared.settings.producer_id_expiration_check_interval;
+    every(shared, check_interval, |shared| {
+        let image = shared.controller.image();
+        let layers = image.layers(Some(shared.settings.node_id), &shared.settings.statics);
+        let age_max = layers.number("producer.id.expiration.ms");
+        let oldest = shared.env.age_ms().saturating_sub(age_max);
         for replica in shared.index.all() {
             replica.tell(Input::ProducersExpired(oldest));
         }

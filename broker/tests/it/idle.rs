@@ -15,7 +15,7 @@ async fn a_connection_may_be_idle_for_as_long_as_the_setting_says() {
     const IDLE: Duration = Duration::from_millis(1000);
     let node = DevNode::start_with(Surroundings::real(), |settings| {
         assert!(settings.first_request_timeout > 4 * IDLE);
-        settings.connections_max_idle = IDLE;
+        settings.connections_max_idle = Some(IDLE);
     })
     .await;
     let mut stream = TcpStream::connect(&node.node.bootstrap()[0]).await.unwrap();

@@ -361,13 +361,26 @@ impl Asker {
         self.ask(|_| DescribeQuorumRequest::default()).await;
         self.ask(|_| UpdateFeaturesRequest::default()).await;
         self.ask(|_| DescribeClusterRequest::default()).await;
+        self.ask(|_| UnregisterBrokerRequest { broker_id: 99 })
+            .await;
+    }
+
+    async fn ask_access(&mut self) {
         self.ask(|_| DescribeAclsRequest::default()).await;
         self.ask(|_| CreateAclsRequest::default()).await;
         self.ask(|_| DeleteAclsRequest::default()).await;
         self.ask(|_| DescribeClientQuotasRequest::default()).await;
+        self.ask(|_| AlterClientQuotasRequest {
+            entries: vec![AlterQuotas::default()],
+            validate_only: false,
+        })
+        .await;
+        self.ask(|_| AlterUserScramCredentialsRequest {
+            deletions: vec![ScramCredentialDeletion::default()],
+            upsertions: Vec::new(),
+        })
+        .await;
         self.ask(|_| DescribeUserScramCredentialsRequest::default())
-            .await;
-        self.ask(|_| UnregisterBrokerRequest { broker_id: 99 })
             .await;
     }
 }
@@ -403,6 +416,7 @@ async fn every_api_answers_in_every_version() {
         seen: Vec::new(),
     };
     asker.ask_admin().await;
+    asker.ask_access().await;
     asker.topic_id = context.controller.image().topic(TOPIC).unwrap().id.0;
     asker.ask_data().await;
     asker.ask_groups().await;

@@ -2,6 +2,17 @@
 
 use super::value::{Bounds, InvalidValue, Kind, Value};
 
+/// Limits that are none until somebody sets them, as tools rely on; and what Kafka keeps for its
+/// own tests.
+const ONLY_WHERE_SET: [&str; 6] = [
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
+    "log.initial.task.delay.ms",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+];
+
 /// One config: everything that anybody needs to know of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -110,6 +121,11 @@ impl Key {
     pub fn default_value(&self) -> Value {
         // one without a default is shown as nothing
         Value::parse(self.kind, self.default).unwrap_or_else(|_| Value::Text(String::new()))
+    }
+
+    /// Whether it is told of where nobody set it.
+    pub fn is_told_unset(&self) -> bool {
+        !self.name.starts_with("internal.") && !ONLY_WHERE_SET.contains(&self.name)
     }
 
     /// The default as the broker's setting of that name shows it; none where another one does.

@@ -11,7 +11,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -143,11 +143,8 @@ settings! {
     socket_request_bytes_max: usize = "socket.request.max.bytes", read::number;
     queued_bytes_max: usize = "queued.max.request.bytes", read::limit;
     connection_requests_max: usize = "ottla.connection.requests.max", read::number;
-    connections_max: usize = "max.connections", read::number;
-    connections_max_per_ip: usize = "max.connections.per.ip", read::number;
-    connections_max_per_ip_overrides: BTreeMap<String, u32> =
-        "max.connections.per.ip.overrides", read::per_address;
-    connections_max_idle: Duration = "connections.max.idle.ms", read::milliseconds;
+    connections_max_idle: Option<Duration> =
+        "connections.max.idle.ms", read::milliseconds_or_never;
     first_request_timeout: Duration = "ottla.first.request.timeout.ms", read::milliseconds;
     heartbeat_interval: Duration = "broker.heartbeat.interval.ms", read::milliseconds;
     session_timeout: Duration = "broker.session.timeout.ms", read::milliseconds;
@@ -185,7 +182,6 @@ settings! {
     group_session_timeout_min: Duration = "group.min.session.timeout.ms", read::milliseconds;
     group_session_timeout_max: Duration = "group.max.session.timeout.ms", read::milliseconds;
     group_size_max: usize = "group.max.size", read::number;
-    producer_id_expiration: Duration = "producer.id.expiration.ms", read::milliseconds;
     transaction_timeout_max: Duration = "transaction.max.timeout.ms", read::milliseconds;
     transactional_id_expiration: Duration = "transactional.id.expiration.ms", read::milliseconds;
     transactional_id_expiration_check_interval: Duration =
@@ -196,6 +192,8 @@ settings! {
     transaction_topic_min_in_sync: i16 = "transaction.state.log.min.isr", read::number;
     transaction_topic_segment_bytes: i32 = "transaction.state.log.segment.bytes", read::number;
     two_phase_commit: bool = "transaction.two.phase.commit.enable", read::flag;
+    producer_id_expiration_check_interval: Duration =
+        "producer.id.expiration.check.interval.ms", read::milliseconds;
 }
 
 impl Settings {

@@ -40,6 +40,8 @@ pub enum Bounds {
     OneOf(&'static [&'static str]),
     /// `*`, or pairs of a partition and a broker, `0:1,1:2`.
     PartitionReplicas,
+    /// Pairs of an address and a count, `10.0.0.1:5`.
+    AddressCounts,
     /// `latest`, `earliest`, or `by_duration:` and an ISO 8601 duration.
     OffsetReset,
 }
@@ -88,6 +90,7 @@ impl Bounds {
             Self::OneOf(["", words @ ..]) => format!("nothing or of {}", words.join(", ")),
             Self::OneOf(words) => format!("of {}", words.join(", ")),
             Self::PartitionReplicas => "pairs `partition:broker`, or `*`".to_owned(),
+            Self::AddressCounts => "pairs `address:count`".to_owned(),
             Self::OffsetReset => "`latest`, `earliest` or `by_duration:…`".to_owned(),
         }
     }
@@ -300,8 +303,18 @@ fn list(items: &[String], bounds: Bounds) -> Result<(), String> {
             Ok(())
         }
         Bounds::PartitionReplicas => partition_replicas(items),
+        Bounds::AddressCounts => match items.iter().find(|item| address_count(item).is_none()) {
+            Some(item) => Err(format!("{item} is not address:count")),
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// The two halves of `address:count`; the address may have colons of its own.
+pub(super) fn address_count(item: &str) -> Option<(&str, u32)> {
+    let (address, count) = item.rsplit_once(':')?;
+    Some((address.trim(), count.trim().parse().ok()?))
 }
 
 fn partition_replicas(items: &[String]) -> Result<(), String> {

@@ -225,14 +225,25 @@ impl Shard {
             let is_asked_for = |topic: &TopicName, partition: i32, _: &CommittedOffset| {
                 let mut asked = body.topics.iter().filter(|asked| asked.name == **topic);
                 let is_one = |p: &OffsetDeleteRequestPartition| p.partition_index == partition;
-                asked.any(|asked| asked.partitions.iter().any(is_one)) && !is_subscribed(topic)
+                let known = soft.image.topic(topic);
+                let is_known =
+                    known.is_some_and(|t| t.partition(PartitionIndex(partition)).is_some());
+                is_known
+                    && asked.any(|asked| asked.partitions.iter().any(is_one))
+                    && !is_subscribed(topic)
             };
             group.offsets.end(&id, is_asked_for, decision);
         }
         let topics = body.topics.iter().map(|topic| {
-            let error = match is_subscribed(&topic.name) {
-                true => ErrorCode::GroupSubscribedToTopic,
-                false => ErrorCode::None,
+            let known = soft.image.topic(&topic.name);
+            let is_subscribed = is_subscribed(&topic.name);
+            let error = |partition: &OffsetDeleteRequestPartition| {
+                let index = PartitionIndex(partition.partition_index);
+                match known.and_then(|known| known.partition(index)) {
+                    None => ErrorCode::UnknownTopicOrPartition,
+                    Some(_) if is_subscribed => ErrorCode::GroupSubscribedToTopic,
+                    Some(_) => ErrorCode::None,
+                }
             };
             let partitions = topic.partitions.iter();
             OffsetDeleteResponseTopic {
@@ -240,7 +251,7 @@ impl Shard {
                 partitions: partitions
                     .map(|partition| OffsetDeleteResponsePartition {
                         partition_index: partition.partition_index,
-                        error_code: error.code(),
+                        error_code: error(partition).code(),
                     })
                     .collect(),
             }

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 
 use ottla_protocol::codec::STRING_BYTES_MAX;
 use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::TopicName;
 use ottla_protocol::messages::configs::{
     AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse, AlterableConfig,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResourceResponse,
     IncrementalAlterConfigsResponse, IncrementalAlterableConfig,
 };
 
+use super::elections::{Change, Election, Rules};
 use super::names;
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
@@ -20,6 +22,8 @@ use crate::config::agreed::MIN_INSYNC_REPLICAS;
 use crate::config::{self, ConfigMap, Kind, Scope, Update, Value};
 use crate::image::record::{ConfigRecord, PartitionRecord, Record};
 use crate::image::{ConfigResource, PartitionRegistration};
+
+const UNCLEAN: &str = "unclean.leader.election.enable";
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -156,7 +160,37 @@ impl Metadata {
         if before.get(MIN_INSYNC_REPLICAS) != after.get(MIN_INSYNC_REPLICAS) {
             self.forget_eligible(&target, &mut records);
         }
+        let allows = |configs: &ConfigMap| configs.get(UNCLEAN).is_some_and(Value::flag);
+        if allows(&after) && !allows(before) {
+            self.elect_uncleanly(&target, &mut records);
+        }
         Ok(records)
+    }
+
+    /// Where an unclean election is allowed from now on, partitions that wait for a leader get one
+    /// at once: no broker need come or go.
+    fn elect_uncleanly(&self, target: &ConfigResource, records: &mut Vec<Record>) {
+        let is_concerned = |name: &TopicName| match target {
+            ConfigResource::Topic(topic) => topic == name,
+            ConfigResource::Cluster => {
+                let own = self.image.configs_of(&ConfigResource::Topic(name.clone()));
+                own.is_none_or(|own| !own.contains_key(UNCLEAN))
+            }
+            _ => false,
+        };
+        for topic in self.image.topics.values().filter(|t| is_concerned(&t.name)) {
+            let rules = Rules {
+                allows_unclean: true,
+                ..self.rules(topic)
+            };
+            for (index, partition) in topic.indexed().filter(|(_, p)| p.leader.is_none()) {
+                let change = Change::of(&self.image, partition, rules);
+                if let Some(new) = change.finish(Election::Online) {
+                    let record = PartitionRecord::of(topic.id, index, &new);
+                    records.push(Record::Partition(record));
+                }
+            }
+        }
     }
 
     fn config_target(&self, resource_type: i8, name: &str) -> Result<ConfigResource, Refusal> {
@@ -279,11 +313,15 @@ impl Metadata {
 /// The value that a resource takes under that name, or why it does not.
 fn value_of(target: &ConfigResource, name: &str, text: &str) -> Result<Value, Refusal> {
     let known = config::find(target.scope(), name);
+    if known.is_none() && target.scope() == Scope::Broker && text.len() <= STRING_BYTES_MAX {
+        // Kafka keeps such a value for a plug-in that may know it; whoever mistypes a name sees it
+        return Ok(Value::Foreign(text.to_owned()));
+    }
     let Some(known) = known.filter(|known| known.update == Update::Dynamic) else {
         let (error, message) = match target.scope() {
             Scope::Broker => (
                 ErrorCode::InvalidRequest,
-                format!("Cannot update these configs dynamically: Set({name})"),
+                format!("Cannot update these configs dynamically: [{name}]"),
             ),
             Scope::Topic => (
                 ErrorCode::InvalidConfig,

@@ -85,9 +85,13 @@ impl Metadata {
                 let target: Vec<NodeId> = target.iter().copied().map(NodeId).collect();
                 self.check_replicas(&target)?;
                 if !may_resize && target.len() != partition.target_replicas().len() {
+                    let before = partition.target_replicas().len();
                     return Err(Refusal::new(
                         ErrorCode::InvalidReplicationFactor,
-                        "The replication factor is not allowed to change in this request.",
+                        format!(
+                            "The replication factor is changed from {before} to {}",
+                            target.len()
+                        ),
                     ));
                 }
                 Ok(self.reassign(topic, partition, &target))

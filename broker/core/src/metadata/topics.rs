@@ -284,7 +284,7 @@ impl Metadata {
         let layers = self.image.layers(None, &self.static_configs);
         let layers = layers.with(Some(configs));
         table::keys_of(Scope::Topic)
-            .filter(|key| !key.name.starts_with("internal."))
+            .filter(|key| key.is_told_unset() || configs.contains_key(key.name))
             .map(|key| {
                 let (value, source) = layers.value(key, Some(replication_factor));
                 CreatableTopicConfigs {

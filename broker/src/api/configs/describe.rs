@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ottla_core::acl::Operation;
 use ottla_core::config::layers::Found;
 use ottla_core::config::{
-    ConfigMap, Effect, Key, Kind, Layers, Name, Scope, Source, Update, names, table,
+    ConfigMap, Effect, Key, Kind, Layers, Name, Scope, Source, Update, find, names, table,
 };
 use ottla_core::image::{ConfigResource, MetadataImage};
 use ottla_core::metadata::Refusal;
@@ -23,6 +23,12 @@ use ottla_protocol::messages::configs::{
 use super::super::{Context, RequestContext};
 use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, permission};
 use crate::authorizer::{Access, sentence};
+
+/// What Kafka says where it does not know the type of a config.
+const UNKNOWN_TYPE: i8 = 0;
+
+const UNKNOWN_DOC: &str =
+    "No setting of this name is known; the value is kept and changes nothing.";
 
 /// DescribeConfigs.
 pub async fn handle(
@@ -107,8 +113,9 @@ impl View<'_> {
         let layers = self.layers(&ConfigResource::Topic(name.into()));
         let factor = topic.replication_factor();
         Ok(table::keys_of(Scope::Topic)
-            .filter(|key| !key.name.starts_with("internal."))
-            .map(|key| self.entry(key.name, key, layers.all(key, Some(factor))))
+            .map(|key| (key, layers.all(key, Some(factor))))
+            .filter(|(key, all)| key.is_told_unset() || is_set(all))
+            .map(|(key, all)| self.entry(key.name, key, all))
             .collect())
     }
 
@@ -144,8 +151,11 @@ impl View<'_> {
         }
         let layers = self.image.layers(Some(self.here), self.statics);
         let mut configs: Vec<_> = names(Scope::Broker)
-            .map(|name| self.setting(name, layers.all_of_setting(name)))
+            .map(|name| (name, layers.all_of_setting(name)))
+            .filter(|(name, all)| name.key.is_told_unset() || is_set(all))
+            .map(|(name, all)| self.setting(name, all))
             .collect();
+        self.add_unknown(Some(self.here), &mut configs);
         configs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(configs)
     }
@@ -163,8 +173,41 @@ impl View<'_> {
             (!all.is_empty()).then(|| self.setting(name, all))
         });
         let mut configs: Vec<_> = set.collect();
+        self.add_unknown(None, &mut configs);
         configs.sort_by(|a, b| a.name.cmp(&b.name));
         configs
+    }
+
+    /// Adds what was set while the brokers run and no table knows: nobody sees the value, which
+    /// may be a secret of whoever does know it.
+    fn add_unknown(&self, node: Option<NodeId>, configs: &mut Vec<DescribeConfigsResourceResult>) {
+        let broker = node.map(|node| (ConfigResource::Broker(node), Source::DynamicBroker));
+        let cluster = (ConfigResource::Cluster, Source::DynamicDefaultBroker);
+        for (resource, source) in broker.into_iter().chain([cluster]) {
+            let set = self.image.configs_of(&resource);
+            let names = set.into_iter().flat_map(|configs| configs.keys());
+            for name in names.filter(|name| find(Scope::Broker, name).is_none()) {
+                let synonym = DescribeConfigsSynonym {
+                    name: name.clone(),
+                    value: None,
+                    source: source as i8,
+                };
+                match configs.iter_mut().find(|known| known.name == *name) {
+                    Some(stronger) if self.synonyms => stronger.synonyms.push(synonym),
+                    Some(_) => {}
+                    None => configs.push(DescribeConfigsResourceResult {
+                        name: name.clone(),
+                        value: None,
+                        read_only: false,
+                        config_source: source as i8,
+                        is_sensitive: true,
+                        synonyms: Vec::from_iter(self.synonyms.then_some(synonym)),
+                        config_type: UNKNOWN_TYPE,
+                        documentation: self.documentation.then(|| UNKNOWN_DOC.to_owned()),
+                    }),
+                }
+            }
+        }
     }
 
     /// A broker's setting, by one of its names.
@@ -201,6 +244,11 @@ impl View<'_> {
             documentation: self.documentation.then(|| documentation(key)),
         }
     }
+}
+
+/// Whether somebody set one of these values.
+fn is_set(all: &[Found]) -> bool {
+    all.iter().any(|found| found.source != Source::Default)
 }
 
 fn documentation(key: &Key) -> String {

@@ -1,6 +1,6 @@
 //! The types of a broker's settings, from their values; each refuses with the end of a sentence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +38,14 @@ pub fn flag(value: &Value) -> Result<bool, String> {
 /// A duration in milliseconds.
 pub fn milliseconds(value: &Value) -> Result<Duration, String> {
     number(value).map(Duration::from_millis)
+}
+
+/// A duration in milliseconds, or -1 for none.
+pub fn milliseconds_or_never(value: &Value) -> Result<Option<Duration>, String> {
+    match value.number() {
+        -1 => Ok(None),
+        _ => milliseconds(value).map(Some),
+    }
 }
 
 /// A text.
@@ -85,16 +93,6 @@ pub fn principals(value: &Value) -> Result<BTreeSet<String>, String> {
         Some(name) => Err(format!("write {name} as User:{name}")),
         None => Ok(names.into_iter().map(str::to_owned).collect()),
     }
-}
-
-/// `address:count` pairs.
-pub fn per_address(value: &Value) -> Result<BTreeMap<String, u32>, String> {
-    let pair = |item: &str| {
-        let (host, limit) = item.rsplit_once(':')?;
-        Some((host.to_owned(), limit.parse().ok()?))
-    };
-    let pairs = items(value).map(|item| pair(item).ok_or("give host:count pairs".to_owned()));
-    pairs.collect()
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &str> {

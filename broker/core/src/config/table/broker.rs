@@ -1,6 +1,6 @@
 //! Settings of a broker.
 
-use crate::config::Bounds::{Any, AtLeast, Between, BetweenOr};
+use crate::config::Bounds::{AddressCounts, Any, AtLeast, Between, BetweenOr};
 use crate::config::Effect::Applied;
 
 keys! {
@@ -44,7 +44,7 @@ keys! {
     "socket.request.max.bytes" Int "104857600" AtLeast(1024),
         Broker Restart [] Applied,
         "The largest request, in bytes.";
-    "queued.max.request.bytes" Long "268435456" BetweenOr(1_048_576, 1_099_511_627_776, -1),
+    "queued.max.request.bytes" Long "268435456" BetweenOr(1, 1_099_511_627_776, -1),
         Broker Restart [] Applied,
         "All requests being read or waiting to be answered, in bytes; at the limit reading \
          stops. There is always a limit: -1 is the default.";
@@ -52,18 +52,18 @@ keys! {
         Broker Restart [] Applied,
         "Requests of one connection that may wait for their replication at a time.";
     "max.connections" Int "2147483647" AtLeast(0),
-        Broker Restart [] Applied,
+        Broker Dynamic [] Applied,
         "Connections at a time. 0: as many as the limit of open files leaves room for, which are \
          never exceeded.";
     "max.connections.per.ip" Int "2147483647" AtLeast(0),
-        Broker Restart [] Applied,
+        Broker Dynamic [] Applied,
         "Connections from one address at a time.";
-    "max.connections.per.ip.overrides" List "" Any,
-        Broker Restart [] Applied,
+    "max.connections.per.ip.overrides" List "" AddressCounts,
+        Broker Dynamic [] Applied,
         "Exceptions to `max.connections.per.ip`, as `address:count` pairs.";
-    "connections.max.idle.ms" Long "600000" Between(1000, 17_592_186_044_415),
+    "connections.max.idle.ms" Long "600000" BetweenOr(1, 17_592_186_044_415, -1),
         Broker Restart [] Applied,
-        "A connection without traffic for this long is closed, in milliseconds.";
+        "A connection without traffic for this long is closed, in milliseconds. -1: never.";
     "ottla.first.request.timeout.ms" Long "10000" Between(100, 3_600_000),
         Broker Restart [] Applied,
         "A connection that has not sent its first request for this long is closed, in \
@@ -169,7 +169,7 @@ keys! {
     "group.initial.rebalance.delay.ms" Int "3000" Between(0, 600_000),
         Broker Restart [] Applied,
         "How long a new group waits for more members, in milliseconds.";
-    "group.min.session.timeout.ms" Int "6000" Between(1, 86_400_000),
+    "group.min.session.timeout.ms" Int "6000" Between(0, 86_400_000),
         Broker Restart [] Applied,
         "The shortest session timeout a member may ask for, in milliseconds.";
     "group.max.session.timeout.ms" Int "1800000" Between(1, 86_400_000),
@@ -179,7 +179,7 @@ keys! {
         Broker Restart [] Applied,
         "Members of a group at most.";
     "producer.id.expiration.ms" Int "86400000" AtLeast(1),
-        Broker Restart [] Applied,
+        Broker Dynamic [] Applied,
         "The state of an idle producer is forgotten after this long, in milliseconds.";
     "add.partitions.to.txn.retry.backoff.ms" Int "20" AtLeast(1),
         Broker Restart [] Applied,
@@ -188,4 +188,7 @@ keys! {
     "add.partitions.to.txn.retry.backoff.max.ms" Int "100" AtLeast(0),
         Broker Restart [] Applied,
         "How long the broker tries that, before the producer does.";
+    "producer.id.expiration.check.interval.ms" Int "600000" AtLeast(1),
+        Broker Restart [] Applied,
+        "How often idle producers are looked for, in milliseconds.";
 }

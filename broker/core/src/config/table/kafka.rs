@@ -35,6 +35,9 @@ const NEAREST: Effect = AcceptedWithoutEffect(
 );
 const OWN_WAY: Effect = AcceptedWithoutEffect("the broker has its own way of this");
 const LAYOUT: Effect = AcceptedWithoutEffect("how logs lie on disk is this broker's own affair");
+const AT_ONCE: Effect =
+    AcceptedWithoutEffect("an unclean election is held as soon as it is allowed");
+const NOTHING_UNSTABLE: Effect = AcceptedWithoutEffect("all that is served is stable");
 const ENVIRONMENT: Effect =
     AcceptedWithoutEffect("${env:NAME} is always replaced, and nothing else");
 
@@ -126,6 +129,7 @@ keys! {
         Broker Restart [] NO_TLS, "";
     "log.cleaner.enable" Boolean "true" Any, Broker Restart [] COMPACTS, "";
     "log.dir.failure.timeout.ms" Long "30000" AtLeast(1), Broker Restart [] LAYOUT, "";
+    "log.initial.task.delay.ms" Long "30000" AtLeast(0), Broker Restart [] OWN_WAY, "";
     "log.flush.offset.checkpoint.interval.ms" Int "60000" AtLeast(0), Broker Restart [] LAYOUT, "";
     "log.flush.start.offset.checkpoint.interval.ms" Int "60000" AtLeast(0),
         Broker Restart [] LAYOUT, "";
@@ -305,4 +309,7 @@ keys! {
     "ssl.truststore.password" Password "" Any, Broker Dynamic [] NO_TLS, "";
     "ssl.truststore.type" String "JKS" Any, Broker Dynamic [] NO_TLS, "";
     "telemetry.max.bytes" Int "1048576" AtLeast(1), Broker Restart [] NO_REPORTERS, "";
+    "unclean.leader.election.interval.ms" Long "300000" AtLeast(1), Broker Restart [] AT_ONCE, "";
+    "unstable.api.versions.enable" Boolean "false" Any, Broker Restart [] NOTHING_UNSTABLE, "";
+    "unstable.feature.versions.enable" Boolean "false" Any, Broker Restart [] NOTHING_UNSTABLE, "";
 }

@@ -94,9 +94,6 @@ impl Member {
 /// is. None where the bytes are something else.
 pub(super) fn subscribed_topics(mut metadata: &[u8]) -> Option<Vec<String>> {
     let metadata = &mut metadata;
-    if metadata.is_empty() {
-        return Some(Vec::new());
-    }
     metadata.try_get_i16().ok()?;
     let count = metadata.try_get_i32().ok()?;
     let mut topics = Vec::new();
@@ -107,4 +104,13 @@ pub(super) fn subscribed_topics(mut metadata: &[u8]) -> Option<Vec<String>> {
         metadata.advance(length);
     }
     Some(topics)
+}
+
+#[test]
+fn a_subscription_that_cannot_be_read_may_be_to_any_topic() {
+    let of = |bytes: &[u8]| subscribed_topics(bytes).map(|topics| topics.join(" "));
+    assert_eq!(of(b"\0\0\0\0\0\x02\0\x01a\0\x01b").as_deref(), Some("a b"));
+    assert_eq!(of(b"\0\0\0\0\0\0").as_deref(), Some(""));
+    assert_eq!(of(b""), None);
+    assert_eq!(of(b"\0\0\0\0\0\x01\0\x05a"), None);
 }

@@ -238,6 +238,8 @@ fn only_an_empty_group_can_be_deleted() {
          delete-group
          delete-offset t-0
          delete-offset u-0
+         delete-offset t-9
+         delete-offset nowhere-0
          A leave
          delete-group
          list
@@ -263,6 +265,10 @@ fn only_an_empty_group_can_be_deleted() {
             delete-offset u-0
                 log: u-0 tombstone
                 answer: NONE
+            delete-offset t-9
+                answer: UNKNOWN_TOPIC_OR_PARTITION
+            delete-offset nowhere-0
+                answer: UNKNOWN_TOPIC_OR_PARTITION
             A leave
                 log: generation 2:
                 A: NONE

@@ -104,6 +104,12 @@ fn brokers_groups_and_client_metrics_have_configs_too() {
         (BROKER, "", "log.retention.ms", "soon"),
         (BROKER, "", "log.retention.hours", "1"),
         (BROKER, "", "num.partitions", "4"),
+        (BROKER, "", "plug.in", "4"),
+        (BROKER, "1", "max.connections", "5"),
+        (BROKER, "", "max.connections.per.ip", "5"),
+        (BROKER, "", "max.connections.per.ip.overrides", "10.0.0.1:5"),
+        (BROKER, "", "max.connections.per.ip.overrides", "five"),
+        (BROKER, "", "producer.id.expiration.ms", "5"),
         (BROKER, "7", "log.retention.ms", "5"),
         (BROKER, "one", "log.retention.ms", "5"),
         (BROKER, "", "min.insync.replicas", "2"),
@@ -125,8 +131,14 @@ fn brokers_groups_and_client_metrics_have_configs_too() {
         ok
         ok
         INVALID_CONFIG: Invalid value soon for configuration log.ret
-        INVALID_REQUEST: Cannot update these configs dynamically: Set
-        INVALID_REQUEST: Cannot update these configs dynamically: Set
+        INVALID_REQUEST: Cannot update these configs dynamically: [lo
+        INVALID_REQUEST: Cannot update these configs dynamically: [nu
+        ok
+        ok
+        ok
+        ok
+        INVALID_CONFIG: Invalid value five for configuration max.con
+        ok
         BROKER_ID_NOT_REGISTERED: No broker with id 7 found.
         INVALID_REQUEST: Unexpected resource type 4 or name 'one'.
         ok
@@ -400,4 +412,32 @@ fn records_that_hold_longer_strings_than_requests_may_are_read_and_kept() {
     });
     copy.install(&snapshot.collect::<Vec<_>>());
     assert_eq!(copy.image(), image);
+}
+
+#[test]
+fn who_allows_an_unclean_election_need_not_wait_for_a_broker() {
+    let key = "unclean.leader.election.enable";
+    for (kind, name, own) in [
+        (TOPIC, "t", None),
+        (BROKER, "", None),
+        (BROKER, "", Some("false")),
+    ] {
+        let mut cluster = Cluster::of(2);
+        let configs: Vec<_> = own.iter().map(|value| (key, *value)).collect();
+        cluster.create("t", &[&[0, 1]], &configs);
+        let shrunk = item(&cluster, "t", &[0]);
+        alter(&mut cluster, 0, shrunk);
+        cluster.fence(0);
+        let leader = |cluster: &Cluster| {
+            let topic = cluster.metadata.image().topic("t").unwrap();
+            topic.partitions[0].leader.map(|leader| leader.0)
+        };
+        assert_eq!(leader(&cluster), None);
+        assert_eq!(
+            change(&mut cluster, kind, name, &[(key, 0, "true")]),
+            "ok\n"
+        );
+        let expected = own.is_none().then_some(1);
+        assert_eq!(leader(&cluster), expected, "{kind} {name} {own:?}");
+    }
 }
