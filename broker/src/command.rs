@@ -1,5 +1,10 @@
 //! The command line: `ottla-broker --config FILE`, `ottla-broker dev`, and the pages of the docs.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the process around a node, which no simulation runs"
+)]
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -17,6 +17,8 @@
 //! - [`peer`]: gRPC between brokers
 //! - [`metrics`]: what is counted, for `/metrics`
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod api;
 pub mod authorizer;
 pub mod brokers;

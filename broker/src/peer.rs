@@ -28,6 +28,7 @@ use crate::stream::{Listener, Network};
 #[allow(
     missing_docs,
     clippy::all,
+    clippy::too_many_lines,
     reason = "generated; documented in proto/peer.proto"
 )]
 pub mod wire {

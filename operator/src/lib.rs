@@ -15,6 +15,8 @@
 //!
 //! Invariant: a module imports only from those named before it.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod admin;
 pub mod cluster;
 pub mod condition;

@@ -10,6 +10,8 @@
 //! ([`client::Tcp`]), a simulated network, or encrypted. A request that belongs before all others
 //! of a connection, as authentication does, has its place in [`client::Client`]'s opening.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod client;
 pub mod connection;
 mod error;

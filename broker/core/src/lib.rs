@@ -1,5 +1,7 @@
 //! Decisions of a broker: no await, clock, disk, socket or unordered map.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod acl;
 pub mod age;
 pub mod ask;

@@ -4,6 +4,8 @@
 //! is how values become bytes, [`messages`] has the struct of every API, [`frame`] puts headers
 //! before them, [`record_batch`] and [`record`] are what logs hold, [`log`] what is known of one.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 // the derive names its traits by this crate's path, here too
 extern crate self as ottla_protocol;
 

@@ -175,6 +175,7 @@ impl LogStore {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "simulations have `spawn_task`")]
 fn spawn(mut files: Files, used: Weak<()>) -> io::Result<std::sync::mpsc::Sender<Command>> {
     let (sender, receiver) = std::sync::mpsc::channel::<Command>();
     std::thread::Builder::new()

@@ -14,6 +14,8 @@
 //! - [`journal`]: a small synced record log (for the metadata quorum).
 //! - [`snapshot_file`]: small files that change as a whole or not at all.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod compaction;
 pub mod disk;
 mod error;

@@ -6,6 +6,8 @@
 //! - [`rows`]: a number for each value of a label that is known beforehand
 //! - [`http`]: `/metrics`, `/livez` and `/readyz`
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod histogram;
 pub mod http;
 pub mod rows;

@@ -1,5 +1,7 @@
 //! Nodes in-process.
 
+#![allow(clippy::disallowed_methods, reason = "tests go by the real clock")]
+
 #[path = "../../protocol/tests/it/catalogue.rs"]
 #[allow(dead_code, reason = "the protocol's own tests use the rest")]
 mod catalogue;

@@ -1,5 +1,7 @@
 //! One voter in this process: what it makes of brokers that beat, fall silent or seem to be gone.
 
+#![allow(clippy::disallowed_methods, reason = "tests go by the real clock")]
+
 use std::sync::mpsc;
 
 use ottla_core::image::{Endpoint, MetadataImage};
