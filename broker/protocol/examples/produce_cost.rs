@@ -1,6 +1,8 @@
 //! What the codec costs on the hot path: decoding produce requests, validating and stamping their
 //! batches, encoding fetch responses. Run with `--release`.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

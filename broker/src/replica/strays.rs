@@ -56,10 +56,7 @@ impl Strays {
     /// The logs that were kept for long enough.
     pub(super) fn unclaimed(&self, now: Duration) -> Vec<Log> {
         let is_over = |(_, since): &mut (Log, Duration)| now.saturating_sub(*since) >= KEPT;
-        let over = lock(&self.0)
-            .extract_if(.., is_over)
-            .map(|(log, _)| log)
-            .collect();
-        over
+        let mut logs = lock(&self.0);
+        logs.extract_if(.., is_over).map(|(log, _)| log).collect()
     }
 }

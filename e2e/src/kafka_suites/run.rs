@@ -39,14 +39,13 @@ pub fn catalogue(class_path: &str, jars: &Path) -> Result<BTreeMap<&'static str,
     let mut suites = BTreeMap::new();
     for (suite, jar) in SUITES {
         let start = format!("{jar}-");
-        let names = std::fs::read_dir(jars)?.flatten().map(|file| file.path());
+        let mut names = std::fs::read_dir(jars)?.flatten().map(|file| file.path());
         let path = names
-            .filter(|path| {
+            .find(|path| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let version = name.strip_prefix(&start).unwrap_or_default();
                 version.starts_with(|c: char| c.is_ascii_digit()) && name.ends_with("-test.jar")
             })
-            .next()
             .with_context(|| format!("no {jar} in {}", jars.display()))?;
         let output = Command::new("java")
             .args(["-XX:TieredStopAtLevel=1", "-cp", class_path])

@@ -159,14 +159,13 @@ impl Shard {
         match current.deadline_ms(step.now) {
             None => {}
             Some(at_ms) if at_ms > now_ms => step.soft.deadlines.set(id, Some(at_ms)),
+            Some(_) if self.fence(id, current, None, step) => {}
             Some(_) => {
-                if !self.fence(id, current, None, step) {
-                    step.decision.orders.push(Order::Expire {
-                        transactional_id: id.clone(),
-                        producer: current.producer,
-                    });
-                    step.soft.deadlines.put_off(id, now_ms + RETRY_MS);
-                }
+                step.decision.orders.push(Order::Expire {
+                    transactional_id: id.clone(),
+                    producer: current.producer,
+                });
+                step.soft.deadlines.put_off(id, now_ms + RETRY_MS);
             }
         }
     }

@@ -163,7 +163,7 @@ async fn list(events: &Api<Event>, kind: &str, name: &str) -> Vec<String> {
         .filter_map(|event| Some((last_seen(&event)?, event.message?)))
         .filter(|(seen, _)| now.duration_since(*seen).as_secs() < EVENT_AGE_MAX_SECONDS)
         .collect();
-    recent.sort_by(|a, b| b.0.cmp(&a.0));
+    recent.sort_by_key(|(seen, _)| std::cmp::Reverse(*seen));
     recent.into_iter().map(|(_, message)| message).collect()
 }
 

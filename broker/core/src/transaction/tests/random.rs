@@ -258,10 +258,10 @@ impl World {
         let client = self.clients[who].clone();
         let Some(producer) = client.producer else {
             // a start fences the others of the id: too many, and none gets anywhere
-            return match self.chance.below(12) {
-                0 => self.init(who, None),
-                _ => {}
-            };
+            if self.chance.below(12) == 0 {
+                self.init(who, None);
+            }
+            return;
         };
         match client.doing {
             Doing::Nothing => self.init(who, None),
