@@ -2,12 +2,14 @@
 //! its class goes on in the next.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Case, Outcome};
 use crate::process::bound_to_us;
@@ -127,8 +129,6 @@ impl<'a> Worker<'a> {
                 }
                 Err(RecvTimeoutError::Disconnected) => "the JVM ended".to_string(),
             };
-            let _ = process.child.kill();
-            let _ = process.child.wait();
             self.process = None;
             let is_whole_class = current.is_none();
             let method = current.unwrap_or_else(|| "(class)".to_string());
@@ -143,12 +143,14 @@ impl<'a> Worker<'a> {
     }
 }
 
-impl Drop for Worker<'_> {
+/// The brokers that it started go with it: they are in its process group.
+impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.child.kill();
-            let _ = process.child.wait();
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
         }
+        let _ = self.child.wait();
     }
 }
 
@@ -164,6 +166,7 @@ fn start(jvm: &Jvm) -> Result<Process> {
         .arg(property("log4j2.configurationFile", &jvm.logging))
         .arg(property("java.io.tmpdir", &jvm.logs.join("data")))
         .args(["-cp", &jvm.class_path, "io.ottla.suites.Worker"])
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
