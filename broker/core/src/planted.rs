@@ -90,6 +90,8 @@ bugs! {
         "a broker that starts acts by the metadata of the past"
     HoldsFirst "holds-first"
         "a topic that was made again is taken on before its namesake is let go"
+    UncommittedReads "uncommitted-reads"
+        "consumers are given what is not committed yet"
     EarlyReply "early-reply"
         "a coordinator answers before its records are committed"
     UnsyncedMetadata "unsynced-metadata"

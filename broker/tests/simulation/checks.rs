@@ -5,6 +5,7 @@
 //! - `CommittedPrefix`: what lies below any replica's high watermark is the same everywhere.
 //! - `AckBeforeDurable`: at an acknowledgement, min ISR replicas have the record on disk, and below
 //!   a leader's high watermark each of its ISR has.
+//! - `AckBeforeCommitted`: what is acknowledged lies below some replica's high watermark.
 //! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`, `IsrFlap`: see `replicas`.
 //! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `PollSkip`,
 //!   `NonmonotonicSend`, `StaleRead`, `LostCommit`, `TwoOwners`: what clients must never
@@ -196,6 +197,13 @@ impl World {
                 "AckBeforeDurable: {slot}@{base}..{end} is acknowledged, on disk are {durable:?}"
             ));
         }
+        let committed = self.checks.committed_end(slot);
+        if committed < end && !self.may_be_unseen(slot) {
+            self.violate(format!(
+                "AckBeforeCommitted: {slot}@{base}..{end} is acknowledged, no replica had more \
+                 than {committed} committed"
+            ));
+        }
         let producer = values[0].split('-').next().unwrap_or_default().to_owned();
         if let Some(before) = self.checks.of(slot).sent.insert(producer, base)
             && before >= base
@@ -216,6 +224,13 @@ impl World {
         }
     }
 
+    /// Whether a replica may have told of what no look at it showed: it was let go at once, or
+    /// its disk is read no more.
+    fn may_be_unseen(&mut self, slot: Slot) -> bool {
+        let has_failed = self.machines.iter().any(|m| m.disk.has_failed());
+        has_failed || self.checks.of(slot).was_released()
+    }
+
     /// A producer was told that its records are on the leader's disk.
     pub fn acknowledged_by_one(&mut self, slot: Slot, leader: usize, end: i64) {
         let partition = self.checks.of(slot);
@@ -230,9 +245,10 @@ impl World {
 
     /// A consumer was given a record.
     pub fn consumed(&mut self, slot: Slot, offset: i64, value: &str) {
+        let is_excused = self.may_be_unseen(slot);
         let partition = self.checks.of(slot);
         let known = partition.values.get(offset as usize).cloned();
-        if known.is_none() {
+        if known.is_none() && is_excused {
             partition.unseen.insert(offset, value.to_owned());
         } else if known.as_deref() != Some(value) {
             self.violate(format!(
@@ -254,6 +270,12 @@ impl World {
                          there is {found:?}"
                     ));
                 }
+            }
+            let (committed, held) = (partition.values.len() as i64, partition.held_end());
+            if held < committed {
+                wrong.push(format!(
+                    "LostWrite: {slot} was committed up to {committed}, all of it ends at {held}"
+                ));
             }
             if let Some((offset, value)) = partition.unseen.first_key_value() {
                 wrong.push(format!(
@@ -322,6 +344,19 @@ fn may_be_repeated(value: &str) -> bool {
 }
 
 impl Partition {
+    /// Up to where any machine's replica goes.
+    fn held_end(&self) -> i64 {
+        let machines = self.is_held.iter().zip(self.ends);
+        let held = machines.filter_map(|(is_held, end)| is_held.then_some(end));
+        held.max().unwrap_or(0)
+    }
+
+    /// Whether some machine had a replica and has let it go.
+    fn was_released(&self) -> bool {
+        let mut machines = self.is_held.iter().zip(self.most_durable);
+        machines.any(|(is_held, durable)| !is_held && durable > 0)
+    }
+
     fn check_leader(&mut self, node: usize, seen: &Inspected) -> Option<String> {
         let epoch = seen.leader_epoch.0;
         let high_watermark = seen.marks.high_watermark.0;

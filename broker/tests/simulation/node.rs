@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_broker::api::Context;
 use ottla_broker::config::Settings;
 use ottla_broker::env::Env;
 use ottla_broker::node::{Node, Surroundings};
@@ -58,12 +59,14 @@ fn settings(node: usize) -> Settings {
 /// Runs one process until its directory fails or it is asked to stop, then waits to be cleared
 /// away with all its tasks, as the system does with a process that ends.
 pub async fn run(shared: Shared, node: usize) -> turmoil::Result {
-    run_process(&shared, node).await;
+    // kept until then: what it did in its last step is looked at once the step is over
+    let _context = run_process(&shared, node).await;
     shared.with(|world| world.machines[node].has_ended = true);
     std::future::pending().await
 }
 
-async fn run_process(shared: &Shared, node: usize) {
+/// What API handlers worked with, where it served.
+async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
     let (seed, disk, clock_ms, bug, mut stop) = shared.with(|world| {
         let machine = &mut world.machines[node];
         machine.life += 1;
@@ -94,11 +97,11 @@ async fn run_process(shared: &Shared, node: usize) {
         Ok(running) => running,
         Err(error) if disk.has_failed() || disk.is_full() => {
             shared.trace(format_args!("broker {node} cannot start: {error}"));
-            return;
+            return None;
         }
         Err(error) => {
             shared.violate(format!("CannotStart: broker {node}: {error}"));
-            return;
+            return None;
         }
     };
     shared.trace(format_args!("broker {node} serves"));
@@ -112,8 +115,7 @@ async fn run_process(shared: &Shared, node: usize) {
             shared.trace(format_args!("broker {node} has stopped"));
         }
     }
-    // what it has told others of in this step, nobody could see between two steps
-    shared.with(|world| world.note_all(node, &context));
+    Some(context)
 }
 
 /// Waits until the process is asked to stop. What the channel lends is given back: whoever asks

@@ -37,15 +37,6 @@ impl World {
         }
     }
 
-    /// Notes what all replicas of a broker hold.
-    pub fn note_all(&mut self, node: usize, context: &Context) {
-        for seen in context.replicas.inspect() {
-            if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
-                self.note(node, slot, &seen);
-            }
-        }
-    }
-
     /// Goes through what is new in a replica's log.
     pub fn check_holes(&mut self, node: usize, slot: Slot, replicas: &Replicas, seen: &Inspected) {
         let life = self.machines[node].life;

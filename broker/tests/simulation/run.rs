@@ -119,11 +119,12 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
     faults.heal(&mut sim);
     shared.trace(format_args!("healed"));
     shared.with(|world| world.is_ending = true);
-    if !is_over {
-        advance(&mut sim, &mut faults, Phase::Calm);
-    }
+    is_over = is_over || advance(&mut sim, &mut faults, Phase::Calm);
     shared.with(|world| {
-        world.check_end();
+        // a run that was ended early has brokers that are down, with what only they have
+        if !is_over {
+            world.check_end();
+        }
         if let Some(panic) = panicked() {
             world.violate(panic);
         }

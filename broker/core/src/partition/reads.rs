@@ -107,6 +107,9 @@ impl Partition {
         }
         let end_offset = match from.reader {
             Reader::Follower(_) => marks.log_end_offset,
+            Reader::Consumer { .. } if planted::is(Planted::UncommittedReads) => {
+                marks.log_end_offset
+            }
             Reader::Consumer {
                 read_committed: true,
                 ..
