@@ -205,8 +205,8 @@ fn ask<R: Ask>(
 enum Done {
     /// A broker has answered, or not.
     Answered(Batch, Option<WriteTxnMarkersResponse>),
-    /// A shard knows that a transaction's markers are written, or is to be told again.
-    Told(Finished, bool),
+    /// What a shard says to it that a transaction's markers are written.
+    Told(Finished, Result<bool, ErrorCode>),
     /// A transaction is aborted, or will be tried again by its shard.
     Expired,
 }
@@ -302,8 +302,8 @@ impl Carrier {
         while let Some(finished) = self.markers.next_finished() {
             let shards = self.shards.clone();
             self.tasks.spawn(async move {
-                let is_known = tell(&shards, &finished).await;
-                Done::Told(finished, is_known)
+                let told = tell(&shards, &finished).await;
+                Done::Told(finished, told)
             });
         }
     }
@@ -314,7 +314,10 @@ impl Carrier {
                 self.markers
                     .on_answer(self.now_ms(), batch, answer.as_ref());
             }
-            Ok(Done::Told(finished, is_known)) => self.markers.on_told(finished, is_known),
+            Ok(Done::Told(finished, told)) => {
+                let (image, me) = (self.controller.image(), self.controller.node_id());
+                self.markers.on_told(&image, me, finished, told);
+            }
             // nobody aborts them, and a panic ends the process
             Ok(Done::Expired) | Err(_) => {}
         }
@@ -341,11 +344,13 @@ async fn write(
     }
 }
 
-/// Tells a shard that all markers are written. It knows where it says so, or where it is another
-/// broker's by now, or is being loaded: then the markers are ordered again.
-async fn tell(shards: &Weak<Runtime<transaction::Shard>>, finished: &Finished) -> bool {
+/// Tells a shard that all markers are written; waits a little where it could not take that.
+async fn tell(
+    shards: &Weak<Runtime<transaction::Shard>>,
+    finished: &Finished,
+) -> Result<bool, ErrorCode> {
     let Some(shards) = shards.upgrade() else {
-        return true;
+        return Err(ErrorCode::NotCoordinator);
     };
     let body = Complete {
         transactional_id: Arc::clone(&finished.transactional_id),
@@ -353,13 +358,11 @@ async fn tell(shards: &Weak<Runtime<transaction::Shard>>, finished: &Finished) -
     };
     let told = ask(&shards, &finished.transactional_id, 0, body);
     drop(shards);
-    match told.await {
-        Ok(_) | Err(ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress) => true,
-        Err(_) => {
-            tokio::time::sleep(TELL_RETRY).await;
-            false
-        }
+    let told = told.await;
+    if told.is_err() {
+        tokio::time::sleep(TELL_RETRY).await;
     }
+    told
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

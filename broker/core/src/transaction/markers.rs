@@ -226,14 +226,24 @@ impl Markers {
         self.finished.pop_front()
     }
 
-    /// The shard knows, or another one will order anew; else it is to be told again.
-    pub fn on_told(&mut self, finished: Finished, is_known: bool) {
-        let pending = self.pending.get(&finished.transactional_id);
-        if pending.is_none_or(|pending| pending.order != finished.order) {
+    /// The shard knows, or orders anew once it is loaded, or is not here any more; else it is to
+    /// be told again. NOT_COORDINATOR alone does not say that it is gone: it is said of a log that
+    /// could not be written to, too.
+    pub fn on_told(
+        &mut self,
+        image: &MetadataImage,
+        me: NodeId,
+        finished: Finished,
+        told: Result<bool, ErrorCode>,
+    ) {
+        let id = &finished.transactional_id;
+        let pending = self.pending.get(id);
+        let Some(pending) = pending.filter(|pending| pending.order == finished.order) else {
             return;
-        }
-        match is_known {
-            true => drop(self.pending.remove(&finished.transactional_id)),
+        };
+        let is_known = matches!(told, Ok(_) | Err(ErrorCode::CoordinatorLoadInProgress));
+        match is_known || !is_led(image, me, pending.site) {
+            true => drop(self.pending.remove(id)),
             false => self.finished.push_back(finished),
         }
     }
@@ -241,12 +251,8 @@ impl Markers {
     /// There is a new image, on the broker `me`: markers that are not on their way go by it, those
     /// of shards that are not here any more do not go at all.
     pub fn on_image(&mut self, now_ms: u64, image: &MetadataImage, me: NodeId) {
-        self.pending.retain(|_, pending| {
-            let partition = image.partition(pending.site.partition);
-            partition.is_some_and(|partition| {
-                partition.leader == Some(me) && partition.leader_epoch == pending.site.leader_epoch
-            })
-        });
+        self.pending
+            .retain(|_, pending| is_led(image, me, pending.site));
         let later = std::mem::take(&mut self.later).into_values().flatten();
         let mut pieces: Vec<Piece> = later.collect();
         for queue in self.by_node.values_mut() {
@@ -330,6 +336,13 @@ impl Markers {
             });
         }
     }
+}
+
+/// Whether the shard that gave an order is still the broker's, in the same leader epoch.
+fn is_led(image: &MetadataImage, me: NodeId, site: Site) -> bool {
+    image.partition(site.partition).is_some_and(|partition| {
+        partition.leader == Some(me) && partition.leader_epoch == site.leader_epoch
+    })
 }
 
 fn marker(pending: &Pending, partitions: &Partitions) -> WritableTxnMarker {

@@ -135,8 +135,30 @@ fn markers_go_to_the_leaders_together() {
     let finished: Vec<_> = std::iter::from_fn(|| markers.next_finished()).collect();
     assert_eq!(finished.len(), 2);
     for finished in finished {
-        markers.on_told(finished, true);
+        markers.on_told(&image, ME, finished, Ok(true));
     }
+    assert!(markers.is_empty());
+}
+
+#[test]
+fn a_shard_that_could_not_write_is_told_again_while_it_is_here() {
+    let image = image(&[0]);
+    let mut markers = Markers::default();
+    markers.order(0, &image, site(), ending("a", 1, &["t-0"]));
+    let sent = batches(&mut markers);
+    succeed(&mut markers, sent);
+    // its log may refuse for any reason: a full disk is told as NOT_COORDINATOR
+    for error in [
+        ErrorCode::CoordinatorNotAvailable,
+        ErrorCode::NotCoordinator,
+        ErrorCode::UnknownServerError,
+    ] {
+        let finished = markers.next_finished().expect("all is written");
+        markers.on_told(&image, ME, finished, Err(error));
+    }
+    let finished = markers.next_finished().expect("it is told again");
+    markers.on_told(&image, NodeId(1), finished, Err(ErrorCode::NotCoordinator));
+    assert_eq!(markers.next_finished(), None, "it is another broker's");
     assert!(markers.is_empty());
 }
 
@@ -154,7 +176,7 @@ fn the_same_order_is_given_once_while_its_markers_are_on_their_way() {
     markers.order(0, &image, site(), ending("a", 1, &["t-0"]));
     let again = batches(&mut markers);
     assert_eq!(again.len(), 1);
-    markers.on_told(finished, true);
+    markers.on_told(&image, ME, finished, Ok(true));
     assert!(
         !markers.is_empty(),
         "the order of the next transaction stays"
