@@ -53,7 +53,7 @@ pub use init::refusal;
 pub use record::Record;
 pub use request::{Body, Request, Response};
 pub use settings::Settings;
-use soft::Soft;
+use soft::{RETRY_MS, Soft};
 pub use state::{Partitions, Producer, Status, Transaction, TransactionVersion};
 
 use crate::image::MetadataImage;
@@ -65,6 +65,9 @@ pub type TransactionalId = Arc<str>;
 
 /// The name of the internal topic that holds transactional ids.
 pub const TRANSACTION_TOPIC: &str = "__transaction_state";
+
+/// How many ids are forgotten in one decision; the others follow soon, and requests between.
+const EXPIRED_MAX: usize = 1_000;
 
 /// What a request, a deadline or an image comes to.
 pub type Decision = shard::Decision<Record, Response, Order>;
@@ -135,6 +138,18 @@ impl Step<'_> {
 }
 
 impl Shard {
+    /// The id's state, where no markers of it are being written and it is this producer's.
+    ///
+    /// Who the producer is, is settled with the markers: until then the one that goes on is to
+    /// wait, not to be refused.
+    fn settled(&self, id: &str, producer: Producer) -> Result<&Transaction, ErrorCode> {
+        let current = self.transactions.get(id);
+        match current.is_some_and(|current| current.status.is_prepared()) {
+            true => Err(ErrorCode::ConcurrentTransactions),
+            false => self.of_producer(id, producer),
+        }
+    }
+
     /// The id's state, where it is this producer's.
     fn of_producer(&self, id: &str, producer: Producer) -> Result<&Transaction, ErrorCode> {
         let unknown = ErrorCode::InvalidProducerIdMapping;
@@ -148,18 +163,22 @@ impl Shard {
         }
     }
 
-    /// Forgets the ids that were not used for long, at most so many at a time.
+    /// Forgets the ids that were not used for long, at most [`EXPIRED_MAX`] at a time.
     fn expire_ids(&self, step: &mut Step<'_>) {
         let until_ms = step.now.age_ms - self.settings.id_expiration_ms;
-        let expired = self.transactions.iter().filter(|(_, transaction)| {
+        let mut expired = self.transactions.iter().filter(|(_, transaction)| {
             transaction.status.may_expire() && transaction.update_ms <= until_ms
         });
-        for (id, _) in expired {
+        for (id, _) in expired.by_ref().take(EXPIRED_MAX) {
             step.soft.follow(id, None, step.now);
             step.decision.records.push(Record {
                 transactional_id: id.clone(),
                 transaction: None,
             });
+        }
+        if expired.next().is_some() {
+            let soon_ms = step.now.monotonic_ms + RETRY_MS;
+            step.soft.deadlines.expire_again_at(soon_ms);
         }
     }
 }

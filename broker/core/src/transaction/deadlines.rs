@@ -61,6 +61,11 @@ impl Deadlines {
         is_due
     }
 
+    /// The look for expired ids has not seen all: the next one is due then.
+    pub(super) fn expire_again_at(&mut self, at_ms: u64) {
+        self.expiration_check_at_ms = self.expiration_check_at_ms.min(at_ms);
+    }
+
     /// The earliest of all.
     pub(super) fn next(&self) -> Option<u64> {
         let visit = self.visits.first().map(|(at_ms, _)| *at_ms);

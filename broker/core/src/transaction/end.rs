@@ -1,14 +1,15 @@
 //! EndTxn, the aborts that the coordinator itself decides, and the end of the end.
 //!
-//! By the second rules, where `retry` is a request whose answer was lost:
+//! By the second rules, where `retry` is a request whose answer was lost, and `concurrent` is told
+//! whoever asks, for the client that goes on was answered before the markers are written:
 //!
 //! ```text
 //!                    commit                          abort
 //!                    current          retry          current          retry
 //!   Ongoing          PrepareCommit    fenced         PrepareAbort     fenced
 //!   Empty            wrong state      fenced         CompleteAbort    fenced
-//!   PrepareCommit    fenced           concurrent     fenced           wrong state
-//!   PrepareAbort     fenced           wrong state    fenced           concurrent
+//!   PrepareCommit    concurrent       concurrent     concurrent       concurrent
+//!   PrepareAbort     concurrent       concurrent     concurrent       concurrent
 //!   CompleteCommit   wrong state      the answer     CompleteAbort    wrong state
 //!   CompleteAbort    wrong state      wrong state    CompleteAbort    the answer
 //! ```
@@ -93,6 +94,9 @@ impl Shard {
         let unknown = ErrorCode::InvalidProducerIdMapping;
         let id: TransactionalId = request.transactional_id.as_str().into();
         let current = self.transactions.get(&id).ok_or(unknown)?;
+        if current.status.is_prepared() {
+            return Err(ErrorCode::ConcurrentTransactions);
+        }
         let producer = Producer::new(request.producer_id, request.producer_epoch);
         let is_retry = is_retry(current, producer)?;
         let is_commit = request.committed;
@@ -120,9 +124,6 @@ impl Shard {
             }
             (Status::CompleteCommit, true, true) | (Status::CompleteAbort, false, true) => {
                 Ok(Answered::With(current.producer))
-            }
-            (Status::PrepareCommit, true, true) | (Status::PrepareAbort, false, true) => {
-                Err(ErrorCode::ConcurrentTransactions)
             }
             _ => Err(ErrorCode::InvalidTxnState),
         }
@@ -204,7 +205,8 @@ fn next_id(current: &Transaction, fresh: Option<ProducerId>) -> Option<ProducerI
     }
 }
 
-/// Whether `producer` asks again for what was done already, as its epoch says.
+/// Whether `producer` asks again for what was done already, as its epoch says. `current` is not
+/// prepared.
 ///
 /// The end that is asked for again must be what made the current epoch: where an InitProducerId
 /// did, an earlier producer would else go on with the epoch of the next one.
@@ -220,14 +222,15 @@ fn is_retry(current: &Transaction, producer: Producer) -> Result<bool, ErrorCode
     if producer.id != now.id && !has_rotated {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }
-    let is_retry = match current.status {
-        Status::Ongoing | Status::Empty => false,
-        Status::PrepareCommit | Status::PrepareAbort => is_next && producer.id == now.id,
-        Status::CompleteCommit | Status::CompleteAbort => is_next,
-    };
-    match producer == now && !current.status.is_prepared() {
-        true => Ok(false),
-        false if is_retry => Ok(true),
-        false => Err(ErrorCode::ProducerFenced),
+    let is_complete = matches!(
+        current.status,
+        Status::CompleteCommit | Status::CompleteAbort
+    );
+    if producer == now {
+        Ok(false)
+    } else if is_complete && is_next {
+        Ok(true)
+    } else {
+        Err(ErrorCode::ProducerFenced)
     }
 }

@@ -85,7 +85,9 @@ impl Shard {
             step.put(&id, first);
             return Ok(Answered::With(producer));
         };
-        if expected.is_some_and(|expected| !may_be_of(current, expected)) {
+        let is_other = expected.is_some_and(|expected| !may_be_of(current, expected));
+        // before the markers are written, the next producer is not known by its id
+        if is_other && !current.status.is_prepared() {
             return Err(ErrorCode::ProducerFenced);
         }
         match current.status {

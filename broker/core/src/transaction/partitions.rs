@@ -44,10 +44,7 @@ impl Shard {
         if request.transactional_id.is_empty() {
             return Err(ErrorCode::InvalidRequest);
         }
-        let current = self.of_producer(&request.transactional_id, request.producer)?;
-        if current.status.is_prepared() {
-            return Err(ErrorCode::ConcurrentTransactions);
-        }
+        let current = self.settled(&request.transactional_id, request.producer)?;
         if current.status == Status::Ongoing && current.has(&request.partitions) {
             return Ok(());
         }
@@ -66,10 +63,7 @@ impl Shard {
         if request.transactional_id.is_empty() {
             return Err(ErrorCode::InvalidRequest);
         }
-        let current = self.of_producer(&request.transactional_id, request.producer)?;
-        if current.status.is_prepared() {
-            return Err(ErrorCode::ConcurrentTransactions);
-        }
+        let current = self.settled(&request.transactional_id, request.producer)?;
         let mut missing = Partitions::new();
         for (topic, indexes) in &request.partitions {
             let known = current.partitions.get(topic);

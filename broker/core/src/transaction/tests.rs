@@ -1,4 +1,5 @@
 mod ending;
+mod expiring;
 mod initializing;
 mod markers;
 mod random;

@@ -124,12 +124,16 @@ fn a_transaction_by_the_second_rules() {
         commit v=5 1/0
         commit v=5 1/0
         abort v=5 1/0
+        abort v=5 1/1
         commit v=5 1/1
+        add v=5 1/1 t-0
+        verify 1/1 t-0
         written
         commit v=5 1/0
         abort v=5 1/0
         commit v=5 1/1
         add v=5 1/0 t-0
+        abort v=5 1/1
         ",
         expect![[r#"
             level 2
@@ -148,9 +152,15 @@ fn a_transaction_by_the_second_rules() {
             commit v=5 1/0
               CONCURRENT_TRANSACTIONS
             abort v=5 1/0
-              INVALID_TXN_STATE
+              CONCURRENT_TRANSACTIONS
+            abort v=5 1/1
+              CONCURRENT_TRANSACTIONS
             commit v=5 1/1
-              PRODUCER_FENCED
+              CONCURRENT_TRANSACTIONS
+            add v=5 1/1 t-0
+              CONCURRENT_TRANSACTIONS
+            verify 1/1 t-0
+              CONCURRENT_TRANSACTIONS
             written
               [1/1 CompleteCommit last epoch 0]
             commit v=5 1/0
@@ -161,6 +171,9 @@ fn a_transaction_by_the_second_rules() {
               INVALID_TXN_STATE
             add v=5 1/0 t-0
               PRODUCER_FENCED
+            abort v=5 1/1
+              [1/2 CompleteAbort last epoch 1]
+              1/2
         "#]],
     );
 }
@@ -193,7 +206,7 @@ fn an_abort_by_the_second_rules() {
             abort v=5 1/0
               CONCURRENT_TRANSACTIONS
             commit v=5 1/0
-              INVALID_TXN_STATE
+              CONCURRENT_TRANSACTIONS
             written
               [1/1 CompleteAbort last epoch 0]
             abort v=5 1/0

@@ -115,6 +115,51 @@ fn an_end_rotates_and_knows_its_retry() {
 }
 
 #[test]
+fn who_goes_on_with_the_next_id_before_the_markers_are_written_is_told_to_wait() {
+    check(
+        "level 2\ninit",
+        32_766,
+        "
+        add v=5 1/32766 t-0
+        commit v=5 1/32766
+        add v=5 2/0 t-0
+        verify 2/0 t-0
+        abort v=5 2/0
+        init as=2/0
+        written
+        add v=5 2/0 t-0
+        abort v=5 2/0
+        ",
+        &expect![[r#"
+            add v=5 1/32766 t-0
+              [1/32766 Ongoing t-0]
+              NONE
+            commit v=5 1/32766
+              [1/32767 PrepareCommit t-0 then 2 last epoch 32766]
+              2/0
+              write commit 1/32767 t-0 level 2
+            add v=5 2/0 t-0
+              CONCURRENT_TRANSACTIONS
+            verify 2/0 t-0
+              CONCURRENT_TRANSACTIONS
+            abort v=5 2/0
+              CONCURRENT_TRANSACTIONS
+            init as=2/0
+              CONCURRENT_TRANSACTIONS
+            written
+              [2/0 CompleteCommit was 1 last epoch 32766]
+            add v=5 2/0 t-0
+              [2/0 Ongoing t-0 last epoch 32766]
+              NONE
+            abort v=5 2/0
+              [2/1 PrepareAbort t-0 last epoch 0]
+              2/1
+              write abort 2/1 t-0 level 2
+        "#]],
+    );
+}
+
+#[test]
 fn a_producer_that_missed_the_rotation_goes_on_by_an_init() {
     check(
         "level 2\ninit",
