@@ -152,6 +152,25 @@ impl Admin {
         }
     }
 
+    /// How many replicas the broker at this address has in its log directory, whoever may describe
+    /// their topics.
+    ///
+    /// # Errors
+    /// See [`Error`]; a directory that cannot be read is one too.
+    pub async fn count_replicas(&self, address: &str) -> Result<usize, Error> {
+        let mut client = Client::new(Tcp, options(SIZES_TIMEOUT), vec![address.to_owned()]);
+        let request = DescribeLogDirsRequest { topics: None };
+        let response = client.call(&request).await?;
+        refusal(response.error_code, None).map_err(Error::Refused)?;
+        let mut count = 0;
+        for directory in response.results {
+            refusal(directory.error_code, None).map_err(Error::Refused)?;
+            let partitions = directory.topics.into_iter().map(|topic| topic.partitions);
+            count += partitions.map(|partitions| partitions.len()).sum::<usize>();
+        }
+        Ok(count)
+    }
+
     /// How large the replicas of these partitions are. Each broker knows its own: who does not
     /// answer soon is left out.
     pub async fn sizes(

@@ -3,20 +3,24 @@
 //!
 //! Emptying them is the affair of [`moves`](crate::topic::moves), which looks at all topics. What
 //! is decided here is when a broker has nothing left to give. Who is cordoned stands in the
-//! object's status before it is done, so that whatever becomes of the operator, a broker that is
-//! to stay after all is cordoned no more.
+//! object's status before it is done, and until it is undone or the broker forgotten, so that
+//! whatever becomes of the operator, a broker that is to stay after all is cordoned no more.
 //!
-//! Invariant: a broker is removed only after it was seen without any replica for [`EMPTY_FOR`], all
-//! of that time cordoned; and never one that votes.
+//! Topics that the operator may not describe are on no list it gets. So a leaving broker is asked
+//! itself what it holds.
+//!
+//! Invariant: a broker that is registered is removed only after it was seen without any replica for
+//! [`EMPTY_FOR`], all of that time cordoned, by its own word; and never one that votes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ottla_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, Error};
 use crate::condition::{ClusterReason, Verdict};
-use crate::observed::ObservedCluster;
+use crate::observed::{ObservedCluster, RegisteredBroker};
 use crate::platform::{BrokerState, Platform};
 use crate::validated::ValidatedCluster;
 
@@ -32,8 +36,6 @@ pub struct Departures {
     empty_since: BTreeMap<i32, Instant>,
     /// Brokers that were told to go for good, and exist still.
     removed: BTreeSet<i32>,
-    /// Whether no broker is registered that was removed.
-    is_tidy: bool,
 }
 
 /// What a step came to.
@@ -45,6 +47,14 @@ pub struct Departure {
     pub leaving: Vec<i32>,
     /// What was done, one sentence each.
     pub done: Vec<String>,
+}
+
+/// The cluster as a step sees it.
+struct Sight {
+    /// The topics that the operator may describe: not all of them, where access is restricted.
+    cluster: ObservedCluster,
+    /// The brokers that are registered.
+    brokers: BTreeMap<i32, RegisteredBroker>,
 }
 
 impl Departures {
@@ -59,29 +69,44 @@ impl Departures {
         told: &[i32],
     ) -> Departure {
         let mut departure = Departure::default();
-        let mut stand = valid.leaving.clone();
-        for id in told.iter().filter(|id| !valid.leaving.contains(id)) {
-            let is_kept = states.contains_key(id);
-            if is_kept && admin.cordon(*id, false).await.is_err() {
-                stand.insert(*id);
+        let mut stand: BTreeSet<i32> = told.iter().chain(&valid.leaving).copied().collect();
+        if !stand.is_empty() {
+            match look(admin).await {
+                Ok(sight) => {
+                    departure.verdict = refuse(valid, &sight.cluster);
+                    stand.retain(|id| told.contains(id) || valid.leaving.contains(id));
+                    if !valid.leaving.is_empty() {
+                        departure.verdict = self.advance(admin, valid, &sight, told).await;
+                    }
+                    for id in told.iter().filter(|id| !valid.leaving.contains(id)) {
+                        let is_done = if *id < valid.replicas {
+                            self.cordoned.remove(id);
+                            uncordon(admin, *id).await.is_ok()
+                        } else {
+                            !states.contains_key(id) && forget(admin, *id, &sight).await
+                        };
+                        if is_done {
+                            stand.remove(id);
+                        }
+                    }
+                }
+                Err(error) if !valid.leaving.is_empty() => {
+                    let how = format!("that waits: {error}");
+                    departure.verdict = Some(scaling_down(&valid.leaving, &how));
+                    // Whether the others may go is not known.
+                    valid.leaving.retain(|id| told.contains(id));
+                }
+                Err(_) => {}
             }
-            self.cordoned.remove(id);
+            platform.follow(valid);
         }
         self.empty_since.retain(|id, _| stand.contains(id));
         departure.leaving = stand.into_iter().collect();
-        if !valid.leaving.is_empty() {
-            departure.verdict = match self.look(admin, valid, told).await {
-                Ok(cluster) => self.advance(valid, &cluster),
-                Err(error) => Some(scaling_down(valid, &format!("that waits: {error}"))),
-            };
-            platform.follow(valid);
-        }
         for (id, _) in states.range(valid.replicas..) {
             if self.removed.insert(*id) {
                 let done = format!("broker {id} holds nothing any more and is removed");
                 departure.done.push(done);
             }
-            self.is_tidy = false;
             platform.remove(*id).await;
         }
         self.removed.retain(|id| states.contains_key(id));
@@ -89,45 +114,38 @@ impl Departures {
             let message = "Brokers that hold nothing any more are being stopped.";
             departure.verdict = Some(Verdict::new(ClusterReason::ScalingDown, message));
         }
-        let is_settled = valid.leaving.is_empty() && self.removed.is_empty();
-        if is_settled && !self.is_tidy && states.values().all(|state| state.ready) {
-            self.is_tidy = self.forget(admin, valid, states).await.unwrap_or(false);
-        }
         departure
     }
 
-    async fn look(
+    /// Takes those out that are empty; says what is left.
+    async fn advance(
         &mut self,
         admin: &mut Admin,
-        valid: &ValidatedCluster,
-        told: &[i32],
-    ) -> Result<ObservedCluster, Error> {
-        for id in valid.leaving.iter().filter(|id| told.contains(id)) {
-            if !self.cordoned.contains(id) {
-                admin.cordon(*id, true).await?;
-                self.cordoned.insert(*id);
-            }
-        }
-        admin.describe_moves(None).await
-    }
-
-    /// Takes those out that are empty; says what is left.
-    fn advance(
-        &mut self,
         valid: &mut ValidatedCluster,
-        cluster: &ObservedCluster,
+        sight: &Sight,
+        told: &[i32],
     ) -> Option<Verdict> {
-        let now = Instant::now();
+        let mut left = 0;
+        let mut waits = None;
         for id in &valid.leaving {
-            if held(cluster, *id) == 0 && self.cordoned.contains(id) {
-                self.empty_since.entry(*id).or_insert(now);
+            let rest = if told.contains(id) {
+                self.rest(admin, *id, sight).await
+            } else {
+                Err(format!("broker {id} is about to be cordoned"))
+            };
+            if let Ok(0) = rest {
+                self.empty_since.entry(*id).or_insert_with(Instant::now);
             } else {
                 self.empty_since.remove(id);
+            }
+            match rest {
+                Ok(rest) => left += rest,
+                Err(why) => waits = waits.or(Some(why)),
             }
         }
         let is_empty = |id: &i32| {
             let since = self.empty_since.get(id);
-            since.is_some_and(|since| now.duration_since(*since) >= EMPTY_FOR)
+            since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
         };
         while let Some(last) = valid.leaving.last().copied().filter(is_empty) {
             valid.leaving.remove(&last);
@@ -136,51 +154,85 @@ impl Departures {
         if valid.leaving.is_empty() {
             return None;
         }
-        let staying = valid.staying();
-        if let Some((topic, factor)) = too_many_replicas(cluster, staying) {
-            return Some(Verdict::new(
-                ClusterReason::ScaleDownRefused,
-                format!(
-                    "spec.replicas is {staying} but the topic {topic} has {factor} replicas, each \
-                     on a broker of its own; lower its replicationFactor first, or set \
-                     spec.replicas to {factor} or more."
-                ),
-            ));
-        }
-        let left: usize = valid.leaving.iter().map(|id| held(cluster, *id)).sum();
-        Some(scaling_down(
-            valid,
-            &format!("{left} replicas are yet to be moved away"),
-        ))
+        let how = match waits {
+            Some(why) if left == 0 => why,
+            _ => format!("{left} replicas are yet to be moved away"),
+        };
+        Some(scaling_down(&valid.leaving, &how))
     }
 
-    /// Has the others forget brokers that were removed; says whether none is left.
-    async fn forget(
-        &self,
-        admin: &mut Admin,
-        valid: &ValidatedCluster,
-        states: &BTreeMap<i32, BrokerState>,
-    ) -> Result<bool, Error> {
-        let brokers = admin.brokers().await?;
-        let removed = brokers.range(valid.replicas..);
-        let mut removed = removed
-            .filter(|(id, _)| !states.contains_key(id))
-            .peekable();
-        if removed.peek().is_none() {
-            return Ok(true);
+    /// How many replicas a broker still has, which is cordoned first; or why that is not known.
+    async fn rest(&mut self, admin: &mut Admin, id: i32, sight: &Sight) -> Result<usize, String> {
+        let held = held(&sight.cluster, id);
+        let Some(broker) = sight.brokers.get(&id) else {
+            self.cordoned.remove(&id);
+            return Ok(held);
+        };
+        if !self.cordoned.contains(&id) {
+            let cordoned = admin.cordon(id, true).await;
+            cordoned.map_err(|error| format!("that waits: {error}"))?;
+            self.cordoned.insert(id);
         }
-        let cluster = admin.describe(None).await?;
-        for (id, broker) in removed {
-            if broker.is_fenced && held(&cluster, *id) == 0 {
-                admin.cordon(*id, false).await?;
-                admin.unregister(*id).await?;
-            }
+        // One that is being stopped said before that it holds nothing.
+        if held > 0 || self.removed.contains(&id) {
+            return Ok(held);
         }
-        Ok(false)
+        if broker.is_fenced {
+            return Err(format!(
+                "broker {id} does not serve, so it cannot say whether it holds anything; have it \
+                 serve, or run kafka-cluster.sh unregister --id {id} if it is lost for good"
+            ));
+        }
+        let counted = admin.count_replicas(&broker.address).await;
+        counted.map_err(|error| format!("broker {id} does not say what it holds: {error}"))
     }
 }
 
-/// How many replicas a broker has, or is to get.
+async fn look(admin: &mut Admin) -> Result<Sight, Error> {
+    Ok(Sight {
+        cluster: admin.describe_moves(None).await?,
+        brokers: admin.brokers().await?,
+    })
+}
+
+/// Has every broker stay where those that stay could not hold all topics.
+fn refuse(valid: &mut ValidatedCluster, cluster: &ObservedCluster) -> Option<Verdict> {
+    let staying = valid.staying();
+    if valid.leaving.is_empty() {
+        return None;
+    }
+    let (topic, factor) = too_many_replicas(cluster, staying)?;
+    valid.leaving.clear();
+    Some(Verdict::new(
+        ClusterReason::ScaleDownRefused,
+        format!(
+            "spec.replicas is {staying} but the topic {topic} has {factor} replicas, each on a \
+             broker of its own; lower its replicationFactor first, or set spec.replicas to \
+             {factor} or more."
+        ),
+    ))
+}
+
+/// A broker that is not registered has no cordon.
+async fn uncordon(admin: &mut Admin, id: i32) -> Result<(), Error> {
+    match admin.cordon(id, false).await {
+        Err(Error::Refused(refusal)) if refusal.code == ErrorCode::BrokerIdNotRegistered => Ok(()),
+        answer => answer,
+    }
+}
+
+/// Has the others forget a broker that was removed; says whether they have.
+async fn forget(admin: &mut Admin, id: i32, sight: &Sight) -> bool {
+    match sight.brokers.get(&id) {
+        None => true,
+        Some(broker) if broker.is_fenced && held(&sight.cluster, id) == 0 => {
+            uncordon(admin, id).await.is_ok() && admin.unregister(id).await.is_ok()
+        }
+        Some(_) => false,
+    }
+}
+
+/// How many replicas a broker has, or is to get, of the topics that can be seen.
 fn held(cluster: &ObservedCluster, broker: i32) -> usize {
     let partitions = cluster.topics.values().flat_map(|topic| &topic.partitions);
     partitions.filter(|p| p.replicas.contains(&broker)).count()
@@ -195,8 +247,8 @@ fn too_many_replicas(cluster: &ObservedCluster, staying: i32) -> Option<(&String
     })
 }
 
-fn scaling_down(valid: &ValidatedCluster, how: &str) -> Verdict {
-    let ids: Vec<String> = valid.leaving.iter().map(ToString::to_string).collect();
+fn scaling_down(leaving: &BTreeSet<i32>, how: &str) -> Verdict {
+    let ids: Vec<String> = leaving.iter().map(ToString::to_string).collect();
     let who = match ids.as_slice() {
         [one] => format!("Broker {one} leaves"),
         several => format!("Brokers {} leave", several.join(", ")),

@@ -67,6 +67,10 @@ struct Kafka {
     /// Brokers that the cluster has not forgotten.
     registered: RefCell<BTreeSet<i32>>,
     cordoned: RefCell<BTreeSet<i32>>,
+    /// Topics that Metadata leaves out.
+    hidden: RefCell<BTreeSet<String>>,
+    /// Whether brokers that are down count as serving still.
+    is_unfenced: Cell<bool>,
 }
 
 impl Brokers {
@@ -88,6 +92,8 @@ impl Brokers {
                 down: RefCell::default(),
                 registered: RefCell::new((0..BROKERS).collect()),
                 cordoned: RefCell::default(),
+                hidden: RefCell::default(),
+                is_unfenced: Cell::new(false),
             }),
         }
     }
@@ -132,6 +138,29 @@ impl Brokers {
     pub fn create(&self, topic: &str) {
         let mut topics = self.kafka.topics.borrow_mut();
         topics.insert(topic.to_owned(), vec![Partition::new(3)]);
+    }
+
+    /// Has nobody be allowed to describe a topic, or everybody again.
+    pub fn hide(&self, topic: &str, is_hidden: bool) {
+        let mut hidden = self.kafka.hidden.borrow_mut();
+        match is_hidden {
+            true => hidden.insert(topic.to_owned()),
+            false => hidden.remove(topic),
+        };
+    }
+
+    /// Has brokers that go down be unfenced still, as they are until their session ends.
+    pub fn keep_unfenced(&self, is_unfenced: bool) {
+        self.kafka.is_unfenced.set(is_unfenced);
+    }
+
+    /// Has a broker be registered with the cluster, or not.
+    pub fn register(&self, broker: i32, is_registered: bool) {
+        let mut registered = self.kafka.registered.borrow_mut();
+        match is_registered {
+            true => registered.insert(broker),
+            false => registered.remove(&broker),
+        };
     }
 
     /// Who holds the first partition of a topic.
@@ -329,7 +358,9 @@ impl Kafka {
             let names = topics.into_iter().filter_map(|topic| topic.name);
             names.collect::<Vec<String>>()
         });
-        let wanted = wanted.unwrap_or_else(|| topics.keys().cloned().collect());
+        let hidden = self.hidden.borrow();
+        let all = topics.keys().filter(|name| !hidden.contains(*name));
+        let wanted = wanted.unwrap_or_else(|| all.cloned().collect());
         let described = wanted.into_iter().map(|name| match topics.get(&name) {
             Some(partitions) => MetadataResponseTopic {
                 name: Some(name),

@@ -100,9 +100,9 @@ pub async fn brokers_that_are_to_go_are_emptied_first_and_then_forgotten<S: Sett
     until_reason(world, "KafkaCluster", "shop", "orders", "ScaleDownRefused").await;
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(
-        world.brokers().registered().0,
-        [0, 1, 2],
-        "replicas are there"
+        world.brokers().registered(),
+        (vec![0, 1, 2], vec![]),
+        "replicas are there, and may be made"
     );
 
     world.brokers().create("unmanaged");
@@ -151,4 +151,58 @@ pub async fn a_scale_down_that_is_taken_back_cancels_what_is_not_done<S: Setting
     world.brokers().finish_copies();
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(world.brokers().registered().0, [0, 1, 2]);
+}
+
+pub async fn a_broker_with_a_topic_that_the_operator_may_not_see_stays<S: Setting>(world: &S) {
+    world.apply(&cluster_of(3));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    world.brokers().create("secret");
+    world.brokers().set_replicas("secret", &[2]);
+    world.brokers().hide("secret", true);
+    world.apply(&cluster_of(2));
+    until_reason(world, "KafkaCluster", "shop", "orders", "ScalingDown").await;
+    tokio::time::sleep(2 * A_WHILE).await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(orders["status"]["replicas"], json!(3));
+    assert_eq!(world.brokers().registered(), (vec![0, 1, 2], vec![2]));
+
+    world.brokers().hide("secret", false);
+    let is_forgotten = || world.brokers().registered() == (vec![0, 1], vec![]);
+    until("it is emptied and forgotten", is_forgotten).await;
+    assert_ne!(world.brokers().replicas("secret"), [2]);
+}
+
+pub async fn a_broker_that_never_registered_can_go<S: Setting>(world: &S) {
+    world.brokers().register(2, false);
+    world.brokers().take_down(2);
+    world.apply(&cluster_of(3));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokerNotReady").await;
+    world.apply(&cluster_of(2));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(orders["status"]["replicas"], json!(2));
+    assert_eq!(orders["status"].get("leaving"), None);
+}
+
+pub async fn a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned<S: Setting>(
+    world: &S,
+) {
+    world.apply(&cluster_of(3));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    world.brokers().keep_unfenced(true);
+    world.apply(&cluster_of(2));
+    let replicas = || {
+        let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+        orders["status"]["replicas"].clone()
+    };
+    until("its pod is gone", || replicas() == json!(2)).await;
+    assert_eq!(world.brokers().registered(), (vec![0, 1, 2], vec![2]));
+
+    world.brokers().bring_up();
+    world.apply(&cluster_of(3));
+    let is_back = || world.brokers().registered() == (vec![0, 1, 2], vec![]);
+    until("new replicas may come again", is_back).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(orders["status"].get("leaving"), None);
 }

@@ -80,9 +80,7 @@ fn check_pod(
     pod: &PodTemplate,
     config: &BTreeMap<String, String>,
 ) -> Result<PodExtension, Verdict> {
-    let grace_seconds = pod.termination_grace_period_seconds;
-    let grace_seconds = grace_seconds.unwrap_or(TERMINATION_GRACE_SECONDS);
-    check_grace(grace_seconds, config)?;
+    let grace_seconds = grace(pod.termination_grace_period_seconds, config)?;
     let volumes: Vec<Volume> = typed_list("volumes", &pod.volumes)?;
     let containers: Vec<Container> = typed_list("containers", &pod.containers)?;
     let init_containers: Vec<Container> = typed_list("initContainers", &pod.init_containers)?;
@@ -141,21 +139,22 @@ fn check_mounts(mounts: &[VolumeMount], volumes: &[Volume]) -> Result<(), Verdic
     Ok(())
 }
 
-fn check_grace(grace_seconds: i64, config: &BTreeMap<String, String>) -> Result<(), Verdict> {
+/// How long a broker may take to end; where nobody says, as long as it needs.
+fn grace(given: Option<i64>, config: &BTreeMap<String, String>) -> Result<i64, Verdict> {
     // What cannot be read as a number is refused where settings are.
-    let given = config
-        .get(CONTROLLED_SHUTDOWN)
-        .and_then(|text| text.parse().ok());
-    let shutdown_ms: i64 = given.unwrap_or(CONTROLLED_SHUTDOWN_MS);
+    let shutdown_ms = config.get(CONTROLLED_SHUTDOWN);
+    let shutdown_ms = shutdown_ms.and_then(|text| text.parse().ok());
+    let shutdown_ms: i64 = shutdown_ms.unwrap_or(CONTROLLED_SHUTDOWN_MS);
     let needed = shutdown_ms.saturating_add(999) / 1000 + AFTERWARDS_SECONDS;
-    if grace_seconds >= needed {
-        return Ok(());
+    match given {
+        None => Ok(needed.max(TERMINATION_GRACE_SECONDS)),
+        Some(seconds) if seconds >= needed => Ok(seconds),
+        Some(seconds) => Err(invalid(format!(
+            "a broker is killed after {seconds} s, but leaving in order may take it {shutdown_ms} \
+             ms; set spec.template.pod.terminationGracePeriodSeconds to at least {needed}, or \
+             lower {CONTROLLED_SHUTDOWN} in spec.config."
+        ))),
     }
-    Err(invalid(format!(
-        "a broker is killed after {grace_seconds} s, but leaving in order may take it \
-         {shutdown_ms} ms; set spec.template.pod.terminationGracePeriodSeconds to at least \
-         {needed}, or lower {CONTROLLED_SHUTDOWN} in spec.config."
-    )))
 }
 
 fn check_names<'a>(

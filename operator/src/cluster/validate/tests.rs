@@ -372,9 +372,8 @@ fn a_broker_has_time_to_leave_in_order() {
         "config: { ottla.controlled.shutdown.timeout.ms: '60000' }",
         NEW,
         expect![[r#"
-            InvalidSpec: a broker is killed after 60 s, but leaving in order may take it
-                60000 ms; set spec.template.pod.terminationGracePeriodSeconds to at least
-                65, or lower ottla.controlled.shutdown.timeout.ms in spec.config.
+            3 brokers, 3 controllers, config {"ottla.controlled.shutdown.timeout.ms":
+                "60000"}, unmanaged {}
         "#]],
     );
     check(
@@ -387,6 +386,19 @@ fn a_broker_has_time_to_leave_in_order() {
                 "60000"}, unmanaged {}
         "#]],
     );
+}
+
+#[test]
+fn where_nobody_says_how_long_a_broker_may_take_it_has_what_it_needs() {
+    let grace = |shutdown_ms: &str| {
+        let name = "ottla.controlled.shutdown.timeout.ms".to_owned();
+        let config = std::collections::BTreeMap::from([(name, shutdown_ms.to_owned())]);
+        let valid = super::template::check(None, &config).unwrap();
+        valid.pod.termination_grace_seconds
+    };
+    assert_eq!(grace("20000"), 60);
+    assert_eq!(grace("60000"), 65);
+    assert_eq!(grace("60001"), 66);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who holds a partition of brokers that are not there, and how that changes.
 
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
     ListPartitionReassignmentsResponse, OngoingPartitionReassignment, OngoingTopicReassignment,
@@ -88,7 +89,7 @@ impl Kafka {
             let address = self.address(place);
             DescribeClusterBroker {
                 broker_id,
-                is_fenced: self.down.borrow().contains(&broker_id),
+                is_fenced: self.down.borrow().contains(&broker_id) && !self.is_unfenced.get(),
                 host: address.ip().to_string(),
                 port: i32::from(address.port()),
                 ..DescribeClusterBroker::default()
@@ -109,11 +110,17 @@ impl Kafka {
             assert_eq!(config.name, "cordoned.log.dirs", "no other is changed here");
             let broker = resource.resource_name.parse().unwrap();
             let mut cordoned = self.cordoned.borrow_mut();
+            let is_known = self.registered.borrow().contains(&broker);
             match config.value {
+                _ if !is_known => false,
                 Some(_) => cordoned.insert(broker),
                 None => cordoned.remove(&broker),
             };
             IncrementalAlterConfigsResourceResponse {
+                error_code: match is_known {
+                    true => 0,
+                    false => ErrorCode::BrokerIdNotRegistered.code(),
+                },
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name,
                 ..IncrementalAlterConfigsResourceResponse::default()
@@ -126,8 +133,14 @@ impl Kafka {
     }
 
     pub(super) fn unregister(&self, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {
-        self.registered.borrow_mut().remove(&request.broker_id);
-        UnregisterBrokerResponse::default()
+        let is_known = self.registered.borrow_mut().remove(&request.broker_id);
+        UnregisterBrokerResponse {
+            error_code: match is_known {
+                true => 0,
+                false => ErrorCode::BrokerIdNotRegistered.code(),
+            },
+            ..UnregisterBrokerResponse::default()
+        }
     }
 
     pub(super) fn log_dirs(
@@ -136,8 +149,12 @@ impl Kafka {
         asked: DescribeLogDirsRequest,
     ) -> DescribeLogDirsResponse {
         let topics = self.topics.borrow();
-        let described = asked.topics.unwrap_or_default().into_iter().map(|asked| {
-            let held = (0..).zip(&topics[&asked.topic]);
+        let asked = asked
+            .topics
+            .map(|asked| asked.into_iter().map(|asked| asked.topic).collect());
+        let asked: Vec<String> = asked.unwrap_or_else(|| topics.keys().cloned().collect());
+        let described = asked.into_iter().map(|name| {
+            let held = (0..).zip(&topics[&name]);
             let held = held.filter(|(_, partition)| partition.replicas.contains(&broker));
             let partitions = held.map(|(index, partition)| DescribeLogDirsPartition {
                 partition_index: index,
@@ -149,7 +166,7 @@ impl Kafka {
             });
             DescribeLogDirsTopic {
                 partitions: partitions.collect(),
-                name: asked.topic,
+                name,
             }
         });
         let directory = DescribeLogDirsResult {
