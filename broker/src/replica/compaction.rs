@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ottla_core::compaction::{Due, due};
 use ottla_core::partition::Input;
+use ottla_core::partition::producers::Transactions;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::compaction::{AbortedTransaction, Cleanliness, Owner};
 use ottla_storage::{Compaction, Error, Listener, Log};
@@ -130,15 +131,9 @@ fn compact(
                 let last = producer.batches.back()?;
                 Some((id, last.last_offset))
             });
-            let aborted = state.partition.producers().transactions().all_aborted();
-            let aborted = aborted.iter().take_while(|a| a.last_offset < until);
-            let aborted = aborted.map(|aborted| AbortedTransaction {
-                producer_id: aborted.producer_id,
-                first_offset: aborted.first_offset,
-                last_offset: aborted.last_offset,
-            });
+            let aborted = aborted(state.partition.producers().transactions(), until);
             let retention_ms = state.config.delete_retention_ms;
-            (retention_ms, last.collect(), aborted.collect())
+            (retention_ms, last.collect(), aborted)
         };
         let terms = Compaction {
             until,
@@ -173,6 +168,18 @@ fn compact(
         }
         reached = Some(end);
     }
+}
+
+/// The aborted transactions that begin below `until`, wherever their markers are: `until` is not
+/// above the last stable offset, so all of them are decided.
+fn aborted(transactions: &Transactions, until: Offset) -> Vec<AbortedTransaction> {
+    let aborted = transactions.aborted(Offset::ZERO, until).into_iter();
+    let aborted = aborted.map(|aborted| AbortedTransaction {
+        producer_id: aborted.producer_id,
+        first_offset: aborted.first_offset,
+        last_offset: aborted.last_offset,
+    });
+    aborted.collect()
 }
 
 /// Lets a compaction have the log for moments, and keeps it to its rate.
@@ -211,5 +218,50 @@ impl Owner for Holder<'_> {
         drop(state);
         self.shared.appended();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_core::partition::{Batch, Producers};
+    use ottla_protocol::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
+    use ottla_protocol::record::ControlRecord;
+
+    use super::*;
+
+    #[test]
+    fn what_was_aborted_counts_from_its_first_offset_wherever_its_marker_is() {
+        let mut producers = Producers::default();
+        let abort = Some(ControlRecord::Abort {
+            coordinator_epoch: 0,
+        });
+        // producer 1 is aborted at 3 and 6, producer 2 at 4
+        let log = [(1, None), (2, None), (1, None), (1, abort), (2, abort)];
+        for (offset, (id, marker)) in log.into_iter().chain([(1, None), (1, abort)]).enumerate() {
+            let _ = producers.appended(&Batch {
+                base_offset: Offset(offset as i64),
+                last_offset_delta: 0,
+                leader_epoch: LeaderEpoch(0),
+                producer_id: ProducerId(id),
+                producer_epoch: ProducerEpoch(0),
+                base_sequence: Sequence(offset as i32),
+                max_timestamp: 0,
+                is_transactional: true,
+                is_control: marker.is_some(),
+                marker,
+            });
+        }
+        let found = |until| -> Vec<(i64, i64, i64)> {
+            let found = aborted(producers.transactions(), Offset(until));
+            let shown = found
+                .iter()
+                .map(|a| (a.producer_id.0, a.first_offset.0, a.last_offset.0));
+            shown.collect()
+        };
+        assert_eq!(found(0), []);
+        assert_eq!(found(1), [(1, 0, 3)]);
+        assert_eq!(found(2), [(1, 0, 3), (2, 1, 4)]);
+        assert_eq!(found(5), [(1, 0, 3), (2, 1, 4)]);
+        assert_eq!(found(6), [(1, 0, 3), (2, 1, 4), (1, 5, 6)]);
     }
 }

@@ -53,8 +53,8 @@ pub struct Compaction {
     pub buffer_bytes: usize,
     /// The last offset of each idempotent producer: that batch stays, if need be empty.
     pub producers: BTreeMap<ProducerId, Offset>,
-    /// The transactions that were aborted and end below `until`, in the order of their markers. All
-    /// others that begin below it were committed.
+    /// The transactions that were aborted and begin below `until`, wherever their markers are;
+    /// those of one producer in the log's order. All others that begin below it were committed.
     pub aborted: Vec<AbortedTransaction>,
 }
 

@@ -25,7 +25,8 @@ pub(super) struct Retention<'a> {
     pub(super) delete_retention_ms: i64,
     /// The last offset of each idempotent producer.
     pub(super) producers: &'a BTreeMap<ProducerId, Offset>,
-    /// The transactions that were aborted. All others that begin below `end_offset` were committed.
+    /// The transactions that were aborted, even those whose markers are at or above `end_offset`.
+    /// All others that begin below it were committed.
     pub(super) aborted: &'a Aborted,
 }
 

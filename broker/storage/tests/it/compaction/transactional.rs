@@ -138,3 +138,46 @@ fn what_was_aborted_goes_and_markers_follow_once_nothing_is_left_to_end() {
     // the last batch of what is compacted stays without records
     assert_eq!(compact(3100, 8), kept("4 5! 7-", &[7]));
 }
+
+/// What is compacted ends inside of a transaction that was aborted: its record takes the place of
+/// none that was committed.
+#[test]
+fn what_was_aborted_supersedes_nothing_where_its_marker_is_in_a_later_segment() {
+    let disk: Arc<SimDisk> = Arc::new(SimDisk::new(1));
+    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), small()).unwrap();
+    let opened = open();
+    let settings = LogSettings {
+        segment_bytes: 1,
+        ..settings()
+    };
+    let id = TopicIdPartition::default();
+    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
+    for bytes in batches() {
+        log.append(bytes.freeze(), 0, 0).unwrap();
+    }
+    opened.store.close().unwrap();
+    drop((log, opened));
+    let mut opened = open();
+    let mut log = opened.logs.remove(0);
+    log.set_settings(settings);
+    let terms = Compaction {
+        until: Offset(3),
+        now_ms: 1000,
+        delete_retention_ms: 100,
+        keys_bytes_max: 1 << 10,
+        buffer_bytes: 1 << 10,
+        producers: BTreeMap::new(),
+        aborted: vec![AbortedTransaction {
+            producer_id: ProducerId(1),
+            first_offset: Offset(2),
+            last_offset: Offset(3),
+        }],
+    };
+    let mut holder = Holder {
+        log: &mut log,
+        steps_left: usize::MAX,
+    };
+    let reader = holder.log.reader();
+    reader.compact(&terms, &mut holder).unwrap();
+    assert_eq!(shown(&log, 4), "0 1! 2- 3!");
+}
