@@ -97,7 +97,8 @@ pub(super) fn save(
 
 impl LogReader {
     /// The newest usable producer state that was saved (see `Listener::producer_state`), and from
-    /// where batches must be replayed on top of it. Reads the disk.
+    /// where batches must be replayed on top of it. One from before the log start is not usable:
+    /// the markers of its open transactions may be gone. Reads the disk.
     pub fn producer_snapshot(&self) -> Result<ProducerSnapshot> {
         let log = &*self.log;
         let shared = &*log.shared;
@@ -116,15 +117,14 @@ impl LogReader {
         for offset in list(shared, log)?
             .into_iter()
             .rev()
-            .filter(|&offset| offset <= end)
+            .filter(|&offset| start <= offset && offset <= end)
         {
             if let Ok(Some(mut content)) = snapshot_file::read(&*shared.disk, &path(log, offset))
                 && content.starts_with(&header(log))
             {
                 let state = content.split_off(HEADER_BYTES);
-                let replay_from = offset.max(start);
                 return Ok(ProducerSnapshot {
-                    replay_from,
+                    replay_from: offset,
                     state: Some(state),
                 });
             }

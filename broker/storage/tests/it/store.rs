@@ -326,6 +326,32 @@ fn producer_state_is_found_again_unless_truncation_made_it_false() {
     );
 }
 
+/// What it says of open transactions is old: their markers may be among what is gone.
+#[test]
+fn producer_state_from_before_the_log_start_is_not_taken() {
+    let disk = SimDisk::new(8);
+    let Opened { store, .. } = open(&disk).expect("opens");
+    let mut log = create(&store, "t", 0);
+    fill(&mut log, 2);
+    let end = Mutex::new(log.log_end_offset().0);
+    store.checkpoint(&Producers(end)).expect("checkpoints");
+    fill(&mut log, 2);
+    store.commit().expect("commits");
+    let found = |log: &Log| {
+        let found = log.producer_snapshot().expect("reads");
+        (found.replay_from.0, found.state)
+    };
+    log.set_log_start_offset(Offset(6)).expect("moves");
+    assert_eq!(found(&log), (6, Some(b"6".to_vec())));
+    log.set_log_start_offset(Offset(7)).expect("moves");
+    assert_eq!(found(&log), (7, None));
+    store.commit().expect("commits");
+    drop((store, log));
+    disk.kill();
+    let Opened { logs, .. } = open(&disk).expect("opens");
+    assert_eq!(found(&logs[0]), (7, None));
+}
+
 #[test]
 fn a_truncation_reads_no_more_of_a_long_segment_than_of_a_short_one() {
     let disk = SimDisk::new(9);
