@@ -9,7 +9,9 @@ use ottla_core::config::TopicConfig;
 use ottla_core::hosting::{self, Step};
 use ottla_core::image::delta::MetadataDelta;
 use ottla_core::image::{ConfigResource, MetadataImage, PartitionRegistration, Topic};
-use ottla_core::partition::{Assignment, Config, Input, Loaded, Partition, ReplicaState};
+use ottla_core::partition::{
+    Assignment, Config, Input, Loaded, Partition, Producers, ReplicaState,
+};
 use ottla_core::planted::{self, Planted};
 use ottla_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use ottla_storage::{Log, LogSettings};
@@ -219,10 +221,10 @@ impl Shared {
     ) -> Arc<Replica> {
         log.set_settings(log_settings(&config));
         let reader = log.reader();
-        let producers = producer_state::load(&reader, Some(&log)).unwrap_or_else(|error| {
-            error!(partition = %reader.topic_partition(), %error, "producers could not be read");
-            ottla_core::partition::Producers::default()
-        });
+        let (producers, failure) = match producer_state::load(&reader, Some(&log)) {
+            Ok(producers) => (producers, None),
+            Err(error) => (Producers::default(), Some(error)),
+        };
         let loaded = Loaded {
             log_start_offset: reader.log_start_offset(),
             log_end_offset: reader.log_end_offset(),
@@ -233,6 +235,11 @@ impl Shared {
         let core_config = self.core_config(&config);
         let partition = Partition::new(self.settings.node_id, core_config, loaded);
         let replica = Replica::new(self, log, partition, config);
+        if let Some(error) = failure {
+            // served without its producers, it would show what open transactions wrote
+            error!(partition = ?replica, %error, "producers could not be read");
+            replica.fail(&error);
+        }
         self.index.insert(&replica);
         replica
     }

@@ -158,6 +158,15 @@ impl Replica {
         let _ = self.step(&mut state, input, AtHand::Nothing);
     }
 
+    /// The log cannot be gone on with: it is made anew once others have all of it.
+    pub(super) fn fail(self: &Arc<Self>, error: &ottla_storage::Error) {
+        self.tell(Input::Failed);
+        // where the directory is offline, the broker ends
+        if self.shared.store.offline().is_none() {
+            self.ask_for_repair(error);
+        }
+    }
+
     /// The leader and its epoch, as far as they are known here.
     pub(super) fn known_leader(&self) -> Option<(NodeId, LeaderEpoch)> {
         let state = self.lock();

@@ -198,7 +198,7 @@ pub(super) fn load(reader: &LogReader, log: Option<&Log>) -> Result<Producers, E
             }
         }
         if next == before {
-            break; // nothing readable is left
+            break; // it was cut where compaction has left a gap: damage is an error
         }
     }
     Ok(producers)
