@@ -146,6 +146,7 @@ impl Partition {
         let is_undone = matches!(input, Input::AppendFailed(_));
         if !is_undone {
             self.undos.clear();
+            self.keep_settled();
         }
         match input {
             Input::Assigned(assignment) => self.on_assigned(now, assignment, effects),
@@ -326,6 +327,7 @@ impl Partition {
         while let Some(undo) = self.undos.pop() {
             self.producers.undo(undo);
         }
+        self.unsettle_verification();
         self.leader_epochs.truncate_from_end(offset);
         if self.is_leader() {
             self.leader_epochs.assign(self.leader_epoch, offset);

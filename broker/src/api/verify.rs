@@ -137,6 +137,25 @@ async fn ask(
     }
 }
 
+/// What the coordinator has refused for good is not waited for any more. Where the client comes
+/// again, it is: what follows may not be appended first.
+fn forget_refused(
+    context: &Context,
+    client: &Client,
+    (topic, partition): (&TopicName, i32),
+    refusal: Option<ErrorCode>,
+    guard: Option<Guard>,
+) {
+    if let (Some(error), Some(guard)) = (refusal, guard)
+        && !error.is_retriable()
+    {
+        let known = (client.producer_id, guard);
+        context
+            .replicas
+            .verification_refused(topic, partition, known);
+    }
+}
+
 fn duration(milliseconds: i64) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
@@ -188,6 +207,14 @@ pub(super) async fn produce(
     for (place, topic) in begun {
         let item = &mut items[place];
         item.refusal = answer(&topic, item.partition).err();
+        let guard = item.membership.guard;
+        forget_refused(
+            context,
+            &client,
+            (&topic, item.partition),
+            item.refusal,
+            guard,
+        );
     }
 }
 
@@ -220,7 +247,11 @@ pub(super) async fn offsets(
         .map_err(|_| ErrorCode::NotCoordinator)?;
     if guard.is_some() {
         let partitions = BTreeSet::from([(topic.clone(), partition)]);
-        ask(context, client, partitions).await(&topic, partition)?;
+        let refusal = ask(context, client, partitions).await(&topic, partition).err();
+        forget_refused(context, client, (&topic, partition), refusal, guard);
+        if let Some(error) = refusal {
+            return Err(error);
+        }
     }
     Ok(guard)
 }

@@ -136,6 +136,19 @@ impl Replicas {
         Ok(partition.verification_of_offsets(producer_id, producer_epoch))
     }
 
+    /// The coordinator knows of no such transaction: nobody waits for it any more.
+    pub fn verification_refused(
+        &self,
+        topic: &TopicName,
+        partition: i32,
+        (producer_id, guard): (ProducerId, Guard),
+    ) {
+        if let Ok(replica) = self.find(&TopicKey::Name(topic.clone()), partition) {
+            let mut state = replica.lock();
+            state.partition.verification_refused(producer_id, guard);
+        }
+    }
+
     fn begin_internal(
         &self,
         id: TopicIdPartition,

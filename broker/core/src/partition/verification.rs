@@ -27,6 +27,8 @@ struct Verification {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Verifications {
     by_producer: BTreeMap<ProducerId, Verification>,
+    /// The one that the last step settled: the log may refuse what was appended.
+    settled: Option<(ProducerId, Verification)>,
 }
 
 impl Verifications {
@@ -78,11 +80,14 @@ impl Partition {
             return None;
         };
         let verifications = &mut leader.verifications;
-        if let Some(known) = verifications.by_producer.get_mut(&id)
-            && known.producer_epoch == epoch
-        {
-            known.lowest_sequence = known.lowest_sequence.min(sequence);
-            return Some(known.guard);
+        if let Some(known) = verifications.by_producer.get_mut(&id) {
+            if known.producer_epoch == epoch {
+                known.lowest_sequence = known.lowest_sequence.min(sequence);
+                return Some(known.guard);
+            }
+            if known.producer_epoch > epoch {
+                return None; // its append is refused
+            }
         }
         verifications.make_room();
         let guard = Guard(self.guards);
@@ -129,7 +134,20 @@ impl Partition {
             Some(verification) if Some(verification.guard) == guard => (batch.base_sequence
                 > verification.lowest_sequence)
                 .then_some(ErrorCode::OutOfOrderSequenceNumber),
+            Some(verification) if verification.producer_epoch > epoch => {
+                Some(ErrorCode::InvalidProducerEpoch)
+            }
             _ => Some(ErrorCode::InvalidTxnState),
+        }
+    }
+
+    /// The coordinator that was asked under this guard knows of no such transaction.
+    pub fn verification_refused(&mut self, id: ProducerId, guard: Guard) {
+        if let Role::Leader(leader) = &mut self.role {
+            let by_producer = &mut leader.verifications.by_producer;
+            if by_producer.get(&id).is_some_and(|v| v.guard == guard) {
+                by_producer.remove(&id);
+            }
         }
     }
 
@@ -138,7 +156,26 @@ impl Partition {
         if batch.is_transactional
             && let Role::Leader(leader) = &mut self.role
         {
-            leader.verifications.by_producer.remove(&batch.producer_id);
+            let by_producer = &mut leader.verifications.by_producer;
+            let settled = by_producer.remove_entry(&batch.producer_id);
+            leader.verifications.settled = settled;
+        }
+    }
+
+    /// The log has what was appended.
+    pub(super) fn keep_settled(&mut self) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.verifications.settled = None;
+        }
+    }
+
+    /// What the last step appended is not in the log after all.
+    pub(super) fn unsettle_verification(&mut self) {
+        if let Role::Leader(leader) = &mut self.role {
+            let verifications = &mut leader.verifications;
+            verifications
+                .by_producer
+                .extend(verifications.settled.take());
         }
     }
 }

@@ -92,6 +92,12 @@ impl Script {
                 self.guards.push(guard);
                 guard.map_or("needless", |_| "guarded").to_owned()
             }
+            ["disproved", which, producer] => {
+                let guard = self.guards[number::<usize>(which)].expect("a guard");
+                let id = ProducerId(number(producer));
+                self.partition.verification_refused(id, guard);
+                "forgotten".to_owned()
+            }
             ["verified", which, producer, range] => {
                 let guard = self.guards[number::<usize>(which)];
                 self.data(producer, range, guard, false)
@@ -304,6 +310,51 @@ fn the_first_batch_of_a_transaction_is_verified_unless_a_marker_came() {
          offsets 5/0 2            => 22
          offsets 5/0 2            => 24
          open                     => 12",
+    );
+}
+
+#[test]
+fn an_older_incarnation_does_not_take_the_place_of_one_whose_coordinator_is_asked() {
+    runs(
+        "verify 1/3 0+5           => guarded
+         verify 1/2 0+5           => needless
+         data 1/2 0+5             => INVALID_PRODUCER_EPOCH
+         offsets 1/2 1            => INVALID_PRODUCER_EPOCH
+         verified 0 1/3 0+5       => 0
+         abort 1/3 c0             => 5
+         verify 1/3 5+1           => guarded
+         verify 1/4 0+1           => guarded
+         verified 2 1/3 5+1       => INVALID_PRODUCER_EPOCH
+         verified 3 1/4 0+1       => 6",
+    );
+}
+
+#[test]
+fn a_batch_that_was_verified_stays_so_where_the_log_refuses_it() {
+    runs(
+        "verify 1/0 0+5           => guarded
+         verify 1/0 5+5           => guarded
+         verified 0 1/0 0+5       => 0
+         refused 0                => stable 0
+         verified 1 1/0 5+5       => OUT_OF_ORDER_SEQUENCE_NUMBER
+         verified 0 1/0 0+5       => 0
+         abort 1/0 c0             => 5
+         verify 1/0 5+5           => guarded
+         commit 1/0 c0            => 6
+         refused 6                => stable 0
+         verified 2 1/0 5+5       => 6",
+    );
+}
+
+#[test]
+fn what_its_coordinator_refused_is_forgotten() {
+    runs(
+        "verify 1/9 0+5           => guarded
+         disproved 0 1            => forgotten
+         verify 1/3 0+5           => guarded
+         disproved 0 1            => forgotten
+         verified 0 1/9 0+5       => INVALID_TXN_STATE
+         verified 1 1/3 0+5       => 0",
     );
 }
 
