@@ -14,7 +14,7 @@ use ottla_protocol::messages::groups::{
 
 use super::classic::{Classic, State};
 use super::describe::state;
-use super::open::Open;
+use super::open::{Key, Open};
 use super::record::CommittedOffset;
 use super::request::OffsetFetch;
 use super::soft::Soft;
@@ -283,7 +283,7 @@ impl Shard {
         }
     }
 
-    /// Offsets of topics that are gone go too.
+    /// Offsets of topics that are gone go too, and those that open transactions would make.
     pub(super) fn forget_topics(
         &self,
         is_gone: impl Fn(&TopicName, &CommittedOffset) -> bool,
@@ -293,6 +293,23 @@ impl Shard {
             let ends = |topic: &TopicName, _: i32, offset: &CommittedOffset| is_gone(topic, offset);
             group.offsets.end(id, ends, decision);
         }
+        let is_ended = |(group, topic, partition): &Key| {
+            let group = self.groups.get(group);
+            let committed = group.and_then(|group| group.offsets.get(topic, *partition));
+            committed.is_some_and(|offset| is_gone(topic, offset))
+        };
+        let open = self.open.iter();
+        let gone = open.filter(|(key, offset)| is_gone(&key.1, *offset) && !is_ended(*key));
+        let gone: BTreeSet<&Key> = gone.map(|(key, _)| key).collect();
+        let tombstones = gone
+            .into_iter()
+            .map(|(group, topic, partition)| Record::Offset {
+                group: group.clone(),
+                topic: topic.clone(),
+                partition: *partition,
+                value: None,
+            });
+        decision.records.extend(tombstones);
     }
 }
 

@@ -66,6 +66,12 @@ impl Open {
         keys.filter(|(id, _, _)| &**id == group).collect()
     }
 
+    /// All offsets that open transactions may change, and to what.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &CommittedOffset)> {
+        let offsets = self.by_producer.values().flatten();
+        offsets.map(|(key, pending)| (key, &pending.value))
+    }
+
     /// Whether a transaction that is open may change any offset of the group.
     pub(super) fn has_group(&self, group: &str) -> bool {
         let mut keys = self.by_producer.values().flat_map(BTreeMap::keys);

@@ -92,6 +92,45 @@ fn what_the_log_refuses_of_a_transaction_was_never_there() {
 }
 
 #[test]
+fn a_deleted_topic_takes_the_offsets_of_open_transactions_along() {
+    check(
+        "A txn-commit 7 t-0=5 anonymous
+         A txn-commit 7 u-0=6 anonymous
+         topics-deleted t
+         marker 7 commit
+         fetch
+         A txn-commit 8 u-1=7 anonymous
+         unseen topics-deleted u
+         reload
+         marker 8 commit
+         fetch",
+        expect![[r#"
+            A txn-commit 7 t-0=5 anonymous
+                log: in 7: t-0=5 ""
+                A: NONE
+            A txn-commit 7 u-0=6 anonymous
+                log: in 7: u-0=6 ""
+                A: NONE
+            topics-deleted t
+                log: t-0 tombstone
+            marker 7 commit
+            fetch
+                answer: NONE u-0=6 ""
+            A txn-commit 8 u-1=7 anonymous
+                log: in 8: u-1=7 ""
+                A: NONE
+            unseen topics-deleted u
+            reload
+                log: u-0 tombstone
+                log: u-1 tombstone
+            marker 8 commit
+            fetch
+                answer: NONE
+        "#]],
+    );
+}
+
+#[test]
 fn a_member_commits_in_its_generation_only() {
     check_with(
         Settings {
