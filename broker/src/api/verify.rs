@@ -4,7 +4,7 @@
 //! Clients that add partitions to their transactions themselves have them verified; for the others
 //! (transaction.version 2) they are added here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla_core::group::OFFSETS_TOPIC;
@@ -81,48 +81,19 @@ pub(super) fn has_own_epochs(produce_version: i16) -> bool {
     produce_version >= 12
 }
 
-/// Asks the coordinator about each of the partitions.
-async fn ask(
-    context: &Context,
-    client: &Client,
-    partitions: BTreeSet<(TopicName, i32)>,
-) -> impl Fn(&TopicName, i32) -> Result<(), ErrorCode> {
-    let verify_only = !client.has_own_epochs();
-    let image = context.controller.image();
-    let settings = &context.settings;
-    let layers = image.layers(Some(settings.node_id), &settings.statics);
-    let is_needed = !verify_only
-        || layers
-            .get("transaction.partition.verification.enable")
-            .flag();
-    let pause = duration(layers.number("add.partitions.to.txn.retry.backoff.ms"));
-    let patience = duration(layers.number("add.partitions.to.txn.retry.backoff.max.ms"));
-    let deadline = Instant::now() + patience;
-    let answer = loop {
-        if !is_needed {
-            break None;
-        }
-        let membership = Membership {
-            transactional_id: client.transactional_id.clone(),
-            producer_id: client.producer_id,
-            producer_epoch: client.producer_epoch,
-            verify_only,
-            partitions: partitions.clone(),
-        };
-        let answer = context.coordinator.verifier().ask(membership).await;
-        // the transaction before it is ending: the client would only come again at once
-        let is_early = answer.as_ref().is_ok_and(|errors| {
-            let mut errors = errors.values();
-            errors.any(|error| *error == ErrorCode::ConcurrentTransactions)
-        });
-        if verify_only || !is_early || Instant::now() + pause > deadline {
-            break Some(answer);
-        }
-        tokio::time::sleep(pause).await;
-    };
-    let client = client.clone();
-    move |topic, partition| {
-        let error = match &answer {
+/// What a coordinator says of each partition.
+type Answer = Result<BTreeMap<(TopicName, i32), ErrorCode>, ErrorCode>;
+
+/// What came of asking, in the words of the client.
+struct Verdict<'a> {
+    client: &'a Client,
+    /// None where the coordinator need not be asked.
+    answer: Option<Answer>,
+}
+
+impl Verdict<'_> {
+    fn of(&self, topic: &TopicName, partition: i32) -> Result<(), ErrorCode> {
+        let error = match &self.answer {
             None => ErrorCode::None,
             Some(Err(error)) => *error,
             Some(Ok(errors)) => {
@@ -132,7 +103,7 @@ async fn ask(
         };
         match error {
             ErrorCode::None => Ok(()),
-            error => Err(client.told(error)),
+            error => Err(self.client.told(error)),
         }
     }
 }
@@ -153,6 +124,67 @@ fn forget_refused(
         context
             .replicas
             .verification_refused(topic, partition, known);
+    }
+}
+
+/// Asks the coordinator about each of the partitions. `guard` takes the guards, before each time
+/// that it is asked.
+async fn ask<'a>(
+    context: &Context,
+    client: &'a Client,
+    partitions: BTreeSet<(TopicName, i32)>,
+    mut guard: impl FnMut(),
+) -> Verdict<'a> {
+    let verify_only = !client.has_own_epochs();
+    let image = context.controller.image();
+    let settings = &context.settings;
+    let layers = image.layers(Some(settings.node_id), &settings.statics);
+    let is_needed = !verify_only
+        || layers
+            .get("transaction.partition.verification.enable")
+            .flag();
+    if !is_needed {
+        guard();
+        let answer = None;
+        return Verdict { client, answer };
+    }
+    let pause = duration(layers.number("add.partitions.to.txn.retry.backoff.ms"));
+    let patience = match verify_only {
+        true => Duration::ZERO,
+        false => duration(layers.number("add.partitions.to.txn.retry.backoff.max.ms")),
+    };
+    let answer = ask_again(pause, patience, || {
+        guard();
+        context.coordinator.verifier().ask(Membership {
+            transactional_id: client.transactional_id.clone(),
+            producer_id: client.producer_id,
+            producer_epoch: client.producer_epoch,
+            verify_only,
+            partitions: partitions.clone(),
+        })
+    });
+    let answer = Some(answer.await);
+    Verdict { client, answer }
+}
+
+/// Asks until the transaction before it has ended: the client would only come again at once. Each
+/// time is a verification of its own, for the marker of that transaction ends the one before.
+async fn ask_again<A: Future<Output = Answer>>(
+    pause: Duration,
+    patience: Duration,
+    mut ask: impl FnMut() -> A,
+) -> Answer {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = ask().await;
+        let is_early = answer.as_ref().is_ok_and(|errors| {
+            let mut errors = errors.values();
+            errors.any(|error| *error == ErrorCode::ConcurrentTransactions)
+        });
+        if !is_early || Instant::now() + pause > deadline {
+            return answer;
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -196,17 +228,24 @@ pub(super) async fn produce(
             item.refusal = Some(ErrorCode::InvalidProducerIdMapping);
             continue;
         }
-        item.membership.guard = Some(beginning.guard);
         partitions.insert((beginning.topic.clone(), item.partition));
         begun.push((place, beginning.topic));
     }
     let Some(client) = client else {
         return;
     };
-    let answer = ask(context, &client, partitions).await;
+    let guard = || {
+        for (place, _) in &begun {
+            let item = &mut items[*place];
+            // one that is refused now is refused when it is appended, too
+            let beginning = context.replicas.verification(item).ok().flatten();
+            item.membership.guard = beginning.map(|beginning| beginning.guard);
+        }
+    };
+    let verdict = ask(context, &client, partitions, guard).await;
     for (place, topic) in begun {
         let item = &mut items[place];
-        item.refusal = answer(&topic, item.partition).err();
+        item.refusal = verdict.of(&topic, item.partition).err();
         let guard = item.membership.guard;
         forget_refused(
             context,
@@ -241,17 +280,64 @@ pub(super) async fn offsets(
     }
     let partition = partition_for(group_id, count);
     let producer = (client.producer_id, client.producer_epoch);
-    let guard = context
-        .replicas
-        .verification_of_offsets(&topic, partition, producer)
-        .map_err(|_| ErrorCode::NotCoordinator)?;
+    let verification = || {
+        let replicas = &context.replicas;
+        replicas.verification_of_offsets(&topic, partition, producer)
+    };
+    let mut guard = verification().map_err(|_| ErrorCode::NotCoordinator)?;
     if guard.is_some() {
         let partitions = BTreeSet::from([(topic.clone(), partition)]);
-        let refusal = ask(context, client, partitions).await(&topic, partition).err();
+        // where this broker leads it no longer, the append says so
+        let renew = || guard = verification().ok().flatten();
+        let verdict = ask(context, client, partitions, renew).await;
+        let refusal = verdict.of(&topic, partition).err();
         forget_refused(context, client, (&topic, partition), refusal, guard);
         if let Some(error) = refusal {
             return Err(error);
         }
     }
     Ok(guard)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn said(error: ErrorCode) -> Answer {
+        Ok(BTreeMap::from([((TopicName::from("t"), 0), error)]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marker_between_two_asks_leaves_the_guard_of_the_last_one() {
+        let (of_partition, of_item) = (Cell::new(1), Cell::new(0));
+        let (pause, patience) = (Duration::from_millis(20), Duration::from_millis(100));
+        let answer = ask_again(pause, patience, || {
+            of_item.set(of_partition.get());
+            let is_first = of_partition.get() == 1;
+            // the marker that ends the guard comes while the first answer is waited out
+            of_partition.set(2);
+            async move {
+                said(match is_first {
+                    true => ErrorCode::ConcurrentTransactions,
+                    false => ErrorCode::None,
+                })
+            }
+        });
+        assert_eq!(answer.await, said(ErrorCode::None));
+        assert_eq!(of_item.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends() {
+        let asked = Cell::new(0);
+        let (pause, patience) = (Duration::from_millis(20), Duration::from_millis(100));
+        let answer = ask_again(pause, patience, || {
+            asked.set(asked.get() + 1);
+            async { said(ErrorCode::ConcurrentTransactions) }
+        });
+        assert_eq!(answer.await, said(ErrorCode::ConcurrentTransactions));
+        assert_eq!(asked.get(), 6);
+    }
 }
