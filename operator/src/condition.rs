@@ -220,9 +220,14 @@ pub fn conditions(
     .into_iter()
     .map(|(type_, holds)| {
         let status = if holds { "True" } else { "False" };
+        let word = verdict.reason.word;
+        // A reason that is Reconciling for so long only is counted from when it was first said.
+        let starts_anew = |c: &Condition| {
+            type_ == "Reconciling" && verdict.reason.patience_minutes > 0 && c.reason != word
+        };
         let since = observed
             .iter()
-            .find(|c| c.type_ == type_ && c.status == status)
+            .find(|c| c.type_ == type_ && c.status == status && !starts_anew(c))
             .map_or(now, |c| c.last_transition_time.as_str());
         Condition {
             type_: type_.to_owned(),
@@ -239,12 +244,13 @@ pub fn conditions(
 /// What a reason means for an object that has these conditions.
 fn state_now(observed: &[Condition], reason: Reason, now: &str) -> State {
     let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
-    let unready = observed
+    let holds = observed
         .iter()
-        .find(|c| c.type_ == "Ready" && c.status == "False");
-    let since = unready.and_then(|c| time(&c.last_transition_time));
-    let minutes = match (since, time(now)) {
-        (Some(since), Some(now)) => now.duration_since(since).as_mins(),
+        .find(|c| c.status == "True" && c.reason == reason.word);
+    let minutes = match holds.map(|c| (c.type_.as_str(), time(&c.last_transition_time), time(now)))
+    {
+        Some(("Stalled", ..)) => return reason.state,
+        Some(("Reconciling", Some(since), Some(now))) => now.duration_since(since).as_mins(),
         _ => 0,
     };
     if minutes < i64::from(reason.patience_minutes) {

@@ -145,9 +145,9 @@ pub struct Placed {
 /// one it has, with none on brokers that are no candidates; none where it has them.
 ///
 /// Growing adds to what is there. Shrinking drops, the first that there is: inactive brokers,
-/// replicas not in sync, replicas whose rack has another, the most loaded; never the preferred
-/// leader, and never the last in sync. What stays keeps its order, so a leader stays where it is
-/// unless its own broker is no candidate.
+/// replicas not in sync, replicas whose rack has another, the most loaded; never the last in sync,
+/// and the preferred leader only where it is away or behind and the other is the last in sync. What
+/// stays keeps its order, so a leader stays where it is unless its own broker is no candidate.
 pub fn rearrange(
     candidates: &[Candidate],
     partitions: &[Placed],
@@ -262,9 +262,17 @@ impl<'a> Placer<'a> {
             let in_sync = replicas.iter().filter(|n| isr.contains(n));
             isr.contains(&node) && in_sync.count() == 1
         };
-        let worst = (1..replicas.len()).max_by_key(|place| {
+        let candidate = |node: NodeId| self.candidates.iter().find(|c| c.node == node);
+        let is_gone =
+            |node: NodeId| !isr.contains(&node) || !candidate(node).is_some_and(|c| c.is_active);
+        // The other is the last in sync: without it nobody would have what there is.
+        let places = match replicas[..] {
+            [first, other] if is_gone(first) && isr.contains(&other) => 0..1,
+            _ => 1..replicas.len(),
+        };
+        let worst = places.max_by_key(|place| {
             let node = replicas[*place];
-            let candidate = self.candidates.iter().find(|c| c.node == node);
+            let candidate = candidate(node);
             let is_active = candidate.is_some_and(|c| c.is_active);
             let in_rack = candidate.map_or(0, |c| {
                 replicas.iter().filter(|n| self.shares_rack(c, **n)).count()

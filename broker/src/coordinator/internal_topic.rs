@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::image::{MetadataImage, Topic};
+use ottla_core::placement::candidates;
 use ottla_core::shard::partition_for;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex};
@@ -143,14 +144,16 @@ fn index(topic: &Topic, key: &str) -> Option<PartitionIndex> {
     Some(PartitionIndex(partition_for(key, count)))
 }
 
-/// As many replicas as are set, or as there are brokers where that is fewer. Brokers that are still
-/// to come count: a cluster of three that starts must not end up with one copy because one was
-/// first.
+/// As many replicas as are set, or as there are brokers that take new ones where that is fewer.
+/// Brokers that are still to come count: a cluster of three that starts must not end up with one
+/// copy because one was first. Those that are cordoned do not.
 fn replication_factor(settings: &Settings, image: &MetadataImage) -> Option<i16> {
+    let candidates = candidates(image).len();
+    let cordoned = image.brokers.len().saturating_sub(candidates);
     let expected = settings.voter_count.max(image.brokers.len());
-    let expected = i16::try_from(expected).unwrap_or(i16::MAX);
+    let expected = i16::try_from(expected.saturating_sub(cordoned)).unwrap_or(i16::MAX);
     let wanted = settings.replication_factor.min(expected);
-    let registered = i16::try_from(image.brokers.len()).unwrap_or(i16::MAX);
+    let registered = i16::try_from(candidates).unwrap_or(i16::MAX);
     (registered >= wanted && wanted > 0).then_some(wanted)
 }
 

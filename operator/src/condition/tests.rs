@@ -32,6 +32,21 @@ fn what_may_mend_itself_is_stalled_only_when_it_has_not() {
 }
 
 #[test]
+fn what_is_in_the_midst_of_something_long_gets_the_whole_time_as_well() {
+    let drain = Verdict::new(ClusterReason::RollingRestart, "Goes on.");
+    let away = Verdict::new(ClusterReason::BrokerUnschedulable, "Why.");
+    let long_ago = conditions(&[], &drain, 1, "2026-01-01T10:00:00Z");
+    let first = conditions(&long_ago, &away, 1, "2026-01-01T12:00:00Z");
+    assert_eq!(state(&first), Some(State::Reconciling));
+    let then = conditions(&first, &away, 1, "2026-01-01T12:09:00Z");
+    assert_eq!(state(&then), Some(State::Reconciling));
+    let last = conditions(&then, &away, 1, "2026-01-01T12:10:00Z");
+    assert_eq!(state(&last), Some(State::Stalled));
+    let still = conditions(&last, &away, 1, "2026-01-01T12:11:00Z");
+    assert_eq!(state(&still), Some(State::Stalled));
+}
+
+#[test]
 fn an_object_that_was_ready_gets_the_whole_time() {
     let ready = Verdict::new(ClusterReason::BrokersReady, "All.");
     let away = Verdict::new(ClusterReason::BrokerUnschedulable, "Why.");

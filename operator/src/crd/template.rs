@@ -91,8 +91,8 @@ pub struct PodTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "one::<PodSecurityContext>")]
     pub security_context: Option<PodSecurityContext>,
-    /// How long a broker may take to stop before it is killed. Default: 60. More than a controlled
-    /// shutdown takes at most (`ottla.controlled.shutdown.timeout.ms`).
+    /// How long a broker may take to stop before it is killed. Default: 60, or more where
+    /// `ottla.controlled.shutdown.timeout.ms` asks for it; never less than that takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 3600))]
     pub termination_grace_period_seconds: Option<i64>,

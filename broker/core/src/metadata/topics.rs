@@ -212,9 +212,9 @@ impl Metadata {
             .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
     }
 
-    /// Three replicas, or as many as there are brokers.
+    /// Three replicas, or as many as there are brokers that take new ones.
     fn default_factor(&self) -> usize {
-        let brokers = self.image.brokers.len();
+        let brokers = placement::candidates(&self.image).len();
         brokers.clamp(1, REPLICATION_FACTOR_DEFAULT)
     }
 

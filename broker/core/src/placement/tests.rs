@@ -153,6 +153,12 @@ fn a_replication_factor_grows_by_adding_and_shrinks_by_dropping() {
     let behind = placed(&[&[0, 1, 2]], &[2]);
     let shrunk = rearrange(&all, &behind, Some(2), 0).unwrap();
     assert_eq!(shrunk, [Some(vec![NodeId(0), NodeId(2)])]);
+    // of one that is to be left, that it has the records comes first
+    let shrunk = rearrange(&all, &behind, Some(1), 0).unwrap();
+    assert_eq!(shrunk, [Some(vec![NodeId(2)])]);
+    let caught_up = placed(&[&[0, 1, 2]], &[0, 1, 2]);
+    let shrunk = rearrange(&all, &caught_up, Some(1), 0).unwrap();
+    assert_eq!(shrunk, [Some(vec![NodeId(0)])]);
 }
 
 #[test]
