@@ -64,10 +64,7 @@ fn refused_at_apply() -> Result<()> {
         (cluster("bad", "  durability: Sometimes\n"), "Sometimes"),
         (topic("bad", 0, ""), "greater than or equal to 1"),
         (topic("bad", 1, "  topicName: \"a b\"\n"), "topicName"),
-        (
-            topic("bad", 1, "  config: { retention.ms: 5 }\n"),
-            "retention.ms",
-        ),
+        (topic("bad", 1, "  configs: {}\n"), "configs"),
     ];
     for (yaml, words) in cases {
         let said = refusal(ELSEWHERE, &yaml)?;
