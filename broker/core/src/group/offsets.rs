@@ -299,7 +299,7 @@ impl Shard {
             committed.is_some_and(|offset| is_gone(topic, offset))
         };
         let open = self.open.iter();
-        let gone = open.filter(|(key, offset)| is_gone(&key.1, *offset) && !is_ended(*key));
+        let gone = open.filter(|(key, offset)| is_gone(&key.1, offset) && !is_ended(key));
         let gone: BTreeSet<&Key> = gone.map(|(key, _)| key).collect();
         let tombstones = gone
             .into_iter()
