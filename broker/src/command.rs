@@ -135,7 +135,7 @@ fn print(page: &str) -> anyhow::Result<()> {
 fn run_dev(dev: &Dev, started: Instant) -> anyhow::Result<()> {
     let temporary = std::env::temp_dir().join(format!("ottla-dev-{}", std::process::id()));
     let dir = dev.data_dir.as_ref().unwrap_or(&temporary);
-    let outcome = run(Settings::dev(dir, dev.port), started, DEV_LOG_FILTER);
+    let outcome = run(Settings::dev(dir, dev.port)?, started, DEV_LOG_FILTER);
     if dev.data_dir.is_none() {
         // what is left over goes with the machine's temporary files
         let _ = std::fs::remove_dir_all(&temporary);

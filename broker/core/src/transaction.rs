@@ -100,6 +100,8 @@ pub struct Ending {
     pub partitions: Partitions,
     /// By which rules its epochs go.
     pub version: TransactionVersion,
+    /// When it was prepared: of an id no two states have the same time.
+    pub prepared_ms: i64,
 }
 
 /// The transactional ids of one partition of `__transaction_state`.

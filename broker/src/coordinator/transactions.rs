@@ -355,6 +355,7 @@ async fn tell(
     let body = Complete {
         transactional_id: Arc::clone(&finished.transactional_id),
         producer: finished.producer,
+        prepared_ms: finished.prepared_ms,
     };
     let told = ask(&shards, &finished.transactional_id, 0, body);
     drop(shards);

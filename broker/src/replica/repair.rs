@@ -93,7 +93,7 @@ async fn ask(shared: &Arc<Shared>, damaged: &mut Damaged) {
             if let Some(replica) = damaged.get(&id) {
                 warn!(
                     partition = ?replica,
-                    "nobody else is in sync: what is not damaged stays here, and is served"
+                    "nobody else is in sync: nothing is given up of what is here"
                 );
             }
         } else if let Some(replica) = damaged.remove(&id) {

@@ -36,7 +36,7 @@ impl DevNode {
     /// The same, with settings that are changed before.
     pub async fn start_with(around: Surroundings, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings = Settings::dev(dir.path(), 0);
+        let mut settings = Settings::dev(dir.path(), 0).unwrap();
         settings.group_initial_rebalance_delay = Duration::ZERO;
         change(&mut settings);
         let node = Node::start(settings, around).await.unwrap();

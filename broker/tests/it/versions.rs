@@ -399,7 +399,7 @@ fn batch() -> BytesMut {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_api_answers_in_every_version() {
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = Settings::dev(dir.path(), 0);
+    let mut settings = Settings::dev(dir.path(), 0).unwrap();
     settings.group_initial_rebalance_delay = Duration::ZERO;
     let node = Node::start(settings, Surroundings::real()).await.unwrap();
     node.ready().await;

@@ -215,8 +215,10 @@ impl Settings {
     }
 
     /// What `ottla-broker dev` runs with: one broker, its own quorum, on the loopback address.
-    #[must_use]
-    pub fn dev(data: &Path, port: u16) -> Self {
+    ///
+    /// # Errors
+    /// `data` is no value of `log.dirs`.
+    pub fn dev(data: &Path, port: u16) -> Result<Self, Error> {
         let text = format!(
             "node.id=0\nlisteners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0\n\
              controller.quorum.voters=0@127.0.0.1:9091\nauto.create.topics.enable=true\n\
@@ -224,7 +226,7 @@ impl Settings {
              transaction.state.log.replication.factor=1\nottla.http.listener=\nlog.dirs={}\n",
             data.display()
         );
-        Self::from_properties("dev", &text).expect("the settings of dev are valid")
+        Self::from_properties("--data-dir", &text)
     }
 
     fn set(&mut self, place: &str, property: &Property) -> Result<(), Error> {

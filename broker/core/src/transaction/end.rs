@@ -185,10 +185,12 @@ impl Shard {
     /// All markers are written; whether the transaction was prepared until now.
     pub(super) fn complete(&self, request: &Complete, step: &mut Step<'_>) -> bool {
         let id = &request.transactional_id;
-        let current = self
-            .transactions
-            .get(id)
-            .filter(|current| current.status.is_prepared() && current.producer == request.producer);
+        // not the next one of the same producer: word of the markers may come late, and twice
+        let current = self.transactions.get(id).filter(|current| {
+            current.status.is_prepared()
+                && current.producer == request.producer
+                && current.update_ms == request.prepared_ms
+        });
         if let Some(current) = current {
             step.put(id, current.completed(step.now));
         }

@@ -52,6 +52,8 @@ pub struct Finished {
     pub transactional_id: TransactionalId,
     /// The producer that the markers bear.
     pub producer: Producer,
+    /// When it was prepared.
+    pub prepared_ms: i64,
     order: u64,
 }
 
@@ -332,6 +334,7 @@ impl Markers {
             self.finished.push_back(Finished {
                 transactional_id: id.clone(),
                 producer: pending.ending.producer,
+                prepared_ms: pending.ending.prepared_ms,
                 order: pending.order,
             });
         }

@@ -68,6 +68,8 @@ pub struct Complete {
     pub transactional_id: TransactionalId,
     /// The producer that the markers bear.
     pub producer: Producer,
+    /// When it was prepared.
+    pub prepared_ms: i64,
 }
 
 /// The time of an ongoing transaction is over, and to abort it takes a producer id.

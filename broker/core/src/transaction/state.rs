@@ -198,11 +198,13 @@ impl Transaction {
         }
     }
 
-    /// What every step changes.
+    /// What every step changes. No two states of an id have the same time, whatever the clock says:
+    /// by it the end of a transaction is told from that of the next one, which may have the same
+    /// producer and epoch.
     fn step(&self, now: Now) -> Self {
         Self {
             previous_id: self.producer.id,
-            update_ms: now.wall_ms,
+            update_ms: now.wall_ms.max(self.update_ms.saturating_add(1)),
             ..self.clone()
         }
     }
@@ -329,6 +331,7 @@ impl Transaction {
             is_commit: self.status == Status::PrepareCommit,
             partitions: self.partitions.clone(),
             version: self.version,
+            prepared_ms: self.update_ms,
         })
     }
 

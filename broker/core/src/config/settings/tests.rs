@@ -52,11 +52,19 @@ fn a_refusal_is_one_sentence_that_names_the_place() {
 
 #[test]
 fn dev_is_valid() {
-    let settings = Settings::dev(Path::new("data"), 9092);
+    let settings = Settings::dev(Path::new("data"), 9092).unwrap();
     assert_eq!(
         settings.client_listeners().next().unwrap().address(),
         "127.0.0.1:9092"
     );
+}
+
+#[test]
+fn a_folder_that_no_setting_can_name_is_refused() {
+    for folder in ["a,b", "a\nb"] {
+        let refused = Settings::dev(Path::new(folder), 9092).unwrap_err();
+        assert!(refused.to_string().starts_with("--data-dir"), "{refused}");
+    }
 }
 
 /// As the examples of Strimzi and other published clusters have it.

@@ -433,3 +433,45 @@ fn transactions_are_listed_by_state_producer_and_duration() {
         "#]],
     );
 }
+
+/// The same producer and epoch end one transaction after the other, by the first rules.
+#[test]
+fn that_one_transaction_is_over_ends_no_later_one() {
+    check(
+        "
+        init
+        add 1/0 t-0
+        commit 1/0
+        written
+        add 1/0 t-0
+        commit 1/0
+        told-late
+        written
+        ",
+        expect![[r#"
+            init
+              [1/0 Empty]
+              1/0
+            add 1/0 t-0
+              [1/0 Ongoing t-0]
+              NONE
+            commit 1/0
+              [1/0 PrepareCommit t-0]
+              NONE
+              write commit 1/0 t-0 level 0
+            written
+              [1/0 CompleteCommit]
+            add 1/0 t-0
+              [1/0 Ongoing t-0]
+              NONE
+            commit 1/0
+              [1/0 PrepareCommit t-0]
+              NONE
+              write commit 1/0 t-0 level 0
+            told-late
+              Complete(false)
+            written
+              [1/0 CompleteCommit]
+        "#]],
+    );
+}

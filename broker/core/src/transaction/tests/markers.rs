@@ -66,6 +66,7 @@ fn ending(id: &str, producer_id: i64, names: &[&str]) -> Ending {
         is_commit: true,
         partitions: partitions(names.iter().copied()),
         version: TransactionVersion::SECOND,
+        prepared_ms: 0,
     }
 }
 

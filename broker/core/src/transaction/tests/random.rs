@@ -243,6 +243,7 @@ impl World {
         let body = Complete {
             transactional_id: ending.transactional_id.clone(),
             producer: ending.producer,
+            prepared_ms: ending.prepared_ms,
         };
         // the answer may be lost: then the log has the record, or the marker is written again
         self.endings.push(ending.clone());

@@ -6,6 +6,7 @@
 //! verify PID/EPOCH TOPIC-0 …
 //! commit|abort PID/EPOCH [v=N]                           EndTxn
 //! written                                                the markers last ordered are there
+//! told-late                                              the same of those ordered before them
 //! describe | list [state=…] [pid=N] [longer=MS]
 //! level N                                                transaction.version is finalized so
 //! refused …                                              the log refuses the records of this
@@ -51,6 +52,8 @@ pub(super) struct Runner {
     log: Vec<(Bytes, Option<Bytes>)>,
     ids: i64,
     ending: Option<Ending>,
+    /// The one before it.
+    ending_before: Option<Ending>,
     seen: String,
 }
 
@@ -109,6 +112,7 @@ impl Runner {
             log: Vec::new(),
             ids: 0,
             ending: None,
+            ending_before: None,
             seen: String::new(),
         }
     }
@@ -158,18 +162,22 @@ impl Runner {
                 let decision = self.shard.on_image(soft, now, image, &delta);
                 self.take(decision);
             }
-            ["written"] => {
-                let ending = self.ending.clone().expect("an order");
-                let body = Body::Complete(Complete {
-                    transactional_id: ending.transactional_id,
-                    producer: ending.producer,
-                });
-                self.ask(0, body);
-            }
+            ["written"] => self.complete(self.ending.clone()),
+            ["told-late"] => self.complete(self.ending_before.clone()),
             ["describe"] => self.ask(0, Body::DescribeTransaction(DescribeTransaction(ID.into()))),
             [name, rest @ ..] => self.request(name, rest),
             [] => {}
         }
+    }
+
+    fn complete(&mut self, ending: Option<Ending>) {
+        let ending = ending.expect("an order");
+        let body = Body::Complete(Complete {
+            transactional_id: ending.transactional_id,
+            producer: ending.producer,
+            prepared_ms: ending.prepared_ms,
+        });
+        self.ask(0, body);
     }
 
     fn request(&mut self, name: &str, words: &[&str]) {
@@ -293,7 +301,7 @@ impl Runner {
                 self.tell(&format!(
                     "  write {what} {id}/{epoch}{partitions} level {level}"
                 ));
-                self.ending = Some(ending);
+                self.ending_before = self.ending.replace(ending);
             }
             Order::Expire {
                 transactional_id,
