@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ottla_e2e::client::kcat::kcat;
 use ottla_e2e::cluster::{Cluster, Shape, eventually};
 
@@ -15,17 +15,23 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 /// Records of 1 KiB in several batches and segments.
 const RECORDS: usize = 3000;
 
-/// The first segment of the topic's partition on a broker, once it is written and followed by
-/// another.
-fn first_segment(cluster: &Cluster, id: u16) -> Result<PathBuf> {
+/// The oldest large segment of the topic's partition on a broker, once another follows it. The
+/// first may be small: a follower appends what a fetch brought as a whole, and rolls before it.
+fn sealed_segment(cluster: &Cluster, id: u16) -> Result<PathBuf> {
     let dir = cluster.file(id, "data").join("t-0");
     eventually(TIMEOUT, || {
-        let names = std::fs::read_dir(&dir)?.filter_map(|entry| entry.ok());
-        let logs = names.filter(|entry| entry.path().extension() == Some("log".as_ref()));
-        ensure!(logs.count() > 1, "broker {id} has one segment");
-        let first = dir.join("00000000000000000000.log");
-        ensure!(first.metadata()?.len() > 500_000, "it is not written");
-        Ok(first)
+        let names = std::fs::read_dir(&dir)?.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut logs: Vec<_> = names
+            .filter(|path| path.extension() == Some("log".as_ref()))
+            .collect();
+        logs.sort();
+        logs.pop();
+        for log in &logs {
+            if log.metadata()?.len() > 500_000 {
+                return Ok(log.clone());
+            }
+        }
+        bail!("no sealed segment of broker {id} is written: {logs:?}")
     })
 }
 
@@ -99,7 +105,7 @@ fn state(cluster: &Cluster) -> Result<(u16, usize)> {
 fn a_leader_whose_segment_is_damaged_hands_over_and_is_made_anew() -> Result<()> {
     let cluster = fill(Shape::new("damaged-leader", 3), "3")?;
     let (leader, _) = state(&cluster)?;
-    let segment = first_segment(&cluster, leader)?;
+    let segment = sealed_segment(&cluster, leader)?;
     flip(&segment, 100_000)?;
     eventually(TIMEOUT, || {
         let (read, (now, in_sync)) = (count(&cluster)?, state(&cluster)?);
@@ -116,7 +122,7 @@ fn damage_that_no_reader_meets_is_found() -> Result<()> {
     let mut cluster = fill(shape, "3")?;
     let (leader, _) = state(&cluster)?;
     let follower = (leader + 1) % 3;
-    let segment = first_segment(&cluster, follower)?;
+    let segment = sealed_segment(&cluster, follower)?;
     flip(&segment, 200_000)?;
     eventually(TIMEOUT, || {
         let said = cluster.broker(follower).process().output();
@@ -132,7 +138,7 @@ fn damage_that_no_reader_meets_is_found() -> Result<()> {
 #[test]
 fn where_nobody_else_has_them_only_the_damaged_records_are_missed() -> Result<()> {
     let cluster = fill(Shape::new("damaged-alone", 1), "1")?;
-    let segment = first_segment(&cluster, 0)?;
+    let segment = sealed_segment(&cluster, 0)?;
     let before = std::fs::metadata(&segment)?.len();
     flip(&segment, 300_000)?;
     let from = |offset: &str| {
