@@ -29,7 +29,8 @@ metrics! {
         partitions: Gauge = "ottla_partitions", "partitions";
         /// Partitions that this broker leads.
         partitions_led: Gauge = "ottla_partitions_led", "partitions";
-        /// Partitions that this broker leads and whose ISR lacks a replica.
+        /// Partitions that this broker leads and whose ISR lacks a replica, those that a
+        /// reassignment adds not counted.
         partitions_under_replicated: Gauge = "ottla_partitions_under_replicated", "partitions";
         /// How far a follower is behind in what this broker leads, by the partition in which it is
         /// furthest behind.

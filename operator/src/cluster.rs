@@ -2,6 +2,7 @@
 //!
 //! Invariant: everything below this module is pure but what a platform does with it.
 
+mod desired;
 pub mod reconcile;
 pub mod rolling_restart;
 pub mod scale_down;

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 
 use self::moves::{
     a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned,
-    a_broker_that_never_registered_can_go,
+    a_broker_that_never_registered_can_go, a_broker_that_was_to_go_and_stays_gets_its_share_again,
     a_broker_with_a_topic_that_the_operator_may_not_see_stays,
     a_replication_factor_changes_while_its_status_tells_how_far,
     a_replication_factor_that_is_set_back_cancels_what_is_not_done,
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
     brokers_that_are_to_go_are_emptied_first_and_then_forgotten,
+    the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
 };
 use self::settings::{Kubernetes, Setting};
 
@@ -121,6 +122,8 @@ in_every_world! {
     a_broker_that_never_registered_can_go,
     a_broker_with_a_topic_that_the_operator_may_not_see_stays,
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
+    a_broker_that_was_to_go_and_stays_gets_its_share_again,
+    the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

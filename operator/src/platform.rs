@@ -94,6 +94,8 @@ pub struct BrokerState {
     pub restart: Option<String>,
     /// Whether it was stopped in order, by an earlier operator, and waits to be started.
     pub is_stopped: bool,
+    /// Whether it was told to go for good, and is not gone yet.
+    pub is_removed: bool,
 }
 
 /// Something that is not there at the moment.

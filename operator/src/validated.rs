@@ -5,6 +5,8 @@ pub mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_core::config::{Scope, find};
+
 use crate::condition::Verdict;
 use crate::crd::cluster::{ChangePolicy, Durability, Listener, Rack, Resources, Storage};
 use crate::object::ObjectKey;
@@ -14,6 +16,14 @@ use template::ValidatedTemplate;
 pub const PEER_PORT: i32 = 9091;
 /// Where brokers serve `/metrics`, `/livez` and `/readyz`.
 pub const HTTP_PORT: i32 = 9404;
+/// The topics that brokers create for themselves, and what says how many replicas they get then.
+const INTERNAL_TOPICS: [(&str, &str); 2] = [
+    ("__consumer_offsets", "offsets.topic.replication.factor"),
+    (
+        "__transaction_state",
+        "transaction.state.log.replication.factor",
+    ),
+];
 /// The most brokers of a cluster.
 pub const REPLICAS_MAX: i32 = 100;
 /// A cluster that can be built as it stands.
@@ -72,6 +82,23 @@ impl ValidatedCluster {
                 .topic_namespaces
                 .iter()
                 .any(|name| name == "*" || name == namespace)
+    }
+
+    /// The topics that brokers keep for themselves, and how many replicas each is to have: what the
+    /// config says, or as many as there are brokers that stay where that is fewer. One whose config
+    /// is managed elsewhere is not among them.
+    #[must_use]
+    pub fn internal_topics(&self) -> BTreeMap<String, i32> {
+        let topics = INTERNAL_TOPICS.iter().filter_map(|(topic, key)| {
+            let known = find(Scope::Broker, key).filter(|_| !self.unmanaged.contains(*key))?;
+            let set = self
+                .config
+                .get(*key)
+                .map_or(known.key.default, String::as_str);
+            let wanted: i32 = set.parse().ok()?;
+            Some(((*topic).to_owned(), wanted.min(self.staying())))
+        });
+        topics.collect()
     }
 
     /// The name of a broker's pod, which is also the name of its folder in local mode.

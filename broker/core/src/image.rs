@@ -297,6 +297,14 @@ impl PartitionRegistration {
         self.replicas.iter().filter(staying).copied().collect()
     }
 
+    /// Whether a replica is not in sync that was to be so: not one that a reassignment adds, which
+    /// is still being copied.
+    pub fn is_under_replicated(&self) -> bool {
+        let is_new = |node: &NodeId| self.adding_replicas.contains(node);
+        let mut replicas = self.replicas.iter();
+        replicas.any(|node| !is_new(node) && !self.isr.contains(node))
+    }
+
     /// The replica that should lead while it is in sync: the first.
     pub fn preferred_leader(&self) -> Option<NodeId> {
         self.replicas.first().copied()

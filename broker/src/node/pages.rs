@@ -55,7 +55,7 @@ impl NodePages {
             offline += i64::from(partition.leader.is_none());
             if partition.leader == Some(me) {
                 led += 1;
-                under_replicated += i64::from(partition.isr.len() < partition.replicas.len());
+                under_replicated += i64::from(partition.is_under_replicated());
             }
         }
         metrics.partitions.set(here);

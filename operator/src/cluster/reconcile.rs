@@ -7,12 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::desired::{
+    checked, desired, differences, existing, keep_what_runs, observed_brokers, settings_of_start,
+};
 use super::rolling_restart::{Health, ObservedBroker, Obstacle, Plan, plan};
 use super::scale_down::{Departure, Departures};
-use super::scale_up::newcomers;
-use super::settings::{Difference, check, difference, is_dynamic, properties};
+use super::scale_up::{known, newcomers};
+use super::settings::{Difference, is_dynamic};
 use super::status::{Seen, status};
-use super::validate::{Observed, is_own_setting, validate};
+use super::validate::validate;
 use crate::admin::{Admin, ConfigChanges};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ChangePolicy, ListenerType};
@@ -145,8 +148,13 @@ impl<P: Platform> Reconciler<P> {
             }
         }
         self.ask_cluster_id(states, &valid).await;
-        let before = cluster.status.as_ref();
-        let (newcomers, verdict) = newcomers(&mut self.admin, &valid, states, before).await;
+        let known = known(
+            Some(&valid),
+            states,
+            cluster.status.as_ref(),
+            &departure.leaving,
+        );
+        let (newcomers, verdict) = newcomers(&mut self.admin, &valid, known).await;
         verdicts.extend(verdict);
         let seen = Seen {
             states,
@@ -333,101 +341,10 @@ fn conclude(
     }
 }
 
-/// What was decided when the cluster was created: by its status, or by the brokers that exist.
-fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerState>) -> Observed {
-    let voters = |state: &BrokerState| {
-        let voters = state.running_with.get("controller.quorum.voters")?;
-        i32::try_from(voters.split(',').filter(|v| !v.is_empty()).count()).ok()
-    };
-    let said = cluster
-        .status
-        .as_ref()
-        .and_then(|status| status.controllers);
-    // One that is not there at the moment, as between two pods, holds its replicas still.
-    let told = cluster.status.iter().flat_map(|status| &status.brokers);
-    let told = told.map(|broker| broker.id);
-    Observed {
-        brokers: told
-            .chain(states.keys().copied())
-            .max()
-            .map_or(0, |last| last + 1),
-        controllers: states.values().find_map(voters).or(said),
-    }
-}
-
 fn restarted(id: i32, brokers: &[ObservedBroker]) -> String {
     let broker = brokers.iter().find(|broker| broker.id == id);
     let reason = broker.and_then(|broker| broker.restart.as_deref());
     format!("broker {id} is restarted: {}", reason.unwrap_or_default())
-}
-
-/// The brokers as the plan of the restarts takes them.
-fn observed_brokers(
-    states: &BTreeMap<i32, BrokerState>,
-    desired: &BTreeMap<i32, Properties>,
-) -> Vec<ObservedBroker> {
-    let differences = differences(states, desired);
-    let brokers = states.iter().map(|(id, state)| ObservedBroker {
-        id: *id,
-        ready: state.ready,
-        runs: state.runs,
-        fails: state.failure.is_some(),
-        message: state.message.clone(),
-        restart: restart_reason(state, differences.get(id)),
-    });
-    brokers.collect()
-}
-
-fn differences(
-    states: &BTreeMap<i32, BrokerState>,
-    desired: &BTreeMap<i32, Properties>,
-) -> BTreeMap<i32, Difference> {
-    let running = states.iter().filter(|(_, state)| !state.is_stopped);
-    let both = running.filter_map(|(id, state)| {
-        let difference = difference(&state.running_with, desired.get(id)?);
-        Some((*id, difference))
-    });
-    both.collect()
-}
-
-/// The settings of all brokers. Those that are managed elsewhere stay as they run.
-fn desired(
-    valid: &ValidatedCluster,
-    everywhere: &BTreeMap<i32, Endpoints>,
-    states: &BTreeMap<i32, BrokerState>,
-) -> BTreeMap<i32, Properties> {
-    let settings = |id: i32| {
-        let mut settings = properties(valid, id, everywhere);
-        let running = states.get(&id).map(|state| &state.running_with);
-        for (key, value) in running.into_iter().flatten() {
-            if valid.unmanaged.contains(key) {
-                settings.insert(key.clone(), value.clone());
-            }
-        }
-        settings
-    };
-    (0..valid.replicas).map(|id| (id, settings(id))).collect()
-}
-
-/// Whether the brokers will take the settings of the spec. One is as good as all: they differ in
-/// ids and addresses only.
-fn checked(valid: &ValidatedCluster, everywhere: &BTreeMap<i32, Endpoints>) -> Result<(), String> {
-    let first = everywhere.keys().next();
-    first.map_or(Ok(()), |id| {
-        check(&properties(valid, *id, everywhere), valid.image.is_none())
-    })
-}
-
-/// Has the brokers stay as many as they are, with the spec.config that they have, for as long as
-/// another cannot be carried out.
-fn keep_what_runs(valid: &mut ValidatedCluster, states: &BTreeMap<i32, BrokerState>) {
-    let settings = states.values().map(|state| &state.running_with);
-    let mut settings = settings.filter(|settings| !settings.is_empty());
-    let mut config = settings.next().cloned().unwrap_or_default();
-    config.retain(|key, _| !is_own_setting(key));
-    valid.config = config;
-    let exist = states.keys().next_back().map_or(0, |last| last + 1);
-    valid.replicas = valid.replicas.min(exist);
 }
 
 fn left_alone() -> Verdict {
@@ -444,30 +361,6 @@ fn refused_config(refusal: &str, is_new: bool) -> Verdict {
     };
     let message = format!("spec.config: {refusal}; {then} until that is mended.");
     Verdict::new(ClusterReason::ConfigRefused, message)
-}
-
-/// What a broker starts with. One that ran before keeps what is changed without a restart: the
-/// metadata may hold that too and would win over the file, so it is changed there, once it is up.
-fn settings_of_start(before: Option<&Properties>, desired: &Properties) -> Properties {
-    let Some(before) = before else {
-        return desired.clone();
-    };
-    let kept = before.iter().filter(|(key, _)| is_dynamic(key));
-    let new = desired.iter().filter(|(key, _)| !is_dynamic(key));
-    let all = kept.chain(new);
-    all.map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
-fn restart_reason(state: &BrokerState, difference: Option<&Difference>) -> Option<String> {
-    let keys = difference.map(|difference| &difference.restart);
-    match keys.filter(|keys| !keys.is_empty()) {
-        Some(keys) => {
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            Some(format!("{} changed", keys.join(", ")))
-        }
-        None => state.restart.clone(),
-    }
 }
 
 fn is_approved(cluster: &KafkaCluster, generation: i64) -> bool {

@@ -70,6 +70,11 @@ impl Departures {
     ) -> Departure {
         let mut departure = Departure::default();
         let mut stand: BTreeSet<i32> = told.iter().chain(&valid.leaving).copied().collect();
+        let was_removed = |(id, state): &(&i32, &BrokerState)| {
+            state.is_removed && told.contains(id) && valid.leaving.contains(id)
+        };
+        let was_removed = states.iter().filter(was_removed);
+        self.removed.extend(was_removed.map(|(id, _)| *id));
         if !stand.is_empty() {
             match look(admin).await {
                 Ok(sight) => {
@@ -95,6 +100,7 @@ impl Departures {
                     departure.verdict = Some(scaling_down(&valid.leaving, &how));
                     // Whether the others may go is not known.
                     valid.leaving.retain(|id| told.contains(id));
+                    take_out(valid, |id| self.removed.contains(id));
                 }
                 Err(_) => {}
             }
@@ -109,7 +115,8 @@ impl Departures {
             }
             platform.remove(*id).await;
         }
-        self.removed.retain(|id| states.contains_key(id));
+        let goes = |id: &i32| *id >= valid.replicas && states.contains_key(id);
+        self.removed.retain(goes);
         if !self.removed.is_empty() && departure.verdict.is_none() {
             let message = "Brokers that hold nothing any more are being stopped.";
             departure.verdict = Some(Verdict::new(ClusterReason::ScalingDown, message));
@@ -143,14 +150,13 @@ impl Departures {
                 Err(why) => waits = waits.or(Some(why)),
             }
         }
+        // One that was told to go has been empty for long enough already.
         let is_empty = |id: &i32| {
             let since = self.empty_since.get(id);
-            since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
+            let is_stopping = self.removed.contains(id);
+            since.is_some_and(|since| is_stopping || since.elapsed() >= EMPTY_FOR)
         };
-        while let Some(last) = valid.leaving.last().copied().filter(is_empty) {
-            valid.leaving.remove(&last);
-            valid.replicas = last;
-        }
+        take_out(valid, is_empty);
         if valid.leaving.is_empty() {
             return None;
         }
@@ -201,7 +207,9 @@ fn refuse(valid: &mut ValidatedCluster, cluster: &ObservedCluster) -> Option<Ver
     if valid.leaving.is_empty() {
         return None;
     }
-    let (topic, factor) = too_many_replicas(cluster, staying)?;
+    // The brokers' own topics get fewer replicas by themselves.
+    let own = valid.internal_topics();
+    let (topic, factor) = too_many_replicas(cluster, staying, |topic| own.contains_key(topic))?;
     valid.leaving.clear();
     Some(Verdict::new(
         ClusterReason::ScaleDownRefused,
@@ -239,12 +247,25 @@ fn held(cluster: &ObservedCluster, broker: i32) -> usize {
 }
 
 /// A topic that so few brokers cannot hold.
-fn too_many_replicas(cluster: &ObservedCluster, staying: i32) -> Option<(&String, usize)> {
+fn too_many_replicas(
+    cluster: &ObservedCluster,
+    staying: i32,
+    is_own: impl Fn(&str) -> bool,
+) -> Option<(&String, usize)> {
     let staying = usize::try_from(staying).unwrap_or(0);
-    cluster.topics.iter().find_map(|(name, topic)| {
+    let mut topics = cluster.topics.iter().filter(|(name, _)| !is_own(name));
+    topics.find_map(|(name, topic)| {
         let factor = topic.partitions.iter().map(|p| p.target().len()).max()?;
         (factor > staying).then_some((name, factor))
     })
+}
+
+/// Has the last brokers be there no more, as far as they may go.
+fn take_out(valid: &mut ValidatedCluster, may_go: impl Fn(&i32) -> bool) {
+    while let Some(last) = valid.leaving.last().copied().filter(&may_go) {
+        valid.leaving.remove(&last);
+        valid.replicas = last;
+    }
 }
 
 fn scaling_down(leaving: &BTreeSet<i32>, how: &str) -> Verdict {

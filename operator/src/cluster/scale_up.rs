@@ -1,8 +1,9 @@
 //! Brokers that have come to a cluster that was there: they get their share of its replicas.
 //!
 //! Who is new stands in the object's status, until [`moves`](crate::topic::moves) has nothing more
-//! for it: so whatever becomes of the operator, a newcomer gets all of its share, and a cluster
-//! that is merely uneven is left as it is.
+//! for it: so whatever becomes of the operator, and wherever a step ends, a newcomer gets all of
+//! its share, and a cluster that is merely uneven is left as it is. A broker that was to go and
+//! stays after all has given of its replicas, so it counts as new.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +14,12 @@ use crate::platform::BrokerState;
 use crate::topic::moves::{Situation, unfilled};
 use crate::validated::ValidatedCluster;
 
-/// The newcomers now, and what they wait for. `before` is what was said last.
+/// Which of those that are [`known`] have not got their share, and what they wait for.
 pub async fn newcomers(
     admin: &mut Admin,
     valid: &ValidatedCluster,
-    states: &BTreeMap<i32, BrokerState>,
-    before: Option<&KafkaClusterStatus>,
+    known: BTreeSet<i32>,
 ) -> (Vec<i32>, Option<Verdict>) {
-    let known = known(valid, states, before);
     if known.is_empty() {
         return (Vec::new(), None);
     }
@@ -41,21 +40,28 @@ pub async fn newcomers(
     (left.into_iter().collect(), Some(verdict))
 }
 
-/// Those that were new, and those that the cluster did not have when it was looked at last; all of
-/// them staying.
-fn known(
-    valid: &ValidatedCluster,
+/// The brokers that were new when the cluster was looked at last, those that it did not have then,
+/// and those that were to go; all of them staying. `before` is what was said last, `leaving` are
+/// the brokers that are cordoned still. Where the spec is not carried out, all of them stay.
+#[must_use]
+pub fn known(
+    valid: Option<&ValidatedCluster>,
     states: &BTreeMap<i32, BrokerState>,
     before: Option<&KafkaClusterStatus>,
+    leaving: &[i32],
 ) -> BTreeSet<i32> {
     let Some(before) = before.filter(|before| before.cluster_id.is_some()) else {
         return BTreeSet::new();
     };
     let last = before.brokers.iter().map(|broker| broker.id).max();
-    let is_new = |id: &i32| before.newcomers.contains(id) || last.is_some_and(|last| *id > last);
-    let stays = |id: &i32| *id < valid.replicas && !valid.leaving.contains(id);
-    let ids = states.keys().copied();
-    ids.filter(|id| is_new(id) && stays(id)).collect()
+    let is_new = |id: &i32| last.is_some_and(|last| *id > last);
+    let goes =
+        |id: &i32| valid.is_some_and(|valid| *id >= valid.replicas || valid.leaving.contains(id));
+    let came = states.keys().copied().filter(is_new);
+    let known = before.newcomers.iter().chain(&before.leaving).copied();
+    let ids = came.chain(known);
+    ids.filter(|id| !leaving.contains(id) && !goes(id))
+        .collect()
 }
 
 async fn look(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rolling_restart::{ObservedBroker, Obstacle, Plan};
+use super::scale_up::known;
 use crate::condition::{ClusterReason, Verdict, conditions};
 use crate::crd::cluster::BrokerStatus;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
@@ -106,9 +107,10 @@ pub fn status(
     if valid.is_some() {
         status.leaving.clone_from(&seen.leaving);
     }
-    if let Some(newcomers) = &seen.newcomers {
-        status.newcomers.clone_from(newcomers);
-    }
+    let leaving = &status.leaving;
+    let known = || known(valid, seen.states, cluster.status.as_ref(), leaving);
+    let newcomers = seen.newcomers.clone();
+    status.newcomers = newcomers.unwrap_or_else(|| known().into_iter().collect());
     status
 }
 

@@ -206,3 +206,49 @@ pub async fn a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned<S: 
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"].get("leaving"), None);
 }
+
+pub async fn a_broker_that_was_to_go_and_stays_gets_its_share_again<S: Setting>(world: &S) {
+    world.apply(&cluster_of(3));
+    world.apply(&topic_of(1));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    let topics = ["a", "b", "secret"];
+    for topic in topics {
+        world.brokers().create(topic);
+        world.brokers().set_replicas(topic, &[2]);
+    }
+    world.brokers().hide("secret", true);
+    world.apply(&cluster_of(2));
+    let holds = |topic: &str| world.brokers().replicas(topic).contains(&2);
+    until("it is emptied", || !holds("a") && !holds("b")).await;
+
+    world.apply(&cluster_of(3));
+    let has_share = || holds("a") || holds("b") || holds("payments");
+    until("it has its share again", has_share).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    assert_eq!(orders["status"].get("newcomers"), None);
+}
+
+pub async fn the_brokers_own_topics_have_as_many_replicas_as_brokers_allow<S: Setting>(world: &S) {
+    let offsets = "__consumer_offsets";
+    for broker in [1, 2] {
+        world.brokers().register(broker, false);
+    }
+    world.brokers().create(offsets);
+    world.brokers().set_replicas(offsets, &[0]);
+    world.apply(&cluster_of(1));
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+
+    for broker in [1, 2] {
+        world.brokers().register(broker, true);
+    }
+    world.apply(&cluster_of(3));
+    let count = || world.brokers().replicas(offsets).len();
+    until("it has a replica on each broker", || count() == 3).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+
+    world.apply(&cluster_of(2));
+    let is_forgotten = || world.brokers().registered().0 == [0, 1];
+    until("it holds up no broker that is to go", is_forgotten).await;
+    assert_eq!(count(), 2);
+}

@@ -15,6 +15,7 @@ use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::Platform;
 use crate::topic::driver::View;
+use crate::validated::ValidatedCluster;
 
 /// What the task reports.
 #[derive(Debug)]
@@ -184,6 +185,10 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
             .as_ref()
             .map_or(before.leaving, |valid| valid.leaving.clone()),
         newcomers: step.status.newcomers.iter().copied().collect(),
+        internal: step
+            .valid
+            .as_ref()
+            .map_or(before.internal, ValidatedCluster::internal_topics),
         usable,
         was_up: usable || step.status.cluster_id.is_some(),
         message: message.map_or(String::new(), |(_, message)| message.to_owned()),

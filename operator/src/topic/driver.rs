@@ -5,7 +5,7 @@
 //! what somebody changed outside is put back. Statuses leave it only when they say something new,
 //! and stand in the objects before the next pass begins: it remembers nothing itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct View {
     pub leaving: BTreeSet<i32>,
     /// Brokers that have just come, and are to get their share.
     pub newcomers: BTreeSet<i32>,
+    /// How many replicas the brokers' own topics are to have.
+    pub internal: BTreeMap<String, i32>,
     /// Whether topics can be created: all brokers have come up at least once, be it under an
     /// earlier operator.
     pub usable: bool,
@@ -162,6 +164,7 @@ impl View {
         Changing {
             leaving: &self.leaving,
             newcomers: &self.newcomers,
+            internal: &self.internal,
         }
     }
 

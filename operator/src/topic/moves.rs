@@ -11,8 +11,9 @@
 //! brokers that are to go, and how large partitions are. Where replicas go is decided by the
 //! broker's own rules ([`ottla_core::placement`]).
 //!
-//! Invariant: at most [`PARTITIONS_MAX`] partitions are on the move by our hand, and no more than
-//! [`BYTES_MAX`] bytes, or a single partition that is larger.
+//! Invariant: at most [`PARTITIONS_MAX`] partitions are being copied by our hand, and no more than
+//! [`BYTES_MAX`] bytes, or a single partition that is larger. A move that gets nowhere, because a
+//! broker does not serve, takes no room from the others.
 
 pub mod driver;
 pub mod progress;
@@ -75,41 +76,30 @@ pub fn is_needed(topics: &BTreeMap<String, ObservedTopic>, wanted: &BTreeMap<Str
 }
 
 /// The partitions of which the sizes matter: those that are moved or are to be.
-pub fn concerned<'a>(situation: &Situation<'a>) -> impl Iterator<Item = PartitionKey> + use<'a> {
-    let Situation {
-        topics,
-        wanted,
-        leaving,
-        ..
-    } = *situation;
-    topics.iter().flat_map(move |(name, topic)| {
-        let factor = wanted
-            .get(name)
-            .and_then(|wanted| usize::try_from(*wanted).ok());
+#[must_use]
+pub fn concerned(situation: &Situation<'_>) -> BTreeSet<PartitionKey> {
+    let (due, _) = due(situation);
+    let mut keys: BTreeSet<PartitionKey> = due.into_iter().map(|one| one.key).collect();
+    for (name, topic) in situation.topics {
+        let wanted = situation.wanted.get(name);
+        let factor = wanted.and_then(|wanted| usize::try_from(*wanted).ok());
         let partitions = (0..).zip(&topic.partitions);
-        let concerned = partitions.filter(move |(_, p)| {
+        let concerned = partitions.filter(|(_, p)| {
             let has_other = factor.is_some_and(|factor| p.replicas.len() != factor);
-            p.is_moving() || has_other || leaves(p, leaving)
+            p.is_moving() || has_other || leaves(p, situation.leaving)
         });
-        concerned.map(move |(index, _)| (name.clone(), index))
-    })
+        keys.extend(concerned.map(|(index, _)| (name.clone(), index)));
+    }
+    keys
 }
 
 /// Chooses.
 #[must_use]
 pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
     let mut moves = Moves::default();
-    let mut due = Vec::new();
-    for (name, topic) in situation.topics {
-        match plan_topic(situation, name, topic) {
-            Ok(found) => due.extend(found),
-            Err(why) => drop(moves.waiting.insert(name.clone(), why)),
-        }
-    }
-    if moves.waiting.is_empty() {
-        due.extend(shares(situation, &due));
-    }
-    let (mut partitions, mut bytes) = under_way(situation, sizes);
+    let (mut due, waiting) = due(situation);
+    moves.waiting = waiting;
+    let (mut partitions, mut bytes) = under_way(situation, sizes, &mut moves.waiting);
     // what moves no bytes takes no room from what does
     due.sort_by_key(|one| one.copies > 0);
     for Move {
@@ -128,6 +118,21 @@ pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
         }
     }
     moves
+}
+
+/// All moves that are needed, and the topics of which none can be made now, with the reason.
+fn due(situation: &Situation<'_>) -> (Vec<Move>, BTreeMap<String, String>) {
+    let mut due = Vec::new();
+    let mut waiting = BTreeMap::new();
+    for (name, topic) in situation.topics {
+        match plan_topic(situation, name, topic) {
+            Ok(found) => due.extend(found),
+            Err(why) => drop(waiting.insert(name.clone(), why)),
+        }
+    }
+    let shares = shares(situation, &due, |topic| waiting.contains_key(topic));
+    due.extend(shares);
+    (due, waiting)
 }
 
 /// The moves that a topic needs; or why there can be none now.
@@ -180,7 +185,7 @@ fn plan_topic(
 }
 
 /// What newcomers get of partitions that stay as they are otherwise.
-fn shares(situation: &Situation<'_>, due: &[Move]) -> Vec<Move> {
+fn shares(situation: &Situation<'_>, due: &[Move], waits: impl Fn(&str) -> bool) -> Vec<Move> {
     if situation.newcomers.is_empty() {
         return Vec::new();
     }
@@ -193,7 +198,7 @@ fn shares(situation: &Situation<'_>, due: &[Move]) -> Vec<Move> {
             .map(|(index, _)| (name.clone(), index))
             .collect();
         let free = named.iter().zip(&topic.partitions).map(|(key, partition)| {
-            let is_free = !partition.is_moving() && !busy.contains(key);
+            let is_free = !partition.is_moving() && !busy.contains(key) && !waits(name);
             is_free.then(|| placed(partition, None, situation.leaving))
         });
         topics.push(free.collect());
@@ -219,7 +224,7 @@ pub fn unfilled(situation: &Situation<'_>) -> BTreeSet<i32> {
             .flat_map(|topic| &topic.partitions);
         partitions.any(|partition| partition.adding.contains(id))
     };
-    let given: BTreeSet<i32> = shares(situation, &[])
+    let given: BTreeSet<i32> = shares(situation, &[], |_| false)
         .into_iter()
         .flat_map(|one| one.target.unwrap_or_default())
         .collect();
@@ -319,19 +324,46 @@ fn check_active(
     ))
 }
 
-/// How many partitions are being moved, and how many bytes are left of that.
-fn under_way(situation: &Situation<'_>, sizes: &Sizes) -> (usize, u64) {
+/// How many partitions are being copied, and how many bytes are left of that. Those that get
+/// nowhere are not counted; their topics wait.
+fn under_way(
+    situation: &Situation<'_>,
+    sizes: &Sizes,
+    waiting: &mut BTreeMap<String, String>,
+) -> (usize, u64) {
     let (mut partitions, mut bytes) = (0, 0_u64);
     for (name, topic) in situation.topics {
         for (index, partition) in (0..).zip(&topic.partitions) {
-            if partition.is_moving() {
-                let key = (name.clone(), index);
-                partitions += 1;
-                bytes = bytes.saturating_add(progress::bytes_left(partition, &key, sizes));
+            if !partition.is_moving() {
+                continue;
             }
+            if let Some(why) = gets_nowhere(partition, situation.brokers) {
+                let entry = waiting.entry(name.clone());
+                entry.or_insert_with(|| format!("{name}-{index} {why}"));
+                continue;
+            }
+            let key = (name.clone(), index);
+            partitions += 1;
+            bytes = bytes.saturating_add(progress::bytes_left(partition, &key, sizes));
         }
     }
     (partitions, bytes)
+}
+
+/// Why nothing of a partition that is being moved is copied, where that is so.
+fn gets_nowhere(
+    partition: &ObservedPartition,
+    brokers: &BTreeMap<i32, RegisteredBroker>,
+) -> Option<String> {
+    if !partition.has_leader {
+        return Some("has no leader to copy from".to_owned());
+    }
+    let serves = |id: &i32| brokers.get(id).is_some_and(|broker| !broker.is_fenced);
+    let adding = partition.adding.iter().copied();
+    let mut behind = adding.filter(|id| !partition.isr.contains(id)).peekable();
+    let first = *behind.peek()?;
+    let is_stuck = !behind.any(|id| serves(&id));
+    is_stuck.then(|| format!("is to be copied to broker {first}, which does not serve"))
 }
 
 /// How large a partition is: as large as its largest replica.

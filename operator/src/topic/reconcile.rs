@@ -23,7 +23,7 @@ use crate::condition::{TopicReason, Verdict, spoken};
 use crate::crd::topic::Reassignment;
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
 use crate::object::{ObjectKey, PAUSED, is_paused};
-use crate::observed::{ObservedTopic, Sizes};
+use crate::observed::{ObservedPartition, ObservedTopic, Sizes};
 
 /// An object, and whether somebody deleted it.
 #[derive(Clone, Debug)]
@@ -89,10 +89,11 @@ pub async fn pass(
         sizes: Sizes::new(),
     };
     work.sort_out();
-    if work.valid.is_empty() && changing.is_empty() {
+    if work.valid.is_empty() && changing.is_empty() && changing.internal.is_empty() {
         return Ok(work.pass);
     }
-    let names: BTreeSet<String> = work.valid.values().map(|t| t.topic.clone()).collect();
+    let names = work.valid.values().map(|t| &t.topic);
+    let names: BTreeSet<String> = names.chain(changing.internal.keys()).cloned().collect();
     let observed = look(admin, &names).await?;
     let changes = work.plan(&observed, brokers);
     let observed = if changes.is_empty() {
@@ -327,6 +328,7 @@ impl Work<'_> {
                 places.insert(&topic.topic, *place);
             }
         }
+        wanted.extend(internal(observed, changing.internal, brokers));
         if changing.is_empty() && !is_needed(observed, &wanted) {
             return Ok(false);
         }
@@ -396,6 +398,27 @@ impl Work<'_> {
             self.now,
         )
     }
+}
+
+/// The brokers' own topics that have fewer replicas than they should, or more than there are
+/// brokers that stay. What somebody made more is left so.
+fn internal(
+    observed: &BTreeMap<String, ObservedTopic>,
+    wanted: &BTreeMap<String, i32>,
+    brokers: i32,
+) -> BTreeMap<String, i32> {
+    let brokers = usize::try_from(brokers).unwrap_or(0);
+    let needed = wanted.iter().filter(|(name, factor)| {
+        let fits = |p: &ObservedPartition| {
+            let replicas = p.target().len();
+            usize::try_from(**factor).is_ok_and(|factor| (factor..=brokers).contains(&replicas))
+        };
+        let observed = observed.get(*name);
+        observed.is_some_and(|topic| !topic.partitions.iter().all(fits))
+    });
+    needed
+        .map(|(name, factor)| (name.clone(), *factor))
+        .collect()
 }
 
 fn claim((key, desired): &Topic) -> Claim {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Reconciler, Step};
+use crate::cluster::settings::properties;
+use crate::cluster::validate::Observed;
 use crate::condition::spoken;
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
@@ -11,6 +13,8 @@ use crate::platform::{NotYet, Platform, Properties};
 struct Paper {
     states: BTreeMap<i32, BrokerState>,
     prepared: Result<Vec<NotYet>, Vec<NotYet>>,
+    /// How many brokers were to be when it was last asked to prepare for them.
+    prepared_for: usize,
     pending: Vec<String>,
     restarted: Result<(), NotYet>,
     asked: Vec<String>,
@@ -47,10 +51,11 @@ impl Platform for Paper {
 
     async fn prepare(
         &mut self,
-        _: &BTreeMap<i32, Properties>,
+        desired: &BTreeMap<i32, Properties>,
         _: fn(&str) -> bool,
     ) -> Result<Vec<NotYet>, Vec<NotYet>> {
         self.asked.push("prepare".to_owned());
+        self.prepared_for = desired.len();
         self.prepared.clone()
     }
 
@@ -106,6 +111,7 @@ fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
     Paper {
         states,
         prepared: Ok(Vec::new()),
+        prepared_for: 0,
         pending: Vec::new(),
         restarted: Ok(()),
         asked: Vec::new(),
@@ -152,13 +158,13 @@ async fn serving() -> (KafkaCluster, BTreeMap<i32, BrokerState>) {
     let before =
         "{ bootstrapServers: internal.svc:9092, listeners: { internal: internal.svc:9092 } }";
     cluster.status = serde_yaml::from_str(before).unwrap();
-    let valid = super::validate(&cluster, super::Observed::default()).unwrap();
+    let valid = super::validate(&cluster, Observed::default()).unwrap();
     let everywhere = on(BTreeMap::new()).lay_out(1, &super::listeners(&valid.listeners));
     let state = BrokerState {
         ready: true,
         runs: true,
         message: "serves".to_owned(),
-        running_with: super::properties(&valid, 0, &everywhere),
+        running_with: properties(&valid, 0, &everywhere),
         ..BrokerState::default()
     };
     (cluster, BTreeMap::from([(0, state)]))
@@ -246,4 +252,60 @@ async fn a_null_in_the_config_leaves_a_setting_as_it_runs() {
     cluster.spec.config = unmanaged.map(|(key, value)| (key.to_owned(), value)).into();
     let (step, _) = self::step(&cluster, states).await;
     assert_eq!(says(&step), "BrokersReady: All 1 brokers serve.");
+}
+
+#[tokio::test]
+async fn a_step_that_ends_early_forgets_no_newcomer() {
+    let (mut cluster, mut states) = serving().await;
+    cluster.spec.replicas = 3;
+    let before = "{ clusterId: the-cluster, brokers: [{ id: 0, ready: true }], controllers: 1 }";
+    cluster.status = serde_yaml::from_str(before).unwrap();
+    states.extend([(1, states[&0].clone()), (2, states[&0].clone())]);
+    let paper = || Paper {
+        prepared: Err(vec![refused(true, "Kubernetes does not take it.")]),
+        ..on(states.clone())
+    };
+    let (step, _) = step_on(&cluster, paper()).await;
+    assert_eq!(step.status.newcomers, [1, 2]);
+    cluster.status = Some(step.status);
+    let (step, _) = step_on(&cluster, paper()).await;
+    assert_eq!(step.status.newcomers, [1, 2]);
+
+    let mut paused = cluster.clone();
+    paused.status = serde_yaml::from_str(before).unwrap();
+    let annotations = [("ottla.io/paused".to_owned(), "true".to_owned())];
+    paused.metadata.annotations = Some(annotations.into());
+    let (step, _) = step_on(&paused, on(states.clone())).await;
+    assert_eq!(step.status.newcomers, [1, 2]);
+
+    // One that is not there for a moment is new still; one that is to go is not.
+    let mut away = states.clone();
+    away.remove(&1);
+    cluster.spec.replicas = 2;
+    let paper = Paper {
+        prepared: Err(Vec::new()),
+        ..on(away)
+    };
+    let (step, _) = step_on(&cluster, paper).await;
+    assert_eq!(step.status.newcomers, [1]);
+}
+
+/// Nobody can be asked whether it holds anything: it stops, and a pod in its place would start.
+#[tokio::test]
+async fn a_broker_that_was_told_to_go_is_not_brought_back_by_another_operator() {
+    let (mut cluster, mut states) = serving().await;
+    let before = "{ clusterId: the-cluster, controllers: 1, leaving: [1] }";
+    cluster.status = serde_yaml::from_str(before).unwrap();
+    for (is_removed, brokers) in [(false, 2), (true, 1)] {
+        let stopping = BrokerState {
+            is_removed,
+            message: "stops".to_owned(),
+            ..states[&0].clone()
+        };
+        states.insert(1, stopping);
+        let mut reconciler = Reconciler::new(on(states.clone()));
+        let step = reconciler.step(&cluster, || true, "now").await;
+        assert_eq!(reconciler.platform.prepared_for, brokers);
+        assert_eq!(step.status.leaving, [1], "until it is forgotten");
+    }
 }

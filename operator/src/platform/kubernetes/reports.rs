@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{Api, ListParams};
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Events that are older speak of something else.
 const EVENT_AGE_MAX_SECONDS: i64 = 20 * 60;
+/// So much may the clocks of the operator and of whoever tells of an Event differ.
+const CLOCK_SKEW_MAX_SECONDS: i64 = 5;
 /// At most so much of a sentence.
 const SENTENCE_CHARS_MAX: usize = 300;
 
@@ -41,6 +44,8 @@ enum Stage {
 struct Broker {
     stage: Stage,
     since: Instant,
+    /// What was told before speaks of another pod; none where it was so at the first look.
+    began: Option<Timestamp>,
     asked: Option<Instant>,
     said: Option<String>,
 }
@@ -49,6 +54,7 @@ struct Broker {
 #[derive(Debug, Default)]
 pub struct Reports {
     brokers: BTreeMap<i32, Broker>,
+    has_looked: bool,
 }
 
 impl Reports {
@@ -68,10 +74,15 @@ impl Reports {
             .collect();
         self.brokers
             .retain(|id, known| stages.get(id) == Some(&known.stage));
+        let absent_since = self.has_looked.then(Timestamp::now);
+        self.has_looked = true;
         for (id, stage) in stages {
+            let pod = pods.get(&id);
+            let made = pod.and_then(|pod| Some(pod.metadata.creation_timestamp.as_ref()?.0));
             self.brokers.entry(id).or_insert(Broker {
                 stage,
                 since: now,
+                began: made.or(absent_since),
                 asked: None,
                 said: None,
             });
@@ -84,8 +95,11 @@ impl Reports {
             let pod = format!("{set}-{id}");
             known.asked = Some(now);
             known.said = match &known.stage {
-                Stage::Unmade => refusal(&list(events, "StatefulSet", set).await, &pod),
-                Stage::Unstarted => newest(&list(events, "Pod", &pod).await),
+                Stage::Unmade => {
+                    let told = list(events, "StatefulSet", set, known.began).await;
+                    refusal(&told, &pod)
+                }
+                Stage::Unstarted => newest(&list(events, "Pod", &pod, known.began).await),
                 Stage::Unready(address) => says(address).await,
             };
         }))
@@ -149,25 +163,35 @@ fn stage(pod: Option<&Pod>) -> Option<Stage> {
     }
 }
 
-/// The newest Warnings about an object first. None where they cannot be had: a status without them
-/// is better than none.
-async fn list(events: &Api<Event>, kind: &str, name: &str) -> Vec<String> {
+/// The newest Warnings about an object since then first. None where they cannot be had: a status
+/// without them is better than none.
+async fn list(
+    events: &Api<Event>,
+    kind: &str,
+    name: &str,
+    began: Option<Timestamp>,
+) -> Vec<String> {
     let about = format!("involvedObject.kind={kind},involvedObject.name={name},type=Warning");
     let Ok(found) = events.list(&ListParams::default().fields(&about)).await else {
         return Vec::new();
     };
-    let now = jiff::Timestamp::now();
-    let mut recent: Vec<(jiff::Timestamp, String)> = found
-        .items
-        .into_iter()
-        .filter_map(|event| Some((last_seen(&event)?, event.message?)))
-        .filter(|(seen, _)| now.duration_since(*seen).as_secs() < EVENT_AGE_MAX_SECONDS)
-        .collect();
+    recent(found.items, began, Timestamp::now())
+}
+
+fn recent(events: Vec<Event>, began: Option<Timestamp>, now: Timestamp) -> Vec<String> {
+    let is_of_now = |seen: Timestamp| {
+        let is_of_before = |began| seen.duration_since(began).as_secs() < -CLOCK_SKEW_MAX_SECONDS;
+        now.duration_since(seen).as_secs() < EVENT_AGE_MAX_SECONDS
+            && !began.is_some_and(is_of_before)
+    };
+    let events = events.into_iter();
+    let told = events.filter_map(|event| Some((last_seen(&event)?, event.message?)));
+    let mut recent: Vec<(Timestamp, String)> = told.filter(|(seen, _)| is_of_now(*seen)).collect();
     recent.sort_by_key(|(seen, _)| std::cmp::Reverse(*seen));
     recent.into_iter().map(|(_, message)| message).collect()
 }
 
-fn last_seen(event: &Event) -> Option<jiff::Timestamp> {
+fn last_seen(event: &Event) -> Option<Timestamp> {
     let series = event
         .series
         .as_ref()

@@ -25,9 +25,10 @@ pub fn observe(
         return BTreeMap::new();
     };
     let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let replicas = replicas.unwrap_or(0);
     let last = seen.pods.keys().next_back().map_or(0, |last| last + 1);
     let template = template_config_map(set);
-    let states = (0..replicas.unwrap_or(0).max(last)).filter_map(|broker| {
+    let states = (0..replicas.max(last)).filter_map(|broker| {
         let pod = seen.pods.get(&broker);
         // One that stops comes back as the template says, and needs no other restart.
         let stays = pod.filter(|pod| pod.metadata.deletion_timestamp.is_none());
@@ -50,6 +51,7 @@ pub fn observe(
         }
         state.restart = stays.and_then(|pod| outdated(pod, set));
         state.running_with = running_with;
+        state.is_removed = broker >= replicas;
         Some((broker, state))
     });
     states.collect()

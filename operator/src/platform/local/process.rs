@@ -409,6 +409,7 @@ impl Process {
             running_with: self.settings.clone(),
             restart: None,
             is_stopped: !self.wanted && !self.is_running(),
+            is_removed: false,
         }
     }
 

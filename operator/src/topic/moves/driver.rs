@@ -26,6 +26,8 @@ pub struct Changing<'a> {
     pub leaving: &'a BTreeSet<i32>,
     /// Those that are to get their share.
     pub newcomers: &'a BTreeSet<i32>,
+    /// How many replicas the brokers' own topics are to have.
+    pub internal: &'a BTreeMap<String, i32>,
 }
 
 impl Changing<'_> {
@@ -45,7 +47,9 @@ pub async fn move_replicas(
     wanted: &BTreeMap<String, i32>,
     coming_and_going: Changing<'_>,
 ) -> Result<Moved, Error> {
-    let Changing { leaving, newcomers } = coming_and_going;
+    let Changing {
+        leaving, newcomers, ..
+    } = coming_and_going;
     let cluster = admin.describe_moves(None).await?;
     let brokers = admin.brokers().await?;
     let situation = Situation {
@@ -55,7 +59,9 @@ pub async fn move_replicas(
         leaving,
         newcomers,
     };
-    let sizes = admin.sizes(&brokers, concerned(&situation)).await;
+    let sizes = admin
+        .sizes(&brokers, concerned(&situation).into_iter())
+        .await;
     let Moves { targets, waiting } = plan(&situation, &sizes);
     let mut moved = Moved {
         sizes,

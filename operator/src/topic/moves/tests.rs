@@ -278,3 +278,67 @@ fn brokers_that_come_get_their_share_of_what_is_not_moved_already() {
     "#]]
     .assert_eq(&of("2,1 1,2 0,1", "a b c"));
 }
+
+/// What is planned for two topics: `t`, and `u`, which is wanted with so many replicas.
+fn plan_two(t: &str, u: &str, wanted: i32, racks: &str, sizes: &Sizes) -> String {
+    let topics =
+        [("t", t), ("u", u)].map(|(name, partitions)| (name.to_owned(), topic(partitions)));
+    let topics = BTreeMap::from(topics);
+    let situation = Situation {
+        topics: &topics,
+        wanted: &BTreeMap::from([("u".to_owned(), wanted)]),
+        brokers: &brokers(racks),
+        leaving: &BTreeSet::new(),
+        newcomers: &BTreeSet::from([2]),
+    };
+    let moves = plan(&situation, sizes);
+    let targets = moves.targets.iter();
+    let targets = targets.map(|((topic, index), target)| format!("{topic}-{index}: {target:?}\n"));
+    let waiting = moves.waiting.iter();
+    let waiting = waiting.map(|(topic, why)| format!("{topic}: {why}\n"));
+    targets.chain(waiting).collect()
+}
+
+#[test]
+fn a_topic_that_waits_keeps_no_newcomer_waiting() {
+    expect![[r#"
+        t-0: Some([2, 1])
+        t-1: Some([1, 2])
+        u: 4 brokers that serve and stay are needed and there are 3
+    "#]]
+    .assert_eq(&plan_two("0,1 1,0 0,1", "0", 4, "a b c", &Sizes::new()));
+}
+
+#[test]
+fn a_move_that_gets_nowhere_leaves_its_room_to_others() {
+    let large = |topic: &str| {
+        let held = BTreeMap::from([(0, BYTES_MAX)]);
+        ((topic.to_owned(), 0), held)
+    };
+    let sizes = Sizes::from([large("t"), large("u")]);
+    // broker 3 does not serve
+    expect![[r#"
+        u-0: Some([0, 2])
+        t: t-0 is to be copied to broker 3, which does not serve
+    "#]]
+    .assert_eq(&plan_two("0,3+?", "0", 2, "a b c d!", &sizes));
+    expect![[""]].assert_eq(&plan_two("0,1+?", "0", 2, "a b c d!", &sizes));
+}
+
+#[test]
+fn the_size_of_all_that_may_move_is_asked_for() {
+    let topics = BTreeMap::from([("t".to_owned(), topic("0,1 1,0 0,1"))]);
+    let situation = Situation {
+        topics: &topics,
+        wanted: &BTreeMap::new(),
+        brokers: &brokers("a b c"),
+        leaving: &BTreeSet::new(),
+        newcomers: &BTreeSet::from([2]),
+    };
+    let asked: BTreeSet<PartitionKey> = concerned(&situation).into_iter().collect();
+    let moved = plan(&situation, &Sizes::new()).targets.into_keys();
+    assert_eq!(asked, moved.collect());
+    let held = |key: &PartitionKey| (key.clone(), BTreeMap::from([(0, BYTES_MAX)]));
+    let sizes: Sizes = asked.iter().map(held).collect();
+    assert_eq!(plan(&situation, &sizes).targets.len(), 1);
+}

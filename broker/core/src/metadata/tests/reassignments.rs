@@ -53,6 +53,21 @@ fn replicas_are_added_first_and_dropped_once_the_new_ones_are_in_sync() {
 }
 
 #[test]
+fn a_copy_that_is_on_its_way_is_no_missing_replica() {
+    let mut cluster = Cluster::of(5);
+    cluster.create("t", &[&[0, 1, 2]], &[]);
+    let is_short = |cluster: &Cluster| {
+        let topic = cluster.metadata.image().topic("t").unwrap();
+        topic.partitions[0].is_under_replicated()
+    };
+    assert_eq!(reassign(&mut cluster, "t", 0, Some(&[3, 4, 1])), "ok\n");
+    assert!(!is_short(&cluster));
+    let left = item(&cluster, "t", &[0, 1]);
+    alter(&mut cluster, 0, left);
+    assert!(is_short(&cluster));
+}
+
+#[test]
 fn a_reassignment_is_refused_replaced_or_cancelled() {
     let mut cluster = Cluster::of(5);
     cluster.create("t", &[&[0, 1]], &[]);

@@ -1,7 +1,7 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{outdated, pod_state};
+use super::{BTreeMap, Seen, observe, outdated, pod_state};
 
 /// A pod with this status, and what is said of its broker.
 fn check(status: &str, said: &str) {
@@ -125,4 +125,22 @@ fn another_config_map_alone_restarts_nobody() {
         changed
     );
     assert_eq!(outdated_with("ottla.io/config-map: b"), changed);
+}
+
+#[test]
+fn a_pod_beyond_the_brokers_of_its_set_was_told_to_go() {
+    let set: StatefulSet = serde_yaml::from_str(
+        "spec: { replicas: 1, selector: {}, serviceName: s, template: { metadata: { annotations: \
+         { ottla.io/config-map: a } } } }",
+    )
+    .unwrap();
+    let pod: Pod = serde_yaml::from_str("metadata: { name: orders-1 }").unwrap();
+    let seen = Seen {
+        stateful_set: Some(set),
+        pods: BTreeMap::from([(1, pod)]),
+        ..Seen::default()
+    };
+    let states = observe(&seen, &BTreeMap::new());
+    let removed: Vec<(i32, bool)> = states.iter().map(|(id, s)| (*id, s.is_removed)).collect();
+    assert_eq!(removed, [(0, false), (1, true)]);
 }
