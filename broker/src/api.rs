@@ -31,6 +31,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use ottla_core::acl::Operation;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
@@ -374,12 +375,11 @@ fn timed(
     answer: impl Future<Output = Result<Option<Answered>, Error>> + Send + 'static,
 ) -> Answer {
     let began = context.env.now();
-    Box::pin(async move {
-        let answer = answer.await;
+    // not by an async block around it, which would keep room for the inner future twice and copy it
+    Box::pin(answer.inspect(move |_| {
         let took = context.env.now().saturating_sub(began);
         context.metrics.answered(api, took);
-        answer
-    })
+    }))
 }
 
 fn decode<R: Request>(header: &RequestHeader, mut reader: Reader) -> Result<R, Error> {

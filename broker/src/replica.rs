@@ -46,7 +46,7 @@ mod session;
 mod strays;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_core::image::MetadataImage;
@@ -130,6 +130,8 @@ pub(crate) struct Shared {
     damaged: mpsc::UnboundedSender<Arc<Replica>>,
     fetchers: fetcher::Fetchers,
     refused: refused::Refusals,
+    /// `follower.replication.throttled.rate`, as of the newest image.
+    copy_rate: AtomicU64,
     /// What was copied of replicas that are held to a rate.
     throttle: Mutex<Throttle>,
     sessions: FetchSessions,
@@ -228,6 +230,7 @@ impl Replicas {
             damaged,
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
+            copy_rate: AtomicU64::new(u64::MAX),
             throttle: Mutex::default(),
             sessions: FetchSessions::new(settings.fetch_session_cache_slots_max),
             consumers_budget: Budget::new(components.answers_bytes_max),

@@ -98,6 +98,7 @@ impl Shared {
         image: &MetadataImage,
         missing: &mut BTreeSet<TopicIdPartition>,
     ) {
+        self.follow_copy_rate(image);
         let marks = self.store.read_high_watermarks().into_iter().collect();
         let marks: std::collections::HashMap<TopicIdPartition, Offset> = marks;
         let node = self.settings.node_id;
@@ -289,6 +290,7 @@ impl Shared {
             _ => false,
         };
         if delta.configs.iter().any(is_default) {
+            self.follow_copy_rate(image);
             for topic in image.topics.values() {
                 self.configure(image, topic);
             }

@@ -1,5 +1,6 @@
 //! Copies that are held to follower.replication.throttled.rate.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_core::image::{ConfigResource, MetadataImage};
@@ -15,12 +16,23 @@ const REPLICAS: &str = "follower.replication.throttled.replicas";
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
 impl Shared {
+    /// Follows what the configs say.
+    pub(in super::super) fn follow_copy_rate(&self, image: &MetadataImage) {
+        let layers = image.layers(Some(self.settings.node_id), &self.settings.statics);
+        let rate = u64::try_from(layers.number(RATE)).unwrap_or(u64::MAX);
+        self.copy_rate.store(rate, Ordering::Release);
+    }
+
     /// For how long each partition is held back now.
     pub(super) fn held_back(&self) -> impl Fn(TopicIdPartition) -> Option<Duration> + '_ {
-        let image = self.controller.image();
+        let rate = self.copy_rate();
+        let image = rate.map(|rate| (rate, self.controller.image()));
         move |id| {
-            let rate = self.throttled_rate(&image, id)?;
-            let wait = lock(&self.throttle).wait(self.env.now(), rate)?;
+            let (rate, image) = image.as_ref()?;
+            if !self.is_held(image, id) {
+                return None;
+            }
+            let wait = lock(&self.throttle).wait(self.env.now(), *rate)?;
             Some(wait.min(WAIT_MAX))
         }
     }
@@ -28,29 +40,31 @@ impl Shared {
     /// So many bytes of a partition were copied.
     pub(super) fn copied(&self, image: &MetadataImage, id: TopicIdPartition, bytes: usize) {
         if bytes > 0
-            && let Some(rate) = self.throttled_rate(image, id)
+            && let Some(rate) = self.copy_rate()
+            && self.is_held(image, id)
         {
             lock(&self.throttle).spend(self.env.now(), rate, bytes as u64);
         }
     }
 
-    /// The rate that copying this partition is held to.
-    fn throttled_rate(&self, image: &MetadataImage, id: TopicIdPartition) -> Option<u64> {
+    /// The rate that copies are held to; `None` where nobody set one, which is nearly always.
+    fn copy_rate(&self) -> Option<u64> {
+        let rate = self.copy_rate.load(Ordering::Acquire);
+        (rate < i64::MAX.unsigned_abs()).then_some(rate)
+    }
+
+    /// Whether copying this partition is held to the rate.
+    fn is_held(&self, image: &MetadataImage, id: TopicIdPartition) -> bool {
         let here = self.settings.node_id;
-        let topic = image.topic_by_id(id.topic_id)?;
-        let partition = topic.partition(id.partition)?;
-        // whoever is in sync is not looked up any further: that is nearly always
-        if partition.isr.contains(&here) {
-            return None;
-        }
+        let Some(topic) = image.topic_by_id(id.topic_id) else {
+            return false;
+        };
+        let Some(partition) = topic.partition(id.partition) else {
+            return false;
+        };
         let own = image.configs_of(&ConfigResource::Topic(topic.name.clone()));
         let listed = own.and_then(|own| own.get(REPLICAS));
         let listed = listed.map_or(&[][..], |listed| listed.items());
-        if !is_throttled(here, id.partition, partition, listed) {
-            return None;
-        }
-        let layers = image.layers(Some(here), &self.settings.statics);
-        let rate = layers.number(RATE);
-        u64::try_from(rate).ok().filter(|_| rate < i64::MAX)
+        is_throttled(here, id.partition, partition, listed)
     }
 }
