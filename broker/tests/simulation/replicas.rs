@@ -110,11 +110,7 @@ impl World {
                 ));
             }
         }
-        // who holds nothing but where a leader's log begins is not in sync by that, unless that is
-        // all there is
-        let start = seen.marks.log_start_offset;
-        let counts = |end: Offset| end > start || end.0 >= high_watermark;
-        for (follower, end) in seen.follower_ends.iter().filter(|(_, end)| counts(*end)) {
+        for (follower, end) in &seen.follower_ends {
             let durable = partition.durable[follower.0 as usize];
             if durable < end.0 && is_held[follower.0 as usize] {
                 wrong.push(format!(

@@ -15,7 +15,8 @@ pub(super) struct FollowerState {
     pub(super) eligible: Option<BrokerEpoch>,
     /// Its incarnation by its own word, with its last fetch.
     pub(super) broker_epoch: Option<BrokerEpoch>,
-    /// What it holds; unknown until it has fetched in this leader epoch.
+    /// What it holds; unknown until it has fetched in this leader epoch, and while its log is empty
+    /// and the leader's is not.
     pub(super) log_end_offset: Option<Offset>,
     pub(super) log_start_offset: Option<Offset>,
     /// When it last had everything that there was.
@@ -53,7 +54,11 @@ impl FollowerState {
             self.last_caught_up = self.last_caught_up.max(Some(at));
         }
         self.last_fetch = Some((now, leader_end_offset));
-        self.log_end_offset = Some(fetch.fetch_offset);
+        // an empty log holds nothing, wherever it begins: it goes back to the beginning of a batch
+        // that the leader's log starts within
+        let is_empty = fetch.fetch_offset == fetch.log_start_offset;
+        let holds_nothing = is_empty && fetch.fetch_offset < leader_end_offset;
+        self.log_end_offset = (!holds_nothing).then_some(fetch.fetch_offset);
         self.log_start_offset = Some(fetch.log_start_offset);
         self.broker_epoch = fetch.broker_epoch;
     }

@@ -47,3 +47,42 @@ fn a_log_may_begin_within_a_batch_of_the_leader() {
     assert_eq!(marks.log_start_offset, Offset(57));
     assert_eq!(marks.high_watermark, Offset(70));
 }
+
+/// A follower tells that its log ends at an offset, and begins there.
+fn fetch_of_empty(partition: &mut Partition, offset: i64) -> Effects {
+    let fetch = FollowerFetch {
+        node: NodeId(2),
+        broker_epoch: Some(BrokerEpoch(1)),
+        fetch_offset: Offset(offset),
+        log_start_offset: Offset(offset),
+    };
+    step(partition, 0, Input::FollowerFetched(fetch))
+}
+
+#[test]
+fn who_holds_nothing_is_not_in_sync_by_where_its_log_begins() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    fetch(&mut partition, 0, 1, 10);
+    produce(&mut partition, Acks::Leader, 2);
+    step(&mut partition, 0, Input::Flushed(Offset(20)));
+    assert_eq!(partition.marks().high_watermark, Offset(10));
+    assert_eq!(wanted_isr(&fetch_of_empty(&mut partition, 10)), None);
+    assert_eq!(
+        partition.follower_ends().collect::<Vec<_>>(),
+        [(NodeId(1), Offset(10))]
+    );
+    let effects = fetch(&mut partition, 0, 2, 20);
+    assert_eq!(wanted_isr(&effects), Some(vec![0, 1, 2]));
+}
+
+#[test]
+fn who_holds_nothing_is_in_sync_where_there_is_nothing() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    fetch(&mut partition, 0, 1, 10);
+    let effects = fetch_of_empty(&mut partition, 10);
+    assert_eq!(wanted_isr(&effects), Some(vec![0, 1, 2]));
+}
