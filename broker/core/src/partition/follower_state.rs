@@ -63,6 +63,11 @@ impl FollowerState {
         self.broker_epoch = fetch.broker_epoch;
     }
 
+    /// It is in sync from now on.
+    pub(super) fn joined(&mut self, now: Duration) {
+        self.last_caught_up = self.last_caught_up.max(Some(now));
+    }
+
     /// The leader's log is about to grow from here. Who has all of it until now is caught up at
     /// this moment, however long there was nothing to fetch.
     pub(super) fn leader_appends(&mut self, now: Duration, leader_end_offset: Offset) {

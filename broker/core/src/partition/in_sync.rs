@@ -173,7 +173,7 @@ impl Partition {
             Ok(altered) if altered.leader_epoch == leader_epoch => {
                 if altered.partition_epoch > self.partition_epoch {
                     self.partition_epoch = altered.partition_epoch;
-                    leader.in_sync = InSync::committed(altered.isr);
+                    leader.commit_isr(now, altered.isr);
                 } else if is_ours && altered.partition_epoch == self.partition_epoch {
                     leader.in_sync.pending = None;
                 }

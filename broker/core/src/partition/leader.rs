@@ -90,7 +90,7 @@ impl Partition {
         let node = self.node;
         let leader = self.become_leader_role(epoch_start_offset);
         if is_newer {
-            leader.in_sync = InSync::committed(assignment.isr);
+            leader.commit_isr(now, assignment.isr);
         }
         if is_new_epoch {
             leader.epoch_start_offset = epoch_start_offset;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ottla_protocol::ids::{NodeId, Offset};
 
 use super::follower_state::FollowerState;
+use super::in_sync::InSync;
 use super::leader::Leader;
 use super::{Effect, Effects, FollowerFetch, Partition, ReplicaState, Role};
 use crate::planted::{self, Planted};
@@ -35,6 +36,18 @@ impl Leader {
             };
             self.followers.push(follower);
         }
+    }
+
+    /// The controller has committed this ISR. Who joins holds what is committed and is caught up as
+    /// of now: for the rest it has the whole lag limit, or the next look at it would put it out.
+    pub(super) fn commit_isr(&mut self, now: Duration, members: Vec<NodeId>) {
+        let (followers, before) = (&mut self.followers, &self.in_sync);
+        for follower in followers {
+            if members.contains(&follower.node) && !before.is_member(follower.node) {
+                follower.joined(now);
+            }
+        }
+        self.in_sync = InSync::committed(members);
     }
 
     pub(super) fn follower_mut(&mut self, node: NodeId) -> Option<&mut FollowerState> {

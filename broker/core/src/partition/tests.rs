@@ -1,5 +1,6 @@
 mod anew;
 mod damage;
+mod joining;
 mod lease;
 mod transactions;
 
