@@ -270,9 +270,9 @@ impl Fetcher {
     async fn fetch(&mut self) -> Result<(), Error> {
         self.await_commit().await;
         let limit = self.shared.settings.replica_fetch_wait_max + connection::ANSWER_TIMEOUT;
-        let mut deadline = Instant::now() + limit;
         self.send_within(limit).await?;
-        while self.partitions.is_waiting() {
+        while let Some(since) = self.partitions.waits_since() {
+            let deadline = since + limit;
             let retry_at = self.partitions.next_retry().unwrap_or(deadline);
             let Some(connection) = &mut self.connection else {
                 return Ok(());
@@ -292,7 +292,6 @@ impl Fetcher {
                     }
                     self.take_changes();
                     self.send_within(limit).await?;
-                    deadline = Instant::now() + limit;
                 }
                 () = tokio::time::sleep_until(retry_at.min(deadline)) => {
                     if Instant::now() >= deadline {

@@ -56,6 +56,7 @@ struct Tracked {
 struct Asked {
     /// Which session, of those of this loop.
     session: u64,
+    at: Instant,
     changes: Vec<(TopicIdPartition, Option<Sent>)>,
 }
 
@@ -96,6 +97,12 @@ impl Partitions {
     /// Whether a request waits for its answer.
     pub(super) fn is_waiting(&self) -> bool {
         !self.asked.is_empty()
+    }
+
+    /// Since when an answer is waited for: whatever was asked after, the oldest request is answered
+    /// first.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.asked.front().map(|asked| asked.at)
     }
 
     /// Whether what came is still on its way to the disk.
@@ -267,7 +274,12 @@ impl Partitions {
             return None;
         }
         let session = self.session;
-        self.asked.push_back(Asked { session, changes });
+        let at = Instant::now();
+        self.asked.push_back(Asked {
+            session,
+            at,
+            changes,
+        });
         let session_epoch = self.session_epoch;
         if session_epoch > 0 {
             self.session_epoch = session_epoch.checked_add(1).unwrap_or(1);
@@ -367,3 +379,6 @@ fn fetch_partition(id: TopicIdPartition, sent: &Sent, settings: &Settings) -> Fe
         ..FetchPartition::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
