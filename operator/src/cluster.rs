@@ -3,10 +3,12 @@
 //! Invariant: everything below this module is pure but what a platform does with it.
 
 mod desired;
+pub mod gate;
 pub mod reconcile;
 pub mod rolling_restart;
 pub mod scale_down;
 pub mod scale_up;
 pub mod settings;
 pub mod status;
+pub mod turns;
 pub mod validate;

@@ -106,7 +106,7 @@ reasons! {
         Applying: Reconciling,
         /// The brokers are being stopped, because the cluster is being deleted.
         Deleting: Reconciling,
-        /// A restart waits for the annotation that approves it.
+        /// Changes wait for the annotation that consents to their plan.
         WaitingForApproval: Stalled,
         /// The spec contradicts itself.
         InvalidSpec: Stalled,
@@ -170,6 +170,8 @@ reasons! {
         ConfigRefused: Stalled,
         /// The cluster refuses the change.
         Refused: Stalled,
+        /// The change waits for consent to the cluster's plan.
+        WaitingForApproval: Stalled,
         /// Annotated to be left alone.
         Paused: Stalled,
     }

@@ -7,6 +7,7 @@
 mod api;
 mod brokers;
 mod moves;
+mod plans;
 mod pods;
 mod settings;
 
@@ -23,6 +24,10 @@ use self::moves::{
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
     brokers_that_are_to_go_are_emptied_first_and_then_forgotten,
     the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
+};
+use self::plans::{
+    a_restart_waits_for_consent_to_its_own_plan, no_broker_is_emptied_without_consent,
+    topics_are_not_copied_or_deleted_without_consent,
 };
 use self::settings::{Kubernetes, Setting};
 
@@ -124,6 +129,9 @@ in_every_world! {
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
     a_broker_that_was_to_go_and_stays_gets_its_share_again,
     the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
+    a_restart_waits_for_consent_to_its_own_plan,
+    topics_are_not_copied_or_deleted_without_consent,
+    no_broker_is_emptied_without_consent,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

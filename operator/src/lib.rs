@@ -2,8 +2,9 @@
 //!
 //! # Layout, in reading order
 //! - [`crd`]: the kinds, as a user writes them.
-//! - [`condition`], [`object`], [`observed`]: what a status says, how objects refer to each other,
-//!   what brokers report.
+//! - [`spoken`], [`condition`], [`object`], [`observed`]: how numbers are said, what a status says,
+//!   how objects refer to each other, what brokers report.
+//! - [`approval`]: changes that wait for consent.
 //! - [`manifest`]: files of YAML → objects.
 //! - [`metrics`]: what is counted, for `/metrics`.
 //! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
@@ -18,6 +19,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod admin;
+pub mod approval;
 pub mod cluster;
 pub mod condition;
 pub mod crd;
@@ -31,6 +33,7 @@ pub mod platform;
 pub mod run;
 pub mod session;
 pub mod signals;
+pub mod spoken;
 pub mod topic;
 pub mod validated;
 pub mod world;

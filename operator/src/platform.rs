@@ -98,6 +98,15 @@ pub struct BrokerState {
     pub is_removed: bool,
 }
 
+/// How brokers that start would be others than those before, beside their settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remake {
+    /// What stands for all of it.
+    pub fingerprint: String,
+    /// What changes; a sentence without a full stop.
+    pub what: String,
+}
+
 /// Something that is not there at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotYet {
@@ -120,6 +129,26 @@ pub trait Platform {
 
     /// Takes the spec that is carried out, before anything is laid out by it.
     fn follow(&mut self, _cluster: &ValidatedCluster) {}
+
+    /// The settings with which brokers that exist would start again now.
+    fn in_force(&self, states: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
+        let states = states.iter();
+        let settings = states.map(|(id, state)| (*id, state.running_with.clone()));
+        settings.collect()
+    }
+
+    /// What the spec that is followed changes in brokers that start, beside their settings.
+    fn remake(&self) -> Option<Remake> {
+        None
+    }
+
+    /// Has brokers that start be as those before, whatever the spec says; or lets go of that.
+    fn hold(&mut self, _is_held: bool) {}
+
+    /// The version that brokers start with.
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
 
     /// Where brokers 0 to `brokers` − 1 live.
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;

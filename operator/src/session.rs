@@ -24,12 +24,13 @@ use tracing::info;
 use self::clusters::{ClusterTask, Report};
 use self::topics::Index;
 use crate::cluster::reconcile::Reconciler;
+use crate::cluster::turns::Turns;
 use crate::condition::{State, now, state};
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::Platform;
-use crate::topic::driver::{self, TopicsReport, without_cluster};
+use crate::topic::driver::{self, Reports, TopicsReport, without_cluster};
 use crate::topic::reconcile::{Outcome, Topics};
 use crate::topic::validate::topic_name;
 use crate::world::{Event, Kind, World};
@@ -62,6 +63,7 @@ pub struct Session<W, F> {
     /// Begins to reconcile a cluster.
     reconcilers: F,
     metrics: Metrics,
+    turns: Turns,
     tasks: BTreeMap<ObjectKey, Task>,
     topics: Index,
     topics_due: Instant,
@@ -86,6 +88,7 @@ where
             world,
             reconcilers,
             metrics,
+            turns: Turns::default(),
             tasks: BTreeMap::new(),
             topics: Index::default(),
             topics_due: Instant::now(),
@@ -158,9 +161,13 @@ where
         let heard_too = heard_wanted.clone();
         let (view, heard_view) = watch::channel(None);
         let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
+        let (changes, heard_changes) = watch::channel(None);
+        let mut reconciler = (self.reconcilers)(&key);
+        reconciler.turn = self.turns.of(&key);
         let cluster = ClusterTask {
             key: key.clone(),
-            reconciler: (self.reconcilers)(&key),
+            reconciler,
+            topics: heard_changes,
             wanted: heard_wanted,
             view,
             reports: self.reports.0.clone(),
@@ -173,7 +180,7 @@ where
             heard_view,
             heard_too,
             heard_topics,
-            passes,
+            Reports { passes, changes },
             now,
         );
         let handles = [

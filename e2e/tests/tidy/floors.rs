@@ -70,7 +70,7 @@ const BROKER: [(&str, u8); 20] = [
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
-const OPERATOR: [(&str, u8); 22] = [
+const OPERATOR: [(&str, u8); 24] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -91,6 +91,8 @@ const OPERATOR: [(&str, u8); 22] = [
     ("observed", 1),
     ("object", 1),
     ("condition", 1),
+    ("approval", 1),
+    ("spoken", 0),
     ("testing", 0),
     ("crd", 0),
 ];

@@ -5,18 +5,22 @@
 //! Invariant: at most one broker is asked to restart in a step, and only if the plan of
 //! [`rolling_restart`](super::rolling_restart) says so.
 
+mod consent;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::{
     checked, desired, differences, existing, keep_what_runs, observed_brokers, settings_of_start,
 };
-use super::rolling_restart::{Health, ObservedBroker, Obstacle, Plan, plan};
+use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
 use super::scale_down::{Departure, Departures};
 use super::scale_up::{known, newcomers};
 use super::settings::{Difference, is_dynamic};
 use super::status::{Seen, status};
+use super::turns::Turn;
 use super::validate::validate;
 use crate::admin::{Admin, ConfigChanges};
+use crate::approval::TopicChanges;
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
@@ -24,13 +28,14 @@ use crate::object::{PAUSED, is_paused};
 use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
 use crate::validated::ValidatedCluster;
 
-/// The annotation that approves the restarts of a generation under changePolicy Plan.
-pub const APPROVE: &str = "ottla.io/approve-generation";
-
 /// Reconciles one cluster on one platform.
 pub struct Reconciler<P> {
     /// Where the brokers run.
     pub platform: P,
+    /// What the topics told last of their changes.
+    pub topics: Option<TopicChanges>,
+    /// Its turn among the clusters of the operator.
+    pub turn: Turn,
     admin: Admin,
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
@@ -51,6 +56,8 @@ pub struct Step {
     pub done: Vec<String>,
     /// Whether the cluster and its topics are left alone.
     pub paused: bool,
+    /// The changes that were consented to; none stands for all.
+    pub approved: Option<BTreeSet<String>>,
 }
 
 impl<P: Platform> Reconciler<P> {
@@ -59,6 +66,8 @@ impl<P: Platform> Reconciler<P> {
     pub fn new(platform: P) -> Self {
         Self {
             platform,
+            topics: None,
+            turn: Turn::default(),
             admin: Admin::new(Vec::new()),
             cluster_id: None,
             refused: None,
@@ -84,6 +93,7 @@ impl<P: Platform> Reconciler<P> {
                     Err(verdict) if !paused => verdict.clone(),
                     _ => left_alone(),
                 };
+                self.turn.note(false);
                 let seen = Seen::new(&states, verdict);
                 let mut step = conclude(cluster, None, &seen, Vec::new(), now);
                 step.valid = other.ok();
@@ -103,81 +113,77 @@ impl<P: Platform> Reconciler<P> {
         now: &str,
     ) -> Step {
         let mut everywhere = self.lay_out(&valid);
-        let mut done = Vec::new();
         let mut verdicts = valid.refused.clone();
-        let departure = self.depart(cluster, &mut valid, states).await;
-        verdicts.extend(departure.verdict);
-        done.extend(departure.done);
-        everywhere.retain(|id, _| *id < valid.replicas);
         if let Err(refusal) = checked(&valid, &everywhere) {
             verdicts.push(refused_config(&refusal, states.is_empty()));
             if states.is_empty() {
                 let verdict = Verdict::worst(verdicts).expect("one was added");
                 let seen = Seen::new(states, verdict);
-                return conclude(cluster, Some(valid), &seen, done, now);
+                return conclude(cluster, Some(valid), &seen, Vec::new(), now);
             }
             keep_what_runs(&mut valid, states);
         }
-        let desired = desired(&valid, &everywhere, states);
+        let passed = self.pass_gate(cluster, &mut valid, states, &mut everywhere);
+        let passed = passed.await;
+        verdicts.extend(passed.verdict.clone());
+        let mut done: Vec<String> = passed.consent.done.iter().cloned().collect();
+        let departure = self.depart(cluster, &mut valid, states).await;
+        verdicts.extend(departure.verdict);
+        done.extend(departure.done);
+        everywhere.retain(|id, _| *id < valid.replicas);
+        let desired = passed.settings(desired(&valid, &everywhere, states));
         let prepared = self.platform.prepare(&desired, is_dynamic).await;
         let is_prepared = prepared.is_ok();
         let (Ok(missing) | Err(missing)) = prepared;
         verdicts.extend(missing.iter().map(not_yet_verdict));
-        let pending = self.platform.pending();
-        let bootstrap = self.platform.bootstrap(&everywhere);
+        let mut seen = Seen {
+            verdicts,
+            bootstrap: self.platform.bootstrap(&everywhere),
+            pending: self.platform.pending(),
+            leaving: departure.leaving,
+            consent: Some(passed.consent),
+            version: self.platform.version(),
+            ..Seen::unplanned(states)
+        };
         if !is_prepared {
-            let seen = Seen {
-                verdicts,
-                bootstrap,
-                pending,
-                leaving: departure.leaving,
-                ..Seen::unplanned(states)
-            };
             return conclude(cluster, Some(valid), &seen, done, now);
         }
         self.start(states, &desired, &mut done).await;
         let differences = differences(states, &desired);
         if is_current() {
-            verdicts.extend(self.change(states, &differences, &mut done).await);
+            let refused = self.change(states, &differences, &mut done).await;
+            seen.verdicts.extend(refused);
         }
-        let (brokers, plan) = self.roll(cluster, &valid, states, &desired).await;
+        let (brokers, plan) = self.roll(cluster, states, &desired).await;
+        self.note_turn(passed.restarts, &brokers, &seen.pending);
         if let Some(id) = plan.restart.filter(|_| is_current()) {
             match self.platform.restart(id, &desired[&id]).await {
                 Ok(()) => done.push(restarted(id, &brokers)),
-                Err(refused) => verdicts.push(not_yet_verdict(&refused)),
+                Err(refused) => seen.verdicts.push(not_yet_verdict(&refused)),
             }
         }
         self.ask_cluster_id(states, &valid).await;
-        let known = known(
-            Some(&valid),
-            states,
-            cluster.status.as_ref(),
-            &departure.leaving,
-        );
+        let before = cluster.status.as_ref();
+        let known = known(Some(&valid), states, before, &seen.leaving);
         let (newcomers, verdict) = newcomers(&mut self.admin, &valid, known).await;
-        verdicts.extend(verdict);
-        let seen = Seen {
-            states,
-            brokers: &brokers,
-            plan: &plan,
-            verdicts,
-            cluster_id: self.cluster_id.clone(),
-            bootstrap,
-            pending,
-            leaving: departure.leaving,
-            newcomers: Some(newcomers),
-        };
+        seen.verdicts.extend(verdict);
+        seen.newcomers = Some(newcomers);
+        seen.cluster_id.clone_from(&self.cluster_id);
+        seen.brokers = &brokers;
+        seen.plan = &plan;
         conclude(cluster, Some(valid), &seen, done, now)
     }
 
-    /// Where the brokers live; the admin client finds them there.
-    fn lay_out(&mut self, valid: &ValidatedCluster) -> BTreeMap<i32, Endpoints> {
+    fn lay_out(&self, valid: &ValidatedCluster) -> BTreeMap<i32, Endpoints> {
         let listeners = listeners(&valid.listeners);
-        let everywhere = self.platform.lay_out(valid.replicas, &listeners);
+        self.platform.lay_out(valid.replicas, &listeners)
+    }
+
+    /// Has the admin client find the brokers where they live.
+    fn reach(&mut self, everywhere: &BTreeMap<i32, Endpoints>) {
         let first = |endpoints: &Endpoints| Some(endpoints.clients.first()?.advertised.clone());
         let addresses = everywhere.values().filter_map(first);
         self.admin.set_addresses(addresses.collect());
-        everywhere
     }
 
     async fn depart(
@@ -263,27 +269,12 @@ impl<P: Platform> Reconciler<P> {
     async fn roll(
         &mut self,
         cluster: &KafkaCluster,
-        valid: &ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
         desired: &BTreeMap<i32, Properties>,
     ) -> (Vec<ObservedBroker>, Plan) {
         let brokers = observed_brokers(states, desired);
         if brokers.iter().all(|broker| broker.restart.is_none()) {
             return (brokers, Plan::default());
-        }
-        if valid.change_policy == ChangePolicy::Plan && !is_approved(cluster, valid.generation) {
-            let restart = brokers.iter().filter(|broker| broker.restart.is_some());
-            let approval = Obstacle::NotApproved {
-                annotation: APPROVE,
-                value: valid.generation.to_string(),
-            };
-            let plan = Plan {
-                restart: None,
-                waiting: restart
-                    .map(|broker| (broker.id, approval.clone()))
-                    .collect(),
-            };
-            return (brokers, plan);
         }
         let before = cluster.status.as_ref();
         let known = before.and_then(|status| status.cluster_id.as_ref());
@@ -293,6 +284,13 @@ impl<P: Platform> Reconciler<P> {
         let brokers = observed_brokers(&self.platform.observe().await, desired);
         let plan = plan(&brokers, &health, has_served);
         (brokers, plan)
+    }
+
+    /// Has the others of the operator's clusters know whether brokers of this one are restarted.
+    fn note_turn(&self, restarts: bool, brokers: &[ObservedBroker], pending: &[String]) {
+        let is_due = restarts || brokers.iter().any(|broker| broker.restart.is_some());
+        let is_back = pending.is_empty() && brokers.iter().all(|broker| broker.ready);
+        self.turn.note(is_due || self.turn.is_taken() && !is_back);
     }
 
     async fn health(&mut self) -> Health {
@@ -333,7 +331,16 @@ fn conclude(
     done: Vec<String>,
     now: &str,
 ) -> Step {
+    let approved = match (&seen.consent, cluster.spec.change_policy) {
+        (Some(consent), _) => consent.approved.clone(),
+        (None, ChangePolicy::Apply) => None,
+        (None, ChangePolicy::Plan) => {
+            let before = cluster.status.iter();
+            Some(before.flat_map(|before| before.approved.clone()).collect())
+        }
+    };
     Step {
+        approved,
         status: status(cluster, valid.as_ref(), seen, now),
         valid,
         done,
@@ -361,12 +368,6 @@ fn refused_config(refusal: &str, is_new: bool) -> Verdict {
     };
     let message = format!("spec.config: {refusal}; {then} until that is mended.");
     Verdict::new(ClusterReason::ConfigRefused, message)
-}
-
-fn is_approved(cluster: &KafkaCluster, generation: i64) -> bool {
-    let annotations = cluster.metadata.annotations.as_ref();
-    let approved = annotations.and_then(|all| all.get(APPROVE));
-    approved.is_some_and(|approved| *approved == generation.to_string())
 }
 
 /// The listeners of a spec as a platform takes them.

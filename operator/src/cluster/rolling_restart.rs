@@ -116,13 +116,6 @@ pub enum Obstacle {
         /// How many more partitions there are like that.
         more: usize,
     },
-    /// `spec.changePolicy` is Plan; this annotation with this value approves.
-    NotApproved {
-        /// The annotation.
-        annotation: &'static str,
-        /// Its value.
-        value: String,
-    },
 }
 
 /// What to do now.
@@ -312,10 +305,6 @@ impl fmt::Display for Obstacle {
                 };
                 write!(f, "{partition} would be in sync {left}{}", more(count))
             }
-            Self::NotApproved { annotation, value } => write!(
-                f,
-                "changePolicy is Plan; annotate the object with {annotation}: \"{value}\""
-            ),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::rolling_restart::{ObservedBroker, Obstacle, Plan};
+use super::rolling_restart::{ObservedBroker, Plan};
 use super::scale_up::known;
+use crate::approval::Consent;
 use crate::condition::{ClusterReason, Verdict, conditions};
 use crate::crd::cluster::BrokerStatus;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
@@ -31,6 +32,10 @@ pub struct Seen<'a> {
     pub leaving: Vec<i32>,
     /// Brokers that are to get their share; none where that was not looked at.
     pub newcomers: Option<Vec<i32>>,
+    /// What was consented to, and what waits; none where that was not looked at.
+    pub consent: Option<Consent>,
+    /// The version that brokers start with; empty where it is not known.
+    pub version: String,
 }
 
 const NO_PLAN: &Plan = &Plan {
@@ -61,6 +66,8 @@ impl<'a> Seen<'a> {
             pending: Vec::new(),
             leaving: Vec::new(),
             newcomers: None,
+            consent: None,
+            version: String::new(),
         }
     }
 }
@@ -106,6 +113,14 @@ pub fn status(
     status.brokers = brokers(seen, &before, valid);
     if valid.is_some() {
         status.leaving.clone_from(&seen.leaving);
+    }
+    if let Some(consent) = &seen.consent {
+        status.approved = consent.told();
+        status.plan.clone_from(&consent.plan);
+        status.plans_approved = consent.plans_approved;
+    }
+    if !seen.version.is_empty() {
+        status.broker_version.clone_from(&seen.version);
     }
     let leaving = &status.leaving;
     let known = || known(valid, seen.states, cluster.status.as_ref(), leaving);
@@ -222,12 +237,8 @@ fn roll_verdict(seen: &Seen<'_>) -> Option<Verdict> {
         }
         (None, Some(waiting)) => waiting,
     };
-    let reason = match why {
-        Obstacle::NotApproved { .. } => ClusterReason::WaitingForApproval,
-        _ => ClusterReason::RollingRestart,
-    };
     Some(Verdict::new(
-        reason,
+        ClusterReason::RollingRestart,
         format!("Broker {id} waits to be restarted: {why}."),
     ))
 }

@@ -2,6 +2,7 @@
 //! Kafka that keeps nothing of a topic but its name and who holds it.
 
 mod moves;
+mod quorum;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,8 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
+    AlterPartitionReassignmentsRequest, DescribeQuorumRequest, ListPartitionReassignmentsRequest,
+    UnregisterBrokerRequest,
 };
 use ottla_protocol::messages::configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -37,6 +39,7 @@ use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties};
 
 use self::moves::Partition;
+use self::quorum::quorum;
 
 /// How many brokers there are.
 const BROKERS: i32 = 3;
@@ -338,6 +341,7 @@ impl Kafka {
                 reply(reader, &header, |_: DescribeClusterRequest| self.brokers())
             }
             ApiKey::IncrementalAlterConfigs => reply(reader, &header, |asked| self.cordon(asked)),
+            ApiKey::DescribeQuorum => reply(reader, &header, |_: DescribeQuorumRequest| quorum()),
             ApiKey::UnregisterBroker => reply(reader, &header, |asked| self.unregister(asked)),
             ApiKey::DescribeLogDirs => reply(reader, &header, |asked| self.log_dirs(broker, asked)),
             ApiKey::ListPartitionReassignments => {
@@ -463,6 +467,7 @@ fn versions() -> ApiVersionsResponse {
             of::<DescribeLogDirsRequest>(),
             of::<IncrementalAlterConfigsRequest>(),
             of::<UnregisterBrokerRequest>(),
+            of::<DescribeQuorumRequest>(),
             of::<ListPartitionReassignmentsRequest>(),
             of::<AlterPartitionReassignmentsRequest>(),
         ],

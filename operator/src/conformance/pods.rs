@@ -188,3 +188,67 @@ fn services_of_a_listener_that_is_gone_go_once_no_broker_tells_of_them() {
         until("the Services are gone", gone).await;
     });
 }
+
+/// Whoever deletes a pod gets the one that is in force.
+#[test]
+fn the_template_of_pods_stays_until_its_plan_is_consented_to() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        let orders = |hash: &str, spec: &str| {
+            let annotations =
+                format!("namespace: shop, annotations: {{ ottla.io/approve-plan: '{hash}' }} }}");
+            let yaml = cluster(&format!("changePolicy: Plan, {spec}"));
+            world.apply(&yaml.replace("namespace: shop }", &annotations));
+        };
+        let internal = "{ name: internal, port: 9092 }";
+        let outside = "{ name: outside, port: 9094, type: NodePort }";
+        let set = || api.get("statefulsets", "shop", "orders");
+        let template = || set().map(|set| set["spec"]["template"].clone());
+        let status = || world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
+        orders("", &format!("listeners: [{internal}, {outside}]"));
+        until("there is a StatefulSet", || set().is_some()).await;
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        let before = template();
+        assert_eq!(status()["brokerVersion"], json!("test"));
+
+        let changed =
+            format!("listeners: [{internal}], config: {{ num.partitions: 7 }}, image: 'broker:2'");
+        orders("", &changed);
+        until_reason(
+            world,
+            "KafkaCluster",
+            "shop",
+            "orders",
+            "WaitingForApproval",
+        )
+        .await;
+        let plan = status()["plan"].clone();
+        let step = "Restart brokers 0, 1, 2, one at a time: the image changes from \
+                    ottla-broker:test to broker:2; advertised.listeners, listeners, \
+                    num.partitions change.";
+        assert_eq!(plan["steps"], json!([step]));
+        let patches = api.patches();
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(api.patches(), patches, "while it waits nothing is written");
+        assert_eq!(template(), before);
+        let service = api.get("services", "shop", "orders-outside-0");
+        assert!(service.is_some(), "brokers still tell of it");
+        // Somebody else's hand is put back to what is in force.
+        let mut set_by_hand = set().unwrap();
+        set_by_hand["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mine");
+        api.apply("statefulsets", &set_by_hand);
+        until("the template is as it was", || template() == before).await;
+
+        orders(plan["hash"].as_str().unwrap(), &changed);
+        let image = || template().map(|one| one["spec"]["containers"][0]["image"].clone());
+        until("the template is the new one", || {
+            image() == Some(json!("broker:2"))
+        })
+        .await;
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        assert_eq!(status()["brokerVersion"], json!("2"));
+        assert_eq!(status().get("plan"), None);
+    });
+}

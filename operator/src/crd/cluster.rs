@@ -46,6 +46,18 @@ use super::{Condition, KafkaConfig};
         description = "Why it is or is not"
     ),
     printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".status.plan.summary",
+        description = "Changes that wait for consent"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.brokerVersion",
+        description = "The version that brokers start with"
+    ),
+    printcolumn(
         name = "Bootstrap",
         type_ = "string",
         json_path = ".status.bootstrapServers",
@@ -161,8 +173,9 @@ pub struct KafkaClusterSpec {
     pub topic_namespaces: TopicNamespaces,
 
     /// Apply (default): changes are carried out at once, restarts one broker at a time.
-    /// Plan: a change that restarts brokers waits until the annotation
-    /// `ottla.io/approve-generation` names the generation to be rolled out.
+    /// Plan: what restarts brokers, copies replicas to other brokers or deletes topics stands in
+    /// status.plan first, and waits until the annotation `ottla.io/approve-plan` has that plan's
+    /// hash.
     #[serde(default)]
     pub change_policy: ChangePolicy,
 }
@@ -288,7 +301,7 @@ impl TopicNamespaces {
     }
 }
 
-/// When changes that restart brokers are carried out.
+/// When changes are carried out that take something from clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum ChangePolicy {
@@ -344,6 +357,47 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub newcomers: Vec<i32>,
+    /// The version that brokers start with: the tag of their image, or its digest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub broker_version: String,
+    /// With changePolicy Plan: the changes that wait for consent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// Changes that were consented to and are not done yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "set"))]
+    pub approved: Vec<String>,
+    /// How many plans were consented to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub plans_approved: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// Changes that wait for consent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct PlanStatus {
+    /// What the annotation `ottla.io/approve-plan` must have for the plan to be carried out. It
+    /// stands for this plan alone: another change, and the same one after consent, has another.
+    pub hash: String,
+    /// The plan in one line.
+    pub summary: String,
+    /// The changes, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub steps: Vec<String>,
+    /// The brokers that restart, go or come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub brokers: Vec<i32>,
+    /// Bytes to be copied between brokers, when the plan was made.
+    #[serde(default)]
+    pub bytes: i64,
 }
 
 /// What the operator observed of one broker.

@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod build;
 mod config_maps;
+mod held;
 mod leftovers;
 mod racks;
 mod reports;
@@ -20,17 +21,19 @@ pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use kube::api::{Api, DeleteParams, PatchParams};
 use kube::{Client, ResourceExt};
 
 use self::apply::{Applier, not_taken};
-use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME};
+use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, build_template};
 use self::build::{Surroundings, services};
 use self::reports::Reports;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
-use super::{BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties};
+use super::{
+    BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake,
+};
 use crate::crd::cluster::ListenerType;
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
@@ -58,6 +61,10 @@ pub struct Pods {
     /// Settings in ConfigMaps: what was written, until the watch tells of it.
     settings: BTreeMap<String, BTreeMap<i32, Properties>>,
     config_map: String,
+    /// The template that was written last.
+    template: Option<PodTemplateSpec>,
+    /// The template that stays while a change is held.
+    held: Option<PodTemplateSpec>,
     racks: BTreeMap<String, Option<String>>,
     annotated: BTreeSet<String>,
     /// The uids of pods that were deleted here, until the watch tells of it: until then they look
@@ -82,6 +89,8 @@ impl Pods {
             spec: None,
             settings: BTreeMap::new(),
             config_map: String::new(),
+            template: None,
+            held: None,
             racks: BTreeMap::new(),
             annotated: BTreeSet::new(),
             deleted: BTreeSet::new(),
@@ -147,11 +156,9 @@ impl Pods {
             return Vec::new();
         };
         let around = Surroundings {
-            image: self.options.image.clone(),
-            volume_size: self.seen.stateful_set.as_ref().and_then(state::volume_size),
-            placed: state::is_placed(&self.seen),
             config_map,
-            has_network_policy: self.options.has_network_policy,
+            held: self.held.clone(),
+            ..self.around()
         };
         let mut refused = Vec::new();
         for object in build::build(spec, &around) {
@@ -168,6 +175,9 @@ impl Pods {
                         self.seen.services.insert(key.1, service);
                     }
                 }
+                Ok(_) if key.0 == "StatefulSet" && self.held.is_none() => {
+                    self.template = self.spec.as_ref().map(|spec| build_template(spec, &around));
+                }
                 Ok(_) => {}
                 Err(not_taken) => refused.push((key.0, not_taken)),
             }
@@ -179,6 +189,26 @@ impl Pods {
 impl Platform for Pods {
     fn follow(&mut self, cluster: &ValidatedCluster) {
         self.spec = Some(cluster.clone());
+    }
+
+    fn in_force(&self, _: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
+        self.settings_in_force()
+    }
+
+    fn remake(&self) -> Option<Remake> {
+        self.remade()
+    }
+
+    fn hold(&mut self, is_held: bool) {
+        if !is_held {
+            self.held = None;
+        } else if self.held.is_none() {
+            self.held = self.template_in_force();
+        }
+    }
+
+    fn version(&self) -> String {
+        self.version_in_force()
     }
 
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {

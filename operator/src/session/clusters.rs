@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::approval::{TopicChanges, What};
 use crate::cluster::reconcile::{Reconciler, Step};
 use crate::condition::{ClusterReason, State, Verdict, conditions, now, spoken, state};
 use crate::crd::cluster::ReclaimPolicy;
@@ -38,6 +39,8 @@ pub struct ClusterTask<P> {
     pub wanted: watch::Receiver<Wanted>,
     /// What its topics need to know.
     pub view: watch::Sender<Option<View>>,
+    /// What its topics tell of changes that may need consent.
+    pub topics: watch::Receiver<Option<TopicChanges>>,
     /// Where it reports.
     pub reports: mpsc::Sender<Report>,
     /// Where its steps are counted.
@@ -67,6 +70,7 @@ impl<P: Platform> ClusterTask<P> {
             };
             tokio::select! {
                 changed = self.wanted.changed() => if changed.is_err() { break None },
+                Ok(()) = self.topics.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         };
@@ -92,6 +96,7 @@ impl<P: Platform> ClusterTask<P> {
         // One that is not wanted as it was any more gets nothing more of what was wanted.
         let wanted = &self.wanted;
         let is_current = || wanted.has_changed().is_ok_and(|has_changed| !has_changed);
+        self.reconciler.topics = self.topics.borrow_and_update().clone();
         let began = Instant::now();
         let step = self.reconciler.step(cluster, is_current, &now()).await;
         let reached = state(&step.status.conditions);
@@ -173,6 +178,13 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
     let addresses = step.status.bootstrap_servers.split(',');
     let addresses = addresses.filter(|address| !address.is_empty());
     let addresses: Vec<String> = addresses.map(str::to_owned).collect();
+    let is_approved = |id: &i32| {
+        let change = What::Fill.id(&id.to_string());
+        step.approved
+            .as_ref()
+            .is_none_or(|all| all.contains(&change))
+    };
+    let newcomers = step.status.newcomers.iter().copied().filter(is_approved);
     // Only while topics wait for it, so that they are not woken by every word of the cluster.
     let message = spoken(&step.status.conditions).filter(|_| !usable);
     View {
@@ -184,7 +196,8 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
             .valid
             .as_ref()
             .map_or(before.leaving, |valid| valid.leaving.clone()),
-        newcomers: step.status.newcomers.iter().copied().collect(),
+        newcomers: newcomers.collect(),
+        approved: step.approved.clone(),
         internal: step
             .valid
             .as_ref()

@@ -15,6 +15,7 @@ use super::moves::driver::Changing;
 use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable};
 use super::status::said;
 use crate::admin::Admin;
+use crate::approval::{Change, TopicChanges};
 use crate::condition::{State, TopicReason, Verdict, state};
 use crate::object::Wanted;
 use crate::object::{ObjectKey, PAUSED, is_paused};
@@ -37,6 +38,8 @@ pub struct View {
     pub newcomers: BTreeSet<i32>,
     /// How many replicas the brokers' own topics are to have.
     pub internal: BTreeMap<String, i32>,
+    /// The changes that were consented to; none stands for all.
+    pub approved: Option<BTreeSet<String>>,
     /// Whether topics can be created: all brokers have come up at least once, be it under an
     /// earlier operator.
     pub usable: bool,
@@ -68,6 +71,31 @@ pub struct TopicsReport {
     pub applied: oneshot::Sender<()>,
 }
 
+/// Where the task reports.
+#[derive(Debug)]
+pub struct Reports {
+    /// What passes did.
+    pub passes: mpsc::Sender<TopicsReport>,
+    /// The changes that may need consent.
+    pub changes: watch::Sender<Option<TopicChanges>>,
+}
+
+impl Reports {
+    /// Tells of the changes that a pass found. What is known stays where it could not look.
+    fn tell(&self, found: Option<Vec<Change>>) {
+        let found = found.map(|changes| TopicChanges {
+            changes,
+            is_known: true,
+        });
+        self.changes.send_if_modified(|told| {
+            let new = found.or_else(|| told.clone()).unwrap_or_default();
+            let is_new = told.as_ref() != Some(&new);
+            *told = Some(new);
+            is_new
+        });
+    }
+}
+
 /// Runs until the sender of `view` is gone. Nothing is said before there is a view. `wanted` may be
 /// newer than what the view was made of.
 pub async fn run(
@@ -75,7 +103,7 @@ pub async fn run(
     mut view: watch::Receiver<Option<View>>,
     mut wanted: watch::Receiver<Wanted>,
     mut topics: watch::Receiver<Arc<Topics>>,
-    reports: mpsc::Sender<TopicsReport>,
+    reports: Reports,
     now: fn() -> String,
 ) {
     let mut admin = Admin::new(Vec::new());
@@ -91,6 +119,7 @@ pub async fn run(
         let topics_now = Arc::clone(&topics.borrow_and_update());
         admin.set_addresses(cluster.addresses.clone());
         let mut pass = reconcile(&mut admin, &cluster, &topics_now, &now()).await;
+        reports.tell(pass.changes.take());
         let pending = pass.outcomes.values().any(is_pending);
         keep_new(&topics_now, &mut pass);
         if !(pass.outcomes.is_empty() && pass.done.is_empty()) {
@@ -102,7 +131,7 @@ pub async fn run(
                 pass,
                 applied,
             };
-            if reports.send(report).await.is_err() {
+            if reports.passes.send(report).await.is_err() {
                 return;
             }
             let _ = is_applied.await;
@@ -165,6 +194,7 @@ impl View {
             leaving: &self.leaving,
             newcomers: &self.newcomers,
             internal: &self.internal,
+            approved: self.approved.as_ref(),
         }
     }
 

@@ -120,6 +120,16 @@ pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
     moves
 }
 
+/// How many bytes are copied by all moves that are needed.
+#[must_use]
+pub fn bytes(situation: &Situation<'_>, sizes: &Sizes) -> u64 {
+    let (due, _) = due(situation);
+    let copied = due
+        .iter()
+        .map(|one| size(sizes, &one.key).saturating_mul(one.copies));
+    copied.fold(0, u64::saturating_add)
+}
+
 /// All moves that are needed, and the topics of which none can be made now, with the reason.
 fn due(situation: &Situation<'_>) -> (Vec<Move>, BTreeMap<String, String>) {
     let mut due = Vec::new();
@@ -367,7 +377,8 @@ fn gets_nowhere(
 }
 
 /// How large a partition is: as large as its largest replica.
-fn size(sizes: &Sizes, key: &PartitionKey) -> u64 {
+#[must_use]
+pub fn size(sizes: &Sizes, key: &PartitionKey) -> u64 {
     let replicas = sizes.get(key);
     replicas
         .and_then(|all| all.values().max().copied())

@@ -6,6 +6,8 @@
 //!
 //! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
 
+mod consent;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,15 +17,16 @@ use super::conflicts::{Claim, Standing, standings};
 use super::moves::driver::{Changing, Moved, move_replicas};
 use super::moves::is_needed;
 use super::moves::progress::progress;
-use super::plan::{Change, plan, plan_deletion};
+use super::plan::{self, plan, plan_deletion};
 use super::status::{refused_by_broker, said, status};
 use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
 use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic};
+use crate::approval::Change;
 use crate::condition::{TopicReason, Verdict, spoken};
 use crate::crd::topic::Reassignment;
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
 use crate::object::{ObjectKey, PAUSED, is_paused};
-use crate::observed::{ObservedPartition, ObservedTopic, Sizes};
+use crate::observed::{ObservedTopic, Sizes};
 
 /// An object, and whether somebody deleted it.
 #[derive(Clone, Debug)]
@@ -50,6 +53,9 @@ pub struct Pass {
     pub outcomes: BTreeMap<ObjectKey, Outcome>,
     /// What was done, one sentence each, for events and the terminal.
     pub done: Vec<(ObjectKey, String)>,
+    /// The changes that need consent where all do, consented to or not; none where that is not
+    /// known.
+    pub changes: Option<Vec<Change>>,
 }
 
 /// One object.
@@ -64,6 +70,8 @@ struct Work<'a> {
     pass: Pass,
     valid: BTreeMap<usize, ValidatedTopic>,
     refused: BTreeMap<usize, Vec<Verdict>>,
+    /// Objects whose replication factor waits for consent.
+    held: BTreeSet<usize>,
     /// How large partitions are that are being moved, or are to be.
     sizes: Sizes,
 }
@@ -86,8 +94,10 @@ pub async fn pass(
         pass: Pass::default(),
         valid: BTreeMap::new(),
         refused: BTreeMap::new(),
+        held: BTreeSet::new(),
         sizes: Sizes::new(),
     };
+    work.pass.changes = Some(Vec::new());
     work.sort_out();
     if work.valid.is_empty() && changing.is_empty() && changing.internal.is_empty() {
         return Ok(work.pass);
@@ -95,7 +105,7 @@ pub async fn pass(
     let names = work.valid.values().map(|t| &t.topic);
     let names: BTreeSet<String> = names.chain(changing.internal.keys()).cloned().collect();
     let observed = look(admin, &names).await?;
-    let changes = work.plan(&observed, brokers);
+    let changes = work.plan(&observed, brokers, changing);
     let observed = if changes.is_empty() {
         observed
     } else {
@@ -111,6 +121,8 @@ pub async fn pass(
         observed
     };
     work.conclude(&observed);
+    let changes = work.pass.changes.take().unwrap_or_default();
+    work.pass.changes = Some(consent::told(changes, changing));
     Ok(work.pass)
 }
 
@@ -123,7 +135,7 @@ pub fn unreachable(topics: &[&Topic], verdict: &Verdict, now: &str) -> Pass {
     });
     Pass {
         outcomes: outcomes.collect(),
-        done: Vec::new(),
+        ..Pass::default()
     }
 }
 
@@ -196,12 +208,23 @@ impl Work<'_> {
         &mut self,
         observed: &BTreeMap<String, ObservedTopic>,
         brokers: i32,
-    ) -> Vec<(usize, Change)> {
+        changing: Changing<'_>,
+    ) -> Vec<(usize, plan::Change)> {
         let mut changes = Vec::new();
         for (place, topic) in &self.valid {
             let exists = observed.get(&topic.topic);
-            let plan = if self.topics[*place].1.deleting {
-                plan_deletion(topic, exists)
+            let (key, desired) = self.topics[*place];
+            let plan = if desired.deleting {
+                let mut plan = plan_deletion(topic, exists);
+                if let Some(exists) = exists.filter(|_| !plan.changes.is_empty()) {
+                    let change = consent::deletion(key, &topic.topic, &exists.topic_id);
+                    if !changing.allows(&change.id) {
+                        plan.changes.clear();
+                        plan.refused.push(consent::waits("The topic is deleted"));
+                    }
+                    self.pass.changes.get_or_insert_default().push(change);
+                }
+                plan
             } else {
                 plan(topic, exists, brokers)
             };
@@ -215,7 +238,7 @@ impl Work<'_> {
     async fn perform(
         &mut self,
         admin: &mut Admin,
-        changes: &[(usize, Change)],
+        changes: &[(usize, plan::Change)],
     ) -> Result<(), Error> {
         let mut deletes = BTreeMap::new();
         let mut creates = BTreeMap::new();
@@ -223,8 +246,8 @@ impl Work<'_> {
         let mut configs: BTreeMap<usize, ConfigChanges> = BTreeMap::new();
         for (place, change) in changes {
             match change {
-                Change::Delete => drop(deletes.insert(*place, ())),
-                Change::Create {
+                plan::Change::Delete => drop(deletes.insert(*place, ())),
+                plan::Change::Create {
                     partitions,
                     replication_factor,
                     config,
@@ -236,8 +259,8 @@ impl Work<'_> {
                     };
                     creates.insert(*place, new);
                 }
-                Change::AddPartitions { total } => drop(totals.insert(*place, *total)),
-                Change::AlterConfig { set, delete } => {
+                plan::Change::AddPartitions { total } => drop(totals.insert(*place, *total)),
+                plan::Change::AlterConfig { set, delete } => {
                     let set = set.iter().map(|(k, v)| (k.clone(), Some(v.clone())));
                     let delete = delete.iter().map(|k| (k.clone(), None));
                     configs.insert(*place, set.chain(delete).collect());
@@ -328,7 +351,14 @@ impl Work<'_> {
                 places.insert(&topic.topic, *place);
             }
         }
-        wanted.extend(internal(observed, changing.internal, brokers));
+        wanted.extend(consent::internal(observed, changing.internal, brokers));
+        let (found, waiting) = consent::hold(admin, &mut wanted, observed, changing).await;
+        self.pass.changes.get_or_insert_default().extend(found);
+        for place in waiting.iter().filter_map(|topic| places.get(topic)) {
+            let verdict = consent::waits("The replication factor changes");
+            self.refused.entry(*place).or_default().push(verdict);
+            self.held.insert(*place);
+        }
         if changing.is_empty() && !is_needed(observed, &wanted) {
             return Ok(false);
         }
@@ -368,7 +398,9 @@ impl Work<'_> {
                     Outcome::Stands(Box::new(said(&desired.object, &verdict, self.now)))
                 }
                 (false, _) => {
-                    let moved = exists.and_then(|exists| self.reassignment(topic, exists, desired));
+                    let is_held = self.held.contains(place);
+                    let moved = exists
+                        .and_then(|exists| self.reassignment(topic, exists, desired, is_held));
                     let object = &desired.object;
                     let status = status(object, topic, exists, moved, refused, self.now);
                     Outcome::Stands(Box::new(status))
@@ -385,10 +417,11 @@ impl Work<'_> {
         topic: &ValidatedTopic,
         observed: &ObservedTopic,
         desired: &Desired,
+        is_held: bool,
     ) -> Option<Reassignment> {
         let before = desired.object.status.as_ref();
         let before = before.and_then(|status| status.reassignment.as_ref());
-        let wanted = topic.replication_factor;
+        let wanted = topic.replication_factor.filter(|_| !is_held);
         progress(
             &topic.topic,
             observed,
@@ -398,27 +431,6 @@ impl Work<'_> {
             self.now,
         )
     }
-}
-
-/// The brokers' own topics that have fewer replicas than they should, or more than there are
-/// brokers that stay. What somebody made more is left so.
-fn internal(
-    observed: &BTreeMap<String, ObservedTopic>,
-    wanted: &BTreeMap<String, i32>,
-    brokers: i32,
-) -> BTreeMap<String, i32> {
-    let brokers = usize::try_from(brokers).unwrap_or(0);
-    let needed = wanted.iter().filter(|(name, factor)| {
-        let fits = |p: &ObservedPartition| {
-            let replicas = p.target().len();
-            usize::try_from(**factor).is_ok_and(|factor| (factor..=brokers).contains(&replicas))
-        };
-        let observed = observed.get(*name);
-        observed.is_some_and(|topic| !topic.partitions.iter().all(fits))
-    });
-    needed
-        .map(|(name, factor)| (name.clone(), *factor))
-        .collect()
 }
 
 fn claim((key, desired): &Topic) -> Claim {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{Reconciler, Step};
+use crate::approval::TopicChanges;
 use crate::cluster::settings::properties;
+use crate::cluster::turns::Turns;
 use crate::cluster::validate::Observed;
 use crate::condition::spoken;
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
-use crate::platform::{NotYet, Platform, Properties};
+use crate::platform::{NotYet, Platform, Properties, Remake};
 
 struct Paper {
     states: BTreeMap<i32, BrokerState>,
@@ -17,6 +19,8 @@ struct Paper {
     prepared_for: usize,
     pending: Vec<String>,
     restarted: Result<(), NotYet>,
+    remake: Option<Remake>,
+    is_held: bool,
     asked: Vec<String>,
 }
 
@@ -57,6 +61,14 @@ impl Platform for Paper {
         self.asked.push("prepare".to_owned());
         self.prepared_for = desired.len();
         self.prepared.clone()
+    }
+
+    fn remake(&self) -> Option<Remake> {
+        self.remake.clone()
+    }
+
+    fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     fn pending(&self) -> Vec<String> {
@@ -114,6 +126,8 @@ fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
         prepared_for: 0,
         pending: Vec::new(),
         restarted: Ok(()),
+        remake: None,
+        is_held: false,
         asked: Vec::new(),
     }
 }
@@ -308,4 +322,104 @@ async fn a_broker_that_was_told_to_go_is_not_brought_back_by_another_operator() 
         assert_eq!(reconciler.platform.prepared_for, brokers);
         assert_eq!(step.status.leaving, [1], "until it is forgotten");
     }
+}
+
+/// A cluster whose brokers another version of the operator would make otherwise.
+async fn upgraded() -> (KafkaCluster, Paper) {
+    let (mut cluster, states) = serving().await;
+    let before = cluster.status.as_mut().unwrap();
+    before.observed_generation = 2;
+    before.cluster_id = Some("the-cluster".to_owned());
+    let paper = Paper {
+        remake: Some(Remake {
+            fingerprint: "new".to_owned(),
+            what: "the image changes from b:1 to b:2".to_owned(),
+        }),
+        ..on(states)
+    };
+    (cluster, paper)
+}
+
+#[tokio::test]
+async fn another_version_of_the_operator_changes_one_cluster_after_the_other() {
+    let turns = Turns::default();
+    let key = |name: &str| {
+        let metadata = serde_yaml::from_str(&format!("{{ namespace: shop, name: {name} }}"));
+        crate::object::ObjectKey::of(&metadata.unwrap())
+    };
+    let (mut cluster, paper) = upgraded().await;
+    let mut first = Reconciler::new(paper);
+    first.turn = turns.of(&key("first"));
+    let mut second = Reconciler::new(upgraded().await.1);
+    second.turn = turns.of(&key("second"));
+    first.step(&cluster, || true, "now").await;
+    assert!(!first.platform.is_held);
+    let step = second.step(&cluster, || true, "now").await;
+    assert!(second.platform.is_held);
+    assert_eq!(
+        says(&step),
+        "RollingRestart: Another version of the operator changes brokers, one cluster after the \
+         other; this one waits for shop/first. Restart broker 0, one at a time: the image changes \
+         from b:1 to b:2."
+    );
+    // What its own spec changes waits for nobody.
+    cluster.metadata.generation = Some(3);
+    second.step(&cluster, || true, "now").await;
+    assert!(!second.platform.is_held);
+    cluster.metadata.generation = Some(2);
+    second.turn.note(false);
+    // The first one is done.
+    first.platform.remake = None;
+    first.step(&cluster, || true, "now").await;
+    second.step(&cluster, || true, "now").await;
+    assert!(!second.platform.is_held);
+}
+
+#[tokio::test]
+async fn with_plans_another_version_of_the_operator_changes_nothing_without_consent() {
+    let (mut cluster, paper) = upgraded().await;
+    cluster.spec.change_policy = crate::crd::cluster::ChangePolicy::Plan;
+    let mut reconciler = Reconciler::new(paper);
+    reconciler.topics = Some(TopicChanges::default());
+    let step = reconciler.step(&cluster, || true, "now").await;
+    assert!(reconciler.platform.is_held);
+    let plan = step.status.plan.clone().unwrap();
+    assert_eq!(
+        says(&step),
+        format!(
+            "WaitingForApproval: A plan waits for consent: restart 1 broker. Read status.plan; to \
+             consent, annotate the object with ottla.io/approve-plan: \"{}\".",
+            plan.hash
+        )
+    );
+    cluster.status = Some(step.status);
+    let annotations = [("ottla.io/approve-plan".to_owned(), plan.hash.clone())];
+    cluster.metadata.annotations = Some(annotations.into());
+    let step = reconciler.step(&cluster, || true, "now").await;
+    assert!(!reconciler.platform.is_held);
+    assert_eq!(
+        step.done,
+        [format!("plan {} is approved: restart 1 broker", plan.hash)]
+    );
+    assert_eq!(step.status.approved.len(), 1);
+    cluster.status = Some(step.status);
+    // Half done, the operator changes once more.
+    let remake = reconciler.platform.remake.as_mut().unwrap();
+    "newer".clone_into(&mut remake.fingerprint);
+    reconciler.step(&cluster, || true, "now").await;
+    assert!(reconciler.platform.is_held);
+}
+
+#[tokio::test]
+async fn a_change_that_waits_is_in_no_setting_and_adds_no_broker() {
+    let (mut cluster, states) = serving().await;
+    cluster.spec.change_policy = crate::crd::cluster::ChangePolicy::Plan;
+    cluster.spec.replicas = 2;
+    let config = [("num.partitions", "7"), ("num.io.threads", "7")];
+    let config = config.map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
+    cluster.spec.config = config.into();
+    let (step, asked) = step(&cluster, states).await;
+    // Nobody answers, so what needs no restart waits as well, but for the brokers alone.
+    assert_eq!(asked, ["prepare"]);
+    assert_eq!(step.status.replicas, 1);
 }

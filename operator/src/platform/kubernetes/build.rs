@@ -10,8 +10,8 @@ pub mod services;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-
 use kube::api::DynamicObject;
 
 use super::apply::dynamic;
@@ -29,6 +29,8 @@ pub struct Surroundings {
     pub placed: bool,
     /// The ConfigMap that new pods take their settings from; empty: there is none yet.
     pub config_map: String,
+    /// The template of pods that stays, whatever the spec says, while a change is held.
+    pub held: Option<PodTemplateSpec>,
     /// Whether brokers get a NetworkPolicy.
     pub has_network_policy: bool,
 }

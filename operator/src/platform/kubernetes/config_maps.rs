@@ -21,10 +21,7 @@ impl Pods {
 
     /// In which ConfigMap the settings of new pods lie.
     pub(super) fn place(&self, desired: &Files, is_dynamic: fn(&str) -> bool) -> Place {
-        let template = self.seen.stateful_set.as_ref();
-        let template = template.and_then(state::template_config_map);
-        let current = Some(self.config_map.clone()).filter(|name| !name.is_empty());
-        let current = current.or(template);
+        let current = self.current_config_map();
         let known = |name: &str| self.settings.get(name);
         place(
             &self.cluster,
@@ -33,6 +30,14 @@ impl Pods {
             desired,
             is_dynamic,
         )
+    }
+
+    /// The ConfigMap that new pods take their settings from.
+    pub(super) fn current_config_map(&self) -> Option<String> {
+        let template = self.seen.stateful_set.as_ref();
+        let template = template.and_then(state::template_config_map);
+        let current = Some(self.config_map.clone()).filter(|name| !name.is_empty());
+        current.or(template)
     }
 
     /// Writes one ConfigMap with the settings that are known for it.

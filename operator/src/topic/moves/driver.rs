@@ -6,6 +6,7 @@ use super::{Moves, Situation, concerned, plan};
 use crate::admin::{Admin, Error};
 use crate::condition::{TopicReason, Verdict};
 use crate::observed::Sizes;
+use crate::spoken::count;
 use crate::topic::status::refused_by_broker;
 
 /// What was found and done.
@@ -19,7 +20,7 @@ pub struct Moved {
     pub refused: Vec<(String, Verdict)>,
 }
 
-/// Brokers on their way in and out.
+/// Brokers on their way in and out, and what else topics go by.
 #[derive(Clone, Copy, Debug)]
 pub struct Changing<'a> {
     /// Those that are to hold nothing any more.
@@ -28,9 +29,17 @@ pub struct Changing<'a> {
     pub newcomers: &'a BTreeSet<i32>,
     /// How many replicas the brokers' own topics are to have.
     pub internal: &'a BTreeMap<String, i32>,
+    /// The changes that were consented to; none stands for all.
+    pub approved: Option<&'a BTreeSet<String>>,
 }
 
 impl Changing<'_> {
+    /// Whether a change may be carried out.
+    #[must_use]
+    pub fn allows(&self, change: &str) -> bool {
+        self.approved.is_none_or(|all| all.contains(change))
+    }
+
     /// Whether nobody comes or goes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -94,10 +103,7 @@ pub async fn move_replicas(
 }
 
 fn done((begun, cancelled): (usize, usize)) -> String {
-    let partitions = |count: usize| match count {
-        1 => "1 partition".to_owned(),
-        count => format!("{count} partitions"),
-    };
+    let partitions = |number: usize| count(number, "partition");
     match (begun, cancelled) {
         (begun, 0) => format!("replicas of {} begin to move", partitions(begun)),
         (0, cancelled) => format!("the move of {} is cancelled", partitions(cancelled)),

@@ -4,6 +4,7 @@
 use super::size;
 use crate::crd::topic::{MovingPartition, Reassignment};
 use crate::observed::{ObservedPartition, ObservedTopic, PartitionKey, Sizes};
+use crate::spoken::{bytes, count};
 
 /// At most so many partitions are listed.
 pub const LISTED_MAX: usize = 100;
@@ -110,31 +111,14 @@ fn seconds_between(from: &str, to: &str) -> Option<i64> {
 }
 
 fn summary(partitions: i32, left: i64, total: i64, seconds: Option<i64>) -> String {
-    let partitions = match partitions {
-        1 => "1 partition".to_owned(),
-        count => format!("{count} partitions"),
-    };
+    let partitions = count(usize::try_from(partitions).unwrap_or(0), "partition");
     let time = match seconds {
         Some(seconds @ 0..120) => format!(", about {seconds} s"),
         Some(seconds) => format!(", about {} min", seconds / 60),
         None => String::new(),
     };
-    let (left, total) = (spoken_bytes(left), spoken_bytes(total));
+    let (left, total) = (bytes(left), bytes(total));
     format!("{partitions}, {left} of {total} left{time}")
-}
-
-fn spoken_bytes(bytes: i64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes.saturating_mul(10) / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 fn signed(bytes: u64) -> i64 {

@@ -1,6 +1,6 @@
 //! Objects in, what is done for them out: everything of a pass but the brokers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
@@ -11,6 +11,7 @@ use crate::crd::KafkaTopic;
 use crate::object::ObjectKey;
 use crate::observed::{ObservedPartition, ObservedTopic, Sizes};
 use crate::testing::fold;
+use crate::topic::moves::driver::Changing;
 
 /// An object that claims the topic `payments`, deleted where its name begins with a `-`.
 fn object(name: &str, created: u32, more: &str) -> (ObjectKey, Desired) {
@@ -55,10 +56,18 @@ fn check(topics: Topics, expected: Expect) {
         pass: Pass::default(),
         valid: BTreeMap::new(),
         refused: BTreeMap::new(),
+        held: BTreeSet::new(),
     };
     work.sort_out();
     let mut shown = String::new();
-    for (place, change) in work.plan(&payments(), 3) {
+    let (nobody, nothing) = (BTreeSet::new(), BTreeMap::new());
+    let changing = Changing {
+        leaving: &nobody,
+        newcomers: &nobody,
+        internal: &nothing,
+        approved: None,
+    };
+    for (place, change) in work.plan(&payments(), 3, changing) {
         let _ = writeln!(shown, "{}: {change:?}", topics[place].0.name);
     }
     work.conclude(&payments());

@@ -47,11 +47,7 @@ const USER: i64 = 65532;
 #[must_use]
 pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> StatefulSet {
     let name = &cluster.key.name;
-    let own = BTreeMap::from([
-        (CONFIG_MAP.to_owned(), around.config_map.clone()),
-        (TEMPLATE.to_owned(), template_fingerprint(cluster, around)),
-    ]);
-    let (more_labels, annotations) = &cluster.template.pod.metadata;
+    let held = around.held.clone();
     let storage = cluster.storage.as_ref();
     let reclaim = storage.map(|s| s.reclaim_policy).unwrap_or_default();
     // Not before the pods are placed: with Delete the StatefulSet controller writes into each new
@@ -80,23 +76,30 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
                 match_labels: Some(selector(name)),
                 ..LabelSelector::default()
             },
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(
-                        labels(name)
-                            .into_iter()
-                            .chain(more_labels.clone())
-                            .collect(),
-                    ),
-                    annotations: Some(own.into_iter().chain(annotations.clone()).collect()),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(build_pod(cluster, around)),
-            },
+            template: held.unwrap_or_else(|| build_template(cluster, around)),
             volume_claim_templates: build_claim(cluster, around).map(|claim| vec![claim]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
+    }
+}
+
+/// What pods are made from.
+#[must_use]
+pub fn build_template(cluster: &ValidatedCluster, around: &Surroundings) -> PodTemplateSpec {
+    let own = BTreeMap::from([
+        (CONFIG_MAP.to_owned(), around.config_map.clone()),
+        (TEMPLATE.to_owned(), template_fingerprint(cluster, around)),
+    ]);
+    let (more_labels, annotations) = &cluster.template.pod.metadata;
+    let labels = labels(&cluster.key.name).into_iter();
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels.chain(more_labels.clone()).collect()),
+            annotations: Some(own.into_iter().chain(annotations.clone()).collect()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(build_pod(cluster, around)),
     }
 }
 

@@ -1,0 +1,144 @@
+//! What of a spec is carried out now, and what waits: for consent, or for its turn. Pure.
+//!
+//! What waits is taken out of the spec, so that nothing after it has to know: brokers that are to
+//! go stay, brokers keep the listeners, the settings and the pod with which they would start again
+//! now, and no broker is added that would start with others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::settings::{PEER_LISTENER, difference, is_dynamic};
+use crate::approval::{Change, What};
+use crate::crd::cluster::{Listener, ListenerType};
+use crate::fingerprint::fingerprint;
+use crate::platform::{Properties, Remake};
+use crate::spoken;
+use crate::validated::ValidatedCluster;
+
+/// The setting with the addresses that clients are told.
+const ADVERTISED: &str = "advertised.listeners";
+
+/// The change that restarts brokers; none where those that start now are as they should be. It is
+/// judged by what is in force, not by what runs: a roll that was consented to goes on.
+#[must_use]
+pub fn restart(
+    in_force: &BTreeMap<i32, Properties>,
+    desired: &BTreeMap<i32, Properties>,
+    remake: Option<Remake>,
+) -> Option<Change> {
+    let known = in_force.iter().filter(|(_, settings)| !settings.is_empty());
+    let known: BTreeMap<i32, &Properties> = known.map(|(id, settings)| (*id, settings)).collect();
+    let first = known.keys().find_map(|id| desired.get(id))?;
+    let mut keys = BTreeSet::new();
+    let mut brokers = BTreeSet::new();
+    for (id, settings) in &known {
+        let Some(wanted) = desired.get(id) else {
+            continue;
+        };
+        let differs = difference(settings, wanted).restart;
+        if remake.is_some() || !differs.is_empty() {
+            brokers.insert(*id);
+        }
+        keys.extend(differs);
+    }
+    if brokers.is_empty() {
+        return None;
+    }
+    let mut reasons: Vec<String> = remake.iter().map(|remake| remake.what.clone()).collect();
+    if !keys.is_empty() {
+        let keys: Vec<String> = keys.into_iter().collect();
+        reasons.push(format!("{} change", keys.join(", ")));
+    }
+    // Brokers differ in ids and addresses only, so the first one's settings stand for all. The
+    // addresses that clients are told may be assigned only once the change is carried out.
+    let fixed = first
+        .iter()
+        .filter(|(key, _)| !is_dynamic(key) && *key != ADVERTISED);
+    let fixed = fixed.map(|(key, value)| format!("{key}={value}\n"));
+    let remade = remake.map_or(String::new(), |remake| remake.fingerprint);
+    let target = fixed.collect::<String>() + &remade;
+    Some(Change {
+        what: What::Restart,
+        id: What::Restart.id(&format!("{:016x}", fingerprint(&target))),
+        step: format!(
+            "Restart {}, one at a time: {}.",
+            spoken::brokers(&brokers),
+            reasons.join("; ")
+        ),
+        brokers,
+        bytes: 0,
+    })
+}
+
+/// The changes by which brokers go, and those by which newcomers are filled. What is under way
+/// already is none.
+#[must_use]
+pub fn comings_and_goings(
+    valid: &ValidatedCluster,
+    told: &[i32],
+    newcomers: &BTreeSet<i32>,
+) -> Vec<Change> {
+    let change = |what: What, id: i32, step: String| Change {
+        what,
+        id: what.id(&id.to_string()),
+        step,
+        brokers: BTreeSet::from([id]),
+        bytes: 0,
+    };
+    let going = valid.leaving.iter().filter(|id| !told.contains(id));
+    let going = going.map(|id| {
+        let step = format!("Copy all replicas of broker {id} to those that stay, and remove it.");
+        change(What::Remove, *id, step)
+    });
+    let coming = newcomers.iter().map(|id| {
+        let step = format!("Copy to broker {id}, which is new, its share of the replicas.");
+        change(What::Fill, *id, step)
+    });
+    going.chain(coming).collect()
+}
+
+/// The listeners that brokers have which start again now, as a spec has them; none where that is
+/// not known. While a restart waits, clients and Services go on with these.
+#[must_use]
+pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> {
+    let settings = in_force.get(&0).filter(|settings| !settings.is_empty())?;
+    let of = |key: &str| {
+        let all = settings.get(key).map_or("", String::as_str).split(',');
+        all.filter_map(|one| one.split_once("://"))
+    };
+    let listeners = of("listeners").filter(|(name, _)| *name != PEER_LISTENER);
+    let listeners = listeners.map(|(name, bind)| {
+        let mut advertised = of(ADVERTISED).filter(|(other, _)| *other == name);
+        let is_external = advertised.any(|(_, address)| address.starts_with("${env:HOST_IP}"));
+        Some(Listener {
+            name: name.to_ascii_lowercase(),
+            port: bind.rsplit_once(':')?.1.parse().ok()?,
+            type_: if is_external {
+                ListenerType::NodePort
+            } else {
+                ListenerType::Internal
+            },
+        })
+    });
+    listeners.collect()
+}
+
+/// The settings while a restart waits: those in force, but for what needs no restart.
+#[must_use]
+pub fn held(
+    in_force: &BTreeMap<i32, Properties>,
+    desired: &BTreeMap<i32, Properties>,
+) -> BTreeMap<i32, Properties> {
+    let held = desired.iter().map(|(id, desired)| {
+        let Some(in_force) = in_force.get(id).filter(|settings| !settings.is_empty()) else {
+            return (*id, desired.clone());
+        };
+        let fixed = in_force.iter().filter(|(key, _)| !is_dynamic(key));
+        let dynamic = desired.iter().filter(|(key, _)| is_dynamic(key));
+        let settings = fixed.chain(dynamic);
+        (*id, settings.map(|(k, v)| (k.clone(), v.clone())).collect())
+    });
+    held.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What is in force and what is desired in, what restarts out. Settings are written as pairs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{held, listeners, restart};
+use crate::approval::Change;
+use crate::platform::{Properties, Remake};
+
+/// Settings of the brokers 0, 1 …, one text each.
+fn brokers(texts: &[&str]) -> BTreeMap<i32, Properties> {
+    let settings = |text: &&str| -> Properties {
+        let pairs = text
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='));
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    };
+    (0..).zip(texts.iter().map(settings)).collect()
+}
+
+fn remake(what: &str) -> Option<Remake> {
+    Some(Remake {
+        fingerprint: what.to_owned(),
+        what: what.to_owned(),
+    })
+}
+
+fn step(change: Option<&Change>) -> &str {
+    change.map_or("nothing", |change| &change.step)
+}
+
+const RUN: [&str; 2] = [
+    "node.id=0 num.partitions=2 num.io.threads=1",
+    "node.id=1 num.partitions=2 num.io.threads=1",
+];
+const WANTED: [&str; 2] = [
+    "node.id=0 num.partitions=3 num.io.threads=2",
+    "node.id=1 num.partitions=3 num.io.threads=2",
+];
+
+#[test]
+fn only_what_needs_a_restart_is_one() {
+    let (run, wanted) = (brokers(&RUN), brokers(&WANTED));
+    let of = |in_force: &BTreeMap<i32, Properties>, remake| restart(in_force, &wanted, remake);
+    assert_eq!(
+        step(of(&run, None).as_ref()),
+        "Restart brokers 0, 1, one at a time: num.partitions change."
+    );
+    assert_eq!(
+        step(of(&run, remake("the image changes from a to b")).as_ref()),
+        "Restart brokers 0, 1, one at a time: the image changes from a to b; num.partitions change."
+    );
+    assert_eq!(of(&wanted, None), None);
+    let dynamic = brokers(&["node.id=0 num.partitions=3 num.io.threads=9"]);
+    assert_eq!(of(&dynamic, None), None);
+    // A broker that is yet to be, and one of which nothing is known, restart nothing.
+    assert_eq!(of(&BTreeMap::new(), remake("x")), None);
+    assert_eq!(of(&brokers(&[""]), remake("x")), None);
+}
+
+#[test]
+fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
+    let wanted = brokers(&WANTED);
+    let of = |in_force: &[&str], remake| restart(&brokers(in_force), &wanted, remake).unwrap();
+    let begun = of(&RUN, None);
+    let half_done = of(&[WANTED[0], RUN[1]], None);
+    assert_eq!(half_done.id, begun.id);
+    assert_eq!(half_done.brokers, BTreeSet::from([1]));
+    assert_ne!(of(&RUN, remake("a")).id, begun.id);
+    assert_ne!(of(&RUN, remake("a")).id, of(&RUN, remake("b")).id);
+    let more = restart(
+        &brokers(&RUN),
+        &brokers(&[WANTED[0], WANTED[1], "node.id=2"]),
+        None,
+    );
+    assert_eq!(more.unwrap().id, begun.id);
+}
+
+#[test]
+fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_change() {
+    let of = |port: &str| {
+        let wanted = format!("{} advertised.listeners=A://h:{port}", WANTED[0]);
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), None).unwrap()
+    };
+    assert_eq!(of("0").id, of("30123").id);
+    let in_force = format!("{} advertised.listeners=A://h:1", WANTED[0]);
+    let moved = restart(
+        &brokers(&[&in_force]),
+        &brokers(&[&in_force.replace("h:1", "h:2")]),
+        None,
+    );
+    assert!(moved.is_some(), "another address alone restarts the broker");
+}
+
+#[test]
+fn what_is_held_stays_and_what_needs_no_restart_changes() {
+    let held = held(
+        &brokers(&RUN),
+        &brokers(&[WANTED[0], WANTED[1], "node.id=2"]),
+    );
+    let expected = [
+        "node.id=0 num.partitions=2 num.io.threads=2",
+        "node.id=1 num.partitions=2 num.io.threads=2",
+        "node.id=2",
+    ];
+    assert_eq!(held, brokers(&expected));
+}
+
+#[test]
+fn the_listeners_of_a_spec_are_found_in_the_settings_that_came_of_it() {
+    let cluster: crate::crd::KafkaCluster = serde_yaml::from_str(
+        "metadata: { name: orders }\nspec: { listeners: [{ name: internal, port: 9092 }, { name: \
+         out-side, port: 9094, type: NodePort }] }",
+    )
+    .unwrap();
+    let settings = "listeners=INTERNAL://0.0.0.0:9092,OUT-SIDE://0.0.0.0:9094,CONTROLLER://\
+                    0.0.0.0:9091 advertised.listeners=INTERNAL://orders-0.svc:9092,OUT-SIDE://\
+                    ${env:HOST_IP}:30123";
+    assert_eq!(
+        listeners(&brokers(&[settings])),
+        Some(cluster.spec.listeners)
+    );
+    assert_eq!(listeners(&brokers(&[""])), None);
+}

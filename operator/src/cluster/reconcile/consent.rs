@@ -1,0 +1,180 @@
+//! Which changes of a cluster there are, and which of them may be made now. What is decided without
+//! brokers is in [`gate`] and in [`approval`](crate::approval); they are asked how much is copied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::desired::desired;
+use super::super::gate;
+use super::super::scale_up::known;
+use super::{Reconciler, listeners};
+use crate::admin::Error;
+use crate::approval::{APPROVE, Asked, Change, Consent, What, decide};
+use crate::condition::{ClusterReason, Verdict};
+use crate::crd::KafkaCluster;
+use crate::crd::cluster::PlanStatus;
+use crate::platform::{BrokerState, Endpoints, Platform, Properties};
+use crate::topic::moves::{Situation, bytes, concerned};
+use crate::validated::ValidatedCluster;
+
+/// What may be done now.
+pub(super) struct Passed {
+    /// The changes that were consented to, and the plan of the others.
+    pub consent: Consent,
+    /// The settings in force, where a restart waits.
+    pub held: Option<BTreeMap<i32, Properties>>,
+    /// Whether brokers are about to be restarted.
+    pub restarts: bool,
+    /// What is waited for.
+    pub verdict: Option<Verdict>,
+}
+
+impl Passed {
+    /// What brokers are to run with now, given what the spec wants.
+    pub(super) fn settings(&self, desired: BTreeMap<i32, Properties>) -> BTreeMap<i32, Properties> {
+        match &self.held {
+            Some(in_force) => gate::held(in_force, &desired),
+            None => desired,
+        }
+    }
+}
+
+impl<P: Platform> Reconciler<P> {
+    /// Takes out of the spec what waits.
+    pub(super) async fn pass_gate(
+        &mut self,
+        cluster: &KafkaCluster,
+        valid: &mut ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        everywhere: &mut BTreeMap<i32, Endpoints>,
+    ) -> Passed {
+        let before = cluster.status.as_ref();
+        let told = before.map_or(&[][..], |before| &before.leaving);
+        let in_force = self.platform.in_force(states);
+        let running = gate::listeners(&in_force).unwrap_or_else(|| valid.listeners.clone());
+        let there = self.platform.lay_out(valid.replicas, &listeners(&running));
+        self.reach(&there);
+        let wanted = desired(valid, everywhere, states);
+        let restart = gate::restart(&in_force, &wanted, self.platform.remake());
+        // Those that are known longer, and so were looked at.
+        let mut newcomers = known(Some(valid), states, before, told);
+        newcomers.retain(|id| before.is_some_and(|before| before.newcomers.contains(id)));
+        let mut changes = gate::comings_and_goings(valid, told, &newcomers);
+        changes.extend(restart.clone());
+        let consent = self.ask(cluster, valid, &mut changes).await;
+        let allows = |what: What, id: i32| consent.allows(&what.id(&id.to_string()));
+        let may_go = |id: &i32| told.contains(id) || allows(What::Remove, *id);
+        valid.leaving.retain(may_go);
+        let mut verdict = consent.plan.as_ref().map(waits_for_consent);
+        let mut is_held = false;
+        if let Some(change) = &restart {
+            is_held = !consent.allows(&change.id);
+            // Another spec is what somebody wants of this cluster alone.
+            let is_ours =
+                before.map(|before| before.observed_generation) == cluster.metadata.generation;
+            if consent.approved.is_none() && is_ours {
+                let other = self.turn.take();
+                is_held = other.is_some();
+                verdict = verdict.or(other.map(|other| {
+                    let message = format!(
+                        "Another version of the operator changes brokers, one cluster after the \
+                         other; this one waits for {other}. {}",
+                        change.step
+                    );
+                    Verdict::new(ClusterReason::RollingRestart, message)
+                }));
+            }
+        }
+        if is_held {
+            let exist = states.keys().next_back().map_or(0, |last| last + 1);
+            valid.replicas = valid.replicas.min(exist);
+            valid.leaving.retain(|id| *id < exist);
+            valid.listeners = running;
+        }
+        self.platform.hold(is_held);
+        self.platform.follow(valid);
+        if is_held {
+            *everywhere = self.lay_out(valid);
+        } else {
+            self.reach(everywhere);
+        }
+        Passed {
+            restarts: restart.is_some() && !is_held,
+            held: is_held.then_some(in_force),
+            consent,
+            verdict,
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        cluster: &KafkaCluster,
+        valid: &ValidatedCluster,
+        changes: &mut [Change],
+    ) -> Consent {
+        let annotations = cluster.metadata.annotations.as_ref();
+        let annotation = annotations.and_then(|all| all.get(APPROVE));
+        let topics = self.topics.clone();
+        let decided = |changes: &[Change]| {
+            decide(&Asked {
+                uid: &valid.uid,
+                policy: valid.change_policy,
+                changes,
+                topics: topics.as_ref(),
+                before: cluster.status.as_ref(),
+                annotation: annotation.map(String::as_str),
+            })
+        };
+        let consent = decided(changes);
+        let hash = |plan: Option<&PlanStatus>| plan.map(|plan| plan.hash.clone());
+        let before = cluster.status.as_ref();
+        let before = before.and_then(|before| before.plan.as_ref());
+        if consent.plan.is_none() || hash(consent.plan.as_ref()) == hash(before) {
+            return consent;
+        }
+        let of = |what: What| -> BTreeSet<i32> {
+            let waits = |change: &&Change| change.what == what && !consent.allows(&change.id);
+            let waiting = changes.iter().filter(waits);
+            waiting.flat_map(|change| change.brokers.clone()).collect()
+        };
+        let (leaving, newcomers) = (of(What::Remove), of(What::Fill));
+        // Without an answer the plan has no figure.
+        let copied = self.weigh(&leaving, &newcomers).await.unwrap_or(0);
+        let copies = |change: &&mut Change| [What::Remove, What::Fill].contains(&change.what);
+        if let Some(first) = changes.iter_mut().find(copies) {
+            first.bytes = copied;
+        }
+        decided(changes)
+    }
+
+    /// How many bytes are copied so that these brokers hold nothing and those their share.
+    async fn weigh(
+        &mut self,
+        leaving: &BTreeSet<i32>,
+        newcomers: &BTreeSet<i32>,
+    ) -> Result<u64, Error> {
+        if leaving.is_empty() && newcomers.is_empty() {
+            return Ok(0);
+        }
+        let cluster = self.admin.describe_moves(None).await?;
+        let brokers = self.admin.brokers().await?;
+        let situation = Situation {
+            topics: &cluster.topics,
+            wanted: &BTreeMap::new(),
+            brokers: &brokers,
+            leaving,
+            newcomers,
+        };
+        let concerned = concerned(&situation).into_iter();
+        let sizes = self.admin.sizes(&brokers, concerned).await;
+        Ok(bytes(&situation, &sizes))
+    }
+}
+
+fn waits_for_consent(plan: &PlanStatus) -> Verdict {
+    let message = format!(
+        "A plan waits for consent: {}. Read status.plan; to consent, annotate the object with \
+         {APPROVE}: \"{}\".",
+        plan.summary, plan.hash
+    );
+    Verdict::new(ClusterReason::WaitingForApproval, message)
+}

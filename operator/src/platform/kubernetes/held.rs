@@ -1,0 +1,125 @@
+//! The template of pods that is in force: the one that the StatefulSet has, with which a pod comes
+//! back that somebody deletes.
+//!
+//! Invariant: while a change is held, the StatefulSet keeps that template, whatever the spec and
+//! this version of the operator would make of it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+
+use super::build::Surroundings;
+use super::build::pods::{CONFIG_MAP, CONTAINER, build_template};
+use super::{Pods, state};
+use crate::fingerprint::fingerprint;
+use crate::platform::{Properties, Remake};
+
+impl Pods {
+    /// What is known of the surroundings, without what is in force.
+    pub(super) fn around(&self) -> Surroundings {
+        Surroundings {
+            image: self.options.image.clone(),
+            volume_size: self.seen.stateful_set.as_ref().and_then(state::volume_size),
+            placed: state::is_placed(&self.seen),
+            config_map: String::new(),
+            held: None,
+            has_network_policy: self.options.has_network_policy,
+        }
+    }
+
+    /// The one that was written last, of which the watch may not have told yet.
+    pub(super) fn template_in_force(&self) -> Option<PodTemplateSpec> {
+        let seen = || {
+            Some(
+                self.seen
+                    .stateful_set
+                    .as_ref()?
+                    .spec
+                    .as_ref()?
+                    .template
+                    .clone(),
+            )
+        };
+        self.template.clone().or_else(seen)
+    }
+
+    /// The settings in the ConfigMap of new pods.
+    pub(super) fn settings_in_force(&self) -> BTreeMap<i32, Properties> {
+        let name = self.current_config_map();
+        let files = name.and_then(|name| self.settings.get(&name));
+        files.cloned().unwrap_or_default()
+    }
+
+    /// How pods that are made by the spec would differ from those that are made now.
+    pub(super) fn remade(&self) -> Option<Remake> {
+        let before = self.template_in_force()?;
+        let after = build_template(self.spec.as_ref()?, &self.around());
+        let (had, has) = (marks(&before), marks(&after));
+        if has.iter().all(|(key, value)| had.get(key) == Some(value)) {
+            return None;
+        }
+        let (runs, wanted) = (image(&before), image(&after));
+        let what = if runs == wanted {
+            "the pod's template changes".to_owned()
+        } else {
+            format!("the image changes from {runs} to {wanted}")
+        };
+        let has = has
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}\n"));
+        let has: String = has.collect();
+        let fingerprint = format!("{:016x}", fingerprint(&has));
+        Some(Remake { fingerprint, what })
+    }
+
+    /// The tag of the image in force, or its digest.
+    pub(super) fn version_in_force(&self) -> String {
+        let template = self.template_in_force();
+        template.map_or(String::new(), |template| version(image(&template)))
+    }
+}
+
+/// The annotations of a template, one of which stands for the rest of it. Settings have their own
+/// way into force.
+fn marks(template: &PodTemplateSpec) -> BTreeMap<&String, &String> {
+    let metadata = template.metadata.as_ref();
+    let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
+    let annotations = annotations.into_iter().flatten();
+    annotations.filter(|(key, _)| *key != CONFIG_MAP).collect()
+}
+
+fn image(template: &PodTemplateSpec) -> &str {
+    let mut containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let broker = containers.find(|one| one.name == CONTAINER);
+    broker.and_then(|one| one.image.as_deref()).unwrap_or("")
+}
+
+fn version(image: &str) -> String {
+    const DIGEST_CHARS: usize = 19;
+    if let Some((_, digest)) = image.split_once('@') {
+        return digest.chars().take(DIGEST_CHARS).collect();
+    }
+    match image.rsplit_once(':') {
+        Some((_, tag)) if !tag.contains('/') => tag.to_owned(),
+        _ => "latest".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn a_version_is_a_tag_or_a_digest() {
+        for (image, shown) in [
+            ("registry:5000/ottla-broker:1.2.3", "1.2.3"),
+            ("registry:5000/ottla-broker", "latest"),
+            (
+                "ottla-broker:1@sha256:0123456789abcdef",
+                "sha256:0123456789ab",
+            ),
+        ] {
+            assert_eq!(version(image), shown, "{image}");
+        }
+    }
+}
