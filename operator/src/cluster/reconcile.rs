@@ -58,6 +58,8 @@ pub struct Step {
     pub paused: bool,
     /// The changes that were consented to; none stands for all.
     pub approved: Option<BTreeSet<String>>,
+    /// Whether no more replicas are to be moved, because brokers are to be restarted.
+    pub holds_moves: bool,
 }
 
 impl<P: Platform> Reconciler<P> {
@@ -295,7 +297,7 @@ impl<P: Platform> Reconciler<P> {
 
     async fn health(&mut self) -> Health {
         let unknown = |error: crate::admin::Error| Health::Unknown(error.to_string());
-        let cluster = match self.admin.describe(None).await {
+        let cluster = match self.admin.describe_moves(None).await {
             Ok(cluster) => cluster,
             Err(error) => return unknown(error),
         };
@@ -341,6 +343,7 @@ fn conclude(
     };
     Step {
         approved,
+        holds_moves: seen.plan.holds_moves(),
         status: status(cluster, valid.as_ref(), seen, now),
         valid,
         done,

@@ -18,6 +18,9 @@
 //! last, so that it changes once and not with every restart. What only one broker can give, a
 //! partition with a single replica or the quorum of a single voter, is away while it restarts.
 //!
+//! While replicas are copied to other brokers nobody goes, and no more copies begin: so the restarts
+//! have their turn between two batches of moves.
+//!
 //! What goes in: the platform's view of each broker, its reason to be restarted (settings that
 //! differ from those it runs with, or a pod that differs from its template), the brokers' own view
 //! of partitions and quorum, and whether anything was ever served.
@@ -98,6 +101,15 @@ pub enum Obstacle {
         /// Voters that there are.
         voters: usize,
     },
+    /// A partition's replicas are being copied to other brokers, and nothing else is amiss with it.
+    Moving {
+        /// The partition.
+        partition: String,
+        /// Those brokers.
+        to: Vec<i32>,
+        /// How many more partitions there are like that.
+        more: usize,
+    },
     /// A partition has replicas that are not in sync.
     OutOfSync {
         /// The partition.
@@ -125,6 +137,15 @@ pub struct Plan {
     pub restart: Option<i32>,
     /// The brokers that must go but wait, each with the reason.
     pub waiting: BTreeMap<i32, Obstacle>,
+}
+
+impl Plan {
+    /// Whether no more replicas are to be moved, so that the restarts have their turn.
+    #[must_use]
+    pub fn holds_moves(&self) -> bool {
+        let is_for_moves = |why: &Obstacle| matches!(why, Obstacle::Moving { .. });
+        self.restart.is_some() || self.waiting.values().any(is_for_moves)
+    }
 }
 
 /// Chooses. `has_served` is whether the cluster was ever up.
@@ -242,11 +263,23 @@ fn partition_harmed(
         let partitions = observed.partitions.iter().enumerate();
         partitions.map(move |(index, partition)| (topic, index, partition))
     });
-    let mut harmed = partitions.filter(|(_, _, partition)| is_harmed(partition));
-    let (topic, index, first) = harmed.next()?;
+    let harmed = partitions.filter(|(_, _, partition)| is_harmed(partition));
+    // A copy on its way ends by itself; what else is amiss is told first.
+    let is_copied = |partition: &ObservedPartition| {
+        let mut missing = partition.missing();
+        presence == Presence::Serves && missing.all(|id| partition.adding.contains(&id))
+    };
+    let (copied, amiss): (Vec<_>, Vec<_>) = harmed.partition(|(_, _, p)| is_copied(p));
+    let all = if amiss.is_empty() { &copied } else { &amiss };
+    let (topic, index, first) = *all.first()?;
     let partition = format!("{topic}-{index}");
-    let more = harmed.count();
+    let more = all.len() - 1;
     Some(match presence {
+        _ if amiss.is_empty() => Obstacle::Moving {
+            partition,
+            to: first.missing().collect(),
+            more,
+        },
         Presence::Serves => Obstacle::OutOfSync {
             partition,
             missing: first.missing().collect(),
@@ -285,6 +318,14 @@ impl fmt::Display for Obstacle {
             Self::NoQuorum(why) => write!(f, "the metadata quorum is not there: {why}"),
             Self::QuorumLost { left, voters } => {
                 write!(f, "only {left} of {voters} voters would be left")
+            }
+            Self::Moving {
+                partition,
+                to,
+                more: count,
+            } => {
+                let to = brokers_by_id(to);
+                write!(f, "{partition} is being copied to {to}{}", more(count))
             }
             Self::OutOfSync {
                 partition,

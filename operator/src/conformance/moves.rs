@@ -252,3 +252,38 @@ pub async fn the_brokers_own_topics_have_as_many_replicas_as_brokers_allow<S: Se
     until("it holds up no broker that is to go", is_forgotten).await;
     assert_eq!(count(), 2);
 }
+
+pub async fn restarts_have_their_turn_between_moves<S: Setting>(world: &S) {
+    let topic_of = |name: &str, replicas: u32| {
+        let wanted = format!("replicationFactor: {replicas}");
+        world.apply(&topic("shop", name, "").replace("replicationFactor: 3", &wanted));
+    };
+    let count = |name: &str| world.brokers().replicas(name).len();
+    let message = |kind: &str, name: &str| {
+        let object = world.get(kind, "shop", name).unwrap();
+        object["status"]["conditions"][0]["message"].to_string()
+    };
+    world.apply(&cluster("config: { num.partitions: 2 }"));
+    for name in ["payments", "refunds"] {
+        topic_of(name, 1);
+        until_reason(world, "KafkaTopic", "shop", name, "TopicReady").await;
+    }
+    world.brokers().stop_copies_at(0);
+    topic_of("payments", 3);
+    until("it is begun", || count("payments") == 3).await;
+
+    world.apply(&cluster("config: { num.partitions: 3 }"));
+    let waits = || message("KafkaCluster", "orders").contains("payments-0 is being copied to");
+    until("the restarts say what they wait for", waits).await;
+    topic_of("refunds", 3);
+    let waits = || message("KafkaTopic", "refunds").contains("brokers are restarted first");
+    until("the next one waits for the restarts", waits).await;
+    assert_eq!(count("refunds"), 1);
+    assert_eq!(world.brokers().settings()["num.partitions"], "2");
+
+    world.brokers().finish_copies();
+    let is_restarted = || world.brokers().settings()["num.partitions"] == "3";
+    until("brokers are restarted", is_restarted).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until("the next one is copied", || count("refunds") == 3).await;
+}

@@ -198,6 +198,7 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
             .map_or(before.leaving, |valid| valid.leaving.clone()),
         newcomers: newcomers.collect(),
         approved: step.approved.clone(),
+        holds_moves: step.holds_moves,
         internal: step
             .valid
             .as_ref()

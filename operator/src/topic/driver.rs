@@ -40,6 +40,8 @@ pub struct View {
     pub internal: BTreeMap<String, i32>,
     /// The changes that were consented to; none stands for all.
     pub approved: Option<BTreeSet<String>>,
+    /// Whether no more replicas are to be moved, because brokers are to be restarted.
+    pub holds_moves: bool,
     /// Whether topics can be created: all brokers have come up at least once, be it under an
     /// earlier operator.
     pub usable: bool,
@@ -195,6 +197,7 @@ impl View {
             newcomers: &self.newcomers,
             internal: &self.internal,
             approved: self.approved.as_ref(),
+            is_held: self.holds_moves,
         }
     }
 

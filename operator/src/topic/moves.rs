@@ -56,6 +56,16 @@ pub struct Moves {
     pub waiting: BTreeMap<String, String>,
 }
 
+impl Moves {
+    /// Has nothing begin, because brokers are to be restarted; what is cancelled still is.
+    pub fn hold(&mut self) {
+        for ((topic, _), _) in self.targets.extract_if(.., |_, target| target.is_some()) {
+            let why = "brokers are restarted first";
+            self.waiting.entry(topic).or_insert_with(|| why.to_owned());
+        }
+    }
+}
+
 /// A partition that is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Move {

@@ -33,9 +33,12 @@ fn brokers(letters: &str) -> Vec<ObservedBroker> {
 }
 
 /// The leader of the quorum has a `*`, voters that do not follow it a `-`; partitions are
-/// `name:replicas/isr`.
+/// `name:replicas/isr`, replicas that are being added with a `+`.
 fn health(voters: &str, partitions: &str) -> Health {
-    let ids = |text: &str| text.split(',').map(|id| id.parse().unwrap()).collect();
+    let ids = |text: &str| -> Vec<i32> {
+        let ids = text.split(',').map(|id| id.trim_end_matches('+'));
+        ids.map(|id| id.parse().unwrap()).collect()
+    };
     let mut quorum = Err("no active controller".to_owned());
     let all: BTreeMap<i32, bool> = voters
         .split_whitespace()
@@ -57,6 +60,11 @@ fn health(voters: &str, partitions: &str) -> Health {
             has_leader: true,
             replicas: ids(replicas),
             isr: ids(isr),
+            adding: replicas
+                .split(',')
+                .filter(|id| id.ends_with('+'))
+                .flat_map(ids)
+                .collect(),
             ..ObservedPartition::default()
         };
         let topic = ObservedTopic {
@@ -460,3 +468,37 @@ fn brokers_that_are_down_go_first_and_one_at_a_time() {
 }
 
 mod unasked;
+
+#[test]
+fn a_copy_on_its_way_is_waited_for_by_its_name_and_keeps_others_from_beginning() {
+    check(
+        "!...",
+        "0* 1 2",
+        "a:0,1/0,1 b:0,1,3+/0,1 c:1,2+,3+/1",
+        expect![[r#"
+        restart None
+        0 waits: b-0 is being copied to broker 3, and 1 more partitions
+    "#]],
+    );
+    // What does not end by itself is told first.
+    check(
+        "!...",
+        "0* 1 2",
+        "a:0,1,3+/0,1 b:0,1,3+/0",
+        expect![[r#"
+        restart None
+        0 waits: b-0 is not in sync on brokers 1, 3
+    "#]],
+    );
+    let holds = |letters: &str, partitions: &str| {
+        let health = health("0* 1 2", partitions);
+        plan(&brokers(letters), &health, true).holds_moves()
+    };
+    assert!(holds("!...", "a:0,3+/0"));
+    assert!(holds("!...", "a:0,3/0,3"), "one goes now");
+    assert!(
+        !holds("!...", "a:0,3/0"),
+        "what is amiss may need to be moved"
+    );
+    assert!(!holds("....", "a:0,3+/0"));
+}

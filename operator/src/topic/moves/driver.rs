@@ -31,6 +31,8 @@ pub struct Changing<'a> {
     pub internal: &'a BTreeMap<String, i32>,
     /// The changes that were consented to; none stands for all.
     pub approved: Option<&'a BTreeSet<String>>,
+    /// Whether no more moves begin for now, because brokers are to be restarted.
+    pub is_held: bool,
 }
 
 impl Changing<'_> {
@@ -71,7 +73,11 @@ pub async fn move_replicas(
     let sizes = admin
         .sizes(&brokers, concerned(&situation).into_iter())
         .await;
-    let Moves { targets, waiting } = plan(&situation, &sizes);
+    let mut moves = plan(&situation, &sizes);
+    if coming_and_going.is_held {
+        moves.hold();
+    }
+    let Moves { targets, waiting } = moves;
     let mut moved = Moved {
         sizes,
         ..Moved::default()

@@ -342,3 +342,31 @@ fn the_size_of_all_that_may_move_is_asked_for() {
     let sizes: Sizes = asked.iter().map(held).collect();
     assert_eq!(plan(&situation, &sizes).targets.len(), 1);
 }
+
+#[test]
+fn nothing_begins_while_brokers_are_to_be_restarted() {
+    let topics = BTreeMap::from([("t".to_owned(), topic("0,1+? 0"))]);
+    let mut situation = Situation {
+        topics: &topics,
+        wanted: &BTreeMap::from([("t".to_owned(), 1)]),
+        brokers: &brokers("a b"),
+        leaving: &BTreeSet::new(),
+        newcomers: &BTreeSet::new(),
+    };
+    let held = |situation: &Situation<'_>| {
+        let mut moves = plan(situation, &Sizes::new());
+        moves.hold();
+        let targets = moves.targets.into_values().collect::<Vec<_>>();
+        let waiting = moves.waiting.into_values().collect::<Vec<_>>();
+        (targets, waiting)
+    };
+    assert_eq!(
+        held(&situation),
+        (vec![None], vec![]),
+        "what is not wanted any more is cancelled"
+    );
+    let two = BTreeMap::from([("t".to_owned(), 2)]);
+    situation.wanted = &two;
+    let why = vec!["brokers are restarted first".to_owned()];
+    assert_eq!(held(&situation), (vec![], why));
+}

@@ -66,6 +66,7 @@ fn check(topics: Topics, expected: Expect) {
         newcomers: &nobody,
         internal: &nothing,
         approved: None,
+        is_held: false,
     };
     for (place, change) in work.plan(&payments(), 3, changing) {
         let _ = writeln!(shown, "{}: {change:?}", topics[place].0.name);
