@@ -4,6 +4,7 @@
 
 mod desired;
 pub mod gate;
+pub mod rebalance;
 pub mod reconcile;
 pub mod rolling_restart;
 pub mod scale_down;

@@ -96,6 +96,8 @@ reasons! {
         RollingRestart: Reconciling,
         /// Brokers that have just come get their share of the replicas.
         ScalingUp: Reconciling,
+        /// Brokers that have less than their share of the replicas get it, because somebody asked.
+        Rebalancing: Reconciling,
         /// Brokers that are to go hand their replicas over to those that stay.
         ScalingDown: Reconciling,
         /// A broker that served does not at the moment.

@@ -23,7 +23,7 @@ use self::moves::{
     a_replication_factor_that_is_set_back_cancels_what_is_not_done,
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
     brokers_that_are_to_go_are_emptied_first_and_then_forgotten,
-    restarts_have_their_turn_between_moves,
+    replicas_are_made_even_when_somebody_asks, restarts_have_their_turn_between_moves,
     the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
 };
 use self::plans::{
@@ -134,6 +134,7 @@ in_every_world! {
     topics_are_not_copied_or_deleted_without_consent,
     no_broker_is_emptied_without_consent,
     restarts_have_their_turn_between_moves,
+    replicas_are_made_even_when_somebody_asks,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

@@ -170,6 +170,15 @@ pub trait Platform {
         Vec::new()
     }
 
+    /// How many brokers an earlier cluster of this name had, of which data are there still. Asked
+    /// where no broker exists.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    async fn left_behind(&mut self) -> Result<i32, NotYet> {
+        Ok(0)
+    }
+
     /// The brokers that exist, and how they are.
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;
 

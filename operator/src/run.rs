@@ -15,10 +15,13 @@ use tracing::{error, info};
 use crate::cluster::reconcile::Reconciler;
 use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
-use crate::platform::kubernetes::{PodOptions, Pods};
+use crate::platform::kubernetes::addresses::anywhere;
+use crate::platform::kubernetes::{PodOptions, Pods, api_server};
 use crate::session::Session;
 use crate::world::kubernetes::{Kubernetes, lease};
 
+/// Where the operator itself serves `/metrics`, `/livez` and `/readyz`.
+const HTTP_PORT: u16 = 8080;
 /// How long a connection to the API server may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the API server may take to answer, webhooks included, which have 10 s by default.
@@ -41,9 +44,12 @@ pub struct Options {
     /// The namespace of the Lease; by default the pod's own
     #[arg(long)]
     pub lease_namespace: Option<String>,
-    /// Where /metrics, /livez and /readyz are served
-    #[arg(long, default_value = "0.0.0.0:8080")]
-    pub http: String,
+    /// The Lease by which one operator works at a time: those of one name are one
+    #[arg(long, default_value = "ottla-operator")]
+    pub lease_name: String,
+    /// Where /metrics, /livez and /readyz are served; by default on port 8080 of all addresses
+    #[arg(long)]
+    pub http: Option<String>,
 }
 
 /// Runs until SIGTERM, or until another process holds the Lease.
@@ -78,11 +84,17 @@ pub fn run(options: &Options) -> ExitCode {
 async fn operate(options: Options) -> anyhow::Result<()> {
     let mut signals = crate::signals::Signals::listen();
     let telemetry = Telemetry::default();
-    let listener = TcpListener::bind(&options.http).await;
-    let listener = listener.with_context(|| format!("--http {} cannot be had", options.http))?;
+    let all = || format!("{}:{HTTP_PORT}", anywhere(api_server().as_deref()));
+    let http = options.http.clone().unwrap_or_else(all);
+    let listener = TcpListener::bind(&http).await;
+    let listener = listener.with_context(|| format!("--http {http} cannot be had"))?;
     tokio::spawn(serve(listener, Arc::new(telemetry.clone())));
     let (client, watcher) = clients(Config::infer().await?)?;
-    let lease = lease::Lease::new(client.clone(), options.lease_namespace.clone());
+    let lease = lease::Lease::new(
+        client.clone(),
+        options.lease_namespace.clone(),
+        options.lease_name.clone(),
+    );
     info!("waits for the lease {}", lease.name());
     let held_since = tokio::select! {
         held_since = lease.acquire() => held_since,

@@ -11,7 +11,12 @@ use crate::platform::{BrokerState, Endpoints, Properties};
 use crate::validated::ValidatedCluster;
 
 /// What was decided when the cluster was created: by its status, or by the brokers that exist.
-pub(super) fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerState>) -> Observed {
+/// `left` is how many an earlier cluster has left data of.
+pub(super) fn existing(
+    cluster: &KafkaCluster,
+    states: &BTreeMap<i32, BrokerState>,
+    left: i32,
+) -> Observed {
     let voters = |state: &BrokerState| {
         let voters = state.running_with.get("controller.quorum.voters")?;
         i32::try_from(voters.split(',').filter(|v| !v.is_empty()).count()).ok()
@@ -27,7 +32,7 @@ pub(super) fn existing(cluster: &KafkaCluster, states: &BTreeMap<i32, BrokerStat
         brokers: told
             .chain(states.keys().copied())
             .max()
-            .map_or(0, |last| last + 1),
+            .map_or(left, |last| last + 1),
         controllers: states.values().find_map(voters).or(said),
     }
 }

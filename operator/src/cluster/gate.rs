@@ -69,7 +69,7 @@ pub fn restart(
     })
 }
 
-/// The changes by which brokers go, and those by which newcomers are filled. What is under way
+/// The changes by which brokers go, and those by which others are filled. What is under way
 /// already is none.
 #[must_use]
 pub fn comings_and_goings(
@@ -90,7 +90,7 @@ pub fn comings_and_goings(
         change(What::Remove, *id, step)
     });
     let coming = newcomers.iter().map(|id| {
-        let step = format!("Copy to broker {id}, which is new, its share of the replicas.");
+        let step = format!("Copy to broker {id} its share of the replicas.");
         change(What::Fill, *id, step)
     });
     going.chain(coming).collect()
@@ -108,7 +108,7 @@ pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> 
     let listeners = of("listeners").filter(|(name, _)| *name != PEER_LISTENER);
     let listeners = listeners.map(|(name, bind)| {
         let mut advertised = of(ADVERTISED).filter(|(other, _)| *other == name);
-        let is_external = advertised.any(|(_, address)| address.starts_with("${env:HOST_IP}"));
+        let is_external = advertised.any(|(_, address)| address.contains("${env:HOST_IP}"));
         Some(Listener {
             name: name.to_ascii_lowercase(),
             port: bind.rsplit_once(':')?.1.parse().ok()?,

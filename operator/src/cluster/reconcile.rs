@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::desired::{
     checked, desired, differences, existing, keep_what_runs, observed_brokers, settings_of_start,
 };
+use super::rebalance::rebalance;
 use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
 use super::scale_down::{Departure, Departures};
 use super::scale_up::{known, newcomers};
@@ -42,6 +43,8 @@ pub struct Reconciler<P> {
     refused: Option<(ConfigChanges, Verdict)>,
     /// Brokers whose start has been told of.
     started: BTreeSet<i32>,
+    /// How many brokers an earlier cluster has left data of, once that was looked for.
+    left: Option<i32>,
     departures: Departures,
 }
 
@@ -74,6 +77,7 @@ impl<P: Platform> Reconciler<P> {
             cluster_id: None,
             refused: None,
             started: BTreeSet::new(),
+            left: None,
             departures: Departures::default(),
         }
     }
@@ -88,7 +92,9 @@ impl<P: Platform> Reconciler<P> {
     ) -> Step {
         let states = self.platform.observe().await;
         let paused = is_paused(&cluster.metadata);
-        let valid = match validate(cluster, existing(cluster, &states)) {
+        let left = self.left_behind(cluster, &states).await;
+        let valid = left.and_then(|left| validate(cluster, existing(cluster, &states, left)));
+        let valid = match valid {
             Ok(valid) if !paused => valid,
             other => {
                 let verdict = match &other {
@@ -104,6 +110,23 @@ impl<P: Platform> Reconciler<P> {
         };
         self.platform.follow(&valid);
         self.act(cluster, valid, &states, &is_current, now).await
+    }
+
+    /// A cluster that is made again has all brokers that have data, or else their partitions had
+    /// no leader; those that are not wanted give them away first.
+    async fn left_behind(
+        &mut self,
+        cluster: &KafkaCluster,
+        states: &BTreeMap<i32, BrokerState>,
+    ) -> Result<i32, Verdict> {
+        if !states.is_empty() || cluster.spec.storage.is_none() {
+            return Ok(0);
+        }
+        if self.left.is_none() {
+            let left = self.platform.left_behind().await;
+            self.left = Some(left.map_err(|why| not_yet_verdict(&why))?);
+        }
+        Ok(self.left.unwrap_or(0))
     }
 
     async fn act(
@@ -170,6 +193,9 @@ impl<P: Platform> Reconciler<P> {
         let (newcomers, verdict) = newcomers(&mut self.admin, &valid, known).await;
         seen.verdicts.extend(verdict);
         seen.newcomers = Some(newcomers);
+        let (even, verdict) = rebalance(&mut self.admin, cluster, &valid).await;
+        seen.verdicts.extend(verdict);
+        seen.rebalance = Some(even);
         seen.cluster_id.clone_from(&self.cluster_id);
         seen.brokers = &brokers;
         seen.plan = &plan;

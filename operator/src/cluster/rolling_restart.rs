@@ -18,7 +18,7 @@
 //! last, so that it changes once and not with every restart. What only one broker can give, a
 //! partition with a single replica or the quorum of a single voter, is away while it restarts.
 //!
-//! While replicas are copied to other brokers nobody goes, and no more copies begin: so the restarts
+//! While replicas are copied to other brokers nobody goes, and no more copies begin: so restarts
 //! have their turn between two batches of moves.
 //!
 //! What goes in: the platform's view of each broker, its reason to be restarted (settings that

@@ -6,7 +6,7 @@ use super::rolling_restart::{ObservedBroker, Plan};
 use super::scale_up::known;
 use crate::approval::Consent;
 use crate::condition::{ClusterReason, Verdict, conditions};
-use crate::crd::cluster::BrokerStatus;
+use crate::crd::cluster::{BrokerStatus, RebalanceStatus};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::platform::{BrokerState, Failure};
 use crate::validated::ValidatedCluster;
@@ -32,6 +32,8 @@ pub struct Seen<'a> {
     pub leaving: Vec<i32>,
     /// Brokers that are to get their share; none where that was not looked at.
     pub newcomers: Option<Vec<i32>>,
+    /// How far replicas are made even; none where that was not looked at.
+    pub rebalance: Option<Option<RebalanceStatus>>,
     /// What was consented to, and what waits; none where that was not looked at.
     pub consent: Option<Consent>,
     /// The version that brokers start with; empty where it is not known.
@@ -66,6 +68,7 @@ impl<'a> Seen<'a> {
             pending: Vec::new(),
             leaving: Vec::new(),
             newcomers: None,
+            rebalance: None,
             consent: None,
             version: String::new(),
         }
@@ -118,6 +121,9 @@ pub fn status(
         status.approved = consent.told();
         status.plan.clone_from(&consent.plan);
         status.plans_approved = consent.plans_approved;
+    }
+    if let Some(rebalance) = &seen.rebalance {
+        status.rebalance.clone_from(rebalance);
     }
     if !seen.version.is_empty() {
         status.broker_version.clone_from(&seen.version);

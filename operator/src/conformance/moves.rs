@@ -287,3 +287,42 @@ pub async fn restarts_have_their_turn_between_moves<S: Setting>(world: &S) {
     until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
     until("the next one is copied", || count("refunds") == 3).await;
 }
+
+pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
+    let orders = |annotations: &str| {
+        let metadata = format!("namespace: shop, annotations: {{ {annotations} }} }}");
+        world.apply(&cluster("").replace("namespace: shop }", &metadata));
+    };
+    orders("");
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let topics = ["a", "b", "c", "d"];
+    for topic in topics {
+        world.brokers().create(topic);
+        world.brokers().set_replicas(topic, &[0]);
+    }
+    let on = |broker: i32| {
+        let has = |topic: &&&str| world.brokers().replicas(topic).contains(&broker);
+        topics.iter().filter(has).count()
+    };
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(on(0), 4, "a cluster that is merely uneven is left as it is");
+
+    orders("ottla.io/rebalance: first");
+    until("each has its share", || (on(1), on(2)) == (1, 1)).await;
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let status = world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
+    assert_eq!(status["rebalance"], json!({ "asked": "first" }));
+
+    for topic in topics {
+        world.brokers().set_replicas(topic, &[1]);
+    }
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(on(1), 4, "it was asked for once");
+    world.brokers().stop_copies_at(0);
+    orders("ottla.io/rebalance: second");
+    until_reason(world, "KafkaCluster", "shop", "orders", "Rebalancing").await;
+    orders("");
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let status = world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
+    assert_eq!(status.get("rebalance"), None);
+}

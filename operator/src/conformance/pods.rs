@@ -252,3 +252,21 @@ fn the_template_of_pods_stays_until_its_plan_is_consented_to() {
         assert_eq!(status().get("plan"), None);
     });
 }
+
+#[test]
+fn a_cluster_that_is_made_again_has_all_brokers_that_have_left_data() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        for broker in 0..5 {
+            let claim = json!({
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": {},
+                "metadata": { "namespace": "shop", "name": format!("data-orders-{broker}") },
+            });
+            api.apply("persistentvolumeclaims", &claim);
+        }
+        world.apply(&cluster("storage: { size: 1Gi }"));
+        let set = || api.get("statefulsets", "shop", "orders");
+        until("there is a StatefulSet", || set().is_some()).await;
+        assert_eq!(set().unwrap()["spec"]["replicas"], json!(5));
+    });
+}

@@ -357,6 +357,9 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub newcomers: Vec<i32>,
+    /// How far replicas are made even, which the annotation `ottla.io/rebalance` asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<RebalanceStatus>,
     /// The version that brokers start with: the tag of their image, or its digest.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub broker_version: String,
@@ -375,6 +378,19 @@ pub struct KafkaClusterStatus {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+/// How far replicas are made even.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct RebalanceStatus {
+    /// What the annotation had.
+    pub asked: String,
+    /// The brokers that have less than their share yet; none: it is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub brokers: Vec<i32>,
 }
 
 /// Changes that wait for consent.

@@ -7,6 +7,7 @@
 //!
 //! Invariant: a pod is deleted only by [`Platform::restart`], and a volume never.
 
+pub mod addresses;
 pub mod apply;
 pub mod build;
 mod config_maps;
@@ -25,6 +26,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use kube::api::{Api, DeleteParams, PatchParams};
 use kube::{Client, ResourceExt};
 
+use self::addresses::{anywhere, host_and_port, of_own_node};
 use self::apply::{Applier, not_taken};
 use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, build_template};
 use self::build::{Surroundings, services};
@@ -55,6 +57,8 @@ pub struct Pods {
     namespace: String,
     cluster: String,
     options: PodOptions,
+    /// What listens on all addresses of a pod.
+    anywhere: &'static str,
     seen: Seen,
     spec: Option<ValidatedCluster>,
     applier: Applier,
@@ -85,6 +89,7 @@ impl Pods {
             namespace: cluster.namespace.clone(),
             cluster: cluster.name.clone(),
             options,
+            anywhere: anywhere(api_server().as_deref()),
             seen: Seen::default(),
             spec: None,
             settings: BTreeMap::new(),
@@ -218,21 +223,21 @@ impl Platform for Pods {
             let clients = listeners.iter().map(|listener| {
                 let advertised = if listener.is_external {
                     let port = self.node_port(&listener.name, broker);
-                    format!("${{env:HOST_IP}}:{}", port.unwrap_or(0))
+                    of_own_node(self.anywhere, port.unwrap_or(0))
                 } else {
                     format!("{host}:{}", listener.port)
                 };
                 ClientEndpoint {
                     name: listener.name.clone(),
-                    bind: format!("0.0.0.0:{}", listener.port),
+                    bind: format!("{}:{}", self.anywhere, listener.port),
                     advertised,
                 }
             });
             Endpoints {
                 clients: clients.collect(),
-                peer_bind: format!("0.0.0.0:{PEER_PORT}"),
+                peer_bind: format!("{}:{PEER_PORT}", self.anywhere),
                 peer_advertised: format!("{host}:{PEER_PORT}"),
-                http_bind: format!("0.0.0.0:{HTTP_PORT}"),
+                http_bind: format!("{}:{HTTP_PORT}", self.anywhere),
                 log_dir: DATA_DIR.into(),
                 // The broker learns it when its pod has been placed.
                 rack: None,
@@ -255,7 +260,7 @@ impl Platform for Pods {
                 let service = services::external_bootstrap(&self.cluster, &listener.name);
                 let port = state::node_port(self.seen.services.get(&service)?)?;
                 // Any node's address will do with this port; those with brokers are there for sure.
-                let hosts = hosts.iter().map(|host| format!("{host}:{port}"));
+                let hosts = hosts.iter().map(|host| host_and_port(host, port));
                 let hosts: Vec<String> = hosts.collect();
                 Some(hosts.join(",")).filter(|hosts| !hosts.is_empty())
             }
@@ -355,6 +360,14 @@ impl Platform for Pods {
         states
     }
 
+    async fn left_behind(&mut self) -> Result<i32, NotYet> {
+        let claims = Api::namespaced(self.client.clone(), &self.namespace);
+        volumes::count(&claims, |broker| {
+            format!("{DATA_VOLUME}-{}", self.pod(broker))
+        })
+        .await
+    }
+
     /// The StatefulSet brings the pod into being; its settings were written by `prepare`.
     async fn start(&mut self, _: i32, _: &Properties) {}
 
@@ -397,6 +410,12 @@ impl Platform for Pods {
         // Where it fails, the watch brings back what is there, and the change is made again.
         let _ = self.write_settings(&name).await;
     }
+}
+
+/// Where pods reach the API server, as Kubernetes tells each of them.
+#[must_use]
+pub fn api_server() -> Option<String> {
+    std::env::var("KUBERNETES_SERVICE_HOST").ok()
 }
 
 /// The parameters of every server-side apply: ours is the only hand on the fields we name.

@@ -184,7 +184,13 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
             .as_ref()
             .is_none_or(|all| all.contains(&change))
     };
-    let newcomers = step.status.newcomers.iter().copied().filter(is_approved);
+    let short = step
+        .status
+        .rebalance
+        .iter()
+        .flat_map(|short| &short.brokers);
+    let newcomers = step.status.newcomers.iter().chain(short).copied();
+    let newcomers = newcomers.filter(is_approved);
     // Only while topics wait for it, so that they are not woken by every word of the cluster.
     let message = spoken(&step.status.conditions).filter(|_| !usable);
     View {

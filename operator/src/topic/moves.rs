@@ -234,6 +234,16 @@ fn shares(situation: &Situation<'_>, due: &[Move], waits: impl Fn(&str) -> bool)
     moves.collect()
 }
 
+/// Brokers that have fewer replicas than every broker would have if they were even.
+#[must_use]
+pub fn short(situation: &Situation<'_>) -> BTreeSet<i32> {
+    let candidates = candidates(situation);
+    let all: usize = candidates.iter().map(|one| one.replica_count).sum();
+    let share = all / candidates.len().max(1);
+    let short = candidates.iter().filter(|one| one.replica_count < share);
+    short.map(|one| one.node.0).collect()
+}
+
 /// Newcomers that have not got their share yet, by the brokers that serve.
 #[must_use]
 pub fn unfilled(situation: &Situation<'_>) -> BTreeSet<i32> {

@@ -58,6 +58,8 @@ impl<P: Platform> Reconciler<P> {
         // Those that are known longer, and so were looked at.
         let mut newcomers = known(Some(valid), states, before, told);
         newcomers.retain(|id| before.is_some_and(|before| before.newcomers.contains(id)));
+        let short = before.and_then(|before| before.rebalance.as_ref());
+        newcomers.extend(short.iter().flat_map(|short| &short.brokers));
         let mut changes = gate::comings_and_goings(valid, told, &newcomers);
         changes.extend(restart.clone());
         let consent = self.ask(cluster, valid, &mut changes).await;

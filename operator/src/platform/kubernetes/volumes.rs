@@ -15,10 +15,40 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::platform::NotYet;
+use crate::validated::REPLICAS_MAX;
+
 /// How often a refused size is asked for again: somebody may have mended the storage class.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How often a volume that grows is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How many brokers have claims, from the first one on. `name` is that of a broker's claim.
+///
+/// # Errors
+/// Why that is not known.
+pub async fn count(
+    claims: &Api<PersistentVolumeClaim>,
+    name: impl Fn(i32) -> String,
+) -> Result<i32, NotYet> {
+    for broker in 0..REPLICAS_MAX {
+        let claim = name(broker);
+        match claims.get_opt(&claim).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(broker),
+            Err(error) => {
+                return Err(NotYet {
+                    is_stuck: false,
+                    message: format!(
+                        "Whether an earlier cluster left the volume claim {claim} cannot be \
+                         looked for: {error}."
+                    ),
+                });
+            }
+        }
+    }
+    Ok(REPLICAS_MAX)
+}
 
 /// What was asked of the volumes of one cluster.
 #[derive(Debug, Default)]

@@ -14,7 +14,6 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-const NAME: &str = "ottla-operator";
 /// A holder not heard of for this long has lost it.
 const DURATION: Duration = Duration::from_secs(15);
 /// A holder that was not answered for this long has lost it.
@@ -29,23 +28,26 @@ const ACQUIRE_INTERVAL: Duration = Duration::from_secs(2);
 /// The Lease, seen by one process.
 pub struct Lease {
     api: Api<Object>,
+    name: String,
     identity: String,
 }
 
 impl Lease {
-    /// The Lease in this namespace.
-    pub fn new(client: Client, namespace: Option<String>) -> Self {
+    /// The Lease of this name in this namespace.
+    pub fn new(client: Client, namespace: Option<String>, name: String) -> Self {
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "ottla-operator".to_owned());
         Self {
             api: Api::namespaced(client, &namespace),
+            name,
             identity: format!("{host}-{}", std::process::id()),
         }
     }
 
     /// Its name.
-    pub fn name(&self) -> &'static str {
-        NAME
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Waits until this process holds it; since when it does.
@@ -55,7 +57,7 @@ impl Lease {
         let mut seen: Option<(Option<String>, Instant)> = None;
         loop {
             let sent_at = Instant::now();
-            match timeout(CALL_TIMEOUT, self.api.get_opt(NAME)).await {
+            match timeout(CALL_TIMEOUT, self.api.get_opt(&self.name)).await {
                 Err(_) => warn!("the lease cannot be read: no answer"),
                 Ok(Err(error)) => warn!("the lease cannot be read: {error}"),
                 Ok(Ok(found)) => {
@@ -82,7 +84,7 @@ impl Lease {
     }
 
     async fn renew(&self) -> Renewal {
-        let Ok(found) = self.api.get_opt(NAME).await else {
+        let Ok(found) = self.api.get_opt(&self.name).await else {
             return Renewal::Unanswered;
         };
         if !found.as_ref().is_some_and(|lease| self.is_ours(lease)) {
@@ -104,12 +106,15 @@ impl Lease {
     /// Lets the next one have it at once.
     pub async fn release(&self) {
         let release = async {
-            if let Ok(Some(mut lease)) = self.api.get_opt(NAME).await
+            if let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await
                 && self.is_ours(&lease)
                 && let Some(spec) = &mut lease.spec
             {
                 spec.holder_identity = None;
-                let _ = self.api.replace(NAME, &PostParams::default(), &lease).await;
+                let _ = self
+                    .api
+                    .replace(&self.name, &PostParams::default(), &lease)
+                    .await;
             }
         };
         // Where it fails, the next one waits for the duration.
@@ -121,7 +126,7 @@ impl Lease {
         let exists = found.is_some();
         let mut lease = found.unwrap_or_else(|| Object {
             metadata: ObjectMeta {
-                name: Some(NAME.to_owned()),
+                name: Some(self.name.clone()),
                 ..ObjectMeta::default()
             },
             ..Object::default()
@@ -136,7 +141,7 @@ impl Lease {
         spec.renew_time = Some(now);
         let parameters = PostParams::default();
         let written = if exists {
-            self.api.replace(NAME, &parameters, &lease).await
+            self.api.replace(&self.name, &parameters, &lease).await
         } else {
             self.api.create(&parameters, &lease).await
         };

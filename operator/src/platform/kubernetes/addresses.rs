@@ -1,0 +1,48 @@
+//! Addresses of pods and nodes, where they may be IPv6.
+
+/// What listens on all addresses of a pod. `api_server` is where pods reach the API server: that is
+/// an address of the family that pods have, or have first.
+pub fn anywhere(api_server: Option<&str>) -> &'static str {
+    if api_server.is_some_and(|address| address.contains(':')) {
+        "[::]"
+    } else {
+        "0.0.0.0"
+    }
+}
+
+/// The address of a broker's own node with this port, as its settings have it.
+pub fn of_own_node(anywhere: &str, port: i32) -> String {
+    if anywhere.contains(':') {
+        format!("[${{env:HOST_IP}}]:{port}")
+    } else {
+        format!("${{env:HOST_IP}}:{port}")
+    }
+}
+
+/// A host with a port.
+pub fn host_and_port(host: &str, port: i32) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{anywhere, host_and_port, of_own_node};
+
+    #[test]
+    fn an_ipv6_cluster_has_ipv6_everywhere() {
+        for (api_server, all, own) in [
+            (Some("10.96.0.1"), "0.0.0.0", "${env:HOST_IP}:30123"),
+            (None, "0.0.0.0", "${env:HOST_IP}:30123"),
+            (Some("fd00:10:96::1"), "[::]", "[${env:HOST_IP}]:30123"),
+        ] {
+            assert_eq!(anywhere(api_server), all);
+            assert_eq!(of_own_node(anywhere(api_server), 30_123), own);
+        }
+        assert_eq!(host_and_port("fd00::5", 30_123), "[fd00::5]:30123");
+        assert_eq!(host_and_port("10.0.0.5", 30_123), "10.0.0.5:30123");
+    }
+}
