@@ -180,7 +180,8 @@ pub fn decide(asked: &Asked<'_>) -> Consent {
 fn hash(uid: &str, number: i64, changes: &[&Change]) -> String {
     let ids: Vec<&str> = changes.iter().map(|change| change.id.as_str()).collect();
     let text = format!("{uid}\n{number}\n{}", ids.join("\n"));
-    format!("{:016x}", fingerprint(&text))
+    // A letter first: digits alone would be a number in YAML.
+    format!("p{:016x}", fingerprint(&text))
 }
 
 fn plan_of(hash: String, changes: &[&Change]) -> PlanStatus {

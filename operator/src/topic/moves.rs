@@ -172,7 +172,7 @@ fn plan_topic(
         .iter()
         .map(|p| placed(p, factor, leaving))
         .collect();
-    let candidates = candidates(situation);
+    let candidates = candidates(situation, &[]);
     check_active(&candidates, &placed, factor)?;
     let seed = fingerprint(&topic.topic_id);
     let plan = rearrange(&candidates, &placed, factor, seed).map_err(|error| {
@@ -225,7 +225,12 @@ fn shares(situation: &Situation<'_>, due: &[Move], waits: impl Fn(&str) -> bool)
         keys.push(named);
     }
     let newcomers = situation.newcomers.iter().copied().map(NodeId).collect();
-    let filled = fill(&candidates(situation), &topics, &newcomers, PARTITIONS_MAX);
+    let filled = fill(
+        &candidates(situation, due),
+        &topics,
+        &newcomers,
+        PARTITIONS_MAX,
+    );
     let moves = filled.into_iter().map(|((topic, index), replicas)| Move {
         key: keys[topic][index].clone(),
         target: Some(replicas.iter().map(|node| node.0).collect()),
@@ -237,7 +242,7 @@ fn shares(situation: &Situation<'_>, due: &[Move], waits: impl Fn(&str) -> bool)
 /// Brokers that have fewer replicas than every broker would have if they were even.
 #[must_use]
 pub fn short(situation: &Situation<'_>) -> BTreeSet<i32> {
-    let candidates = candidates(situation);
+    let candidates = candidates(situation, &[]);
     let all: usize = candidates.iter().map(|one| one.replica_count).sum();
     let share = all / candidates.len().max(1);
     let short = candidates.iter().filter(|one| one.replica_count < share);
@@ -303,16 +308,22 @@ fn ids(ids: &[i32]) -> Vec<NodeId> {
     ids.iter().copied().map(NodeId).collect()
 }
 
-/// The brokers that stay, with what they will hold.
-fn candidates(situation: &Situation<'_>) -> Vec<Candidate> {
+/// The brokers that stay, with what they will hold once that is done which is `due`.
+fn candidates(situation: &Situation<'_>, due: &[Move]) -> Vec<Candidate> {
+    let due = due
+        .iter()
+        .filter_map(|one| Some(((one.key.0.as_str(), one.key.1), one.target.as_ref()?)));
+    let due: BTreeMap<(&str, i32), &Vec<i32>> = due.collect();
     let mut replicas: BTreeMap<i32, usize> = BTreeMap::new();
     let mut leaders: BTreeMap<i32, usize> = BTreeMap::new();
-    for partition in situation
-        .topics
-        .values()
-        .flat_map(|topic| &topic.partitions)
-    {
-        let target = partition.target();
+    let partitions = situation.topics.iter().flat_map(|(name, topic)| {
+        let partitions = (0..).zip(&topic.partitions);
+        partitions.map(move |(index, partition)| ((name.as_str(), index), partition))
+    });
+    for (key, partition) in partitions {
+        let target = due
+            .get(&key)
+            .map_or_else(|| partition.target(), |target| (*target).clone());
         if let Some(first) = target.first() {
             *leaders.entry(*first).or_default() += 1;
         }

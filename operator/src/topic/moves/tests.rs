@@ -370,3 +370,25 @@ fn nothing_begins_while_brokers_are_to_be_restarted() {
     let why = vec!["brokers are restarted first".to_owned()];
     assert_eq!(held(&situation), (vec![], why));
 }
+
+#[test]
+fn newcomers_get_their_share_of_what_will_be() {
+    let topics = [("grows", "0 0 0 0 0 0"), ("stays", "0 0 0")];
+    let topics = topics.map(|(name, partitions)| (name.to_owned(), topic(partitions)));
+    let topics = BTreeMap::from(topics);
+    let situation = Situation {
+        topics: &topics,
+        wanted: &BTreeMap::from([("grows".to_owned(), 3)]),
+        brokers: &brokers("a b c"),
+        leaving: &BTreeSet::new(),
+        newcomers: &BTreeSet::from([1, 2]),
+    };
+    let moves = plan(&situation, &Sizes::new()).targets;
+    let of = |broker: i32| {
+        let stays = moves.iter().filter(|((topic, _), _)| topic == "stays");
+        stays
+            .filter(|(_, target)| **target == Some(vec![broker]))
+            .count()
+    };
+    assert_eq!((of(1), of(2)), (1, 1));
+}
