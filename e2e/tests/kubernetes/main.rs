@@ -14,6 +14,7 @@ mod growth;
 mod install;
 mod many;
 mod operator;
+mod plans;
 mod shop;
 mod topics;
 
@@ -43,6 +44,7 @@ const STEPS: &[Step] = &[
     ("drain", brokers::a_node_drained_under_load),
     ("roll_config", brokers::a_config_change_rolls),
     ("roll_image", brokers::an_image_rolls),
+    ("plan", plans::a_plan_waits_for_its_hash),
     ("bad_input", bad_input::each_is_named_and_harms_nobody),
     ("growth", growth::volumes_and_brokers_are_added),
     ("explain", gitops::fields_are_explained),

@@ -126,7 +126,8 @@ fn leaving(wanted: i32, exist: i32, controllers: i32, refused: &mut Vec<Verdict>
             ClusterReason::ScaleDownRefused,
             format!(
                 "spec.replicas is {wanted} but brokers 0 to {} vote in the metadata quorum, and \
-                 voters cannot be removed; set it to {controllers} or more.",
+                 voters cannot be removed: every broker's settings name them since the cluster was \
+                 created; set it to {controllers} or more.",
                 controllers - 1
             ),
         ));

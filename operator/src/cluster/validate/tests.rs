@@ -114,7 +114,8 @@ fn what_cannot_be_taken_back_is_refused_and_the_rest_goes_on() {
         expect![[r#"
         3 brokers, 3 controllers, config {}, unmanaged {}
         ScaleDownRefused: spec.replicas is 1 but brokers 0 to 2 vote in the metadata
-            quorum, and voters cannot be removed; set it to 3 or more.
+            quorum, and voters cannot be removed: every broker's settings name them
+            since the cluster was created; set it to 3 or more.
     "#]],
     );
     check(
