@@ -43,8 +43,8 @@ fuzz: ## decoders against hostile bytes, APIs against requests of no sense; SECO
 	@e2e/setup/rust
 	e2e/fuzz $(or $(SECONDS),60)
 
-faults: release ## the fault table on real processes under load, one line a row
-	@e2e/faults
+faults: release ## the fault table on real processes under load; ROWS="power disk" for some
+	@e2e/faults $(ROWS)
 
 bench: release ## beside Apache Kafka, or AGAINST=folder of another build; QUICK=1, ROW=name
 	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW)) \

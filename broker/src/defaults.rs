@@ -120,6 +120,9 @@ pub fn server() -> Server {
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .max_concurrent_streams(Some(CALLS_MAX))
+        // a peer that gives up calls which this broker is too busy to take is no attacker: 20, and
+        // the connection would end, and with it all that the quorum has under way
+        .http2_max_pending_accept_reset_streams(Some(CALLS_MAX as usize))
 }
 
 /// tokio's: it would take a worker for each CPU and up to 512 threads for what blocks.

@@ -53,7 +53,7 @@ use ottla_core::image::MetadataImage;
 use ottla_core::partition::{AlterIsr, Asker};
 use ottla_core::throttle::Throttle;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicIdPartition};
 use ottla_storage::{Log, Store};
 use tokio::sync::{Notify, mpsc};
 
@@ -278,6 +278,17 @@ impl Replicas {
 }
 
 impl Replicas {
+    /// Whether this broker leads the partition by what it knows, without a lease and without
+    /// acknowledging anything: others know better who leads.
+    #[must_use]
+    pub fn is_stranded(&self, topic: TopicId, partition: PartitionIndex) -> bool {
+        if self.shared.controller.has_lease() {
+            return false;
+        }
+        let found = self.shared.index.find(&TopicKey::Id(topic), partition.0);
+        found.is_some_and(|replica| replica.lock().partition.is_stranded())
+    }
+
     /// Who leads a partition that is not here, by the newest image.
     fn leader_elsewhere(&self, topic: &TopicKey, partition: i32) -> Option<(NodeId, LeaderEpoch)> {
         let image = self.shared.controller.image();

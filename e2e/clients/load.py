@@ -11,7 +11,13 @@ import sys
 import threading
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 
 
 def arguments():
@@ -96,6 +102,18 @@ def follow(options, stop, seen):
     consumer.close()
 
 
+def end_offset(consumer, partition, timeout_s=30):
+    """Where a partition ends; who is asked may have lost its leadership a moment ago."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=5)[1]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 def read_back(options, timeout_s=60):
     """All records of the topic: number -> list of (partition, offset), and breaches of order."""
     consumer = Consumer(
@@ -108,7 +126,7 @@ def read_back(options, timeout_s=60):
     )
     metadata = consumer.list_topics(options.topic, timeout=30).topics[options.topic]
     partitions = [TopicPartition(options.topic, p, OFFSET_BEGINNING) for p in metadata.partitions]
-    ends = {p.partition: consumer.get_watermark_offsets(p, timeout=30)[1] for p in partitions}
+    ends = {p.partition: end_offset(consumer, p) for p in partitions}
     consumer.assign(partitions)
     found, position, gaps = {}, {}, []
     deadline = time.monotonic() + timeout_s
@@ -131,7 +149,7 @@ def main():
     options = arguments()
     load, stop, stop_follow, seen = Load(options), threading.Event(), threading.Event(), set()
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
-    follower = threading.Thread(target=follow, args=(options, stop_follow, seen))
+    follower = threading.Thread(target=follow, args=(options, stop_follow, seen), daemon=True)
     if options.follow:
         follower.start()
     sent = load.run(stop)
@@ -155,6 +173,7 @@ def main():
                 "lost": len(lost),
                 "lost_numbers": lost[:20],
                 "moved": len(moved),
+                "moves": [(n, load.acknowledged[n], found[n]) for n in moved[:20]],
                 "duplicates": len(duplicates),
                 "gaps": gaps[:20],
                 "unseen": len(set(load.acknowledged) - seen) if options.follow else 0,

@@ -4,16 +4,25 @@
 //! itself is true.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 
 use crate::client::kcat;
-use crate::process::{Process, tail};
+use crate::process::{Process, bound_to_us, tail};
 use crate::setup;
 
 mod apache;
+mod disk;
+mod network;
+mod properties;
+
+pub use disk::Disk;
+pub use network::Network;
 
 /// Whose brokers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +61,10 @@ pub struct Shape {
     pub heap: String,
     /// The folder of another build's `ottla-broker`.
     pub build: Option<PathBuf>,
+    /// The size of a disk of its own for each broker, in MiB; `None`: all share ours. Needs root.
+    pub disk_mib: Option<u32>,
+    /// Whether each is in a network namespace of its own. Needs root.
+    pub has_network: bool,
 }
 
 impl Shape {
@@ -66,6 +79,8 @@ impl Shape {
             settings: Vec::new(),
             heap: "512M".to_string(),
             build: None,
+            disk_mib: None,
+            has_network: false,
         }
     }
 
@@ -82,15 +97,18 @@ pub struct Cluster {
     shape: Shape,
     dir: PathBuf,
     brokers: Vec<Broker>,
+    network: Option<Network>,
 }
 
 /// One broker of a cluster, running or not.
 pub struct Broker {
     id: u16,
+    host: String,
     port: u16,
     peer_port: u16,
     http_port: u16,
     process: Option<Process>,
+    disk: Option<Disk>,
 }
 
 impl Broker {
@@ -103,13 +121,36 @@ impl Broker {
     /// Where clients reach it.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
-    /// Where it serves `/metrics`, `/livez` and `/readyz`.
+    /// Where others reach it, without a port.
     #[must_use]
-    pub fn http_port(&self) -> u16 {
-        self.http_port
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its own disk.
+    ///
+    /// # Panics
+    /// The cluster was not made with disks.
+    pub fn disk(&mut self) -> &mut Disk {
+        self.disk.as_mut().expect("the shape has disks")
+    }
+
+    /// What it answers to a GET of `/metrics`, `/livez` or `/readyz`, its head included.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect((self.host.as_str(), self.http_port))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Its process.
@@ -133,21 +174,33 @@ impl Cluster {
     pub fn start(shape: Shape) -> Result<Self> {
         let dir = setup::scratch(&shape.name);
         let ports = setup::free_ports(usize::from(shape.brokers) * 3);
+        let network = match shape.has_network {
+            true => Some(Network::make(shape.brokers)?),
+            false => None,
+        };
+        let host = |id| match &network {
+            Some(network) => network.address(id),
+            None => "127.0.0.1".into(),
+        };
         let brokers = (0..shape.brokers)
             .zip(ports.chunks(3))
             .map(|(id, ports)| Broker {
                 id,
+                host: host(id),
                 port: ports[0],
                 peer_port: ports[1],
                 http_port: ports[2],
                 process: None,
+                disk: None,
             })
             .collect();
         let mut cluster = Self {
             shape,
             dir,
             brokers,
+            network,
         };
+        cluster.make_disks()?;
         for id in 0..cluster.shape.brokers {
             std::fs::write(cluster.file(id, "properties"), cluster.properties(id))?;
         }
@@ -159,6 +212,50 @@ impl Cluster {
         }
         cluster.wait_ready()?;
         Ok(cluster)
+    }
+
+    fn make_disks(&mut self) -> Result<()> {
+        let Some(mib) = self.shape.disk_mib else {
+            return Ok(());
+        };
+        for id in 0..self.shape.brokers {
+            let (image, mount) = (self.file(id, "disk"), self.file(id, "data"));
+            self.broker(id).disk = Some(Disk::make(&image, &mount, mib)?);
+            if self.shape.server == Server::Apache {
+                // it does not start beside a folder that is no partition
+                std::fs::remove_dir(mount.join("lost+found"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The network that the brokers are in.
+    ///
+    /// # Panics
+    /// The cluster was not made with one.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the shape has a network")
+    }
+
+    /// Takes the power of these brokers away at one moment: what is not on their disks is gone.
+    /// They do not run afterwards.
+    ///
+    /// # Errors
+    /// A disk cannot be copied or mounted.
+    pub fn cut_power(&mut self, ids: &[u16]) -> Result<()> {
+        for id in ids {
+            self.broker(*id).process().signal(Signal::STOP);
+        }
+        let mut kept = Vec::new();
+        for id in ids {
+            kept.push(self.broker(*id).disk().keep()?);
+        }
+        for (id, kept) in ids.iter().zip(kept) {
+            self.kill(*id);
+            self.broker(*id).disk().replace(kept)?;
+        }
+        Ok(())
     }
 
     /// `host:port` of every broker, separated by commas.
@@ -206,12 +303,16 @@ impl Cluster {
         let process = match self.shape.server {
             Server::Apache => apache::launch(self, &config, &log)?,
             Server::Ottla => {
-                let args = ["--config".to_string(), config.display().to_string()];
                 let program = match &self.shape.build {
                     Some(folder) => folder.join("ottla-broker"),
                     None => setup::binary("ottla-broker")?,
                 };
-                Process::spawn(&program, &args, &log)?
+                let mut command = match &self.network {
+                    Some(network) => network.command(id, &program),
+                    None => bound_to_us(&program),
+                };
+                command.arg("--config").arg(&config);
+                Process::start(command, &log)?
             }
         };
         self.broker(id).process = Some(process);
@@ -313,64 +414,13 @@ impl Cluster {
         }
         Ok(most)
     }
-
-    /// The properties file of a broker, in names that both servers know.
-    fn properties(&self, id: u16) -> String {
-        let broker = &self.brokers[usize::from(id)];
-        let many = self.shape.brokers >= 3;
-        let replication = if many { "3" } else { "1" };
-        let voters: Vec<_> = self
-            .brokers
-            .iter()
-            .map(|b| format!("{}@127.0.0.1:{}", b.id, b.peer_port))
-            .collect();
-        let listeners = format!(
-            "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
-            broker.port, broker.peer_port
-        );
-        let mut pairs: Vec<(String, String)> = [
-            ("node.id", id.to_string()),
-            ("listeners", listeners),
-            ("controller.listener.names", "CONTROLLER".into()),
-            ("controller.quorum.voters", voters.join(",")),
-            (
-                "log.dirs",
-                self.dir.join(format!("{id}.data")).display().to_string(),
-            ),
-            ("num.partitions", "4".into()),
-            ("default.replication.factor", replication.into()),
-            ("min.insync.replicas", if many { "2" } else { "1" }.into()),
-            ("offsets.topic.replication.factor", replication.into()),
-            ("group.initial.rebalance.delay.ms", "0".into()),
-            ("auto.create.topics.enable", "true".into()),
-        ]
-        .map(|(key, value)| (key.to_string(), value))
-        .into();
-        if self.shape.racks {
-            pairs.push(("broker.rack".into(), format!("zone-{id}")));
-        }
-        match self.shape.server {
-            Server::Ottla => {
-                let http = format!("127.0.0.1:{}", broker.http_port);
-                pairs.push(("ottla.http.listener".into(), http));
-            }
-            Server::Apache => pairs.extend(apache::properties(replication)),
-        }
-        for (key, value) in &self.shape.settings {
-            pairs.retain(|(known, _)| known != key);
-            pairs.push((key.clone(), value.clone()));
-        }
-        pairs
-            .iter()
-            .map(|(key, value)| format!("{key}={value}\n"))
-            .collect()
-    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         for broker in &mut self.brokers {
             broker.process = None;
+            broker.disk = None;
         }
         if std::thread::panicking() {
             eprintln!(
@@ -382,6 +432,25 @@ impl Drop for Cluster {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }
+}
+
+/// Runs a tool of the system.
+///
+/// # Errors
+/// It cannot be started, or says that it failed.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
+    let output = std::process::Command::new(program)
+        .args(args)
+        .output()
+        .with_context(|| format!("starting {program}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{program} {}: {}",
+        args.join(" "),
+        said.trim()
+    );
+    Ok(())
 }
 
 /// Asks again and again until the answer is there.

@@ -39,6 +39,7 @@ pub mod producers;
 mod reads;
 pub mod refused;
 mod replication;
+mod stranded;
 mod verification;
 
 pub use crate::config::Durability;
@@ -168,6 +169,8 @@ impl Partition {
                 self.on_isr_altered(now, asked, result, effects);
             }
             Input::LagChecked => self.on_lag_checked(now, effects),
+            Input::LeaseMissed => self.on_lease_missed(effects),
+            Input::LeaseRenewed => self.on_lease_renewed(),
             Input::DeleteRecords { offset, token } => {
                 self.on_delete_records(offset, token, effects);
             }

@@ -50,12 +50,12 @@ pub async fn handle(
             .topics
             .values()
             .filter(|topic| access.topic(Operation::Describe, &topic.name).is_ok())
-            .map(|topic| known(&image, topic))
+            .map(|topic| known(context, &image, topic))
             .collect(),
         Some(asked) => asked
             .iter()
             .map(|topic| {
-                let mut described = one(&image, request, &access, topic);
+                let mut described = one(context, (&image, &access), request, topic);
                 let refusal = refused
                     .iter()
                     .find(|(name, _)| Some(name) == topic.name.as_ref());
@@ -177,9 +177,9 @@ fn leads(topic: &Topic, node: NodeId) -> bool {
 }
 
 fn one(
-    image: &MetadataImage,
+    context: &Context,
+    (image, access): (&MetadataImage, &Access),
     request: &RequestContext,
-    access: &Access,
     asked: &MetadataRequestTopic,
 ) -> MetadataResponseTopic {
     let found = find(image, asked);
@@ -192,7 +192,7 @@ fn one(
     let name = asked.name.as_deref().or(found.map(|topic| &*topic.name));
     let permission = name.map_or(Ok(()), |name| access.topic(Operation::Describe, name));
     let error = match (permission, found) {
-        (Ok(()), Some(topic)) => return known(image, topic),
+        (Ok(()), Some(topic)) => return known(context, image, topic),
         (Ok(()), None) => error,
         (Err(denied), _) => denied,
     };
@@ -207,7 +207,11 @@ fn one(
     }
 }
 
-fn known(image: &MetadataImage, topic: &Topic) -> MetadataResponseTopic {
+fn known(context: &Context, image: &MetadataImage, topic: &Topic) -> MetadataResponseTopic {
+    let here = context.controller.node_id();
+    let is_stranded = |index, p: &PartitionRegistration| {
+        p.leader == Some(here) && context.replicas.is_stranded(topic.id, index)
+    };
     MetadataResponseTopic {
         error_code: 0,
         name: Some(topic.name.to_string()),
@@ -215,7 +219,7 @@ fn known(image: &MetadataImage, topic: &Topic) -> MetadataResponseTopic {
         is_internal: names::is_internal(&topic.name),
         partitions: topic
             .indexed()
-            .map(|(index, p)| partition(image, index, p))
+            .map(|(index, p)| partition(image, index, p, is_stranded(index, p)))
             .collect(),
         topic_authorized_operations: NOT_ASKED,
     }
@@ -225,15 +229,17 @@ fn partition(
     image: &MetadataImage,
     index: PartitionIndex,
     p: &PartitionRegistration,
+    is_stranded: bool,
 ) -> MetadataResponsePartition {
-    let error = match p.leader {
+    let leader = p.leader.filter(|_| !is_stranded);
+    let error = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,
     };
     MetadataResponsePartition {
         error_code: error.code(),
         partition_index: index.0,
-        leader_id: p.leader.map_or(-1, |n| n.0),
+        leader_id: leader.map_or(-1, |n| n.0),
         leader_epoch: p.leader_epoch.0,
         replica_nodes: numbers(&p.replicas),
         isr_nodes: numbers(&p.isr),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use ottla_core::image::MetadataImage;
@@ -48,10 +49,18 @@ impl Handle {
     /// then acknowledges nothing that they might not know of, and serves no reads.
     #[must_use]
     pub fn has_lease(&self) -> bool {
+        !self.lease_left().is_zero()
+    }
+
+    /// For how long this broker's lease stands if it is not renewed; zero: it has none.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
         if self.shared.env.ignores_leases() {
-            return true;
+            return Duration::MAX;
         }
-        self.shared.env.now_ms() < self.shared.lease_until_ms.load(Ordering::Acquire)
+        let until = self.shared.lease_until_ms.load(Ordering::Acquire);
+        let left = until.saturating_sub(self.shared.env.now_ms());
+        Duration::from_millis(left.try_into().unwrap_or(0))
     }
 
     /// Why this node takes no part in the quorum, where its metadata log failed or is another

@@ -29,6 +29,10 @@ const DISK_LOOKS_PER_LIMIT: u32 = 10;
 /// How often lag is looked at, in parts of the limit.
 const LAG_CHECKS_PER_LIMIT: u32 = 4;
 
+/// How often it is looked for a lease once there is none: after the second look a leader whose
+/// followers take nothing sends its producers away.
+const LEASE_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Starts everything.
 pub(super) fn start(shared: &Arc<Shared>) {
     if shared.inline {
@@ -46,6 +50,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
         }
     });
     tokio::spawn(watch_disk(Arc::clone(shared)));
+    tokio::spawn(watch_lease(Arc::clone(shared)));
     every(shared, CHECKPOINT_INTERVAL, |shared| {
         if let Err(error) = write_high_watermarks(shared) {
             error!(%error, "high watermarks could not be kept");
@@ -119,6 +124,35 @@ async fn watch_disk(shared: Arc<Shared>) {
         }
         was_stalled = is_stalled;
         shared.controller.set_disk_stalled(is_stalled);
+    }
+}
+
+/// Tells the partitions while there is no lease, and when there is one again.
+async fn watch_lease(shared: Arc<Shared>) {
+    let mut was_missed = false;
+    while !shared.is_stopping() {
+        let left = shared.controller.lease_left();
+        let is_missed = left.is_zero();
+        if !is_missed && !was_missed {
+            tokio::time::sleep(left).await;
+            continue;
+        }
+        was_missed = is_missed;
+        let acting = Arc::clone(&shared);
+        let tell = move || {
+            for replica in acting.index.all() {
+                replica.tell(match is_missed {
+                    true => Input::LeaseMissed,
+                    false => Input::LeaseRenewed,
+                });
+            }
+        };
+        if shared.inline {
+            tell();
+        } else if tokio::task::spawn_blocking(tell).await.is_err() {
+            return; // the runtime is going down
+        }
+        tokio::time::sleep(LEASE_LOOK_INTERVAL).await;
     }
 }
 

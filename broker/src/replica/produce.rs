@@ -246,6 +246,8 @@ impl Produces {
             }),
             Err(error) => Err(begun.refused.unwrap_or_else(|| {
                 let leader = begun.replica.and_then(|replica| replica.known_leader());
+                // who leads here by what is known, and refuses, knows nothing better
+                let leader = leader.filter(|(leader, _)| *leader != self.shared.settings.node_id);
                 Refused {
                     leader,
                     ..Refused::from(error)

@@ -51,6 +51,7 @@ fn in_sync(cluster: &Cluster, topic: &str, partitions: usize) -> Result<()> {
 fn finish(what: &str, cluster: &Cluster, load: Load) -> Result<Verdict> {
     let verdict = load.finish(FINISH_TIMEOUT)?;
     println!("{what}: {}", verdict.json);
+    crate::faults::tell(&verdict, "");
     verdict.assert_nothing_lost();
     ensure!(
         verdict.count("duplicates") == 0,

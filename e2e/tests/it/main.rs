@@ -5,6 +5,7 @@ mod compaction;
 mod corpus;
 mod damage;
 mod failover;
+mod faults;
 mod groups;
 mod hostile;
 mod kcat;

@@ -79,13 +79,12 @@ fn dev_is_one_broker_without_a_config() -> Result<()> {
 fn health_and_metrics_are_served() -> Result<()> {
     let mut cluster = Cluster::start(Shape::new("health", 1))?;
     kcat(&cluster.bootstrap(), &["-P", "-t", "counted"], "record\n")?.success()?;
-    let port = cluster.broker(0).http_port();
     for (path, word) in [
         ("/livez", "200"),
         ("/readyz", "200"),
         ("/metrics", "# HELP"),
     ] {
-        let answer = get(port, path)?;
+        let answer = cluster.broker(0).get(path)?;
         ensure!(answer.contains(word), "{path} answers {answer}");
     }
     kcat(
@@ -94,7 +93,7 @@ fn health_and_metrics_are_served() -> Result<()> {
         "",
     )?
     .success()?;
-    let metrics = get(port, "/metrics")?;
+    let metrics = cluster.broker(0).get("/metrics")?;
     // a batch's header, and a record of six bytes
     for name in ["ottla_produced_bytes_total", "ottla_fetched_bytes_total"] {
         let values = metrics.lines().filter_map(|line| line.strip_prefix(name));
@@ -116,18 +115,11 @@ fn health_and_metrics_are_served() -> Result<()> {
         has_type > 5,
         "metrics of ours, each with its type: {metrics}"
     );
-    ensure!(get(port, "/nothing")?.starts_with("HTTP/1.1 404"));
+    ensure!(
+        cluster
+            .broker(0)
+            .get("/nothing")?
+            .starts_with("HTTP/1.1 404")
+    );
     Ok(())
-}
-
-fn get(port: u16, path: &str) -> Result<String> {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }

@@ -245,6 +245,10 @@ pub enum Input<'a> {
     },
     /// Time has passed: are followers behind?
     LagChecked,
+    /// It was looked, as from time to time, and this broker has no lease.
+    LeaseMissed,
+    /// After that: it has one again.
+    LeaseRenewed,
     /// Records before the offset shall go.
     DeleteRecords {
         /// The first offset to keep; `None` for the high watermark.

@@ -45,6 +45,8 @@ pub(super) struct Leader {
     /// Invariant: in the order of `next_offset`.
     waiting_for_own: VecDeque<Waiting>,
     deleting: Vec<Deleting>,
+    /// Where the log ended when it was last looked and there was no lease.
+    pub(super) end_without_lease: Option<Offset>,
     /// Transactions of which the coordinators are being asked.
     pub(super) verifications: Verifications,
 }
@@ -72,6 +74,20 @@ fn release(queue: &mut VecDeque<Waiting>, reached: Offset, effects: &mut Effects
             result: Ok(waiting.appended),
         });
         queue.pop_front();
+    }
+}
+
+impl Leader {
+    /// Answers everyone who waits for what lies below this offset.
+    pub(super) fn refuse_up_to(&mut self, seen: Offset, error: ErrorCode, effects: &mut Effects) {
+        for queue in [&mut self.waiting_for_all, &mut self.waiting_for_own] {
+            while let Some(waiting) = queue.pop_front_if(|w| w.appended.next_offset <= seen) {
+                effects.push(Effect::Acknowledge {
+                    token: waiting.token,
+                    result: Err(error),
+                });
+            }
+        }
     }
 }
 
@@ -119,6 +135,7 @@ impl Partition {
                 waiting_for_all: VecDeque::new(),
                 waiting_for_own: VecDeque::new(),
                 deleting: Vec::new(),
+                end_without_lease: None,
                 verifications: Verifications::default(),
             });
         }

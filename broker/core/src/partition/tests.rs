@@ -2,6 +2,7 @@ mod anew;
 mod damage;
 mod joining;
 mod lease;
+mod stranded;
 mod transactions;
 
 use std::time::Duration;
