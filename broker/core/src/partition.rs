@@ -162,6 +162,7 @@ impl Partition {
                 token,
             } => self.on_produce(now, (batch, origin), acks, token, effects),
             Input::AppendFailed(offset) => self.on_append_failed(offset),
+            Input::TruncatedTo(offset) => self.on_truncated(offset),
             Input::Flushed(offset) => self.on_flushed(now, offset, effects),
             Input::FollowerFetched(fetch) => self.on_follower_fetched(now, &fetch, effects),
             Input::Fetched(fetched) => self.on_fetched(&fetched, effects),

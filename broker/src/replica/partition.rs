@@ -340,13 +340,23 @@ impl Replica {
         }
     }
 
-    fn truncate_to(&self, state: &mut State, offset: Offset) -> Result<(), ottla_storage::Error> {
+    fn truncate_to(
+        self: &Arc<Self>,
+        state: &mut State,
+        offset: Offset,
+    ) -> Result<(), ottla_storage::Error> {
         warn!(partition = ?self, %offset, "truncating to the leader's log");
         let end = state.with_log(|log| log.truncate_to(offset))?;
-        if end.is_some_and(|end| end != offset) {
-            error!(partition = ?self, ?end, %offset, "a truncation split a batch");
-        }
-        Ok(())
+        let Some(end) = end.filter(|end| *end < offset) else {
+            return Ok(());
+        };
+        let mut effects = Effects::new();
+        let truncated = Input::TruncatedTo(end);
+        state
+            .partition
+            .step(self.shared.env.now(), truncated, &mut effects);
+        let mut effects = effects.into_iter();
+        effects.try_for_each(|effect| self.perform(state, effect, AtHand::Nothing))
     }
 
     /// A full disk refuses this append only; anything else takes the partition offline, until its

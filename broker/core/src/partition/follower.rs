@@ -218,6 +218,14 @@ impl Partition {
         }
     }
 
+    pub(super) fn on_truncated(&mut self, offset: Offset) {
+        self.leader_epochs.truncate_from_end(offset);
+        self.producers.truncate_from_end(offset);
+        self.marks.log_end_offset = self.marks.log_end_offset.min(offset);
+        self.marks.flushed_offset = self.marks.flushed_offset.min(offset);
+        self.marks.high_watermark = self.marks.high_watermark.min(offset);
+    }
+
     pub(super) fn truncate_fully_and_start_at(&mut self, offset: Offset, effects: &mut Effects) {
         self.leader_epochs.clear();
         self.producers.clear();

@@ -230,6 +230,9 @@ pub enum Input<'a> {
     /// The log refused the append that the last step asked for; it still ends at this offset. The
     /// driver has dropped that step's other effects and answers its producer itself.
     AppendFailed(Offset),
+    /// The log was cut here, before where the last step asked for: there is a batch across that
+    /// place, where the leader's log starts within one of its own.
+    TruncatedTo(Offset),
     /// Everything before the offset is on this broker's disk.
     Flushed(Offset),
     /// A follower asked for more.

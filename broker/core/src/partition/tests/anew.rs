@@ -86,3 +86,25 @@ fn who_holds_nothing_is_in_sync_where_there_is_nothing() {
     let effects = fetch_of_empty(&mut partition, 10);
     assert_eq!(wanted_isr(&effects), Some(vec![0, 1, 2]));
 }
+
+#[test]
+fn a_log_that_was_cut_before_the_place_ends_there() {
+    let mut partition = follower(false);
+    fetched(&mut partition, &[batch_at(10)]);
+    step(&mut partition, 0, Input::Assigned(assignment(1, 2, &[1])));
+    let diverging = Fetched {
+        leader_epoch: LeaderEpoch(2),
+        fetch_offset: Offset(20),
+        error: None,
+        diverging: Some((LeaderEpoch(1), Offset(13))),
+        high_watermark: Offset(0),
+        log_start_offset: Offset(13),
+        batches: &[],
+    };
+    let effects = step(&mut partition, 0, Input::Fetched(diverging));
+    assert_eq!(effects[0], Effect::TruncateTo(Offset(13)));
+    assert_eq!(asks_from(&partition), None);
+    let effects = step(&mut partition, 0, Input::TruncatedTo(Offset(10)));
+    assert_eq!(effects, [Effect::ResumeFetch]);
+    assert_eq!(asks_from(&partition), Some(10));
+}
