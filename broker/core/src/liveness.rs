@@ -14,7 +14,8 @@
 //!
 //! A broker's lease is renewed, and a fenced broker is unfenced, only once it acts by metadata in
 //! which it has lost what it lost: a broker that was cut off for a while and beats again would else
-//! lead on, in the epochs of the past.
+//! lead on, in the epochs of the past. Until then no reassignment removes a replica of it that is
+//! in sync: its successor would commit what it does not know of, while its lease goes on.
 //!
 //! Invariants: every unfenced broker has a lease, whatever was asked for meanwhile; nobody is
 //! fenced while a majority of the voters is out of reach.
@@ -22,7 +23,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
@@ -108,6 +109,8 @@ pub struct Liveness {
     begun_at: u64,
     /// The last entry since that took something from a broker: a leadership, or its lease.
     losses: BTreeMap<NodeId, u64>,
+    /// Who has not said since to act by metadata that have it.
+    unaware: BTreeSet<NodeId>,
     rebalance_at: Duration,
 }
 
@@ -121,6 +124,7 @@ impl Liveness {
             leases: BTreeMap::new(),
             begun_at: 0,
             losses: BTreeMap::new(),
+            unaware: BTreeSet::new(),
             rebalance_at: Duration::ZERO,
         }
     }
@@ -166,6 +170,7 @@ impl Liveness {
         self.leases.clear();
         self.complete(now, image);
         let nodes: Vec<NodeId> = self.leases.keys().copied().collect();
+        self.unaware = nodes.iter().copied().collect();
         nodes
             .into_iter()
             .filter_map(|node| self.look(node))
@@ -209,15 +214,23 @@ impl Liveness {
     pub fn committed(&mut self, before: &MetadataImage, records: &[Record], index: u64) {
         for record in records {
             let loser = match record {
-                Record::Partition(record) => before
-                    .partition(record.id())
-                    .and_then(|known| known.leader)
-                    .filter(|leader| leader.0 != record.leader),
                 Record::Broker(record) if record.fenced => Some(NodeId(record.node_id)),
-                _ => None,
+                _ => record.replaced_leader(before),
             };
             self.losses.extend(loser.map(|node| (node, index)));
+            self.unaware.extend(loser);
         }
+    }
+
+    /// Who may not have heard yet of what it has lost.
+    pub fn unaware(&self) -> &BTreeSet<NodeId> {
+        &self.unaware
+    }
+
+    /// A broker acts by the metadata up to entry `applied`. Says whether it has heard with that of
+    /// all that it has lost, and had not before.
+    pub fn hears(&mut self, node: NodeId, applied: Option<u64>) -> bool {
+        self.has_seen_losses(node, applied) && self.unaware.remove(&node)
     }
 
     /// Whether a broker that acts by the metadata up to entry `applied` knows of all that it has

@@ -21,8 +21,10 @@ pub mod request;
 mod tests;
 pub mod topics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ottla_protocol::ids::NodeId;
 pub use request::{Refusal, Request, Response};
 
 use crate::config::ConfigMap;
@@ -55,6 +57,8 @@ pub struct Metadata {
     image: MetadataImage,
     delta: MetadataDelta,
     static_configs: Arc<ConfigMap>,
+    /// See [`Self::set_unaware`].
+    unaware: BTreeSet<NodeId>,
 }
 
 impl Metadata {
@@ -71,8 +75,15 @@ impl Metadata {
         &self.image
     }
 
+    /// Which brokers may not have heard yet that another leads what they led, by their beats; whom
+    /// records replace that are replayed from now on are added.
+    pub fn set_unaware(&mut self, unaware: BTreeSet<NodeId>) {
+        self.unaware = unaware;
+    }
+
     /// Makes one committed record part of the image.
     pub fn replay(&mut self, record: &Record) {
+        self.unaware.extend(record.replaced_leader(&self.image));
         self.image.replay(record, &mut self.delta);
     }
 
@@ -120,7 +131,7 @@ impl Metadata {
     }
 
     /// What the topic's configs say about elections, as the controller sees them.
-    fn rules(&self, topic: &Topic) -> Rules {
+    fn rules(&self, topic: &Topic) -> Rules<'_> {
         let layers = self
             .image
             .topic_layers(None, &self.static_configs, &topic.name);
@@ -130,6 +141,7 @@ impl Metadata {
                 .min_insync_replicas(topic.target_replication_factor()),
             allows_unclean: layers.get("unclean.leader.election.enable").flag(),
             durability: layers.durability(),
+            unaware: &self.unaware,
         }
     }
 }

@@ -255,7 +255,9 @@ impl Active {
         let before = metadata.image().clone();
         let mut records = Vec::new();
         let mut outcomes = Vec::new();
-        for (request, waiter) in self.requests(messages, &metadata) {
+        let requests = self.requests(messages, &metadata);
+        metadata.set_unaware(self.liveness.unaware().clone());
+        for (request, waiter) in requests {
             let moment = Moment {
                 now_ms: self.handle.shared.env.unix_ms(),
                 seed: self.handle.shared.env.random(),
@@ -342,11 +344,13 @@ impl Active {
         let broker_epoch = BrokerEpoch(beat.broker_epoch);
         let now = self.handle.shared.env.now();
         self.liveness.beat(now, node_id, broker_epoch);
+        let has_heard = self.liveness.hears(node_id, beat.applied);
         Request::BrokerHeartbeat(BrokerHeartbeat {
             node_id,
             broker_epoch,
             ready: beat.ready && self.liveness.has_seen_losses(node_id, beat.applied),
             want_shut_down: beat.want_shut_down,
+            has_heard,
         })
     }
 

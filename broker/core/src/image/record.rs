@@ -9,9 +9,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ottla_protocol::codec::{
     Decode, Encode, Error, Kafka, Message, Reader, STRING_BYTES_MAX, Writer,
 };
-use ottla_protocol::ids::Uuid;
+use ottla_protocol::ids::{NodeId, Uuid};
 
-use super::{ConfigResource, Endpoint};
+use super::{ConfigResource, Endpoint, MetadataImage};
 use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
 use crate::config::agreed::AGREED;
 use crate::config::{self, ConfigMap, Scope, Value};
@@ -90,6 +90,18 @@ records! {
     9 Feature FeatureRecord;
     10 Acl AclRecord;
     11 RemoveAcl AclRecord;
+}
+
+impl Record {
+    /// Who leads by `before`, and another or nobody does with this.
+    #[must_use]
+    pub fn replaced_leader(&self, before: &MetadataImage) -> Option<NodeId> {
+        let Self::Partition(record) = self else {
+            return None;
+        };
+        let leader = before.partition(record.id())?.leader;
+        leader.filter(|leader| leader.0 != record.leader)
+    }
 }
 
 /// Writes type, version and body; the version is the newest that there is.

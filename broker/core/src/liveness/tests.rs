@@ -397,7 +397,13 @@ fn nobody_gets_a_lease_who_has_not_seen_its_losses() {
     // the same leader again takes nothing from anybody
     liveness.committed(&image, &[led_by(1)], 41);
     assert_eq!(lease(&liveness, 1, Some(40)), 1500);
+    assert!(liveness.hears(NodeId(1), Some(40)), "it beats in this term");
     liveness.committed(&image, &[led_by(2)], 42);
+    assert!(liveness.unaware().contains(&NodeId(1)));
+    assert!(!liveness.hears(NodeId(1), Some(41)));
+    assert!(liveness.hears(NodeId(1), Some(42)));
+    assert!(!liveness.hears(NodeId(1), Some(42)), "once is enough");
+    assert!(!liveness.unaware().contains(&NodeId(1)));
     assert_eq!(lease(&liveness, 1, Some(41)), 0, "another leads");
     assert_eq!(lease(&liveness, 1, Some(42)), 1500);
     assert_eq!(lease(&liveness, 2, Some(40)), 1500, "who has lost nothing");

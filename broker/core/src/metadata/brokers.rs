@@ -195,6 +195,8 @@ impl Metadata {
             records.push(Record::Broker(BrokerRecord::of(&broker)));
             self.elect_on_arrival(node, &mut records);
             standing.is_fenced = false;
+        } else if request.has_heard {
+            self.go_on_without(node, &mut records);
         }
         Decision {
             records,
@@ -244,6 +246,14 @@ impl Metadata {
             }
             let change = Change::of(&self.image, p, rules);
             change.leaving(node).finish(Election::Online)
+        });
+    }
+
+    /// Reassignments that remove it waited for it to hear that another leads.
+    fn go_on_without(&self, node: NodeId, records: &mut Vec<Record>) {
+        self.change_partitions_of(node, records, |rules, p| {
+            let is_removed = p.removing_replicas.contains(&node);
+            is_removed.then(|| Change::of(&self.image, p, rules).finish(Election::Online))?
         });
     }
 
@@ -318,7 +328,7 @@ impl Metadata {
         &self,
         node: NodeId,
         records: &mut Vec<Record>,
-        change: impl Fn(Rules, &PartitionRegistration) -> Option<PartitionRegistration>,
+        change: impl Fn(Rules<'_>, &PartitionRegistration) -> Option<PartitionRegistration>,
     ) {
         for topic in self.image.topics.values() {
             let mut rules = None;

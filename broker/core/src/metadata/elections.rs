@@ -15,6 +15,8 @@
 //! 4. with `unclean.leader.election.enable`, or asked for by name, any active replica: acknowledged
 //!    records may go.
 
+use std::collections::BTreeSet;
+
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
 use crate::config::Durability;
@@ -34,7 +36,7 @@ pub(super) enum Election {
 
 /// What a topic's configs say about elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
+pub(super) struct Rules<'a> {
     /// min.insync.replicas.
     pub min_insync_replicas: usize,
     /// The same once the reassignments under way are done.
@@ -43,6 +45,8 @@ pub(super) struct Rules {
     pub allows_unclean: bool,
     /// When acknowledged records are durable.
     pub durability: Durability,
+    /// Brokers that may still lead in epochs of the past.
+    pub unaware: &'a BTreeSet<NodeId>,
 }
 
 /// A partition about to change.
@@ -51,7 +55,7 @@ pub(super) struct Change<'a> {
     old: &'a PartitionRegistration,
     /// What the partition is to be; the caller sets replicas and ISR.
     pub new: PartitionRegistration,
-    rules: Rules,
+    rules: Rules<'a>,
     leaving: Option<NodeId>,
     arriving: Option<NodeId>,
     lost: Option<NodeId>,
@@ -62,7 +66,7 @@ impl<'a> Change<'a> {
     pub(super) fn of(
         image: &'a MetadataImage,
         old: &'a PartitionRegistration,
-        rules: Rules,
+        rules: Rules<'a>,
     ) -> Self {
         Self {
             image,
@@ -131,8 +135,8 @@ impl<'a> Change<'a> {
         Some(self.new)
     }
 
-    /// A reassignment is done once every added replica is in sync, and the ISR without the removed
-    /// ones is neither empty nor, by our own act, below min ISR.
+    /// A reassignment is done once every added replica is in sync, the ISR without the removed
+    /// ones is neither empty nor, by our own act, below min ISR, and none of the removed leads.
     fn complete_reassignment(&mut self) {
         if !self.new.is_reassigning() {
             return;
@@ -146,12 +150,36 @@ impl<'a> Change<'a> {
         let least = self.rules.min_insync_replicas_after;
         let needed = least.min(target.len()).max(1);
         let added = &self.new.adding_replicas;
-        if isr.len() >= needed && added.iter().all(|n| isr.contains(n)) {
+        let is_in_sync = isr.len() >= needed && added.iter().all(|n| isr.contains(n));
+        if is_in_sync && !self.waits_for_removed(&target) {
             self.new.replicas = target;
             self.new.isr = isr;
             self.new.adding_replicas.clear();
             self.new.removing_replicas.clear();
         }
+    }
+
+    /// Whether a replica that is removed may still lead, in an epoch of the past: as long as it is
+    /// in sync, nothing is committed that it does not know of, and it serves no stale reads. Where
+    /// it leads in this epoch, another one does from now on.
+    fn waits_for_removed(&mut self, target: &[NodeId]) -> bool {
+        if planted::is(Planted::LeaderRemoved) {
+            return false;
+        }
+        let may_lead = |n: &NodeId| self.image.is_unfenced(*n) && self.leaving != Some(*n);
+        let removed = |n: &NodeId| !target.contains(n) && self.new.isr.contains(n);
+        let mut waited_for = self
+            .new
+            .replicas
+            .iter()
+            .filter(|n| removed(n) && may_lead(n));
+        if waited_for.clone().any(|n| self.new.leader == Some(*n)) {
+            let fits = |n: &&NodeId| self.new.isr.contains(n) && self.is_active(**n);
+            let next = target.iter().find(fits).copied();
+            self.new.leader = next.or(self.new.leader);
+            return next.is_some();
+        }
+        waited_for.any(|n| self.rules.unaware.contains(n))
     }
 
     /// Chooses the leader; says whether acknowledged records may be gone with that.

@@ -322,6 +322,8 @@ pub struct BrokerHeartbeat {
     pub ready: bool,
     /// Whether the broker wants to stop and asks that its leaderships be moved.
     pub want_shut_down: bool,
+    /// Whether it has just heard of all that it has lost.
+    pub has_heard: bool,
 }
 
 /// How the controller sees a broker.

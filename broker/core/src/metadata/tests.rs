@@ -114,7 +114,23 @@ impl Cluster {
             broker_epoch,
             ready: true,
             want_shut_down,
+            has_heard: false,
         }))
+    }
+
+    /// The broker beats, and acts by all that it has lost.
+    pub(crate) fn hear(&mut self, node: i32) {
+        let broker_epoch = self.broker_epoch(node);
+        let mut unaware = self.metadata.unaware.clone();
+        unaware.remove(&NodeId(node));
+        self.metadata.set_unaware(unaware);
+        self.ask(Request::BrokerHeartbeat(BrokerHeartbeat {
+            node_id: NodeId(node),
+            broker_epoch,
+            ready: true,
+            want_shut_down: false,
+            has_heard: true,
+        }));
     }
 
     pub(crate) fn fence(&mut self, node: i32) {

@@ -159,6 +159,7 @@ fn an_older_incarnation_is_not_listened_to() {
         broker_epoch,
         ready: true,
         want_shut_down: true,
+        has_heard: false,
     })));
     let fence = FenceBroker {
         node_id,

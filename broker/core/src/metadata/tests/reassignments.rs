@@ -45,11 +45,59 @@ fn replicas_are_added_first_and_dropped_once_the_new_ones_are_in_sync() {
     let joined = item(&cluster, "t", &[0, 1, 2, 3, 4]);
     // the old leader is no replica any more, and is told so
     assert_eq!(alter(&mut cluster, 0, joined), "NEW_LEADER_ELECTED\n");
+    cluster.hear(0);
     cluster.check(expect![[r#"
-        t-0 leader 3 epochs 1/3 replicas 3,4,1 isr 1,3,4
+        t-0 leader 3 epochs 2/4 replicas 3,4,1 isr 1,3,4
     "#]]);
     let listed = ongoing_reassignments(cluster.metadata.image(), &Default::default());
     assert!(listed.is_empty());
+}
+
+#[test]
+fn a_leader_that_is_removed_stays_in_sync_until_it_has_heard_of_it() {
+    let mut cluster = Cluster::of(4);
+    cluster.create("t", &[&[0, 1], &[0, 1]], &[]);
+    for index in 0..2 {
+        reassign(&mut cluster, "t", index, Some(&[1]));
+    }
+    let waits = |cluster: &Cluster| {
+        cluster.check(expect![[r#"
+            t-0 leader 1 epochs 1/1 replicas 1,0 isr 0,1 removing 0
+            t-1 leader 1 epochs 1/1 replicas 1,0 isr 0,1 removing 0
+        "#]]);
+    };
+    waits(&cluster);
+    // nor does it go with what its successor asks for meanwhile
+    let same = item(&cluster, "t", &[0, 1]);
+    assert_eq!(alter(&mut cluster, 1, same), "ok\n");
+    cluster.hear(3);
+    waits(&cluster);
+    cluster.hear(0);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 2/2 replicas 1 isr 1
+        t-1 leader 1 epochs 2/2 replicas 1 isr 1
+    "#]]);
+}
+
+#[test]
+fn who_led_until_just_now_is_removed_once_it_has_heard_of_that_or_is_fenced() {
+    for is_fenced in [false, true] {
+        let mut cluster = Cluster::of(3);
+        cluster.create("t", &[&[1, 2, 0]], &[]);
+        reassign(&mut cluster, "t", 0, Some(&[2, 1, 0]));
+        cluster.ask(Request::ElectLeaders(ElectLeadersRequest::default()));
+        reassign(&mut cluster, "t", 0, Some(&[2, 0]));
+        cluster.check(expect![[r#"
+            t-0 leader 2 epochs 1/2 replicas 2,0,1 isr 1,2,0 removing 1
+        "#]]);
+        match is_fenced {
+            true => cluster.fence(1),
+            false => cluster.hear(1),
+        }
+        cluster.check(expect![[r#"
+            t-0 leader 2 epochs 2/3 replicas 2,0 isr 2,0
+        "#]]);
+    }
 }
 
 #[test]
@@ -128,8 +176,9 @@ fn neither_cancelling_nor_completing_drops_the_last_in_sync_replica() {
     "#]]);
     let joined = item(&cluster, "t", &[2, 1, 3]);
     alter(&mut cluster, 2, joined);
+    cluster.hear(2);
     cluster.check(expect![[r#"
-        t-0 leader 1 epochs 2/5 replicas 1,3 isr 1,3
+        t-0 leader 1 epochs 3/6 replicas 1,3 isr 1,3
     "#]]);
 }
 
