@@ -32,11 +32,12 @@ test: ## every test that needs no Kubernetes, real clients included
 e2e: ## helm, kubectl and stock clients on a kind cluster, or on KUBECONFIG's
 	@e2e/kind/run
 
-sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays one; PLANTED=1
+sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays one; PLANTED=1|bugs
 	@e2e/setup/rust
 	cargo test --quiet --profile simulation -p ottla-broker --features simulation \
 		--test simulation -- \
-		$(if $(PLANTED),--planted,$(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),120))) \
+		$(if $(PLANTED),--planted $(filter-out 1,$(PLANTED)) $(SEEDS:%=--seeds %),\
+		$(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),120))) \
 		$(if $(FROM),--seed $(FROM))
 
 fuzz: ## decoders against hostile bytes, APIs against requests of no sense; SECONDS=60 each

@@ -29,6 +29,8 @@ use std::time::Duration;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use ottla_protocol::log::LeaderEpochs;
 
+use crate::planted::{self, Planted};
+
 mod effect;
 mod follower;
 mod follower_state;
@@ -203,6 +205,9 @@ impl Partition {
     #[must_use]
     pub fn last_stable_offset(&self) -> Offset {
         let marks = &self.marks;
+        if planted::is(Planted::CommittedIsStable) {
+            return marks.high_watermark;
+        }
         let transactions = self.producers.transactions();
         let unstable = transactions.first_unstable(marks.high_watermark);
         unstable.map_or(marks.high_watermark, |unstable| {

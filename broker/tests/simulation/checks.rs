@@ -7,6 +7,7 @@
 //!   a leader's high watermark each of its ISR has.
 //! - `AckBeforeCommitted`: what is acknowledged lies below some replica's high watermark.
 //! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`, `IsrFlap`: see `replicas`.
+//! - what must hold of transactions: see `transactions`.
 //! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `PollSkip`,
 //!   `NonmonotonicSend`, `StaleRead`, `LostCommit`, `TwoOwners`: what clients must never
 //!   see. That all of it is seen at last is part of `NoProgress`: a consumer goes on
@@ -19,6 +20,7 @@ use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record;
 use ottla_protocol::record_batch::{self, RecordBatch};
 
+use crate::transactions::{Fate, Fates};
 use crate::world::{BROKERS_MAX, Slot, World};
 
 /// How many replicas hold an acknowledged record at least, where there are so many.
@@ -43,6 +45,8 @@ pub struct Partition {
     committed: Vec<Committed>,
     /// The records of `committed`: `values[offset]`.
     values: Vec<String>,
+    /// What became of them.
+    pub fates: Fates,
     /// What consumers read before any look at a replica showed it to be committed: a replica may
     /// answer and be released between two looks.
     unseen: BTreeMap<i64, String>,
@@ -91,6 +95,11 @@ impl Checks {
     /// What is known of a partition.
     pub fn of(&mut self, slot: Slot) -> &mut Partition {
         &mut self.partitions[slot.index()]
+    }
+
+    /// The same, to look at.
+    pub fn seen(&self, slot: Slot) -> &Partition {
+        &self.partitions[slot.index()]
     }
 
     /// How many records were acknowledged.
@@ -226,7 +235,7 @@ impl World {
 
     /// Whether a replica may have told of what no look at it showed: it was let go at once, or
     /// its disk is read no more.
-    fn may_be_unseen(&mut self, slot: Slot) -> bool {
+    pub fn may_be_unseen(&mut self, slot: Slot) -> bool {
         let has_failed = self.machines.iter().any(|m| m.disk.has_failed());
         has_failed || self.checks.of(slot).was_released()
     }
@@ -282,8 +291,8 @@ impl World {
                     "InconsistentOffset: {slot}@{offset} was read as {value} and never committed"
                 ));
             }
-            let values = partition.values.iter();
-            let mut sorted: Vec<&String> = values.filter(|v| !may_be_repeated(v)).collect();
+            let values = partition.records().map(|(value, _)| value);
+            let mut sorted: Vec<&str> = values.filter(|v| !may_be_repeated(v)).collect();
             sorted.sort_unstable();
             if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
                 wrong.push(format!("Duplicate: {slot} has {} twice", twice[0]));
@@ -292,6 +301,7 @@ impl World {
         for what in wrong {
             self.violate(what);
         }
+        self.check_transactions();
     }
 
     /// Whether every replica is up, in sync and holds the same, all of it committed.
@@ -344,6 +354,16 @@ fn may_be_repeated(value: &str) -> bool {
 }
 
 impl Partition {
+    /// What clients wrote, and what became of it.
+    pub fn records(&self) -> impl Iterator<Item = (&str, Fate)> {
+        let offsets = (0..).zip(&self.values);
+        let records = offsets.map(|(offset, value)| {
+            let fate = self.fates.of(offset).unwrap_or(Fate::Plain);
+            (value.as_str(), fate)
+        });
+        records.filter(|(_, fate)| *fate != Fate::Marker)
+    }
+
     /// Up to where any machine's replica goes.
     fn held_end(&self) -> i64 {
         let machines = self.is_held.iter().zip(self.ends);
@@ -407,6 +427,7 @@ impl Partition {
             ));
         }
         self.committed.push(found);
+        let wrong = self.fates.take_in(batch);
         for found in record::iterate(batch.body(), header.records_count).flatten() {
             let value = value_of(found.value.unwrap_or_default());
             let offset = self.values.len() as i64;
@@ -419,7 +440,7 @@ impl Partition {
             }
             self.values.push(value);
         }
-        None
+        wrong
     }
 }
 

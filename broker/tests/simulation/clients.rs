@@ -7,6 +7,8 @@
 //! - `admin`: topics that come, go and come again
 //! - `mover`: leaderships and replicas that move
 //! - `trimmer`: records that are deleted
+//! - `transactor`: a producer of transactions, as it is for `writer`, whose transactions span
+//!   partitions and have zombies, and `transformer`, which reads, transforms and writes
 
 pub mod admin;
 pub mod consumer;
@@ -14,15 +16,20 @@ pub mod group;
 pub mod members;
 pub mod mover;
 pub mod producer;
+pub mod transactor;
+pub mod transformer;
 pub mod trimmer;
+pub mod writer;
 
 use std::time::Duration;
 
-use crate::world::{BUSY, IDLE, Shared, Slot};
-use consumer::Consumer;
+use crate::world::{BUSY, Bug, IDLE, Shared, Slot};
+use consumer::{Consumer, Reads};
 use group::Committer;
 use members::Member;
 use producer::{Acks, Plan, Producer};
+use transformer::Transformer;
+use writer::Writer;
 
 /// How long a client waits before it asks again.
 pub const PAUSE: Duration = Duration::from_millis(50);
@@ -52,6 +59,14 @@ fn plans() -> Vec<Plan> {
     plans
 }
 
+/// In one run of so many there are transactions.
+const TRANSACTIONS_ONE_IN: usize = 2;
+
+fn has_transactions(shared: &Shared) -> bool {
+    let bug = shared.with(|world| world.bug);
+    shared.random(7).one_in(TRANSACTIONS_ONE_IN) || bug.is_some_and(Bug::is_of_transactions)
+}
+
 /// Everything that writes.
 pub async fn write(shared: Shared) -> turmoil::Result {
     let producers = plans()
@@ -66,13 +81,29 @@ pub async fn write(shared: Shared) -> turmoil::Result {
     );
     let members = (0..members::COUNT).map(|number| Member::new(&shared, number).run());
     let members = futures_util::future::join_all(members);
-    futures_util::future::join4(all, committer, members, admins).await;
+    let of_transactions = |count: usize| match has_transactions(&shared) {
+        true => 0..count,
+        false => 0..0,
+    };
+    let writers = of_transactions(writer::COUNT);
+    let writers = writers.map(|number| Writer::new(&shared, number).run());
+    let transformers = of_transactions(transformer::COUNT);
+    let transformers = transformers.map(|number| Transformer::new(&shared, number).run());
+    let transactional = futures_util::future::join(
+        futures_util::future::join_all(writers),
+        futures_util::future::join_all(transformers),
+    );
+    futures_util::future::join5(all, committer, members, admins, transactional).await;
     Ok(())
 }
 
 /// Everything that reads.
 pub async fn read(shared: Shared) -> turmoil::Result {
-    let consumers = Slot::all().map(|slot| Consumer::new(&shared, slot).run());
-    futures_util::future::join_all(consumers).await;
+    let consumers = Slot::all().map(|slot| Consumer::new(&shared, slot, Reads::All).run());
+    let slots = Slot::all().filter(|_| has_transactions(&shared));
+    let of_committed = slots
+        .filter(|slot| slot.topic().name != IDLE)
+        .map(|slot| Consumer::new(&shared, slot, Reads::Committed).run());
+    futures_util::future::join_all(consumers.chain(of_committed)).await;
     Ok(())
 }

@@ -80,6 +80,56 @@ const KINDS: [Kind; 19] = [
 /// shows other bugs than one that has just become whole.
 const PACES_MS: [usize; 4] = [600, 2000, 5000, 15_000];
 
+/// What brings a planted bug out, where most runs do not: the kinds of faults, and their pace.
+fn favourites(bug: Bug) -> Option<(&'static [Kind], usize)> {
+    let planted = match bug {
+        Bug::EndlessLease => return Some((&[Kind::CutFromBrokers], 5000)),
+        Bug::Planted(planted) => planted,
+        _ => return None,
+    };
+    Some(match planted {
+        Planted::IdleLag => (&[], 5000),
+        // tails that another leader has not
+        Planted::EpochsAfterTruncation
+        | Planted::HighWatermarkOfDiverging
+        | Planted::ProducersNotTruncated
+        | Planted::AnswerOfOldEpoch
+        | Planted::StaleAlteration => (
+            &[
+                Kind::CutFromBrokers,
+                Kind::Kill,
+                Kind::OneWay,
+                Kind::Stutter,
+            ],
+            2000,
+        ),
+        // leaders that follow each other before all have come to the last one's epoch
+        Planted::LargestEpochIgnored | Planted::EarlyJoin => (
+            &[
+                Kind::Kill,
+                Kind::SlowLink,
+                Kind::Stutter,
+                Kind::CutBetweenTwo,
+            ],
+            600,
+        ),
+        Planted::OutOfTurn => (&[Kind::DiskFills, Kind::Kill], 2000),
+        // one is behind, and then alone with what it has
+        Planted::UncommittedShrink | Planted::EligibleForGood => (
+            &[Kind::DiskStalls, Kind::CutBetweenTwo, Kind::PowerCutOfAll],
+            5000,
+        ),
+        Planted::LeaderRemoved => (&[Kind::SlowLink, Kind::Loss], 600),
+        Planted::DrainKept => (&[Kind::Stop], 2000),
+        Planted::UnseenLosses => (&[Kind::CutOff], 2000),
+        Planted::LeaseFromAnswer => (&[Kind::CutFromBrokers, Kind::SlowLink], 2000),
+        Planted::NoBarrier | Planted::LeaderRestored => (&[Kind::PowerCut, Kind::Kill], 600),
+        Planted::HoldsFirst => (&[Kind::CutOff, Kind::CutFromBrokers], 2000),
+        Planted::UnsyncedMetadata => (&[Kind::PowerCutOfAll, Kind::PowerCut], 2000),
+        _ => return None,
+    })
+}
+
 /// How long it takes at most until the ends of a connection notice that something of it was lost.
 const DEAD_CONNECTION_MS: u64 = 6000;
 
@@ -123,10 +173,9 @@ impl Faults {
         if random.one_in(QUIET_ONE_IN) {
             kinds.clear();
         }
-        match shared.with(|world| world.bug) {
-            Some(Bug::EndlessLease) => (kinds, pace_ms) = (vec![Kind::CutFromBrokers], 5000),
-            Some(Bug::Planted(Planted::IdleLag)) => kinds.clear(),
-            _ => {}
+        let bug = shared.with(|world| world.bug);
+        if let Some((favourites, pace)) = bug.and_then(favourites) {
+            (kinds, pace_ms) = (favourites.to_vec(), pace);
         }
         Self {
             shared: shared.clone(),

@@ -8,14 +8,16 @@
 //! simulation                        the tests: kept seeds, equal traces, planted bugs are found
 //! simulation --seconds N [--seed S] seed after seed for so long; the last line is the sum
 //! simulation --seed S               one seed, with everything that happened in it
-//! simulation --planted [BUG …]      which seed finds each planted bug: docs/reliability.md
+//! simulation --planted [BUG …] [--seeds N]
+//!                                   which seed of N finds each planted bug: docs/reliability.md
 //! simulation --child S [BUG]        one seed, its outcome in one line
 //! ```
 //!
 //! # Layout, in reading order
 //! - `run`: one seed, from the first process to the last check
 //! - `node`, `clients`, `connection`, `faults`, `links`: who and what acts in it
-//! - `world`, `checks`, `replicas`, `members`: what is known of all of them, and what must hold
+//! - `world`, `checks`, `replicas`, `members`, `transactions`: what is known of all of them, and
+//!   what must hold
 //! - `planted`: the bugs that a run puts in, and what finds them
 //! - `entropy`: the randomness of the standard library, taken away
 
@@ -32,6 +34,7 @@ mod node;
 mod planted;
 mod replicas;
 mod run;
+mod transactions;
 mod world;
 
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -41,7 +44,7 @@ use run::Outcome;
 use world::Bug;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 11] = [
+const KEPT_SEEDS: [(u64, &str); 17] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -83,6 +86,27 @@ const KEPT_SEEDS: [(u64, &str); 11] = [
         "the same as 7039, where the first batch was refused by a full disk",
     ),
     (
+        104,
+        "a follower waited for ever for a leader that took its requests and answered nothing",
+    ),
+    (
+        52_007,
+        "a log was cut before the place that its leader named, and went on as if it were there",
+    ),
+    (
+        52_056,
+        "a follower told where its log begins, and then began with the batch that goes over it",
+    ),
+    (
+        60_009,
+        "a reassignment removed a leader that had not heard of it, and served reads of the past",
+    ),
+    (
+        91_003,
+        "the same as 104, and who had joined was put out at once",
+    ),
+    (91_066, "the same as 91003"),
+    (
         1_795_965_597_456,
         "a leader that is cut off answers OFFSET_OUT_OF_RANGE after its lease",
     ),
@@ -113,7 +137,10 @@ fn main() -> ExitCode {
         return child(seed, bug);
     }
     let is_fine = match (value("--seconds"), value("--seed")) {
-        _ if args.first().is_some_and(|arg| arg == "--planted") => planted::all(&args[1..]),
+        _ if args.first().is_some_and(|arg| arg == "--planted") => {
+            let names = args[1..].iter().take_while(|arg| !arg.starts_with("--"));
+            planted::all(&names.cloned().collect::<Vec<_>>(), value("--seeds"))
+        }
         (Some(seconds), first) => seed_after_seed(Duration::from_secs(seconds), first),
         (None, Some(seed)) => replay(seed),
         (None, None) => tests(),

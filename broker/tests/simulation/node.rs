@@ -31,10 +31,14 @@ pub fn rack(node: usize) -> String {
     format!("rack-{}", node % 2)
 }
 
-fn settings(node: usize) -> Settings {
+fn settings(node: usize, has_retention: bool) -> Settings {
     let voters: Vec<String> = (0..VOTERS)
         .map(|n| format!("{n}@{}:9091", host(n)))
         .collect();
+    let retention = match has_retention {
+        true => "log.retention.check.interval.ms=400\n",
+        false => "",
+    };
     let text = format!(
         "node.id={node}\n\
          listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9091\n\
@@ -47,7 +51,7 @@ fn settings(node: usize) -> Settings {
          broker.rack={}\n\
          replica.lag.time.max.ms={}\n\
          ottla.controlled.shutdown.timeout.ms=3000\n\
-         ottla.http.listener=\nlog.dirs=/data\n",
+         ottla.http.listener=\nlog.dirs=/data\n{retention}",
         host(node),
         voters.join(","),
         rack(node),
@@ -92,7 +96,7 @@ async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
         store: store(),
         memory_bytes_max: None,
     };
-    let started = Node::start(settings(node), around).await;
+    let started = Node::start(settings(node, shared.has_retention()), around).await;
     let running = match started {
         Ok(running) => running,
         Err(error) if disk.has_failed() || disk.is_full() => {

@@ -16,12 +16,16 @@ use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record_batch;
 
 use crate::node::LAG_MAX;
-use crate::world::{Slot, World};
+use crate::world::{BUSY, Slot, World};
 
 impl World {
     /// Notes what a replica holds.
     pub fn note(&mut self, node: usize, slot: Slot, seen: &Inspected) {
+        let has_retention = self.has_retention && slot.topic().name == BUSY;
         let partition = self.checks.of(slot);
+        if has_retention && seen.is_leader {
+            partition.deleted_end = partition.deleted_end.max(seen.marks.log_start_offset.0);
+        }
         let durable = seen.durable_end_offset.0;
         partition.is_held[node] = true;
         partition.durable[node] = durable;

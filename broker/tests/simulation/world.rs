@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::checks::Checks;
 use crate::members::Members;
+use crate::transactions::Told;
 
 /// The brokers of a simulated cluster, of which a seed draws one.
 const COUNTS: [usize; 4] = [3, 3, 4, 5];
@@ -128,6 +129,9 @@ impl fmt::Debug for Slot {
     }
 }
 
+/// In one run of so many old segments go.
+const RETENTION_ONE_IN: usize = 4;
+
 /// The time of day at the start, in milliseconds since 1970.
 const UNIX_MS_AT_START: i64 = 1_700_000_000_000;
 
@@ -185,6 +189,25 @@ impl Bug {
         let within = within.map(|(name, what, bug)| (*name, *what, Self::Planted(*bug)));
         around.into_iter().chain(within).collect()
     }
+
+    /// Whether it takes transactions to find it.
+    pub fn is_of_transactions(self) -> bool {
+        use Planted::*;
+        matches!(
+            self,
+            Self::Planted(
+                CommittedIsStable
+                    | MarkerAtOnce
+                    | AbortedUntold
+                    | UnverifiedTransaction
+                    | EpochUnseen
+                    | OngoingKept
+                    | MarkersOrderedOnce
+                    | OffsetsAtOnce
+                    | UnstableOffsets
+            )
+        )
+    }
 }
 
 /// One broker's machine: its disk outlives its process.
@@ -227,8 +250,11 @@ pub struct World {
     pub now_ms: u64,
     /// What the members of the group were told.
     pub members: Members,
+    /// What clients were told of their transactions.
+    pub told: Told,
     /// Until when something was amiss with a machine, a link or a connection.
     pub disturbed_ms: u64,
+    pub has_retention: bool,
     trace: u64,
     is_shown: bool,
 }
@@ -258,7 +284,7 @@ impl Shared {
                 clock_ms: Arc::new(AtomicI64::new(random.below(SKEWS_MS) as i64)),
             }
         };
-        Self(Rc::new(RefCell::new(World {
+        let shared = Self(Rc::new(RefCell::new(World {
             seed,
             bug,
             machines: (0..brokers()).map(&mut machine).collect(),
@@ -268,10 +294,15 @@ impl Shared {
             violation: None,
             now_ms: 0,
             members: Members::default(),
+            told: Told::default(),
             disturbed_ms: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             is_shown: std::env::var_os("SIM_TRACE").is_some(),
-        })))
+            has_retention: false,
+        })));
+        let has_retention = shared.random(8).one_in(RETENTION_ONE_IN);
+        shared.with(|world| world.has_retention = has_retention);
+        shared
     }
 
     /// The time of day of the simulation, in milliseconds since 1970.
@@ -290,6 +321,11 @@ impl Shared {
         let mut random = Random::new(seed ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93));
         random.next_u64();
         random
+    }
+
+    /// Whether the topic with traffic keeps little of it in this run.
+    pub fn has_retention(&self) -> bool {
+        self.with(|world| world.has_retention)
     }
 
     /// Notes that something happened, at the present time.

@@ -9,6 +9,7 @@ use super::offsets::{NO_OFFSET, commit_all, commit_answer};
 use super::request::TxnOffsetCommit;
 use super::soft::Soft;
 use super::{Decision, GroupId, Record, Response, Shard, Step};
+use crate::planted::{self, Planted};
 use crate::shard::Token;
 
 impl Shard {
@@ -24,7 +25,7 @@ impl Shard {
             Err(error) => commit_answer(&body.commit, |_, _| error),
             Ok(()) => commit_all(&soft.image, &body.commit, step),
         };
-        if !step.decision.records.is_empty() {
+        if !step.decision.records.is_empty() && !planted::is(Planted::OffsetsAtOnce) {
             step.decision.transaction = Some(body.transaction);
         }
         step.decision
@@ -56,6 +57,9 @@ impl Shard {
     /// Takes out of an answer the offsets that open transactions may change.
     pub(super) fn refuse_unstable(&self, group: &str, topics: &mut [OffsetFetchResponseTopics]) {
         let open = self.open.of_group(group);
+        if planted::is(Planted::UnstableOffsets) {
+            return;
+        }
         for topic in topics {
             for partition in &mut topic.partitions {
                 let index = partition.partition_index;

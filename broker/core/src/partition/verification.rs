@@ -9,6 +9,7 @@ use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 
 use super::producers::Check;
 use super::{Batch, Guard, Origin, Partition, Role};
+use crate::planted::{self, Planted};
 
 /// How many producers may be waiting for their coordinators; beyond it those that have waited
 /// longest are refused.
@@ -69,7 +70,8 @@ impl Partition {
         let is_next = || self.producers.check(batch, false) == Check::Next;
         let is_open = self.producers.is_in_transaction(id, epoch);
         let is_known = self.producers.duplicate(batch).is_some();
-        if !batch.is_transactional || is_known || (is_open && is_next()) {
+        let is_trusted = planted::is(Planted::UnverifiedTransaction);
+        if !batch.is_transactional || is_known || (is_open && is_next()) || is_trusted {
             return None;
         }
         self.guard(id, epoch, batch.base_sequence)
@@ -123,7 +125,10 @@ impl Partition {
 
     fn verification_refusal(&self, batch: &Batch, guard: Option<Guard>) -> Option<ErrorCode> {
         let (id, epoch) = (batch.producer_id, batch.producer_epoch);
-        if !batch.is_transactional || self.producers.is_in_transaction(id, epoch) {
+        if !batch.is_transactional
+            || self.producers.is_in_transaction(id, epoch)
+            || planted::is(Planted::UnverifiedTransaction)
+        {
             return None;
         }
         let Role::Leader(leader) = &self.role else {

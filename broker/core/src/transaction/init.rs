@@ -7,6 +7,7 @@ use ottla_protocol::messages::producer_ids::{InitProducerIdRequest, InitProducer
 use super::request::{Answered, InitProducerId};
 use super::state::{NEVER_MS, NO_EPOCH, Producer, Status, Transaction};
 use super::{Settings, Shard, Step, TransactionalId};
+use crate::planted::{self, Planted};
 
 /// The first version whose clients know PRODUCER_FENCED.
 const FENCED_VERSION: i16 = 4;
@@ -92,12 +93,15 @@ impl Shard {
         }
         match current.status {
             Status::PrepareCommit | Status::PrepareAbort => Err(ErrorCode::ConcurrentTransactions),
-            Status::Ongoing => match self.fence(&id, current, *fresh, step) {
-                // the bumped epoch is nobody's: the retry finds the transaction over, and bumps it
-                true => Err(ErrorCode::ConcurrentTransactions),
-                false => Ok(Answered::NeedsProducerId),
-            },
-            Status::Empty | Status::CompleteCommit | Status::CompleteAbort => {
+            Status::Ongoing if !planted::is(Planted::OngoingKept) => {
+                match self.fence(&id, current, *fresh, step) {
+                    // the bumped epoch is nobody's: the retry finds the transaction over, and
+                    // bumps it
+                    true => Err(ErrorCode::ConcurrentTransactions),
+                    false => Ok(Answered::NeedsProducerId),
+                }
+            }
+            Status::Empty | Status::Ongoing | Status::CompleteCommit | Status::CompleteAbort => {
                 let Some((producer, last_epoch)) = next(current, expected, *fresh)? else {
                     return Ok(Answered::NeedsProducerId);
                 };

@@ -11,7 +11,7 @@ use ottla_protocol::record_batch::Builder;
 
 use super::PAUSE;
 use crate::connection::Connection;
-use crate::world::{Shared, TOPICS};
+use crate::world::{BUSY, Shared, TOPICS};
 
 /// The topic that is deleted and made again under the same name.
 pub const TOPIC: &str = "fleeting";
@@ -40,7 +40,13 @@ fn creation(name: &str, partitions: i32, factor: usize) -> CreateTopicsRequest {
 pub async fn create_topics(shared: Shared) -> turmoil::Result {
     let mut connection = Connection::new(0);
     for topic in &TOPICS {
-        let request = creation(topic.name, topic.partitions, topic.factor);
+        let mut request = creation(topic.name, topic.partitions, topic.factor);
+        if topic.name == BUSY && shared.has_retention() {
+            request.topics[0].configs.push(CreatableTopicConfig {
+                name: "retention.bytes".to_owned(),
+                value: Some("65536".to_owned()),
+            });
+        }
         while !create(&mut connection, &request).await {
             tokio::time::sleep(PAUSE).await;
         }

@@ -1,11 +1,14 @@
 //! A consumer of one partition, from its beginning to the end of the run. Some go by a fetch
 //! session (KIP-227), some read from a follower in their rack (KIP-392).
 
+use std::collections::BTreeSet;
+
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
 };
-use ottla_protocol::{record, record_batch};
+use ottla_protocol::record;
+use ottla_protocol::record_batch::{self, RecordBatch};
 
 use super::PAUSE;
 use crate::checks::value_of;
@@ -22,10 +25,21 @@ struct Session {
     told: Option<i64>,
 }
 
+/// What a consumer wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    All,
+    /// No transaction that is open or aborted.
+    Committed,
+}
+
 /// One consumer.
 pub struct Consumer {
     shared: Shared,
     slot: Slot,
+    reads: Reads,
+    /// The epoch and the last stable offset that it was told last.
+    stable: (i32, i64),
     connection: Connection,
     leader: Option<Leader>,
     /// The follower that the leader has sent it to.
@@ -35,17 +49,26 @@ pub struct Consumer {
     next: i64,
 }
 
-fn name(slot: Slot) -> String {
-    format!("consumer of {slot}")
+fn name(slot: Slot, reads: Reads) -> String {
+    match reads {
+        Reads::All => format!("consumer of {slot}"),
+        Reads::Committed => format!("consumer of what is committed in {slot}"),
+    }
 }
 
 impl Consumer {
-    pub fn new(shared: &Shared, slot: Slot) -> Self {
-        let mut random = shared.random(300 + slot.index() as u64);
-        shared.join(&name(slot));
+    pub fn new(shared: &Shared, slot: Slot, reads: Reads) -> Self {
+        let part = match reads {
+            Reads::All => 300,
+            Reads::Committed => 700,
+        };
+        let mut random = shared.random(part + slot.index() as u64);
+        shared.join(&name(slot, reads));
         Self {
             shared: shared.clone(),
             slot,
+            reads,
+            stable: (-1, 0),
             connection: Connection::new(slot.index() % brokers()),
             leader: None,
             follower: None,
@@ -75,7 +98,7 @@ impl Consumer {
                 self.leader = self.connection.leader(self.slot).await;
             }
         }
-        self.shared.leave(&name(self.slot));
+        self.shared.leave(&name(self.slot, self.reads));
     }
 
     fn request(&self, leader: Leader) -> FetchRequest {
@@ -99,6 +122,7 @@ impl Consumer {
             max_wait_ms: 100,
             min_bytes: 1,
             max_bytes: 1 << 20,
+            isolation_level: i8::from(self.reads == Reads::Committed),
             session_id: self.session.map_or(0, |session| session.id),
             session_epoch: self.session.map_or(-1, |session| session.epoch),
             topics: if is_told { Vec::new() } else { vec![topic] },
@@ -188,12 +212,13 @@ impl Consumer {
     }
 
     fn take_in(&mut self, data: PartitionData) {
+        if self.reads == Reads::Committed {
+            return self.take_in_committed(data);
+        }
         let slot = self.slot;
         let bytes = data.records.unwrap_or_default().into_bytes();
         for batch in record_batch::iterate(&bytes).flatten() {
-            let base = batch.header.base_offset.0;
-            for found in record::iterate(batch.body(), batch.header.records_count).flatten() {
-                let offset = base + i64::from(found.offset_delta);
+            for (offset, value) in values(&batch) {
                 if offset < self.next {
                     continue; // a batch is read from its beginning
                 }
@@ -201,11 +226,73 @@ impl Consumer {
                     let what = format!("PollSkip: {slot} skips {} to {offset}", self.next);
                     self.shared.violate(what);
                 }
-                let value = value_of(found.value.unwrap_or_default());
                 self.shared
                     .with(|world| world.consumed(slot, offset, &value));
                 self.next = offset + 1;
             }
         }
     }
+
+    /// As clients do it: by the markers in what came, and by the transactions of which the broker
+    /// says that they were aborted, and from where on.
+    fn take_in_committed(&mut self, data: PartitionData) {
+        self.check_stable(&data);
+        let slot = self.slot;
+        let mut ahead = data.aborted_transactions.unwrap_or_default();
+        ahead.sort_by_key(|aborted| aborted.first_offset);
+        let mut ahead = ahead.into_iter().peekable();
+        let mut aborted = BTreeSet::new();
+        let bytes = data.records.unwrap_or_default().into_bytes();
+        for batch in record_batch::iterate(&bytes).flatten() {
+            let header = &batch.header;
+            let last = header.last_offset().0;
+            while let Some(next) = ahead.next_if(|next| next.first_offset <= last) {
+                aborted.insert(next.producer_id);
+            }
+            let id = header.producer_id.0;
+            if header.is_control() {
+                aborted.remove(&id); // a commit ends no aborted transaction: there is none then
+            } else if !(header.is_transactional() && aborted.contains(&id)) {
+                let first = self.next;
+                for (offset, value) in values(&batch).filter(|(offset, _)| *offset >= first) {
+                    let from = self.next;
+                    self.shared
+                        .with(|world| world.consumed_committed(slot, from, offset, Some(&value)));
+                    self.next = offset + 1;
+                }
+            }
+            let (from, end) = (self.next, header.next_offset().0.max(self.next));
+            self.shared
+                .with(|world| world.consumed_committed(slot, from, end, None));
+            self.next = end;
+        }
+    }
+
+    /// Within an epoch what is stable stays so, and all of it is committed.
+    fn check_stable(&mut self, data: &PartitionData) {
+        let (stable, committed) = (data.last_stable_offset, data.high_watermark);
+        let Some(leader) = self.leader.filter(|_| self.follower.is_none()) else {
+            return;
+        };
+        let (epoch, before) = self.stable;
+        self.stable = (leader.epoch, stable);
+        if stable > committed || epoch == leader.epoch && stable < before {
+            let slot = self.slot;
+            self.shared.violate(format!(
+                "NonmonotonicStable: {slot} was stable up to {before} in epoch {epoch}, and is up \
+                 to {stable} of {committed} in {}",
+                leader.epoch
+            ));
+        }
+    }
+}
+
+/// The records of a batch: their offsets, and what they say.
+fn values<'a>(batch: &RecordBatch<'a>) -> impl Iterator<Item = (i64, String)> + use<'a> {
+    let base = batch.header.base_offset.0;
+    let records = record::iterate(batch.body(), batch.header.records_count).flatten();
+    records.map(move |found| {
+        let offset = base + i64::from(found.offset_delta);
+        (offset, value_of(found.value.unwrap_or_default()))
+    })
 }

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ottla_protocol::ids::{Offset, ProducerId};
 
+use crate::planted::{self, Planted};
+
 /// A transaction that has ended, with a marker that not all in-sync replicas have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreplicated {
@@ -147,6 +149,7 @@ impl Transactions {
         let mut ended = self.unreplicated.iter();
         let ended = ended.find(|(_, (marker, _))| *marker >= high_watermark);
         let ended = ended.map(|(first, _)| *first);
+        let ended = ended.filter(|_| !planted::is(Planted::MarkerAtOnce));
         match (self.first_open(), ended) {
             (Some(open), Some(ended)) => Some(open.min(ended)),
             (open, ended) => open.or(ended),
@@ -157,6 +160,9 @@ impl Transactions {
     /// `until`, in the order of their first offsets.
     #[must_use]
     pub fn aborted(&self, from: Offset, until: Offset) -> Vec<Aborted> {
+        if planted::is(Planted::AbortedUntold) {
+            return Vec::new();
+        }
         let first = self
             .aborted
             .partition_point(|aborted| aborted.last_offset < from);
