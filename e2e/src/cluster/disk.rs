@@ -94,6 +94,14 @@ impl Disk {
         self.attach()
     }
 
+    /// Writes all that the file system holds back.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn sync(&self) -> Result<()> {
+        run("sync", &["-f", &self.mount.display().to_string()])
+    }
+
     /// Lets every write hang until [`Disk::thaw`].
     ///
     /// # Errors

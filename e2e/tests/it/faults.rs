@@ -30,6 +30,11 @@ struct Row {
 impl Row {
     /// Three brokers, and a load that has begun.
     fn start(shape: Shape) -> Result<Self> {
+        Self::start_with(shape, &FLAGS)
+    }
+
+    /// The same with other flags of the load.
+    fn start_with(shape: Shape, flags: &[&str]) -> Result<Self> {
         let cluster = Cluster::start(shape.with("num.partitions", &PARTITIONS.to_string()))?;
         // one record creates the topic, with the settings of the cluster
         for topic in ["warm-up", "load"] {
@@ -39,7 +44,7 @@ impl Row {
                 in_sync(&cluster, topic)
             })?;
         }
-        let load = Load::start(&cluster.bootstrap(), "load", &FLAGS)?;
+        let load = Load::start(&cluster.bootstrap(), "load", flags)?;
         rest(2);
         Ok(Self { cluster, load })
     }
