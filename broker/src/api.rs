@@ -6,6 +6,7 @@
 
 mod access;
 mod api_versions;
+mod client;
 mod cluster;
 mod configs;
 mod fetch;
@@ -26,13 +27,12 @@ mod transactions;
 mod verify;
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use futures_util::FutureExt as _;
 use ottla_core::acl::Operation;
+use ottla_core::authentication::Unexpected;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
 use ottla_protocol::error::ErrorCode;
@@ -40,7 +40,7 @@ use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::access::{
     AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
     DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
-    DescribeUserScramCredentialsRequest,
+    DescribeUserScramCredentialsRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::cluster::{
@@ -75,7 +75,9 @@ use ottla_protocol::messages::transactions::{
     WriteTxnMarkersRequest,
 };
 
-use crate::authorizer::{self, Access, Principal};
+pub use self::client::Client;
+use crate::audit::Audit;
+use crate::authorizer::{self, Access, Principal, Witness};
 use crate::budget::Share;
 use crate::config::Settings;
 use crate::controller;
@@ -97,6 +99,8 @@ pub struct Context {
     pub coordinator: coordinator::Handle,
     /// What this broker counts.
     pub metrics: Arc<Metrics>,
+    /// Who was denied what, and who has changed what.
+    pub audit: Arc<Audit>,
     /// Clock and randomness.
     pub env: Env,
 }
@@ -104,10 +108,17 @@ pub struct Context {
 impl Context {
     /// What the client of `request` may do.
     fn access(&self, request: &RequestContext) -> Access {
+        let witness = || Witness {
+            audit: Arc::clone(&self.audit),
+            principal: request.principal.clone(),
+            listener: Arc::clone(&request.listener),
+            api: request.api_key,
+        };
         Access::of(
             &self.settings,
             || self.controller.image(),
             &request.principal,
+            || self.audit.is_on().then(witness),
         )
     }
 
@@ -125,9 +136,8 @@ impl Context {
         });
         match is_proven {
             true => Ok(()),
-            false => access
-                .cluster(Operation::ClusterAction)
-                .or_else(|_| access.cluster(operation)),
+            false if access.may_with_cluster(Operation::ClusterAction) => Ok(()),
+            false => access.cluster(operation),
         }
     }
 }
@@ -135,6 +145,8 @@ impl Context {
 /// Who asks, and how: one a request.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
+    /// The API.
+    pub api_key: ApiKey,
     /// The version of the API.
     pub api_version: i16,
     /// What the client calls itself.
@@ -219,6 +231,12 @@ pub enum Error {
         /// What is wrong.
         error: codec::Error,
     },
+    /// A request that is not served now: the client has not logged in, or too long ago.
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+    /// A login that failed, of which the client learns in no other way.
+    #[error("the client has not authenticated")]
+    NotAuthenticated,
     /// A Produce with acks=0 failed, of which the client learns in no other way.
     #[error("a produce with acks=0 was refused")]
     Unacknowledged,
@@ -228,7 +246,10 @@ impl Error {
     /// Whether the client sent nonsense, which deserves a line in the log.
     #[must_use]
     pub fn is_garbage(&self) -> bool {
-        !matches!(self, Self::Unacknowledged)
+        !matches!(
+            self,
+            Self::Unacknowledged | Self::NotAuthenticated | Self::Unexpected(Unexpected::Expired)
+        )
     }
 }
 
@@ -248,7 +269,7 @@ pub struct Api {
 /// are in work, and the handler also gives the memory that its answer holds.
 macro_rules! apis {
     ($($request:ty => $handler:path $(, $mode:ident)?;)*) => {
-        /// What is served besides ApiVersions.
+        /// What is served besides ApiVersions and what a login takes.
         const ROWS: &[Api] = &[$(row::<$request>()),*];
 
         fn begin(
@@ -353,7 +374,11 @@ apis! {
 
 /// Everything that is served, as ApiVersions tells it.
 pub fn table() -> impl Iterator<Item = Api> {
-    let special = [row::<ApiVersionsRequest>()];
+    let special = [
+        row::<ApiVersionsRequest>(),
+        row::<SaslHandshakeRequest>(),
+        row::<SaslAuthenticateRequest>(),
+    ];
     let mut rows: Vec<Api> = ROWS.iter().copied().chain(special).collect();
     rows.sort_by_key(|row| row.key);
     rows.into_iter()
@@ -419,55 +444,5 @@ fn produce_silently(response: &ProduceResponse) -> Result<Option<Answered>, Erro
     {
         true => Ok(None),
         false => Err(Error::Unacknowledged),
-    }
-}
-
-/// The client at the other end of a connection: turns its frames into calls.
-pub struct Client {
-    context: Arc<Context>,
-    request: RequestContext,
-}
-
-impl Client {
-    /// The client at `client_host` that connected to `listener`.
-    #[must_use]
-    pub fn new(
-        context: Arc<Context>,
-        client_host: IpAddr,
-        listener: Arc<str>,
-        connection_id: u64,
-    ) -> Self {
-        let request = RequestContext {
-            api_version: 0,
-            client_id: None,
-            principal: Principal::anonymous(client_host),
-            listener,
-            connection_id,
-        };
-        Self { context, request }
-    }
-
-    /// Begins the request in `frame`.
-    ///
-    /// # Errors
-    /// Why the connection must be closed.
-    pub fn call(&mut self, frame: BytesMut) -> Result<Call, Error> {
-        let mut reader = Reader::new(frame);
-        let header = RequestHeader::read(&mut reader)?;
-        if self.request.client_id.as_deref() != header.client_id.as_deref() {
-            self.request.client_id = header.client_id.as_deref().map(Arc::from);
-        }
-        self.request.api_version = header.api_version;
-        self.context.metrics.request(header.api_key);
-        match header.api_key {
-            ApiKey::ApiVersions => {
-                let began = self.context.env.now();
-                let call = api_versions::call(&self.context, &header, reader);
-                let took = self.context.env.now().saturating_sub(began);
-                self.context.metrics.answered(header.api_key, took);
-                call
-            }
-            _ => begin(&self.context, header, self.request.clone(), reader),
-        }
     }
 }

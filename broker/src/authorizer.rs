@@ -10,10 +10,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ottla_core::acl::{ANONYMOUS, CLUSTER_NAME, Operation, ResourceType, Rules, Subject};
+use ottla_core::acl::{ANONYMOUS, CLUSTER_NAME, Operation, ResourceType, Rules, Subject, Verdict};
 use ottla_core::image::{BrokerRegistration, MetadataImage};
+use ottla_protocol::api::ApiKey;
 use ottla_protocol::error::ErrorCode;
 
+use crate::audit::{Asker, Audit};
 use crate::config::Settings;
 
 /// Kafka's "not asked for", where a response has room for authorized operations.
@@ -42,13 +44,48 @@ impl Principal {
 
 /// What one client may do, by the ACLs of one moment.
 #[derive(Clone, Debug)]
-pub struct Access(Option<Asked>);
+pub struct Access {
+    /// None where nothing is asked.
+    asked: Option<Asked>,
+    /// Who tells the audit log; none where there is none.
+    witness: Option<Witness>,
+}
 
 #[derive(Clone, Debug)]
 struct Asked {
     settings: Arc<Settings>,
     image: Arc<MetadataImage>,
     principal: Principal,
+}
+
+/// What the audit log needs to know of a request.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// The log.
+    pub audit: Arc<Audit>,
+    /// Who asks.
+    pub principal: Principal,
+    /// Through which listener.
+    pub listener: Arc<str>,
+    /// By what.
+    pub api: ApiKey,
+}
+
+impl Witness {
+    /// Tells what changes something, and what is denied.
+    fn tell(&self, operation: Operation, resource: (ResourceType, &str), verdict: Verdict) {
+        use Operation::{Alter, AlterConfigs, Create, Delete};
+        if verdict.is_allowed() && !matches!(operation, Alter | AlterConfigs | Create | Delete) {
+            return;
+        }
+        let asker = Asker {
+            principal: &self.principal.name,
+            host: self.principal.host,
+            listener: &self.listener,
+            api: self.api,
+        };
+        self.audit.decided(asker, operation, resource, verdict);
+    }
 }
 
 impl Asked {
@@ -78,51 +115,105 @@ impl Access {
         settings: &Arc<Settings>,
         image: impl FnOnce() -> Arc<MetadataImage>,
         principal: &Principal,
+        witness: impl FnOnce() -> Option<Witness>,
     ) -> Self {
-        Self(settings.authorizer.then(|| Asked {
-            settings: Arc::clone(settings),
-            image: image(),
-            principal: principal.clone(),
-        }))
+        Self {
+            asked: settings.authorizer.then(|| Asked {
+                settings: Arc::clone(settings),
+                image: image(),
+                principal: principal.clone(),
+            }),
+            witness: witness(),
+        }
     }
 
     /// Everything: where there is no authorizer, and for brokers.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self(None)
+        Self {
+            asked: None,
+            witness: None,
+        }
     }
 
     /// Whether nothing is asked.
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
-        self.0.is_none()
+        self.asked.is_none()
     }
 
     /// The image that the answers are by; none where nothing is asked.
     #[must_use]
     pub fn image(&self) -> Option<&Arc<MetadataImage>> {
-        self.0.as_ref().map(|asked| &asked.image)
+        self.asked.as_ref().map(|asked| &asked.image)
     }
 
-    /// Whether the client may do `operation` with the resource.
+    fn judge(&self, operation: Operation, resource_type: ResourceType, name: &str) -> Verdict {
+        let Some(asked) = &self.asked else {
+            return Verdict::Unasked;
+        };
+        let (rules, acls) = (asked.rules(), &asked.image.acls);
+        rules.judge(acls, asked.subject(), operation, resource_type, name)
+    }
+
+    /// Whether the client may do `operation` with the resource. Nobody hears of it: it is asked
+    /// where what the client may not see is left out, or where something else may allow it.
     #[must_use]
     pub fn may(&self, operation: Operation, resource_type: ResourceType, name: &str) -> bool {
-        self.0.as_ref().is_none_or(|asked| {
-            let acls = &asked.image.acls;
-            let subject = asked.subject();
-            asked
-                .rules()
-                .authorize(acls, subject, operation, resource_type, name)
-        })
+        self.judge(operation, resource_type, name).is_allowed()
+    }
+
+    /// The same of what is done or refused by it; the audit log hears of it.
+    fn demand(
+        &self,
+        operation: Operation,
+        (resource_type, name): (ResourceType, &str),
+        error: ErrorCode,
+    ) -> Result<(), ErrorCode> {
+        let verdict = self.judge(operation, resource_type, name);
+        if let Some(witness) = &self.witness {
+            witness.tell(operation, (resource_type, name), verdict);
+        }
+        match verdict.is_allowed() {
+            true => Ok(()),
+            false => Err(error),
+        }
     }
 
     /// Whether there is any topic that the client may do `operation` with.
     #[must_use]
     pub fn may_with_any_topic(&self, operation: Operation) -> bool {
-        self.0.as_ref().is_none_or(|asked| {
+        self.asked.as_ref().is_none_or(|asked| {
             let (rules, acls) = (asked.rules(), &asked.image.acls);
             rules.authorize_by_resource_type(acls, asked.subject(), operation, ResourceType::Topic)
         })
+    }
+
+    /// Whether the client may do `operation` with the topic; as [`Self::may`], nobody hears of it.
+    #[must_use]
+    pub fn may_with_topic(&self, operation: Operation, name: &str) -> bool {
+        self.may(operation, ResourceType::Topic, name)
+    }
+
+    /// The same of the cluster.
+    #[must_use]
+    pub fn may_with_cluster(&self, operation: Operation) -> bool {
+        self.may(operation, ResourceType::Cluster, CLUSTER_NAME)
+    }
+
+    /// Asks whether a topic may be created: who may create all may create this one.
+    ///
+    /// # Errors
+    /// Kafka's for topics.
+    pub fn create_topic(&self, name: &str) -> Result<(), ErrorCode> {
+        let of_all = self.judge(Operation::Create, ResourceType::Cluster, CLUSTER_NAME);
+        if !of_all.is_allowed() {
+            return self.topic(Operation::Create, name);
+        }
+        if let Some(witness) = &self.witness {
+            witness.tell(Operation::Create, (ResourceType::Topic, name), of_all);
+        }
+        Ok(())
     }
 
     /// Asks about a topic.
@@ -130,10 +221,8 @@ impl Access {
     /// # Errors
     /// Kafka's for topics.
     pub fn topic(&self, operation: Operation, name: &str) -> Result<(), ErrorCode> {
-        match self.may(operation, ResourceType::Topic, name) {
-            true => Ok(()),
-            false => Err(ErrorCode::TopicAuthorizationFailed),
-        }
+        let resource = (ResourceType::Topic, name);
+        self.demand(operation, resource, ErrorCode::TopicAuthorizationFailed)
     }
 
     /// Asks about a group.
@@ -141,10 +230,8 @@ impl Access {
     /// # Errors
     /// Kafka's for groups.
     pub fn group(&self, operation: Operation, id: &str) -> Result<(), ErrorCode> {
-        match self.may(operation, ResourceType::Group, id) {
-            true => Ok(()),
-            false => Err(ErrorCode::GroupAuthorizationFailed),
-        }
+        let resource = (ResourceType::Group, id);
+        self.demand(operation, resource, ErrorCode::GroupAuthorizationFailed)
     }
 
     /// Asks about a transactional id.
@@ -152,10 +239,12 @@ impl Access {
     /// # Errors
     /// Kafka's for transactional ids.
     pub fn transactional_id(&self, operation: Operation, id: &str) -> Result<(), ErrorCode> {
-        match self.may(operation, ResourceType::TransactionalId, id) {
-            true => Ok(()),
-            false => Err(ErrorCode::TransactionalIdAuthorizationFailed),
-        }
+        let resource = (ResourceType::TransactionalId, id);
+        self.demand(
+            operation,
+            resource,
+            ErrorCode::TransactionalIdAuthorizationFailed,
+        )
     }
 
     /// Asks about the cluster.
@@ -163,10 +252,8 @@ impl Access {
     /// # Errors
     /// Kafka's for the cluster.
     pub fn cluster(&self, operation: Operation) -> Result<(), ErrorCode> {
-        match self.may(operation, ResourceType::Cluster, CLUSTER_NAME) {
-            true => Ok(()),
-            false => Err(ErrorCode::ClusterAuthorizationFailed),
-        }
+        let resource = (ResourceType::Cluster, CLUSTER_NAME);
+        self.demand(operation, resource, ErrorCode::ClusterAuthorizationFailed)
     }
 
     /// What the client may do with the resource, as a bit for each of Kafka's operations.
@@ -180,9 +267,9 @@ impl Access {
     /// What the client may do with the cluster; nothing is told to whom it may not be described.
     #[must_use]
     pub fn cluster_operations(&self) -> i32 {
-        match self.cluster(Operation::Describe) {
-            Ok(()) => self.operations(ResourceType::Cluster, CLUSTER_NAME),
-            Err(_) => 0,
+        match self.may_with_cluster(Operation::Describe) {
+            true => self.operations(ResourceType::Cluster, CLUSTER_NAME),
+            false => 0,
         }
     }
 }

@@ -13,7 +13,8 @@ use ottla_protocol::ids::NodeId;
 use crate::authorizer::follower_client_id;
 use crate::config::Settings;
 use crate::controller;
-use crate::stream::{Network, Stream};
+use crate::stream::Stream;
+use crate::tls::Connector;
 
 /// The largest answer that is taken.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -53,26 +54,37 @@ pub struct Brokers {
 struct Inner {
     settings: Arc<Settings>,
     controller: controller::Handle,
-    network: Network,
+    connector: Connector,
     /// Connections without a request.
     idle: Mutex<BTreeMap<NodeId, Vec<Idle>>>,
 }
 
 struct Idle {
     connection: Connection<Stream>,
-    /// Where it leads to, and what it calls us: either may change.
-    to: (String, String),
+    to: Target,
+}
+
+/// Where a connection leads to, and what it calls us: either may change.
+#[derive(PartialEq, Eq)]
+struct Target {
+    address: String,
+    has_tls: bool,
+    client_id: String,
 }
 
 impl Brokers {
     /// No connection yet.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, controller: controller::Handle, network: Network) -> Self {
+    pub fn new(
+        settings: Arc<Settings>,
+        controller: controller::Handle,
+        connector: Connector,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 settings,
                 controller,
-                network,
+                connector,
                 idle: Mutex::default(),
             }),
         }
@@ -110,7 +122,7 @@ impl Inner {
     }
 
     /// The broker's address, and what this one calls itself.
-    fn target(&self, node: NodeId) -> Result<(String, String), Error> {
+    fn target(&self, node: NodeId) -> Result<Target, Error> {
         let image = self.controller.image();
         let us = image
             .broker(self.settings.node_id)
@@ -119,11 +131,14 @@ impl Inner {
         let broker = image.broker(node);
         let listener = broker.and_then(|broker| broker.listener(name.unwrap_or_default()));
         let listener = listener.ok_or(Error::UnknownBroker(node))?;
-        let address = format!("{}:{}", listener.host, listener.port);
-        Ok((address, follower_client_id(us)))
+        Ok(Target {
+            address: format!("{}:{}", listener.host, listener.port),
+            has_tls: listener.has_tls(),
+            client_id: follower_client_id(us),
+        })
     }
 
-    fn take(&self, node: NodeId, to: &(String, String)) -> Option<Connection<Stream>> {
+    fn take(&self, node: NodeId, to: &Target) -> Option<Connection<Stream>> {
         let mut idle = self.idle();
         let known = idle.get_mut(&node)?;
         known.retain(|idle| idle.to == *to);
@@ -138,13 +153,12 @@ impl Inner {
         }
     }
 
-    async fn open(
-        &self,
-        (address, client_id): &(String, String),
-    ) -> Result<Connection<Stream>, Error> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, self.network.connect(address)).await;
+    async fn open(&self, to: &Target) -> Result<Connection<Stream>, Error> {
+        let connecting = self.connector.connect(&to.address, to.has_tls);
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
         let stream = stream.map_err(|_| Error::TimedOut(CONNECT_TIMEOUT))?;
         let stream = stream.map_err(ottla_client::Error::from)?;
-        Ok(Connection::new(stream, client_id.clone(), ANSWER_BYTES_MAX))
+        let client_id = to.client_id.clone();
+        Ok(Connection::new(stream, client_id, ANSWER_BYTES_MAX))
     }
 }

@@ -175,6 +175,19 @@ impl Env {
         ((u128::from(self.random()) * u128::from(bound)) >> 64) as u64
     }
 
+    /// A text of 24 characters that nobody can guess.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        let mut bytes = [0; 12];
+        match &self.wall {
+            Wall::System => getrandom::fill(&mut bytes).expect("the kernel gives random numbers"),
+            Wall::Simulated { .. } => {
+                bytes[..8].copy_from_slice(&self.random().to_be_bytes());
+            }
+        }
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// A random UUID of version 4, which is never one of those that Kafka reserves.
     #[must_use]
     pub fn random_uuid(&self) -> Uuid {

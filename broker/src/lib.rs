@@ -4,9 +4,10 @@
 //! - [`command`]: the command line
 //! - [`defaults`]: what openraft, tonic and tokio are told
 //! - [`config`]: settings under Kafka's property names, read and validated once
+//! - [`audit`]: the log of who was denied what, and who has changed what
 //! - [`authorizer`]: what a client may do
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
-//! - [`stream`]: the network, real or simulated
+//! - [`stream`], [`tls`]: the network, real or simulated, and TLS over it
 //! - [`budget`], [`memory`]: accounts of memory, and how much there is
 //! - [`node`]: builds every component, hands out the handles, runs until shutdown
 //! - [`net`]: listeners and connections: a frame in, a response out, in order
@@ -20,6 +21,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod api;
+pub mod audit;
 pub mod authorizer;
 pub mod brokers;
 pub mod budget;
@@ -37,3 +39,4 @@ pub mod node;
 pub mod peer;
 pub mod replica;
 pub mod stream;
+pub mod tls;

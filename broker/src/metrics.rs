@@ -35,6 +35,18 @@ metrics! {
         /// How far a follower is behind in what this broker leads, by the partition in which it is
         /// furthest behind.
         follower_lag: Family<Labels, Gauge> = "ottla_follower_lag_records", "records";
+        /// Logins by SASL.
+        authentications: Counter = "ottla_authentications_total", "logins";
+        /// Logins by SASL, and handshakes of TLS, that failed.
+        authentication_failures: Counter = "ottla_authentication_failures_total", "attempts";
+        /// Connections that were closed because their login was too old, and its client did not log
+        /// in again.
+        sessions_expired: Counter = "ottla_sessions_expired_total", "connections";
+        /// When the certificate of a listener expires, in seconds since 1970.
+        certificate_expiry: Family<Labels, Gauge> = "ottla_certificate_expiry_seconds", "seconds";
+        /// Lines of the audit log that were dropped because they came faster than they could be
+        /// written.
+        audit_dropped: Counter = "ottla_audit_dropped_total", "lines";
         /// Connections of clients now.
         connections: Gauge = "ottla_connections", "connections";
         /// Bytes of requests that are being read or answered.
@@ -140,6 +152,8 @@ mod tests {
         metrics.fetch_waited(Reader::Follower(NodeId(2)), Duration::from_secs(1));
         metrics.set_follower_lag([(NodeId(1), 5)]);
         metrics.set_follower_lag([(NodeId(2), 7)]);
+        let labels = [("listener", "SECURE".to_owned())];
+        metrics.certificate_expiry.get_or_create(&labels).set(9);
         let page = metrics.page();
         let lines = [
             "ottla_requests_total{api=\"Produce\"} 2",
@@ -147,6 +161,7 @@ mod tests {
             "ottla_request_seconds_bucket{api=\"Fetch\",le=\"0.005\"} 1",
             "ottla_fetch_wait_seconds_count{reader=\"follower\"} 1",
             "ottla_follower_lag_records{follower=\"2\"} 7",
+            "ottla_certificate_expiry_seconds{listener=\"SECURE\"} 9",
         ];
         for line in lines {
             assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");

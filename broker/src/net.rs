@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ottla_core::config::connections::ConnectionLimits;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use crate::stream::{Listener, Network, Stream};
 
@@ -24,9 +24,23 @@ use self::connection::{Connection, Limits};
 use self::frames::Accounts;
 use crate::api::{Client, Context};
 use crate::config::Settings;
+use crate::tls::Tls;
 
 /// How long accepting waits after the system refused a descriptor.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// How long a client may take to shake hands.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where clients come in.
+pub struct Door {
+    /// The socket.
+    pub listener: Listener,
+    /// The listener's name, in capitals.
+    pub name: Arc<str>,
+    /// Its certificates, where it speaks TLS.
+    pub tls: Option<Arc<Tls>>,
+}
 
 /// What all listeners of a broker share: the counts of connections and the account of bytes.
 #[derive(Debug)]
@@ -75,24 +89,24 @@ impl Net {
         self.accounts.taken()
     }
 
-    /// Accepts on `listener` until `stop` becomes true; connections then end by themselves, and
+    /// Accepts at `door` until `stop` becomes true; connections then end by themselves, and
     /// `open` tells when all have.
     pub async fn serve(
         self: Arc<Self>,
-        listener: Listener,
-        name: Arc<str>,
+        door: Door,
         context: Arc<Context>,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = door.listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, from)) => self.admit(stream, from, &name, &context, &stop),
+                Ok((stream, from)) => self.admit(stream, from, &door, &context, &stop),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
+                    let name = &door.name;
                     warn!("listener {name} cannot accept: {error}; trying again");
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
@@ -104,7 +118,7 @@ impl Net {
         self: &Arc<Self>,
         stream: Stream,
         from: SocketAddr,
-        name: &Arc<str>,
+        door: &Door,
         context: &Arc<Context>,
         stop: &watch::Receiver<bool>,
     ) {
@@ -118,21 +132,44 @@ impl Net {
             return;
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let client = Client::new(Arc::clone(context), ip, Arc::clone(name), id);
-        let connection = Connection::new(stream, client, self.limits, self.accounts.clone());
-        let stop = stop.clone();
+        let client = Client::new(Arc::clone(context), ip, Arc::clone(&door.name), id);
+        let (limits, accounts) = (self.limits, self.accounts.clone());
+        let (tls, context, stop) = (door.tls.clone(), Arc::clone(context), stop.clone());
         tokio::spawn(async move {
+            let (stream, client) = match tls {
+                None => (stream, client),
+                Some(tls) => match shake_hands(&tls, stream, client).await {
+                    Ok(shaken) => shaken,
+                    Err(error) => {
+                        context.metrics.authentication_failures.inc();
+                        debug!("closed the connection from {from}: {error}");
+                        return;
+                    }
+                },
+            };
+            let connection = Connection::new(stream, client, limits, accounts);
             let ended = connection.run(stop).await;
             drop(seat);
             if let Err(error) = ended {
                 if error.is_quiet() {
-                    tracing::debug!("closed the connection from {from}: {error}");
+                    debug!("closed the connection from {from}: {error}");
                 } else {
                     warn!("closed the connection from {from}: {error}");
                 }
             }
         });
     }
+}
+
+/// The encrypted stream, and the client by what its certificate says.
+async fn shake_hands(tls: &Tls, stream: Stream, client: Client) -> io::Result<(Stream, Client)> {
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+    let (stream, name) = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let client = match name {
+        Some(name) => client.named(&name),
+        None => client,
+    };
+    Ok((stream, client))
 }
 
 /// A connection's place in the counts, free again when dropped.

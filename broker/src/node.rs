@@ -5,7 +5,9 @@
 //! of that cluster), then the partitions, then registration; clients are served from there on, and
 //! the broker is ready when it is unfenced.
 
+mod certificates;
 mod pages;
+mod parts;
 mod sockets;
 
 use std::io;
@@ -20,24 +22,24 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use self::certificates::Certificates;
+use self::parts::Parts;
 use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
-use crate::brokers::Brokers;
+use crate::audit::Audit;
 use crate::config::Settings;
 use crate::controller::identity::Identity;
 use crate::controller::lifecycle::{self, Life, Registration};
 use crate::controller::service::Service;
 use crate::controller::{self, Components, Publisher, formation};
-use crate::coordinator;
 use crate::defaults;
 use crate::descriptors::Descriptors;
 use crate::env::Env;
 use crate::memory;
-use crate::metrics::Metrics;
-use crate::net::Net;
+use crate::net::{Door, Net};
 use crate::peer::{self, Peers};
-use crate::replica::Replicas;
 use crate::stream::Network;
+use crate::tls;
 
 /// How long connections may take to end once the node stops.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -96,6 +98,20 @@ pub enum Error {
         wanted: String,
         /// The quorum's.
         found: String,
+    },
+    /// A listener's certificates are not to be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The audit log cannot be begun.
+    #[error(
+        "cannot write the audit log {path}: {error}; \
+         give a file in ottla.audit.log that may be written"
+    )]
+    Audit {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: io::Error,
     },
     /// The metadata quorum does without this node.
     #[error("{0}")]
@@ -182,9 +198,11 @@ impl Node {
         let settings = Arc::new(settings);
         let lock = lock_directory(&settings, &*around.disk).await?;
         let identity = identify(&settings, &*around.disk)?;
+        let certificates = Certificates::load(&settings, &around.env)?;
         let sockets = Sockets::bind(&settings, around.network).await?;
         let (stop, stopped) = watch::channel(false);
-        let peers = Peers::new(around.network);
+        let peers_name = settings.controller_listener_names.as_str();
+        let peers = Peers::new(certificates.connector(around.network, Some(peers_name)));
         let links = peers.links.clone();
         let (handle, mut publisher) = controller::start(Components {
             settings: Arc::clone(&settings),
@@ -201,18 +219,25 @@ impl Node {
         let peer = peer_endpoint(&settings, sockets.peers.as_ref());
         if let Some(listener) = sockets.peers {
             let service = Service::new(handle.clone());
-            tokio::spawn(peer::serve(listener, links, service, stopped.clone()));
+            let tls = certificates.of(peers_name);
+            let door = peer::Door { listener, tls };
+            tokio::spawn(peer::serve(door, links, service, stopped.clone()));
         }
         tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
+        let watching = tls::watch_files(certificates.all(), around.env.clone(), stopped.clone());
+        tokio::spawn(watching);
         let late = pages::LatePages::serve(sockets.http, stopped);
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
-        let parts = Parts::open(&settings, &around, &handle, &cluster_id).await?;
+        let between = settings.inter_broker_listener_name.as_deref();
+        let connector = certificates.connector(around.network, between);
+        let parts = Parts::open(&settings, &around, &handle, &cluster_id, &connector).await?;
         let context = Arc::new(Context {
             settings: Arc::clone(&settings),
             controller: handle.clone(),
             replicas: parts.replicas.clone(),
             coordinator: parts.coordinator.clone(),
             metrics: parts.metrics.clone(),
+            audit: audit(&settings, &around.env, &parts)?,
             env: around.env.clone(),
         });
         let listeners = client_endpoints(&settings, &sockets.clients);
@@ -229,11 +254,17 @@ impl Node {
         );
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
         let net = around.net(&settings);
-        late.tell(&context, &life, &net);
+        late.tell(&context, &life, &net, &certificates);
         let (stop_clients, clients_stopped) = watch::channel(false);
         let clients = sockets.clients.into_iter().map(|(name, listener)| {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
-            tokio::spawn(net.serve(listener, name, context, clients_stopped.clone()))
+            let tls = certificates.of(&name);
+            let door = Door {
+                listener,
+                name,
+                tls,
+            };
+            tokio::spawn(net.serve(door, context, clients_stopped.clone()))
         });
         let clients = clients.collect();
         Ok(Self {
@@ -308,6 +339,15 @@ impl Node {
             Err(error) => warn!("the data directory was not closed in order: {error}"),
         }
     }
+}
+
+fn audit(settings: &Settings, env: &Env, parts: &Parts) -> Result<Arc<Audit>, Error> {
+    let path = &settings.audit_log;
+    let started = Audit::start(path, env.clone(), Arc::clone(&parts.metrics));
+    started.map(Arc::new).map_err(|error| Error::Audit {
+        path: path.clone(),
+        error,
+    })
 }
 
 /// Carries changes of the metadata to the partitions and the coordinator before others see them.
@@ -425,68 +465,5 @@ fn directory_error(settings: &Settings, error: io::Error) -> Error {
     Error::Directory {
         dir: settings.log_dirs[0].display().to_string(),
         error,
-    }
-}
-
-/// What stands on the data directory.
-struct Parts {
-    replicas: Replicas,
-    coordinator: coordinator::Handle,
-    metrics: Arc<Metrics>,
-    storage_id: ottla_protocol::ids::Uuid,
-}
-
-impl Parts {
-    async fn open(
-        settings: &Arc<Settings>,
-        around: &Surroundings,
-        handle: &controller::Handle,
-        cluster_id: &str,
-    ) -> Result<Self, Error> {
-        let identity = ottla_storage::store::Identity {
-            cluster_id: cluster_id.to_owned(),
-            node_id: settings.node_id,
-            directory_id: around.env.random_uuid(),
-        };
-        let dir: PathBuf = settings.log_dirs[0].clone();
-        let disk = Arc::clone(&around.disk);
-        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
-        let opened = loop {
-            let store = around.store.clone();
-            match Store::open(Arc::clone(&disk), &dir, identity.clone(), store) {
-                Err(ottla_storage::Error::InUse { .. })
-                    if tokio::time::Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(LOCK_INTERVAL).await;
-                }
-                opened => break opened?,
-            }
-        };
-        let storage_id = opened.store.identity().directory_id;
-        let metrics = Arc::new(Metrics::default());
-        let replicas = Replicas::start(crate::replica::Components {
-            settings: Arc::clone(settings),
-            env: around.env.clone(),
-            network: around.network,
-            controller: handle.clone(),
-            metrics: Arc::clone(&metrics),
-            store: opened.store,
-            logs: opened.logs,
-            inline: around.inline,
-            answers_bytes_max: around.queued_bytes_max(settings),
-        });
-        let coordinator = coordinator::Handle::new(
-            Arc::new(replicas.clone()),
-            handle.clone(),
-            Brokers::new(Arc::clone(settings), handle.clone(), around.network),
-            coordinator::Settings::from(&**settings),
-            around.env.clone(),
-        );
-        Ok(Self {
-            replicas,
-            coordinator,
-            metrics,
-            storage_id,
-        })
     }
 }

@@ -18,11 +18,14 @@ use hyper_util::rt::TokioIo;
 use ottla_core::liveness::Sight;
 use ottla_protocol::ids::NodeId;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::transport::{Channel, Uri};
+use tracing::warn;
 
 pub use self::link::{Link, Links};
 use crate::defaults::{self, CONNECT_TIMEOUT};
-use crate::stream::{Listener, Network};
+use crate::stream::{Listener, Stream};
+use crate::tls::{Connector, Tls};
 
 /// The messages and services of `proto/peer.proto`, as `e2e/tests/tidy/generated.rs` writes them.
 #[allow(
@@ -42,10 +45,14 @@ pub use wire::peer_server::{Peer, PeerServer};
 /// log in one.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
+/// How long a peer may take to shake hands, and how many may do so at a time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HANDSHAKES_MAX: usize = 256;
+
 /// Connections to peers, made when first used and kept. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Peers {
-    network: Network,
+    connector: Connector,
     /// How the connections with each of them end, also of those that they made.
     pub links: Links,
     /// Held for one look-up at a time.
@@ -55,9 +62,9 @@ pub struct Peers {
 impl Peers {
     /// Nothing is connected yet.
     #[must_use]
-    pub fn new(network: Network) -> Self {
+    pub fn new(connector: impl Into<Connector>) -> Self {
         Self {
-            network,
+            connector: connector.into(),
             links: Links::default(),
             channels: Arc::default(),
         }
@@ -83,7 +90,7 @@ impl Peers {
 
     /// Whether somebody listens on `address`: false only where the connection is refused.
     pub async fn probe(&self, address: &str) -> bool {
-        let connecting = self.network.connect(address);
+        let connecting = self.connector.network.connect(address);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Err(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
             Ok(Ok(_)) | Err(_) => true,
@@ -108,7 +115,7 @@ impl Peers {
             let (one, other) = (ip.to_canonical(), other.to_canonical());
             one == other || (one.is_loopback() && other.is_loopback())
         };
-        let resolving = self.network.resolve(address);
+        let resolving = self.connector.network.resolve(address);
         match tokio::time::timeout(CONNECT_TIMEOUT, resolving).await {
             Ok(Ok(found)) => !found.is_empty() && found.iter().all(|found| is_same(found.ip())),
             Ok(Err(_)) | Err(_) => false,
@@ -117,12 +124,15 @@ impl Peers {
 
     /// A channel that connects when it is used, and again after it broke.
     fn connect(&self, node: NodeId, address: &str) -> Channel {
-        let (network, links) = (self.network, self.links.clone());
+        let (connector, links) = (self.connector.clone(), self.links.clone());
         let target: Arc<str> = Arc::from(address);
         defaults::channel().connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let (target, links) = (Arc::clone(&target), links.clone());
+            let connector = connector.clone();
             async move {
-                let watched = links.watch(network.connect(&target).await?);
+                // peers speak TLS to one another all, or none does
+                let stream = connector.connect(&target, connector.has_tls()).await?;
+                let watched = links.watch(stream);
                 watched.link().belongs_to(node);
                 Ok::<_, io::Error>(TokioIo::new(watched))
             }
@@ -136,25 +146,70 @@ fn client(channel: Channel) -> PeerClient<Channel> {
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-/// Answers peers on `listener` until `stop` becomes true.
+/// Where connections of peers come from.
+pub struct Door {
+    /// The listener.
+    pub listener: Listener,
+    /// The certificates that both sides show; none where nothing is encrypted.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<Listener> for Door {
+    fn from(listener: Listener) -> Self {
+        let tls = None;
+        Self { listener, tls }
+    }
+}
+
+impl Door {
+    /// The next connection; handshakes go on beside each other.
+    async fn accept(&self, handshakes: &mut JoinSet<Option<Stream>>) -> Stream {
+        loop {
+            let is_full = handshakes.len() >= HANDSHAKES_MAX;
+            tokio::select! {
+                biased; // no chance is drawn for it
+                Some(done) = handshakes.join_next() => {
+                    if let Ok(Some(stream)) = done {
+                        return stream;
+                    }
+                }
+                accepted = self.listener.accept(), if !is_full => match (accepted, &self.tls) {
+                    (Ok((stream, _)), None) => return stream,
+                    (Ok((stream, from)), Some(tls)) => {
+                        let tls = Arc::clone(tls);
+                        handshakes.spawn(async move {
+                            let shaking = tls.accept(stream);
+                            match tokio::time::timeout(HANDSHAKE_TIMEOUT, shaking).await {
+                                Ok(Ok((stream, _))) => return Some(stream),
+                                Ok(Err(error)) => warn!("refused a peer from {from}: {error}"),
+                                Err(_) => warn!("refused a peer from {from}: it is too slow"),
+                            }
+                            None
+                        });
+                    }
+                    // out of descriptors: it passes, and peers try again
+                    (Err(_), _) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        }
+    }
+}
+
+/// Answers peers at `door` until `stop` becomes true.
 ///
 /// # Errors
 /// What the server says when it cannot go on.
 pub async fn serve<P: Peer>(
-    listener: Listener,
+    door: impl Into<Door>,
     links: Links,
     service: P,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = stream::unfold((listener, links), |(listener, links)| async {
-        let accepted = loop {
-            match listener.accept().await {
-                Ok((stream, _)) => break Ok::<_, io::Error>(links.watch(stream)),
-                // out of descriptors: it passes, and peers try again
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
-        Some((accepted, (listener, links)))
+    let begun = (door.into(), links, JoinSet::new());
+    let incoming = stream::unfold(begun, |(door, links, mut handshakes)| async {
+        let stream = door.accept(&mut handshakes).await;
+        let accepted = Ok::<_, io::Error>(links.watch(stream));
+        Some((accepted, (door, links, handshakes)))
     });
     let service = PeerServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)

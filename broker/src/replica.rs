@@ -73,7 +73,7 @@ use crate::config::Settings;
 use crate::controller;
 use crate::env::Env;
 use crate::metrics::Metrics;
-use crate::stream::Network;
+use crate::tls::Connector;
 use index::Index;
 use partition::Replica;
 
@@ -87,7 +87,7 @@ pub struct Components {
     /// Clock and randomness.
     pub env: Env,
     /// Where leaders are reached.
-    pub network: Network,
+    pub connector: Connector,
     /// The metadata image, and the way to the active controller.
     pub controller: controller::Handle,
     /// What this broker counts.
@@ -106,7 +106,7 @@ pub struct Components {
 pub(crate) struct Shared {
     settings: Arc<Settings>,
     env: Env,
-    network: Network,
+    connector: Connector,
     controller: controller::Handle,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
@@ -212,7 +212,7 @@ impl Replicas {
         let settings = components.settings;
         let shared = Arc::new(Shared {
             env: components.env,
-            network: components.network,
+            connector: components.connector,
             controller: components.controller,
             metrics: components.metrics,
             store: components.store,

@@ -1,4 +1,5 @@
-//! The seam to the network: real TCP, or turmoil's under the feature `simulation`.
+//! The seam to the network: real TCP, with TLS over it or not, or turmoil's under the feature
+//! `simulation`.
 
 use std::fmt;
 use std::io;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 use ottla_telemetry::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net;
+use tokio_rustls::TlsStream;
 
 #[cfg(feature = "simulation")]
 thread_local! {
@@ -68,6 +70,8 @@ impl fmt::Debug for Listener {
 pub enum Stream {
     /// The machine's.
     Tcp(net::TcpStream),
+    /// The same, encrypted.
+    Tls(Box<TlsStream<net::TcpStream>>),
     /// turmoil's.
     #[cfg(feature = "simulation")]
     Simulated(turmoil::net::TcpStream),
@@ -127,22 +131,32 @@ impl Stream {
     pub fn peer_ip(&self) -> Option<IpAddr> {
         let address = match self {
             Self::Tcp(stream) => stream.peer_addr(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr(),
             #[cfg(feature = "simulation")]
             Self::Simulated(stream) => stream.peer_addr(),
         };
         address.ok().map(|address| address.ip())
     }
 
+    /// The bare connection of the machine's; none of another, or of one that is encrypted.
+    #[must_use]
+    pub fn into_tcp(self) -> Option<net::TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
     /// Has the reader woken once so many bytes are there, or no more will come; not at the first.
     /// A hint: it spares wake-ups, and where the system does not take it nothing else changes.
-    /// Linux wakes earlier by itself when it can hold no more.
+    /// Linux wakes earlier by itself when it can hold no more. What is encrypted is read in records
+    /// of TLS, of which the system knows nothing.
     #[allow(
         unsafe_code,
         reason = "no crate in use wraps SO_RCVLOWAT; tokio has no such option"
     )]
     pub fn wake_reader_at(&self, bytes: usize) {
         #[cfg(target_os = "linux")]
-        #[allow(irrefutable_let_patterns, reason = "there are two under `simulation`")]
         if let Self::Tcp(stream) = self {
             use std::os::fd::AsRawFd;
             let level = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
@@ -206,6 +220,7 @@ macro_rules! inner {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Stream::Tcp($stream) => $call,
+            Stream::Tls($stream) => $call,
             #[cfg(feature = "simulation")]
             Stream::Simulated($stream) => $call,
         }
@@ -248,7 +263,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self, Self::Tcp(_) | Self::Tls(_))
     }
 }
 
@@ -267,7 +282,6 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let mut sender = Network::Tcp.connect(&address).await.unwrap();
         let (receiver, _) = listener.accept().await.unwrap();
-        #[allow(irrefutable_let_patterns, reason = "there are two under `simulation`")]
         let Stream::Tcp(socket) = &receiver else {
             unreachable!("it was accepted by TCP")
         };

@@ -55,6 +55,8 @@ pub struct Shape {
     pub brokers: u16,
     /// Whether each stands in a rack of its own.
     pub racks: bool,
+    /// Names of listeners for clients besides PLAINTEXT.
+    pub listeners: Vec<String>,
     /// Settings beyond those that every cluster of the tests has.
     pub settings: Vec<(String, String)>,
     /// Heap of a JVM broker.
@@ -76,12 +78,20 @@ impl Shape {
             name: name.to_string(),
             brokers,
             racks: true,
+            listeners: Vec::new(),
             settings: Vec::new(),
             heap: "512M".to_string(),
             build: None,
             disk_mib: None,
             has_network: false,
         }
+    }
+
+    /// Adds a listener for clients.
+    #[must_use]
+    pub fn listener(mut self, name: &str) -> Self {
+        self.listeners.push(name.to_string());
+        self
     }
 
     /// Adds a setting, over the one the tests would use.
@@ -107,6 +117,8 @@ pub struct Broker {
     port: u16,
     peer_port: u16,
     http_port: u16,
+    /// Those of the shape's further listeners.
+    listener_ports: Vec<u16>,
     process: Option<Process>,
     disk: Option<Disk>,
 }
@@ -173,7 +185,8 @@ impl Cluster {
     /// A broker could not be started or the cluster is not ready in time.
     pub fn start(shape: Shape) -> Result<Self> {
         let dir = setup::scratch(&shape.name);
-        let ports = setup::free_ports(usize::from(shape.brokers) * 3);
+        let ports_each = 3 + shape.listeners.len();
+        let ports = setup::free_ports(usize::from(shape.brokers) * ports_each);
         let network = match shape.has_network {
             true => Some(Network::make(shape.brokers)?),
             false => None,
@@ -183,13 +196,14 @@ impl Cluster {
             None => "127.0.0.1".into(),
         };
         let brokers = (0..shape.brokers)
-            .zip(ports.chunks(3))
+            .zip(ports.chunks(ports_each))
             .map(|(id, ports)| Broker {
                 id,
                 host: host(id),
                 port: ports[0],
                 peer_port: ports[1],
                 http_port: ports[2],
+                listener_ports: ports[3..].to_vec(),
                 process: None,
                 disk: None,
             })

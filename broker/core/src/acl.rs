@@ -10,7 +10,7 @@ mod set;
 mod tests;
 
 pub use filter::Filter;
-pub use rules::{Rules, Subject};
+pub use rules::{Rules, Subject, Verdict};
 pub use set::{Acls, Entry};
 
 /// A name, a principal's name or a host that stands for all of them.
@@ -50,6 +50,14 @@ macro_rules! numbered {
             #[must_use]
             pub fn to_wire(self) -> i8 {
                 self as i8
+            }
+
+            /// Its name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)*
+                }
             }
         }
     };

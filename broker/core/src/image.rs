@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::acl::Acls;
+use crate::authentication::{Credential, Mechanism};
 use crate::config::{Agreed, ConfigMap, Layers, Scope, TopicConfig};
 use ottla_protocol::codec::{Kafka, STRING_BYTES_MAX};
 use ottla_protocol::ids::{
@@ -42,6 +43,8 @@ pub struct MetadataImage {
     pub features: Arc<BTreeMap<String, i16>>,
     /// Who may do what, where an authorizer asks.
     pub acls: Arc<Acls>,
+    /// Who may log in by SCRAM: of each user and mechanism the credential.
+    pub scram_credentials: Arc<BTreeMap<(String, Mechanism), Credential>>,
     /// The first producer id that no block was given out of.
     pub next_producer_id: ProducerId,
     /// The epoch that the next registration of a broker gets.
@@ -226,6 +229,13 @@ impl MetadataImage {
     /// The finalized level of a feature; 0 where it is off.
     pub fn feature(&self, name: &str) -> i16 {
         self.features.get(name).copied().unwrap_or(0)
+    }
+}
+
+impl Endpoint {
+    /// Whether TLS is spoken there.
+    pub fn has_tls(&self) -> bool {
+        matches!(self.security_protocol, 1 | 3)
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod acl;
 pub mod age;
 pub mod ask;
+pub mod authentication;
 pub mod compaction;
 pub mod config;
 pub mod disk_watch;

@@ -17,6 +17,7 @@ mod partitions;
 mod producer_ids;
 pub mod reassignments;
 pub mod request;
+mod scram_credentials;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -126,6 +127,7 @@ impl Metadata {
             Request::UpdateFeatures(r) => self.update_features(r),
             Request::CreateAcls(r) => self.create_acls(r),
             Request::DeleteAcls(r) => self.delete_acls(r),
+            Request::AlterUserScramCredentials(r) => self.alter_user_scram_credentials(r),
             Request::LoseReplicas(r) => self.lose_replicas(r),
         }
     }

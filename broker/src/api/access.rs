@@ -1,11 +1,11 @@
-//! ACLs; and quotas and SCRAM users, of which there are none.
+//! ACLs; and quotas, of which there are none.
 //!
 //! Without an authorizer ACLs are neither kept nor shown. The other answers are those that Apache
 //! Kafka gives where none is configured: tools that look before they leap (kafka-configs,
 //! MirrorMaker) go on. Who sets one is refused in words: an API that is not there would cost the
 //! client its connection.
 
-use std::collections::BTreeSet;
+mod scram_credentials;
 
 use ottla_core::acl::{Acl, Filter, Operation};
 use ottla_core::image::MetadataImage;
@@ -13,14 +13,13 @@ use ottla_core::metadata::Refusal;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
     AclCreation, AclCreationResult, AclDescription, AlterClientQuotasRequest,
-    AlterClientQuotasResponse, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
-    AlterUserScramCredentialsResult, AlteredQuotaEntity, AlteredQuotas, CreateAclsRequest,
+    AlterClientQuotasResponse, AlteredQuotaEntity, AlteredQuotas, CreateAclsRequest,
     CreateAclsResponse, DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest,
     DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
-    DescribeUserScramCredentialsResponse, DescribeUserScramCredentialsResult,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse,
 };
 
+pub use self::scram_credentials::{alter_user_scram_credentials, describe_user_scram_credentials};
 use super::forward::{submit_with, until};
 use super::{Context, RequestContext};
 use crate::authorizer::sentence;
@@ -217,70 +216,5 @@ pub async fn alter_client_quotas(
     AlterClientQuotasResponse {
         throttle_time_ms: 0,
         entries: refused.collect(),
-    }
-}
-
-/// AlterUserScramCredentials: no user can be made.
-pub async fn alter_user_scram_credentials(
-    context: &Context,
-    request: &RequestContext,
-    body: AlterUserScramCredentialsRequest,
-) -> AlterUserScramCredentialsResponse {
-    let permission = context.access(request).cluster(Operation::Alter);
-    let refusal = match permission {
-        Err(error) => Refusal::new(error, sentence(error)),
-        Ok(()) => Refusal::new(
-            ErrorCode::UnsupportedSaslMechanism,
-            "These brokers have no users: no listener authenticates by SASL.",
-        ),
-    };
-    let upserted = body.upsertions.into_iter().map(|upsertion| upsertion.name);
-    let deleted = body.deletions.into_iter().map(|deletion| deletion.name);
-    let users: BTreeSet<String> = upserted.chain(deleted).collect();
-    let refused = users
-        .into_iter()
-        .map(|user| AlterUserScramCredentialsResult {
-            user,
-            error_code: refusal.error_code,
-            error_message: Some(refusal.message.clone()),
-        });
-    AlterUserScramCredentialsResponse {
-        throttle_time_ms: 0,
-        results: refused.collect(),
-    }
-}
-
-/// DescribeUserScramCredentials: there are no users.
-pub async fn describe_user_scram_credentials(
-    context: &Context,
-    request: &RequestContext,
-    body: DescribeUserScramCredentialsRequest,
-) -> DescribeUserScramCredentialsResponse {
-    if let Err(error) = context.access(request).cluster(Operation::Describe) {
-        return DescribeUserScramCredentialsResponse {
-            error_code: error.code(),
-            error_message: Some(sentence(error)),
-            ..DescribeUserScramCredentialsResponse::default()
-        };
-    }
-    let asked = body.users.unwrap_or_default();
-    let unknown = asked.into_iter().map(|user| {
-        let refusal = Refusal::new(
-            ErrorCode::ResourceNotFound,
-            format!(
-                "Attempt to describe a user credential that does not exist: {}",
-                user.name
-            ),
-        );
-        DescribeUserScramCredentialsResult {
-            error_code: refusal.error_code,
-            error_message: Some(refusal.message),
-            user: user.name,
-            credential_infos: Vec::new(),
-        }
-    });
-    DescribeUserScramCredentialsResponse {
-        results: unknown.collect(),
-        ..DescribeUserScramCredentialsResponse::default()
     }
 }

@@ -50,7 +50,8 @@ fn permission(context: &Context, request: &RequestContext, body: &FetchRequest) 
     let broker = image.broker(node);
     let is_proven =
         broker.is_some_and(|b| authorizer::is_follower(request.client_id.as_deref(), b));
-    (is_proven || access.cluster(Operation::ClusterAction).is_ok()).then(Access::unlimited)
+    let may_act = || access.may_with_cluster(Operation::ClusterAction);
+    (is_proven || may_act()).then(Access::unlimited)
 }
 
 /// What Kafka answers somebody who is no follower.

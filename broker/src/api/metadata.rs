@@ -49,7 +49,7 @@ pub async fn handle(
         None => image
             .topics
             .values()
-            .filter(|topic| access.topic(Operation::Describe, &topic.name).is_ok())
+            .filter(|topic| access.may_with_topic(Operation::Describe, &topic.name))
             .map(|topic| known(context, &image, topic))
             .collect(),
         Some(asked) => asked
@@ -118,10 +118,8 @@ async fn create_missing(
         .collect();
     missing.sort_unstable();
     missing.dedup();
-    missing.retain(|name| access.topic(Operation::Describe, name).is_ok());
-    let may_create = |name: &&mut &str| {
-        access.cluster(Operation::Create).is_ok() || access.topic(Operation::Create, name).is_ok()
-    };
+    missing.retain(|name| access.may_with_topic(Operation::Describe, name));
+    let may_create = |name: &&mut &str| access.create_topic(name).is_ok();
     let forbidden = missing.extract_if(.., |name| !may_create(&name));
     let mut forbidden: Vec<(String, ErrorCode)> = forbidden
         .map(|name| (name.to_owned(), ErrorCode::TopicAuthorizationFailed))

@@ -114,9 +114,9 @@ pub async fn offset_for_leader_epoch(
     body: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let access = context.access(request);
-    let permission = |topic: &str| match access.topic(Operation::Describe, topic) {
-        Err(error) if access.cluster(Operation::ClusterAction).is_err() => Err(error),
-        _ => Ok(()),
+    let permission = |topic: &str| match access.may_with_cluster(Operation::ClusterAction) {
+        true => Ok(()),
+        false => access.topic(Operation::Describe, topic),
     };
     let topics = body.topics.into_iter().map(|topic| {
         let key = named(&topic.topic);

@@ -34,7 +34,7 @@ fn page(
 ) -> DescribeTopicPartitionsResponse {
     let mut names: Vec<String> = if body.topics.is_empty() {
         let names = image.topics.keys();
-        let seen = names.filter(|name| access.topic(Operation::Describe, name).is_ok());
+        let seen = names.filter(|name| access.may_with_topic(Operation::Describe, name));
         seen.map(|name| name.to_string()).collect()
     } else {
         body.topics.into_iter().map(|t| t.name).collect()

@@ -21,18 +21,12 @@ pub async fn create(
     mut body: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
     let access = context.access(request);
-    let may_create = |name: &str| match access.cluster(Operation::Create) {
-        Ok(()) => Ok(()),
-        Err(_) => access.topic(Operation::Create, name),
-    };
-    let forbidden = body.topics.extract_if(.., |t| may_create(&t.name).is_err());
+    let topics = &mut body.topics;
+    let forbidden = topics.extract_if(.., |t| access.create_topic(&t.name).is_err());
     let forbidden: Vec<String> = forbidden.map(|t| t.name).collect();
     let mut response = create_allowed(context, body).await;
     for topic in &mut response.topics {
-        if access
-            .topic(Operation::DescribeConfigs, &topic.name)
-            .is_err()
-        {
+        if !access.may_with_topic(Operation::DescribeConfigs, &topic.name) {
             topic.topic_config_error_code = ErrorCode::TopicAuthorizationFailed.code();
             topic.configs = Some(Vec::new());
             (topic.num_partitions, topic.replication_factor) = (-1, -1);

@@ -10,18 +10,20 @@
 //! polled, or leaves the line: nobody else waits behind a request that cannot go on; a client that
 //! stops in the midst of a request, or takes no answers, is let go.
 
+mod error;
+mod write;
+
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use tokio::io::AsyncWrite;
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+pub use self::error::Error;
 use super::frames::{self, Accounts, FrameReader};
 use crate::api::{self, Answered, Call, Client};
 use crate::budget::Share;
@@ -29,6 +31,12 @@ use crate::stream::Stream;
 
 /// Responses not yet taken by the socket; above it no further request is begun.
 const WRITE_BYTES_MAX: usize = 4 << 20;
+
+/// The largest request of a client that has not logged in yet.
+const LOGIN_FRAME_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client may take to log in.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take nothing of an answer.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
@@ -45,44 +53,6 @@ const FRAME_WINDOW_BYTES_MIN: usize = 30 * (16 << 10);
 /// How much of a large request is waited for at once, at most and at least.
 const WAKE_BYTES_MAX: usize = 256 << 10;
 const WAKE_BYTES_MIN: usize = 16 << 10;
-
-/// Slices given to one vectored write.
-const WRITE_SLICES_MAX: usize = 64;
-
-/// Why a connection ended, where the client did not simply close it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The bytes that came are no requests.
-    #[error(transparent)]
-    Frames(#[from] frames::Error),
-    /// A request that cannot be answered.
-    #[error(transparent)]
-    Api(#[from] api::Error),
-    /// No traffic for `connections.max.idle.ms`, or no first request in time.
-    #[error("idle for {0:?}")]
-    Idle(Duration),
-    /// A request that comes too slowly, or not any further.
-    #[error("a request came at less than {FRAME_WINDOW_BYTES_MIN} bytes in {FRAME_WINDOW:?}")]
-    SlowRequest,
-    /// Answers that nobody takes.
-    #[error("nothing of an answer was taken for {WRITE_STALL_MAX:?}")]
-    Stalled,
-    /// Writing failed.
-    #[error("writing failed: {0}")]
-    Io(#[from] io::Error),
-}
-
-impl Error {
-    /// Whether this is the common end of a connection, not worth a line in the log.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        match self {
-            Self::Frames(error) => !matches!(error, frames::Error::Length { .. }),
-            Self::Api(error) => !error.is_garbage(),
-            Self::Idle(_) | Self::SlowRequest | Self::Stalled | Self::Io(_) => true,
-        }
-    }
-}
 
 /// What a connection takes from the broker's settings.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +121,10 @@ pub struct Connection {
     /// How many bytes wake the task.
     wake_bytes: usize,
     failed: Option<api::Error>,
+    /// By when the client must have logged in; none once it has.
+    login_until: Option<Instant>,
+    /// Whether the stream holds something back that was written.
+    is_unflushed: bool,
 }
 
 impl Connection {
@@ -158,10 +132,15 @@ impl Connection {
     #[must_use]
     pub fn new(stream: Stream, client: Client, limits: Limits, accounts: Accounts) -> Self {
         let active = Instant::now();
+        let login_until = (!client.is_authenticated()).then_some(active + LOGIN_TIMEOUT);
+        let frame_bytes_max = match login_until {
+            Some(_) => limits.request_bytes_max.min(LOGIN_FRAME_BYTES_MAX),
+            None => limits.request_bytes_max,
+        };
         Self {
             stream,
             client,
-            reader: FrameReader::new(limits.request_bytes_max, accounts),
+            reader: FrameReader::new(frame_bytes_max, accounts),
             slots: VecDeque::new(),
             slots_bytes: 0,
             out: VecDeque::new(),
@@ -178,6 +157,8 @@ impl Connection {
             requests: 0,
             wake_bytes: 1,
             failed: None,
+            login_until,
+            is_unflushed: false,
         }
     }
 
@@ -213,13 +194,14 @@ impl Connection {
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(error.into()));
             }
-            if stop && self.slots.is_empty() && self.out.is_empty() {
+            let is_ending = stop || self.client.is_over();
+            if is_ending && self.slots.is_empty() && self.out.is_empty() && !self.is_unflushed {
                 return Poll::Ready(Ok(()));
             }
             if begun || written {
                 continue; // room was made: there may be more to begin
             }
-            if stop || !self.may_begin() {
+            if is_ending || !self.may_begin() {
                 self.reader.leave_line();
                 break;
             }
@@ -253,7 +235,8 @@ impl Connection {
     /// Whether the next request may begin now.
     fn may_begin(&self) -> bool {
         let waiting = self.slots.len();
-        waiting < self.limits.requests_max
+        !self.client.is_over()
+            && waiting < self.limits.requests_max
             && self.out_bytes <= WRITE_BYTES_MAX
             && self.slots_bytes <= self.limits.requests_bytes_max
             && self.slots.iter().all(|slot| waiting < slot.pipelined_max())
@@ -272,7 +255,12 @@ impl Connection {
                 self.ring_by(Instant::now() + self.limits.idle_max.unwrap_or(NEVER));
             }
             self.requests += 1;
-            match self.client.call(frame.bytes)? {
+            let call = self.client.call(frame.bytes)?;
+            if self.login_until.is_some() && self.client.is_authenticated() {
+                self.login_until = None;
+                self.reader.set_limit(self.limits.request_bytes_max);
+            }
+            match call {
                 Call::Done(segments) => self.push_done(segments.into()),
                 Call::Waiting {
                     mut future,
@@ -379,54 +367,6 @@ impl Connection {
         }
     }
 
-    /// Writes until nothing is left or the socket is full; says whether anything was written.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let mut written = false;
-        while !self.out.is_empty() {
-            let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
-            let mut filled = 0;
-            for (slice, segment) in slices.iter_mut().zip(&self.out) {
-                *slice = IoSlice::new(segment);
-                filled += 1;
-            }
-            let stream = Pin::new(&mut self.stream);
-            let count = match stream.poll_write_vectored(context, &slices[..filled]) {
-                Poll::Ready(count) => count?,
-                Poll::Pending => {
-                    self.ring_by(self.written_at + WRITE_STALL_MAX);
-                    break;
-                }
-            };
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            written = true;
-            self.out_bytes -= count;
-            self.drop_written(count);
-        }
-        if written {
-            self.active = Instant::now();
-            self.written_at = self.active;
-        }
-        Ok(written)
-    }
-
-    fn drop_written(&mut self, mut count: usize) {
-        while let Some(first) = self.out.front_mut() {
-            if first.len() > count {
-                first.advance(count);
-                return;
-            }
-            count -= first.len();
-            self.out.pop_front();
-        }
-        let written_bytes = self.pushed_bytes - self.out_bytes as u64;
-        let is_sent = |(end, _): &(u64, Share)| *end <= written_bytes;
-        while self.out_shares.front().is_some_and(is_sent) {
-            self.out_shares.pop_front();
-        }
-    }
-
     /// Has the timer ring at `at`, where it would ring later.
     fn ring_by(&mut self, at: Instant) {
         if self.idle.deadline() > at {
@@ -470,7 +410,10 @@ impl Connection {
             };
             let now = Instant::now();
             self.check_pace(now)?;
-            let is_writing = !self.out.is_empty();
+            if self.login_until.is_some_and(|until| now >= until) {
+                return Poll::Ready(Err(Error::NoLogin));
+            }
+            let is_writing = !self.out.is_empty() || self.is_unflushed;
             if is_writing && now >= self.written_at + WRITE_STALL_MAX {
                 return Poll::Ready(Err(Error::Stalled));
             }
@@ -485,6 +428,9 @@ impl Connection {
             }
             if let Some(pace) = self.pace {
                 self.ring_by(pace.since + FRAME_WINDOW);
+            }
+            if let Some(until) = self.login_until {
+                self.ring_by(until);
             }
         }
         Poll::Pending

@@ -140,6 +140,11 @@ impl FrameReader {
         }
     }
 
+    /// From now on frames may have so many bytes.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Whether a part of a frame has come, and the rest is awaited from the client: not from the
     /// account.
     #[must_use]

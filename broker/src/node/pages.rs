@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use ottla_telemetry::{Pages, resident_bytes, serve};
 use tokio::sync::watch;
 
+use super::certificates::Certificates;
 use crate::api::Context;
 use crate::controller::lifecycle::Life;
 use crate::net::Net;
@@ -18,15 +19,10 @@ pub struct NodePages {
     context: Arc<Context>,
     life: Life,
     net: Arc<Net>,
+    certificates: Certificates,
 }
 
 impl NodePages {
-    /// Pages that look at these when they are asked for.
-    #[must_use]
-    pub fn new(context: Arc<Context>, life: Life, net: Arc<Net>) -> Self {
-        Self { context, life, net }
-    }
-
     /// Numbers that are looked at rather than counted.
     fn look(&self) {
         let metrics = &self.context.metrics;
@@ -66,6 +62,7 @@ impl NodePages {
         metrics.queued_bytes.set(count(self.net.queued_bytes()));
         metrics.set_follower_lag(self.context.replicas.follower_lag());
         metrics.resident_bytes.set(resident_bytes());
+        self.certificates.tell(metrics);
     }
 }
 
@@ -142,8 +139,19 @@ impl LatePages {
     }
 
     /// Has the pages speak of a node from now on.
-    pub fn tell(&self, context: &Arc<Context>, life: &Life, net: &Arc<Net>) {
-        let pages = NodePages::new(Arc::clone(context), life.clone(), Arc::clone(net));
+    pub(super) fn tell(
+        &self,
+        context: &Arc<Context>,
+        life: &Life,
+        net: &Arc<Net>,
+        certificates: &Certificates,
+    ) {
+        let pages = NodePages {
+            context: Arc::clone(context),
+            life: life.clone(),
+            net: Arc::clone(net),
+            certificates: certificates.clone(),
+        };
         assert!(self.0.set(pages).is_ok(), "a node starts once");
     }
 }

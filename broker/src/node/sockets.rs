@@ -90,7 +90,7 @@ pub(super) fn client_endpoints(
             name: name.to_string(),
             host,
             port,
-            security_protocol: 0,
+            security_protocol: settings.security(name).protocol.number(),
         }
     };
     settings
@@ -127,10 +127,10 @@ pub(super) fn peer_endpoint(settings: &Settings, socket: Option<&Listener>) -> E
         (None, None, None) => (String::new(), 0),
     };
     Endpoint {
+        security_protocol: settings.security(&name).protocol.number(),
         name,
         host,
         port,
-        security_protocol: 0,
     }
 }
 

@@ -145,7 +145,13 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let room = buffer.remaining();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if matches!(polled, Poll::Ready(Ok(()))) && room > 0 && buffer.remaining() == room {
+        let is_end = match &polled {
+            Poll::Ready(Ok(())) => room > 0 && buffer.remaining() == room,
+            // a process that dies says no farewell in TLS: its system's end of the stream counts
+            Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
+            Poll::Pending => false,
+        };
+        if is_end {
             self.link.end(true);
         }
         polled

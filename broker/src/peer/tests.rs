@@ -2,6 +2,7 @@ use ottla_core::liveness::Sight;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::stream::Network;
 
 const NODE: NodeId = NodeId(1);
 

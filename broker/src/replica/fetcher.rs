@@ -314,15 +314,16 @@ impl Fetcher {
         let broker_epoch = self.shared.controller.broker_epoch();
         let broker_epoch = broker_epoch.ok_or(Error::NotRegistered)?;
         if self.connection.is_none() {
-            let address = self.address().ok_or(Error::UnknownBroker(self.leader))?;
-            let network = self.shared.network;
+            let target = self.target().ok_or(Error::UnknownBroker(self.leader))?;
             let image = self.shared.controller.image();
             let us = image.broker(self.shared.settings.node_id);
             let us = us
                 .filter(|us| us.broker_epoch == broker_epoch)
                 .ok_or(Error::NotRegistered)?;
             let client_id = follower_client_id(us);
-            let connection = Connection::open(network, &address, client_id, broker_epoch);
+            let target = (target.0.as_str(), target.1);
+            let connector = &self.shared.connector;
+            let connection = Connection::open(connector, target, client_id, broker_epoch);
             self.connection = Some(connection.await?);
             self.partitions.disconnected();
         }
@@ -343,12 +344,14 @@ impl Fetcher {
         }
     }
 
-    fn address(&self) -> Option<String> {
+    /// The leader's address, and whether TLS is spoken there.
+    fn target(&self) -> Option<(String, bool)> {
         let image = self.shared.controller.image();
         let broker = image.broker(self.leader)?;
         let name = self.shared.settings.inter_broker_listener_name.as_deref();
         let listener = broker.listener(name.unwrap_or_default())?;
-        Some(format!("{}:{}", listener.host, listener.port))
+        let address = format!("{}:{}", listener.host, listener.port);
+        Some((address, listener.has_tls()))
     }
 
     fn take_in(&mut self, response: FetchResponse, frame_bytes: usize) -> Result<(), Error> {

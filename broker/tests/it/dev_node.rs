@@ -54,6 +54,13 @@ impl DevNode {
         }
     }
 
+    /// From now on the client is this user.
+    pub fn be(&mut self, user: &str) {
+        let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let context = Arc::clone(self.node.context());
+        self.client = Client::new(context, host, "PLAINTEXT".into(), 1).named(user);
+    }
+
     /// What becomes of the frame `bytes` within `limit`: the answer's frame, both without their
     /// size; none where no answer is owed, or it takes longer.
     ///

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests go by the real clock")]
 
+mod authority;
 #[path = "../../protocol/tests/it/catalogue.rs"]
 #[allow(dead_code, reason = "the protocol's own tests use the rest")]
 mod catalogue;
@@ -12,6 +13,7 @@ mod fuzz;
 mod hostile;
 mod idle;
 mod record_bodies;
+mod secure;
 mod slow_readers;
 mod transactions;
 mod versions;

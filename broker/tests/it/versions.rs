@@ -366,6 +366,9 @@ impl Asker {
     }
 
     async fn ask_access(&mut self) {
+        // without a login by SASL: they say that there is none here
+        self.ask(|_| SaslHandshakeRequest::default()).await;
+        self.ask(|_| SaslAuthenticateRequest::default()).await;
         self.ask(|_| DescribeAclsRequest::default()).await;
         self.ask(|_| CreateAclsRequest::default()).await;
         self.ask(|_| DeleteAclsRequest::default()).await;

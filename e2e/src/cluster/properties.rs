@@ -1,8 +1,26 @@
 //! What the brokers of a cluster are told.
 
+use std::fmt::Write as _;
+
 use super::{Cluster, Server, apache};
 
 impl Cluster {
+    /// `host:port` of a further listener of every broker, separated by commas.
+    #[must_use]
+    pub fn bootstrap_of(&self, listener: &str) -> String {
+        let place = self
+            .shape
+            .listeners
+            .iter()
+            .position(|name| name == listener);
+        let ports = self
+            .brokers
+            .iter()
+            .filter_map(|b| b.listener_ports.get(place?));
+        let addresses: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        addresses.join(",")
+    }
+
     /// The properties file of a broker, in names that both servers know.
     pub(super) fn properties(&self, id: u16) -> String {
         let broker = &self.brokers[usize::from(id)];
@@ -13,12 +31,15 @@ impl Cluster {
             .iter()
             .map(|b| format!("{}@{}:{}", b.id, b.host, b.peer_port))
             .collect();
-        let listeners = format!(
+        let mut listeners = format!(
             "PLAINTEXT://{host}:{},CONTROLLER://{host}:{}",
             broker.port,
             broker.peer_port,
             host = broker.host
         );
+        for (name, port) in self.shape.listeners.iter().zip(&broker.listener_ports) {
+            let _ = write!(listeners, ",{name}://{}:{port}", broker.host);
+        }
         let mut pairs: Vec<(String, String)> = [
             ("node.id", id.to_string()),
             ("listeners", listeners),

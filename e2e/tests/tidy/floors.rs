@@ -46,7 +46,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 20] = [
+const BROKER: [(&str, u8); 22] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -59,12 +59,14 @@ const BROKER: [(&str, u8); 20] = [
     ("peer", 2),
     ("brokers", 2),
     ("metrics", 1),
+    ("audit", 1),
     ("authorizer", 1),
     ("config", 1),
     ("defaults", 1),
     ("descriptors", 1),
     ("env", 1),
     ("stream", 1),
+    ("tls", 1),
     ("budget", 1),
     ("memory", 1),
 ];

@@ -30,10 +30,52 @@ impl Subject<'_> {
     }
 }
 
+/// What a decision is, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody decides: there is no authorizer.
+    Unasked,
+    /// It is a super user.
+    SuperUser,
+    /// An ACL denies it.
+    Denied,
+    /// An ACL allows it, and none denies it.
+    Allowed,
+    /// There are ACLs about the resource, and none allows it.
+    NoAllow,
+    /// There is no ACL about the resource, and such resources are open.
+    Open,
+    /// There is no ACL about the resource, and such resources are closed.
+    Closed,
+}
+
+impl Verdict {
+    /// Whether it may be done.
+    #[must_use]
+    pub fn is_allowed(self) -> bool {
+        matches!(
+            self,
+            Self::Unasked | Self::SuperUser | Self::Allowed | Self::Open
+        )
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Unasked => "no authorizer",
+            Self::SuperUser => "super user",
+            Self::Denied => "an ACL denies it",
+            Self::Allowed => "an ACL allows it",
+            Self::NoAllow => "no ACL allows it",
+            Self::Open => "no ACL is about it, and it is open",
+            Self::Closed => "no ACL is about it",
+        }
+    }
+}
+
 impl Rules<'_> {
-    /// Whether `subject` may do `operation` with the resource. A super user may; what one ACL
-    /// denies, no other allows; without an ACL that speaks of the subject it may not, unless there
-    /// is none about the resource at all and such resources are open.
+    /// Whether `subject` may do `operation` with the resource.
     #[must_use]
     pub fn authorize(
         &self,
@@ -43,8 +85,24 @@ impl Rules<'_> {
         resource_type: ResourceType,
         name: &str,
     ) -> bool {
+        let verdict = self.judge(acls, subject, operation, resource_type, name);
+        verdict.is_allowed()
+    }
+
+    /// Whether `subject` may do `operation` with the resource, and why. A super user may; what one
+    /// ACL denies, no other allows; without an ACL that speaks of the subject it may not, unless
+    /// there is none about the resource at all and such resources are open.
+    #[must_use]
+    pub fn judge(
+        &self,
+        acls: &Acls,
+        subject: Subject<'_>,
+        operation: Operation,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> Verdict {
         if self.super_users.contains(subject.principal) {
-            return true;
+            return Verdict::SuperUser;
         }
         let (mut is_covered, mut is_allowed, mut is_denied) = (false, false, false);
         acls.covering(resource_type, name, |entries| {
@@ -57,9 +115,12 @@ impl Rules<'_> {
             }
             is_denied
         });
-        match is_covered {
-            true => is_allowed && !is_denied,
-            false => self.allow_everyone_if_no_acl_found,
+        match (is_covered, self.allow_everyone_if_no_acl_found) {
+            (true, _) if is_denied => Verdict::Denied,
+            (true, _) if is_allowed => Verdict::Allowed,
+            (true, _) => Verdict::NoAllow,
+            (false, true) => Verdict::Open,
+            (false, false) => Verdict::Closed,
         }
     }
 

@@ -8,17 +8,20 @@
 pub mod listener;
 pub mod properties;
 mod read;
+pub mod security;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_protocol::ids::NodeId;
 
 pub use self::listener::{Listener, Voter};
 use self::properties::Property;
+use self::security::{ListenerSecurity, Protocol};
 use super::ConfigMap;
 use super::key::Scope;
 use super::table::{self, closest, find};
@@ -97,6 +100,10 @@ macro_rules! settings {
             $(#[doc = concat!("`", $name, "`")] pub $field: $type,)*
             /// All that the file sets, by the names of the settings.
             pub statics: ConfigMap,
+            /// What the file sets for one listener, by the listener's name in capitals.
+            by_listener: BTreeMap<String, ConfigMap>,
+            /// What each listener demands, by its name in capitals.
+            security: BTreeMap<String, Arc<ListenerSecurity>>,
         }
 
         impl Settings {
@@ -109,6 +116,8 @@ macro_rules! settings {
                             .expect("the default of a setting is valid")
                     },)*
                     statics: ConfigMap::new(),
+                    by_listener: BTreeMap::new(),
+                    security: BTreeMap::new(),
                 }
             }
 
@@ -134,6 +143,12 @@ settings! {
     advertised_listeners: Vec<Listener> = "advertised.listeners", read::listeners;
     controller_listener_names: String = "controller.listener.names", read::text;
     inter_broker_listener_name: Option<String> = "inter.broker.listener.name", read::optional;
+    inter_broker_protocol: Option<Protocol> =
+        "security.inter.broker.protocol", read::optional_protocol;
+    security_protocols: BTreeMap<String, Protocol> =
+        "listener.security.protocol.map", security::protocols;
+    authentication_failure_delay: Duration =
+        "connection.failed.authentication.delay.ms", read::milliseconds;
     controller_quorum_voters: Vec<Voter> = "controller.quorum.voters", read::voters;
     log_dirs: Vec<PathBuf> = "log.dirs", read::paths;
     broker_rack: Option<String> = "broker.rack", read::optional;
@@ -155,6 +170,7 @@ settings! {
     auto_create_topics: bool = "auto.create.topics.enable", read::flag;
     authorizer: bool = "authorizer.class.name", read::authorizer;
     super_users: BTreeSet<String> = "super.users", read::principals;
+    audit_log: String = "ottla.audit.log", read::text;
     allow_everyone_if_no_acl_found: bool = "allow.everyone.if.no.acl.found", read::flag;
     replica_lag_time_max: Duration = "replica.lag.time.max.ms", read::milliseconds;
     replica_fetch_wait_max: Duration = "replica.fetch.wait.max.ms", read::milliseconds;
@@ -231,6 +247,18 @@ impl Settings {
 
     fn set(&mut self, place: &str, property: &Property) -> Result<(), Error> {
         let place = format!("{place}:{}", property.line);
+        if let Some((listener, setting)) = security::split(&property.key) {
+            let value = security::parse(setting, &property.value);
+            let value = value.map_err(|reason| Error::WrongValue {
+                place,
+                key: property.key.clone(),
+                value: "…".to_owned(), // it may be a secret
+                reason,
+            })?;
+            let own = self.by_listener.entry(listener.to_ascii_uppercase());
+            own.or_default().insert(setting.to_owned(), value);
+            return Ok(());
+        }
         let Some(name) = find(Scope::Broker, &property.key) else {
             let suggestion = closest(&property.key);
             return Err(Error::UnknownKey {
@@ -285,7 +313,7 @@ impl Settings {
                 )));
             }
         }
-        self.check_protocols().map_err(conflict)?;
+        self.read_security().map_err(conflict)?;
         if self.log_dirs.len() > 1 {
             return Err(conflict(
                 "log.dirs lists more than one directory; give one, a broker has one write-ahead log"
@@ -310,26 +338,99 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether every listener speaks what the map of protocols says: all are PLAINTEXT.
-    fn check_protocols(&self) -> Result<(), String> {
-        let protocols = self.statics.get("listener.security.protocol.map");
-        let protocols = protocols.map_or_else(String::new, ToString::to_string);
-        for pair in protocols.split(',').map(str::trim) {
-            let Some((name, protocol)) = pair.split_once(':') else {
-                continue;
-            };
-            let is_used = self
-                .listeners
-                .iter()
-                .any(|l| l.name.eq_ignore_ascii_case(name));
-            if is_used && protocol != "PLAINTEXT" {
+    /// What each listener demands; and which one brokers replicate over.
+    fn read_security(&mut self) -> Result<(), String> {
+        if let Some(name) = self.by_listener.keys().find(|name| !self.has(name)) {
+            let name = name.to_lowercase();
+            return Err(format!(
+                "listener.name.{name} is of a listener that listeners does not have; use one of \
+                 its names"
+            ));
+        }
+        let has_map = self.statics.contains_key("listener.security.protocol.map");
+        for listener in &self.listeners {
+            let protocol = self.security_protocols.get(&listener.name);
+            let is_peer = self.peer_listener() == Some(listener);
+            if has_map && protocol.is_none() && !is_peer {
                 return Err(format!(
-                    "listener.security.protocol.map makes {name} a listener of {protocol}; \
-                     listeners are PLAINTEXT, so map it to that or name another listener"
+                    "listener.security.protocol.map does not say what {} speaks; add {0}:PLAINTEXT \
+                     or another protocol",
+                    listener.name
+                ));
+            }
+            let reader = security::Reader {
+                listener: &listener.name,
+                own: self.by_listener.get(&listener.name),
+                statics: &self.statics,
+            };
+            let read = reader.read(protocol.copied().unwrap_or_default())?;
+            self.security.insert(listener.name.clone(), Arc::new(read));
+        }
+        let peers = self.peer_listener().map(|l| (l, self.security(&l.name)));
+        if let Some((listener, security)) = peers {
+            if security.protocol.has_sasl() {
+                return Err(format!(
+                    "{} is the listener for peers, and brokers know one another by certificates; \
+                     map it to PLAINTEXT or SSL in listener.security.protocol.map",
+                    listener.name
+                ));
+            }
+            if security
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.truststore.is_none())
+            {
+                return Err(format!(
+                    "{} is the listener for peers and speaks TLS, where both sides show \
+                     certificates; name those that sign them in \
+                     listener.name.{}.ssl.truststore.location",
+                    listener.name,
+                    listener.name.to_lowercase()
                 ));
             }
         }
-        Ok(())
+        self.choose_inter_broker_listener()
+    }
+
+    fn has(&self, listener: &str) -> bool {
+        let mut listeners = self.listeners.iter();
+        listeners.any(|known| known.name.eq_ignore_ascii_case(listener))
+    }
+
+    /// The listener that the settings name, or the first one that brokers can use.
+    fn choose_inter_broker_listener(&mut self) -> Result<(), String> {
+        let wanted = self.inter_broker_protocol;
+        let is_usable = |listener: &&Listener| {
+            let protocol = self.security(&listener.name).protocol;
+            !protocol.has_sasl() && wanted.is_none_or(|wanted| wanted == protocol)
+        };
+        let Some(name) = &self.inter_broker_listener_name else {
+            let first = self.client_listeners().find(is_usable);
+            let first = first.ok_or_else(|| {
+                "no listener is one that brokers can replicate over, of PLAINTEXT or SSL; add one \
+                 to listeners and name it in inter.broker.listener.name"
+                    .to_owned()
+            })?;
+            self.inter_broker_listener_name = Some(first.name.clone());
+            return Ok(());
+        };
+        let mut listeners = self.client_listeners();
+        match listeners.find(|known| known.name.eq_ignore_ascii_case(name)) {
+            Some(named) if self.security(&named.name).protocol.has_sasl() => Err(format!(
+                "inter.broker.listener.name={name} is a listener of {}, and brokers know one \
+                 another by certificates; name one of SSL or PLAINTEXT",
+                self.security(&named.name).protocol
+            )),
+            // one that this broker does not have, another may
+            _ => Ok(()),
+        }
+    }
+
+    /// What the listener of that name demands.
+    #[must_use]
+    pub fn security(&self, listener: &str) -> Arc<ListenerSecurity> {
+        let known = self.security.get(&listener.to_ascii_uppercase());
+        known.cloned().unwrap_or_default()
     }
 
     /// The listeners for clients, in the order of `listeners`.

@@ -35,6 +35,7 @@ mod broker;
 mod dynamic;
 mod group;
 mod kafka;
+mod security;
 mod topic;
 mod transaction;
 
@@ -45,6 +46,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         broker::KEYS,
         dynamic::KEYS,
         kafka::KEYS,
+        security::KEYS,
         group::KEYS,
         transaction::KEYS,
     ];

@@ -20,6 +20,8 @@ pub struct MetadataDelta {
     pub features: bool,
     /// Whether ACLs changed.
     pub acls: bool,
+    /// Whether credentials of SCRAM changed.
+    pub scram_credentials: bool,
 }
 
 /// What changed in one topic.
@@ -44,6 +46,7 @@ impl MetadataDelta {
         let mut delta = Self {
             features: old.features != new.features,
             acls: old.acls != new.acls,
+            scram_credentials: old.scram_credentials != new.scram_credentials,
             ..Self::default()
         };
         delta.brokers = differing_keys(&old.brokers, &new.brokers);
@@ -91,6 +94,7 @@ impl MetadataDelta {
         self.configs.extend(later.configs);
         self.features |= later.features;
         self.acls |= later.acls;
+        self.scram_credentials |= later.scram_credentials;
         for (id, topic) in later.topics {
             let entry = self.touch(id, &topic.name);
             entry.deleted |= topic.deleted;

@@ -5,6 +5,8 @@
 //! tagged fields that an older broker skips. Its strings may be longer than those of requests:
 //! brokers once took and recorded such.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use ottla_protocol::codec::{
     Decode, Encode, Error, Kafka, Message, Reader, STRING_BYTES_MAX, Writer,
@@ -13,6 +15,7 @@ use ottla_protocol::ids::{NodeId, Uuid};
 
 use super::{ConfigResource, Endpoint, MetadataImage};
 use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
+use crate::authentication::{Credential, Mechanism};
 use crate::config::agreed::AGREED;
 use crate::config::{self, ConfigMap, Scope, Value};
 
@@ -41,6 +44,10 @@ pub enum Record {
     Acl(AclRecord),
     /// An ACL is in force no more.
     RemoveAcl(AclRecord),
+    /// A user may log in by SCRAM: replaces the credential of the same mechanism.
+    ScramCredential(ScramCredentialRecord),
+    /// A user may log in by that mechanism no more.
+    RemoveScramCredential(RemoveScramCredentialRecord),
 }
 
 macro_rules! records {
@@ -90,6 +97,8 @@ records! {
     9 Feature FeatureRecord;
     10 Acl AclRecord;
     11 RemoveAcl AclRecord;
+    12 ScramCredential ScramCredentialRecord;
+    13 RemoveScramCredential RemoveScramCredentialRecord;
 }
 
 impl Record {
@@ -349,4 +358,70 @@ impl AclRecord {
             },
         })
     }
+}
+
+/// See [`Record::ScramCredential`].
+#[derive(Clone, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct ScramCredentialRecord {
+    /// The user.
+    pub name: String,
+    /// Kafka's number of the mechanism.
+    pub mechanism: i8,
+    /// See [`Credential::salt`].
+    pub salt: Bytes,
+    /// See [`Credential::stored_key`].
+    pub stored_key: Bytes,
+    /// See [`Credential::server_key`].
+    pub server_key: Bytes,
+    /// See [`Credential::iterations`].
+    pub iterations: i32,
+}
+
+// no key of it is shown
+impl fmt::Debug for ScramCredentialRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name, mechanism, ..
+        } = self;
+        write!(f, "ScramCredentialRecord({name:?}, {mechanism})")
+    }
+}
+
+impl ScramCredentialRecord {
+    /// The record that states a credential.
+    pub fn of(user: &str, mechanism: Mechanism, credential: &Credential) -> Self {
+        Self {
+            name: user.to_owned(),
+            // one that has no number keeps no credential
+            mechanism: mechanism.scram_number().unwrap_or_default(),
+            salt: credential.salt.clone(),
+            stored_key: credential.stored_key.clone(),
+            server_key: credential.server_key.clone(),
+            iterations: credential.iterations,
+        }
+    }
+
+    /// Whose credential this record states, by which mechanism, and what it is; none where the
+    /// mechanism is not known.
+    pub fn credential(&self) -> Option<((String, Mechanism), Credential)> {
+        let mechanism = Mechanism::scram_numbered(self.mechanism)?;
+        let credential = Credential {
+            salt: self.salt.clone(),
+            stored_key: self.stored_key.clone(),
+            server_key: self.server_key.clone(),
+            iterations: self.iterations,
+        };
+        Some(((self.name.clone(), mechanism), credential))
+    }
+}
+
+/// See [`Record::RemoveScramCredential`].
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct RemoveScramCredentialRecord {
+    /// The user.
+    pub name: String,
+    /// Kafka's number of the mechanism.
+    pub mechanism: i8,
 }

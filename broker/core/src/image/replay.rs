@@ -11,9 +11,10 @@ use ottla_protocol::ids::{
 use super::delta::MetadataDelta;
 use super::record::{
     BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, FileConfigRecord,
-    PartitionRecord, ProducerIdsRecord, Record, TopicRecord,
+    PartitionRecord, ProducerIdsRecord, Record, ScramCredentialRecord, TopicRecord,
 };
 use super::{BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Topic};
+use crate::authentication::Mechanism;
 use crate::config::{self, Agreed};
 
 impl MetadataImage {
@@ -61,6 +62,19 @@ impl MetadataImage {
                     delta.acls = true;
                 }
             }
+            Record::ScramCredential(r) => {
+                if let Some((key, credential)) = r.credential() {
+                    Arc::make_mut(&mut image.scram_credentials).insert(key, credential);
+                    delta.scram_credentials = true;
+                }
+            }
+            Record::RemoveScramCredential(r) => {
+                if let Some(mechanism) = Mechanism::scram_numbered(r.mechanism) {
+                    let key = (r.name.clone(), mechanism);
+                    Arc::make_mut(&mut image.scram_credentials).remove(&key);
+                    delta.scram_credentials = true;
+                }
+            }
         }
     }
 
@@ -106,6 +120,11 @@ impl MetadataImage {
             }
         }
         records.extend(self.acls.iter().map(|acl| Record::Acl((&acl).into())));
+        let credentials = self.scram_credentials.iter();
+        let credentials = credentials.map(|((user, mechanism), credential)| {
+            ScramCredentialRecord::of(user, *mechanism, credential)
+        });
+        records.extend(credentials.map(Record::ScramCredential));
         records
     }
 }

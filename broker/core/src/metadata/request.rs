@@ -13,7 +13,8 @@ use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId, Uuid,
 };
 use ottla_protocol::messages::access::{
-    CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, CreateAclsRequest,
+    CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse,
 };
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ElectLeadersRequest,
@@ -167,6 +168,9 @@ requests! {
     CreateAcls(CreateAclsRequest) -> CreateAclsResponse;
     18 /// Deletes the ACLs that match filters.
     DeleteAcls(DeleteAclsRequest) -> DeleteAclsResponse;
+    23 /// Sets and deletes users' credentials of SCRAM.
+    AlterUserScramCredentials(AlterUserScramCredentialsRequest)
+        -> AlterUserScramCredentialsResponse;
     21 /// A broker has found replicas damaged; answers as of which leader epoch nobody counts them.
     LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
 }
@@ -247,6 +251,7 @@ wire_bodies! {
     CreateTopicsResponse DeleteTopicsResponse CreatePartitionsResponse AlterConfigsResponse
     IncrementalAlterConfigsResponse ElectLeadersResponse AlterPartitionReassignmentsResponse
     UnregisterBrokerResponse UpdateFeaturesResponse CreateAclsResponse DeleteAclsResponse
+    AlterUserScramCredentialsResponse
 }
 
 /// Why a request is refused: Kafka's error code and one sentence.

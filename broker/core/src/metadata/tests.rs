@@ -8,6 +8,7 @@ mod in_sync;
 mod invariants;
 mod lost_replicas;
 mod reassignments;
+mod scram_credentials;
 mod topics;
 
 use std::fmt::Write;

@@ -83,8 +83,8 @@ pub async fn list_groups(
 }
 
 fn may_see(access: &Access, group_id: &str) -> bool {
-    access.cluster(Operation::Describe).is_ok()
-        || access.group(Operation::Describe, group_id).is_ok()
+    access.may_with_cluster(Operation::Describe)
+        || access.may(Operation::Describe, ResourceType::Group, group_id)
 }
 
 /// Answers a DeleteGroups.

@@ -1,6 +1,6 @@
 //! TxnOffsetCommit: offsets that count once the transaction of their producer is committed.
 
-use ottla_core::acl::{Operation, ResourceType};
+use ottla_core::acl::Operation;
 use ottla_core::group::request::TxnOffsetCommit;
 use ottla_core::shard::Transaction;
 use ottla_protocol::error::ErrorCode;
@@ -30,10 +30,8 @@ pub async fn txn_offset_commit(
 ) -> TxnOffsetCommitResponse {
     let access = context.access(request);
     let id = &body.transactional_id;
-    let permission = match access.may(Operation::Write, ResourceType::TransactionalId, id) {
-        true => access.group(Operation::Read, &body.group_id),
-        false => Err(ErrorCode::TransactionalIdAuthorizationFailed),
-    };
+    let permission = access.transactional_id(Operation::Write, id);
+    let permission = permission.and_then(|()| access.group(Operation::Read, &body.group_id));
     let client = Client {
         transactional_id: body.transactional_id.clone(),
         producer_id: ProducerId(body.producer_id),

@@ -1,6 +1,6 @@
 //! DescribeTransactions and ListTransactions.
 
-use ottla_core::acl::Operation;
+use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::transaction::Status;
 use ottla_core::transaction::request::DescribeTransaction;
 use ottla_protocol::error::ErrorCode;
@@ -43,7 +43,7 @@ pub async fn describe_transactions(
             ..DescribedTransaction::default()
         });
         let topics = &mut described.topics;
-        topics.retain(|topic| access.topic(Operation::Describe, &topic.topic).is_ok());
+        topics.retain(|topic| access.may_with_topic(Operation::Describe, &topic.topic));
         transaction_states.push(described);
     }
     DescribeTransactionsResponse {
@@ -83,7 +83,7 @@ pub async fn list_transactions(
     response.transaction_states.retain(|listed| {
         let id = &listed.transactional_id;
         let is_meant = pattern.as_ref().is_none_or(|pattern| pattern.is_match(id));
-        is_meant && access.transactional_id(Operation::Describe, id).is_ok()
+        is_meant && access.may(Operation::Describe, ResourceType::TransactionalId, id)
     });
     response
 }

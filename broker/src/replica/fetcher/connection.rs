@@ -6,7 +6,8 @@ use ottla_protocol::ids::BrokerEpoch;
 use ottla_protocol::messages::fetch::{FetchRequest, FetchResponse};
 
 use super::Error;
-use crate::stream::{Network, Stream};
+use crate::stream::Stream;
+use crate::tls::Connector;
 
 /// The version of Fetch that followers speak: topics by id, incarnations of replicas.
 const FETCH_VERSION: i16 = 17;
@@ -29,12 +30,13 @@ pub(super) struct Connection {
 impl Connection {
     /// The leader knows by the client id who asks.
     pub(super) async fn open(
-        network: Network,
-        address: &str,
+        connector: &Connector,
+        (address, has_tls): (&str, bool),
         client_id: String,
         broker_epoch: BrokerEpoch,
     ) -> Result<Self, Error> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, network.connect(address)).await;
+        let connecting = connector.connect(address, has_tls);
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
         let stream = stream.map_err(|_| Error::TimedOut(CONNECT_TIMEOUT))?;
         let stream = stream.map_err(ottla_client::Error::from)?;
         Ok(Self {

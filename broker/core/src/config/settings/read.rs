@@ -7,6 +7,7 @@ use std::time::Duration;
 use ottla_protocol::ids::NodeId;
 
 use super::listener::{Listener, Voter};
+use super::security::Protocol;
 use crate::config::Value;
 
 /// The name that Kafka's own authorizer has.
@@ -56,6 +57,13 @@ pub fn text(value: &Value) -> Result<String, String> {
 /// A text; empty is none.
 pub fn optional(value: &Value) -> Result<Option<String>, String> {
     Ok(Some(value.to_string()).filter(|text| !text.is_empty()))
+}
+
+/// A protocol of listeners; empty is none.
+pub fn optional_protocol(value: &Value) -> Result<Option<Protocol>, String> {
+    let text = value.to_string();
+    let mut all = Protocol::ALL.into_iter();
+    Ok(all.find(|protocol| protocol.name() == text))
 }
 
 /// Listeners in which no name comes twice.

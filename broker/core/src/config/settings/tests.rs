@@ -1,4 +1,6 @@
+use super::security::{ClientAuth, Pem, Protocol};
 use super::*;
+use crate::authentication::Mechanism;
 
 fn refusal(text: &str) -> String {
     Settings::from_properties("server.properties", text)
@@ -94,11 +96,31 @@ fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
     for (line, why) in [
         (
             "listener.security.protocol.map=PLAINTEXT:SSL",
-            "a listener of SSL",
+            "the listener PLAINTEXT speaks TLS and has no certificate; name a PEM file",
         ),
         (
             "security.inter.broker.protocol=SSL",
-            "give text, of PLAINTEXT",
+            "no listener is one that brokers can replicate over",
+        ),
+        (
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT",
+            "does not say what PLAINTEXT speaks; add PLAINTEXT:PLAINTEXT",
+        ),
+        (
+            "listener.security.protocol.map=PLAINTEXT:TLS",
+            "for `PLAINTEXT:TLS`",
+        ),
+        (
+            "listener.name.other.ssl.client.auth=required",
+            "listener.name.other is of a listener that listeners does not have",
+        ),
+        (
+            "listener.name.plaintext.ssl.client.auth=maybe",
+            "listener.name.plaintext.ssl.client.auth=… is refused: give text, of none,",
+        ),
+        (
+            "listener.name.plaintext.num.partitions=3",
+            "unknown setting 'listener.name.plaintext.num.partitions'",
         ),
         (
             "remote.log.storage.system.enable=true",
@@ -119,5 +141,138 @@ fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
     ] {
         let refused = refusal(line);
         assert!(refused.contains(why), "{refused}");
+    }
+}
+
+/// A file with a plain listener, and one called SECURE that speaks `protocol`.
+fn secure(protocol: &str, lines: &[&str]) -> Result<Settings, String> {
+    let text = format!(
+        "listeners=PLAIN://:1,SECURE://:2,CONTROLLER://:3\n\
+         listener.security.protocol.map=PLAIN:PLAINTEXT,SECURE:{protocol}\n{}",
+        lines.join("\n")
+    );
+    Settings::from_properties("f", &text).map_err(|error| error.to_string())
+}
+
+const KEYSTORE: [&str; 2] = [
+    "listener.name.secure.ssl.keystore.type=PEM",
+    "listener.name.secure.ssl.keystore.location=/k",
+];
+
+#[test]
+fn a_listener_has_settings_of_its_own() {
+    let of_all = ["ssl.truststore.location=/t", "ssl.truststore.type=PEM"];
+    let own = [
+        "listener.name.secure.ssl.client.auth=required",
+        "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512",
+        "listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
+         PlainLoginModule required user_a=\"p\";",
+        "listener.name.secure.scram-sha-512.connections.max.reauth.ms=5000",
+        "ssl.enabled.protocols=TLSv1.3",
+    ];
+    let lines = [&KEYSTORE[..], &of_all, &own].concat();
+    let settings = secure("SASL_SSL", &lines).unwrap();
+    let security = settings.security("secure");
+    let tls = security.tls.as_ref().unwrap();
+    assert_eq!(tls.keystore, Pem::File("/k".into()));
+    assert_eq!(tls.truststore, Some(Pem::File("/t".into())));
+    assert_eq!(tls.client_auth, ClientAuth::Required);
+    assert!(tls.tls13 && !tls.tls12);
+    let sasl = security.sasl.as_ref().unwrap();
+    let mechanisms = [Mechanism::Plain, Mechanism::ScramSha512];
+    assert_eq!(sasl.limits.mechanisms, mechanisms);
+    let session_max = &sasl.limits.session_max;
+    assert_eq!(session_max[&Mechanism::ScramSha512], Duration::from_secs(5));
+    assert_eq!(session_max.len(), 1);
+    assert_eq!(sasl.passwords["a"].reveal(), "p");
+    assert_eq!(settings.security("PLAIN").protocol, Protocol::Plaintext);
+    assert_eq!(
+        settings.inter_broker_listener_name.as_deref(),
+        Some("PLAIN")
+    );
+    assert!(!format!("{security:?}").contains("\"p\""));
+}
+
+#[test]
+fn pem_in_one_line_becomes_lines() {
+    let chain = "ssl.keystore.certificate.chain=-----BEGIN CERTIFICATE----- AA BB \\\n\
+                 -----END CERTIFICATE-----";
+    let key = "ssl.keystore.key=-----BEGIN PRIVATE KEY-----CC-----END PRIVATE KEY-----";
+    let settings = secure("SSL", &[chain, key]).unwrap();
+    let security = settings.security("SECURE");
+    let Pem::Inline(pem) = &security.tls.as_ref().unwrap().keystore else {
+        panic!("it stands in the settings");
+    };
+    assert_eq!(
+        pem.reveal(),
+        "-----BEGIN CERTIFICATE-----\nAA\nBB\n-----END CERTIFICATE-----\n\
+         -----BEGIN PRIVATE KEY-----\nCC\n-----END PRIVATE KEY-----\n"
+    );
+}
+
+#[test]
+fn what_cannot_protect_a_listener_is_refused_in_a_sentence() {
+    let of = |line: &'static str| [&KEYSTORE[..], &[line]].concat();
+    for (protocol, lines, why) in [
+        (
+            "SSL",
+            vec!["ssl.keystore.location=/k"],
+            "/k is a store of the type JKS",
+        ),
+        ("SSL", vec!["ssl.keystore.key=x"], "go together; give both"),
+        (
+            "SSL",
+            of("ssl.client.auth=required"),
+            "asks clients for certificates and trusts none",
+        ),
+        (
+            "SSL",
+            of("ssl.key.password=x"),
+            "an encrypted key is not read",
+        ),
+        ("SSL", of("ssl.enabled.protocols="), "give TLSv1.3"),
+        (
+            "SSL",
+            of("ssl.enabled.protocols=TLSv1.1"),
+            "of TLSv1.2, TLSv1.3",
+        ),
+        (
+            "SSL",
+            of("ssl.cipher.suites=X"),
+            "give nothing: TLS is rustls's",
+        ),
+        (
+            "SSL",
+            of("ssl.principal.mapping.rules=RULE:(/x/"),
+            "mend the pattern",
+        ),
+        (
+            "SASL_PLAINTEXT",
+            vec![],
+            "would log in clients by GSSAPI, which is not there",
+        ),
+        (
+            "SASL_SSL",
+            of("sasl.enabled.mechanisms=PLAIN"),
+            "has no users; give listener.name.sec",
+        ),
+        (
+            "SASL_SSL",
+            of("inter.broker.listener.name=SECURE"),
+            "would log in clients by GSSAPI",
+        ),
+        (
+            "SASL_SSL",
+            of("inter.broker.listener.name=SECURE\nsasl.enabled.mechanisms=SCRAM-SHA-256"),
+            "brokers know one another by certificates; name one of SSL or PLAINTEXT",
+        ),
+        (
+            "SSL,CONTROLLER:SASL_SSL",
+            of("sasl.enabled.mechanisms=SCRAM-SHA-256"),
+            "CONTROLLER",
+        ),
+    ] {
+        let refused = secure(protocol, &lines).map(|_| ()).unwrap_err();
+        assert!(refused.contains(why), "{why} in {refused}");
     }
 }

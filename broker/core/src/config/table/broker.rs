@@ -99,8 +99,13 @@ keys! {
          `org.apache.kafka.metadata.authorizer.StandardAuthorizer`. Empty: nothing, everyone may \
          do everything. On a PLAINTEXT listener every client is `User:ANONYMOUS`: ACLs then tell \
          hosts apart, not users. Brokers trust each other's fetches by a secret of each process, \
-         which who can listen on the network can read; they do not ask who connects to the \
-         listener for peers, so nobody else may reach that one.";
+         which who can listen on the network can read unless the listener between brokers speaks \
+         SSL; on the listener for peers they ask who connects only where that speaks SSL.";
+    "ottla.audit.log" String "" Any,
+        Broker Restart [] Applied,
+        "The file that the audit log goes to, a line of JSON each: what was denied to whom, what \
+         somebody created, altered or deleted, and logins that failed. `-`: the standard output. \
+         Empty: none.";
     "super.users" String "" Any,
         Broker Restart [] Applied,
         "Principals that may do everything, as `User:name`, separated by semicolons.";

@@ -11,8 +11,17 @@ const DEFAULT_PRINCIPALS: &str =
     "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
 
 const TIERED: Effect = AcceptedWithoutEffect("there is no tiered storage");
-const NO_TLS: Effect = AcceptedWithoutEffect("listeners are PLAINTEXT");
-const NO_SASL: Effect = AcceptedWithoutEffect("no listener authenticates by SASL");
+const RUSTLS: Effect = AcceptedWithoutEffect("TLS is rustls's, with its own strong suites");
+const RELOADED: Effect =
+    AcceptedWithoutEffect("a certificate that has changed is taken, whatever it names");
+const VERIFIED: Effect = AcceptedWithoutEffect("brokers always verify each other's host names");
+const ONE_PRINCIPAL: Effect =
+    AcceptedWithoutEffect("a principal is named by its certificate or its login");
+const OF_LISTENERS: Effect =
+    AcceptedWithoutEffect("each listener has its own, listener.name.L.plain.sasl.jaas.config");
+const NO_LOGIN: Effect = AcceptedWithoutEffect("brokers know one another by certificates");
+const NO_OAUTH: Effect = AcceptedWithoutEffect("no listener logs in by OAUTHBEARER");
+const NO_KERBEROS: Effect = AcceptedWithoutEffect("no listener logs in by Kerberos");
 const NO_TOKENS: Effect = AcceptedWithoutEffect("there are no delegation tokens");
 const LATER: Effect =
     AcceptedWithoutEffect("groups of the new protocols are not served; classic ones are");
@@ -49,8 +58,6 @@ keys! {
         Broker Restart [] NO_QUOTAS, "";
     "client.quota.callback.class" Class "" NOTHING, Broker Restart [] NO_QUOTAS, "";
     "config.providers" List "" Any, Broker Dynamic [] ENVIRONMENT, "";
-    "connection.failed.authentication.delay.ms" Int "100" AtLeast(0), Broker Restart [] NO_SASL, "";
-    "connections.max.reauth.ms" Long "0" Any, Broker Restart [] NO_SASL, "";
     "controller.quorum.append.linger.ms" Int "25" AtLeast(0), Broker Restart [] QUORUM, "";
     "controller.quorum.auto.join.enable" Boolean "false" Any, Broker Restart [] QUORUM, "";
     "controller.quorum.bootstrap.servers" List "" NOTHING, Broker Restart [] VOTERS, "";
@@ -123,10 +130,6 @@ keys! {
     "initial.broker.registration.timeout.ms" Int "60000" Any, Broker Restart [] QUORUM, "";
     "kafka.metrics.polling.interval.secs" Int "10" AtLeast(1), Broker Restart [] NO_REPORTERS, "";
     "kafka.metrics.reporters" List "" Any, Broker Restart [] NO_REPORTERS, "";
-    "listener.security.protocol.map" String
-        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"
-        Any,
-        Broker Restart [] NO_TLS, "";
     "log.cleaner.enable" Boolean "true" Any, Broker Restart [] COMPACTS, "";
     "log.dir.failure.timeout.ms" Long "30000" AtLeast(1), Broker Restart [] LAYOUT, "";
     "log.initial.task.delay.ms" Long "30000" AtLeast(0), Broker Restart [] OWN_WAY, "";
@@ -155,7 +158,7 @@ keys! {
     "principal.builder.class" Class
         "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"
         OneOf(&["", DEFAULT_PRINCIPALS]),
-        Broker Dynamic [] NO_SASL, "";
+        Broker Dynamic [] ONE_PRINCIPAL, "";
     "process.roles" List "broker,controller" OneOf(&["broker", "controller"]),
         Broker Restart [] ROLES, "";
     "producer.purgatory.purge.interval.requests" Int "1000" Any, Broker Restart [] NO_PURGATORY, "";
@@ -209,61 +212,58 @@ keys! {
     "replication.quota.window.num" Int "11" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
     "replication.quota.window.size.seconds" Int "1" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
     "request.timeout.ms" Int "30000" Any, Broker Restart [] SOCKETS, "";
-    "sasl.client.callback.handler.class" Class "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.enabled.mechanisms" List "GSSAPI" Any, Broker Dynamic [] NO_SASL, "";
-    "sasl.jaas.config" Password "" Any, Broker Dynamic [] NO_SASL, "";
-    "sasl.kerberos.principal.to.local.rules" List "DEFAULT" Any, Broker Dynamic [] NO_SASL, "";
-    "sasl.login.callback.handler.class" Class "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.login.class" Class "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.login.connect.timeout.ms" Int "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.login.read.timeout.ms" Int "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.login.retry.backoff.max.ms" Long "10000" Any, Broker Restart [] NO_SASL, "";
-    "sasl.login.retry.backoff.ms" Long "100" Any, Broker Restart [] NO_SASL, "";
-    "sasl.mechanism.controller.protocol" String "GSSAPI" Any, Broker Restart [] NO_SASL, "";
-    "sasl.mechanism.inter.broker.protocol" String "GSSAPI" Any, Broker Dynamic [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.algorithm" String "RS256" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.claim.aud" String "" Any, Broker Restart [] NO_SASL, "";
+    "sasl.client.callback.handler.class" Class "" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.jaas.config" Password "" Any, Broker Dynamic [] OF_LISTENERS, "";
+    "sasl.kerberos.principal.to.local.rules" List "DEFAULT" Any, Broker Dynamic [] NO_KERBEROS, "";
+    "sasl.login.callback.handler.class" Class "" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.login.class" Class "" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.login.connect.timeout.ms" Int "" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.login.read.timeout.ms" Int "" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.login.retry.backoff.max.ms" Long "10000" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.login.retry.backoff.ms" Long "100" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.mechanism.controller.protocol" String "GSSAPI" Any, Broker Restart [] NO_LOGIN, "";
+    "sasl.mechanism.inter.broker.protocol" String "GSSAPI" Any, Broker Dynamic [] NO_LOGIN, "";
+    "sasl.oauthbearer.assertion.algorithm" String "RS256" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.assertion.claim.aud" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.assertion.claim.exp.seconds" Int "300" Between(0, 86_400),
-        Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.claim.iss" String "" Any, Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.assertion.claim.iss" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.assertion.claim.jti.include" Boolean "false" Any,
-        Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.assertion.claim.nbf.seconds" Int "60" Between(0, 3600),
-        Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.claim.sub" String "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.file" String "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.private.key.file" String "" Any, Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.assertion.claim.sub" String "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.assertion.file" String "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.assertion.private.key.file" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.assertion.private.key.passphrase" Password "" Any,
-        Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.assertion.template.file" String "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.client.credentials.client.id" String "" Any, Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.assertion.template.file" String "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.client.credentials.client.id" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.client.credentials.client.secret" Password "" Any,
-        Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.clock.skew.seconds" Int "30" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.expected.audience" List "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.expected.issuer" String "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.jwks.endpoint.refresh.ms" Long "3600000" Any, Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.clock.skew.seconds" Int "30" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.expected.audience" List "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.expected.issuer" String "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.jwks.endpoint.refresh.ms" Long "3600000" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms" Long "10000" Any,
-        Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" Long "100" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.jwks.endpoint.url" String "" Any, Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" Long "100" Any,
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.jwks.endpoint.url" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.jwt.retriever.class" Class
         "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever"
         Any,
-        Broker Restart [] NO_SASL, "";
+        Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.jwt.validator.class" Class
         "org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator"
         Any,
-        Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.scope" String "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.scope.claim.name" String "scope" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.sub.claim.name" String "sub" Any, Broker Restart [] NO_SASL, "";
-    "sasl.oauthbearer.token.endpoint.url" String "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.server.callback.handler.class" Class "" Any, Broker Restart [] NO_SASL, "";
-    "sasl.server.max.receive.size" Int "524288" Any, Broker Restart [] NO_SASL, "";
-    "security.inter.broker.protocol" String "PLAINTEXT" OneOf(&["PLAINTEXT"]),
-        Broker Restart [] NO_TLS, "";
-    "security.providers" String "" Any, Broker Restart [] NO_TLS, "";
+        Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.scope" String "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.scope.claim.name" String "scope" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.sub.claim.name" String "sub" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.oauthbearer.token.endpoint.url" String "" Any, Broker Restart [] NO_OAUTH, "";
+    "sasl.server.callback.handler.class" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
+    "security.providers" String "" Any, Broker Restart [] RUSTLS, "";
     "share.coordinator.append.linger.ms" Int "-1" AtLeast(-1), Broker Restart [] LATER, "";
     "share.coordinator.cached.buffer.max.bytes" Int "1048588" AtLeast(524_288),
         Broker Dynamic [] LATER, "";
@@ -285,29 +285,18 @@ keys! {
     "socket.listen.backlog.size" Int "50" AtLeast(1), Broker Restart [] SOCKETS, "";
     "socket.receive.buffer.bytes" Int "102400" Any, Broker Restart [] SOCKETS, "";
     "socket.send.buffer.bytes" Int "102400" Any, Broker Restart [] SOCKETS, "";
-    "ssl.allow.dn.changes" Boolean "false" Any, Broker Restart [] NO_TLS, "";
-    "ssl.allow.san.changes" Boolean "false" Any, Broker Restart [] NO_TLS, "";
-    "ssl.cipher.suites" List "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.client.auth" String "none" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.enabled.protocols" List "TLSv1.2,TLSv1.3" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.endpoint.identification.algorithm" String "https" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.engine.factory.class" Class "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.key.password" Password "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.keymanager.algorithm" String "SunX509" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.keystore.certificate.chain" Password "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.keystore.key" Password "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.keystore.location" String "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.keystore.password" Password "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.keystore.type" String "JKS" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.principal.mapping.rules" String "DEFAULT" Any, Broker Restart [] NO_TLS, "";
-    "ssl.protocol" String "TLSv1.3" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.provider" String "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.secure.random.implementation" String "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.trustmanager.algorithm" String "PKIX" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.truststore.certificates" Password "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.truststore.location" String "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.truststore.password" Password "" Any, Broker Dynamic [] NO_TLS, "";
-    "ssl.truststore.type" String "JKS" Any, Broker Dynamic [] NO_TLS, "";
+    "ssl.allow.dn.changes" Boolean "false" Any, Broker Restart [] RELOADED, "";
+    "ssl.allow.san.changes" Boolean "false" Any, Broker Restart [] RELOADED, "";
+    "ssl.cipher.suites" List "" NOTHING, Broker Dynamic [] RUSTLS, "";
+    "ssl.endpoint.identification.algorithm" String "https" Any, Broker Dynamic [] VERIFIED, "";
+    "ssl.engine.factory.class" Class "" NOTHING, Broker Dynamic [] RUSTLS, "";
+    "ssl.keymanager.algorithm" String "SunX509" Any, Broker Dynamic [] RUSTLS, "";
+    "ssl.keystore.password" Password "" Any, Broker Dynamic [] RUSTLS, "";
+    "ssl.protocol" String "TLSv1.3" Any, Broker Dynamic [] RUSTLS, "";
+    "ssl.provider" String "" Any, Broker Dynamic [] RUSTLS, "";
+    "ssl.secure.random.implementation" String "" Any, Broker Dynamic [] RUSTLS, "";
+    "ssl.trustmanager.algorithm" String "PKIX" Any, Broker Dynamic [] RUSTLS, "";
+    "ssl.truststore.password" Password "" Any, Broker Dynamic [] RUSTLS, "";
     "telemetry.max.bytes" Int "1048576" AtLeast(1), Broker Restart [] NO_REPORTERS, "";
     "unclean.leader.election.interval.ms" Long "300000" AtLeast(1), Broker Restart [] AT_ONCE, "";
     "unstable.api.versions.enable" Boolean "false" Any, Broker Restart [] NOTHING_UNSTABLE, "";

@@ -1,0 +1,393 @@
+//! What a listener demands of who connects to it, from its settings.
+//!
+//! `listener.name.<listener>.<setting>` holds for that listener, the setting without the prefix for
+//! all that have none of their own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::authentication::principals::PrincipalRules;
+use crate::authentication::{Limits, Mechanism, Secret, jaas};
+use crate::config::key::Scope;
+use crate::config::{ConfigMap, Value, table};
+
+/// How the settings of one listener begin.
+const PREFIX: &str = "listener.name.";
+
+/// Settings that a listener has of its own for each mechanism.
+const USERS: &str = "sasl.jaas.config";
+const SESSION_MAX: &str = "connections.max.reauth.ms";
+
+/// Other settings that a listener may have of its own, besides all that begin with `ssl.`.
+const OF_A_LISTENER: [&str; 3] = [
+    "sasl.enabled.mechanisms",
+    "sasl.server.max.receive.size",
+    SESSION_MAX,
+];
+
+/// What is spoken on a listener; Kafka's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Neither encrypted nor authenticated.
+    #[default]
+    Plaintext = 0,
+    /// TLS.
+    Ssl = 1,
+    /// SASL, in the clear.
+    SaslPlaintext = 2,
+    /// SASL within TLS.
+    SaslSsl = 3,
+}
+
+impl Protocol {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [
+        Self::Plaintext,
+        Self::Ssl,
+        Self::SaslPlaintext,
+        Self::SaslSsl,
+    ];
+
+    /// Kafka's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+
+    /// Kafka's number.
+    #[must_use]
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+
+    fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    /// Whether clients log in by SASL.
+    #[must_use]
+    pub fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a listener demands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListenerSecurity {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// With which certificates, where it speaks TLS.
+    pub tls: Option<Tls>,
+    /// Who may log in and how, where that is by SASL.
+    pub sasl: Option<Sasl>,
+}
+
+/// Certificates, and what is asked of clients'.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// The chain of certificates and their key, in one PEM.
+    pub keystore: Pem,
+    /// Whom clients' certificates must be signed by.
+    pub truststore: Option<Pem>,
+    /// Whether clients are asked for certificates.
+    pub client_auth: ClientAuth,
+    /// Whether TLS 1.2 is spoken.
+    pub tls12: bool,
+    /// Whether TLS 1.3 is spoken.
+    pub tls13: bool,
+    /// What a certificate's subject is called.
+    pub principals: PrincipalRules,
+}
+
+/// Where PEM is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// In a file, which is read again when it changes.
+    File(PathBuf),
+    /// In the settings themselves.
+    Inline(Secret),
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// No.
+    None,
+    /// Yes, and one without is let in as nobody in particular.
+    Requested,
+    /// Yes, and one without is not let in.
+    Required,
+}
+
+/// Logins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sasl {
+    /// What is allowed.
+    pub limits: Arc<Limits>,
+    /// The users of PLAIN.
+    pub passwords: BTreeMap<String, Secret>,
+}
+
+/// The listener and the setting that such a key names; none where it is no such key. Both are as
+/// the key has them.
+pub(super) fn split(key: &str) -> Option<(&str, &str)> {
+    let rest = key.strip_prefix(PREFIX)?;
+    let dots = rest.match_indices('.').map(|(at, _)| at);
+    let mut parts = dots.map(|at| (&rest[..at], &rest[at + 1..]));
+    parts.find(|(_, setting)| is_of_a_listener(setting))
+}
+
+/// The value of such a setting.
+///
+/// # Errors
+/// What to give instead.
+pub(super) fn parse(setting: &str, text: &str) -> Result<Value, String> {
+    match table::find(Scope::Broker, plain_name(setting)) {
+        Some(name) => name
+            .parse(text)
+            .map_err(|_| format!("give {}", name.expected())),
+        None => Err("give it without the listener".to_owned()),
+    }
+}
+
+/// The setting without the mechanism that it is of.
+fn plain_name(setting: &str) -> &str {
+    let of_mechanism = Mechanism::ALL.iter().find_map(|mechanism| {
+        let rest = setting.strip_prefix(&mechanism.name().to_lowercase())?;
+        rest.strip_prefix('.')
+    });
+    of_mechanism.unwrap_or(setting)
+}
+
+fn is_of_a_listener(setting: &str) -> bool {
+    let plain = plain_name(setting);
+    let is_of_a_mechanism = plain.len() < setting.len() && [USERS, SESSION_MAX].contains(&plain);
+    is_of_a_mechanism
+        || (plain == setting
+            && (OF_A_LISTENER.contains(&plain)
+                || (plain.starts_with("ssl.") && table::find(Scope::Broker, plain).is_some())))
+}
+
+/// The settings that hold for one listener.
+pub(super) struct Reader<'a> {
+    /// The listener's name, in capitals.
+    pub(super) listener: &'a str,
+    /// Those of its own.
+    pub(super) own: Option<&'a ConfigMap>,
+    /// Those of all.
+    pub(super) statics: &'a ConfigMap,
+}
+
+impl Reader<'_> {
+    /// What the listener demands.
+    ///
+    /// # Errors
+    /// A sentence that says which settings do not go together.
+    pub(super) fn read(&self, protocol: Protocol) -> Result<ListenerSecurity, String> {
+        Ok(ListenerSecurity {
+            protocol,
+            tls: protocol.has_tls().then(|| self.tls()).transpose()?,
+            sasl: protocol.has_sasl().then(|| self.sasl()).transpose()?,
+        })
+    }
+
+    /// How the setting is written for this listener.
+    fn key(&self, setting: &str) -> String {
+        format!("{PREFIX}{}.{setting}", self.listener.to_lowercase())
+    }
+
+    fn set(&self, setting: &str) -> Option<&Value> {
+        let own = self.own.and_then(|own| own.get(setting));
+        own.or_else(|| self.statics.get(setting))
+    }
+
+    fn get(&self, setting: &str) -> Value {
+        let set = self.set(setting).cloned();
+        set.unwrap_or_else(|| table::key(setting).default_value())
+    }
+
+    fn text(&self, setting: &str) -> Option<String> {
+        let text = self.set(setting)?.to_string();
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    fn tls(&self) -> Result<Tls, String> {
+        let name = self.listener;
+        let Some(keystore) = self.keystore()? else {
+            return Err(format!(
+                "the listener {name} speaks TLS and has no certificate; name a PEM file with its \
+                 chain and key in {}, with {}=PEM",
+                self.key("ssl.keystore.location"),
+                self.key("ssl.keystore.type"),
+            ));
+        };
+        let truststore = self.store("ssl.truststore", "ssl.truststore.certificates")?;
+        let client_auth = match self.get("ssl.client.auth").to_string().as_str() {
+            "required" => ClientAuth::Required,
+            "requested" => ClientAuth::Requested,
+            _ => ClientAuth::None,
+        };
+        if client_auth != ClientAuth::None && truststore.is_none() {
+            return Err(format!(
+                "the listener {name} asks clients for certificates and trusts none; name a PEM \
+                 file with those that sign them in {}, with {}=PEM",
+                self.key("ssl.truststore.location"),
+                self.key("ssl.truststore.type"),
+            ));
+        }
+        if self.text("ssl.key.password").is_some() {
+            return Err(format!(
+                "{} is set, and an encrypted key is not read; give a key that is not encrypted, \
+                 in a file that only the broker reads",
+                self.key("ssl.key.password")
+            ));
+        }
+        let versions = self.get("ssl.enabled.protocols");
+        if versions.items().is_empty() {
+            let key = self.key("ssl.enabled.protocols");
+            return Err(format!("{key} is empty; give TLSv1.3, or TLSv1.2 as well"));
+        }
+        let rules = self.get("ssl.principal.mapping.rules").to_string();
+        let principals = PrincipalRules::parse(&rules).map_err(|mend| {
+            let key = self.key("ssl.principal.mapping.rules");
+            format!("{key}={rules} is refused: {mend}")
+        })?;
+        Ok(Tls {
+            keystore,
+            truststore,
+            client_auth,
+            tls12: versions.has("TLSv1.2"),
+            tls13: versions.has("TLSv1.3"),
+            principals,
+        })
+    }
+
+    fn keystore(&self) -> Result<Option<Pem>, String> {
+        let chain = self.text("ssl.keystore.certificate.chain");
+        let key = self.text("ssl.keystore.key");
+        match (chain, key) {
+            (Some(chain), Some(key)) => {
+                Ok(Some(Pem::Inline(Secret::new(lines(&(chain + " " + &key))))))
+            }
+            (None, None) => self.store("ssl.keystore", "ssl.keystore.certificate.chain"),
+            _ => Err(format!(
+                "{} and {} go together; give both",
+                self.key("ssl.keystore.certificate.chain"),
+                self.key("ssl.keystore.key"),
+            )),
+        }
+    }
+
+    /// A store of PEM by its file, or by the setting that holds it itself.
+    fn store(&self, store: &str, inline: &str) -> Result<Option<Pem>, String> {
+        if let Some(pem) = self.text(inline) {
+            return Ok(Some(Pem::Inline(Secret::new(lines(&pem)))));
+        }
+        let Some(path) = self.text(&format!("{store}.location")) else {
+            return Ok(None);
+        };
+        let kind = format!("{store}.type");
+        match self.get(&kind) {
+            found if found.to_string().eq_ignore_ascii_case("PEM") => {
+                Ok(Some(Pem::File(PathBuf::from(path))))
+            }
+            found => Err(format!(
+                "{path} is a store of the type {found}, which is not read; give PEM (`openssl \
+                 pkcs12 -nodes -in STORE` and `keytool -exportcert -rfc` make it) and set {}=PEM",
+                self.key(&kind)
+            )),
+        }
+    }
+
+    fn sasl(&self) -> Result<Sasl, String> {
+        let name = self.listener;
+        let mut limits = Limits {
+            token_bytes_max: usize::try_from(self.get("sasl.server.max.receive.size").number())
+                .unwrap_or_default(),
+            ..Limits::default()
+        };
+        let mut passwords = BTreeMap::new();
+        for named in self.get("sasl.enabled.mechanisms").items() {
+            let Some(mechanism) = Mechanism::named(named) else {
+                let known = Mechanism::ALL.map(Mechanism::name).join(", ");
+                return Err(format!(
+                    "the listener {name} would log in clients by {named}, which is not there; set \
+                     {} to some of {known}",
+                    self.key("sasl.enabled.mechanisms")
+                ));
+            };
+            let of = |setting| format!("{}.{setting}", named.to_lowercase());
+            let session_max = self.set(&of(SESSION_MAX)).cloned();
+            let session_max = session_max.unwrap_or_else(|| self.get(SESSION_MAX));
+            let session_max = u64::try_from(session_max.number()).unwrap_or_default();
+            if session_max > 0 {
+                let session_max = Duration::from_millis(session_max);
+                limits.session_max.insert(mechanism, session_max);
+            }
+            limits.mechanisms.push(mechanism);
+            if mechanism == Mechanism::Plain {
+                let key = self.key(&of(USERS));
+                let users = self.text(&of(USERS)).ok_or_else(|| {
+                    format!("the listener {name} logs in by PLAIN and has no users; give {key}")
+                })?;
+                passwords = jaas::plain_users(&users)
+                    .map_err(|mend| format!("{key} is refused: {mend}"))?;
+            }
+        }
+        let limits = Arc::new(limits);
+        Ok(Sasl { limits, passwords })
+    }
+}
+
+/// PEM in lines, as it should be: in a properties file it is often one line.
+fn lines(text: &str) -> String {
+    let mut lines = String::new();
+    for (place, part) in text.split("-----").enumerate() {
+        // between two marks stands what begins or ends, around them the body
+        match place % 2 {
+            1 => lines += &format!("-----{part}-----\n"),
+            _ => {
+                for word in part.split_whitespace() {
+                    lines += word;
+                    lines.push('\n');
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// The protocols of listeners by their names, as `listener.security.protocol.map` has them.
+///
+/// # Errors
+/// What to give instead, as the end of a sentence.
+pub(super) fn protocols(map: &Value) -> Result<BTreeMap<String, Protocol>, String> {
+    let text = map.to_string();
+    let pairs = text.split(',').map(str::trim);
+    let pairs = pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+        let known = pair.split_once(':').and_then(|(name, protocol)| {
+            let mut all = Protocol::ALL.into_iter();
+            let protocol = all.find(|known| known.name() == protocol.trim())?;
+            Some((name.trim().to_ascii_uppercase(), protocol))
+        });
+        known.ok_or_else(|| {
+            let all = Protocol::ALL.map(Protocol::name).join(", ");
+            format!("give pairs listener:protocol, with protocols of {all}, for `{pair}`")
+        })
+    });
+    pairs.collect()
+}

@@ -1,0 +1,78 @@
+//! Settings of listeners that encrypt and authenticate.
+
+use crate::config::Bounds::{Any, AtLeast, Between, OneOf};
+use crate::config::Effect::Applied;
+
+keys! {
+    "listener.security.protocol.map" String
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"
+        Any,
+        Broker Restart [] Applied,
+        "What each listener speaks, as `name:protocol` pairs; a listener that is not there speaks \
+         PLAINTEXT. The listener for peers is PLAINTEXT or SSL: brokers know one another by \
+         certificates.";
+    "security.inter.broker.protocol" String "" OneOf(&["", "PLAINTEXT", "SSL"]),
+        Broker Restart [] Applied,
+        "The first listener of this protocol is the one that other brokers replicate from, unless \
+         `inter.broker.listener.name` names one.";
+    "ssl.keystore.type" String "JKS" Any,
+        Broker Restart [] Applied,
+        "The type of the keystore. PEM is read; `openssl pkcs12 -nodes` makes it from the others. \
+         As all settings that begin with `ssl.`, one listener may have its own, as \
+         `listener.name.secure.ssl.keystore.type`, with its name in small letters.";
+    "ssl.keystore.location" String "" Any,
+        Broker Restart [] Applied,
+        "A file of PEM with the chain of certificates and their key, not encrypted. It is read \
+         again within 5 s when it changes; what then makes no sense is told in the log, and the \
+         old certificates stay in use.";
+    "ssl.keystore.certificate.chain" Password "" Any,
+        Broker Restart [] Applied,
+        "The chain of certificates itself, in PEM, in the place of a file.";
+    "ssl.keystore.key" Password "" Any,
+        Broker Restart [] Applied,
+        "The key itself, in PEM, in the place of a file.";
+    "ssl.key.password" Password "" Any,
+        Broker Restart [] Applied,
+        "An encrypted key is not read, so a listener of TLS refuses this.";
+    "ssl.truststore.type" String "JKS" Any,
+        Broker Restart [] Applied,
+        "The type of the truststore, of which PEM is read.";
+    "ssl.truststore.location" String "" Any,
+        Broker Restart [] Applied,
+        "A file of PEM with the certificates that sign those of clients. It is read again as the \
+         keystore is.";
+    "ssl.truststore.certificates" Password "" Any,
+        Broker Restart [] Applied,
+        "These certificates themselves, in PEM, in the place of a file.";
+    "ssl.client.auth" String "none" OneOf(&["none", "requested", "required"]),
+        Broker Restart [] Applied,
+        "Whether a client shows a certificate: `none` is asked for, one is `requested`, and who \
+         has none is User:ANONYMOUS, or `required`. Peers always show theirs.";
+    "ssl.enabled.protocols" List "TLSv1.2,TLSv1.3" OneOf(&["TLSv1.2", "TLSv1.3"]),
+        Broker Restart [] Applied,
+        "The versions of TLS that are spoken.";
+    "ssl.principal.mapping.rules" String "DEFAULT" Any,
+        Broker Restart [] Applied,
+        "What a client is called by the subject of its certificate: rules between commas, of which \
+         the first one counts whose pattern fits all of it. `RULE:pattern/replacement/`, with `L` \
+         or `U` behind it for small or capital letters, or `DEFAULT`: the subject itself. One that \
+         no rule fits is not let in.";
+    "sasl.enabled.mechanisms" List "GSSAPI" Any,
+        Broker Restart [] Applied,
+        "How clients log in on listeners of SASL_SSL and SASL_PLAINTEXT: some of PLAIN, \
+         SCRAM-SHA-256 and SCRAM-SHA-512; a listener of these refuses others. The users of PLAIN \
+         and their passwords are in `listener.name.L.plain.sasl.jaas.config` of that listener; \
+         those of SCRAM are set by `kafka-configs --alter --entity-type users`.";
+    "sasl.server.max.receive.size" Int "524288" AtLeast(1),
+        Broker Restart [] Applied,
+        "The largest token of a login, in bytes. No request is larger than 65536 bytes before \
+         somebody has logged in.";
+    "connections.max.reauth.ms" Long "0" AtLeast(0),
+        Broker Restart [] Applied,
+        "How long a login holds, in milliseconds: after it the client logs in again on the same \
+         connection, or is let go. 0: for ever. A mechanism of a listener may have its own, as \
+         `listener.name.secure.scram-sha-512.connections.max.reauth.ms`.";
+    "connection.failed.authentication.delay.ms" Int "100" Between(0, 10_000),
+        Broker Restart [] Applied,
+        "How long the answer to a login that failed is held back, in milliseconds.";
+}

@@ -1,0 +1,110 @@
+//! The client at the other end of a connection: turns its frames into calls.
+
+mod authentication;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use ottla_core::authentication::{Expected, Session, Unexpected};
+use ottla_core::config::settings::security::ListenerSecurity;
+use ottla_protocol::api::ApiKey;
+use ottla_protocol::codec::Reader;
+use ottla_protocol::frame::RequestHeader;
+
+use super::{Call, Context, Error, RequestContext, api_versions, begin};
+use crate::authorizer::Principal;
+
+/// The client of one connection: who it is, and how far its login has come.
+pub struct Client {
+    context: Arc<Context>,
+    request: RequestContext,
+    security: Arc<ListenerSecurity>,
+    /// How far its login has come, on a listener where there is one.
+    session: Option<Session>,
+}
+
+impl Client {
+    /// The client at `client_host` that connected to `listener`.
+    #[must_use]
+    pub fn new(
+        context: Arc<Context>,
+        client_host: IpAddr,
+        listener: Arc<str>,
+        connection_id: u64,
+    ) -> Self {
+        let security = context.settings.security(&listener);
+        let limits = security.sasl.as_ref().map(|sasl| Arc::clone(&sasl.limits));
+        let request = RequestContext {
+            api_key: ApiKey::ApiVersions,
+            api_version: 0,
+            client_id: None,
+            principal: Principal::anonymous(client_host),
+            listener,
+            connection_id,
+        };
+        Self {
+            context,
+            request,
+            security,
+            session: limits.map(Session::new),
+        }
+    }
+
+    /// The same, whose certificate or login says this name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.request.principal.name = format!("User:{name}").into();
+        self
+    }
+
+    /// Whether it is known who it is, as far as anybody has to say who they are here.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_none_or(|session| session.user().is_some())
+    }
+
+    /// Whether the connection is to be closed once what was answered is sent.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_over)
+    }
+
+    /// Begins the request in `frame`.
+    ///
+    /// # Errors
+    /// Why the connection must be closed.
+    pub fn call(&mut self, frame: BytesMut) -> Result<Call, Error> {
+        let session = self.session.as_ref();
+        if session.is_some_and(|session| session.expected() == Expected::Token) {
+            return authentication::bare_token(self, &frame);
+        }
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::read(&mut reader)?;
+        if let Some(session) = &self.session {
+            let admitted = session.admit(self.context.env.now(), header.api_key);
+            if admitted == Err(Unexpected::Expired) {
+                self.context.metrics.sessions_expired.inc();
+            }
+            admitted?;
+        }
+        if self.request.client_id.as_deref() != header.client_id.as_deref() {
+            self.request.client_id = header.client_id.as_deref().map(Arc::from);
+        }
+        self.request.api_key = header.api_key;
+        self.request.api_version = header.api_version;
+        self.context.metrics.request(header.api_key);
+        let began = self.context.env.now();
+        let api = header.api_key;
+        let call = match api {
+            ApiKey::ApiVersions => api_versions::call(&self.context, &header, reader),
+            ApiKey::SaslHandshake => authentication::handshake(self, &header, reader),
+            ApiKey::SaslAuthenticate => authentication::authenticate(self, header, reader),
+            _ => return begin(&self.context, header, self.request.clone(), reader),
+        };
+        let took = self.context.env.now().saturating_sub(began);
+        self.context.metrics.answered(api, took);
+        call
+    }
+}

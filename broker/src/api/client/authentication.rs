@@ -1,0 +1,159 @@
+//! SaslHandshake and SaslAuthenticate: how a client logs in.
+//!
+//! What may be said when is decided by `core::authentication`. A login that failed is answered
+//! after a while, and the connection ends with the answer.
+
+use bytes::Bytes;
+use ottla_core::authentication::{Answer, Credential, Mechanism, Secret, Users};
+use ottla_core::config::settings::security::Sasl;
+use ottla_core::image::MetadataImage;
+use ottla_protocol::codec::Reader;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::frame::RequestHeader;
+use ottla_protocol::messages::access::{
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+};
+
+use super::Client;
+use crate::api::{Answered, Call, Error, decode, encode, row};
+
+/// Those who may log in on a listener.
+struct Known<'a> {
+    sasl: &'a Sasl,
+    image: &'a MetadataImage,
+}
+
+impl Users for Known<'_> {
+    fn password(&self, user: &str) -> Option<&Secret> {
+        self.sasl.passwords.get(user)
+    }
+
+    fn credential(&self, user: &str, mechanism: Mechanism) -> Option<&Credential> {
+        let key = (user.to_owned(), mechanism);
+        self.image.scram_credentials.get(&key)
+    }
+
+    fn stand_in(&self, mechanism: Mechanism) -> Option<&Credential> {
+        let mut all = self.image.scram_credentials.iter();
+        let first = all.find(|((_, of), _)| *of == mechanism);
+        first.map(|(_, credential)| credential)
+    }
+}
+
+/// SaslHandshake: the mechanism by which the client will log in.
+pub(super) fn handshake(
+    client: &mut Client,
+    header: &RequestHeader,
+    reader: Reader,
+) -> Result<Call, Error> {
+    served::<SaslHandshakeRequest>(header)?;
+    let body = decode::<SaslHandshakeRequest>(header, reader)?;
+    let env = &client.context.env;
+    let response = match &mut client.session {
+        None => SaslHandshakeResponse {
+            error_code: ErrorCode::IllegalSaslState.code(),
+            mechanisms: Vec::new(),
+        },
+        Some(session) => {
+            let (now, nonce) = (env.now(), env.nonce());
+            let error = session.handshake(now, header.api_version, &body.mechanism, nonce);
+            SaslHandshakeResponse {
+                error_code: error.code(),
+                mechanisms: session.mechanisms().collect(),
+            }
+        }
+    };
+    done(encode::<SaslHandshakeRequest>(header, &response)?)
+}
+
+/// SaslAuthenticate: the next token of the login.
+pub(super) fn authenticate(
+    client: &mut Client,
+    header: RequestHeader,
+    reader: Reader,
+) -> Result<Call, Error> {
+    served::<SaslAuthenticateRequest>(&header)?;
+    let body = decode::<SaslAuthenticateRequest>(&header, reader)?;
+    let Some(answer) = take(client, &body.auth_bytes) else {
+        let response = SaslAuthenticateResponse {
+            error_code: ErrorCode::IllegalSaslState.code(),
+            error_message: Some(
+                "SaslAuthenticate request received after successful authentication".to_owned(),
+            ),
+            ..SaslAuthenticateResponse::default()
+        };
+        return done(encode::<SaslAuthenticateRequest>(&header, &response)?);
+    };
+    let has_failed = answer.error != ErrorCode::None;
+    let response = SaslAuthenticateResponse {
+        error_code: answer.error.code(),
+        error_message: answer.message,
+        auth_bytes: answer.token.into(),
+        session_lifetime_ms: answer.session_lifetime_ms,
+    };
+    if !has_failed {
+        return done(encode::<SaslAuthenticateRequest>(&header, &response)?);
+    }
+    let delay = client.context.settings.authentication_failure_delay;
+    Ok(Call::Waiting {
+        future: Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            encode::<SaslAuthenticateRequest>(&header, &response)
+        }),
+        pipelined_max: 1,
+    })
+}
+
+/// A token without a request around it, after SaslHandshake of version 0; the answer is one too.
+pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Error> {
+    let answer = take(client, token).filter(|answer| answer.error == ErrorCode::None);
+    let answer = answer.ok_or(Error::NotAuthenticated)?;
+    let mut frame = Vec::with_capacity(4 + answer.token.len());
+    // it is shorter than the largest request
+    let length = i32::try_from(answer.token.len()).unwrap_or(i32::MAX);
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&answer.token);
+    Ok(Call::Done(vec![Bytes::from(frame)]))
+}
+
+/// What the client's token is answered; none on a listener where nobody logs in, or where somebody
+/// has.
+fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
+    let (session, sasl) = (client.session.as_mut()?, client.security.sasl.as_ref()?);
+    let image = client.context.controller.image();
+    let known = Known {
+        sasl,
+        image: &image,
+    };
+    let context = &client.context;
+    let mechanism = session.mechanism();
+    let answer = session.authenticate(context.env.now(), token, &known);
+    let principal = &mut client.request.principal;
+    if answer.error != ErrorCode::None {
+        context.metrics.authentication_failures.inc();
+        let mechanism = mechanism.map_or("", Mechanism::name);
+        let host = principal.host;
+        context
+            .audit
+            .login_failed(&client.request.listener, host, mechanism);
+    } else if let Some(user) = session.user().filter(|_| session.is_done()) {
+        context.metrics.authentications.inc();
+        principal.name = format!("User:{user}").into();
+    }
+    Some(answer)
+}
+
+fn done(answered: Option<Answered>) -> Result<Call, Error> {
+    Ok(Call::Done(answered.unwrap_or_default().segments))
+}
+
+fn served<R: ottla_protocol::codec::Request>(header: &RequestHeader) -> Result<(), Error> {
+    let (served, version) = (row::<R>(), header.api_version);
+    match (served.version_min..=served.version_max).contains(&version) {
+        true => Ok(()),
+        false => Err(Error::Unsupported {
+            api: header.api_key,
+            version,
+        }),
+    }
+}

@@ -1,0 +1,79 @@
+//! What stands on a node's data directory, and how it is opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ottla_storage::Store;
+
+use super::{Error, LOCK_INTERVAL, LOCK_TIMEOUT, Surroundings};
+use crate::brokers::Brokers;
+use crate::config::Settings;
+use crate::controller;
+use crate::coordinator;
+use crate::metrics::Metrics;
+use crate::replica::Replicas;
+use crate::tls::Connector;
+
+/// What stands on the data directory.
+pub(super) struct Parts {
+    pub(super) replicas: Replicas,
+    pub(super) coordinator: coordinator::Handle,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) storage_id: ottla_protocol::ids::Uuid,
+}
+
+impl Parts {
+    pub(super) async fn open(
+        settings: &Arc<Settings>,
+        around: &Surroundings,
+        handle: &controller::Handle,
+        cluster_id: &str,
+        connector: &Connector,
+    ) -> Result<Self, Error> {
+        let identity = ottla_storage::store::Identity {
+            cluster_id: cluster_id.to_owned(),
+            node_id: settings.node_id,
+            directory_id: around.env.random_uuid(),
+        };
+        let dir: PathBuf = settings.log_dirs[0].clone();
+        let disk = Arc::clone(&around.disk);
+        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+        let opened = loop {
+            let store = around.store.clone();
+            match Store::open(Arc::clone(&disk), &dir, identity.clone(), store) {
+                Err(ottla_storage::Error::InUse { .. })
+                    if tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(LOCK_INTERVAL).await;
+                }
+                opened => break opened?,
+            }
+        };
+        let storage_id = opened.store.identity().directory_id;
+        let metrics = Arc::new(Metrics::default());
+        let replicas = Replicas::start(crate::replica::Components {
+            settings: Arc::clone(settings),
+            env: around.env.clone(),
+            connector: connector.clone(),
+            controller: handle.clone(),
+            metrics: Arc::clone(&metrics),
+            store: opened.store,
+            logs: opened.logs,
+            inline: around.inline,
+            answers_bytes_max: around.queued_bytes_max(settings),
+        });
+        let coordinator = coordinator::Handle::new(
+            Arc::new(replicas.clone()),
+            handle.clone(),
+            Brokers::new(Arc::clone(settings), handle.clone(), connector.clone()),
+            coordinator::Settings::from(&**settings),
+            around.env.clone(),
+        );
+        Ok(Self {
+            replicas,
+            coordinator,
+            metrics,
+            storage_id,
+        })
+    }
+}
