@@ -120,11 +120,14 @@ pub async fn update_features(
     let submitted = submit_with(context, permission, body).await;
     let mut response = match submitted {
         Ok(response) => response,
-        Err((code, message)) => UpdateFeaturesResponse {
-            error_code: code.code(),
-            error_message: Some(message),
-            ..UpdateFeaturesResponse::default()
-        },
+        // that nothing was decided is said of the whole in every version
+        Err((code, message)) => {
+            return UpdateFeaturesResponse {
+                error_code: code.code(),
+                error_message: Some(message),
+                ..UpdateFeaturesResponse::default()
+            };
+        }
     };
     if request.api_version < 2 {
         // the forwarded answer has one result for all; old clients want one each

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ottla_core::acl::{Operation, ResourceType};
+use ottla_core::acl::Operation;
 use ottla_core::metadata::names::is_internal;
 use ottla_core::partition::{Acks, Membership};
 use ottla_protocol::error::ErrorCode;
@@ -35,7 +35,12 @@ pub async fn handle(
         _ => Acks::All,
     };
     let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
-    let (shape, mut items, asked) = split(context, request, body.topic_data);
+    let access = match refusal {
+        // it is said of all topics, also of those that the client may not write to
+        Some(ErrorCode::TransactionalIdAuthorizationFailed) => Access::unlimited(),
+        _ => context.access(request),
+    };
+    let (shape, mut items, asked) = split(context, request, &access, body.topic_data);
     let mut outcomes: Vec<Result<Produced, Refused>> = match refusal {
         Some(error) => items.iter().map(|_| Err(Refused::from(error))).collect(),
         None => {
@@ -111,7 +116,7 @@ fn refusal(
         return None;
     }
     let access = context.access(request);
-    let may = |id: &String| access.may(Operation::Write, ResourceType::TransactionalId, id);
+    let may = |id: &String| access.transactional_id(Operation::Write, id).is_ok();
     let is_permitted = body.transactional_id.as_ref().is_some_and(may);
     (!is_permitted).then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
@@ -121,15 +126,15 @@ fn refusal(
 fn split(
     context: &Context,
     request: &RequestContext,
+    access: &Access,
     topics: Vec<TopicProduceData>,
 ) -> (Vec<TopicProduceResponse>, Vec<ProduceItem>, Vec<Asked>) {
     let mut items = Vec::new();
     let mut asked = Vec::new();
     let mut shape = Vec::with_capacity(topics.len());
-    let access = context.access(request);
     for topic in topics {
         let (key, is_internal) = key_of(context, request, &topic);
-        let permission = permission(&access, &key, &topic.name);
+        let permission = permission(access, &key, &topic.name);
         let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
         for PartitionProduceData { index, records } in topic.partition_data {
             partition_responses.push(PartitionProduceResponse {

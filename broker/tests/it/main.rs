@@ -12,6 +12,7 @@ mod forms;
 mod fuzz;
 mod hostile;
 mod idle;
+mod permissions;
 mod record_bodies;
 mod secure;
 mod slow_readers;

@@ -69,7 +69,9 @@ async fn fetch_all(
     for mut group in groups {
         let permission = access.group(Operation::Describe, &group.group_id);
         let mut unknown = identify(&image, request.api_version, &mut group);
-        unknown.extend(take_hidden(&access, &mut group));
+        if permission.is_ok() {
+            unknown.extend(take_hidden(&access, &mut group));
+        }
         let group_id = group.group_id.clone();
         let topics = group.topics.clone();
         let body = OffsetFetch {
@@ -95,8 +97,11 @@ async fn fetch_all(
         // where all were asked for, those that the client may not know of are not among them
         group
             .topics
-            .retain(|topic| access.topic(Operation::Describe, &topic.name).is_ok());
-        group.topics.extend(unknown);
+            .retain(|topic| access.may_with_topic(Operation::Describe, &topic.name));
+        // of a group that is refused as a whole nothing else is said
+        if group.error_code == ErrorCode::None.code() {
+            group.topics.extend(unknown);
+        }
         answers.push(group);
     }
     answers
