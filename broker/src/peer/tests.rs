@@ -2,7 +2,15 @@ use ottla_core::liveness::Sight;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::config::Settings;
+use crate::env::Env;
 use crate::stream::Network;
+
+#[path = "../../tests/it/authority.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod authority;
+
+use authority::Authority;
 
 const NODE: NodeId = NodeId(1);
 
@@ -89,4 +97,47 @@ async fn a_connection_from_another_address_proves_nothing() {
     again.link().belongs_to(NODE);
     assert!(!peers.sight(NODE, &address).await.was_closed);
     drop(listener);
+}
+
+/// In TLS who dies says no farewell; the end of the stream counts all the same.
+#[tokio::test]
+async fn an_encrypted_connection_whose_process_ends_is_closed() {
+    let authority = Authority::new("peers");
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let text = format!(
+        "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:SSL\n\
+         ssl.keystore.type=PEM\nssl.keystore.location={}\n\
+         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+        file("broker.pem", authority.server("broker")),
+        file("ca.pem", authority.pem()),
+    );
+    let settings = Settings::from_properties("test", &text).unwrap();
+    let security = settings.security("CONTROLLER");
+    let tls = security.tls.as_ref().unwrap();
+    let tls = Arc::new(Tls::load("CONTROLLER", tls, true, &Env::real()).unwrap());
+    let listener = Network::Tcp.listen("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let connector = Connector::new(Network::Tcp, Some(Arc::clone(&tls)));
+    let peers = Peers::new(connector.clone());
+    let door = Door {
+        listener,
+        tls: Some(tls),
+    };
+    let mut handshakes = JoinSet::new();
+    let connecting = connector.connect(&address, true);
+    let (there, here) = tokio::join!(door.accept(&mut handshakes), connecting);
+    let mut here = peers.links.watch(here.unwrap());
+    here.link().belongs_to(NODE);
+    drop(there);
+    drop(door);
+    let _ = here.read_to_end(&mut Vec::new()).await;
+    drop(here);
+    let sight = peers.sight(NODE, &address).await;
+    assert!(sight.was_closed && sight.refuses, "{sight:?}");
 }

@@ -11,6 +11,7 @@ use ottla_e2e::cluster::{Cluster, Shape};
 use ottla_e2e::setup;
 
 #[path = "../../../broker/tests/it/authority.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod authority;
 
 use authority::Authority;
