@@ -60,7 +60,7 @@ const LEFT_OUT_TOO: [(&str, &str); 4] = [
 
 /// The parts of the one test that covers the whole admin API, so that one does not hide the rest.
 const ADMIN: &str = "0081_admin";
-const ADMIN_PARTS: [&str; 20] = [
+const ADMIN_PARTS: [&str; 21] = [
     "do_test_unclean_destroy",
     "do_test_CreateTopics",
     "do_test_DeleteTopics",
@@ -81,8 +81,8 @@ const ADMIN_PARTS: [&str; 20] = [
     "do_test_CreateAcls",
     "do_test_DescribeAcls",
     "do_test_DeleteAcls",
+    "do_test_UserScramCredentials",
 ];
-const ADMIN_PARTS_LEFT_OUT: [(&str, &str); 1] = [("do_test_UserScramCredentials", SASL)];
 
 /// All tests of the suite in this folder that are about a broker, in its order.
 ///
@@ -122,11 +122,8 @@ fn from_entry(entry: &str) -> Vec<Test> {
         left_out,
     };
     if name == ADMIN {
-        let run = ADMIN_PARTS.into_iter().map(|part| test(Some(part), None));
-        let not_run = ADMIN_PARTS_LEFT_OUT
-            .into_iter()
-            .map(|(part, reason)| test(Some(part), Some(reason)));
-        return run.chain(not_run).collect();
+        let parts = ADMIN_PARTS.into_iter();
+        return parts.map(|part| test(Some(part), None)).collect();
     }
     let mut reasons = LEFT_OUT.iter().chain(&LEFT_OUT_TOO);
     let reason = reasons

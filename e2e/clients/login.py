@@ -1,0 +1,48 @@
+"""librdkafka, with the settings of whoever logs in.
+
+login.py KEY=VALUE... list            prints the topics that the user may see
+login.py KEY=VALUE... produce TOPIC   one record
+login.py KEY=VALUE... flow TOPIC S    records for so many seconds; prints how many, and every error
+"""
+
+import sys
+import time
+
+from confluent_kafka import KafkaException, Producer
+
+words = sys.argv[1:]
+settings = dict(word.split("=", 1) for word in words if "=" in word)
+action, *rest = [word for word in words if "=" not in word]
+errors = []
+
+
+def on_error(error):
+    errors.append(str(error))
+
+
+def on_delivery(error, _):
+    if error is not None:
+        errors.append(str(error))
+
+
+producer = Producer({**settings, "error_cb": on_error, "linger.ms": 5})
+sent = 0
+try:
+    if action == "list":
+        print("\n".join(sorted(producer.list_topics(timeout=10).topics)))
+    else:
+        end = time.monotonic() + (float(rest[1]) if action == "flow" else 0)
+        while True:
+            producer.produce(rest[0], b"%d" % sent, on_delivery=on_delivery)
+            sent += 1
+            producer.poll(0.005)
+            if time.monotonic() >= end:
+                break
+        if producer.flush(20):
+            errors.append("not delivered")
+        print(f"{sent} sent")
+except KafkaException as error:
+    errors.append(str(error))
+for error in errors:
+    print(error, file=sys.stderr)
+sys.exit(1 if errors else 0)
