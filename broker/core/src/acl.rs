@@ -4,12 +4,14 @@
 //! as Apache Kafka's StandardAuthorizer does.
 
 mod filter;
+mod host;
 mod rules;
 mod set;
 #[cfg(test)]
 mod tests;
 
 pub use filter::Filter;
+pub use host::is_host;
 pub use rules::{Rules, Subject, Verdict};
 pub use set::{Acls, Entry};
 

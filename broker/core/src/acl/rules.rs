@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::host::covers;
 use super::{Acls, EVERYONE, Entry, Operation, PatternType, Permission, ResourceType, WILDCARD};
 
 /// Who asks, and from where.
@@ -26,7 +27,7 @@ pub struct Rules<'a> {
 impl Subject<'_> {
     fn is_meant(&self, entry: &Entry) -> bool {
         (entry.principal == self.principal || entry.principal == EVERYONE)
-            && (entry.host == WILDCARD || entry.host.parse() == Ok(self.host))
+            && covers(&entry.host, self.host)
     }
 }
 

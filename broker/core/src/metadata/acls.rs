@@ -13,7 +13,7 @@ use ottla_protocol::messages::access::{
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
 use crate::acl::{
-    Acl, CLUSTER_NAME, Entry, Filter, Operation, PatternType, Permission, ResourceType,
+    Acl, CLUSTER_NAME, Entry, Filter, Operation, PatternType, Permission, ResourceType, is_host,
 };
 use crate::image::record::Record;
 
@@ -100,6 +100,12 @@ fn checked(asked: &AclCreation) -> Result<Acl, Refusal> {
             "Could not parse principal from `{}` (no colon is present separating the principal \
              type from the principal name)",
             asked.principal
+        )));
+    }
+    if !is_host(&asked.host) {
+        return Err(invalid(format!(
+            "Invalid host {}: give an address, a network (10.0.0.0/8) or *",
+            asked.host
         )));
     }
     Ok(Acl {

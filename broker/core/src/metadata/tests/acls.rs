@@ -84,6 +84,7 @@ fn each_acl_stands_for_itself() {
         wrong(|acl| acl.resource_name.clear()),
         wrong(|acl| acl.resource_type = 4),
         wrong(|acl| acl.principal = "a".to_owned()),
+        wrong(|acl| acl.host = "10.0.0.0/33".to_owned()),
     ];
     expect_test::expect![[r"
         1 records
@@ -95,7 +96,8 @@ fn each_acl_stands_for_itself() {
         INVALID_REQUEST Invalid permissionType 1
         INVALID_REQUEST Invalid empty resource name
         INVALID_REQUEST The only valid name for the CLUSTER resource is kafka-cluster
-        INVALID_REQUEST Could not parse principal from `a`"]]
+        INVALID_REQUEST Could not parse principal from `a`
+        INVALID_REQUEST Invalid host 10.0.0.0/33: give an address, a network (10.0.0.0/8) or *"]]
     .assert_eq(&create(&mut cluster, asked));
     assert_eq!(
         create(&mut cluster, vec![creation("t", "User:a")]),
