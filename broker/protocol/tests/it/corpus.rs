@@ -22,6 +22,7 @@ fn the_fuzz_corpus_decodes_without_surprise() {
                 "frames" => decoders::frames(&input),
                 "batches" => decoders::batches(&input),
                 "compressed" => decoders::compressed(&input),
+                "login" => {} // of the core: its own tests say as much
                 family => decoders::message(family, &input),
             }
             inputs += 1;
