@@ -309,9 +309,10 @@ pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
 
     orders("ottla.io/rebalance: first");
     until("each has its share", || (on(1), on(2)) == (1, 1)).await;
+    let status = || world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
+    let is_done = || status()["rebalance"] == json!({ "asked": "first" });
+    until("it is told that it is done", is_done).await;
     until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
-    let status = world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
-    assert_eq!(status["rebalance"], json!({ "asked": "first" }));
 
     for topic in topics {
         world.brokers().set_replicas(topic, &[1]);
@@ -323,6 +324,5 @@ pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
     until_reason(world, "KafkaCluster", "shop", "orders", "Rebalancing").await;
     orders("");
     until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
-    let status = world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
-    assert_eq!(status.get("rebalance"), None);
+    assert_eq!(status().get("rebalance"), None);
 }

@@ -101,6 +101,7 @@ pub async fn topics_are_not_copied_or_deleted_without_consent<S: Setting>(world:
     .await;
     let summary = json!("change replicas of 1 topic, copy 20.0 MiB");
     assert_eq!(plan(world)["summary"], summary);
+    tokio::time::sleep(A_WHILE).await;
     let before = world.writes();
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(world.writes(), before, "while it waits nothing is written");

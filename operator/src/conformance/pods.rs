@@ -228,6 +228,7 @@ fn the_template_of_pods_stays_until_its_plan_is_consented_to() {
                     ottla-broker:test to broker:2; advertised.listeners, listeners, \
                     num.partitions change.";
         assert_eq!(plan["steps"], json!([step]));
+        tokio::time::sleep(A_WHILE).await;
         let patches = api.patches();
         tokio::time::sleep(A_WHILE).await;
         assert_eq!(api.patches(), patches, "while it waits nothing is written");

@@ -171,6 +171,10 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
         }
         pass
     };
+    if cluster.is_outdated {
+        // Not all was looked at: what was consented to would be forgotten.
+        all.changes = None;
+    }
     for (key, desired) in others {
         let outcome = not_admitted(key, desired, now);
         all.outcomes.insert(key.clone(), outcome);

@@ -107,3 +107,17 @@ async fn a_deleted_topic_does_not_wait_for_a_cluster_that_never_came_up() {
     let pass = reconcile(&mut admin, &view, &topics, "now").await;
     assert_ne!(pass.outcomes.into_values().next(), Some(Outcome::Gone));
 }
+
+/// Deletions that wait for the newest view are left out of a pass, and stand all the same.
+#[tokio::test]
+async fn what_a_pass_leaves_out_is_not_told_as_gone() {
+    let mut view = View {
+        usable: true,
+        ..View::default()
+    };
+    for (is_outdated, told) in [(false, Some(Vec::new())), (true, None)] {
+        view.is_outdated = is_outdated;
+        let pass = reconcile(&mut Admin::new(Vec::new()), &view, &Topics::new(), "now").await;
+        assert_eq!(pass.changes, told);
+    }
+}
