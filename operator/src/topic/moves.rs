@@ -59,10 +59,11 @@ pub struct Moves {
 impl Moves {
     /// Has nothing begin, because brokers are to be restarted; what is cancelled still is.
     pub fn hold(&mut self) {
-        for ((topic, _), _) in self.targets.extract_if(.., |_, target| target.is_some()) {
-            let why = "brokers are restarted first";
-            self.waiting.entry(topic).or_insert_with(|| why.to_owned());
+        for ((topic, _), _) in self.targets.iter().filter(|(_, target)| target.is_some()) {
+            let waiting = self.waiting.entry(topic.clone());
+            waiting.or_insert_with(|| "brokers are restarted first".to_owned());
         }
+        self.targets.retain(|_, target| target.is_none());
     }
 }
 
