@@ -286,7 +286,7 @@ impl Replicas {
             return false;
         }
         let found = self.shared.index.find(&TopicKey::Id(topic), partition.0);
-        found.is_some_and(|replica| replica.lock().partition.is_stranded())
+        found.is_some_and(|replica| replica.is_stranded())
     }
 
     /// Who leads a partition that is not here, by the newest image.

@@ -206,10 +206,6 @@ fn one(
 }
 
 fn known(context: &Context, image: &MetadataImage, topic: &Topic) -> MetadataResponseTopic {
-    let here = context.controller.node_id();
-    let is_stranded = |index, p: &PartitionRegistration| {
-        p.leader == Some(here) && context.replicas.is_stranded(topic.id, index)
-    };
     MetadataResponseTopic {
         error_code: 0,
         name: Some(topic.name.to_string()),
@@ -217,19 +213,30 @@ fn known(context: &Context, image: &MetadataImage, topic: &Topic) -> MetadataRes
         is_internal: names::is_internal(&topic.name),
         partitions: topic
             .indexed()
-            .map(|(index, p)| partition(image, index, p, is_stranded(index, p)))
+            .map(|(index, p)| partition(image, index, p, leader(context, topic, index, p)))
             .collect(),
         topic_authorized_operations: NOT_ASKED,
     }
+}
+
+/// The leader to name to clients: not this broker itself where it is stranded.
+pub(super) fn leader(
+    context: &Context,
+    topic: &Topic,
+    index: PartitionIndex,
+    p: &PartitionRegistration,
+) -> Option<NodeId> {
+    let here = context.controller.node_id();
+    let is_stranded = |leader| leader == here && context.replicas.is_stranded(topic.id, index);
+    p.leader.filter(|leader| !is_stranded(*leader))
 }
 
 fn partition(
     image: &MetadataImage,
     index: PartitionIndex,
     p: &PartitionRegistration,
-    is_stranded: bool,
+    leader: Option<NodeId>,
 ) -> MetadataResponsePartition {
-    let leader = p.leader.filter(|_| !is_stranded);
     let error = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,

@@ -4,7 +4,7 @@ use ottla_core::acl::{Operation, ResourceType};
 use ottla_core::image::{MetadataImage, PartitionRegistration, Topic};
 use ottla_core::metadata::names;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::PartitionIndex;
+use ottla_protocol::ids::{PartitionIndex, TopicId};
 use ottla_protocol::messages::metadata::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, NextCursor,
@@ -23,7 +23,20 @@ pub async fn handle(
     request: &RequestContext,
     body: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    page(&context.controller.image(), &context.access(request), body)
+    let mut response = page(&context.controller.image(), &context.access(request), body);
+    // as Metadata does
+    let here = context.controller.node_id().0;
+    for topic in &mut response.topics {
+        let id = TopicId(topic.topic_id);
+        for p in topic.partitions.iter_mut().filter(|p| p.leader_id == here) {
+            let index = PartitionIndex(p.partition_index);
+            if context.replicas.is_stranded(id, index) {
+                p.leader_id = -1;
+                p.error_code = ErrorCode::LeaderNotAvailable.code();
+            }
+        }
+    }
+    response
 }
 
 /// One page: topics by name, each from the cursor on, until the page is full.

@@ -141,7 +141,7 @@ async fn watch_lease(shared: Arc<Shared>) {
         let acting = Arc::clone(&shared);
         let tell = move || {
             for replica in acting.index.all() {
-                replica.tell(match is_missed {
+                replica.tell_if_free(match is_missed {
                     true => Input::LeaseMissed,
                     false => Input::LeaseRenewed,
                 });

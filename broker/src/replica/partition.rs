@@ -7,7 +7,7 @@
 //! (of waiters, of the fetchers' queues) are leaves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -137,6 +137,14 @@ impl Replica {
         lock(&self.state)
     }
 
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     pub(super) fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
     }
@@ -156,6 +164,20 @@ impl Replica {
         // a failure of the log has taken the partition offline and was logged: there is nobody to
         // tell
         let _ = self.step(&mut state, input, AtHand::Nothing);
+    }
+
+    /// Tells the core something that comes again: not while somebody else is at it, who may be
+    /// waiting for a disk that hangs.
+    pub(super) fn tell_if_free(self: &Arc<Self>, input: Input<'_>) {
+        if let Some(mut state) = self.try_lock() {
+            let _ = self.step(&mut state, input, AtHand::Nothing);
+        }
+    }
+
+    /// See [`Partition::is_stranded`].
+    pub(super) fn is_stranded(&self) -> bool {
+        let state = self.try_lock();
+        state.is_some_and(|state| state.partition.is_stranded())
     }
 
     /// The log cannot be gone on with: it is made anew once others have all of it.

@@ -246,8 +246,10 @@ impl Produces {
             }),
             Err(error) => Err(begun.refused.unwrap_or_else(|| {
                 let leader = begun.replica.and_then(|replica| replica.known_leader());
-                // who leads here by what is known, and refuses, knows nothing better
-                let leader = leader.filter(|(leader, _)| *leader != self.shared.settings.node_id);
+                // without a lease this broker is no leader to name
+                let here = self.shared.settings.node_id;
+                let has_lease = self.shared.controller.has_lease();
+                let leader = leader.filter(|(leader, _)| *leader != here || has_lease);
                 Refused {
                     leader,
                     ..Refused::from(error)

@@ -9,6 +9,7 @@ use ottla_protocol::ids::Offset;
 use super::follower_state::FollowerState;
 use super::in_sync::InSync;
 use super::producers::Check;
+use super::stranded::Look;
 use super::verification::Verifications;
 use super::{
     Acks, Appended, Assignment, Batch, Durability, Effect, Effects, Origin, Partition, Role, Token,
@@ -20,6 +21,8 @@ use crate::planted::{self, Planted};
 struct Waiting {
     appended: Appended,
     token: Token,
+    /// Whether a client waits, or the coordinator of its transaction, who ask again.
+    is_client: bool,
 }
 
 /// A DeleteRecords that waits for all live replicas.
@@ -45,8 +48,8 @@ pub(super) struct Leader {
     /// Invariant: in the order of `next_offset`.
     waiting_for_own: VecDeque<Waiting>,
     deleting: Vec<Deleting>,
-    /// Where the log ended when it was last looked and there was no lease.
-    pub(super) end_without_lease: Option<Offset>,
+    /// The last look, where there was no lease.
+    pub(super) look: Option<Look>,
     /// Transactions of which the coordinators are being asked.
     pub(super) verifications: Verifications,
 }
@@ -78,15 +81,25 @@ fn release(queue: &mut VecDeque<Waiting>, reached: Offset, effects: &mut Effects
 }
 
 impl Leader {
-    /// Answers everyone who waits for what lies below this offset.
-    pub(super) fn refuse_up_to(&mut self, seen: Offset, error: ErrorCode, effects: &mut Effects) {
+    /// Answers clients that wait for what lies below this offset, and those who delete records.
+    pub(super) fn refuse_clients(&mut self, end: Offset, error: ErrorCode, effects: &mut Effects) {
         for queue in [&mut self.waiting_for_all, &mut self.waiting_for_own] {
-            while let Some(waiting) = queue.pop_front_if(|w| w.appended.next_offset <= seen) {
-                effects.push(Effect::Acknowledge {
-                    token: waiting.token,
-                    result: Err(error),
-                });
-            }
+            queue.retain(|waiting| {
+                let goes = waiting.is_client && waiting.appended.next_offset <= end;
+                if goes {
+                    effects.push(Effect::Acknowledge {
+                        token: waiting.token,
+                        result: Err(error),
+                    });
+                }
+                !goes
+            });
+        }
+        for deleting in self.deleting.drain(..) {
+            effects.push(Effect::RecordsDeleted {
+                token: deleting.token,
+                result: Err(error),
+            });
         }
     }
 }
@@ -135,7 +148,7 @@ impl Partition {
                 waiting_for_all: VecDeque::new(),
                 waiting_for_own: VecDeque::new(),
                 deleting: Vec::new(),
-                end_without_lease: None,
+                look: None,
                 verifications: Verifications::default(),
             });
         }
@@ -185,6 +198,9 @@ impl Partition {
         if acks == Acks::All && self.is_under_min_isr() {
             return refuse(ErrorCode::NotEnoughReplicas);
         }
+        if self.is_stranded() {
+            return refuse(ErrorCode::NotLeaderOrFollower);
+        }
         let appended = match self.check(&batch, origin) {
             Check::Rejected(error) => return refuse(error),
             Check::Duplicate(earlier) if !planted::is(Planted::RepeatsAppended) => Appended {
@@ -209,7 +225,12 @@ impl Partition {
                 }
             }
         };
-        self.wait_for(appended, acks, token, effects);
+        let waiting = Waiting {
+            appended,
+            token,
+            is_client: !matches!(origin, Origin::Coordinator(_)),
+        };
+        self.wait_for(waiting, acks, effects);
         if self.config.durability == Durability::Replicated {
             self.acknowledge_own(effects);
             self.advance_high_watermark(now, effects);
@@ -228,7 +249,8 @@ impl Partition {
         }
     }
 
-    fn wait_for(&mut self, appended: Appended, acks: Acks, token: Token, effects: &mut Effects) {
+    fn wait_for(&mut self, waiting: Waiting, acks: Acks, effects: &mut Effects) {
+        let appended = waiting.appended;
         let high_watermark = self.marks.high_watermark;
         let own_end_offset = self.own_end_offset();
         let Role::Leader(leader) = &mut self.role else {
@@ -242,10 +264,10 @@ impl Partition {
         };
         match queue {
             Some(queue) if appended.next_offset > reached => {
-                enqueue(queue, Waiting { appended, token });
+                enqueue(queue, waiting);
             }
             _ => effects.push(Effect::Acknowledge {
-                token,
+                token: waiting.token,
                 result: Ok(appended),
             }),
         }
