@@ -280,6 +280,38 @@ pub struct Standing {
     #[prost(uint64, tag = "5")]
     pub lease_ms: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForwardedBatch {
+    /// Comes back with the outcome.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub topic_id: ::prost::bytes::Bytes,
+    #[prost(int32, tag = "3")]
+    pub partition: i32,
+    /// The epoch in which the receiver leads, or a later one.
+    #[prost(int32, tag = "4")]
+    pub leader_epoch: i32,
+    /// As in a Produce request.
+    #[prost(int32, tag = "5")]
+    pub acks: i32,
+    /// One record batch, as it was produced.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub records: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForwardedOutcome {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Kafka's error code; 0 where it is appended.
+    #[prost(int32, tag = "2")]
+    pub error_code: i32,
+    #[prost(int64, tag = "3")]
+    pub base_offset: i64,
+    #[prost(int64, tag = "4")]
+    pub log_start_offset: i64,
+}
 /// Generated client implementations.
 pub mod peer_client {
     #![allow(
@@ -557,6 +589,32 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("ottla.peer.v1.Peer", "Session"));
             self.inner.streaming(req, path, codec).await
         }
+        /// The leader of a partition that the caller has handed over: appends in the order of the batches,
+        /// answers each once it is acknowledged.
+        pub async fn forward(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ForwardedBatch>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ForwardedOutcome>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ottla.peer.v1.Peer/Forward",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ottla.peer.v1.Peer", "Forward"));
+            self.inner.streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -627,6 +685,18 @@ pub mod peer_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::Beat>>,
         ) -> std::result::Result<tonic::Response<Self::SessionStream>, tonic::Status>;
+        /// Server streaming response type for the Forward method.
+        type ForwardStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ForwardedOutcome, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The leader of a partition that the caller has handed over: appends in the order of the batches,
+        /// answers each once it is acknowledged.
+        async fn forward(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ForwardedBatch>>,
+        ) -> std::result::Result<tonic::Response<Self::ForwardStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -1083,6 +1153,52 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ottla.peer.v1.Peer/Forward" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForwardSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::StreamingService<super::ForwardedBatch>
+                    for ForwardSvc<T> {
+                        type Response = super::ForwardedOutcome;
+                        type ResponseStream = T::ForwardStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ForwardedBatch>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::forward(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForwardSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -12,7 +12,7 @@ mod sockets;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ottla_core::metadata::Metadata;
@@ -30,7 +30,7 @@ use crate::audit::Audit;
 use crate::config::Settings;
 use crate::controller::identity::Identity;
 use crate::controller::lifecycle::{self, Life, Registration};
-use crate::controller::service::Service;
+use crate::controller::service::{Service, TakesForwarded};
 use crate::controller::{self, Components, Publisher, formation};
 use crate::defaults;
 use crate::descriptors::Descriptors;
@@ -216,9 +216,10 @@ impl Node {
         })
         .await
         .map_err(|error| directory_error(&settings, error))?;
+        let forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>> = Arc::default();
         let peer = peer_endpoint(&settings, sockets.peers.as_ref());
         if let Some(listener) = sockets.peers {
-            let service = Service::new(handle.clone());
+            let service = Service::new(handle.clone(), Arc::clone(&forwarded));
             let tls = certificates.of(peers_name);
             let door = peer::Door { listener, tls };
             tokio::spawn(peer::serve(door, links, service, stopped.clone()));
@@ -231,6 +232,8 @@ impl Node {
         let between = settings.inter_broker_listener_name.as_deref();
         let connector = certificates.connector(around.network, between);
         let parts = Parts::open(&settings, &around, &handle, &cluster_id, &connector).await?;
+        // this is the first and only time
+        let _ = forwarded.set(Box::new(parts.replicas.clone()));
         let context = Arc::new(Context {
             settings: Arc::clone(&settings),
             controller: handle.clone(),
@@ -329,7 +332,8 @@ impl Node {
             let _ = client.await;
         }
         let deadline = tokio::time::Instant::now() + CONNECTIONS_TIMEOUT;
-        while self.net.open() > 0 && tokio::time::Instant::now() < deadline {
+        let is_waited_for = || self.net.open() > 0 || self.context.replicas.owes_outcomes();
+        while is_waited_for() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.context.controller.stop().await;

@@ -15,6 +15,7 @@
 //! - `alter_isr`: ISR changes on their way to the controller
 //! - `repair`, `scrub`: damage in logs, found and mended
 //! - `strays`: logs that no metadata speak of
+//! - `hand_over`, `forward`, `sent`: leaderships that move, and what producers send meanwhile
 //! - `background`: commits, lag, retention, checkpoints
 //! - `compaction`: of each key the last record stays
 //! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends
@@ -28,6 +29,8 @@ mod compaction;
 mod describe;
 mod fetch;
 mod fetcher;
+mod forward;
+mod hand_over;
 mod index;
 #[cfg(feature = "simulation")]
 mod inspect;
@@ -35,6 +38,7 @@ mod internal;
 mod offsets;
 mod partition;
 mod pending;
+mod place;
 mod produce;
 mod producer_state;
 mod ready;
@@ -42,11 +46,12 @@ mod refused;
 mod repair;
 mod room;
 mod scrub;
+mod sent;
 mod session;
 mod strays;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_core::image::MetadataImage;
@@ -60,11 +65,11 @@ use tokio::sync::{Notify, mpsc};
 pub use admission::Refused;
 pub use describe::{LogDirectory, PartitionSize};
 pub use fetch::{FetchQuery, Fetched};
-pub use index::TopicKey;
 #[cfg(feature = "simulation")]
 pub use inspect::Inspected;
 pub use internal::InternalRead;
 pub use offsets::{EpochQuery, FoundOffset, OffsetQuery};
+pub use place::TopicKey;
 pub use produce::{ProduceItem, Produced, Produces};
 pub use session::{FetchItem, FetchSessions};
 
@@ -128,6 +133,10 @@ pub(crate) struct Shared {
     alter_isr: mpsc::UnboundedSender<(Arc<Replica>, AlterIsr)>,
     /// Replicas whose logs are damaged.
     damaged: mpsc::UnboundedSender<Arc<Replica>>,
+    hand_overs: mpsc::UnboundedSender<(Arc<Replica>, LeaderEpoch)>,
+    forwards: mpsc::UnboundedSender<forward::Forwarded>,
+    /// How many batches that other brokers sent on to here are not answered.
+    taken: AtomicUsize,
     fetchers: fetcher::Fetchers,
     refused: refused::Refusals,
     /// `follower.replication.throttled.rate`, as of the newest image.
@@ -187,6 +196,11 @@ impl Shared {
         let _ = self.alter_isr.send((Arc::clone(replica), alter));
     }
 
+    fn hand_over(&self, replica: &Arc<Replica>, leader_epoch: LeaderEpoch) {
+        // as above
+        let _ = self.hand_overs.send((Arc::clone(replica), leader_epoch));
+    }
+
     fn follow(self: &Arc<Self>, replica: &Arc<Replica>, leader: Option<NodeId>) {
         let leader = leader.filter(|leader| *leader != self.settings.node_id);
         self.fetchers.follow(self, replica, leader);
@@ -209,6 +223,8 @@ impl Replicas {
     pub fn start(components: Components) -> Self {
         let (alter_isr, alterations) = mpsc::unbounded_channel();
         let (damaged, damages) = mpsc::unbounded_channel();
+        let (hand_overs, handed_over) = mpsc::unbounded_channel();
+        let (forwards, forwarded) = mpsc::unbounded_channel();
         let settings = components.settings;
         let shared = Arc::new(Shared {
             env: components.env,
@@ -228,6 +244,9 @@ impl Replicas {
             uncommitted: Notify::new(),
             alter_isr,
             damaged,
+            hand_overs,
+            forwards,
+            taken: AtomicUsize::new(0),
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
             copy_rate: AtomicU64::new(u64::MAX),
@@ -239,6 +258,8 @@ impl Replicas {
         });
         tokio::spawn(alter_isr::run(Arc::clone(&shared), alterations));
         tokio::spawn(repair::run(Arc::clone(&shared), damages));
+        tokio::spawn(hand_over::run(Arc::clone(&shared), handed_over));
+        tokio::spawn(forward::run(Arc::clone(&shared), forwarded));
         background::start(&shared);
         Self { shared }
     }

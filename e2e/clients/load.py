@@ -27,6 +27,7 @@ def arguments():
     parser.add_argument("--rate", type=int, default=1000, help="records per second")
     parser.add_argument("--bytes", type=int, default=100, help="size of a record's value")
     parser.add_argument("--idempotent", action="store_true")
+    parser.add_argument("--no-retries", action="store_true", help="each record is sent once")
     parser.add_argument("--follow", action="store_true", help="let a consumer group read along")
     return parser.parse_args()
 
@@ -40,18 +41,19 @@ class Load:
         self.failed = []
         # by partition: while one has no leader the others go on
         self.last_ack = {}
-        self.pause_max = 0.0
-        self.producer = Producer(
-            {
-                "bootstrap.servers": options.bootstrap,
-                "acks": "all",
-                "enable.idempotence": options.idempotent,
-                "linger.ms": 5,
-                "message.timeout.ms": 60000,
-                "reconnect.backoff.max.ms": 1000,
-                "log_level": 0,
-            }
-        )
+        self.pause_max, self.pause_at = 0.0, None
+        settings = {
+            "bootstrap.servers": options.bootstrap,
+            "acks": "all",
+            "enable.idempotence": options.idempotent,
+            "linger.ms": 5,
+            "message.timeout.ms": 60000,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 0,
+        }
+        if options.no_retries:
+            settings["retries"] = 0
+        self.producer = Producer(settings)
 
     def on_delivery(self, error, record):
         number = int(record.key())
@@ -59,7 +61,9 @@ class Load:
             self.failed.append(f"{number}: {error}")
             return
         now, partition = time.monotonic(), record.partition()
-        self.pause_max = max(self.pause_max, now - self.last_ack.get(partition, now))
+        pause = now - self.last_ack.get(partition, now)
+        if pause > self.pause_max:
+            self.pause_max, self.pause_at = pause, (partition, time.strftime("%H:%M:%S"))
         self.last_ack[partition] = now
         self.acknowledged[number] = (record.partition(), record.offset())
 
@@ -178,6 +182,7 @@ def main():
                 "gaps": gaps[:20],
                 "unseen": len(set(load.acknowledged) - seen) if options.follow else 0,
                 "pause_max_ms": round(load.pause_max * 1000),
+                "pause_at": load.pause_at,
             }
         )
     )

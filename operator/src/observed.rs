@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 /// A cluster as its brokers describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedCluster {
@@ -62,6 +64,45 @@ pub struct ObservedQuorum {
     pub leader: i32,
     /// The voters, and whether each follows the leader closely.
     pub voters: BTreeMap<i32, bool>,
+}
+
+/// What a broker says of a restart of itself or of another one: its page `/pre-restart-check`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartCheck {
+    /// The voters that follow closely without that broker.
+    pub voters_left: Option<usize>,
+    /// All voters.
+    pub voters: Option<usize>,
+    /// The partitions that would suffer, the first of them.
+    pub harmed: Vec<Harmed>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// A partition that a restart would harm.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Harmed {
+    /// Its topic and index.
+    pub partition: String,
+    /// How.
+    pub why: Why,
+}
+
+/// How a partition would suffer from a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Why {
+    /// It has no other replica.
+    OnlyReplica,
+    /// No other replica is in sync.
+    OnlyInSync,
+    /// Producers with acks=all are refused meanwhile.
+    UnderMinIsr,
+    /// Replicas of it are being added or removed.
+    Reassigning,
+    /// What this operator does not know.
+    #[serde(other)]
+    Other,
 }
 
 impl ObservedPartition {

@@ -8,12 +8,14 @@
 
 pub mod kubernetes;
 pub mod local;
+mod pages;
 mod probe;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::observed::RestartCheck;
 use crate::validated::ValidatedCluster;
 
 /// Settings by Kafka's names, as a file holds them.
@@ -192,6 +194,14 @@ pub trait Platform {
     /// Stops a broker in order and for good; its data stay where they are. Asked again until it
     /// exists no more. Nothing to do where [`Platform::prepare`] sees to it.
     async fn remove(&mut self, _broker: i32) {}
+
+    /// What the brokers say of a restart of this one: what it would harm.
+    ///
+    /// # Errors
+    /// Why they say nothing, as half a sentence.
+    async fn restart_check(&mut self, _broker: i32) -> Result<RestartCheck, String> {
+        Ok(RestartCheck::default())
+    }
 
     /// Keeps the settings for the broker's next start: it runs with them already.
     async fn keep(&mut self, broker: i32, settings: &Properties);

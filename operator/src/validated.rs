@@ -63,6 +63,8 @@ pub struct ValidatedCluster {
     pub topic_namespaces: Vec<String>,
     /// Whether restarts wait for approval.
     pub change_policy: ChangePolicy,
+    /// Whether a broker may restart though partitions are away meanwhile.
+    pub allow_unavailable: bool,
     /// Parts of the spec that are not carried out, with the reason; the rest is.
     pub refused: Vec<Verdict>,
 }

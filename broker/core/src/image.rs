@@ -104,8 +104,8 @@ pub struct Topic {
 
 /// Who holds and leads one partition.
 ///
-/// Invariants: `isr` and `elr` are disjoint subsets of `replicas`; a leader is in `isr`; epochs
-/// only grow.
+/// Invariants: `isr` and `elr` are disjoint subsets of `replicas`; a leader is in `isr`, and so is
+/// its successor, who is another; epochs only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionRegistration {
     /// All that hold the partition, the preferred leader first; during a reassignment the target
@@ -124,6 +124,8 @@ pub struct PartitionRegistration {
     pub last_known_elr: Vec<NodeId>,
     /// The leader, or none while no eligible replica is alive.
     pub leader: Option<NodeId>,
+    /// Whom the leader is to hand over to, once that replica has every byte.
+    pub successor: Option<NodeId>,
     /// Grows with each change of the leader.
     pub leader_epoch: LeaderEpoch,
     /// Grows with each change of this registration.

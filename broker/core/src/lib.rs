@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod partition;
 pub mod placement;
 pub mod planted;
+pub mod restart_check;
 pub mod shard;
 pub mod suspects;
 pub mod throttle;

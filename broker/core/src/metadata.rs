@@ -10,6 +10,7 @@ mod brokers;
 mod configs;
 mod elections;
 pub mod features;
+pub mod hand_over;
 mod in_sync;
 mod lost_replicas;
 pub mod names;
@@ -19,7 +20,7 @@ pub mod reassignments;
 pub mod request;
 mod scram_credentials;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod topics;
 
 use std::collections::BTreeSet;
@@ -116,6 +117,7 @@ impl Metadata {
             Request::AlterPartition(r) => self.alter_partition(r),
             Request::AllocateProducerIds(r) => self.allocate_producer_ids(*r),
             Request::RebalanceLeaders(r) => self.rebalance_leaders(*r),
+            Request::HandOver(r) => self.hand_over(r),
             Request::CreateTopics(r) => self.create_topics(moment, r),
             Request::DeleteTopics(r) => self.delete_topics(r),
             Request::CreatePartitions(r) => self.create_partitions(moment, r),

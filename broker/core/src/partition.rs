@@ -34,6 +34,7 @@ use crate::planted::{self, Planted};
 mod effect;
 mod follower;
 mod follower_state;
+mod hand_over;
 mod in_sync;
 mod input;
 mod leader;
@@ -47,6 +48,7 @@ mod verification;
 pub use crate::config::Durability;
 pub use effect::{AlterIsr, Appended, Effect, Effects};
 pub use follower::FetchPosition;
+pub use hand_over::{FORWARD_MAX, HAND_OVER_MAX, Reception};
 pub use input::{
     Acks, AlteredIsr, Assignment, Batch, Config, Fetched, FollowerFetch, Guard, Input, Loaded,
     Membership, Origin, ReplicaState, Token,
@@ -171,6 +173,7 @@ impl Partition {
             Input::IsrAltered { asked, result } => {
                 self.on_isr_altered(now, asked, result, effects);
             }
+            Input::HandOverFailed => self.on_hand_over_failed(now),
             Input::LagChecked => self.on_lag_checked(now, effects),
             Input::LeaseMissed => self.on_lease_missed(effects),
             Input::LeaseRenewed => self.on_lease_renewed(),
@@ -183,6 +186,7 @@ impl Partition {
             Input::MarkersRemoved(offsets) => self.producers.markers_removed(offsets),
             Input::Abandoned(token) => self.on_abandoned(token),
         }
+        self.settle_hand_over(now, effects);
         if !could_fetch && self.fetch_position().is_some() {
             effects.push(Effect::ResumeFetch);
         }
@@ -284,7 +288,7 @@ impl Partition {
         if assignment.leader == Some(self.node) {
             self.lead(now, assignment, effects);
         } else {
-            self.follow(&assignment, effects);
+            self.follow(now, &assignment, effects);
         }
     }
 
@@ -333,6 +337,8 @@ impl Partition {
     fn on_append_failed(&mut self, offset: Offset) {
         self.marks.log_end_offset = offset;
         self.marks.high_watermark = self.marks.high_watermark.min(offset);
+        // the leader's log may begin beyond what was not appended: it says so again
+        self.marks.log_start_offset = self.marks.log_start_offset.min(offset);
         while let Some(undo) = self.undos.pop() {
             self.producers.undo(undo);
         }

@@ -72,6 +72,8 @@ bugs! {
         "a new leader leads in the epoch of the last"
     DrainKept "drain-kept"
         "a controlled shutdown outlives the broker's incarnation"
+    HastyHandOver "hasty-hand-over"
+        "a leader hands over before its successor has every byte"
     StaleAlteration "stale-alteration"
         "a leader that was replaced may still change the ISR"
     LeaderRemoved "leader-removed"

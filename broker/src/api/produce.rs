@@ -7,7 +7,7 @@ use ottla_core::acl::Operation;
 use ottla_core::metadata::names::is_internal;
 use ottla_core::partition::{Acks, Membership};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{TopicId, TopicName};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, TopicId, TopicName};
 use ottla_protocol::messages::produce::{
     BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
@@ -52,14 +52,14 @@ pub async fn handle(
     };
     settle(context, &asked, &mut outcomes);
     if request.api_version < LEADER_VERSION_MIN {
-        let refusals = outcomes
-            .iter_mut()
-            .filter_map(|outcome| outcome.as_mut().err());
-        refusals.for_each(|refused| refused.leader = None);
+        outcomes.iter_mut().for_each(|outcome| match outcome {
+            Ok(produced) => produced.leader = None,
+            Err(refused) => refused.leader = None,
+        });
     }
     let mut leaders = BTreeSet::new();
-    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
-        leaders.extend(refused.leader.map(|(node, _)| node));
+    for outcome in &outcomes {
+        leaders.extend(leader_elsewhere(outcome).map(|(node, _)| node));
     }
     let endpoint = |node_id, host, port, rack| NodeEndpoint {
         node_id,
@@ -204,6 +204,15 @@ fn key_of(
     }
 }
 
+/// Who leads instead. It is said with a success too, where the batch was sent on: the client goes
+/// there with its next one, before this broker ends the connection.
+fn leader_elsewhere(outcome: &Result<Produced, Refused>) -> Option<(NodeId, LeaderEpoch)> {
+    match outcome {
+        Ok(produced) => produced.leader,
+        Err(refused) => refused.leader,
+    }
+}
+
 fn join(
     mut shape: Vec<TopicProduceResponse>,
     outcomes: Vec<Result<Produced, Refused>>,
@@ -212,6 +221,10 @@ fn join(
     // those without permission were not tried
     let tried = partitions.filter(|response| response.error_code == 0);
     for (response, outcome) in tried.zip(outcomes) {
+        if let Some((leader, leader_epoch)) = leader_elsewhere(&outcome) {
+            response.current_leader.leader_id = leader.0;
+            response.current_leader.leader_epoch = leader_epoch.0;
+        }
         match outcome {
             Ok(produced) => {
                 response.base_offset = produced.base_offset.0;
@@ -228,10 +241,6 @@ fn refuse(response: &mut PartitionProduceResponse, refused: Refused) {
     response.error_code = refused.error.code();
     response.base_offset = -1;
     response.error_message = refused.message;
-    if let Some((leader, leader_epoch)) = refused.leader {
-        response.current_leader.leader_id = leader.0;
-        response.current_leader.leader_epoch = leader_epoch.0;
-    }
     let record_error = |(batch_index, message)| BatchIndexAndErrorMessage {
         batch_index,
         batch_index_error_message: Some(message),

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::Stream;
 use openraft::async_runtime::WatchReceiver;
 use ottla_core::image::MetadataImage;
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::sync::watch;
+use tonic::{Status, Streaming};
 
 use super::Handle;
+use crate::peer::wire;
 
 impl Handle {
     /// This broker.
@@ -94,6 +97,23 @@ impl Handle {
     #[must_use]
     pub fn applied(&self) -> u64 {
         *self.shared.applied.borrow()
+    }
+
+    /// Opens a stream of batches for `node` to append, on a connection of its own: heartbeats are
+    /// not to wait behind them.
+    ///
+    /// # Errors
+    /// The node is not known, or does not take them.
+    pub async fn open_forward(
+        &self,
+        node: NodeId,
+        batches: impl Stream<Item = wire::ForwardedBatch> + Send + 'static,
+    ) -> Result<Streaming<wire::ForwardedOutcome>, Status> {
+        let address = self.peer_address(node);
+        let address = address.ok_or_else(|| Status::not_found("an unknown broker"))?;
+        let mut client = self.shared.peers.client_for_bulk(node, &address);
+        let request = self.shared.identity.sign(tonic::Request::new(batches));
+        Ok(client.forward(request).await?.into_inner())
     }
 
     /// Where a node listens for peers: voters by the settings, others by their registration.

@@ -32,6 +32,13 @@ const REGISTER_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a stopping broker looks whether there is still a controller to wait for.
 const ALONE_POLL: Duration = Duration::from_millis(30);
 
+/// How often a stopping broker asks whether its leaderships have moved.
+const HAND_OVER_POLL: Duration = Duration::from_millis(10);
+
+/// How long a broker that leads nothing any more serves on: until the others know who leads now,
+/// and clients have been told.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// So many looks in a row must find the majority gone: one of them may be restarting.
 const ALONE_LOOKS: u32 = 3;
 
@@ -93,7 +100,13 @@ impl Life {
         self.want_shut_down.store(true, Ordering::Release);
         let _ = self.beat_now.try_send(());
         let mut standing = self.standing.clone();
-        let moved = standing.wait_for(|standing| standing.should_shut_down);
+        let moved = async {
+            // each beat tells how far it is
+            while !standing.borrow_and_update().should_shut_down {
+                tokio::time::sleep(HAND_OVER_POLL).await;
+                let _ = self.beat_now.try_send(());
+            }
+        };
         let alone = async {
             let mut looks = 0;
             while handle.has_lease() && looks < ALONE_LOOKS {
@@ -106,7 +119,7 @@ impl Life {
             }
         };
         tokio::select! {
-            _ = moved => {}
+            () = moved => tokio::time::sleep(LINGER).await,
             () = alone => info!("no controller is left to move leaderships away; stopping"),
             () = tokio::time::sleep(timeout) => {
                 warn!("leaderships were not moved away within {timeout:?}; stopping anyway");

@@ -2,8 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, stream};
 use openraft::BasicNode;
 use openraft::raft::TransferLeaderRequest;
@@ -25,16 +27,30 @@ use crate::peer::{Link, Peer, wire};
 /// A snapshot of the metadata is refused above this size.
 const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 
+/// Outcomes of batches that wait to be written to one broker's stream.
+const OUTCOMES_MAX: usize = 64;
+
 /// The peer service of this node.
 pub struct Service {
     handle: Handle,
+    forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>>,
+}
+
+/// Takes the batches that other brokers send on, in their order: the first future ends once the
+/// batch is appended or refused, the second gives the outcome.
+pub trait TakesForwarded: Send + Sync {
+    /// Takes one.
+    fn take(
+        &self,
+        batch: wire::ForwardedBatch,
+    ) -> BoxFuture<'static, BoxFuture<'static, wire::ForwardedOutcome>>;
 }
 
 impl Service {
-    /// Answers in the name of `handle`'s node.
+    /// Answers in the name of `handle`'s node; `forwarded` is there once its partitions are.
     #[must_use]
-    pub fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub fn new(handle: Handle, forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>>) -> Self {
+        Self { handle, forwarded }
     }
 
     /// A node that lost its disk may have voted or acknowledged before: it does not vote again
@@ -229,6 +245,44 @@ impl Peer for Service {
             Some((Ok(standing), session))
         });
         Ok(Response::new(Box::pin(standings)))
+    }
+
+    type ForwardStream = Pin<Box<dyn Stream<Item = Result<wire::ForwardedOutcome, Status>> + Send>>;
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<wire::ForwardedBatch>>,
+    ) -> Answered<Self::ForwardStream> {
+        self.handle.shared.identity.check(&request)?;
+        let batches = request.into_inner();
+        let forwarded = Arc::clone(&self.forwarded);
+        if forwarded.get().is_none() {
+            return Err(Status::unavailable(
+                "this broker has not opened its logs yet",
+            ));
+        }
+        let (sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
+        tokio::spawn(take_forwarded(batches, forwarded, sender));
+        let outcomes = stream::unfold(outcomes, |mut outcomes| async {
+            outcomes.recv().await.map(|outcome| (Ok(outcome), outcomes))
+        });
+        Ok(Response::new(Box::pin(outcomes)))
+    }
+}
+
+/// Ends with the stream; acknowledgements that are still to come go to nobody then.
+async fn take_forwarded(
+    mut batches: Streaming<wire::ForwardedBatch>,
+    forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>>,
+    outcomes: mpsc::Sender<wire::ForwardedOutcome>,
+) {
+    while let (Ok(Some(batch)), Some(forwarded)) = (batches.message().await, forwarded.get()) {
+        let acknowledged = forwarded.take(batch).await;
+        let outcomes = outcomes.clone();
+        tokio::spawn(async move {
+            // the other broker may have gone meanwhile
+            let _ = outcomes.send(acknowledged.await).await;
+        });
     }
 }
 

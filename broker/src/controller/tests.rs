@@ -86,6 +86,15 @@ impl Peer for Other {
         Err(Status::unavailable("none is taken here"))
     }
 
+    type ForwardStream = Empty<Result<wire::ForwardedOutcome, Status>>;
+
+    async fn forward(
+        &self,
+        _: tonic::Request<Streaming<wire::ForwardedBatch>>,
+    ) -> Answered<Self::ForwardStream> {
+        Err(Status::unavailable("none is taken here"))
+    }
+
     async fn transfer_leader(
         &self,
         _: tonic::Request<wire::TransferLeaderRequest>,

@@ -162,8 +162,9 @@ impl Connection {
         }
     }
 
-    /// Serves until the client closes, something fails, or `stop` becomes true and all that was
-    /// begun is answered.
+    /// Serves until the client closes, something fails, or `stop` becomes true and there is a
+    /// moment at which all that has come is answered: a client that sent something on a connection
+    /// that ends cannot know what became of it.
     ///
     /// # Errors
     /// Why the connection ended.
@@ -184,24 +185,19 @@ impl Connection {
 
     fn poll(&mut self, context: &mut Context<'_>, stop: bool) -> Poll<Result<(), Error>> {
         loop {
-            let begun = if stop {
-                false
-            } else {
-                self.begin_buffered(context)?
-            };
+            let begun = self.begin_buffered(context)?;
             self.collect(context);
             let written = self.poll_write(context)?;
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(error.into()));
             }
-            let is_ending = stop || self.client.is_over();
-            if is_ending && self.slots.is_empty() && self.out.is_empty() && !self.is_unflushed {
+            if self.client.is_over() && self.is_answered() {
                 return Poll::Ready(Ok(()));
             }
             if begun || written {
                 continue; // room was made: there may be more to begin
             }
-            if is_ending || !self.may_begin() {
+            if !self.may_begin() {
                 self.reader.leave_line();
                 break;
             }
@@ -209,6 +205,7 @@ impl Connection {
                 Poll::Ready(Ok(())) => self.active = Instant::now(),
                 Poll::Ready(Err(frames::Error::Closed)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending if stop && self.is_quiet() => return Poll::Ready(Ok(())),
                 Poll::Pending => {
                     self.set_wake_bytes();
                     self.watch_pace();
@@ -230,6 +227,16 @@ impl Connection {
             self.wake_bytes = wanted;
             self.stream.wake_reader_at(wanted);
         }
+    }
+
+    /// Whether all that was begun is answered.
+    fn is_answered(&self) -> bool {
+        self.slots.is_empty() && self.out.is_empty() && !self.is_unflushed
+    }
+
+    /// Whether all that has come is answered.
+    fn is_quiet(&self) -> bool {
+        self.is_answered() && !self.reader.is_inside_frame()
     }
 
     /// Whether the next request may begin now.

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ottla_telemetry::{Pages, resident_bytes, serve};
+use ottla_core::restart_check::{Why, harms};
+use ottla_protocol::ids::NodeId;
+use ottla_telemetry::{Made, Pages, resident_bytes, serve};
 use tokio::sync::watch;
 
 use super::certificates::Certificates;
@@ -13,6 +15,12 @@ use crate::stream::Listener;
 
 /// How many of the partitions that have to catch up are named.
 const BEHIND_NAMED_MAX: usize = 3;
+
+/// A voter that has not had everything for so long does not count.
+const VOTER_LAG_MAX_MS: i64 = 3000;
+
+/// How many partitions one check names.
+const HARMS_MAX: usize = 100;
 
 /// The pages of one node.
 pub struct NodePages {
@@ -100,6 +108,12 @@ impl Pages for NodePages {
         }
         catching_up(&behind)
     }
+
+    fn restart_check(&self, broker: Option<i32>) -> Made<'_> {
+        let controller = &self.context.controller;
+        let broker = broker.map_or(controller.node_id(), NodeId);
+        Box::pin(async move { Some(restart_check(&self.context, broker).await) })
+    }
 }
 
 /// Says which partitions have to catch up, the first few by name.
@@ -115,6 +129,35 @@ fn catching_up(behind: &[String]) -> Result<(), String> {
             ))
         }
     }
+}
+
+/// `{"broker":1,"votersLeft":2,"voters":3,"harmed":[{"partition":"t-0","why":"OnlyReplica"}],
+/// "more":0}`: the voters that follow closely without that broker, of all there are, or null where
+/// no active controller is known; and the partitions that a restart of it would harm.
+async fn restart_check(context: &Context, broker: NodeId) -> String {
+    let quorum = match context.controller.quorum().await {
+        Ok(quorum) => {
+            let oldest_ms = context.env.unix_ms() - VOTER_LAG_MAX_MS;
+            let others = quorum.voters.iter().filter(|voter| voter.node_id != broker);
+            let left = others
+                .filter(|voter| voter.last_caught_up_ms >= oldest_ms)
+                .count();
+            format!(r#""votersLeft":{left},"voters":{}"#, quorum.voters.len())
+        }
+        Err(_) => r#""votersLeft":null,"voters":null"#.to_owned(),
+    };
+    let image = context.controller.image();
+    let mut harms = harms(&image, &context.settings.statics, broker);
+    // what no permission helps against is not to be left out
+    harms.sort_by_key(|harm| harm.why != Why::Reassigning);
+    let named = harms.iter().take(HARMS_MAX);
+    // a topic's name needs no escapes
+    let named =
+        named.map(|harm| format!(r#"{{"partition":"{harm}","why":"{}"}}"#, harm.why.name()));
+    let named: Vec<String> = named.collect();
+    let more = harms.len() - named.len();
+    let named = named.join(",");
+    format!("{{\"broker\":{broker},{quorum},\"harmed\":[{named}],\"more\":{more}}}\n")
 }
 
 /// Pages that are there before the node is: until then it lives and is not ready.
@@ -166,6 +209,14 @@ impl Pages for LatePages {
         self.0
             .get()
             .map_or_else(|| Err(waiting.to_owned()), NodePages::ready)
+    }
+
+    fn restart_check(&self, broker: Option<i32>) -> Made<'_> {
+        match self.0.get() {
+            Some(pages) => pages.restart_check(broker),
+            // a broker that has not started gives nothing, and knows nothing of others
+            None => Box::pin(std::future::ready(Some("{}\n".to_owned()))),
+        }
     }
 }
 

@@ -364,6 +364,7 @@ fn assignment(image: &MetadataImage, registration: &PartitionRegistration) -> As
     });
     Assignment {
         leader: registration.leader,
+        successor: registration.successor,
         leader_epoch: registration.leader_epoch,
         partition_epoch: registration.partition_epoch,
         replicas: replicas.collect(),

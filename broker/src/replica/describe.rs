@@ -8,7 +8,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, ProducerId, TopicName};
 
 use super::Replicas;
-use super::index::TopicKey;
+use super::place::TopicKey;
 
 /// The data directory.
 #[derive(Debug)]

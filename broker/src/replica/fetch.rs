@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::Replicas;
 use super::assign::FOLLOWER_READS_REMEMBERED;
-use super::index::TopicKey;
 use super::partition::{AtHand, Replica, State};
+use super::place::TopicKey;
 use super::ready::ReadyGuard;
 use super::room::Room;
 use super::session::{Begun, Claim, Entry, FetchItem, Turn, watch};

@@ -6,15 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use ottla_protocol::ids::{TopicId, TopicIdPartition, TopicName};
 
 use super::partition::Replica;
-
-/// How a request names a topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TopicKey {
-    /// By name.
-    Name(TopicName),
-    /// By id.
-    Id(TopicId),
-}
+use super::place::TopicKey;
 
 #[derive(Debug, Default)]
 struct Maps {

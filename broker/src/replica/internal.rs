@@ -13,8 +13,8 @@ use ottla_protocol::record_batch::{Header, RecordBatch};
 use ottla_storage::log::Read;
 use tokio::sync::oneshot;
 
-use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
+use super::place::TopicKey;
 use super::produce::ProduceItem;
 use super::{Replicas, producer_state};
 

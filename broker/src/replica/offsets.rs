@@ -10,9 +10,9 @@ use ottla_protocol::ids::{LeaderEpoch, Offset};
 use ottla_storage::TimestampAndOffset;
 
 use super::Replicas;
-use super::index::TopicKey;
 use super::partition::{AtHand, Replica, Waiter};
 use super::pending::{Answer, Pending, Waiting};
+use super::place::TopicKey;
 
 /// Kafka's special timestamps of ListOffsets.
 mod special {

@@ -21,6 +21,7 @@ use tracing::{error, warn};
 
 use super::pending::{Answer, Keeper};
 use super::ready::{Ready, Wakes, Watcher, Watchers};
+use super::sent::{OnTheWay, Sent};
 use super::{Shared, lock, producer_state};
 
 /// Who waits for which answer.
@@ -67,6 +68,10 @@ pub(super) struct State {
     pub(super) racks: Vec<(NodeId, Option<Arc<str>>)>,
     /// Until when followers are told of the high watermark at once: consumers read from them.
     pub(super) serves_followers_until: Duration,
+    /// What producers sent while the leadership is being handed over.
+    pub(super) parked: Vec<Sent>,
+    /// What was sent on to the new leader.
+    pub(super) on_the_way: OnTheWay,
     effects: Effects,
     waiters: Vec<Option<Waiter>>,
     free_tokens: Vec<u32>,
@@ -123,6 +128,8 @@ impl Replica {
                 config,
                 racks: Vec::new(),
                 serves_followers_until: Duration::ZERO,
+                parked: Vec::new(),
+                on_the_way: OnTheWay::default(),
                 effects: Effects::new(),
                 waiters: Vec::new(),
                 free_tokens: Vec::new(),
@@ -220,6 +227,7 @@ impl Replica {
         let performed = self.perform_all(state, &mut effects, bytes);
         effects.clear();
         state.effects = effects;
+        self.release(state);
         performed
     }
 
@@ -282,6 +290,7 @@ impl Replica {
                 }
             }
             Effect::AlterIsr(alter) => self.shared.alter_isr(self, alter),
+            Effect::HandOver(leader_epoch) => self.shared.hand_over(self, leader_epoch),
             Effect::WakeFollowers => match &mut state.follower_wakes {
                 Some(wakes) => state.followers.mark(wakes),
                 None => state.followers.wake(),

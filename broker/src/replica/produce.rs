@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_core::partition::{Acks, Appended, Input, Membership, Origin};
+use ottla_core::partition::{Acks, Appended, Membership};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::Offset;
-use ottla_protocol::record_batch::Header;
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex};
+use ottla_protocol::record_batch::{self, Header};
 
 use super::admission::{Refused, Terms};
-use super::index::TopicKey;
-use super::partition::{AtHand, Replica, Waiter};
+use super::partition::Replica;
 use super::pending::{Answer, Pending, Waiting};
+use super::place::{Place, TopicKey};
 use super::ready::Wakes;
-use super::refused::Place;
+use super::sent::Sent;
 use super::{Replicas, Shared, producer_state};
 
 /// One batch for one partition.
@@ -41,6 +41,8 @@ pub struct Produced {
     pub log_append_time_ms: Option<i64>,
     /// The first offset of the log.
     pub log_start_offset: Offset,
+    /// Who leads by now, where the batch was sent on.
+    pub leader: Option<(NodeId, LeaderEpoch)>,
 }
 
 /// What is known of an item before it is acknowledged.
@@ -48,6 +50,16 @@ struct Begun {
     replica: Option<Arc<Replica>>,
     log_append_time_ms: Option<i64>,
     refused: Option<Refused>,
+    /// It came while the leadership was being handed over, or after that.
+    is_moved: bool,
+}
+
+impl Begun {
+    /// Who leads by now, where the batch was sent on.
+    fn leader_elsewhere(&self, here: NodeId) -> Option<(NodeId, LeaderEpoch)> {
+        let replica = self.replica.as_ref().filter(|_| self.is_moved)?;
+        replica.known_leader().filter(|(leader, _)| *leader != here)
+    }
 }
 
 /// Items that are appended; their acknowledgements are still to come.
@@ -96,6 +108,7 @@ impl Replicas {
             replica: None,
             log_append_time_ms: None,
             refused: None,
+            is_moved: false,
         };
         let place = (item.topic, item.partition);
         let found = self.find(&place.0, place.1);
@@ -111,8 +124,7 @@ impl Replicas {
                     ..Refused::from(error)
                 }
             }
-            // the ISR vouches for acks=all; else another may lead by now, whatever is known here
-            (Ok(_), None) if acks != Acks::All && !self.shared.controller.has_lease() => {
+            (Ok(_), None) if !self.may_append(acks) => {
                 self.shared.refused_unseen(&place, &batch);
                 Refused::from(ErrorCode::NotLeaderOrFollower)
             }
@@ -138,11 +150,15 @@ impl Replicas {
                         begun.log_append_time_ms = config.is_log_append_time.then_some(now_ms);
                         let sent = Sent {
                             place,
+                            membership: item.membership,
                             batch,
+                            header,
                             frame_bytes,
+                            acks,
+                            answer,
+                            is_sent_on: false,
                         };
-                        let terms = (Origin::Client(item.membership), acks);
-                        replica.produce(sent, &header, terms, answer, wakes);
+                        begun.is_moved = !replica.produce(sent, wakes);
                         return begun;
                     }
                     Err(refused) => refused,
@@ -152,6 +168,59 @@ impl Replicas {
         answer.send(Err(refused.error));
         begun.refused = Some(refused);
         begun
+    }
+
+    /// The ISR vouches for acks=all; else another may lead by now, whatever is known here.
+    fn may_append(&self, acks: Acks) -> bool {
+        acks == Acks::All || self.shared.controller.has_lease()
+    }
+
+    /// Appends a batch that another broker has judged by the topic's configs.
+    pub(super) fn produce_judged(
+        &self,
+        topic: TopicKey,
+        partition: PartitionIndex,
+        batch: BytesMut,
+        acks: Acks,
+    ) -> Produces {
+        let pending = Pending::new(1);
+        let answer = pending.answer(0);
+        let mut begun = Begun {
+            replica: None,
+            log_append_time_ms: None,
+            refused: None,
+            is_moved: false,
+        };
+        let judged = record_batch::validate_produced(&batch).map_err(|error| error.code());
+        let judged = judged.and_then(|header| match self.may_append(acks) {
+            true => Ok((header, self.find(&topic, partition.0)?)),
+            false => Err(ErrorCode::NotLeaderOrFollower),
+        });
+        match judged {
+            Ok((header, replica)) => {
+                let mut wakes = Wakes::default();
+                let sent = Sent {
+                    place: (topic, partition.0),
+                    membership: Membership::default(),
+                    frame_bytes: batch.len(),
+                    batch,
+                    header,
+                    acks,
+                    answer,
+                    is_sent_on: true,
+                };
+                replica.produce(sent, &mut wakes);
+                begun.replica = Some(replica);
+                wakes.wake();
+            }
+            Err(error) => answer.send(Err(error)),
+        }
+        Produces {
+            shared: Arc::clone(&self.shared),
+            acks,
+            begun: vec![begun],
+            waiting: Waiting(pending),
+        }
     }
 }
 
@@ -165,55 +234,14 @@ impl Shared {
     }
 }
 
-/// A batch as it came.
-struct Sent {
-    place: Place,
-    batch: BytesMut,
-    /// Of the frame whose memory it holds.
-    frame_bytes: usize,
-}
-
 impl Replica {
-    fn produce(
-        self: &Arc<Self>,
-        sent: Sent,
-        header: &Header,
-        (origin, acks): (Origin, Acks),
-        answer: Answer<Appended>,
-        wakes: &mut Wakes,
-    ) {
-        let (refused, now) = (&self.shared.refused, self.shared.env.now());
-        let batch = producer_state::data(header);
+    /// Says whether the batch was appended or refused here.
+    fn produce(self: &Arc<Self>, sent: Sent, wakes: &mut Wakes) -> bool {
         let mut state = self.lock();
-        if refused.is_out_of_turn(now, &sent.place, &batch, state.partition.producers()) {
-            return answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
-        }
         state.follower_wakes = Some(std::mem::take(wakes));
-        let token = state.add_waiter(Waiter::Produce(answer));
-        let input = Input::Produce {
-            batch,
-            origin,
-            acks,
-            token,
-        };
-        let at_hand = AtHand::Produced {
-            batch: sent.batch,
-            frame_bytes: sent.frame_bytes,
-        };
-        let appended = self.step(&mut state, input, at_hand);
-        match state.partition.producers().knows(batch.producer_id) {
-            true => refused.appended(&sent.place, &batch),
-            false => refused.refused(now, &sent.place, &batch),
-        }
+        let is_settled = self.receive(&mut state, sent);
         *wakes = state.follower_wakes.take().unwrap_or_default();
-        if let Some(Waiter::Produce(answer)) = state.waiter(token) {
-            answer.waiting(Arc::<Self>::clone(self), token);
-        }
-        if let Err(error) = appended
-            && let Some(waiter) = state.take_waiter(token)
-        {
-            waiter.fail(error);
-        }
+        is_settled
     }
 }
 
@@ -240,6 +268,7 @@ impl Produces {
             Ok(appended) => Ok(Produced {
                 base_offset: appended.base_offset,
                 log_append_time_ms: begun.log_append_time_ms,
+                leader: begun.leader_elsewhere(self.shared.settings.node_id),
                 log_start_offset: begun
                     .replica
                     .map_or(Offset(-1), |replica| replica.reader.log_start_offset()),

@@ -8,11 +8,8 @@ use ottla_core::partition::refused::RefusedBatches;
 use ottla_core::partition::{Batch, Producers};
 use ottla_protocol::ids::ProducerId;
 
-use super::index::TopicKey;
 use super::lock;
-
-/// A partition as clients name it: a batch may be refused because it is not here yet.
-pub(super) type Place = (TopicKey, i32);
+use super::place::Place;
 
 /// Nearly always there are none, and then no lock is taken.
 #[derive(Debug, Default)]

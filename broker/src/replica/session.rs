@@ -14,8 +14,9 @@ use ottla_core::partition::Reader;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 
-use super::index::{Index, TopicKey};
+use super::index::Index;
 use super::partition::Replica;
+use super::place::TopicKey;
 use super::ready::Ready;
 use super::{Replicas, lock};
 use crate::authorizer::Access;

@@ -1,17 +1,19 @@
-//! `/metrics`, `/livez` and `/readyz`, for GET and HEAD; one request a connection.
+//! `/metrics`, `/livez` and `/readyz`, of a broker `/pre-restart-check` too, for GET and HEAD; one
+//! request a connection.
 //!
 //! No client can hold more than a place for a while: requests at a time, their heads and their time
 //! are limited.
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -46,7 +48,16 @@ pub trait Pages: Send + Sync + 'static {
     /// # Errors
     /// What it waits for.
     fn ready(&self) -> Result<(), String>;
+
+    /// What a restart of a broker would harm now, as JSON; of this one where none is named. None
+    /// where the process is no broker.
+    fn restart_check(&self, _broker: Option<i32>) -> Made<'_> {
+        Box::pin(std::future::ready(None))
+    }
 }
+
+/// A page that others have to be asked for.
+pub type Made<'a> = Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
 
 /// Where connections come from.
 pub trait Accept: Send + Sync + 'static {
@@ -104,6 +115,14 @@ fn router(pages: Arc<dyn Pages>) -> Router {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     };
+    let restart_check = async |State(pages): Asked, uri: Uri| {
+        let broker = uri.query().and_then(|query| query.strip_prefix("broker="));
+        let broker = broker.and_then(|broker| broker.parse().ok());
+        match pages.restart_check(broker).await {
+            Some(page) => ([(CONTENT_TYPE, "application/json")], page).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    };
     let refuse = |status: StatusCode, sentence: &'static str| {
         move || std::future::ready((status, sentence).into_response())
     };
@@ -111,6 +130,7 @@ fn router(pages: Arc<dyn Pages>) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get("live\n"))
         .route("/readyz", get(ready))
+        .route("/pre-restart-check", get(restart_check))
         .fallback(refuse(StatusCode::NOT_FOUND, "/metrics, /livez, /readyz\n"))
         .method_not_allowed_fallback(refuse(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -4,7 +4,7 @@
 //! - [`metrics!`]: one table makes the struct that is counted in, its page and its documentation
 //! - [`histogram`]: a number that is a time, counted without a lock
 //! - [`rows`]: a number for each value of a label that is known beforehand
-//! - [`http`]: `/metrics`, `/livez` and `/readyz`
+//! - [`http`]: `/metrics`, `/livez`, `/readyz` and a broker's `/pre-restart-check`
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -14,7 +14,7 @@ pub mod rows;
 mod table;
 
 pub use histogram::Histogram;
-pub use http::{Accept, Pages, serve};
+pub use http::{Accept, Made, Pages, serve};
 pub use prometheus_client::metrics::{TypedMetric, counter::Counter, family::Family, gauge::Gauge};
 pub use rows::Rows;
 pub use table::{Page, Row, docs};

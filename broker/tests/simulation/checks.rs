@@ -68,6 +68,8 @@ pub struct Partition {
     pub ends: [i64; BROKERS_MAX],
     /// Which machines hold a replica, by their last look at the metadata.
     pub is_held: [bool; BROKERS_MAX],
+    /// When each machine led last, in which life.
+    pub led: [(u64, u64); BROKERS_MAX],
     /// How far each replica is known to have no holes, in which life and under which leader.
     pub walked: [(u64, i32, i64); BROKERS_MAX],
     /// Up to where records may have been deleted.
@@ -240,14 +242,18 @@ impl World {
         has_failed || self.checks.of(slot).was_released()
     }
 
-    /// A producer was told that its records are on the leader's disk.
-    pub fn acknowledged_by_one(&mut self, slot: Slot, leader: usize, end: i64) {
+    /// A producer was told by `node` that its records are on the leader's disk. Where `is_moved`,
+    /// another may have appended them, and a third lead by now.
+    pub fn acknowledged_by_one(&mut self, slot: Slot, node: usize, is_moved: bool, end: i64) {
         let partition = self.checks.of(slot);
-        let most = partition.most_durable[leader];
-        if most < end && partition.is_held[leader] {
+        let most = match is_moved {
+            true => partition.most_durable.iter().copied().max().unwrap_or(0),
+            false => partition.most_durable[node],
+        };
+        if most < end && partition.is_held[node] {
             self.violate(format!(
-                "AckBeforeDurable: {slot} up to {end} is acknowledged by broker {leader}, which \
-                 never had more than {most} on disk"
+                "AckBeforeDurable: {slot} up to {end} is acknowledged by broker {node}, and on \
+                 disk was never more than {most}"
             ));
         }
     }

@@ -49,6 +49,11 @@ impl Connection {
         self.node
     }
 
+    /// Whether it is connected, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Talks to this broker from now on.
     pub fn turn_to(&mut self, node: usize) {
         if self.node != node {

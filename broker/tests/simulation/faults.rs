@@ -120,7 +120,7 @@ fn favourites(bug: Bug) -> Option<(&'static [Kind], usize)> {
             5000,
         ),
         Planted::LeaderRemoved => (&[Kind::SlowLink, Kind::Loss], 600),
-        Planted::DrainKept => (&[Kind::Stop], 2000),
+        Planted::DrainKept | Planted::HastyHandOver => (&[Kind::Stop], 2000),
         Planted::UnseenLosses => (&[Kind::CutOff], 2000),
         Planted::LeaseFromAnswer => (&[Kind::CutFromBrokers, Kind::SlowLink], 2000),
         Planted::NoBarrier | Planted::LeaderRestored => (&[Kind::PowerCut, Kind::Kill], 600),
@@ -135,6 +135,12 @@ const DEAD_CONNECTION_MS: u64 = 6000;
 
 /// One run in so many has no faults at all.
 const QUIET_ONE_IN: usize = 8;
+
+/// Of the others, one in so many has nothing but processes that are asked to stop.
+const PLANNED_ONE_IN: usize = 8;
+
+/// How long those are apart.
+const PLANNED_PAUSE_MS: u64 = 2000;
 
 /// What ends a fault.
 #[derive(Clone, Debug)]
@@ -159,6 +165,8 @@ pub struct Faults {
     links: Links,
     /// Machines whose disks stall or are full, whose ports refuse, or that were asked to stop.
     ailing: BTreeSet<(usize, &'static str)>,
+    /// Processes are asked to stop, one after another, and that is all.
+    is_planned: bool,
     pub count: usize,
 }
 
@@ -172,6 +180,8 @@ impl Faults {
         let mut pace_ms = PACES_MS[random.below(PACES_MS.len())];
         if random.one_in(QUIET_ONE_IN) {
             kinds.clear();
+        } else if shared.random(3).one_in(PLANNED_ONE_IN) {
+            kinds = vec![Kind::Stop];
         }
         let bug = shared.with(|world| world.bug);
         if let Some((favourites, pace)) = bug.and_then(favourites) {
@@ -179,6 +189,7 @@ impl Faults {
         }
         Self {
             shared: shared.clone(),
+            is_planned: kinds.iter().all(|kind| *kind == Kind::Stop),
             kinds,
             pace_ms,
             random,
@@ -222,6 +233,9 @@ impl Faults {
         if !is_well || self.is_up.contains(&false) {
             self.shared
                 .with(|world| world.disturbed_ms = world.disturbed_ms.max(now));
+            if !self.is_planned {
+                self.shared.with(|world| world.faulted_ms = now);
+            }
         }
     }
 
@@ -262,6 +276,7 @@ impl Faults {
                 self.spoil(sim, links_of(node, true), Ill::Held, until);
                 self.crash(sim, node, true, until);
             }
+            Kind::Stop if self.is_planned && !self.is_whole(now) => {}
             Kind::Stop => self.stop(node),
             Kind::DiskFails => {
                 let calls = self.random.below(200) as u64;
@@ -356,6 +371,12 @@ impl Faults {
     fn set_refusing(&mut self, node: usize, is_refusing: bool) {
         self.ail(node, "refusing port", is_refusing);
         stream::refuse(&host(node), is_refusing);
+    }
+
+    /// Whether everything is up and has been for a while: a replica that comes back is in sync.
+    fn is_whole(&self, now: u64) -> bool {
+        let disturbed = self.shared.with(|world| world.disturbed_ms);
+        now > disturbed + PLANNED_PAUSE_MS
     }
 
     fn stop(&mut self, node: usize) {

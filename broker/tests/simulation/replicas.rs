@@ -22,7 +22,11 @@ impl World {
     /// Notes what a replica holds.
     pub fn note(&mut self, node: usize, slot: Slot, seen: &Inspected) {
         let has_retention = self.has_retention && slot.topic().name == BUSY;
+        let now = (self.machines[node].life, self.now_ms);
         let partition = self.checks.of(slot);
+        if seen.is_leader {
+            partition.led[node] = now;
+        }
         if has_retention && seen.is_leader {
             partition.deleted_end = partition.deleted_end.max(seen.marks.log_start_offset.0);
         }

@@ -14,6 +14,7 @@ use ottla_storage::sim::{Random, SimDisk};
 use tokio::sync::watch;
 
 use crate::checks::Checks;
+use crate::links::LATENCY_MAX;
 use crate::members::Members;
 use crate::transactions::Told;
 
@@ -255,6 +256,10 @@ pub struct World {
     /// Until when something was amiss with a machine, a link or a connection.
     pub disturbed_ms: u64,
     pub has_retention: bool,
+    /// The same without processes that were asked to stop, one at a time.
+    pub faulted_ms: u64,
+    /// Whether partitions move to other brokers: a leader that is removed does not hand over.
+    pub moves_replicas: bool,
     trace: u64,
     is_shown: bool,
 }
@@ -296,6 +301,8 @@ impl Shared {
             members: Members::default(),
             told: Told::default(),
             disturbed_ms: 0,
+            faulted_ms: 0,
+            moves_replicas: false,
             trace: 0xcbf2_9ce4_8422_2325,
             is_shown: std::env::var_os("SIM_TRACE").is_some(),
             has_retention: false,
@@ -349,7 +356,38 @@ impl Shared {
     }
 }
 
+/// How long what was amiss may still be felt: a lease ends, connections are found dead.
+const AFTERMATH_MS: u64 = 5000;
+
+/// How long a broker sends on what it gets for a partition that it has handed over, at least.
+const FORWARDS_MS: u64 = 29_000;
+
+/// How long a broker that stops serves clients after it has led last, at least.
+const LINGER_MS: u64 = 100;
+
 impl World {
+    /// Whether a producer that asks this process is to see no error: leaderships are handed over
+    /// and nothing else happens, the partition may lose a broker, and that process led it not long
+    /// ago. Whoever comes later goes by metadata of the past.
+    pub fn is_orderly(&mut self, slot: Slot, (node, life): (usize, u64)) -> bool {
+        let now_ms = self.now_ms;
+        let (led_life, led_ms) = self.checks.of(slot).led[node];
+        let is_calm = now_ms > self.faulted_ms + AFTERMATH_MS;
+        let has_led = life == led_life && now_ms < led_ms + FORWARDS_MS;
+        let factor = slot.topic().factor;
+        let stays = factor == brokers() || !self.moves_replicas;
+        is_calm && has_led && stays && factor >= 3
+    }
+
+    /// Whether this process has to answer what was sent to it then: it goes on, or it cannot have
+    /// closed connections before that came. What crosses the end of one, nobody can answer.
+    pub fn owes_answer(&mut self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
+        let machine = &self.machines[node];
+        let stops = machine.life != life || machine.has_ended || *machine.stop.borrow();
+        let (_, led_ms) = self.checks.of(slot).led[node];
+        !stops || sent_ms + LATENCY_MAX.as_millis() as u64 + 1 < led_ms + LINGER_MS
+    }
+
     pub fn trace(&mut self, what: fmt::Arguments<'_>) {
         let line = format!("{:>6} {what}", self.now_ms);
         if self.is_shown {

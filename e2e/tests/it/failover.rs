@@ -18,6 +18,10 @@ fn pause() {
 }
 
 fn start(name: &str) -> Result<(Cluster, Load)> {
+    start_with(name, &FLAGS)
+}
+
+fn start_with(name: &str, flags: &[&str]) -> Result<(Cluster, Load)> {
     let shape = Shape::new(name, 3).with("num.partitions", "6");
     let cluster = Cluster::start(shape)?;
     // one record creates the topic, with the settings of the cluster
@@ -27,7 +31,7 @@ fn start(name: &str) -> Result<(Cluster, Load)> {
     })?;
     kcat(&cluster.bootstrap(), &["-L", "-t", "load"], "")?.success()?;
     eventually(Duration::from_secs(20), || in_sync(&cluster, "load", 6))?;
-    let load = Load::start(&cluster.bootstrap(), "load", &FLAGS)?;
+    let load = Load::start(&cluster.bootstrap(), "load", flags)?;
     pause();
     Ok((cluster, load))
 }
@@ -116,5 +120,22 @@ fn a_broker_stopped_by_sigterm_hands_over() -> Result<()> {
     cluster.wait_ready()?;
     eventually(BACK_IN_SYNC_TIMEOUT, || in_sync(&cluster, "load", 6))?;
     finish("a broker stopped", &cluster, load)?;
+    Ok(())
+}
+
+/// A producer that sends each record once, and whose answers are errors where nobody forwards.
+#[test]
+fn a_roll_by_sigterm_shows_no_client_an_error() -> Result<()> {
+    let (mut cluster, load) = start_with("roll", &["--no-retries", "--follow", "--rate", "1000"])?;
+    for id in 0..cluster.size() {
+        cluster.stop(id)?;
+        pause();
+        cluster.launch(id)?;
+        cluster.wait_ready()?;
+        eventually(BACK_IN_SYNC_TIMEOUT, || in_sync(&cluster, "load", 6))?;
+    }
+    let verdict = finish("each broker asked to stop, retries=0", &cluster, load)?;
+    println!("the longest pause: {} ms", verdict.count("pause_max_ms"));
+    assert!(verdict.count("pause_max_ms") < 2000, "{}", verdict.json);
     Ok(())
 }

@@ -79,9 +79,12 @@ fn coordinator(bootstrap: &str, id: &str) -> Result<u16> {
     Ok(node.context("the coordinator's id comes first")?.parse()?)
 }
 
-#[test]
-fn each_record_has_one_copy_while_coordinators_are_killed() -> Result<()> {
-    let mut cluster = Cluster::start(Shape::new("transactions-failover", 3))?;
+/// A consume–transform–produce loop, while its coordinator goes and comes back three times.
+fn each_record_has_one_copy_while(
+    name: &str,
+    goes: impl Fn(&mut Cluster, u16) -> Result<()>,
+) -> Result<()> {
+    let mut cluster = Cluster::start(Shape::new(name, 3))?;
     let bootstrap = cluster.bootstrap();
     for name in ["input", "output"] {
         Tool::at("TopicCommand", &bootstrap)
@@ -99,12 +102,26 @@ fn each_record_has_one_copy_while_coordinators_are_killed() -> Result<()> {
         let Ok(id) = coordinator(&bootstrap, "output-move") else {
             continue;
         };
-        cluster.kill(id);
+        goes(&mut cluster, id)?;
         std::thread::sleep(Duration::from_secs(3));
         cluster.launch(id)?;
         cluster.wait_ready()?;
     }
     let moved = moving.join();
-    moved.map_err(|_| anyhow::anyhow!("the mover panicked"))??;
+    let moved = moved.map_err(|_| anyhow::anyhow!("the mover panicked"))??;
+    println!("{name}: {}", moved.all());
     Ok(())
+}
+
+#[test]
+fn each_record_has_one_copy_while_coordinators_are_killed() -> Result<()> {
+    each_record_has_one_copy_while("transactions-failover", |cluster, id| {
+        cluster.kill(id);
+        Ok(())
+    })
+}
+
+#[test]
+fn each_record_has_one_copy_while_coordinators_are_asked_to_stop() -> Result<()> {
+    each_record_has_one_copy_while("transactions-handed-over", Cluster::stop)
 }

@@ -13,7 +13,7 @@ use super::desired::{
     checked, desired, differences, existing, keep_what_runs, observed_brokers, settings_of_start,
 };
 use super::rebalance::rebalance;
-use super::rolling_restart::{Health, ObservedBroker, Plan, plan};
+use super::rolling_restart::{Advice, Health, ObservedBroker, Plan, heed, plan};
 use super::scale_down::{Departure, Departures};
 use super::scale_up::{known, newcomers};
 use super::settings::{Difference, is_dynamic};
@@ -179,7 +179,7 @@ impl<P: Platform> Reconciler<P> {
             let refused = self.change(states, &differences, &mut done).await;
             seen.verdicts.extend(refused);
         }
-        let (brokers, plan) = self.roll(cluster, states, &desired).await;
+        let (brokers, plan) = self.roll((cluster, &valid), states, &desired).await;
         self.note_turn(passed.restarts, &brokers, &seen.pending);
         if let Some(id) = plan.restart.filter(|_| is_current()) {
             match self.platform.restart(id, &desired[&id]).await {
@@ -296,7 +296,7 @@ impl<P: Platform> Reconciler<P> {
 
     async fn roll(
         &mut self,
-        cluster: &KafkaCluster,
+        (cluster, valid): (&KafkaCluster, &ValidatedCluster),
         states: &BTreeMap<i32, BrokerState>,
         desired: &BTreeMap<i32, Properties>,
     ) -> (Vec<ObservedBroker>, Plan) {
@@ -311,6 +311,7 @@ impl<P: Platform> Reconciler<P> {
         // The brokers had time to change while they were asked.
         let brokers = observed_brokers(&self.platform.observe().await, desired);
         let plan = plan(&brokers, &health, has_served);
+        let plan = self.heed(plan, valid, &brokers).await;
         (brokers, plan)
     }
 
@@ -319,6 +320,28 @@ impl<P: Platform> Reconciler<P> {
         let is_due = restarts || brokers.iter().any(|broker| broker.restart.is_some());
         let is_back = pending.is_empty() && brokers.iter().all(|broker| broker.ready);
         self.turn.note(is_due || self.turn.is_taken() && !is_back);
+    }
+
+    /// Asks the broker that would go what its restart would harm, where it has a process.
+    async fn heed(
+        &mut self,
+        plan: Plan,
+        valid: &ValidatedCluster,
+        brokers: &[ObservedBroker],
+    ) -> Plan {
+        let going = brokers
+            .iter()
+            .find(|broker| Some(broker.id) == plan.restart);
+        match going.filter(|broker| broker.runs) {
+            Some(broker) => {
+                let advice = Advice {
+                    check: self.platform.restart_check(broker.id).await,
+                    allow_unavailable: valid.allow_unavailable || brokers.len() == 1,
+                };
+                heed(plan, &advice)
+            }
+            None => plan,
+        }
     }
 
     async fn health(&mut self) -> Health {

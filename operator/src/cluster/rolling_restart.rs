@@ -15,15 +15,21 @@
 //!   is on its way.
 //!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
-//! last, so that it changes once and not with every restart. What only one broker can give, a
-//! partition with a single replica or the quorum of a single voter, is away while it restarts.
+//! last, so that it changes once and not with every restart.
+//!
+//! Then the brokers have their say of the one that would go ([`heed`]): they name what its restart
+//! would harm, by replicas, min.insync.replicas, reassignments under way and the quorum. What has
+//! one replica is away meanwhile, so it needs `spec.allowUnavailable`; but in a cluster of one
+//! broker, all is away whenever it restarts. Nobody has to move leaderships before: a broker that
+//! is asked to stop hands them over by itself, whoever asks.
 //!
 //! While replicas are copied to other brokers nobody goes, and no more copies begin: so restarts
 //! have their turn between two batches of moves.
 //!
 //! What goes in: the platform's view of each broker, its reason to be restarted (settings that
 //! differ from those it runs with, or a pod that differs from its template), the brokers' own view
-//! of partitions and quorum, and whether anything was ever served.
+//! of partitions and quorum, whether anything was ever served, and what the brokers say of the
+//! restart.
 //!
 //! Invariant: whoever must be restarted and may not has an [`Obstacle`] in [`Plan::waiting`]; and
 //! where the brokers cannot be asked, nothing goes that may give something.
@@ -31,7 +37,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum};
+use crate::observed::{
+    Harmed, ObservedCluster, ObservedPartition, ObservedQuorum, RestartCheck, Why,
+};
 
 /// So many replicas in sync that serve are enough for a partition to lose another one that is.
 const IN_SYNC_MIN: usize = 2;
@@ -128,6 +136,23 @@ pub enum Obstacle {
         /// How many more partitions there are like that.
         more: usize,
     },
+    /// The brokers say that a partition would suffer.
+    Harms {
+        /// The partition, and how.
+        harmed: Harmed,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+/// What is asked of the brokers before one of them goes, and how it is taken.
+#[derive(Clone, Debug)]
+pub struct Advice {
+    /// What they say of the restart, or why they say nothing.
+    pub check: Result<RestartCheck, String>,
+    /// Whether partitions may be away while a broker restarts: the spec says so, or there is one
+    /// broker only, which nobody can stand in for.
+    pub allow_unavailable: bool,
 }
 
 /// What to do now.
@@ -171,6 +196,40 @@ pub fn plan(brokers: &[ObservedBroker], health: &Health, has_served: bool) -> Pl
         }
     }
     plan
+}
+
+/// Has the broker that would go wait, where the brokers say that it would harm. One that runs no
+/// process is not asked for.
+#[must_use]
+pub fn heed(mut plan: Plan, advice: &Advice) -> Plan {
+    let obstacle = match &advice.check {
+        Ok(check) => objection(check, advice.allow_unavailable),
+        Err(why) => Some(Obstacle::NoAnswer(why.clone())),
+    };
+    if let (Some(id), Some(obstacle)) = (plan.restart, obstacle) {
+        plan.restart = None;
+        plan.waiting.insert(id, obstacle);
+    }
+    plan
+}
+
+fn objection(check: &RestartCheck, allow_unavailable: bool) -> Option<Obstacle> {
+    if let (Some(left), Some(voters)) = (check.voters_left, check.voters)
+        && voters > 1
+        && left <= voters / 2
+    {
+        return Some(Obstacle::QuorumLost { left, voters });
+    }
+    let counts = |harmed: &&Harmed| match harmed.why {
+        Why::OnlyReplica | Why::OnlyInSync | Why::UnderMinIsr => !allow_unavailable,
+        Why::Reassigning | Why::Other => true,
+    };
+    let mut harmed = check.harmed.iter().filter(counts);
+    let first = harmed.next()?;
+    Some(Obstacle::Harms {
+        harmed: first.clone(),
+        more: harmed.count() + check.more,
+    })
 }
 
 fn presence(broker: &ObservedBroker, health: &Health, has_served: bool) -> Presence {
@@ -346,7 +405,29 @@ impl fmt::Display for Obstacle {
                 };
                 write!(f, "{partition} would be in sync {left}{}", more(count))
             }
+            Self::Harms {
+                harmed: Harmed { partition, why },
+                more: count,
+            } => write!(f, "{partition} {}{}", suffering(*why), more(count)),
         }
+    }
+}
+
+/// How a partition would suffer, and what ends the waiting, after the partition's name.
+fn suffering(why: Why) -> &'static str {
+    match why {
+        Why::OnlyReplica => {
+            "has its only replica there; more replicas, or spec.allowUnavailable, let it go"
+        }
+        Why::OnlyInSync => {
+            "is in sync nowhere else; it goes when another replica is, or by spec.allowUnavailable"
+        }
+        Why::UnderMinIsr => {
+            "would have fewer replicas in sync than min.insync.replicas asks for; more replicas, a \
+             smaller min.insync.replicas, or spec.allowUnavailable, let it go"
+        }
+        Why::Reassigning => "has replicas that are being added or removed",
+        Why::Other => "would suffer in a way that a newer operator knows",
     }
 }
 

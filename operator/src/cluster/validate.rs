@@ -93,6 +93,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         template,
         topic_namespaces: spec.topic_namespaces.match_names.clone(),
         change_policy: spec.change_policy,
+        allow_unavailable: spec.allow_unavailable,
         refused,
         key,
     })

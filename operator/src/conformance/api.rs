@@ -39,6 +39,8 @@ struct State {
     unlisted: String,
     /// Whether somebody else writes the next object that is patched just before.
     collides: bool,
+    /// Whether a PodDisruptionBudget lets no pod go.
+    is_budget_spent: bool,
 }
 
 impl ApiServer {
@@ -102,6 +104,11 @@ impl ApiServer {
     /// Has somebody else write the next object that is patched just before.
     pub fn collide(&self) {
         self.lock().collides = true;
+    }
+
+    /// Has all evictions refused as a PodDisruptionBudget does, or lets them pass.
+    pub fn spend_budget(&self, is_spent: bool) {
+        self.lock().is_budget_spent = is_spent;
     }
 
     /// How often anything was patched.
@@ -202,7 +209,11 @@ impl State {
             }
             return status(404);
         };
-        if *method == Method::DELETE {
+        let is_eviction = *method == Method::POST && sub == ["eviction"];
+        if is_eviction && self.is_budget_spent {
+            return status(429);
+        }
+        if *method == Method::DELETE || is_eviction {
             self.edit(place, |object| {
                 object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
             });
@@ -214,6 +225,10 @@ impl State {
                 return status(409);
             }
             self.apply(place.clone(), body);
+        }
+        if is_eviction {
+            let success = json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" });
+            return (201, success);
         }
         (200, self.objects.get(place).cloned().unwrap_or(object))
     }

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 use super::api::ApiServer;
 use super::settings::{Kubernetes, Setting, run};
 use super::{A_WHILE, cluster, until, until_reason};
+use crate::object::ObjectKey;
+use crate::platform::kubernetes::{PodOptions, Pods};
+use crate::platform::{Platform, Properties};
+use crate::world::kubernetes;
 
 /// Makes the pods that a StatefulSet asks for.
 fn make_pods(api: &ApiServer) {
@@ -269,5 +273,39 @@ fn a_cluster_that_is_made_again_has_all_brokers_that_have_left_data() {
         let set = || api.get("statefulsets", "shop", "orders");
         until("there is a StatefulSet", || set().is_some()).await;
         assert_eq!(set().unwrap()["spec"]["replicas"], json!(5));
+    });
+}
+
+#[test]
+fn a_broker_that_serves_is_evicted_and_the_budget_has_its_say() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        world.apply(&cluster(""));
+        let set = || api.get("statefulsets", "shop", "orders");
+        until("there is a StatefulSet", || set().is_some()).await;
+        make_pods(api);
+        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+
+        let client = api.client();
+        let seen = kubernetes::Kubernetes::new(&client, &client, None, world.telemetry.clone());
+        let key = ObjectKey {
+            namespace: "shop".to_owned(),
+            name: "orders".to_owned(),
+        };
+        let options = PodOptions {
+            image: "ottla-broker:test".to_owned(),
+            has_network_policy: true,
+        };
+        let mut pods = Pods::new(client, seen.watched.clone(), &key, options);
+        while !pods.observe().await.get(&1).is_some_and(|one| one.ready) {
+            tokio::time::sleep(A_WHILE / 10).await;
+        }
+        let pod = || api.get("pods", "shop", "orders-1");
+        api.spend_budget(true);
+        let refused = pods.restart(1, &Properties::new()).await.unwrap_err();
+        assert!(!refused.is_stuck && pod().is_some(), "{}", refused.message);
+        api.spend_budget(false);
+        assert_eq!(pods.restart(1, &Properties::new()).await, Ok(()));
+        assert!(pod().is_none());
     });
 }

@@ -178,6 +178,17 @@ pub struct KafkaClusterSpec {
     /// hash.
     #[serde(default)]
     pub change_policy: ChangePolicy,
+
+    /// Whether brokers may restart though partitions are away meanwhile: those with one replica,
+    /// and for acks=all those with no more than min.insync.replicas. Without it such a restart
+    /// waits, and the status names the partitions. In a cluster of one broker nothing waits.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_unavailable: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What acks=all promises.

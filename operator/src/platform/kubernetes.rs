@@ -23,7 +23,7 @@ pub mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
-use kube::api::{Api, DeleteParams, PatchParams};
+use kube::api::{Api, DeleteParams, EvictParams, PatchParams};
 use kube::{Client, ResourceExt};
 
 use self::addresses::{anywhere, host_and_port, of_own_node};
@@ -34,11 +34,12 @@ use self::reports::Reports;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{
-    BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake,
+    BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, pages,
 };
 use crate::crd::cluster::ListenerType;
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
+use crate::observed::RestartCheck;
 use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// What the operator's own options say about pods.
@@ -384,19 +385,35 @@ impl Platform for Pods {
             }),
             ..DeleteParams::default()
         };
-        match pods.delete(&self.pod(broker), &only).await {
-            Ok(_) => {
+        let name = self.pod(broker);
+        // The PodDisruptionBudget has its say, beside whoever drains a node at the same time. It
+        // counts ready pods only: of one that is not, it would hold up the restart that mends it.
+        let gone = if state::is_ready(pod) {
+            let evict = EvictParams {
+                delete_options: Some(only),
+                ..EvictParams::default()
+            };
+            pods.evict(&name, &evict).await.map(drop)
+        } else {
+            pods.delete(&name, &only).await.map(drop)
+        };
+        match gone {
+            Ok(()) => {
                 self.deleted.extend(pod.uid());
                 self.seen.pods.remove(&broker);
                 Ok(())
             }
             // It is gone already, or another has come in its place: what was wanted.
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
-            Err(error) => {
-                let pod = self.pod(broker);
-                Err(not_taken("deletion of Pod", &pod, &error))
-            }
+            Err(error) => Err(not_taken("eviction of Pod", &name, &error)),
         }
+    }
+
+    async fn restart_check(&mut self, broker: i32) -> Result<RestartCheck, String> {
+        let headless = services::headless(&self.cluster);
+        let (pod, namespace) = (self.pod(broker), &self.namespace);
+        let address = format!("{pod}.{headless}.{namespace}.svc:{HTTP_PORT}");
+        pages::restart_check(&address, broker).await
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

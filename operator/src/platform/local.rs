@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::process::Process;
-use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
+use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, pages};
+use crate::observed::RestartCheck;
 
 pub use self::settings_file::{parse_settings, render_settings};
 
@@ -123,6 +124,14 @@ impl Platform for Processes {
         process.advance(Instant::now());
         if !process.is_running() && process.forget_settings() {
             self.brokers.remove(&broker);
+        }
+    }
+
+    async fn restart_check(&mut self, broker: i32) -> Result<RestartCheck, String> {
+        let process = self.brokers.get(&broker);
+        match process.and_then(Process::http_address) {
+            Some(address) => pages::restart_check(address, broker).await,
+            None => Ok(RestartCheck::default()),
         }
     }
 

@@ -63,6 +63,7 @@ fn records(mut next: impl FnMut(u64) -> u64) -> Vec<Record> {
                 leader: replica,
                 leader_epoch: i32::from(number),
                 partition_epoch: i32::from(number),
+                successor: -1,
             })
         };
         match topics[place] {

@@ -256,6 +256,9 @@ pub struct PartitionRecord {
     pub leader_epoch: i32,
     /// The partition epoch.
     pub partition_epoch: i32,
+    /// Whom the leader is to hand over to; −1 for nobody.
+    #[kafka(versions = "0+", default = -1, tag = 0)]
+    pub successor: i32,
 }
 
 /// See [`Record::Config`].

@@ -251,6 +251,7 @@ impl PartitionRecord {
             elr: nodes(&self.elr),
             last_known_elr: nodes(&self.last_known_elr),
             leader: (self.leader >= 0).then_some(NodeId(self.leader)),
+            successor: (self.successor >= 0).then_some(NodeId(self.successor)),
             leader_epoch: LeaderEpoch(self.leader_epoch),
             partition_epoch: PartitionEpoch(self.partition_epoch),
         }
@@ -270,6 +271,7 @@ impl PartitionRecord {
             leader: p.leader.map_or(-1, |n| n.0),
             leader_epoch: p.leader_epoch.0,
             partition_epoch: p.partition_epoch.0,
+            successor: p.successor.map_or(-1, |n| n.0),
         }
     }
 }

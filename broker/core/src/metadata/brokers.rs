@@ -6,7 +6,7 @@
 //! | – | RegisterBroker | fenced, a new broker epoch |
 //! | fenced | heartbeat, ready | unfenced; leaderless partitions that it may lead get it |
 //! | unfenced | lease expired, FenceBroker | fenced; out of every ISR, its leaderships move |
-//! | unfenced | heartbeat, wants to shut down | in controlled shutdown; out of shared ISRs |
+//! | unfenced | heartbeat, wants to shut down | hands over, then out of shared ISRs |
 //! | any | UnregisterBroker | gone |
 //!
 //! A second process with the id of a live broker is refused, but for one that holds the same data
@@ -20,14 +20,15 @@ use ottla_protocol::messages::cluster::{UnregisterBrokerRequest, UnregisterBroke
 
 use super::elections::{Change, Election, Rules};
 use super::features::FEATURES;
+use super::hand_over::DRAIN;
 use super::request::{
     BrokerHeartbeat, BrokerStanding, FenceBroker, FormatCluster, Refusal, RegisterBroker, Response,
 };
 use super::{Decision, Metadata};
 use crate::config::Durability;
 use crate::image::record::{
-    BrokerRecord, ClusterRecord, FeatureRecord, FileConfigRecord, PartitionRecord, Record,
-    RemoveBrokerRecord,
+    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRecord, FileConfigRecord, PartitionRecord,
+    Record, RemoveBrokerRecord,
 };
 use crate::image::{BrokerRegistration, ConfigResource, PartitionRegistration};
 use crate::planted::{self, Planted};
@@ -91,6 +92,7 @@ impl Metadata {
         if let Some(previous) = previous {
             self.replace_incarnation(previous, request, &mut records);
         }
+        self.end_drain(request.node_id, &mut records);
         let registration = self.registration(request);
         let broker_epoch = registration.broker_epoch;
         records.push(Record::Broker(BrokerRecord::of(&registration)));
@@ -98,6 +100,16 @@ impl Metadata {
         Decision {
             records,
             response: Response::RegisterBroker(Ok(broker_epoch)),
+        }
+    }
+
+    /// The config that has a broker drain is of the incarnation that it was set on.
+    fn end_drain(&self, node: NodeId, records: &mut Vec<Record>) {
+        let resource = ConfigResource::Broker(node);
+        let configs = self.image.configs_of(&resource);
+        let is_set = configs.is_some_and(|configs| configs.contains_key(DRAIN));
+        if is_set && !planted::is(Planted::DrainKept) {
+            records.push(Record::Config(ConfigRecord::new(&resource, DRAIN, None)));
         }
     }
 
@@ -141,6 +153,7 @@ impl Metadata {
             features: features.map(|f| (f.name.clone(), (f.min, f.max))).collect(),
             configs: request.configs.as_deref().map(FileConfigRecord::configs),
             fenced: true,
+            // a drain ends with its incarnation
             in_controlled_shutdown: planted::is(Planted::DrainKept)
                 && self
                     .image
@@ -176,27 +189,24 @@ impl Metadata {
                 return Decision::refused(Response::BrokerHeartbeat(Err(refusal)));
             }
         };
+        if request.want_shut_down {
+            return self.shut_down(broker);
+        }
         let mut broker = BrokerRegistration::clone(broker);
         let mut records = Vec::new();
         let mut standing = BrokerStanding {
             is_fenced: broker.fenced,
             should_shut_down: false,
         };
-        if request.want_shut_down {
-            if !broker.in_controlled_shutdown {
-                broker.in_controlled_shutdown = true;
-                records.push(Record::Broker(BrokerRecord::of(&broker)));
-            }
-            self.move_away_from(node, &mut records);
-            standing.should_shut_down = true;
-        } else if broker.fenced && request.ready {
+        if broker.fenced && request.ready {
             broker.fenced = false;
-            broker.in_controlled_shutdown &= planted::is(Planted::DrainKept);
             records.push(Record::Broker(BrokerRecord::of(&broker)));
             self.elect_on_arrival(node, &mut records);
             standing.is_fenced = false;
         } else if request.has_heard {
             self.go_on_without(node, &mut records);
+        } else if broker.in_controlled_shutdown {
+            self.hand_on(node, &mut records);
         }
         Decision {
             records,
@@ -235,7 +245,7 @@ impl Metadata {
 
     /// Out of every ISR that has another active member; where it is the last, it stays and goes on
     /// leading.
-    fn move_away_from(&self, node: NodeId, records: &mut Vec<Record>) {
+    pub(super) fn move_away_from(&self, node: NodeId, records: &mut Vec<Record>) {
         self.change_partitions_of(node, records, |rules, p| {
             let others = p.isr.iter();
             let has_other = others
@@ -324,11 +334,11 @@ impl Metadata {
     }
 
     /// Goes through the partitions that `node` has a replica of, in order, and records each change.
-    fn change_partitions_of(
+    pub(super) fn change_partitions_of(
         &self,
         node: NodeId,
         records: &mut Vec<Record>,
-        change: impl Fn(Rules<'_>, &PartitionRegistration) -> Option<PartitionRegistration>,
+        mut change: impl FnMut(Rules<'_>, &PartitionRegistration) -> Option<PartitionRegistration>,
     ) {
         for topic in self.image.topics.values() {
             let mut rules = None;

@@ -15,6 +15,7 @@ use ottla_protocol::messages::configs::{
 };
 
 use super::elections::{Change, Election, Rules};
+use super::hand_over::DRAIN;
 use super::names;
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
@@ -156,6 +157,15 @@ impl Metadata {
         }
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
             records.push(Record::Config(ConfigRecord::new(&target, name, None)));
+        }
+        if let ConfigResource::Broker(node) = target
+            && before.get(DRAIN) != after.get(DRAIN)
+        {
+            self.drain(
+                node,
+                after.get(DRAIN) == Some(&Value::Boolean(true)),
+                &mut records,
+            );
         }
         if before.get(MIN_INSYNC_REPLICAS) != after.get(MIN_INSYNC_REPLICAS) {
             self.forget_eligible(&target, &mut records);
@@ -358,6 +368,9 @@ fn check(target: &ConfigResource, configs: &ConfigMap) -> Result<(), Refusal> {
     let conflict = match target {
         ConfigResource::Topic(_) => config::topic::conflict(configs),
         ConfigResource::ClientMetrics(_) => config::client_metrics::conflict(configs),
+        ConfigResource::Cluster if configs.contains_key(DRAIN) => {
+            Some("ottla.drain is set for one broker, not for all.".into())
+        }
         ConfigResource::Broker(_) if configs.contains_key(MIN_INSYNC_REPLICAS) => Some(
             "min.insync.replicas is set for a topic or for all brokers, not for one broker.".into(),
         ),

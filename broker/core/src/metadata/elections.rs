@@ -119,6 +119,7 @@ impl<'a> Change<'a> {
         self.complete_reassignment();
         let unclean = self.elect(election);
         self.keep_eligible(unclean);
+        self.keep_successor();
         if self.new == *self.old && !self.begins_epoch {
             return None;
         }
@@ -190,15 +191,13 @@ impl<'a> Change<'a> {
             && election == Election::Preferred
             && in_sync(self, node)
         {
-            self.new.leader = Some(node);
+            match self.is_led() {
+                true => self.new.successor = Some(node),
+                false => self.new.leader = Some(node),
+            }
             return false;
         }
-        // a leader on its way out stays until there is another: `leaving` is what forces it out
-        let stays = |n: NodeId| {
-            let is_here = self.arriving == Some(n) || self.image.is_unfenced(n);
-            self.new.isr.contains(&n) && is_here && self.leaving != Some(n)
-        };
-        if self.new.leader.is_some_and(stays) {
+        if self.is_led() {
             return false;
         }
         let replicas = self.new.replicas.clone();
@@ -229,6 +228,36 @@ impl<'a> Change<'a> {
         }
         self.new.leader = None;
         false
+    }
+
+    /// Whether the leader can stay. One on its way out stays until there is another: `leaving` is
+    /// what forces it out.
+    fn is_led(&self) -> bool {
+        self.new.leader.is_some_and(|n| {
+            let is_here = self.arriving == Some(n) || self.image.is_unfenced(n);
+            self.new.isr.contains(&n) && is_here && self.leaving != Some(n)
+        })
+    }
+
+    /// The leader hands over, if its successor may still lead.
+    pub(super) fn hand_over(&mut self) {
+        if let Some(node) = self.new.successor
+            && self.new.isr.contains(&node)
+            && self.is_active(node)
+        {
+            self.new.leader = Some(node);
+        }
+    }
+
+    /// A successor is another than the leader, in sync and active; a new leader begins without one.
+    fn keep_successor(&mut self) {
+        let stays = |n: &NodeId| {
+            self.new.leader == self.old.leader
+                && self.new.leader.is_some_and(|leader| leader != *n)
+                && self.new.isr.contains(n)
+                && self.is_active(*n)
+        };
+        self.new.successor = self.new.successor.filter(stays);
     }
 
     fn lead_alone(&mut self, node: NodeId) {
@@ -282,6 +311,10 @@ impl<'a> Change<'a> {
         assert!(!both, "ELR and ISR disjoint");
         let leads_in_sync = new.leader.is_none_or(|n| new.isr.contains(&n));
         assert!(leads_in_sync, "a leader is in its ISR");
+        let is_other = new
+            .successor
+            .is_none_or(|n| new.isr.contains(&n) && new.leader != Some(n));
+        assert!(is_other, "a successor is in the ISR and does not lead yet");
         assert!(!new.replicas.is_empty(), "a partition has replicas");
     }
 }

@@ -134,8 +134,11 @@ impl Metadata {
             let broker = self.image.broker(member.node_id);
             let same = broker.is_some_and(|b| b.broker_epoch == member.broker_epoch)
                 || planted::is(Planted::StaleIncarnation);
-            // a leader on its way out may still say who is in sync with it
-            same && (self.image.is_active(member.node_id) || member.node_id == node)
+            // a leader on its way out may still say who is in sync with it, and a follower on its
+            // way out stays until it goes
+            let was_in = partition.isr.contains(&member.node_id);
+            let stays = was_in && self.image.is_unfenced(member.node_id);
+            same && (stays || self.image.is_active(member.node_id) || member.node_id == node)
         };
         if item.new_isr.iter().all(is_fit) {
             Ok(())
@@ -230,8 +233,11 @@ impl Metadata {
         }
         let change = Change::of(&self.image, partition, self.rules(topic));
         let new = change.finish(election);
+        if new.is_none() && election == Election::Preferred && is_preferred_next(partition) {
+            return Ok(()); // its leader is about to hand over
+        }
         let new = new.filter(|new| match election {
-            Election::Preferred => new.leader == partition.preferred_leader(),
+            Election::Preferred => is_preferred_next(new),
             _ => new.leader.is_some(),
         });
         let Some(new) = new else {
@@ -251,8 +257,8 @@ impl Metadata {
         Ok(())
     }
 
-    /// Moves leaderships back to where the placement wants them, where the preferred leader is in
-    /// sync. A broker is left alone while most of its partitions are led by it.
+    /// Has leaderships move back to where the placement wants them, where the preferred leader is
+    /// in sync. A broker is left alone while most of its partitions are led by it.
     pub(super) fn rebalance_leaders(&self, request: RebalanceLeaders) -> Decision {
         let mut records = Vec::new();
         let allowed = usize::try_from(request.imbalance_percent_max).unwrap_or(0);
@@ -296,4 +302,10 @@ impl Metadata {
         let record = PartitionRecord::of(topic.id, index, &new);
         Some(Record::Partition(record))
     }
+}
+
+/// Whether the preferred leader leads, or is handed over to.
+fn is_preferred_next(partition: &PartitionRegistration) -> bool {
+    let preferred = partition.preferred_leader();
+    partition.leader == preferred || partition.successor == preferred
 }

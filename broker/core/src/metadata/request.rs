@@ -173,6 +173,8 @@ requests! {
         -> AlterUserScramCredentialsResponse;
     21 /// A broker has found replicas damaged; answers as of which leader epoch nobody counts them.
     LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
+    19 /// A leader's successors have every byte; answers how many lead now.
+    HandOver(HandOver) -> Result<i32, Refusal>;
 }
 
 impl Request {
@@ -454,4 +456,27 @@ pub struct RebalanceLeaders {
     /// Which share of a broker's preferred leaderships may be elsewhere before any is moved, in
     /// percent.
     pub imbalance_percent_max: i32,
+}
+
+/// See [`Request::HandOver`].
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct HandOver {
+    /// The leader that asks.
+    pub node_id: NodeId,
+    /// Its incarnation.
+    pub broker_epoch: BrokerEpoch,
+    /// The partitions that it hands over.
+    pub partitions: Vec<HandOverItem>,
+}
+
+/// One partition of a [`HandOver`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
+pub struct HandOverItem {
+    /// The topic's id.
+    pub topic_id: TopicId,
+    /// The partition's index.
+    pub partition: PartitionIndex,
+    /// The epoch that the leader leads in.
+    pub leader_epoch: LeaderEpoch,
 }

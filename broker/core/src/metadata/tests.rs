@@ -4,6 +4,7 @@ mod acls;
 mod brokers;
 mod configs;
 mod features;
+mod hand_over;
 mod in_sync;
 mod invariants;
 mod lost_replicas;
@@ -18,7 +19,9 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{BrokerEpoch, NodeId, Uuid};
 use ottla_protocol::messages::topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 
-use super::request::{BrokerHeartbeat, FenceBroker, FormatCluster, RegisterBroker};
+use super::request::{
+    BrokerHeartbeat, FenceBroker, FormatCluster, HandOver, HandOverItem, RegisterBroker,
+};
 use super::*;
 use crate::config::{self, Scope};
 use crate::image::record::FeatureRangeRecord;
@@ -143,6 +146,27 @@ impl Cluster {
         }));
     }
 
+    /// The leader of all that `node` leads says that the successors have every byte.
+    pub(crate) fn hand_over(&mut self, node: i32) -> Response {
+        let image = self.metadata.image();
+        let node_id = NodeId(node);
+        let mut partitions = Vec::new();
+        for topic in image.topics.values() {
+            let led = topic.indexed().filter(|(_, p)| p.leader == Some(node_id));
+            partitions.extend(led.map(|(partition, p)| HandOverItem {
+                topic_id: topic.id,
+                partition,
+                leader_epoch: p.leader_epoch,
+            }));
+        }
+        let broker_epoch = self.broker_epoch(node);
+        self.ask(Request::HandOver(HandOver {
+            node_id,
+            broker_epoch,
+            partitions,
+        }))
+    }
+
     pub(crate) fn broker_epoch(&self, node: i32) -> BrokerEpoch {
         let broker = self.metadata.image().broker(NodeId(node));
         broker.map_or(BrokerEpoch(-1), |b| b.broker_epoch)
@@ -196,6 +220,9 @@ impl Cluster {
                     if !nodes.is_empty() {
                         let _ = write!(text, " {name} {}", list(nodes));
                     }
+                }
+                if let Some(successor) = p.successor {
+                    let _ = write!(text, " successor {successor}");
                 }
                 text.push('\n');
             }

@@ -65,6 +65,8 @@ pub enum Effect {
     },
     /// Ask the controller for this ISR, until it answers or the leader epoch changes.
     AlterIsr(AlterIsr),
+    /// The successor has every byte of the leader of this epoch: ask the controller for the change.
+    HandOver(LeaderEpoch),
     /// The log has grown or its start has moved: followers want to know.
     WakeFollowers,
     /// There is more to read: consumers want to know.

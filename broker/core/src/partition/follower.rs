@@ -1,5 +1,7 @@
 //! The follower: where to fetch, where to truncate, what to append.
 
+use std::time::Duration;
+
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
@@ -13,6 +15,8 @@ pub(super) struct Follower {
     pub(super) leader: Option<NodeId>,
     /// Our end and the beginning of what came, where the last answer left something out between.
     gap: Option<(Offset, Offset)>,
+    /// When this replica handed its leadership over, if it did.
+    pub(super) handed_over_at: Option<Duration>,
 }
 
 /// What a follower asks its leader for.
@@ -57,7 +61,7 @@ impl Partition {
         })
     }
 
-    pub(super) fn follow(&mut self, assignment: &Assignment, effects: &mut Effects) {
+    pub(super) fn follow(&mut self, now: Duration, assignment: &Assignment, effects: &mut Effects) {
         let is_same = matches!(&self.role, Role::Follower(f) if f.leader == assignment.leader)
             && assignment.leader_epoch == self.leader_epoch;
         self.leader_epoch = assignment.leader_epoch;
@@ -65,6 +69,7 @@ impl Partition {
         if is_same {
             return;
         }
+        let handed_over_at = self.handed_over_at(now);
         self.stop_leading(effects);
         // an epoch we led without appending anything is known to nobody else
         self.leader_epochs
@@ -72,6 +77,7 @@ impl Partition {
         self.role = Role::Follower(Follower {
             leader: assignment.leader,
             gap: None,
+            handed_over_at,
         });
         if planted::is(Planted::TruncationToHighWatermark) {
             self.truncate_to(self.marks.high_watermark, effects);

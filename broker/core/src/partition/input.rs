@@ -104,6 +104,8 @@ pub struct ReplicaState {
 pub struct Assignment {
     /// The leader, where there is one.
     pub leader: Option<NodeId>,
+    /// Whom it is to hand over to.
+    pub successor: Option<NodeId>,
     /// The leader's epoch.
     pub leader_epoch: LeaderEpoch,
     /// The version of all this.
@@ -246,6 +248,8 @@ pub enum Input<'a> {
         /// What the controller made of it.
         result: Result<AlteredIsr, ErrorCode>,
     },
+    /// The controller did not take the hand-over that was asked for.
+    HandOverFailed,
     /// Time has passed: are followers behind?
     LagChecked,
     /// It was looked, as from time to time, and this broker has no lease.

@@ -7,6 +7,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Offset;
 
 use super::follower_state::FollowerState;
+use super::hand_over::HandingOver;
 use super::in_sync::InSync;
 use super::producers::Check;
 use super::stranded::Look;
@@ -43,6 +44,8 @@ pub(super) struct Leader {
     pub(super) settled_replicas: usize,
     /// Who counts.
     pub(super) in_sync: InSync,
+    /// The hand-over that has begun.
+    pub(super) handing_over: Option<HandingOver>,
     /// Invariant: in the order of `next_offset`.
     waiting_for_all: VecDeque<Waiting>,
     /// Invariant: in the order of `next_offset`.
@@ -102,6 +105,11 @@ impl Leader {
             });
         }
     }
+
+    /// Whether producers wait for what was appended.
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.waiting_for_all.is_empty() || !self.waiting_for_own.is_empty()
+    }
 }
 
 impl Partition {
@@ -123,6 +131,7 @@ impl Partition {
         }
         if is_new_epoch {
             leader.epoch_start_offset = epoch_start_offset;
+            leader.handing_over = None;
             if !planted::is(Planted::FollowersOfOldEpoch) {
                 leader.followers.clear();
             }
@@ -133,6 +142,7 @@ impl Partition {
             effects.push(Effect::WakeAll);
             effects.push(Effect::FollowLeader);
         }
+        self.follow_successor(now, assignment.successor);
         self.expand_isr(effects);
         self.advance_high_watermark(now, effects);
         self.settle_deletes(effects);
@@ -145,6 +155,7 @@ impl Partition {
                 followers: Vec::new(),
                 settled_replicas: 0,
                 in_sync: InSync::committed(Vec::new()),
+                handing_over: None,
                 waiting_for_all: VecDeque::new(),
                 waiting_for_own: VecDeque::new(),
                 deleting: Vec::new(),
@@ -192,7 +203,8 @@ impl Partition {
                 result: Err(error),
             });
         };
-        if !self.is_leader() {
+        // what is appended now, the successor might not have
+        if !self.is_leader() || self.is_handing_over(now) {
             return refuse(ErrorCode::NotLeaderOrFollower);
         }
         if acks == Acks::All && self.is_under_min_isr() {

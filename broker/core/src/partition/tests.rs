@@ -1,5 +1,6 @@
 mod anew;
 mod damage;
+mod hand_over;
 mod joining;
 mod lease;
 mod stranded;
@@ -43,6 +44,7 @@ fn batch(count: i32) -> Batch {
 fn assignment(leader: i32, leader_epoch: i32, isr: &[i32]) -> Assignment {
     Assignment {
         leader: Some(NodeId(leader)),
+        successor: None,
         leader_epoch: LeaderEpoch(leader_epoch),
         partition_epoch: PartitionEpoch(leader_epoch * 10),
         replicas: (0..3)

@@ -74,7 +74,7 @@ async fn carry(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt +
 async fn answer(handle: &Handle, listener: TcpListener) -> tokio::sync::watch::Sender<bool> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let links = handle.shared.peers.links.clone();
-    let service = Service::new(handle.clone());
+    let service = Service::new(handle.clone(), Arc::default());
     tokio::spawn(crate::peer::serve(
         Listener::Tcp(listener),
         links,

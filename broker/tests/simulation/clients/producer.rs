@@ -22,13 +22,13 @@ use ottla_storage::sim::Random;
 use super::PAUSE;
 use crate::checks::UNSURE;
 use crate::connection::{Connection, Leader};
-use crate::world::{Bug, Shared, Slot, brokers};
+use crate::world::{Bug, Shared, Slot, World, brokers};
 
 /// The most batches in flight that a producer with acks=all has: brokers remember so many.
 const IN_FLIGHT_MAX: usize = 5;
 
 /// The version of Produce that all speak.
-const PRODUCE_VERSION: i16 = 9;
+const PRODUCE_VERSION: i16 = 10;
 
 /// When a batch counts as acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub struct Plan {
 /// Records that are on their way.
 struct Pending {
     sequence: i32,
+    sent_ms: u64,
     values: Vec<String>,
     padding: usize,
 }
@@ -62,12 +63,16 @@ pub struct Producer {
     random: Random,
     connection: Connection,
     leader: Option<Leader>,
+    /// Whom an answer named as the leader; asked once all that was sent is answered.
+    next_leader: Option<Leader>,
     id: (ProducerId, ProducerEpoch),
     sequence: i32,
     in_flight_max: usize,
     /// Not acknowledged, oldest first; of these `sent` went out on the present connection.
     pending: VecDeque<Pending>,
     sent: usize,
+    /// The process that the connection is with, by its number.
+    life: u64,
 }
 
 impl Producer {
@@ -84,11 +89,13 @@ impl Producer {
             plan,
             random,
             leader: None,
+            next_leader: None,
             id: (ProducerId::NONE, ProducerEpoch(-1)),
             sequence: 0,
             in_flight_max,
             pending: VecDeque::new(),
             sent: 0,
+            life: 0,
         };
         shared.join(&producer.name());
         producer
@@ -129,6 +136,7 @@ impl Producer {
         let name = |n: usize| format!("{kind}{}-{}", self.plan.number, self.sequence as usize + n);
         self.pending.push_back(Pending {
             sequence: self.sequence,
+            sent_ms: 0,
             values: (0..count).map(name).collect(),
             padding: self.random.below(400),
         });
@@ -150,6 +158,7 @@ impl Producer {
     async fn start_anew(&mut self) {
         self.connection.close();
         self.sent = 0;
+        self.next_leader = None;
         tokio::time::sleep(PAUSE).await;
         self.leader = self.connection.leader(self.plan.slot).await;
     }
@@ -176,11 +185,20 @@ impl Producer {
 
     /// Sends what was not sent yet; says whether it could.
     async fn send_all(&mut self) -> bool {
+        if self.next_leader.is_some() {
+            if self.sent > 0 {
+                return true;
+            }
+            self.leader = self.next_leader.take();
+        }
         let Some(leader) = self.leader else {
             return false;
         };
         if self.connection.node() != leader.node {
             self.connection.turn_to(leader.node);
+        }
+        if !self.connection.is_open() {
+            self.life = self.shared.with(|world| world.machines[leader.node].life);
         }
         while let Some(pending) = self.pending.get(self.sent) {
             let request = self.request(pending);
@@ -191,6 +209,7 @@ impl Producer {
             if sent.is_none() {
                 return false;
             }
+            self.pending[self.sent].sent_ms = self.shared.with(|world| world.now_ms);
             self.sent += 1;
         }
         true
@@ -242,6 +261,9 @@ impl Producer {
             .connection
             .receive::<ProduceRequest>(PRODUCE_VERSION)
             .await;
+        if answer.is_none() && self.is_owed_answer() {
+            self.check_orderly("gets no answer");
+        }
         let parts = answer.and_then(|answer| answer.responses.into_iter().next());
         let part = parts.and_then(|parts| parts.partition_responses.into_iter().next());
         let is_done = part.is_some_and(|part| self.judge(&part));
@@ -252,25 +274,46 @@ impl Producer {
         is_done
     }
 
+    fn is_owed_answer(&self) -> bool {
+        let process = (self.connection.node(), self.life);
+        let (slot, sent_ms) = (self.plan.slot, self.pending[0].sent_ms);
+        let owes = |world: &mut World| world.owes_answer(slot, process, sent_ms);
+        self.shared.with(owes)
+    }
+
+    /// While leaderships are handed over and nothing else happens, not even a producer that sends
+    /// everything once sees an error.
+    fn check_orderly(&self, what: &str) {
+        let (slot, node) = (self.plan.slot, self.connection.node());
+        let process = (node, self.life);
+        if self.shared.with(|world| world.is_orderly(slot, process)) {
+            let value = &self.pending[0].values[0];
+            let what = format!("ErrorInHandOver: {slot} {value} at {node} {what}");
+            self.shared.violate(what);
+        }
+    }
+
     fn judge(&mut self, part: &PartitionProduceResponse) -> bool {
         let slot = self.plan.slot;
         let values = &self.pending[0].values;
         let (base, count) = (part.base_offset, values.len());
         match ErrorCode::from(part.error_code) {
             ErrorCode::None => {
+                self.next_leader = leader_named(part);
                 let first = &values[0];
                 self.shared
                     .trace(format_args!("acknowledged {slot}@{base} {first}+{count}"));
-                let leader = self.connection.node();
+                let (node, is_moved) = (self.connection.node(), self.next_leader.is_some());
                 self.shared.with(|world| match self.plan.acks {
                     Acks::All => world.acknowledged(slot, base, values),
                     Acks::One | Acks::None => {
-                        world.acknowledged_by_one(slot, leader, base + count as i64);
+                        world.acknowledged_by_one(slot, node, is_moved, base + count as i64);
                     }
                 });
                 true
             }
             error if error.is_retriable() => {
+                self.check_orderly(error.name());
                 let node = self.connection.node();
                 self.shared.trace(format_args!(
                     "refused {slot} {} by {node}: {error:?}",
@@ -290,4 +333,14 @@ impl Producer {
             }
         }
     }
+}
+
+/// Who leads instead of who answered.
+fn leader_named(part: &PartitionProduceResponse) -> Option<Leader> {
+    let leader = &part.current_leader;
+    let node = usize::try_from(leader.leader_id).ok()?;
+    Some(Leader {
+        node,
+        epoch: leader.leader_epoch,
+    })
 }

@@ -467,5 +467,6 @@ fn brokers_that_are_down_go_first_and_one_at_a_time() {
     );
 }
 
+mod heeded;
 mod moving;
 mod unasked;

@@ -57,6 +57,16 @@ pub fn observe(
     states.collect()
 }
 
+/// Whether a pod is ready, as a PodDisruptionBudget counts.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
+    ready.any(|condition| condition.status == "True")
+}
+
 fn pod_state(pod: &Pod) -> BrokerState {
     let mut state = BrokerState::default();
     if pod.metadata.deletion_timestamp.is_some() {

@@ -356,6 +356,11 @@ impl Process {
         (ours && is_alive(pid)).then_some(pid)
     }
 
+    /// `host:port` of its pages for probes.
+    pub fn http_address(&self) -> Option<&str> {
+        self.settings.get("ottla.http.listener").map(String::as_str)
+    }
+
     /// Asks `/readyz`, as often as its state calls for.
     pub async fn probe(&mut self, now: Instant) {
         if !matches!(self.life, Life::Running(_)) || now < self.probe_at {

@@ -37,7 +37,7 @@ keys! {
         "The cluster that this broker must belong to. Empty: the one it finds.";
     "ottla.http.listener" String "0.0.0.0:9404" Any,
         Broker Restart [] Applied,
-        "`host:port` of `/metrics`, `/livez` and `/readyz`. Empty: none.";
+        "`host:port` of `/metrics`, `/livez`, `/readyz` and `/pre-restart-check`. Empty: none.";
     "num.network.threads" Int "0" Between(0, 256),
         Broker Restart [] Applied,
         "Threads that serve connections. 0: half as many as there are CPUs, at least one.";

@@ -56,6 +56,10 @@ keys! {
     "num.replica.fetchers" Int "1" AtLeast(1),
         Broker Dynamic [] THREADS,
         "Threads that fetch from each other broker.";
+    "ottla.drain" Boolean "false" Any,
+        Broker Dynamic [] Applied,
+        "Whether this broker gives its leaderships to others and gets none, until it restarts. For \
+         one broker that runs: neither for all, nor in its file.";
     "replica.alter.log.dirs.io.max.bytes.per.second" Long "9223372036854775807" AtLeast(0),
         Broker Dynamic [] ONE_DIRECTORY,
         "Bytes a second that move between a broker's log directories.";

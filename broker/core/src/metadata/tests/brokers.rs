@@ -115,19 +115,30 @@ fn a_crash_loses_what_was_acknowledged_in_memory_only() {
     "#]]);
 }
 
+fn may_stop(response: Response) -> bool {
+    let Response::BrokerHeartbeat(Ok(standing)) = response else {
+        panic!("{response:?}")
+    };
+    assert!(!standing.is_fenced);
+    standing.should_shut_down
+}
+
 #[test]
 fn a_controlled_shutdown_moves_what_can_move() {
     let mut cluster = Cluster::of(3);
     cluster.create("alone", &[&[1]], &[]);
     cluster.create("t", &[&[1, 2, 0], &[0, 1, 2]], &[]);
-    let response = cluster.heartbeat(1, true);
-    let Response::BrokerHeartbeat(Ok(standing)) = response else {
-        panic!("{response:?}")
-    };
-    assert!(standing.should_shut_down && !standing.is_fenced);
+    assert!(!may_stop(cluster.heartbeat(1, true)));
     cluster.check(expect![[r#"
         alone-0 leader 1 epochs 0/0 replicas 1 isr 1
-        t-0 leader 2 epochs 1/1 replicas 1,2,0 isr 2,0
+        t-0 leader 1 epochs 0/1 replicas 1,2,0 isr 1,2,0 successor 2
+        t-1 leader 0 epochs 0/0 replicas 0,1,2 isr 0,1,2
+    "#]]);
+    cluster.hand_over(1);
+    assert!(may_stop(cluster.heartbeat(1, true)));
+    cluster.check(expect![[r#"
+        alone-0 leader 1 epochs 0/0 replicas 1 isr 1
+        t-0 leader 2 epochs 1/3 replicas 1,2,0 isr 2,0
         t-1 leader 0 epochs 0/1 replicas 0,1,2 isr 0,2
     "#]]);
     // it is fenced when it stops, and is like any other when it is back
@@ -135,7 +146,7 @@ fn a_controlled_shutdown_moves_what_can_move() {
     cluster.start(1);
     cluster.check(expect![[r#"
         alone-0 leader 1 epochs 2/2 replicas 1 isr 1
-        t-0 leader 2 epochs 1/1 replicas 1,2,0 isr 2,0
+        t-0 leader 2 epochs 1/3 replicas 1,2,0 isr 2,0
         t-1 leader 0 epochs 0/1 replicas 0,1,2 isr 0,2
     "#]]);
 }

@@ -175,16 +175,23 @@ fn elections_are_held_where_they_are_needed_and_possible() {
     "#]]
     .assert_eq(&text);
     cluster.check(expect![[r#"
-        moved-0 leader 0 epochs 2/3 replicas 0,1 isr 1,0
+        moved-0 leader 1 epochs 1/3 replicas 0,1 isr 1,0 successor 0
         stays-0 leader 1 epochs 0/0 replicas 1,2 isr 1,2
         stuck-0 leader 2 epochs 1/1 replicas 0,2 isr 2
     "#]]);
     let text = elect(&mut cluster, 0, None) + &elect(&mut cluster, 9, None);
     expect![[r#"
+        moved-0 ok
         stuck-0 PREFERRED_LEADER_NOT_AVAILABLE: The preferred leader was not available.
         INVALID_REQUEST
     "#]]
     .assert_eq(&text);
+    // asked twice, the leader still hands over and is not put off
+    cluster.check(expect![[r#"
+        moved-0 leader 1 epochs 1/3 replicas 0,1 isr 1,0 successor 0
+        stays-0 leader 1 epochs 0/0 replicas 1,2 isr 1,2
+        stuck-0 leader 2 epochs 1/1 replicas 0,2 isr 2
+    "#]]);
 }
 
 #[test]
@@ -241,8 +248,9 @@ fn leaders_go_back_where_too_many_are_away() {
         cluster.ask(rebalance(10)),
         Response::RebalanceLeaders(Ok(1))
     );
+    cluster.hand_over(1);
     cluster.check(expect![[r#"
-        t-0 leader 0 epochs 2/3 replicas 0,1 isr 0,1
+        t-0 leader 0 epochs 2/4 replicas 0,1 isr 0,1
         u-0 leader 1 epochs 0/2 replicas 1,0 isr 0,1
     "#]]);
 }

@@ -48,6 +48,7 @@ fn step(cluster: &mut Cluster, dice: &mut Dice) {
         }
         1 | 2 => drop(cluster.heartbeat(dice.node(), false)),
         3 => drop(cluster.heartbeat(dice.node(), true)),
+        10 => drop(cluster.hand_over(dice.node())),
         4 => cluster.fence(dice.node()),
         5 => {
             let name = format!("t{}", dice.below(6));
@@ -157,6 +158,8 @@ fn check(cluster: &Cluster, before: &Seen, seed: u64) -> Seen {
             );
             assert!(!p.elr.iter().any(|n| p.isr.contains(n)), "{}", shown());
             assert!(p.leader.is_none_or(|n| p.isr.contains(&n)), "{}", shown());
+            let may_follow = |n| p.leader != Some(n) && p.isr.contains(&n) && image.is_unfenced(n);
+            assert!(p.successor.is_none_or(may_follow), "{}", shown());
             // a fenced broker neither leads nor is in sync
             let led = p.leader.is_none_or(|n| image.is_unfenced(n));
             assert!(

@@ -54,3 +54,23 @@ fn a_lost_log_is_made_anew_once_nobody_counts_on_it() {
     step(&mut partition, 0, assigned);
     assert!(partition.is_leader());
 }
+
+#[test]
+fn a_full_disk_keeps_a_log_that_ends_before_the_leaders_begins() {
+    let mut partition = follower(false);
+    let end = partition.marks().log_end_offset;
+    let answer = Fetched {
+        leader_epoch: LeaderEpoch(1),
+        fetch_offset: end,
+        error: None,
+        diverging: None,
+        high_watermark: Offset(20),
+        log_start_offset: Offset(15),
+        batches: &[batch_at(10)],
+    };
+    step(&mut partition, 0, Input::Fetched(answer));
+    step(&mut partition, 0, Input::AppendFailed(end));
+    step(&mut partition, 0, Input::LagChecked);
+    let marks = partition.marks();
+    assert_eq!((marks.log_start_offset, marks.log_end_offset), (end, end));
+}

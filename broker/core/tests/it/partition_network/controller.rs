@@ -36,6 +36,7 @@ impl Controller {
     pub(super) fn assignment(&self) -> Assignment {
         Assignment {
             leader: self.leader,
+            successor: None,
             leader_epoch: LeaderEpoch(self.leader_epoch),
             partition_epoch: PartitionEpoch(self.partition_epoch),
             replicas: self

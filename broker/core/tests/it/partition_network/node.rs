@@ -171,6 +171,7 @@ impl Node {
             | Effect::WakeConsumers
             | Effect::WakeAll
             | Effect::FollowLeader
+            | Effect::HandOver(_)
             | Effect::ResumeFetch => {}
         }
         None

@@ -1,0 +1,203 @@
+//! Hand-overs on their way to the controller, and what producers send meanwhile.
+//!
+//! What producers sent is appended in that order, wherever it is appended: while batches are on
+//! their way to a leader, nothing goes another way, be it that this broker leads again. What other
+//! brokers send on to here is appended at once all the same: it may be what is waited for.
+//!
+//! A transaction's batches wait too and are then refused, since the new leader has to ask for its
+//! coordinator's consent. What a coordinator was to append here meanwhile is refused at once: it
+//! takes that back, its clients look for the new one, and members keep their generation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_core::metadata::request::{HandOver, HandOverItem};
+use ottla_core::partition::{Batch, HAND_OVER_MAX, Input, Origin, Reception};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::LeaderEpoch;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::Shared;
+use super::forward::Forwarded;
+use super::partition::{AtHand, Replica, State, Waiter};
+use super::place::Place;
+use super::producer_state;
+use super::sent::Sent;
+
+/// How many partitions go into one request.
+const PARTITIONS_PER_REQUEST_MAX: usize = 1000;
+
+/// Runs until the broker stops.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut asked: mpsc::UnboundedReceiver<(Arc<Replica>, LeaderEpoch)>,
+) {
+    while let Some(first) = asked.recv().await {
+        if shared.is_stopping() {
+            return;
+        }
+        let mut wanted = vec![first];
+        while wanted.len() < PARTITIONS_PER_REQUEST_MAX
+            && let Ok(next) = asked.try_recv()
+        {
+            wanted.push(next);
+        }
+        if let Err(why) = send(&shared, &wanted).await {
+            debug!(partitions = wanted.len(), why, "not handed over");
+            for (replica, _) in wanted {
+                replica.tell(Input::HandOverFailed);
+            }
+        }
+    }
+}
+
+/// The change of the leaders comes with the image.
+async fn send(shared: &Shared, wanted: &[(Arc<Replica>, LeaderEpoch)]) -> Result<(), String> {
+    let broker_epoch = shared.controller.broker_epoch();
+    let item = |(replica, leader_epoch): &(Arc<Replica>, LeaderEpoch)| HandOverItem {
+        topic_id: replica.id.topic_id,
+        partition: replica.id.partition,
+        leader_epoch: *leader_epoch,
+    };
+    let request = HandOver {
+        node_id: shared.settings.node_id,
+        broker_epoch: broker_epoch.ok_or("this broker is not registered")?,
+        partitions: wanted.iter().map(item).collect(),
+    };
+    let submitting = shared.controller.submit(request);
+    match tokio::time::timeout(HAND_OVER_MAX, submitting).await {
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(refusal))) => Err(refusal.message),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the controller did not answer in time".to_owned()),
+    }
+}
+
+impl Replica {
+    /// Appends a batch, keeps it until a hand-over is over, or sends it on; says whether it was
+    /// appended or refused here.
+    pub(super) fn receive(self: &Arc<Self>, state: &mut State, sent: Sent) -> bool {
+        self.release(state);
+        self.take_up(state, sent)
+    }
+
+    /// Once a hand-over is over, what was kept goes on in its order.
+    pub(super) fn release(self: &Arc<Self>, state: &mut State) {
+        let now = self.shared.env.now();
+        if state.parked.is_empty() || state.partition.reception(now) == Reception::Park {
+            return;
+        }
+        for sent in std::mem::take(&mut state.parked) {
+            self.take_up(state, sent);
+        }
+    }
+
+    fn take_up(self: &Arc<Self>, state: &mut State, sent: Sent) -> bool {
+        let now = self.shared.env.now();
+        match reception(state, &sent, now) {
+            Reception::Step => self.append(state, sent),
+            Reception::Park => {
+                state.parked.push(sent);
+                return false;
+            }
+            Reception::Forward(leader, leader_epoch) => {
+                let judged = producer_state::data(&sent.header);
+                let (refused, producers) = (&self.shared.refused, state.partition.producers());
+                if refused.is_out_of_turn(now, &sent.place, &judged, producers) {
+                    sent.answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
+                    return true;
+                }
+                let replica = Arc::<Self>::clone(self);
+                let forwarded = Forwarded {
+                    leader,
+                    leader_epoch,
+                    replica,
+                    sent,
+                };
+                if let Err(forwarded) = self.shared.forward(forwarded) {
+                    // the broker stops
+                    let answer = forwarded.sent.answer;
+                    answer.send(Err(ErrorCode::NotLeaderOrFollower));
+                    return true;
+                }
+                state.on_the_way.to = Some(leader);
+                state.on_the_way.count += 1;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The leader has said what became of a batch that was sent on, or never will.
+    pub(super) fn arrived(self: &Arc<Self>, place: &Place, batch: &Batch, is_appended: bool) {
+        match is_appended {
+            true => self.shared.refused.appended(place, batch),
+            false => {
+                let now = self.shared.env.now();
+                self.shared.refused.refused(now, place, batch);
+            }
+        }
+        let mut state = self.lock();
+        state.on_the_way.count = state.on_the_way.count.saturating_sub(1);
+        self.release(&mut state);
+    }
+
+    fn append(self: &Arc<Self>, state: &mut State, sent: Sent) {
+        let Sent {
+            place,
+            membership,
+            batch,
+            header,
+            frame_bytes,
+            acks,
+            answer,
+            ..
+        } = sent;
+        let (refused, now) = (&self.shared.refused, self.shared.env.now());
+        let judged = producer_state::data(&header);
+        if refused.is_out_of_turn(now, &place, &judged, state.partition.producers()) {
+            return answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
+        }
+        let token = state.add_waiter(Waiter::Produce(answer));
+        let input = Input::Produce {
+            batch: judged,
+            origin: Origin::Client(membership),
+            acks,
+            token,
+        };
+        let at_hand = AtHand::Produced { batch, frame_bytes };
+        let appended = self.step(state, input, at_hand);
+        match state.partition.producers().knows(judged.producer_id) {
+            true => refused.appended(&place, &judged),
+            false => refused.refused(now, &place, &judged),
+        }
+        if let Some(Waiter::Produce(answer)) = state.waiter(token) {
+            answer.waiting(Arc::<Self>::clone(self), token);
+        }
+        if let Err(error) = appended
+            && let Some(waiter) = state.take_waiter(token)
+        {
+            waiter.fail(error);
+        }
+    }
+}
+
+/// What becomes of a batch now.
+fn reception(state: &State, sent: &Sent, now: Duration) -> Reception {
+    let reception = state.partition.reception(now);
+    let way = &state.on_the_way;
+    let goes_along = match reception {
+        Reception::Forward(leader, _) => way.to == Some(leader),
+        Reception::Step => sent.is_sent_on,
+        Reception::Park => false,
+    };
+    if way.count > 0 && !goes_along {
+        return Reception::Park;
+    }
+    match reception {
+        // its coordinator's consent is for one leader: its producer asks for another itself
+        Reception::Forward(..) if sent.header.is_transactional() => Reception::Step,
+        reception => reception,
+    }
+}
