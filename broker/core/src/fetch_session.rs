@@ -252,6 +252,10 @@ impl<N: Clone + Ord, R: Default> FetchSession<N, R> {
         if let Some(key) = known
             && let Some(entry) = self.entry(key)
         {
+            // what was said in another leader epoch, a follower may have had to drop
+            if entry.position.current_leader_epoch != position.current_leader_epoch {
+                entry.said = None;
+            }
             entry.position = position;
             entry.is_new = true;
             entry.named = generation;

@@ -241,3 +241,21 @@ fn room_is_made_by_who_was_not_there_for_longest() {
         assert_eq!(room, expected, "{label}");
     }
 }
+
+#[test]
+fn who_goes_by_another_leader_epoch_is_told_all_anew() {
+    let mut session = FetchSession::<String, ()>::default();
+    let mut name = |epoch| {
+        let current_leader_epoch = Some(LeaderEpoch(epoch));
+        let position = Position {
+            current_leader_epoch,
+            ..POSITION
+        };
+        session.update("a".to_owned(), position);
+        settle(&mut session, 0, &["due", "0@5"])
+    };
+    assert_eq!(name(1), "tells [0] again []");
+    assert_eq!(name(1), "tells [] again []");
+    // what was said in the epoch before came too late, and was dropped
+    assert_eq!(name(2), "tells [0] again []");
+}
