@@ -208,6 +208,10 @@ impl Faults {
         self.supervise(sim);
         if now >= self.next_at && !self.kinds.is_empty() {
             self.begin(sim, now);
+            // clients feel it in this very step
+            if !self.is_planned {
+                self.shared.with(|world| world.faulted_ms = now);
+            }
             self.next_at = now + 100 + self.random.below(self.pace_ms) as u64;
         }
     }

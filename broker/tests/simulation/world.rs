@@ -369,10 +369,11 @@ impl World {
     /// Whether a producer that asks this process is to see no error: leaderships are handed over
     /// and nothing else happens, the partition may lose a broker, and that process led it not long
     /// ago. Whoever comes later goes by metadata of the past.
-    pub fn is_orderly(&mut self, slot: Slot, (node, life): (usize, u64)) -> bool {
+    pub fn is_orderly(&mut self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
         let now_ms = self.now_ms;
         let (led_life, led_ms) = self.checks.of(slot).led[node];
-        let is_calm = now_ms > self.faulted_ms + AFTERMATH_MS;
+        // answers may be read long after they came
+        let is_calm = sent_ms > self.faulted_ms + AFTERMATH_MS;
         let has_led = life == led_life && now_ms < led_ms + FORWARDS_MS;
         let factor = slot.topic().factor;
         let stays = factor == brokers() || !self.moves_replicas;

@@ -286,7 +286,11 @@ impl Producer {
     fn check_orderly(&self, what: &str) {
         let (slot, node) = (self.plan.slot, self.connection.node());
         let process = (node, self.life);
-        if self.shared.with(|world| world.is_orderly(slot, process)) {
+        let sent_ms = self.pending[0].sent_ms;
+        if self
+            .shared
+            .with(|world| world.is_orderly(slot, process, sent_ms))
+        {
             let value = &self.pending[0].values[0];
             let what = format!("ErrorInHandOver: {slot} {value} at {node} {what}");
             self.shared.violate(what);
