@@ -8,8 +8,11 @@
 //! This is the ground floor: nothing here imports who decides.
 
 pub mod delta;
+mod partitions;
 pub mod record;
 mod replay;
+
+pub use partitions::Partitions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,7 +102,7 @@ pub struct Topic {
     /// Its name.
     pub name: TopicName,
     /// Its partitions by index, without gaps.
-    pub partitions: Vec<Arc<PartitionRegistration>>,
+    pub partitions: Partitions,
 }
 
 /// Who holds and leads one partition.
@@ -271,15 +274,13 @@ impl Topic {
 
     /// How many replicas a partition has for certain: the smallest over the partitions.
     pub fn replication_factor(&self) -> usize {
-        let settled = self.partitions.iter().map(|p| p.settled_replicas());
-        settled.min().unwrap_or(0)
+        self.partitions.factors().settled
     }
 
     /// How many replicas a partition is to have: the smallest over the partitions, without those
     /// being removed.
     pub fn target_replication_factor(&self) -> usize {
-        let targets = self.partitions.iter().map(|p| p.target_replicas().len());
-        targets.min().unwrap_or(0)
+        self.partitions.factors().target
     }
 }
 

@@ -127,7 +127,7 @@ fn image(id: u8) -> MetadataImage {
     let topic = Topic {
         id,
         name: name.clone(),
-        partitions: vec![Arc::default()],
+        partitions: vec![Arc::default()].into(),
     };
     MetadataImage {
         topics: Arc::new([(name.clone(), Arc::new(topic))].into()),

@@ -13,7 +13,9 @@ use super::record::{
     BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, FileConfigRecord,
     PartitionRecord, ProducerIdsRecord, Record, ScramCredentialRecord, TopicRecord,
 };
-use super::{BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Topic};
+use super::{
+    BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Partitions, Topic,
+};
 use crate::authentication::Mechanism;
 use crate::config::{self, Agreed};
 
@@ -169,7 +171,7 @@ fn replay_topic(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &TopicR
     let topic = Topic {
         id,
         name: name.clone(),
-        partitions: Vec::new(),
+        partitions: Partitions::default(),
     };
     delta.touch(id, &name);
     Arc::make_mut(&mut image.topic_names).insert(id, name.clone());
@@ -205,7 +207,7 @@ fn replay_partition(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Pa
     let index = usize::try_from(r.partition).unwrap_or(usize::MAX);
     let registration = Arc::new(r.registration());
     match index.cmp(&partitions.len()) {
-        Ordering::Less => partitions[index] = registration,
+        Ordering::Less => partitions.set(index, registration),
         Ordering::Equal => partitions.push(registration),
         Ordering::Greater => return, // partitions are recorded in order
     }

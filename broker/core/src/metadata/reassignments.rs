@@ -109,7 +109,9 @@ impl Metadata {
     ) {
         let mut after = topic.clone();
         for (index, new) in &changed {
-            after.partitions[index.0 as usize] = Arc::new(new.clone());
+            after
+                .partitions
+                .set(index.0 as usize, Arc::new(new.clone()));
         }
         let min = |t: &Topic| self.rules(t).min_insync_replicas;
         if min(topic) != min(&after) {

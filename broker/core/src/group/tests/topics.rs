@@ -12,7 +12,7 @@ pub(super) fn add_topic(image: &mut MetadataImage, name: &str, id: u8) -> TopicI
     let topic = Topic {
         id,
         name: name.into(),
-        partitions: vec![Arc::default(); 3],
+        partitions: vec![Arc::default(); 3].into(),
     };
     Arc::make_mut(&mut image.topics).insert(name.into(), Arc::new(topic));
     Arc::make_mut(&mut image.topic_names).insert(id, name.into());

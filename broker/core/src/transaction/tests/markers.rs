@@ -39,7 +39,7 @@ fn topic(image: &mut MetadataImage, name: &str, id: u8, leaders: &[i32]) {
     let topic = Topic {
         id: TopicId(Uuid([id; 16])),
         name: name.into(),
-        partitions: partitions.collect(),
+        partitions: partitions.collect::<Vec<_>>().into(),
     };
     Arc::make_mut(&mut image.topic_names).insert(topic.id, topic.name.clone());
     Arc::make_mut(&mut image.topics).insert(topic.name.clone(), Arc::new(topic));
