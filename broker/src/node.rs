@@ -36,7 +36,7 @@ use crate::defaults;
 use crate::descriptors::Descriptors;
 use crate::env::Env;
 use crate::memory;
-use crate::net::{Door, Net};
+use crate::net::Net;
 use crate::peer::{self, Peers};
 use crate::stream::Network;
 use crate::tls;
@@ -159,6 +159,20 @@ impl Surroundings {
         }
     }
 
+    /// What the controller is made of.
+    fn components(&self, settings: &Arc<Settings>, peers: Peers, identity: Identity) -> Components {
+        Components {
+            settings: Arc::clone(settings),
+            env: self.env.clone(),
+            peers,
+            identity,
+            disk: Arc::clone(&self.disk),
+            inline: self.inline,
+            snapshot_entries: self.snapshot_entries,
+            metadata: Metadata::new(settings.statics.clone()),
+        }
+    }
+
     /// What clients have of it.
     fn net(&self, settings: &Settings) -> Arc<Net> {
         let bytes_max = self.queued_bytes_max(settings);
@@ -204,18 +218,8 @@ impl Node {
         let peers_name = settings.controller_listener_names.as_str();
         let peers = Peers::new(certificates.connector(around.network, Some(peers_name)));
         let links = peers.links.clone();
-        let (handle, mut publisher) = controller::start(Components {
-            settings: Arc::clone(&settings),
-            env: around.env.clone(),
-            peers,
-            identity,
-            disk: Arc::clone(&around.disk),
-            inline: around.inline,
-            snapshot_entries: around.snapshot_entries,
-            metadata: Metadata::new(settings.statics.clone()),
-        })
-        .await
-        .map_err(|error| directory_error(&settings, error))?;
+        let started = controller::start(around.components(&settings, peers, identity)).await;
+        let (handle, mut publisher) = started.map_err(|error| directory_error(&settings, error))?;
         let forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>> = Arc::default();
         let peer = peer_endpoint(&settings, sockets.peers.as_ref());
         if let Some(listener) = sockets.peers {
@@ -245,31 +249,24 @@ impl Node {
         });
         let listeners = client_endpoints(&settings, &sockets.clients);
         let bootstrap = listeners.iter().map(address_of).collect();
-        let life = lifecycle::start(
-            handle.clone(),
-            Registration {
-                listeners,
-                peer,
-                storage_id: parts.storage_id,
-                clean_shutdown: take_clean_mark(&settings, &*around.disk),
-                features: lifecycle::features(),
-            },
-        );
+        let registration = Registration {
+            listeners,
+            peer,
+            storage_id: parts.storage_id,
+            clean_shutdown: take_clean_mark(&settings, &*around.disk),
+            features: lifecycle::features(),
+        };
+        let life = lifecycle::start(handle.clone(), registration);
         tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
         let net = around.net(&settings);
         late.tell(&context, &life, &net, &certificates);
         let (stop_clients, clients_stopped) = watch::channel(false);
-        let clients = sockets.clients.into_iter().map(|(name, listener)| {
+        let doors = certificates.doors(sockets.clients);
+        let serve = |door| {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
-            let tls = certificates.of(&name);
-            let door = Door {
-                listener,
-                name,
-                tls,
-            };
             tokio::spawn(net.serve(door, context, clients_stopped.clone()))
-        });
-        let clients = clients.collect();
+        };
+        let clients = doors.map(serve).collect();
         Ok(Self {
             context,
             life,

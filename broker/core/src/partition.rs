@@ -76,7 +76,7 @@ pub struct Marks {
 #[derive(Clone, Debug)]
 enum Role {
     /// Appends, and decides what is committed.
-    Leader(Leader),
+    Leader(Box<Leader>),
     /// Copies the leader, when there is one.
     Follower(Follower),
     /// Neither: not assigned here yet or any more, or its disk failed.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::env::Env;
 use crate::metrics::Metrics;
-use crate::stream::Network;
+use crate::net::Door;
+use crate::stream::{Listener, Network};
 use crate::tls::{Connector, Error, Tls};
 
 /// The certificates of each listener that speaks TLS, by its name in capitals.
@@ -31,6 +32,15 @@ impl Certificates {
     /// Those of the listener of that name.
     pub(super) fn of(&self, listener: &str) -> Option<Arc<Tls>> {
         self.0.get(&listener.to_ascii_uppercase()).cloned()
+    }
+
+    /// The clients' listeners, each with its own.
+    pub(super) fn doors(&self, clients: Vec<(Arc<str>, Listener)>) -> impl Iterator<Item = Door> {
+        clients.into_iter().map(|(name, listener)| Door {
+            listener,
+            tls: self.of(&name),
+            name,
+        })
     }
 
     /// How this broker reaches a listener of that name of other brokers.

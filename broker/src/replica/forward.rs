@@ -181,6 +181,10 @@ fn answer(outcome: &wire::ForwardedOutcome, waiting: &mut Waiting) {
 }
 
 impl TakesForwarded for Replicas {
+    #[allow(
+        clippy::async_yields_async,
+        reason = "the first waits until the batch has its place, the second for its outcome"
+    )]
     fn take(
         &self,
         batch: wire::ForwardedBatch,
@@ -266,8 +270,8 @@ impl Drop for Taken {
 
 impl Shared {
     /// Puts a batch on its way; gives it back where the broker stops.
-    pub(super) fn forward(&self, forwarded: Forwarded) -> Result<(), Forwarded> {
+    pub(super) fn forward(&self, forwarded: Forwarded) -> Result<(), Box<Forwarded>> {
         let sent = self.forwards.send(forwarded);
-        sent.map_err(|mpsc::error::SendError(forwarded)| forwarded)
+        sent.map_err(|mpsc::error::SendError(forwarded)| Box::new(forwarded))
     }
 }

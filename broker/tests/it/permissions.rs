@@ -377,6 +377,11 @@ impl Table {
             self.row(5, &[need], Without(GROUP), |_| ListGroupsRequest::default())
                 .await;
         }
+        self.offsets().await;
+    }
+
+    async fn offsets(&mut self) {
+        let denied = || With(&[NoGroup]);
         self.row(8, &[group(Read), topic(Read)], denied(), offset_commit)
             .await;
         let fetch = |t: &str| OffsetFetchRequest {

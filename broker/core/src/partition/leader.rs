@@ -150,7 +150,7 @@ impl Partition {
 
     fn become_leader_role(&mut self, epoch_start_offset: Offset) -> &mut Leader {
         if !self.is_leader() {
-            self.role = Role::Leader(Leader {
+            self.role = Role::Leader(Box::new(Leader {
                 epoch_start_offset,
                 followers: Vec::new(),
                 settled_replicas: 0,
@@ -161,7 +161,7 @@ impl Partition {
                 deleting: Vec::new(),
                 look: None,
                 verifications: Verifications::default(),
-            });
+            }));
         }
         let Role::Leader(leader) = &mut self.role else {
             unreachable!("the role was just set");

@@ -44,6 +44,10 @@ impl Table {
             }
         })
         .await;
+        self.ends_of_transactions().await;
+    }
+
+    async fn ends_of_transactions(&mut self) {
         let needs = [id(Write), group(Read)];
         self.row(3, &needs, With(&[NoId]), |_| AddOffsetsToTxnRequest {
             transactional_id: ID.into(),
