@@ -53,8 +53,8 @@ pub struct Change {
     pub step: String,
     /// The brokers that are known to be concerned.
     pub brokers: BTreeSet<i32>,
-    /// How many bytes are copied.
-    pub bytes: u64,
+    /// How many bytes are copied; none where that is not known yet.
+    pub bytes: Option<u64>,
 }
 
 impl What {
@@ -162,8 +162,9 @@ pub fn decide(asked: &Asked<'_>) -> Consent {
     };
     if !pending.is_empty() {
         let hash = hash(asked.uid, plans_approved, &pending);
-        // Its figures stay as they were when it was made: else each record would be news.
-        let plan = plan_before.filter(|before| before.hash == hash);
+        // Its figures stay as they were when it was made: else each record would be news. What was
+        // not known then may be now.
+        let plan = plan_before.filter(|before| before.hash == hash && before.bytes.is_some());
         let plan = plan.unwrap_or_else(|| plan_of(hash, &pending));
         if asked.annotation == Some(&plan.hash) {
             approved.extend(pending.iter().map(|change| change.id.clone()));
@@ -186,23 +187,21 @@ fn hash(uid: &str, number: i64, changes: &[&Change]) -> String {
 
 fn plan_of(hash: String, changes: &[&Change]) -> PlanStatus {
     let brokers: BTreeSet<i32> = changes.iter().flat_map(|c| c.brokers.clone()).collect();
-    let copied = changes.iter().map(|change| change.bytes);
+    let mut copied = changes.iter().map(|change| change.bytes);
+    let copied = copied.try_fold(0, |all: u64, one| Some(all.saturating_add(one?)));
     let mut plan = PlanStatus {
         hash,
         summary: String::new(),
         steps: changes.iter().map(|change| change.step.clone()).collect(),
         brokers: brokers.into_iter().collect(),
-        bytes: copied
-            .fold(0, u64::saturating_add)
-            .try_into()
-            .unwrap_or(i64::MAX),
+        bytes: copied.map(|all| all.try_into().unwrap_or(i64::MAX)),
     };
     plan.summary = summary(changes, plan.bytes);
     plan
 }
 
 /// A plan in one line.
-fn summary(changes: &[&Change], copied: i64) -> String {
+fn summary(changes: &[&Change], copied: Option<i64>) -> String {
     let of = |what: What| changes.iter().filter(move |change| change.what == what);
     let restarted: BTreeSet<i32> = of(What::Restart).flat_map(|c| c.brokers.clone()).collect();
     let (removed, filled) = (of(What::Remove).count(), of(What::Fill).count());
@@ -218,8 +217,10 @@ fn summary(changes: &[&Change], copied: i64) -> String {
     part(filled, "fill", "broker", "");
     part(topics, "change replicas of", "topic", "");
     part(deleted, "delete", "topic", " with all records");
-    if copied > 0 {
-        parts.push(format!("copy {}", bytes(copied)));
+    match copied {
+        Some(0) => {}
+        Some(copied) => parts.push(format!("copy {}", bytes(copied))),
+        None => parts.push("copy what brokers do not yet say the size of".to_owned()),
     }
     parts.join(", ")
 }

@@ -27,8 +27,9 @@ use self::moves::{
     the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
 };
 use self::plans::{
-    a_restart_waits_for_consent_to_its_own_plan, no_broker_is_emptied_without_consent,
-    topics_are_not_copied_or_deleted_without_consent,
+    a_restart_waits_for_consent_to_its_own_plan,
+    consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
+    no_broker_is_emptied_without_consent, topics_are_not_copied_or_deleted_without_consent,
 };
 use self::settings::{Kubernetes, Setting};
 
@@ -133,6 +134,7 @@ in_every_world! {
     a_restart_waits_for_consent_to_its_own_plan,
     topics_are_not_copied_or_deleted_without_consent,
     no_broker_is_emptied_without_consent,
+    consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
     restarts_have_their_turn_between_moves,
     replicas_are_made_even_when_somebody_asks,
 }

@@ -7,7 +7,7 @@ use crate::crd::KafkaClusterStatus;
 use crate::crd::cluster::ChangePolicy;
 
 /// A change by its id; what is copied where it has a size.
-fn change(id: &str, bytes: u64) -> Change {
+fn change(id: &str, bytes: impl Into<Option<u64>>) -> Change {
     let (what, object) = id.split_once(':').unwrap();
     let (what, brokers) = match what {
         "restart" => (What::Restart, BTreeSet::from([0, 1, 2])),
@@ -21,7 +21,7 @@ fn change(id: &str, bytes: u64) -> Change {
         id: id.to_owned(),
         step: format!("{id}."),
         brokers,
-        bytes,
+        bytes: bytes.into(),
     }
 }
 
@@ -175,4 +175,25 @@ fn without_the_policy_all_may_be_done_and_nothing_waits() {
     let consent = story.decide(ChangePolicy::Apply, &changes("restart:a"), NO_MORE);
     assert!(consent.allows("restart:a") && consent.plan.is_none());
     assert!(story.status.approved.is_empty());
+}
+
+#[test]
+fn a_plan_is_told_again_once_it_is_known_what_is_copied() {
+    let mut story = Story::default();
+    let mut plan = |bytes: Option<u64>| {
+        let consent = story.decide(ChangePolicy::Plan, &[change("fill:4", bytes)], NO_MORE);
+        story.status.plan.clone_from(&consent.plan);
+        consent.plan.unwrap()
+    };
+    let unknown = plan(None);
+    assert_eq!(unknown.bytes, None);
+    assert_eq!(
+        unknown.summary,
+        "fill 1 broker, copy what brokers do not yet say the size of"
+    );
+    let known = plan(Some(1 << 30));
+    assert_eq!(known.hash, unknown.hash);
+    assert_eq!(known.summary, "fill 1 broker, copy 1.0 GiB");
+    assert_eq!(plan(Some(2 << 30)), known);
+    assert_eq!(plan(None), known);
 }

@@ -60,7 +60,11 @@ pub(super) fn differences(
 ) -> BTreeMap<i32, Difference> {
     let running = states.iter().filter(|(_, state)| !state.is_stopped);
     let both = running.filter_map(|(id, state)| {
-        let difference = difference(&state.running_with, desired.get(id)?);
+        let mut difference = difference(&state.running_with, desired.get(id)?);
+        if state.running_with.is_empty() {
+            // Not known: what it takes without a restart it has when it comes back.
+            difference.dynamic.clear();
+        }
         Some((*id, difference))
     });
     both.collect()

@@ -18,22 +18,27 @@ use crate::validated::ValidatedCluster;
 const ADVERTISED: &str = "advertised.listeners";
 
 /// The change that restarts brokers; none where those that start now are as they should be. It is
-/// judged by what is in force, not by what runs: a roll that was consented to goes on.
+/// judged by what is in force, not by what runs: a roll that was consented to goes on. `in_force`
+/// has all brokers that exist, without settings where they are not known: those may be any.
 #[must_use]
 pub fn restart(
     in_force: &BTreeMap<i32, Properties>,
     desired: &BTreeMap<i32, Properties>,
     remake: Option<Remake>,
 ) -> Option<Change> {
-    let known = in_force.iter().filter(|(_, settings)| !settings.is_empty());
-    let known: BTreeMap<i32, &Properties> = known.map(|(id, settings)| (*id, settings)).collect();
-    let first = known.keys().find_map(|id| desired.get(id))?;
+    let first = in_force.keys().find_map(|id| desired.get(id))?;
     let mut keys = BTreeSet::new();
     let mut brokers = BTreeSet::new();
-    for (id, settings) in &known {
+    let mut is_unknown = false;
+    for (id, settings) in in_force {
         let Some(wanted) = desired.get(id) else {
             continue;
         };
+        if settings.is_empty() {
+            is_unknown = true;
+            brokers.insert(*id);
+            continue;
+        }
         let differs = difference(settings, wanted).restart;
         if remake.is_some() || !differs.is_empty() {
             brokers.insert(*id);
@@ -48,12 +53,15 @@ pub fn restart(
         let keys: Vec<String> = keys.into_iter().collect();
         reasons.push(format!("{} change", keys.join(", ")));
     }
-    // Brokers differ in ids and addresses only, so the first one's settings stand for all. The
-    // addresses that clients are told may be assigned only once the change is carried out.
-    let fixed = first
-        .iter()
-        .filter(|(key, _)| !is_dynamic(key) && *key != ADVERTISED);
-    let fixed = fixed.map(|(key, value)| format!("{key}={value}\n"));
+    if is_unknown {
+        reasons.push("the settings in force are not known".to_owned());
+    }
+    // Brokers differ in ids and addresses only, so the first one's settings stand for all.
+    let fixed = first.iter().filter(|(key, _)| !is_dynamic(key));
+    let fixed = fixed.map(|(key, value)| match key.as_str() {
+        ADVERTISED => format!("{key}={}\n", without_ports(value)),
+        _ => format!("{key}={value}\n"),
+    });
     let remade = remake.map_or(String::new(), |remake| remake.fingerprint);
     let target = fixed.collect::<String>() + &remade;
     Some(Change {
@@ -65,8 +73,16 @@ pub fn restart(
             reasons.join("; ")
         ),
         brokers,
-        bytes: 0,
+        bytes: Some(0),
     })
+}
+
+/// The addresses that clients are told, without the ports: those may be assigned only once the
+/// change is carried out.
+fn without_ports(advertised: &str) -> String {
+    let addresses = advertised.split(',');
+    let hosts = addresses.map(|one| one.rsplit_once(':').map_or(one, |(host, _)| host));
+    hosts.collect::<Vec<_>>().join(",")
 }
 
 /// The changes by which brokers go, and those by which others are filled. What is under way
@@ -82,7 +98,8 @@ pub fn comings_and_goings(
         id: what.id(&id.to_string()),
         step,
         brokers: BTreeSet::from([id]),
-        bytes: 0,
+        // Somebody has to ask.
+        bytes: None,
     };
     let going = valid.leaving.iter().filter(|id| !told.contains(id));
     let going = going.map(|id| {

@@ -37,6 +37,9 @@ pub struct Reconciler<P> {
     pub topics: Option<TopicChanges>,
     /// Its turn among the clusters of the operator.
     pub turn: Turn,
+    /// The generation that was the newest one when it was first seen: what it changes is what
+    /// somebody wants of this cluster alone, however many steps it takes.
+    asked: Option<i64>,
     admin: Admin,
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
@@ -73,6 +76,7 @@ impl<P: Platform> Reconciler<P> {
             platform,
             topics: None,
             turn: Turn::default(),
+            asked: None,
             admin: Admin::new(Vec::new()),
             cluster_id: None,
             refused: None,
@@ -157,6 +161,7 @@ impl<P: Platform> Reconciler<P> {
         done.extend(departure.done);
         everywhere.retain(|id, _| *id < valid.replicas);
         let desired = passed.settings(desired(&valid, &everywhere, states));
+        let compared = passed.compared(&desired);
         let prepared = self.platform.prepare(&desired, is_dynamic).await;
         let is_prepared = prepared.is_ok();
         let (Ok(missing) | Err(missing)) = prepared;
@@ -174,18 +179,16 @@ impl<P: Platform> Reconciler<P> {
             return conclude(cluster, Some(valid), &seen, done, now);
         }
         self.start(states, &desired, &mut done).await;
-        let differences = differences(states, &desired);
+        let differences = differences(states, &compared);
         if is_current() {
             let refused = self.change(states, &differences, &mut done).await;
             seen.verdicts.extend(refused);
         }
-        let (brokers, plan) = self.roll((cluster, &valid), states, &desired).await;
+        let (brokers, plan) = self.roll((cluster, &valid), states, &compared).await;
         self.note_turn(passed.restarts, &brokers, &seen.pending);
         if let Some(id) = plan.restart.filter(|_| is_current()) {
-            match self.platform.restart(id, &desired[&id]).await {
-                Ok(()) => done.push(restarted(id, &brokers)),
-                Err(refused) => seen.verdicts.push(not_yet_verdict(&refused)),
-            }
+            let restarted = self.restart(id, &desired, &brokers, &mut done).await;
+            seen.verdicts.extend(restarted.err());
         }
         self.ask_cluster_id(states, &valid).await;
         let before = cluster.status.as_ref();
@@ -313,6 +316,23 @@ impl<P: Platform> Reconciler<P> {
         let plan = plan(&brokers, &health, has_served);
         let plan = self.heed(plan, valid, &brokers).await;
         (brokers, plan)
+    }
+
+    /// One that was told to go, and is not gone yet, comes back with nothing.
+    async fn restart(
+        &mut self,
+        id: i32,
+        desired: &BTreeMap<i32, Properties>,
+        brokers: &[ObservedBroker],
+        done: &mut Vec<String>,
+    ) -> Result<(), Verdict> {
+        let Some(settings) = desired.get(&id) else {
+            return Ok(());
+        };
+        let answer = self.platform.restart(id, settings).await;
+        answer.map_err(|refused| not_yet_verdict(&refused))?;
+        done.push(restarted(id, brokers));
+        Ok(())
     }
 
     /// Has the others of the operator's clusters know whether brokers of this one are restarted.

@@ -37,6 +37,8 @@ struct State {
     withheld: Option<String>,
     /// A kind of objects that may not be listed.
     unlisted: String,
+    /// A kind of objects of which no write is taken.
+    invalid: String,
     /// Whether somebody else writes the next object that is patched just before.
     collides: bool,
     /// Whether a PodDisruptionBudget lets no pod go.
@@ -94,6 +96,11 @@ impl ApiServer {
     /// Forbids the list of these objects, and allows that of all others.
     pub fn withhold_list(&self, resource: &str) {
         self.lock().unlisted = resource.to_owned();
+    }
+
+    /// Finds every object of this kind invalid that is patched, or none.
+    pub fn find_invalid(&self, resource: &str) {
+        self.lock().invalid = resource.to_owned();
     }
 
     /// How many statuses were written, or refused.
@@ -197,6 +204,9 @@ impl State {
         if *method == Method::PATCH && sub.is_empty() && self.withheld.as_ref() == Some(&place.2) {
             return status(503);
         }
+        if *method == Method::PATCH && sub.is_empty() && self.invalid == place.0 {
+            return status(422);
+        }
         if *method == Method::PATCH && sub.is_empty() && std::mem::take(&mut self.collides) {
             self.edit(place, |object| {
                 object["metadata"]["labels"]["by"] = json!("another")
@@ -240,8 +250,7 @@ impl State {
         let (namespace, name) = (place.1.clone(), place.2.clone());
         self.objects.entry(place.clone()).or_insert_with(|| {
             json!({ "metadata": {
-                "namespace": namespace, "name": name, "uid": uid, "generation": 0,
-                "creationTimestamp": created,
+                "namespace": namespace, "name": name, "uid": uid, "creationTimestamp": created,
             }})
         });
         self.edit(&place, |object| {
@@ -256,6 +265,7 @@ impl State {
                 }
             }
             assign_node_ports(object, &before);
+            // Kinds without a spec, such as ConfigMap, have no generation.
             if object["spec"] != before {
                 let generation = object["metadata"]["generation"]
                     .as_i64()

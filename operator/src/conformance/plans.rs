@@ -147,3 +147,25 @@ pub async fn no_broker_is_emptied_without_consent<S: Setting>(world: &S) {
     until("it is emptied and forgotten", is_forgotten).await;
     until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
 }
+
+pub async fn consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics<
+    S: Setting,
+>(
+    world: &S,
+) {
+    let orders = |hash: &str, replicas: u32| {
+        let wanted = format!("replicas: {replicas}, controllers: 1");
+        world.apply(&planned(hash, "").replace("replicas: 3", &wanted));
+    };
+    orders("", 3);
+    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    let offsets = "__consumer_offsets";
+    world.brokers().create(offsets);
+    world.brokers().set_replicas(offsets, &[0, 1, 2]);
+    orders("", 2);
+    let hash = hash_of_plan(world).await;
+    orders(&hash, 2);
+    let is_forgotten = || world.brokers().registered() == (vec![0, 1], vec![]);
+    until("it is emptied and forgotten", is_forgotten).await;
+    assert_eq!(world.brokers().replicas(offsets).len(), 2);
+}

@@ -1,6 +1,8 @@
 //! Brokers as pods, on the API server in memory. The test itself stands in for the controller that
 //! makes pods of a StatefulSet.
 
+mod held;
+
 use serde_json::{Value, json};
 
 use super::api::ApiServer;

@@ -422,9 +422,9 @@ pub struct PlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub brokers: Vec<i32>,
-    /// Bytes to be copied between brokers, when the plan was made.
-    #[serde(default)]
-    pub bytes: i64,
+    /// Bytes to be copied between brokers, when the plan was made; absent while brokers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
 }
 
 /// What the operator observed of one broker.

@@ -36,7 +36,7 @@ use self::watched::{Seen, Watched};
 use super::{
     BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, pages,
 };
-use crate::crd::cluster::ListenerType;
+use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
 use crate::observed::RestartCheck;
@@ -65,9 +65,11 @@ pub struct Pods {
     applier: Applier,
     /// Settings in ConfigMaps: what was written, until the watch tells of it.
     settings: BTreeMap<String, BTreeMap<i32, Properties>>,
+    /// Where settings were put last: not in force before a template that names it is taken.
     config_map: String,
     /// The template that was written last.
     template: Option<PodTemplateSpec>,
+    is_held: bool,
     /// The template that stays while a change is held.
     held: Option<PodTemplateSpec>,
     racks: BTreeMap<String, Option<String>>,
@@ -96,6 +98,7 @@ impl Pods {
             settings: BTreeMap::new(),
             config_map: String::new(),
             template: None,
+            is_held: false,
             held: None,
             racks: BTreeMap::new(),
             annotated: BTreeSet::new(),
@@ -108,8 +111,11 @@ impl Pods {
     /// Takes what the watches told.
     fn see(&mut self) {
         let seen = self.watched.of(&self.namespace, &self.cluster);
+        // What is known was read or written here: what somebody else wrote since is put back.
         for (name, config_map) in &seen.config_maps {
-            self.settings.insert(name.clone(), self.read(config_map));
+            if !self.settings.contains_key(name) {
+                self.settings.insert(name.clone(), self.read(config_map));
+            }
         }
         self.seen = seen;
         let uids: BTreeSet<String> = self.seen.pods.values().filter_map(Pod::uid).collect();
@@ -167,12 +173,17 @@ impl Pods {
             ..self.around()
         };
         let mut refused = Vec::new();
+        // Pods of a StatefulSet that is gone go on; another template would be in force at once.
+        let is_set_held = self.is_held && around.held.is_none();
         for object in build::build(spec, &around) {
             let kind = object
                 .types
                 .as_ref()
                 .map_or(String::new(), |types| types.kind.clone());
             let key = (kind, object.name_any());
+            if is_set_held && key.0 == "StatefulSet" {
+                continue;
+            }
             let version = self.seen.versions.get(&key).cloned();
             match self.applier.apply(object, version).await {
                 // Its node ports are needed before the watch tells of them.
@@ -206,6 +217,7 @@ impl Platform for Pods {
     }
 
     fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
         if !is_held {
             self.held = None;
         } else if self.held.is_none() {
@@ -281,9 +293,10 @@ impl Platform for Pods {
         let mut config_map = String::new();
         if all_known {
             let place = self.place(desired, is_dynamic);
+            let seen = self.seen.config_maps.get(&place.name);
             let is_new = self.settings.get(&place.name) != Some(&place.files)
-                || !self.seen.config_maps.contains_key(&place.name);
-            self.settings.insert(place.name.clone(), place.files);
+                || seen.is_none_or(|seen| self.read(seen) != place.files);
+            let before = self.settings.insert(place.name.clone(), place.files);
             let written = match is_new {
                 true => self.write_settings(&place.name).await,
                 false => Ok(()),
@@ -291,7 +304,10 @@ impl Platform for Pods {
             match written {
                 Ok(()) => config_map = place.name,
                 Err(not_taken) => {
-                    self.settings.remove(&place.name);
+                    match before {
+                        Some(files) => self.settings.insert(place.name, files),
+                        None => self.settings.remove(&place.name),
+                    };
                     missing.push(not_taken);
                 }
             }
@@ -343,7 +359,9 @@ impl Platform for Pods {
 
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
         self.see();
-        let mut states = state::observe(&self.seen, &self.settings);
+        let policy = self.spec.as_ref().map(|spec| spec.change_policy);
+        let heeds_all = policy == Some(ChangePolicy::Apply);
+        let mut states = state::observe(&self.seen, &self.settings, heeds_all);
         for (broker, why) in self.volumes.refused() {
             // A broker with another failure says that one first.
             if let Some(state) = states.get_mut(broker)
@@ -421,11 +439,16 @@ impl Platform for Pods {
         let named = pod
             .and_then(|pod| pod.annotations().get(CONFIG_MAP))
             .cloned();
-        let name = named.unwrap_or_else(|| self.config_map.clone());
+        let Some(name) = named.or_else(|| self.current_config_map()) else {
+            return;
+        };
+        let before = self.settings.get(&name).cloned();
         let known = self.settings.entry(name.clone()).or_default();
         known.insert(broker, settings.clone());
-        // Where it fails, the watch brings back what is there, and the change is made again.
-        let _ = self.write_settings(&name).await;
+        if self.write_settings(&name).await.is_err() {
+            // The change is made again.
+            self.settings.insert(name, before.unwrap_or_default());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::status::said;
 use crate::admin::Admin;
 use crate::approval::{Change, TopicChanges};
 use crate::condition::{State, TopicReason, Verdict, state};
+use crate::crd::cluster::ChangePolicy;
 use crate::object::Wanted;
 use crate::object::{ObjectKey, PAUSED, is_paused};
 
@@ -190,6 +191,11 @@ impl View {
                 let generation = cluster.metadata.generation.unwrap_or_default();
                 self.is_outdated = generation != self.generation;
                 self.paused = is_paused(&cluster.metadata);
+                if cluster.spec.change_policy == ChangePolicy::Plan && self.approved.is_none() {
+                    let status = cluster.status.iter();
+                    let approved = status.flat_map(|status| status.approved.clone());
+                    self.approved = Some(approved.collect());
+                }
             }
             Wanted::Stop | Wanted::Delete(_) => {}
         }

@@ -86,10 +86,12 @@ pub fn is_needed(topics: &BTreeMap<String, ObservedTopic>, wanted: &BTreeMap<Str
     })
 }
 
-/// The partitions of which the sizes matter: those that are moved or are to be.
+/// The partitions of which the sizes matter: those that are moved or are to be, now or once `all`
+/// has been moved.
 #[must_use]
-pub fn concerned(situation: &Situation<'_>) -> BTreeSet<PartitionKey> {
-    let (due, _) = due(situation);
+pub fn concerned(situation: &Situation<'_>, all: bool) -> BTreeSet<PartitionKey> {
+    let shares_max = if all { usize::MAX } else { PARTITIONS_MAX };
+    let (due, _) = due(situation, shares_max);
     let mut keys: BTreeSet<PartitionKey> = due.into_iter().map(|one| one.key).collect();
     for (name, topic) in situation.topics {
         let wanted = situation.wanted.get(name);
@@ -108,7 +110,7 @@ pub fn concerned(situation: &Situation<'_>) -> BTreeSet<PartitionKey> {
 #[must_use]
 pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
     let mut moves = Moves::default();
-    let (mut due, waiting) = due(situation);
+    let (mut due, waiting) = due(situation, PARTITIONS_MAX);
     moves.waiting = waiting;
     let (mut partitions, mut bytes) = under_way(situation, sizes, &mut moves.waiting);
     // what moves no bytes takes no room from what does
@@ -131,18 +133,24 @@ pub fn plan(situation: &Situation<'_>, sizes: &Sizes) -> Moves {
     moves
 }
 
-/// How many bytes are copied by all moves that are needed.
+/// How many bytes are copied by all moves that are needed; none where a broker does not say.
 #[must_use]
-pub fn bytes(situation: &Situation<'_>, sizes: &Sizes) -> u64 {
-    let (due, _) = due(situation);
-    let copied = due
-        .iter()
-        .map(|one| size(sizes, &one.key).saturating_mul(one.copies));
-    copied.fold(0, u64::saturating_add)
+pub fn bytes(situation: &Situation<'_>, sizes: &Sizes) -> Option<u64> {
+    let (due, _) = due(situation, usize::MAX);
+    let mut copied = due.iter().map(|one| copied(sizes, &one.key, one.copies));
+    copied.try_fold(0, |all: u64, one| Some(all.saturating_add(one?)))
 }
 
-/// All moves that are needed, and the topics of which none can be made now, with the reason.
-fn due(situation: &Situation<'_>) -> (Vec<Move>, BTreeMap<String, String>) {
+/// What so many copies of a partition come to; none where its size is not known.
+#[must_use]
+pub fn copied(sizes: &Sizes, key: &PartitionKey, copies: u64) -> Option<u64> {
+    let is_known = copies == 0 || sizes.get(key).is_some_and(|all| !all.is_empty());
+    is_known.then(|| size(sizes, key).saturating_mul(copies))
+}
+
+/// All moves that are needed, of those to newcomers so many only, and the topics of which none can
+/// be made now, with the reason.
+fn due(situation: &Situation<'_>, shares_max: usize) -> (Vec<Move>, BTreeMap<String, String>) {
     let mut due = Vec::new();
     let mut waiting = BTreeMap::new();
     for (name, topic) in situation.topics {
@@ -151,8 +159,8 @@ fn due(situation: &Situation<'_>) -> (Vec<Move>, BTreeMap<String, String>) {
             Err(why) => drop(waiting.insert(name.clone(), why)),
         }
     }
-    let shares = shares(situation, &due, |topic| waiting.contains_key(topic));
-    due.extend(shares);
+    let waits = |topic: &str| waiting.contains_key(topic);
+    due.extend(shares(situation, &due, waits, shares_max));
     (due, waiting)
 }
 
@@ -206,7 +214,12 @@ fn plan_topic(
 }
 
 /// What newcomers get of partitions that stay as they are otherwise.
-fn shares(situation: &Situation<'_>, due: &[Move], waits: impl Fn(&str) -> bool) -> Vec<Move> {
+fn shares(
+    situation: &Situation<'_>,
+    due: &[Move],
+    waits: impl Fn(&str) -> bool,
+    shares_max: usize,
+) -> Vec<Move> {
     if situation.newcomers.is_empty() {
         return Vec::new();
     }
@@ -226,12 +239,7 @@ fn shares(situation: &Situation<'_>, due: &[Move], waits: impl Fn(&str) -> bool)
         keys.push(named);
     }
     let newcomers = situation.newcomers.iter().copied().map(NodeId).collect();
-    let filled = fill(
-        &candidates(situation, due),
-        &topics,
-        &newcomers,
-        PARTITIONS_MAX,
-    );
+    let filled = fill(&candidates(situation, due), &topics, &newcomers, shares_max);
     let moves = filled.into_iter().map(|((topic, index), replicas)| Move {
         key: keys[topic][index].clone(),
         target: Some(replicas.iter().map(|node| node.0).collect()),
@@ -260,7 +268,7 @@ pub fn unfilled(situation: &Situation<'_>) -> BTreeSet<i32> {
             .flat_map(|topic| &topic.partitions);
         partitions.any(|partition| partition.adding.contains(id))
     };
-    let given: BTreeSet<i32> = shares(situation, &[], |_| false)
+    let given: BTreeSet<i32> = shares(situation, &[], |_| false, PARTITIONS_MAX)
         .into_iter()
         .flat_map(|one| one.target.unwrap_or_default())
         .collect();

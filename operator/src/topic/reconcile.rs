@@ -351,8 +351,11 @@ impl Work<'_> {
                 places.insert(&topic.topic, *place);
             }
         }
-        wanted.extend(consent::internal(observed, changing.internal, brokers));
+        let internal = consent::internal(observed, changing.internal, brokers);
+        let (implied, others) = consent::implied(internal, observed, changing.leaving);
+        wanted.extend(others);
         let (found, waiting) = consent::hold(admin, &mut wanted, observed, changing).await;
+        wanted.extend(implied);
         self.pass.changes.get_or_insert_default().extend(found);
         for place in waiting.iter().filter_map(|topic| places.get(topic)) {
             let verdict = consent::waits("The replication factor changes");

@@ -52,9 +52,12 @@ fn only_what_needs_a_restart_is_one() {
     assert_eq!(of(&wanted, None), None);
     let dynamic = brokers(&["node.id=0 num.partitions=3 num.io.threads=9"]);
     assert_eq!(of(&dynamic, None), None);
-    // A broker that is yet to be, and one of which nothing is known, restart nothing.
+    // A broker that is yet to be restarts nothing; one of which nothing is known may restart.
     assert_eq!(of(&BTreeMap::new(), remake("x")), None);
-    assert_eq!(of(&brokers(&[""]), remake("x")), None);
+    assert_eq!(
+        step(of(&brokers(&[""]), None).as_ref()),
+        "Restart broker 0, one at a time: the settings in force are not known."
+    );
 }
 
 #[test]
@@ -89,6 +92,16 @@ fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_cha
         None,
     );
     assert!(moved.is_some(), "another address alone restarts the broker");
+}
+
+#[test]
+fn each_listener_that_is_reached_from_outside_is_another_change() {
+    let of = |a: &str, b: &str| {
+        let wanted = format!("{} advertised.listeners=A://{a},B://{b}", WANTED[0]);
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), None).unwrap()
+    };
+    let (inside, outside) = ("orders-0.svc:9092", "${env:HOST_IP}:0");
+    assert_ne!(of(inside, outside).id, of(outside, inside).id);
 }
 
 #[test]

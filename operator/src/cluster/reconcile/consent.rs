@@ -36,6 +36,19 @@ impl Passed {
             None => desired,
         }
     }
+
+    /// The same without the brokers of which nothing is in force that is known: while a restart
+    /// waits they stay as they are.
+    pub(super) fn compared(
+        &self,
+        desired: &BTreeMap<i32, Properties>,
+    ) -> BTreeMap<i32, Properties> {
+        let mut compared = desired.clone();
+        if let Some(in_force) = &self.held {
+            compared.retain(|id, _| in_force.get(id).is_none_or(|known| !known.is_empty()));
+        }
+        compared
+    }
 }
 
 impl<P: Platform> Reconciler<P> {
@@ -49,7 +62,7 @@ impl<P: Platform> Reconciler<P> {
     ) -> Passed {
         let before = cluster.status.as_ref();
         let told = before.map_or(&[][..], |before| &before.leaving);
-        let in_force = self.platform.in_force(states);
+        let in_force = self.in_force(states);
         let running = gate::listeners(&in_force).unwrap_or_else(|| valid.listeners.clone());
         let there = self.platform.lay_out(valid.replicas, &listeners(&running));
         self.reach(&there);
@@ -67,12 +80,14 @@ impl<P: Platform> Reconciler<P> {
         let may_go = |id: &i32| told.contains(id) || allows(What::Remove, *id);
         valid.leaving.retain(may_go);
         let mut verdict = consent.plan.as_ref().map(waits_for_consent);
+        let observed = before.map(|before| before.observed_generation);
+        if observed != cluster.metadata.generation {
+            self.asked = cluster.metadata.generation;
+        }
         let mut is_held = false;
         if let Some(change) = &restart {
             is_held = !consent.allows(&change.id);
-            // Another spec is what somebody wants of this cluster alone.
-            let is_ours =
-                before.map(|before| before.observed_generation) == cluster.metadata.generation;
+            let is_ours = self.asked != cluster.metadata.generation;
             if consent.approved.is_none() && is_ours {
                 let other = self.turn.take();
                 is_held = other.is_some();
@@ -107,6 +122,16 @@ impl<P: Platform> Reconciler<P> {
         }
     }
 
+    /// The settings with which the brokers that exist would start again, without any where they are
+    /// not known.
+    fn in_force(&self, states: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
+        let mut known = self.platform.in_force(states);
+        let exist = states.keys();
+        exist
+            .map(|id| (*id, known.remove(id).unwrap_or_default()))
+            .collect()
+    }
+
     async fn ask(
         &mut self,
         cluster: &KafkaCluster,
@@ -127,10 +152,8 @@ impl<P: Platform> Reconciler<P> {
             })
         };
         let consent = decided(changes);
-        let hash = |plan: Option<&PlanStatus>| plan.map(|plan| plan.hash.clone());
-        let before = cluster.status.as_ref();
-        let before = before.and_then(|before| before.plan.as_ref());
-        if consent.plan.is_none() || hash(consent.plan.as_ref()) == hash(before) {
+        let plan = consent.plan.as_ref();
+        if plan.is_none_or(|plan| plan.bytes.is_some()) {
             return consent;
         }
         let of = |what: What| -> BTreeSet<i32> {
@@ -139,11 +162,16 @@ impl<P: Platform> Reconciler<P> {
             waiting.flat_map(|change| change.brokers.clone()).collect()
         };
         let (leaving, newcomers) = (of(What::Remove), of(What::Fill));
-        // Without an answer the plan has no figure.
-        let copied = self.weigh(&leaving, &newcomers).await.unwrap_or(0);
-        let copies = |change: &&mut Change| [What::Remove, What::Fill].contains(&change.what);
-        if let Some(first) = changes.iter_mut().find(copies) {
-            first.bytes = copied;
+        // Without an answer the plan has no figure, and it is asked for again.
+        if let Ok(copied) = self.weigh(&leaving, &newcomers).await {
+            let waiting = changes.iter_mut().filter(|change| {
+                [What::Remove, What::Fill].contains(&change.what) && !consent.allows(&change.id)
+            });
+            // They are weighed together.
+            let figures = std::iter::once(copied).chain(std::iter::repeat(Some(0)));
+            for (change, figure) in waiting.zip(figures) {
+                change.bytes = figure;
+            }
         }
         decided(changes)
     }
@@ -153,9 +181,9 @@ impl<P: Platform> Reconciler<P> {
         &mut self,
         leaving: &BTreeSet<i32>,
         newcomers: &BTreeSet<i32>,
-    ) -> Result<u64, Error> {
+    ) -> Result<Option<u64>, Error> {
         if leaving.is_empty() && newcomers.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let cluster = self.admin.describe_moves(None).await?;
         let brokers = self.admin.brokers().await?;
@@ -166,7 +194,7 @@ impl<P: Platform> Reconciler<P> {
             leaving,
             newcomers,
         };
-        let concerned = concerned(&situation).into_iter();
+        let concerned = concerned(&situation, true).into_iter();
         let sizes = self.admin.sizes(&brokers, concerned).await;
         Ok(bytes(&situation, &sizes))
     }

@@ -423,3 +423,55 @@ async fn a_change_that_waits_is_in_no_setting_and_adds_no_broker() {
     assert_eq!(asked, ["prepare"]);
     assert_eq!(step.status.replicas, 1);
 }
+
+#[tokio::test]
+async fn while_a_plan_waits_nobody_restarts_whose_settings_are_not_known() {
+    let (mut cluster, mut states) = serving().await;
+    cluster.spec.change_policy = crate::crd::cluster::ChangePolicy::Plan;
+    let state = states.get_mut(&0).unwrap();
+    state.running_with.clear();
+    state.runs = false;
+    state.ready = false;
+    let mut reconciler = Reconciler::new(on(states));
+    reconciler.topics = Some(TopicChanges::default());
+    let step = reconciler.step(&cluster, || true, "now").await;
+    assert!(reconciler.platform.is_held);
+    assert_eq!(reconciler.platform.asked, ["prepare"]);
+    assert_eq!(step.status.plan.unwrap().summary, "restart 1 broker");
+}
+
+#[tokio::test]
+async fn a_change_of_ones_own_that_takes_two_steps_waits_for_no_other_cluster() {
+    let turns = Turns::default();
+    let key = |name: &str| {
+        let metadata = serde_yaml::from_str(&format!("{{ namespace: shop, name: {name} }}"));
+        crate::object::ObjectKey::of(&metadata.unwrap())
+    };
+    let other = turns.of(&key("other"));
+    assert_eq!(other.take(), None);
+    let (mut cluster, paper) = upgraded().await;
+    let mut reconciler = Reconciler::new(paper);
+    reconciler.turn = turns.of(&key("orders"));
+    cluster.metadata.generation = Some(3);
+    reconciler.platform.prepared = Err(vec![refused(false, "Ports are being assigned.")]);
+    let step = reconciler.step(&cluster, || true, "now").await;
+    assert_eq!(step.status.observed_generation, 3);
+    cluster.status = Some(step.status);
+    reconciler.platform.prepared = Ok(Vec::new());
+    reconciler.step(&cluster, || true, "now").await;
+    assert!(!reconciler.platform.is_held);
+}
+
+#[tokio::test]
+async fn a_broker_that_was_told_to_go_is_not_restarted() {
+    let (mut cluster, mut states) = serving().await;
+    cluster.status.as_mut().unwrap().leaving = vec![1];
+    let gone = BrokerState {
+        is_removed: true,
+        restart: Some("image changed".to_owned()),
+        ..BrokerState::default()
+    };
+    states.insert(1, gone);
+    let (_, asked) = step(&cluster, states).await;
+    assert!(!asked.contains(&"restart 1".to_owned()), "{asked:?}");
+}

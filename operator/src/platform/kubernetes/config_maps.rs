@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
+use super::build::pods::CONFIG_MAP;
 use super::settings::{Files, Place, place};
-use super::{Pods, apply, build, state};
+use super::{Pods, apply, build};
 use crate::platform::{NotYet, Properties};
 
 impl Pods {
@@ -34,10 +35,8 @@ impl Pods {
 
     /// The ConfigMap that new pods take their settings from.
     pub(super) fn current_config_map(&self) -> Option<String> {
-        let template = self.seen.stateful_set.as_ref();
-        let template = template.and_then(state::template_config_map);
-        let current = Some(self.config_map.clone()).filter(|name| !name.is_empty());
-        current.or(template)
+        let metadata = self.made_from()?.metadata?;
+        metadata.annotations?.get(CONFIG_MAP).cloned()
     }
 
     /// Writes one ConfigMap with the settings that are known for it.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::build::Surroundings;
 use super::build::pods::{CONFIG_MAP, CONTAINER, build_template};
@@ -43,6 +44,23 @@ impl Pods {
         self.template.clone().or_else(seen)
     }
 
+    /// What brokers that exist were made from. Where the StatefulSet is gone and its pods are not,
+    /// a pod stands for its template.
+    pub(super) fn made_from(&self) -> Option<PodTemplateSpec> {
+        let of_pod = || {
+            let pod = self.seen.pods.values().next()?;
+            let metadata = ObjectMeta {
+                annotations: pod.metadata.annotations.clone(),
+                ..ObjectMeta::default()
+            };
+            Some(PodTemplateSpec {
+                metadata: Some(metadata),
+                spec: pod.spec.clone(),
+            })
+        };
+        self.template_in_force().or_else(of_pod)
+    }
+
     /// The settings in the ConfigMap of new pods.
     pub(super) fn settings_in_force(&self) -> BTreeMap<i32, Properties> {
         let name = self.current_config_map();
@@ -52,7 +70,7 @@ impl Pods {
 
     /// How pods that are made by the spec would differ from those that are made now.
     pub(super) fn remade(&self) -> Option<Remake> {
-        let before = self.template_in_force()?;
+        let before = self.made_from()?;
         let after = build_template(self.spec.as_ref()?, &self.around());
         let (had, has) = (marks(&before), marks(&after));
         if has.iter().all(|(key, value)| had.get(key) == Some(value)) {
@@ -74,7 +92,7 @@ impl Pods {
 
     /// The tag of the image in force, or its digest.
     pub(super) fn version_in_force(&self) -> String {
-        let template = self.template_in_force();
+        let template = self.made_from();
         template.map_or(String::new(), |template| version(image(&template)))
     }
 }

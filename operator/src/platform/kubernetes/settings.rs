@@ -55,6 +55,7 @@ pub fn place<'a>(
         ),
     };
     let mut files = known(&name).cloned().unwrap_or_default();
+    files.retain(|broker, _| desired.contains_key(broker));
     for (broker, settings) in desired {
         let file = files.entry(*broker).or_insert_with(|| settings.clone());
         if fixed(file) != fixed(settings) {

@@ -16,18 +16,18 @@ use crate::platform::{BrokerState, Failure, Properties};
 /// The label of a pod that names the revision of the template it was made from.
 const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// The brokers that the StatefulSet has or has pods of.
+/// The brokers that the StatefulSet has or has pods of; those that it left behind where it is gone.
+/// `heeds_all` is whether pods are restarted also for what others wrote into their template.
 pub fn observe(
     seen: &Seen,
     settings: &BTreeMap<String, BTreeMap<i32, Properties>>,
+    heeds_all: bool,
 ) -> BTreeMap<i32, BrokerState> {
-    let Some(set) = &seen.stateful_set else {
-        return BTreeMap::new();
-    };
-    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
-    let replicas = replicas.unwrap_or(0);
+    let set = seen.stateful_set.as_ref();
     let last = seen.pods.keys().next_back().map_or(0, |last| last + 1);
-    let template = template_config_map(set);
+    let replicas = set.map_or(Some(last), |set| set.spec.as_ref()?.replicas);
+    let replicas = replicas.unwrap_or(0);
+    let template = set.and_then(template_config_map);
     let states = (0..replicas.max(last)).filter_map(|broker| {
         let pod = seen.pods.get(&broker);
         // One that stops comes back as the template says, and needs no other restart.
@@ -45,11 +45,11 @@ pub fn observe(
             },
         };
         if state.failure == Some(Failure::Storage)
-            && let Some(class) = storage_class(set)
+            && let Some(class) = set.and_then(storage_class)
         {
             state.message += &format!("; the class is {class}");
         }
-        state.restart = stays.and_then(|pod| outdated(pod, set));
+        state.restart = stays.and_then(|pod| outdated(pod, set?, heeds_all));
         state.running_with = running_with;
         state.is_removed = broker >= replicas;
         Some((broker, state))
@@ -238,8 +238,9 @@ fn last_words(container: &ContainerStatus) -> String {
 }
 
 /// Why a pod is not what the StatefulSet would make now. Where only the ConfigMap is another one,
-/// its settings say whether it must be restarted.
-fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
+/// its settings say whether it must be restarted. One annotation stands for all of the template but
+/// for what others wrote there.
+fn outdated(pod: &Pod, set: &StatefulSet, heeds_all: bool) -> Option<String> {
     let status = set.status.as_ref()?;
     if status.observed_generation != set.metadata.generation {
         return None;
@@ -250,7 +251,8 @@ fn outdated(pod: &Pod, set: &StatefulSet) -> Option<String> {
     }
     let template = &set.spec.as_ref()?.template;
     let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
-    let mut others = annotations.iter().filter(|(key, _)| *key != CONFIG_MAP);
+    let counts = |key: &String| key == TEMPLATE || heeds_all && key != CONFIG_MAP;
+    let mut others = annotations.iter().filter(|(key, _)| counts(key));
     let is_marked = annotations.contains_key(TEMPLATE);
     if is_marked && others.all(|(key, value)| pod.annotations().get(key) == Some(value)) {
         return None;

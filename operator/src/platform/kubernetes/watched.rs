@@ -14,6 +14,7 @@ use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 
 use super::apply::{INSTANCE, version};
+use super::build::pods::TEMPLATE;
 use crate::validated::REPLICAS_MAX;
 
 /// The objects of one cluster as the watches last told.
@@ -80,11 +81,14 @@ impl Watched {
 }
 
 /// Which broker a pod is. One that the StatefulSet did not make is none, whatever its labels say.
+/// One that it made and left behind has no owner any more.
 fn ordinal(pod: &Pod, cluster: &str) -> Option<i32> {
     let mut owners = pod.owner_references().iter();
     let is_made = owners.any(|owner| {
         owner.controller == Some(true) && owner.kind == "StatefulSet" && owner.name == cluster
     });
+    let is_left = pod.owner_references().is_empty() && pod.annotations().contains_key(TEMPLATE);
+    let is_made = is_made || is_left;
     let name = pod.name_any();
     let ordinal = name
         .strip_prefix(cluster)?

@@ -121,3 +121,21 @@ async fn what_a_pass_leaves_out_is_not_told_as_gone() {
         assert_eq!(pass.changes, told);
     }
 }
+
+/// One commit may ask for plans and for what needs consent then.
+#[test]
+fn what_asks_for_plans_needs_consent_before_the_next_step_of_the_cluster() {
+    let cluster = |spec: &str| {
+        let cluster = format!(
+            "metadata: {{ name: c, generation: 2 }}\nspec: {{ {spec} }}\nstatus: {{ approved: \
+             ['remove:3'] }}"
+        );
+        let cluster: crate::crd::KafkaCluster = serde_yaml::from_str(&cluster).unwrap();
+        Wanted::Run(cluster.into())
+    };
+    let mut view = View::default();
+    view.catch_up(&cluster("changePolicy: Apply"));
+    assert_eq!(view.approved, None);
+    view.catch_up(&cluster("changePolicy: Plan"));
+    assert_eq!(view.approved, Some(["remove:3".to_owned()].into()));
+}

@@ -71,7 +71,7 @@ pub async fn move_replicas(
         newcomers,
     };
     let sizes = admin
-        .sizes(&brokers, concerned(&situation).into_iter())
+        .sizes(&brokers, concerned(&situation, false).into_iter())
         .await;
     let mut moves = plan(&situation, &sizes);
     if coming_and_going.is_held {

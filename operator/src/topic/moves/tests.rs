@@ -335,7 +335,7 @@ fn the_size_of_all_that_may_move_is_asked_for() {
         leaving: &BTreeSet::new(),
         newcomers: &BTreeSet::from([2]),
     };
-    let asked: BTreeSet<PartitionKey> = concerned(&situation).into_iter().collect();
+    let asked: BTreeSet<PartitionKey> = concerned(&situation, false).into_iter().collect();
     let moved = plan(&situation, &Sizes::new()).targets.into_keys();
     assert_eq!(asked, moved.collect());
     let held = |key: &PartitionKey| (key.clone(), BTreeMap::from([(0, BYTES_MAX)]));
@@ -391,4 +391,21 @@ fn newcomers_get_their_share_of_what_will_be() {
             .count()
     };
     assert_eq!((of(1), of(2)), (1, 1));
+}
+
+#[test]
+fn all_that_will_be_copied_is_weighed_and_not_what_is_copied_first() {
+    let topics = BTreeMap::from([("t".to_owned(), topic(&"0,1 ".repeat(120)))]);
+    let sizes = (0..120).map(|index| (("t".to_owned(), index), BTreeMap::from([(0, 1)])));
+    let sizes: Sizes = sizes.collect();
+    let situation = Situation {
+        topics: &topics,
+        wanted: &BTreeMap::new(),
+        brokers: &brokers("a a a"),
+        leaving: &BTreeSet::new(),
+        newcomers: &BTreeSet::from([2]),
+    };
+    assert_eq!(bytes(&situation, &sizes), Some(80));
+    assert_eq!(bytes(&situation, &Sizes::new()), None);
+    assert_eq!(concerned(&situation, true).len(), 80);
 }

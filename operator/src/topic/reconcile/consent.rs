@@ -7,8 +7,8 @@ use crate::approval::{Change, TOPIC_CHANGES_MAX, TOPIC_CHANGES_UNDER_WAY_MAX, Wh
 use crate::condition::{TopicReason, Verdict};
 use crate::object::ObjectKey;
 use crate::observed::{ObservedPartition, ObservedTopic, PartitionKey, Sizes};
+use crate::topic::moves::copied;
 use crate::topic::moves::driver::Changing;
-use crate::topic::moves::size;
 
 /// The deletion of a topic whose object was deleted.
 pub(super) fn deletion(object: &ObjectKey, topic: &str, topic_id: &str) -> Change {
@@ -19,7 +19,7 @@ pub(super) fn deletion(object: &ObjectKey, topic: &str, topic_id: &str) -> Chang
             "Delete the topic {topic} with its records: the KafkaTopic {object} was deleted."
         ),
         brokers: BTreeSet::new(),
-        bytes: 0,
+        bytes: Some(0),
     }
 }
 
@@ -38,10 +38,11 @@ fn refactored(name: &str, topic: &ObservedTopic, wanted: i32, sizes: &Sizes) -> 
         return None;
     }
     let partitions = (0..).zip(&topic.partitions).filter(|(_, p)| is_due(p));
-    let copied = partitions.map(|(index, partition)| {
+    let each = partitions.map(|(index, partition)| {
         let copies = count.saturating_sub(partition.target().len()) as u64;
-        size(sizes, &(name.to_owned(), index)).saturating_mul(copies)
+        copied(sizes, &(name.to_owned(), index), copies)
     });
+    let bytes = each.reduce(|all, one| Some(all?.saturating_add(one?)));
     Some(Change {
         what: What::Factor,
         id: What::Factor.id(&format!("{name}:{wanted}")),
@@ -50,7 +51,7 @@ fn refactored(name: &str, topic: &ObservedTopic, wanted: i32, sizes: &Sizes) -> 
             topic.replication_factor()
         ),
         brokers: BTreeSet::new(),
-        bytes: copied.fold(0, u64::saturating_add),
+        bytes: bytes.flatten(),
     })
 }
 
@@ -72,6 +73,19 @@ pub(super) fn internal(
     });
     let needed = needed.map(|(name, factor)| (name.clone(), *factor));
     needed.collect()
+}
+
+/// Of those, the ones that get fewer replicas because brokers go, and the others. Who consents to
+/// the removal of a broker consents to the former.
+pub(super) fn implied(
+    internal: BTreeMap<String, i32>,
+    observed: &BTreeMap<String, ObservedTopic>,
+    leaving: &BTreeSet<i32>,
+) -> (BTreeMap<String, i32>, BTreeMap<String, i32>) {
+    internal.into_iter().partition(|(name, factor)| {
+        let topic = observed.get(name);
+        !leaving.is_empty() && topic.is_some_and(|topic| topic.replication_factor() > *factor)
+    })
 }
 
 /// The changes of replication factors that need consent, and the topics of which it is not there:

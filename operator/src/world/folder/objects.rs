@@ -1,10 +1,11 @@
 //! The objects of one kind: specs from the folder, statuses from the tasks, both kept in files.
 //!
-//! This is what an API server does on Kubernetes: it counts generations, keeps statuses, and keeps
-//! an object that was removed until whoever looks after it is done. The files are
-//! `<data-dir>/status/<kind>-<name>.yaml`.
+//! This is what an API server does on Kubernetes: it draws uids, counts generations, keeps
+//! statuses, and keeps an object that was removed until whoever looks after it is done. The files
+//! are `<data-dir>/status/<kind>-<name>.yaml`.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,6 +138,8 @@ where
         let annotations = meta.annotations.get_or_insert_default();
         annotations.insert(SOURCE.to_owned(), file.to_owned());
         let before = self.entries.get(&key).filter(|entry| !entry.deleting);
+        let uid = before.and_then(|entry| entry.object.meta().uid.clone());
+        let uid = uid.unwrap_or_else(draw_uid);
         let generation = match before {
             Some(entry) => {
                 *object.status_mut() = entry.object.status().cloned();
@@ -146,6 +149,7 @@ where
             None => 1,
         };
         object.meta_mut().generation = Some(generation);
+        object.meta_mut().uid = Some(uid);
         let entry = Entry {
             object: Arc::new(object),
             place,
@@ -223,9 +227,18 @@ where
     }
 }
 
+/// What tells an object from others of its name.
+fn draw_uid() -> String {
+    let draw = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", draw(), draw())
+}
+
 fn source<K: Resource>(object: &K) -> &str {
     let annotations = object.meta().annotations.as_ref();
     annotations
         .and_then(|all| all.get(SOURCE))
         .map_or("", String::as_str)
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,8 +109,12 @@ fn template_fingerprint(cluster: &ValidatedCluster, around: &Surroundings) -> St
         ..around.clone()
     };
     let mut pod = serde_json::to_string(&build_pod(cluster, &anywhere)).unwrap_or_default();
-    for (key, value) in &cluster.template.pod.metadata.0 {
+    let (labels, annotations) = &cluster.template.pod.metadata;
+    for (key, value) in labels {
         pod += &format!("{key}={value},");
+    }
+    for (key, value) in annotations {
+        pod += &format!("{key}:{value},");
     }
     format!("{:016x}", fingerprint(&pod))
 }

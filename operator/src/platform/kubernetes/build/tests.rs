@@ -81,3 +81,28 @@ fn objects_of_a_cluster_with_a_template() {
     }
     expect_file!["tests/template.yaml"].assert_eq(&text);
 }
+
+/// A pod that somebody deletes comes back with what its plan told of.
+#[test]
+fn an_annotation_of_pods_that_comes_or_goes_makes_another_template() {
+    let fingerprint = |annotations: &str| {
+        let cluster: KafkaCluster = serde_yaml::from_str(&format!(
+            "metadata: {{ name: orders, namespace: shop, uid: u }}\nspec: {{ template: {{ pod: {{ \
+             annotations: {{ {annotations} }} }} }} }}"
+        ))
+        .unwrap();
+        let valid = validate(&cluster, Observed::default()).unwrap();
+        let around = Surroundings {
+            image: "ottla-broker:1".to_owned(),
+            volume_size: None,
+            placed: true,
+            config_map: String::new(),
+            held: None,
+            has_network_policy: false,
+        };
+        let template = super::pods::build_template(&valid, &around);
+        template.metadata.unwrap().annotations.unwrap()[super::pods::TEMPLATE].clone()
+    };
+    assert_ne!(fingerprint(""), fingerprint("team: shop"));
+    assert_ne!(fingerprint("team: books"), fingerprint("team: shop"));
+}

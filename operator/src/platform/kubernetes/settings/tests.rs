@@ -65,3 +65,11 @@ fn what_a_running_broker_takes_needs_no_other_place() {
     let second = find(Some(&first), &files(&["0 9092 b"]));
     assert_eq!(second, first);
 }
+
+#[test]
+fn a_broker_that_is_gone_leaves_no_file() {
+    let first = find(None, &files(&["0 9092", "1 9092"]));
+    let one = find(Some(&first), &files(&["0 9092"]));
+    assert_eq!(one.name, first.name);
+    assert_eq!(one.files, files(&["0 9092"]));
+}

@@ -110,7 +110,46 @@ fn outdated_with(annotations: &str) -> Option<String> {
          { ottla.io/config-map: b, ottla.io/template: '2' } }, spec: { containers: [] } } }",
     )
     .unwrap();
-    outdated(&pod, &set)
+    let planned = outdated(&pod, &set, false);
+    assert_eq!(planned, outdated(&pod, &set, true));
+    planned
+}
+
+/// `kubectl rollout restart` writes an annotation into the template, which no plan tells of.
+#[test]
+fn with_plans_what_others_write_into_the_template_restarts_nobody() {
+    let pod: Pod = serde_yaml::from_str(
+        "metadata: { labels: { controller-revision-hash: old }, annotations: { \
+         ottla.io/template: '2' } }\nspec: { containers: [] }",
+    )
+    .unwrap();
+    let set: StatefulSet = serde_yaml::from_str(
+        "metadata: { generation: 2 }\nstatus: { observedGeneration: 2, updateRevision: new, \
+         replicas: 3 }\nspec: { selector: {}, serviceName: s, template: { metadata: { annotations: \
+         { ottla.io/template: '2', kubectl.kubernetes.io/restartedAt: now } }, spec: { containers: \
+         [] } } }",
+    )
+    .unwrap();
+    assert_eq!(outdated(&pod, &set, false), None);
+    assert!(outdated(&pod, &set, true).is_some());
+}
+
+/// As `kubectl delete statefulset --cascade=orphan` leaves them.
+#[test]
+fn pods_whose_set_is_gone_are_brokers_still() {
+    let pod: Pod = serde_yaml::from_str(
+        "metadata: { name: orders-0, annotations: { ottla.io/config-map: a } }",
+    )
+    .unwrap();
+    let seen = Seen {
+        pods: BTreeMap::from([(0, pod)]),
+        ..Seen::default()
+    };
+    let files = BTreeMap::from([(0, BTreeMap::from([("k".to_owned(), "v".to_owned())]))]);
+    let settings = BTreeMap::from([("a".to_owned(), files.clone())]);
+    let states = observe(&seen, &settings, false);
+    assert_eq!(states[&0].running_with, files[&0]);
+    assert!(!states[&0].is_removed);
 }
 
 #[test]
@@ -140,7 +179,7 @@ fn a_pod_beyond_the_brokers_of_its_set_was_told_to_go() {
         pods: BTreeMap::from([(1, pod)]),
         ..Seen::default()
     };
-    let states = observe(&seen, &BTreeMap::new());
+    let states = observe(&seen, &BTreeMap::new(), true);
     let removed: Vec<(i32, bool)> = states.iter().map(|(id, s)| (*id, s.is_removed)).collect();
     assert_eq!(removed, [(0, false), (1, true)]);
 }

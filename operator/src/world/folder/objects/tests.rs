@@ -1,0 +1,42 @@
+use std::time::Instant;
+
+use super::{Duration, GONE_AFTER, NAMESPACE_DEFAULT, ObjectKey, Objects};
+use crate::crd::{KafkaCluster, KafkaClusterStatus};
+
+/// A consent holds for one object alone, not for the next one of its name.
+#[test]
+fn an_object_has_a_uid_of_its_own_that_outlives_the_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    let found: KafkaCluster = serde_yaml::from_str("metadata: { name: c }\nspec: {}").unwrap();
+    let key = ObjectKey {
+        namespace: NAMESPACE_DEFAULT.to_owned(),
+        name: "c".to_owned(),
+    };
+    let now = Instant::now();
+    let merge = |objects: &mut Objects<KafkaCluster>, there: bool, now: Instant| {
+        let found = [("c.yaml", &found)].into_iter().filter(|_| there);
+        objects.merge(found, |_| true, now);
+    };
+    let uid = |objects: &Objects<KafkaCluster>| {
+        let entry = objects.get(&key).unwrap();
+        entry.object.metadata.uid.clone().unwrap_or_default()
+    };
+    let mut objects = Objects::load(folder.path());
+    merge(&mut objects, true, now);
+    let first = uid(&objects);
+    assert_ne!(first, "");
+    objects.set_status(&key, KafkaClusterStatus::default());
+    let mut objects = Objects::load(folder.path());
+    merge(&mut objects, true, now);
+    assert_eq!(uid(&objects), first);
+
+    merge(&mut objects, false, now);
+    merge(
+        &mut objects,
+        false,
+        now + GONE_AFTER + Duration::from_millis(1),
+    );
+    objects.remove(&key);
+    merge(&mut objects, true, now);
+    assert_ne!(uid(&objects), first);
+}
