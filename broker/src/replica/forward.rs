@@ -33,11 +33,12 @@ use crate::peer::wire;
 /// Batches that wait to be written to one leader's stream.
 const BATCHES_MAX: usize = 64;
 
-/// How long a leader may take to open a stream.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a broker that is to lead may take to learn of it, on a machine that is busy.
+const LEADERSHIP_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How long a broker that is to lead may take to learn of it.
-const LEADERSHIP_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a leader may take to open a stream, which it does once it has placed the first batch. A
+/// process that is gone refuses or breaks the connection long before.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an acknowledgement is waited for; who produced waits no longer than it said itself.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
