@@ -110,8 +110,12 @@ async fn stream_to(
         outgoing.recv().await.map(|batch| (batch, outgoing))
     });
     let mut number = 0;
+    let reached = tokio::time::timeout(OPEN_TIMEOUT, shared.controller.reach(leader)).await;
     // the answer's headers come with the first batch
     let _ = out.send(batch(&mut number, first, waiting)).await;
+    if reached.is_err() {
+        return format!("no answer in {OPEN_TIMEOUT:?}");
+    }
     let opening = shared.controller.open_forward(leader, outgoing);
     let mut outcomes = match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok(outcomes)) => outcomes,
