@@ -154,7 +154,9 @@ def move(arguments):
         try:
             if client is None:
                 client = producer(arguments, "move")
-                group = consumer(arguments, "move", "read_committed")
+                # one that was given up, and could not leave, holds up the next for no longer
+                session = {"session.timeout.ms": 6000}
+                group = consumer(arguments, "move", "read_committed", **session)
                 group.subscribe([arguments.input])
             copy(arguments, group, client, chance)
             copied = len(read_committed_positions(arguments, group))
