@@ -4,7 +4,8 @@
 //! Each test is a process of its own: one that fails or hangs ends none of the others.
 //!
 //! - [`catalogue`]: which tests the suite registers, and which of them say nothing about a broker.
-//! - [`run`]: runs them, several at a time, and once more alone what failed beside others.
+//! - [`run`]: runs them, several at a time, and once more, alone on new
+//!   clusters, what failed beside others.
 //! - [`table`]: the page.
 
 pub mod catalogue;
@@ -31,4 +32,11 @@ pub struct Row {
     pub outcome: Outcome,
     /// How long it ran.
     pub seconds: f64,
+}
+
+impl Row {
+    /// Whether the test ran and did not pass.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
 }

@@ -92,6 +92,11 @@ async fn until_reason<S: Setting>(world: &S, kind: &str, namespace: &str, name: 
     }
 }
 
+/// The same of the cluster that nearly all tests have, shop/orders.
+async fn until_cluster<S: Setting>(world: &S, want: &str) {
+    until_reason(world, "KafkaCluster", "shop", "orders", want).await;
+}
+
 fn reason(object: Option<&Value>) -> &str {
     let ready = object.and_then(|object| object.pointer("/status/conditions/0/reason"));
     ready.and_then(Value::as_str).unwrap_or_default()
@@ -152,7 +157,7 @@ fn the_operator_is_not_ready_before_everything_was_listed_and_counts_what_it_doe
         until("only one list is missing", || reason() == waits).await;
         world.api.withhold_list("");
         until("the operator is ready", || world.telemetry.ready().is_ok()).await;
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
         let labels = "{namespace=\"shop\",name=\"orders\"}";
         let is_told = |line: &str| world.telemetry.metrics().contains(&format!("\n{line}\n"));
         let ready = format!("ottla_operator_cluster_ready{labels} 1");
@@ -178,7 +183,7 @@ async fn a_topic_comes_and_goes_with_its_object<S: Setting>(world: &S) {
     world.apply(&topic("shop", "payments", ""));
     until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotFound").await;
     world.apply(&cluster(""));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
     assert_eq!(world.brokers().topics(), ["payments"]);
 
@@ -194,7 +199,7 @@ async fn an_invalid_spec_sends_no_guest_away_and_takes_no_broker_away<S: Setting
     until_reason(world, "KafkaTopic", "guest", "visits", "TopicReady").await;
 
     world.apply(&invalid_cluster());
-    until_reason(world, "KafkaCluster", "shop", "orders", "InvalidSpec").await;
+    until_cluster(world, "InvalidSpec").await;
     world.apply(&topic("shop", "payments", ""));
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
     tokio::time::sleep(A_WHILE).await;
@@ -214,7 +219,7 @@ async fn guests_of_a_cluster_that_never_was_valid_are_waited_for<S: Setting>(wor
     world.apply(&invalid_cluster());
     world.apply(&topic("guest", "visits", ""));
     world.apply(&topic("stranger", "looks", ""));
-    until_reason(world, "KafkaCluster", "shop", "orders", "InvalidSpec").await;
+    until_cluster(world, "InvalidSpec").await;
     until_reason(world, "KafkaTopic", "guest", "visits", "ClusterNotReady").await;
     until_reason(
         world,
@@ -234,7 +239,7 @@ async fn a_known_address_is_not_forgotten_while_the_platform_refuses<S: Setting>
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
 
     world.brokers().refuse(true);
-    until_reason(world, "KafkaCluster", "shop", "orders", "ApplyFailed").await;
+    until_cluster(world, "ApplyFailed").await;
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(
         orders["status"]["bootstrapServers"],
@@ -280,7 +285,7 @@ async fn configs_may_be_numbers_and_booleans<S: Setting>(world: &S) {
     let config = "config: { retention.ms: 60000, preallocate: false, segment.bytes: \"1048576\", \
                   min.cleanable.dirty.ratio: 0.25, retention.bytes: -1 }";
     world.apply(&topic("shop", "payments", config));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let settings = world.brokers().settings();
     for (name, value) in [
         ("min.insync.replicas", "2"),
@@ -312,7 +317,7 @@ async fn at_rest_nothing_is_written<S: Setting>(world: &S) {
     world.apply(&topic("guest", "visits", ""));
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
     until_reason(world, "KafkaTopic", "guest", "visits", "TopicReady").await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     tokio::time::sleep(A_WHILE).await;
     let before = world.writes();
     tokio::time::sleep(A_WHILE).await;
@@ -343,7 +348,7 @@ fn a_status_that_was_refused_or_overwritten_is_written_again() {
 fn a_finalizer_that_was_refused_is_asked_for_again() {
     settings::run(Kubernetes::new(), async |world: &Kubernetes| {
         world.apply(&cluster(""));
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
         world.api.collide();
         let held = topic("shop", "payments", "").replace(
             "name: payments,",
@@ -365,7 +370,7 @@ fn topics_do_not_wait_for_a_broker_that_was_down_when_the_operator_began() {
         let mut orders: Value = serde_yaml::from_str(&cluster("")).unwrap();
         world.api.apply("kafkaclusters", &orders);
         world.apply(&topic("shop", "payments", ""));
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokerNotReady").await;
+        until_cluster(world, "BrokerNotReady").await;
         until_reason(world, "KafkaTopic", "shop", "payments", "ClusterNotReady").await;
 
         orders["metadata"]["name"] = json!("bills");

@@ -369,9 +369,7 @@ impl Replica {
             FetchDecision::Rejected(error) => {
                 look.data.error_code = error.code();
                 look.is_urgent = true;
-                let leader = state.partition.leader();
-                let leader = leader.map(|leader| (leader, state.partition.leader_epoch()));
-                name_leader(&mut look.data, error, leader);
+                name_leader(&mut look.data, error, self.leader_to_name(&state));
             }
         }
         look

@@ -198,9 +198,15 @@ impl Replica {
 
     /// The leader and its epoch, as far as they are known here.
     pub(super) fn known_leader(&self) -> Option<(NodeId, LeaderEpoch)> {
-        let state = self.lock();
+        self.leader_to_name(&self.lock())
+    }
+
+    /// The same, under the lock. Without a lease this broker is no leader to name.
+    pub(super) fn leader_to_name(&self, state: &State) -> Option<(NodeId, LeaderEpoch)> {
         let leader = state.partition.leader()?;
-        Some((leader, state.partition.leader_epoch()))
+        let is_other = leader != self.shared.settings.node_id;
+        (is_other || self.shared.controller.has_lease())
+            .then_some((leader, state.partition.leader_epoch()))
     }
 
     /// Takes the log out, for good.

@@ -275,10 +275,6 @@ impl Produces {
             }),
             Err(error) => Err(begun.refused.unwrap_or_else(|| {
                 let leader = begun.replica.and_then(|replica| replica.known_leader());
-                // without a lease this broker is no leader to name
-                let here = self.shared.settings.node_id;
-                let has_lease = self.shared.controller.has_lease();
-                let leader = leader.filter(|(leader, _)| *leader != here || has_lease);
                 Refused {
                     leader,
                     ..Refused::from(error)

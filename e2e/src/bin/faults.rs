@@ -11,10 +11,10 @@ use ottla_e2e::setup;
 /// What is done, what is promised, and the test that does it.
 struct Row(&'static str, &'static str, &'static str);
 
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 28] = [
     Row(
         "each broker killed in turn (kill -9)",
-        "goes on by itself",
+        "a partition stands for 3 s at most",
         "failover::each_broker_killed_under_load",
     ),
     Row(
@@ -36,6 +36,11 @@ const ROWS: [Row; 27] = [
         "a broker stopped and started (SIGTERM)",
         "no error",
         "failover::a_broker_stopped_by_sigterm_hands_over",
+    ),
+    Row(
+        "each broker stopped in turn (SIGTERM), retries=0",
+        "no error; a partition stands for 2 s at most",
+        "failover::a_roll_by_sigterm_shows_no_client_an_error",
     ),
     Row(
         "power cut of each broker in turn",

@@ -70,15 +70,18 @@ impl Suite {
         let rows = rows
             .into_iter()
             .map(|row| row.into_inner().expect("no lane panics"));
-        let rows: Vec<Row> = rows.map(|row| row.expect("every test has a row")).collect();
-        Ok(self.again(tests, rows))
+        Ok(rows.map(|row| row.expect("every test has a row")).collect())
     }
 
-    /// What failed beside others runs once more alone: the suite measures times.
-    fn again(&self, tests: &[Test], mut rows: Vec<Row>) -> Vec<Row> {
+    /// Runs what failed beside others once more, one at a time: the suite measures times. The
+    /// clusters must be new ones: some tests find the topics of a first try that failed.
+    ///
+    /// # Errors
+    /// The shims cannot be written.
+    pub fn again(&self, tests: &[Test], rows: &mut [Row]) -> Result<()> {
+        self.write_shims()?;
         for group in groups(tests) {
-            let has_failed = |at: &usize| matches!(rows[*at].outcome, Outcome::Failed(_));
-            if self.lanes > 1 && group.iter().any(has_failed) {
+            if group.iter().any(|&at| rows[at].has_failed()) {
                 for (at, row) in self.rows(tests, &group) {
                     println!("alone: {}", row.name);
                     announce(&row);
@@ -86,7 +89,7 @@ impl Suite {
                 }
             }
         }
-        rows
+        Ok(())
     }
 
     /// The rows of the tests that one process runs.

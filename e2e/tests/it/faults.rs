@@ -22,19 +22,19 @@ const BACK_IN_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 const PARTITIONS: usize = 6;
 
 /// A row at work: a cluster and the load on it.
-struct Row {
-    cluster: Cluster,
+pub(crate) struct Row {
+    pub(crate) cluster: Cluster,
     load: Load,
 }
 
 impl Row {
     /// Three brokers, and a load that has begun.
-    fn start(shape: Shape) -> Result<Self> {
+    pub(crate) fn start(shape: Shape) -> Result<Self> {
         Self::start_with(shape, &FLAGS)
     }
 
     /// The same with other flags of the load.
-    fn start_with(shape: Shape, flags: &[&str]) -> Result<Self> {
+    pub(crate) fn start_with(shape: Shape, flags: &[&str]) -> Result<Self> {
         let cluster = Cluster::start(shape.with("num.partitions", &PARTITIONS.to_string()))?;
         // one record creates the topic, with the settings of the cluster
         for topic in ["warm-up", "load"] {
@@ -50,7 +50,7 @@ impl Row {
     }
 
     /// Every partition of the load has all replicas in sync again; says how long that took.
-    fn await_in_sync(&self) -> Result<Duration> {
+    pub(crate) fn await_in_sync(&self) -> Result<Duration> {
         let began = Instant::now();
         let in_sync = eventually(BACK_IN_SYNC_TIMEOUT, || in_sync(&self.cluster, "load"));
         in_sync.with_context(|| self.cluster.logs())?;
@@ -58,7 +58,7 @@ impl Row {
     }
 
     /// Starts brokers again and waits until all is as it was.
-    fn bring_back(&mut self, ids: &[u16]) -> Result<()> {
+    pub(crate) fn bring_back(&mut self, ids: &[u16]) -> Result<()> {
         for id in ids {
             self.cluster.launch(*id)?;
         }
@@ -77,7 +77,7 @@ impl Row {
 
     /// Reads all back; `more` is what the row measured besides. No partition may have stood for
     /// longer than `pause_max`.
-    fn finish(self, pause_max: Duration, more: &str) -> Result<()> {
+    pub(crate) fn finish(self, pause_max: Duration, more: &str) -> Result<()> {
         let verdict = self.load.finish(FINISH_TIMEOUT);
         let verdict = verdict.with_context(|| self.cluster.logs())?;
         tell(&verdict, more);
@@ -99,7 +99,7 @@ impl Row {
     }
 }
 
-pub(crate) fn tell(verdict: &Verdict, more: &str) {
+fn tell(verdict: &Verdict, more: &str) {
     let comma = if more.is_empty() { "" } else { ", " };
     println!(
         "measured: {} acknowledged, {} lost, {} duplicates, longest pause {} ms{comma}{more}",
@@ -110,7 +110,7 @@ pub(crate) fn tell(verdict: &Verdict, more: &str) {
     );
 }
 
-fn rest(seconds: u64) {
+pub(crate) fn rest(seconds: u64) {
     std::thread::sleep(Duration::from_secs(seconds));
 }
 

@@ -1,15 +1,17 @@
 //! The house rules that a machine can judge, for every file in the repository.
 //!
 //! A finding names the file, the line, what is wrong and how to mend it. `text` looks at any file,
-//! `rust` at Rust source, `floors` and `circles` at imports, `budget` at how much there is, `map`
-//! at what ARCHITECTURE.md names, `generated` at what a program wrote. None of them keeps a list
-//! of old sins: a rule holds for all files or it is not here.
+//! `rust` at Rust source, `modules` at files that nothing names, `floors` and `circles` at imports,
+//! `budget` at how much there is, `map` at what ARCHITECTURE.md names, `generated` at what a
+//! program wrote. None of them keeps a list of old sins: a rule holds for all files or it is not
+//! here.
 
 mod budget;
 mod circles;
 mod floors;
 mod generated;
 mod map;
+mod modules;
 mod rust;
 mod source;
 mod text;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::settings::Setting;
-use super::{A_WHILE, cluster, topic, until, until_reason};
+use super::{A_WHILE, cluster, topic, until, until_cluster, until_reason};
 
 /// A topic of so many replicas.
 fn topic_of(replication_factor: i32) -> String {
@@ -97,7 +97,7 @@ pub async fn brokers_that_are_to_go_are_emptied_first_and_then_forgotten<S: Sett
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
 
     world.apply(&cluster_of(1));
-    until_reason(world, "KafkaCluster", "shop", "orders", "ScaleDownRefused").await;
+    until_cluster(world, "ScaleDownRefused").await;
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(
         world.brokers().registered(),
@@ -109,7 +109,7 @@ pub async fn brokers_that_are_to_go_are_emptied_first_and_then_forgotten<S: Sett
     world.brokers().set_replicas("unmanaged", &[2]);
     world.brokers().stop_copies_at(0);
     world.apply(&topic_of(1));
-    until_reason(world, "KafkaCluster", "shop", "orders", "ScalingDown").await;
+    until_cluster(world, "ScalingDown").await;
     let is_cordoned = || world.brokers().registered().1 == [1, 2];
     until("no new replicas come", is_cordoned).await;
     let is_begun = || world.brokers().replicas("unmanaged") == [0, 2];
@@ -125,7 +125,7 @@ pub async fn brokers_that_are_to_go_are_emptied_first_and_then_forgotten<S: Sett
     world.brokers().finish_copies();
     let is_forgotten = || world.brokers().registered() == (vec![0], vec![]);
     until("they are forgotten, and so is the cordon", is_forgotten).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"]["replicas"], json!(1));
     assert_eq!(world.brokers().replicas("unmanaged"), [0]);
@@ -145,7 +145,7 @@ pub async fn a_scale_down_that_is_taken_back_cancels_what_is_not_done<S: Setting
     world.apply(&cluster_of(3));
     let is_back = || world.brokers().registered() == (vec![0, 1, 2], vec![]);
     until("new replicas may come again", is_back).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"].get("leaving"), None);
     world.brokers().finish_copies();
@@ -155,12 +155,12 @@ pub async fn a_scale_down_that_is_taken_back_cancels_what_is_not_done<S: Setting
 
 pub async fn a_broker_with_a_topic_that_the_operator_may_not_see_stays<S: Setting>(world: &S) {
     world.apply(&cluster_of(3));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     world.brokers().create("secret");
     world.brokers().set_replicas("secret", &[2]);
     world.brokers().hide("secret", true);
     world.apply(&cluster_of(2));
-    until_reason(world, "KafkaCluster", "shop", "orders", "ScalingDown").await;
+    until_cluster(world, "ScalingDown").await;
     tokio::time::sleep(2 * A_WHILE).await;
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"]["replicas"], json!(3));
@@ -176,9 +176,9 @@ pub async fn a_broker_that_never_registered_can_go<S: Setting>(world: &S) {
     world.brokers().register(2, false);
     world.brokers().take_down(2);
     world.apply(&cluster_of(3));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokerNotReady").await;
+    until_cluster(world, "BrokerNotReady").await;
     world.apply(&cluster_of(2));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"]["replicas"], json!(2));
     assert_eq!(orders["status"].get("leaving"), None);
@@ -188,7 +188,7 @@ pub async fn a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned<S: 
     world: &S,
 ) {
     world.apply(&cluster_of(3));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     world.brokers().keep_unfenced(true);
     world.apply(&cluster_of(2));
     let replicas = || {
@@ -202,9 +202,13 @@ pub async fn a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned<S: 
     world.apply(&cluster_of(3));
     let is_back = || world.brokers().registered() == (vec![0, 1, 2], vec![]);
     until("new replicas may come again", is_back).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
-    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
-    assert_eq!(orders["status"].get("leaving"), None);
+    // the status is written after the brokers are told
+    let is_said = || {
+        let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+        orders["status"].get("leaving").is_none()
+    };
+    until("nobody is said to leave", is_said).await;
+    until_cluster(world, "BrokersReady").await;
 }
 
 pub async fn a_broker_that_was_to_go_and_stays_gets_its_share_again<S: Setting>(world: &S) {
@@ -224,7 +228,7 @@ pub async fn a_broker_that_was_to_go_and_stays_gets_its_share_again<S: Setting>(
     world.apply(&cluster_of(3));
     let has_share = || holds("a") || holds("b") || holds("payments");
     until("it has its share again", has_share).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"].get("newcomers"), None);
 }
@@ -237,7 +241,7 @@ pub async fn the_brokers_own_topics_have_as_many_replicas_as_brokers_allow<S: Se
     world.brokers().create(offsets);
     world.brokers().set_replicas(offsets, &[0]);
     world.apply(&cluster_of(1));
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 
     for broker in [1, 2] {
         world.brokers().register(broker, true);
@@ -245,7 +249,7 @@ pub async fn the_brokers_own_topics_have_as_many_replicas_as_brokers_allow<S: Se
     world.apply(&cluster_of(3));
     let count = || world.brokers().replicas(offsets).len();
     until("it has a replica on each broker", || count() == 3).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 
     world.apply(&cluster_of(2));
     let is_forgotten = || world.brokers().registered().0 == [0, 1];
@@ -284,7 +288,7 @@ pub async fn restarts_have_their_turn_between_moves<S: Setting>(world: &S) {
     world.brokers().finish_copies();
     let is_restarted = || world.brokers().settings()["num.partitions"] == "3";
     until("brokers are restarted", is_restarted).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     until("the next one is copied", || count("refunds") == 3).await;
 }
 
@@ -294,7 +298,7 @@ pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
         world.apply(&cluster("").replace("namespace: shop }", &metadata));
     };
     orders("");
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let topics = ["a", "b", "c", "d"];
     for topic in topics {
         world.brokers().create(topic);
@@ -312,7 +316,7 @@ pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
     let status = || world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
     let is_done = || status()["rebalance"] == json!({ "asked": "first" });
     until("it is told that it is done", is_done).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 
     for topic in topics {
         world.brokers().set_replicas(topic, &[1]);
@@ -321,8 +325,8 @@ pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
     assert_eq!(on(1), 4, "it was asked for once");
     world.brokers().stop_copies_at(0);
     orders("ottla.io/rebalance: second");
-    until_reason(world, "KafkaCluster", "shop", "orders", "Rebalancing").await;
+    until_cluster(world, "Rebalancing").await;
     orders("");
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     assert_eq!(status().get("rebalance"), None);
 }

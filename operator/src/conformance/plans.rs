@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::settings::Setting;
-use super::{A_WHILE, cluster, topic, until, until_reason};
+use super::{A_WHILE, cluster, topic, until, until_cluster, until_reason};
 
 /// The cluster with plans, consented to by this hash.
 fn planned(hash: &str, spec: &str) -> String {
@@ -31,16 +31,9 @@ pub async fn a_restart_waits_for_consent_to_its_own_plan<S: Setting>(world: &S) 
         ));
     };
     orders("", 2);
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     orders("", 3);
-    until_reason(
-        world,
-        "KafkaCluster",
-        "shop",
-        "orders",
-        "WaitingForApproval",
-    )
-    .await;
+    until_cluster(world, "WaitingForApproval").await;
     let first = hash_of_plan(world).await;
     assert_eq!(plan(world)["brokers"], json!([0, 1, 2]));
     assert_eq!(plan(world)["summary"], json!("restart 3 brokers"));
@@ -53,23 +46,16 @@ pub async fn a_restart_waits_for_consent_to_its_own_plan<S: Setting>(world: &S) 
 
     orders(&first, 3);
     until("brokers are restarted", || partitions() == "3").await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     assert_eq!(plan(world), Value::Null);
 
     orders(&first, 4);
-    until_reason(
-        world,
-        "KafkaCluster",
-        "shop",
-        "orders",
-        "WaitingForApproval",
-    )
-    .await;
+    until_cluster(world, "WaitingForApproval").await;
     assert_ne!(hash_of_plan(world).await, first);
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(partitions(), "3", "an old consent is none to this plan");
     orders(&first, 3);
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     assert_eq!(plan(world), Value::Null, "what is withdrawn waits no more");
 }
 
@@ -91,14 +77,7 @@ pub async fn topics_are_not_copied_or_deleted_without_consent<S: Setting>(world:
         "WaitingForApproval",
     )
     .await;
-    until_reason(
-        world,
-        "KafkaCluster",
-        "shop",
-        "orders",
-        "WaitingForApproval",
-    )
-    .await;
+    until_cluster(world, "WaitingForApproval").await;
     let summary = json!("change replicas of 1 topic, copy 20.0 MiB");
     assert_eq!(plan(world)["summary"], summary);
     tokio::time::sleep(A_WHILE).await;
@@ -110,7 +89,7 @@ pub async fn topics_are_not_copied_or_deleted_without_consent<S: Setting>(world:
     world.apply(&planned(&hash, ""));
     until("it is copied", || count() == 3).await;
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 
     world.delete("KafkaTopic", "shop", "payments");
     let hash = hash_of_plan(world).await;
@@ -121,7 +100,7 @@ pub async fn topics_are_not_copied_or_deleted_without_consent<S: Setting>(world:
     let is_gone = || world.get("KafkaTopic", "shop", "payments").is_none();
     until("the object is gone", is_gone).await;
     assert!(world.brokers().topics().is_empty());
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 }
 
 pub async fn no_broker_is_emptied_without_consent<S: Setting>(world: &S) {
@@ -130,7 +109,7 @@ pub async fn no_broker_is_emptied_without_consent<S: Setting>(world: &S) {
         world.apply(&planned(hash, "").replace("replicas: 3", &wanted));
     };
     orders("", 3);
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     world.brokers().create("unmanaged");
     world.brokers().set_replicas("unmanaged", &[2]);
     orders("", 2);
@@ -145,7 +124,7 @@ pub async fn no_broker_is_emptied_without_consent<S: Setting>(world: &S) {
     orders(&hash, 2);
     let is_forgotten = || world.brokers().registered() == (vec![0, 1], vec![]);
     until("it is emptied and forgotten", is_forgotten).await;
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 }
 
 pub async fn consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics<
@@ -158,7 +137,7 @@ pub async fn consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_ow
         world.apply(&planned(hash, "").replace("replicas: 3", &wanted));
     };
     orders("", 3);
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
     let offsets = "__consumer_offsets";
     world.brokers().create(offsets);
     world.brokers().set_replicas(offsets, &[0, 1, 2]);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::api::ApiServer;
 use super::settings::{Kubernetes, Setting, run};
-use super::{A_WHILE, cluster, until, until_reason};
+use super::{A_WHILE, cluster, until, until_cluster};
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::{PodOptions, Pods};
 use crate::platform::{Platform, Properties};
@@ -72,7 +72,7 @@ fn a_cluster_comes_up_as_pods_and_rests() {
         assert_eq!(files, Some(3), "{config_map}");
 
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
         let orders = world
             .get("KafkaCluster", "shop", "orders")
             .unwrap_or(Value::Null);
@@ -109,13 +109,13 @@ fn a_pod_that_is_refused_is_told_with_the_words_of_whoever_refused_it() {
                 "involvedObject": { "kind": "StatefulSet", "name": "orders" },
             }),
         );
-        until_reason(world, "KafkaCluster", "shop", "orders", "PodRefused").await;
+        until_cluster(world, "PodRefused").await;
         let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
         let said = orders["status"]["conditions"][0]["message"].to_string();
         assert!(said.contains("exceeded quota: small"), "{said}");
 
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
     });
 }
 
@@ -131,7 +131,7 @@ fn what_belongs_to_somebody_else_is_left_as_it_is() {
         });
         api.apply("poddisruptionbudgets", &theirs);
         world.apply(&cluster(""));
-        until_reason(world, "KafkaCluster", "shop", "orders", "ApplyFailed").await;
+        until_cluster(world, "ApplyFailed").await;
         let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
         let said = orders["status"]["conditions"][0]["message"].to_string();
         assert!(
@@ -152,7 +152,7 @@ fn what_belongs_to_somebody_else_is_left_as_it_is() {
 
         api.delete("poddisruptionbudgets", "shop", "orders");
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
     });
 }
 
@@ -180,7 +180,7 @@ fn services_of_a_listener_that_is_gone_go_once_no_broker_tells_of_them() {
         })
         .await;
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
 
         world.apply(&cluster(&format!("listeners: [{internal}]")));
         tokio::time::sleep(A_WHILE).await;
@@ -214,21 +214,14 @@ fn the_template_of_pods_stays_until_its_plan_is_consented_to() {
         orders("", &format!("listeners: [{internal}, {outside}]"));
         until("there is a StatefulSet", || set().is_some()).await;
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
         let before = template();
         assert_eq!(status()["brokerVersion"], json!("test"));
 
         let changed =
             format!("listeners: [{internal}], config: {{ num.partitions: 7 }}, image: 'broker:2'");
         orders("", &changed);
-        until_reason(
-            world,
-            "KafkaCluster",
-            "shop",
-            "orders",
-            "WaitingForApproval",
-        )
-        .await;
+        until_cluster(world, "WaitingForApproval").await;
         let plan = status()["plan"].clone();
         let step = "Restart brokers 0, 1, 2, one at a time: the image changes from \
                     ottla-broker:test to broker:2; advertised.listeners, listeners, \
@@ -254,7 +247,7 @@ fn the_template_of_pods_stays_until_its_plan_is_consented_to() {
         })
         .await;
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
         assert_eq!(status()["brokerVersion"], json!("2"));
         assert_eq!(status().get("plan"), None);
     });
@@ -286,7 +279,7 @@ fn a_broker_that_serves_is_evicted_and_the_budget_has_its_say() {
         let set = || api.get("statefulsets", "shop", "orders");
         until("there is a StatefulSet", || set().is_some()).await;
         make_pods(api);
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
 
         let client = api.client();
         let seen = kubernetes::Kubernetes::new(&client, &client, None, world.telemetry.clone());

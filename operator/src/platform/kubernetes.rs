@@ -25,8 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use kube::api::{Api, DeleteParams, EvictParams, PatchParams};
 use kube::{Client, ResourceExt};
+use ottla_core::config::settings::listener::host_and_port;
 
-use self::addresses::{anywhere, host_and_port, of_own_node};
+use self::addresses::{anywhere, of_own_node};
 use self::apply::{Applier, not_taken};
 use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, build_template};
 use self::build::{Surroundings, services};

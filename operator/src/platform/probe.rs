@@ -1,6 +1,6 @@
 //! Asks a broker whether it is ready.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use crate::platform::pages;
 
 /// Why a broker is not ready.
 pub enum Unready {
@@ -12,25 +12,11 @@ pub enum Unready {
 
 /// Asks `/readyz` of this `host:port`.
 pub async fn ask_ready(address: &str) -> Result<(), Unready> {
-    const ANSWER_BYTES_MAX: u64 = 16 * 1024;
-    let ask = async || -> std::io::Result<String> {
-        let mut stream = tokio::net::TcpStream::connect(address).await?;
-        let request =
-            format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream
-            .take(ANSWER_BYTES_MAX)
-            .read_to_end(&mut answer)
-            .await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    let answer = ask().await.map_err(|_| Unready::Silent)?;
-    let status = answer.split_whitespace().nth(1).unwrap_or_default();
+    let got = pages::get(address, "/readyz").await;
+    let (status, body) = got.map_err(|_| Unready::Silent)?;
     if status == "200" {
         return Ok(());
     }
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let reason: String = body.lines().collect::<Vec<_>>().join(", ");
     let reason: String = reason.chars().take(200).collect();
     Err(Unready::Says(

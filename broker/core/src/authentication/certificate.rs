@@ -45,17 +45,17 @@ impl Certificate {
     /// Reads a certificate's DER; none where it is none.
     #[must_use]
     pub fn read(der: &[u8]) -> Option<Self> {
-        let whole = Der(der).expect(SEQUENCE)?;
-        let mut fields = Der(Der(whole).expect(SEQUENCE)?);
+        let whole = Der(der).element(SEQUENCE)?;
+        let mut fields = Der(Der(whole).element(SEQUENCE)?);
         if fields.tag() == Some(VERSION) {
             fields.next()?;
         }
         for _serial_algorithm_issuer in 0..3 {
             fields.next()?;
         }
-        let mut validity = Der(fields.expect(SEQUENCE)?);
+        let mut validity = Der(fields.element(SEQUENCE)?);
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
-        let subject = name(fields.expect(SEQUENCE)?)?;
+        let subject = name(fields.element(SEQUENCE)?)?;
         Some(Self {
             subject,
             not_before,
@@ -89,7 +89,8 @@ impl<'a> Der<'a> {
         Some((tag, content))
     }
 
-    fn expect(&mut self, wanted: u8) -> Option<&'a [u8]> {
+    /// What is in the next element, where it has this tag.
+    fn element(&mut self, wanted: u8) -> Option<&'a [u8]> {
         let (tag, content) = self.next()?;
         (tag == wanted).then_some(content)
     }
@@ -144,10 +145,10 @@ fn name(sequence: &[u8]) -> Option<String> {
     let mut sequence = Der(sequence);
     let mut parts = Vec::new();
     while sequence.tag().is_some() {
-        let mut set = Der(sequence.expect(SET)?);
+        let mut set = Der(sequence.element(SET)?);
         let mut attributes = Vec::new();
         while set.tag().is_some() {
-            attributes.push(attribute(set.expect(SEQUENCE)?)?);
+            attributes.push(attribute(set.element(SEQUENCE)?)?);
         }
         parts.push(attributes.join("+"));
     }
@@ -158,7 +159,7 @@ fn name(sequence: &[u8]) -> Option<String> {
 /// `CN=value`, or `1.2.3=#hex` where RFC 2253 has no name for it or it is no text.
 fn attribute(sequence: &[u8]) -> Option<String> {
     let mut fields = Der(sequence);
-    let id = fields.expect(OBJECT_ID)?;
+    let id = fields.element(OBJECT_ID)?;
     let encoded = fields.0;
     let (tag, value) = fields.next()?;
     let known = NAMES.iter().find(|(known, _)| *known == id);

@@ -16,7 +16,7 @@ use ottla_protocol::record::{self, NewRecord};
 use ottla_protocol::record_batch::{self, Builder};
 use ottla_storage::compaction::Owner;
 use ottla_storage::sim::{Random, SimDisk};
-use ottla_storage::{Compaction, Log, LogReader, LogSettings, Result, Store};
+use ottla_storage::{Compaction, Log, LogReader, LogSettings, Result, Settings, Store};
 
 use crate::crash::{Quiet, identity, small};
 
@@ -66,6 +66,32 @@ fn settings() -> LogSettings {
         retention_ms: -1,
         ..LogSettings::default()
     }
+}
+
+/// A store with a log of these batches, each a segment of its own, and nothing of it in memory.
+fn opened_anew(
+    disk: &SimDisk,
+    terms: impl Fn() -> Settings,
+    batches: impl IntoIterator<Item = BytesMut>,
+) -> (Arc<Store>, Log) {
+    let disk = Arc::new(disk.clone());
+    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), terms()).unwrap();
+    let opened = open();
+    let settings = LogSettings {
+        segment_bytes: 1,
+        ..settings()
+    };
+    let id = TopicIdPartition::default();
+    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
+    for bytes in batches {
+        log.append(bytes.freeze(), 0, 0).unwrap();
+    }
+    opened.store.close().unwrap();
+    drop((log, opened));
+    let mut opened = open();
+    let mut log = opened.logs.remove(0);
+    log.set_settings(settings);
+    (opened.store, log)
 }
 
 fn batch(base: i64, epoch: i32, producer: i64, records: &[Written]) -> BytesMut {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::settings::{Kubernetes, Setting, run};
-use super::super::{A_WHILE, cluster, until, until_reason};
+use super::super::{A_WHILE, cluster, until, until_cluster};
 use super::make_pods;
 
 /// Applies the cluster with plans, consented to by this hash.
@@ -19,12 +19,12 @@ async fn come_up(world: &Kubernetes, spec: &str) {
     let set = || world.api.get("statefulsets", "shop", "orders");
     until("there is a StatefulSet", || set().is_some()).await;
     make_pods(&world.api);
-    until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+    until_cluster(world, "BrokersReady").await;
 }
 
 async fn plan(world: &Kubernetes) -> Value {
     let wanted = "WaitingForApproval";
-    until_reason(world, "KafkaCluster", "shop", "orders", wanted).await;
+    until_cluster(world, wanted).await;
     status(world)["plan"].clone()
 }
 
@@ -42,7 +42,7 @@ fn a_template_that_was_refused_is_not_in_force_and_restarts_nobody() {
         let hash = plan(world).await["hash"].as_str().unwrap().to_owned();
         world.api.find_invalid("statefulsets");
         apply(world, &hash, changed);
-        until_reason(world, "KafkaCluster", "shop", "orders", "ApplyFailed").await;
+        until_cluster(world, "ApplyFailed").await;
         world.api.find_invalid("");
         apply(world, "", &format!("{changed}, image: 'broker:2'"));
         let steps = plan(world).await["steps"].to_string();
@@ -53,7 +53,7 @@ fn a_template_that_was_refused_is_not_in_force_and_restarts_nobody() {
             assert_eq!(reason, "", "{broker}");
         }
         apply(world, "", "config: { num.partitions: 2 }");
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
     });
 }
 
@@ -74,7 +74,7 @@ fn settings_that_somebody_edits_are_put_back_and_need_no_plan() {
         world.api.apply("configmaps", &edited);
         let data = || world.api.get("configmaps", "shop", name).unwrap()["data"].clone();
         until("it is as it was", || data() == before["data"]).await;
-        until_reason(world, "KafkaCluster", "shop", "orders", "BrokersReady").await;
+        until_cluster(world, "BrokersReady").await;
         assert_eq!(status(world).get("plan"), None);
     });
 }

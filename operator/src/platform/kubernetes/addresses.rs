@@ -19,18 +19,9 @@ pub fn of_own_node(anywhere: &str, port: i32) -> String {
     }
 }
 
-/// A host with a port.
-pub fn host_and_port(host: &str, port: i32) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{anywhere, host_and_port, of_own_node};
+    use super::{anywhere, of_own_node};
 
     #[test]
     fn an_ipv6_cluster_has_ipv6_everywhere() {
@@ -42,7 +33,5 @@ mod tests {
             assert_eq!(anywhere(api_server), all);
             assert_eq!(of_own_node(anywhere(api_server), 30_123), own);
         }
-        assert_eq!(host_and_port("fd00::5", 30_123), "[fd00::5]:30123");
-        assert_eq!(host_and_port("10.0.0.5", 30_123), "10.0.0.5:30123");
     }
 }

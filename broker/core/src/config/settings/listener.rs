@@ -30,7 +30,7 @@ impl Listener {
         {
             return Err(wrong());
         }
-        let (host, port) = host_and_port(address).ok_or_else(wrong)?;
+        let (host, port) = split_address(address).ok_or_else(wrong)?;
         Ok(Self {
             name: name.to_ascii_uppercase(),
             host,
@@ -57,7 +57,7 @@ impl Listener {
     /// `host:port`, with an IPv6 host in brackets.
     #[must_use]
     pub fn address(&self) -> String {
-        join_host_port(&self.host, self.port)
+        host_and_port(&self.host, self.port)
     }
 }
 
@@ -91,7 +91,7 @@ impl Voter {
             .ok()
             .filter(|id| *id >= 0)
             .ok_or_else(wrong)?;
-        let (host, port) = host_and_port(address).ok_or_else(wrong)?;
+        let (host, port) = split_address(address).ok_or_else(wrong)?;
         if host.is_empty() || port == 0 {
             return Err(wrong());
         }
@@ -121,7 +121,7 @@ impl Voter {
     /// `host:port`, with an IPv6 host in brackets.
     #[must_use]
     pub fn address(&self) -> String {
-        join_host_port(&self.host, self.port)
+        host_and_port(&self.host, self.port)
     }
 }
 
@@ -131,7 +131,7 @@ impl fmt::Display for Voter {
     }
 }
 
-fn host_and_port(address: &str) -> Option<(String, u16)> {
+fn split_address(address: &str) -> Option<(String, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = match host.strip_prefix('[') {
@@ -142,7 +142,9 @@ fn host_and_port(address: &str) -> Option<(String, u16)> {
     Some((host.to_owned(), port))
 }
 
-fn join_host_port(host: &str, port: u16) -> String {
+/// A host with a port, as clients take it: an IPv6 address in brackets.
+#[must_use]
+pub fn host_and_port(host: &str, port: impl fmt::Display) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

@@ -1,40 +1,25 @@
 //! One log of a few segments, compacted once.
 
-use ottla_storage::{Error, Settings};
+use ottla_storage::Error;
 
 use super::*;
 
 /// A store with a log of three segments of one record each, all of the same key, and nothing of it
 /// in memory.
 fn three_segments(disk: &SimDisk) -> (Arc<Store>, Log) {
-    let disk = Arc::new(disk.clone());
     let terms = || Settings {
         disk_reserve_bytes: RESERVE_BYTES,
         ..small()
     };
-    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), terms()).unwrap();
-    let opened = open();
-    let settings = LogSettings {
-        segment_bytes: 1,
-        ..settings()
-    };
-    let id = TopicIdPartition::default();
-    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
-    for n in 0..3 {
+    let records = (0..3).map(|n| {
         let record = Written {
             key: "k".into(),
             value: Some(format!("v{n}")),
             timestamp: n,
         };
-        let bytes = batch(n, 0, -1, &[record]).freeze();
-        log.append(bytes, 0, 0).unwrap();
-    }
-    opened.store.close().unwrap();
-    drop((log, opened));
-    let mut opened = open();
-    let mut log = opened.logs.remove(0);
-    log.set_settings(settings);
-    (opened.store, log)
+        batch(n, 0, -1, &[record])
+    });
+    opened_anew(disk, terms, records)
 }
 
 fn all_of_it() -> Compaction {

@@ -84,23 +84,7 @@ fn batches() -> [BytesMut; 9] {
 
 #[test]
 fn what_was_aborted_goes_and_markers_follow_once_nothing_is_left_to_end() {
-    let disk: Arc<SimDisk> = Arc::new(SimDisk::new(1));
-    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), small()).unwrap();
-    let opened = open();
-    let settings = LogSettings {
-        segment_bytes: 1,
-        ..settings()
-    };
-    let id = TopicIdPartition::default();
-    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
-    for bytes in batches() {
-        log.append(bytes.freeze(), 0, 0).unwrap();
-    }
-    opened.store.close().unwrap();
-    drop((log, opened));
-    let mut opened = open();
-    let mut log = opened.logs.remove(0);
-    log.set_settings(settings);
+    let (store, mut log) = opened_anew(&SimDisk::new(1), small, batches());
     let aborted = |first, last| AbortedTransaction {
         producer_id: ProducerId(1),
         first_offset: Offset(first),
@@ -122,8 +106,8 @@ fn what_was_aborted_goes_and_markers_follow_once_nothing_is_left_to_end() {
         };
         let reader = holder.log.reader();
         let done = reader.compact(&terms, &mut holder).unwrap();
-        opened.store.commit().unwrap();
-        opened.store.checkpoint(&Quiet).unwrap();
+        store.commit().unwrap();
+        store.checkpoint(&Quiet).unwrap();
         let removed: Vec<i64> = done.removed_markers.iter().map(|offset| offset.0).collect();
         (shown(&log, 8), removed)
     };
@@ -143,23 +127,7 @@ fn what_was_aborted_goes_and_markers_follow_once_nothing_is_left_to_end() {
 /// none that was committed.
 #[test]
 fn what_was_aborted_supersedes_nothing_where_its_marker_is_in_a_later_segment() {
-    let disk: Arc<SimDisk> = Arc::new(SimDisk::new(1));
-    let open = || Store::open(disk.clone(), Path::new(DIR), identity(), small()).unwrap();
-    let opened = open();
-    let settings = LogSettings {
-        segment_bytes: 1,
-        ..settings()
-    };
-    let id = TopicIdPartition::default();
-    let mut log = opened.store.create(id, "t".into(), settings).unwrap();
-    for bytes in batches() {
-        log.append(bytes.freeze(), 0, 0).unwrap();
-    }
-    opened.store.close().unwrap();
-    drop((log, opened));
-    let mut opened = open();
-    let mut log = opened.logs.remove(0);
-    log.set_settings(settings);
+    let (_store, mut log) = opened_anew(&SimDisk::new(1), small, batches());
     let terms = Compaction {
         until: Offset(3),
         now_ms: 1000,
