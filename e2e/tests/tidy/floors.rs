@@ -4,13 +4,14 @@ use crate::source::{code_only, is_word, line_of};
 use crate::{Finding, SourceFile, check, enforce, top};
 
 /// Each crate's folder and the crates of this workspace it may build on.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("broker/histogram", &[]),
     ("broker/protocol/derive", &[]),
     ("broker/protocol", &["ottla-protocol-derive"]),
     ("broker/client", &["ottla-protocol"]),
     ("broker/telemetry", &[]),
     ("broker/core", &["ottla-protocol"]),
+    ("operator/jsonpath", &[]),
     ("broker/storage", &["ottla-protocol"]),
     (
         "broker",
