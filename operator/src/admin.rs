@@ -6,12 +6,13 @@
 //! Invariant: one request is in flight at a time, and a call either has an answer or an [`Error`]
 //! within [`CALL_TIMEOUT`]; what a broker refuses is a [`Refusal`], which is data.
 
+mod link;
 mod moves;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ottla_client::client::{Client, Options, Tcp};
+use ottla_client::client::{Client, Options};
 use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
@@ -27,6 +28,8 @@ use ottla_protocol::messages::topics::{
     CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
 };
 
+pub use self::link::Identity;
+use self::link::Link;
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
 
 /// How long a call may take.
@@ -112,7 +115,8 @@ pub type ConfigChanges = BTreeMap<String, Option<String>>;
 /// The client.
 #[derive(Debug)]
 pub struct Admin {
-    client: Client,
+    client: Client<Link>,
+    identity: Option<Identity>,
 }
 
 impl Admin {
@@ -120,7 +124,16 @@ impl Admin {
     #[must_use]
     pub fn new(addresses: Vec<String>) -> Self {
         Self {
-            client: Client::new(Tcp, options(CALL_TIMEOUT), addresses),
+            client: Client::new(Link(None), options(CALL_TIMEOUT), addresses),
+            identity: None,
+        }
+    }
+
+    /// Has brokers told who the operator is; none: they are not asked, and nothing is encrypted.
+    pub fn set_identity(&mut self, identity: Option<Identity>) {
+        if self.identity != identity {
+            self.client.set_connector(Link(identity.clone()));
+            self.identity = identity;
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: everything below this module is pure but what a platform does with it.
 
+pub mod certificates;
 mod desired;
 pub mod gate;
 pub mod rebalance;

@@ -116,6 +116,10 @@ reasons! {
         ScaleDownRefused: Stalled,
         /// A field cannot be changed any more.
         ImmutableField: Stalled,
+        /// A Secret that a listener names is not there.
+        SecretNotFound: Stalled,
+        /// A certificate cannot be used; the one before stays where there is one.
+        CertificateRefused: Stalled,
         /// A broker exits again and again.
         BrokerCrashLooping: Stalled,
         /// A broker cannot be placed on any node.

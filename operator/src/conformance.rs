@@ -4,6 +4,7 @@
 //! Each test is written once, against [`Setting`], and runs in every world. The brokers are fakes:
 //! what differs between platforms is not what is tested here.
 
+mod access;
 mod api;
 mod brokers;
 mod moves;
@@ -15,6 +16,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::access::{
+    a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
+    a_cluster_that_was_created_plain_goes_on_so_between_brokers,
+    brokers_with_certificates_are_known_by_them,
+};
 use self::moves::{
     a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned,
     a_broker_that_never_registered_can_go, a_broker_that_was_to_go_and_stays_gets_its_share_again,
@@ -142,6 +148,9 @@ in_every_world! {
     consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
     restarts_have_their_turn_between_moves,
     replicas_are_made_even_when_somebody_asks,
+    brokers_with_certificates_are_known_by_them,
+    a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
+    a_cluster_that_was_created_plain_goes_on_so_between_brokers,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

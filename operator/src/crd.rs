@@ -7,6 +7,7 @@
 //! v1alpha1.
 
 pub mod cluster;
+pub mod listener;
 pub mod template;
 pub mod topic;
 

@@ -7,7 +7,9 @@
 //! - [`approval`]: changes that wait for consent.
 //! - [`manifest`]: files of YAML → objects.
 //! - [`metrics`]: what is counted, for `/metrics`.
-//! - [`admin`], [`platform`]: the Kafka admin client; where brokers run.
+//! - [`certificates`]: what the operator signs, and whether what others made can be used.
+//! - [`admin`], [`platform`], [`secrets`]: the Kafka admin client; where brokers run; where keys
+//!   and passwords are.
 //! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
 //! - [`world`]: where objects are, a Kubernetes cluster or a folder.
 //! - [`session`]: the loop between a world and platforms.
@@ -20,6 +22,7 @@
 
 pub mod admin;
 pub mod approval;
+pub mod certificates;
 pub mod cluster;
 pub mod condition;
 pub mod crd;
@@ -31,6 +34,7 @@ pub mod object;
 pub mod observed;
 pub mod platform;
 pub mod run;
+pub mod secrets;
 pub mod session;
 pub mod signals;
 pub mod spoken;

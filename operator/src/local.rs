@@ -9,8 +9,10 @@ use crate::cluster::reconcile::Reconciler;
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::platform::local::Processes;
+use crate::secrets::{self, Secrets};
 use crate::session::Session;
 use crate::signals::Signals;
+use crate::validated::CERTIFICATES;
 use crate::world::folder::Folder;
 use crate::world::folder::manifests::Manifests;
 
@@ -62,8 +64,13 @@ pub fn run(options: &Options) -> ExitCode {
 /// Runs until a signal, then stops all brokers in order; a second signal kills them.
 async fn operate(world: Folder, folder: &Path, data_dir: &Path, broker: &Path) {
     let mut signals = Signals::listen();
-    let reconciler =
-        |key: &ObjectKey| Reconciler::new(Processes::take_over(&key.name, data_dir, broker));
+    let all = Secrets::Folder(data_dir.to_owned());
+    let reconciler = |key: &ObjectKey| {
+        let certificates = secrets::beside(key, CERTIFICATES);
+        let certificates = secrets::path(data_dir, secrets::CLUSTER, &certificates);
+        let processes = Processes::take_over(&key.name, data_dir, broker, certificates);
+        Reconciler::new(processes, all.clone())
+    };
     let mut session = Session::new(world, reconciler, Metrics::default());
     let (folder, data) = (folder.display(), data_dir.display());
     let greeting = format!("{folder} → {data}; Ctrl-C stops all brokers");

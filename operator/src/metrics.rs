@@ -7,6 +7,7 @@ use std::time::Duration;
 use ottla_telemetry::{Counter, Family, Gauge, Histogram, Pages, metrics, resident_bytes};
 
 use crate::condition::State;
+use crate::crd::cluster::CertificateStatus;
 use crate::object::ObjectKey;
 
 /// The labels of a number of one cluster: its namespace and its name.
@@ -28,6 +29,10 @@ metrics! {
         /// Steps after which a KafkaCluster is Stalled: somebody has to act.
         reconcile_errors: Family<Labels, Counter> =
             "ottla_operator_reconcile_errors_total", "steps";
+        /// When the first certificate of a KafkaCluster expires, the operator's authorities among
+        /// them, in seconds since 1970.
+        certificate_expiry: Family<Labels, Gauge> =
+            "ottla_operator_certificate_expiry_seconds", "seconds";
         /// Statuses and finalizers that wait to be written, or for the answer.
         queued_writes: Gauge = "ottla_operator_queued_writes", "writes";
         /// Statuses written.
@@ -55,12 +60,28 @@ impl Metrics {
         errors.inc_by(u64::from(state == Some(State::Stalled)));
     }
 
+    /// Tells when the first of a cluster's certificates expires.
+    pub fn certified(&self, cluster: &ObjectKey, certificates: &[CertificateStatus]) {
+        let expiries = certificates.iter().filter_map(|one| {
+            let expires: jiff::Timestamp = one.expires_at.parse().ok()?;
+            Some(expires.as_second())
+        });
+        match expiries.min() {
+            Some(first) => {
+                let gauge = self.certificate_expiry.get_or_create(&labels(cluster));
+                gauge.set(first);
+            }
+            None => drop(self.certificate_expiry.remove(&labels(cluster))),
+        }
+    }
+
     /// Forgets a cluster that is gone.
     pub fn forget(&self, cluster: &ObjectKey) {
         let labels = labels(cluster);
         self.cluster_ready.remove(&labels);
         self.reconcile_time.remove(&labels);
         self.reconcile_errors.remove(&labels);
+        self.certificate_expiry.remove(&labels);
     }
 }
 

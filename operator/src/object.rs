@@ -34,6 +34,16 @@ impl ObjectKey {
             name: metadata.name.clone().unwrap_or_default(),
         }
     }
+
+    /// The name of a file or a folder that stands for the object.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        if self.namespace == NAMESPACE_DEFAULT {
+            self.name.clone()
+        } else {
+            format!("{}.{}", self.namespace, self.name)
+        }
+    }
 }
 
 impl fmt::Display for ObjectKey {

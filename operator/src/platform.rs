@@ -30,6 +30,8 @@ pub struct Listener {
     pub port: u16,
     /// Whether it is reachable from outside of where the brokers run.
     pub is_external: bool,
+    /// Whether it is for brokers and the operator, and for no client.
+    pub is_for_brokers: bool,
 }
 
 /// One listener for clients, as a platform lays it out.
@@ -56,6 +58,8 @@ pub struct Endpoints {
     pub http_bind: String,
     /// The data directory.
     pub log_dir: PathBuf,
+    /// Where it finds its certificates.
+    pub certificates: PathBuf,
     /// The zone the broker stands in.
     pub rack: Option<String>,
 }
@@ -154,6 +158,12 @@ pub trait Platform {
 
     /// Where brokers 0 to `brokers` − 1 live.
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;
+
+    /// The hosts by which clients and brokers reach brokers, for their certificates: names, `*` for
+    /// one part of a name, and addresses.
+    fn hosts(&self) -> Vec<String> {
+        vec!["localhost".to_owned(), "127.0.0.1".to_owned()]
+    }
 
     /// Where clients connect first, by listener.
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String>;

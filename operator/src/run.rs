@@ -17,6 +17,7 @@ use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::addresses::anywhere;
 use crate::platform::kubernetes::{PodOptions, Pods, api_server};
+use crate::secrets::Secrets;
 use crate::session::Session;
 use crate::world::kubernetes::{Kubernetes, lease};
 
@@ -109,13 +110,10 @@ async fn operate(options: Options) -> anyhow::Result<()> {
         image: options.broker_image,
         has_network_policy: options.broker_network_policy,
     };
+    let secrets = Secrets::Kubernetes(client.clone());
     let reconciler = move |key: &ObjectKey| {
-        Reconciler::new(Pods::new(
-            client.clone(),
-            watched.clone(),
-            key,
-            pods.clone(),
-        ))
+        let pods = Pods::new(client.clone(), watched.clone(), key, pods.clone());
+        Reconciler::new(pods, secrets.clone())
     };
     let mut session = Session::new(world, reconciler, metrics);
     tokio::select! {

@@ -173,6 +173,7 @@ where
             reports: self.reports.0.clone(),
             metrics: self.metrics.clone(),
             is_hurried: Arc::clone(&self.is_hurried),
+            looks_at_secrets: false,
         };
         let passes = self.passes.0.clone();
         let topics_task = driver::run(

@@ -14,6 +14,11 @@ use template::ValidatedTemplate;
 
 /// Where brokers listen for each other and for the operator.
 pub const PEER_PORT: i32 = 9091;
+/// Where brokers that know one another by certificates replicate from each other, and where they
+/// meet the operator.
+pub const BROKER_PORT: i32 = 9090;
+/// The name of that port, and of the certificates that are shown there.
+pub const BROKERS: &str = "brokers";
 /// Where brokers serve `/metrics`, `/livez` and `/readyz`.
 pub const HTTP_PORT: i32 = 9404;
 /// The topics that brokers create for themselves, and what says how many replicas they get then.
@@ -24,6 +29,8 @@ const INTERNAL_TOPICS: [(&str, &str); 2] = [
         "transaction.state.log.replication.factor",
     ),
 ];
+/// What follows the name of a cluster in that of the Secret with its brokers' certificates.
+pub const CERTIFICATES: &str = "certificates";
 /// The most brokers of a cluster.
 pub const REPLICAS_MAX: i32 = 100;
 /// A cluster that can be built as it stands.
@@ -59,8 +66,14 @@ pub struct ValidatedCluster {
     pub resources: Resources,
     /// What is added to the objects that are made for it.
     pub template: ValidatedTemplate,
+    /// Whether brokers, and the operator, know one another by certificates.
+    pub mutual_tls: bool,
+    /// Who may do everything, where others may do what ACLs allow; none: anybody may do anything.
+    pub super_users: Option<Vec<String>>,
     /// Namespaces whose topics are admitted, beside the cluster's own.
     pub topic_namespaces: Vec<String>,
+    /// Namespaces whose users are admitted, beside the cluster's own.
+    pub user_namespaces: Vec<String>,
     /// Whether restarts wait for approval.
     pub change_policy: ChangePolicy,
     /// Whether a broker may restart though partitions are away meanwhile.
@@ -84,6 +97,12 @@ impl ValidatedCluster {
                 .topic_namespaces
                 .iter()
                 .any(|name| name == "*" || name == namespace)
+    }
+
+    /// Whether brokers have certificates.
+    #[must_use]
+    pub fn has_certificates(&self) -> bool {
+        self.mutual_tls || self.listeners.iter().any(|one| one.tls.is_some())
     }
 
     /// The topics that brokers keep for themselves, and how many replicas each is to have: what the

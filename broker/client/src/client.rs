@@ -82,6 +82,12 @@ impl<C: Connect> Client<C> {
         self.addresses = addresses;
     }
 
+    /// Replaces what connections are made with, and closes the open one.
+    pub fn set_connector(&mut self, connector: C) {
+        self.connector = connector;
+        self.connection = None;
+    }
+
     /// Asks over the open connection, or over a new one. A request must be one that may be made
     /// twice with the same outcome: where an open connection turns out to be closed, as a restarted
     /// broker leaves it, the request is made again over a new one.

@@ -1,6 +1,6 @@
 //! How much there is to hold in the head: lines of production Rust, wing by wing. Whoever needs
 //! more raises a budget here on purpose, and says in the commit what for. The whole product is to
-//! stay below 80,000, encryption, logins, plans and hand-overs included.
+//! stay below 82,000, encryption, logins, users, plans and hand-overs included.
 
 use crate::{Finding, SourceFile, files, report};
 
@@ -13,7 +13,7 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/core/", 21_000),
     ("broker/storage/", 9_000),
     ("broker/src/", 23_000),
-    ("operator/", 15_700),
+    ("operator/", 17_900),
 ];
 
 /// A wing that takes less than this share of its budget has a budget that holds nothing back.

@@ -73,7 +73,7 @@ const BROKER: [(&str, u8); 22] = [
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
-const OPERATOR: [(&str, u8); 24] = [
+const OPERATOR: [(&str, u8); 26] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -86,10 +86,12 @@ const OPERATOR: [(&str, u8); 24] = [
     ("cluster/validate", 2),
     ("validated", 2),
     ("platform", 2),
+    ("secrets", 2),
     ("admin", 2),
     ("signals", 2),
     ("manifest", 1),
     ("metrics", 1),
+    ("certificates", 1),
     ("fingerprint", 1),
     ("observed", 1),
     ("object", 1),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ottla_client::client::{Client, Tcp};
+use ottla_client::client::Client;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
@@ -12,6 +12,7 @@ use ottla_protocol::messages::cluster::{
 use ottla_protocol::messages::log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use ottla_protocol::messages::metadata::DescribeClusterRequest;
 
+use super::link::Link;
 use super::{Admin, CHANGE_TIMEOUT_MS, Error, RESOURCE_BROKER, Refusal, options, refusal};
 use crate::observed::{ObservedCluster, PartitionKey, RegisteredBroker, Sizes};
 
@@ -152,13 +153,19 @@ impl Admin {
         }
     }
 
+    /// A client of that broker alone.
+    fn client_of(&self, address: &str) -> Client<Link> {
+        let link = Link(self.identity.clone());
+        Client::new(link, options(SIZES_TIMEOUT), vec![address.to_owned()])
+    }
+
     /// How many replicas the broker at this address has in its log directory, whoever may describe
     /// their topics.
     ///
     /// # Errors
     /// See [`Error`]; a directory that cannot be read is one too.
     pub async fn count_replicas(&self, address: &str) -> Result<usize, Error> {
-        let mut client = Client::new(Tcp, options(SIZES_TIMEOUT), vec![address.to_owned()]);
+        let mut client = self.client_of(address);
         let request = DescribeLogDirsRequest { topics: None };
         let response = client.call(&request).await?;
         refusal(response.error_code, None).map_err(Error::Refused)?;
@@ -189,9 +196,9 @@ impl Admin {
             topics: Some(topics.collect()),
         };
         let serving = brokers.iter().filter(|(_, broker)| !broker.is_fenced);
+        let client_of = |broker: &RegisteredBroker| self.client_of(&broker.address);
         let asked = serving.map(async |(id, broker)| {
-            let addresses = vec![broker.address.clone()];
-            let mut client = Client::new(Tcp, options(SIZES_TIMEOUT), addresses);
+            let mut client = client_of(broker);
             (*id, client.call(&request).await)
         });
         let mut sizes = Sizes::new();

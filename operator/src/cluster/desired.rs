@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::rolling_restart::ObservedBroker;
+use super::settings::security::is_mutual_tls;
 use super::settings::{Difference, check, difference, is_dynamic, properties};
 use super::validate::{Observed, is_own_setting};
 use crate::crd::KafkaCluster;
@@ -25,6 +26,8 @@ pub(super) fn existing(
         .status
         .as_ref()
         .and_then(|status| status.controllers);
+    let mut running = states.values().map(|state| &state.running_with);
+    let mutual_tls = running.find_map(is_mutual_tls);
     // One that is not there at the moment, as between two pods, holds its replicas still.
     let told = cluster.status.iter().flat_map(|status| &status.brokers);
     let told = told.map(|broker| broker.id);
@@ -34,6 +37,7 @@ pub(super) fn existing(
             .max()
             .map_or(left, |last| last + 1),
         controllers: states.values().find_map(voters).or(said),
+        mutual_tls: mutual_tls.or_else(|| cluster.status.as_ref()?.mutual_tls),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::settings::security::{BROKER_LISTENER, read};
 use super::settings::{PEER_LISTENER, difference, is_dynamic};
 use crate::approval::{Change, What};
 use crate::crd::cluster::{Listener, ListenerType};
@@ -122,11 +123,12 @@ pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> 
         let all = settings.get(key).map_or("", String::as_str).split(',');
         all.filter_map(|one| one.split_once("://"))
     };
-    let listeners = of("listeners").filter(|(name, _)| *name != PEER_LISTENER);
+    let own = [PEER_LISTENER, BROKER_LISTENER];
+    let listeners = of("listeners").filter(|(name, _)| !own.contains(name));
     let listeners = listeners.map(|(name, bind)| {
         let mut advertised = of(ADVERTISED).filter(|(other, _)| *other == name);
         let is_external = advertised.any(|(_, address)| address.contains("${env:HOST_IP}"));
-        Some(Listener {
+        let mut listener = Listener {
             name: name.to_ascii_lowercase(),
             port: bind.rsplit_once(':')?.1.parse().ok()?,
             type_: if is_external {
@@ -134,7 +136,11 @@ pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> 
             } else {
                 ListenerType::Internal
             },
-        })
+            tls: None,
+            authentication: None,
+        };
+        read(settings, &mut listener);
+        Some(listener)
     });
     listeners.collect()
 }

@@ -5,10 +5,13 @@
 //! Invariant: at most one broker is asked to restart in a step, and only if the plan of
 //! [`rolling_restart`](super::rolling_restart) says so.
 
+mod certified;
 mod consent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::certified::{Reach, listeners};
+use super::certificates::Certificates;
 use super::desired::{
     checked, desired, differences, existing, keep_what_runs, observed_brokers, settings_of_start,
 };
@@ -23,10 +26,11 @@ use super::validate::validate;
 use crate::admin::{Admin, ConfigChanges};
 use crate::approval::TopicChanges;
 use crate::condition::{ClusterReason, Verdict};
-use crate::crd::cluster::{ChangePolicy, ListenerType};
+use crate::crd::cluster::ChangePolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::object::{PAUSED, is_paused};
-use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties};
+use crate::platform::{BrokerState, Endpoints, NotYet, Platform, Properties};
+use crate::secrets::Secrets;
 use crate::validated::ValidatedCluster;
 
 /// Reconciles one cluster on one platform.
@@ -40,6 +44,7 @@ pub struct Reconciler<P> {
     /// The generation that was the newest one when it was first seen: what it changes is what
     /// somebody wants of this cluster alone, however many steps it takes.
     asked: Option<i64>,
+    certificates: Certificates,
     admin: Admin,
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
@@ -66,14 +71,17 @@ pub struct Step {
     pub approved: Option<BTreeSet<String>>,
     /// Whether no more replicas are to be moved, because brokers are to be restarted.
     pub holds_moves: bool,
+    /// How brokers are reached that ask who the operator is; none where that is not known.
+    pub reach: Option<Reach>,
 }
 
 impl<P: Platform> Reconciler<P> {
     /// A reconciler that has yet to look.
     #[must_use]
-    pub fn new(platform: P) -> Self {
+    pub fn new(platform: P, secrets: Secrets) -> Self {
         Self {
             platform,
+            certificates: Certificates::new(secrets),
             topics: None,
             turn: Turn::default(),
             asked: None,
@@ -98,7 +106,7 @@ impl<P: Platform> Reconciler<P> {
         let paused = is_paused(&cluster.metadata);
         let left = self.left_behind(cluster, &states).await;
         let valid = left.and_then(|left| validate(cluster, existing(cluster, &states, left)));
-        let valid = match valid {
+        let mut valid = match valid {
             Ok(valid) if !paused => valid,
             other => {
                 let verdict = match &other {
@@ -113,7 +121,18 @@ impl<P: Platform> Reconciler<P> {
             }
         };
         self.platform.follow(&valid);
-        self.act(cluster, valid, &states, &is_current, now).await
+        match self.certify(&mut valid, &states, now).await {
+            Ok(certified) => {
+                let mut step = self.act(cluster, valid, &states, &is_current, now).await;
+                certified.tell(&mut step);
+                step
+            }
+            Err(verdict) => {
+                self.turn.note(false);
+                let seen = Seen::new(&states, verdict);
+                conclude(cluster, Some(valid), &seen, Vec::new(), now)
+            }
+        }
     }
 
     /// A cluster that is made again has all brokers that have data, or else their partitions had
@@ -206,15 +225,16 @@ impl<P: Platform> Reconciler<P> {
     }
 
     fn lay_out(&self, valid: &ValidatedCluster) -> BTreeMap<i32, Endpoints> {
-        let listeners = listeners(&valid.listeners);
-        self.platform.lay_out(valid.replicas, &listeners)
+        self.lay_out_with(valid, &valid.listeners)
     }
 
-    /// Has the admin client find the brokers where they live.
-    fn reach(&mut self, everywhere: &BTreeMap<i32, Endpoints>) {
-        let first = |endpoints: &Endpoints| Some(endpoints.clients.first()?.advertised.clone());
-        let addresses = everywhere.values().filter_map(first);
-        self.admin.set_addresses(addresses.collect());
+    fn lay_out_with(
+        &self,
+        valid: &ValidatedCluster,
+        with: &[crate::crd::cluster::Listener],
+    ) -> BTreeMap<i32, Endpoints> {
+        let listeners = listeners(with, valid.mutual_tls);
+        self.platform.lay_out(valid.replicas, &listeners)
     }
 
     async fn depart(
@@ -413,6 +433,7 @@ fn conclude(
     Step {
         approved,
         holds_moves: seen.plan.holds_moves(),
+        reach: None,
         status: status(cluster, valid.as_ref(), seen, now),
         valid,
         done,
@@ -440,17 +461,6 @@ fn refused_config(refusal: &str, is_new: bool) -> Verdict {
     };
     let message = format!("spec.config: {refusal}; {then} until that is mended.");
     Verdict::new(ClusterReason::ConfigRefused, message)
-}
-
-/// The listeners of a spec as a platform takes them.
-#[must_use]
-pub fn listeners(listeners: &[crate::crd::cluster::Listener]) -> Vec<Listener> {
-    let listeners = listeners.iter().map(|listener| Listener {
-        name: listener.name.clone(),
-        port: u16::try_from(listener.port).unwrap_or(u16::MAX),
-        is_external: listener.type_ == ListenerType::NodePort,
-    });
-    listeners.collect()
 }
 
 fn not_yet_verdict(not_yet: &NotYet) -> Verdict {

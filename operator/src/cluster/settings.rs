@@ -1,5 +1,7 @@
 //! The settings file of a broker, and what it takes to get from one file to another.
 
+pub mod security;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_core::config::settings::properties::expand;
@@ -57,9 +59,11 @@ pub fn properties(
     if let Some(rack) = &here.rack {
         set("broker.rack", rack.clone());
     }
+    properties.extend(security::properties(cluster, &here.certificates));
     properties
 }
 
+/// How the spec's name of a listener stands in a broker's settings.
 fn listener_name(name: &str) -> String {
     name.to_ascii_uppercase()
 }

@@ -144,6 +144,9 @@ fn keep_addresses(status: &mut KafkaClusterStatus, valid: &ValidatedCluster, see
         Some((name.clone(), address.clone()))
     });
     status.listeners = known.collect();
+    let plain = valid.listeners.iter().filter(|one| one.tls.is_none());
+    status.plain_listeners = plain.map(|listener| listener.name.clone()).collect();
+    status.mutual_tls = Some(valid.mutual_tls);
     let first = valid.listeners.first();
     if let Some(address) = first.and_then(|first| status.listeners.get(&first.name)) {
         status.bootstrap_servers.clone_from(address);

@@ -3,7 +3,10 @@
 //! The rules that the CRD states in CEL are stated here again, because local mode has no API
 //! server, and because an object may be older than a rule.
 
+mod security;
 mod template;
+
+pub use self::security::is_secured;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +56,8 @@ pub struct Observed {
     pub brokers: i32,
     /// How many of them vote.
     pub controllers: Option<i32>,
+    /// Whether they know one another by certificates.
+    pub mutual_tls: Option<bool>,
 }
 
 /// Checks a cluster as a whole. `observed` is what exists of it already.
@@ -74,6 +79,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     let controllers = voters(spec.controllers, replicas, observed, &mut refused)?;
     let leaving = leaving(spec.replicas, replicas, controllers, &mut refused);
     check_listeners(&spec.listeners)?;
+    let security = security::check(spec, observed.mutual_tls)?;
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
     Ok(ValidatedCluster {
@@ -91,7 +97,10 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         unmanaged,
         resources: spec.resources.clone().unwrap_or_default(),
         template,
+        mutual_tls: security.mutual_tls,
+        super_users: security.super_users,
         topic_namespaces: spec.topic_namespaces.match_names.clone(),
+        user_namespaces: spec.user_namespaces.match_names.clone(),
         change_policy: spec.change_policy,
         allow_unavailable: spec.allow_unavailable,
         refused,

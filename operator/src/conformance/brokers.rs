@@ -3,6 +3,7 @@
 
 mod moves;
 mod quorum;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,11 +33,11 @@ use ottla_protocol::messages::topics::{
     CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse, DeletableTopicResult,
     DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties};
+use crate::secrets::Secrets;
 
 use self::moves::Partition;
 use self::quorum::quorum;
@@ -74,6 +75,9 @@ struct Kafka {
     hidden: RefCell<BTreeSet<String>>,
     /// Whether brokers that are down count as serving still.
     is_unfenced: Cell<bool>,
+    /// Where the certificates are.
+    secrets: RefCell<Option<Secrets>>,
+    was_asked_over_tls: Cell<bool>,
 }
 
 impl Brokers {
@@ -97,6 +101,8 @@ impl Brokers {
                 cordoned: RefCell::default(),
                 hidden: RefCell::default(),
                 is_unfenced: Cell::new(false),
+                secrets: RefCell::default(),
+                was_asked_over_tls: Cell::new(false),
             }),
         }
     }
@@ -214,7 +220,7 @@ impl Brokers {
         let listener = tokio::net::TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
         while let Ok((stream, _)) = listener.accept().await {
             let kafka = Rc::clone(&self.kafka);
-            tokio::task::spawn_local(async move { kafka.converse(broker, stream).await });
+            tokio::task::spawn_local(async move { kafka.greet(broker, stream).await });
         }
     }
 }
@@ -242,6 +248,7 @@ impl Platform for Fake {
             peer_advertised: format!("127.0.0.1:{}", 9100 + broker),
             http_bind: "127.0.0.1:9404".to_owned(),
             log_dir: "/data".into(),
+            certificates: "/certificates".into(),
             rack: None,
         };
         (0..brokers).map(|id| (id, endpoints(id))).collect()
@@ -307,7 +314,7 @@ impl Kafka {
         self.listeners[broker].local_addr().unwrap()
     }
 
-    async fn converse(&self, broker: i32, mut stream: TcpStream) {
+    async fn converse(&self, broker: i32, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut buffer = BytesMut::new();
         loop {
             while let Ok(Some(request)) = frame::split(&mut buffer, REQUEST_BYTES_MAX) {

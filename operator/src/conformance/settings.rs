@@ -12,6 +12,7 @@ use crate::cluster::reconcile::Reconciler;
 use crate::metrics::{Metrics, Telemetry};
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::{PodOptions, Pods};
+use crate::secrets::Secrets;
 use crate::session::Session;
 use crate::world::folder::manifests::Manifests;
 use crate::world::{World, folder, kubernetes};
@@ -35,6 +36,9 @@ pub trait Setting: 'static {
 
     /// Its brokers.
     fn brokers(&self) -> &Brokers;
+
+    /// Its Secrets.
+    fn secrets(&self) -> Secrets;
 }
 
 /// Runs a test in a world.
@@ -52,8 +56,9 @@ pub fn run<S: Setting>(setting: S, test: impl AsyncFnOnce(&S)) {
     tasks.block_on(&runtime, test(&setting));
 }
 
-async fn reconcile(world: impl World, brokers: &Brokers, metrics: Metrics) {
-    let reconciler = |_: &ObjectKey| Reconciler::new(brokers.platform());
+async fn reconcile(world: impl World, brokers: &Brokers, metrics: Metrics, secrets: Secrets) {
+    brokers.show_certificates_of(secrets.clone());
+    let reconciler = |_: &ObjectKey| Reconciler::new(brokers.platform(), secrets.clone());
     Session::new(world, reconciler, metrics).run().await;
 }
 
@@ -91,7 +96,8 @@ impl Setting for Kubernetes {
         let client = self.api.client();
         let world = kubernetes::Kubernetes::new(&client, &client, None, telemetry);
         if !self.has_pods {
-            return reconcile(world, &self.brokers, self.telemetry.metrics.clone()).await;
+            let metrics = self.telemetry.metrics.clone();
+            return reconcile(world, &self.brokers, metrics, self.secrets()).await;
         }
         let watched = world.watched.clone();
         let options = PodOptions {
@@ -100,7 +106,8 @@ impl Setting for Kubernetes {
         };
         let reconciler = |key: &ObjectKey| {
             let (client, watched) = (client.clone(), watched.clone());
-            Reconciler::new(Pods::new(client, watched, key, options.clone()))
+            let pods = Pods::new(client, watched, key, options.clone());
+            Reconciler::new(pods, self.secrets())
         };
         let metrics = self.telemetry.metrics.clone();
         Session::new(world, reconciler, metrics).run().await;
@@ -126,6 +133,10 @@ impl Setting for Kubernetes {
 
     fn brokers(&self) -> &Brokers {
         &self.brokers
+    }
+
+    fn secrets(&self) -> Secrets {
+        Secrets::Kubernetes(self.api.client())
     }
 }
 
@@ -163,7 +174,7 @@ impl Setting for Folder {
         manifests.scan().unwrap();
         let data_dir = self.folder.path().join("data");
         let world = folder::Folder::new(manifests, &data_dir, Instant::now());
-        reconcile(world, &self.brokers, Metrics::default()).await;
+        reconcile(world, &self.brokers, Metrics::default(), self.secrets()).await;
     }
 
     fn apply(&self, yaml: &str) {
@@ -198,5 +209,9 @@ impl Setting for Folder {
 
     fn brokers(&self) -> &Brokers {
         &self.brokers
+    }
+
+    fn secrets(&self) -> Secrets {
+        Secrets::Folder(self.folder.path().join("data"))
     }
 }

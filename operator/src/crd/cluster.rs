@@ -6,8 +6,14 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::listener::default_listeners;
 use super::template::Template;
 use super::{Condition, KafkaConfig};
+
+pub use super::listener::{
+    Authentication, AuthenticationType, Authorization, AuthorizationType, Listener, ListenerTls,
+    ListenerType,
+};
 
 /// What a user wants of a Kafka cluster.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +154,11 @@ pub struct KafkaClusterSpec {
     )]
     pub listeners: Vec<Listener>,
 
+    /// Who may do what. Without it anybody may do anything, unless a listener authenticates: then
+    /// only what ACLs allow is allowed, and KafkaUsers bring them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+
     /// Broker settings by Kafka's names; values are text, numbers, true or false. Settings that
     /// Kafka can change while it runs are changed so; others by a rolling restart. A null value
     /// leaves a setting alone.
@@ -171,6 +182,11 @@ pub struct KafkaClusterSpec {
     /// Which other namespaces may hold KafkaTopics of this cluster. Its own always may.
     #[serde(default, skip_serializing_if = "TopicNamespaces::is_empty")]
     pub topic_namespaces: TopicNamespaces,
+
+    /// Which other namespaces may hold KafkaUsers of this cluster. Its own always may. Whoever may
+    /// make one gives it what rights he likes.
+    #[serde(default, skip_serializing_if = "UserNamespaces::is_empty")]
+    pub user_namespaces: UserNamespaces,
 
     /// Apply (default): changes are carried out at once, restarts one broker at a time.
     /// Plan: what restarts brokers, copies replicas to other brokers or deletes topics stands in
@@ -249,38 +265,6 @@ pub struct Rack {
     pub topology_key: String,
 }
 
-/// One way for clients to reach the brokers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-pub struct Listener {
-    /// The listener's name, unique in the cluster.
-    #[schemars(
-        length(min = 1, max = 15),
-        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
-    )]
-    pub name: String,
-    /// The port. In local mode broker n listens on this port + n. Ports 9091 and 9404 are taken by
-    /// the brokers themselves.
-    #[schemars(range(min = 1024, max = 65535))]
-    pub port: i32,
-    /// Internal: reachable inside the Kubernetes cluster. NodePort: reachable through every node's
-    /// address, for clients outside.
-    #[serde(rename = "type", default)]
-    pub type_: ListenerType,
-}
-
-/// Where a listener is reachable from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum ListenerType {
-    /// Inside the Kubernetes cluster.
-    #[default]
-    Internal,
-    /// Through the address of every node.
-    NodePort,
-}
-
 /// CPU and memory of a broker, as Kubernetes quantities.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
@@ -304,6 +288,23 @@ pub struct TopicNamespaces {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(max = 63)))]
     pub match_names: Vec<String>,
+}
+
+/// Which other namespaces may hold users of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct UserNamespaces {
+    /// Namespaces by name. A single "*" admits all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 63)))]
+    pub match_names: Vec<String>,
+}
+
+impl UserNamespaces {
+    fn is_empty(&self) -> bool {
+        self.match_names.is_empty()
+    }
 }
 
 impl TopicNamespaces {
@@ -355,6 +356,18 @@ pub struct KafkaClusterStatus {
     /// Bootstrap addresses of every listener, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub listeners: BTreeMap<String, String>,
+    /// The listeners that encrypt nothing, by name: who can listen to the network reads along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
+    pub plain_listeners: Vec<String>,
+    /// Whether brokers, and the operator, know one another by certificates; fixed when the cluster
+    /// was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutual_tls: Option<bool>,
+    /// The certificates in use, and when they expire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), transform = super::list_map_by_name)]
+    pub certificates: Vec<CertificateStatus>,
     /// The brokers, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), transform = super::list_map_by_id)]
@@ -389,6 +402,21 @@ pub struct KafkaClusterStatus {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct CertificateStatus {
+    /// Whose it is: a listener's by its name, `brokers` for what brokers know one another by, and
+    /// `ca` and `users-ca` for what the operator signs those of brokers and of users with.
+    pub name: String,
+    /// When it expires. What the operator made it renews before.
+    pub expires_at: String,
+    /// The Secret that it comes from, where that is one of your own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub secret_name: String,
 }
 
 /// How far replicas are made even.
@@ -446,12 +474,4 @@ pub struct BrokerStatus {
 
 fn default_replicas() -> i32 {
     3
-}
-
-fn default_listeners() -> Vec<Listener> {
-    vec![Listener {
-        name: "internal".to_owned(),
-        port: 9092,
-        type_: ListenerType::Internal,
-    }]
 }

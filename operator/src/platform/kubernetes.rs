@@ -29,7 +29,7 @@ use ottla_core::config::settings::listener::host_and_port;
 
 use self::addresses::{anywhere, of_own_node};
 use self::apply::{Applier, not_taken};
-use self::build::pods::{CONFIG_MAP, DATA_DIR, DATA_VOLUME, build_template};
+use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME, build_template};
 use self::build::{Surroundings, services};
 use self::reports::Reports;
 use self::volumes::Volumes;
@@ -253,6 +253,7 @@ impl Platform for Pods {
                 peer_advertised: format!("{host}:{PEER_PORT}"),
                 http_bind: format!("{}:{HTTP_PORT}", self.anywhere),
                 log_dir: DATA_DIR.into(),
+                certificates: CERTIFICATES_DIR.into(),
                 // The broker learns it when its pod has been placed.
                 rack: None,
             }
@@ -260,6 +261,27 @@ impl Platform for Pods {
         (0..brokers)
             .map(|broker| (broker, endpoints(broker)))
             .collect()
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        let namespace = &self.namespace;
+        let local = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let brokers = format!("*.{}", services::headless(&self.cluster));
+        let services = [brokers, services::bootstrap(&self.cluster)];
+        let services = services.iter().flat_map(|name| {
+            let full = format!("{name}.{namespace}.svc");
+            [
+                format!("{name}.{namespace}"),
+                format!("{full}.cluster.local"),
+                full,
+            ]
+        });
+        let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
+        let mut external = listeners.filter(|one| one.type_ == ListenerType::NodePort);
+        // Nodes that brokers come to later are added then.
+        let nodes = external.next().map(|_| state::hosts(&self.seen));
+        let all = local.into_iter().chain(services);
+        all.chain(nodes.into_iter().flatten()).collect()
     }
 
     fn bootstrap(&self, _: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {

@@ -31,6 +31,7 @@ pub use self::settings_file::{parse_settings, render_settings};
 pub struct Processes {
     cluster: String,
     data_dir: PathBuf,
+    certificates: PathBuf,
     binary: PathBuf,
     brokers: BTreeMap<i32, Process>,
 }
@@ -40,9 +41,10 @@ const STOP_POLL: Duration = Duration::from_millis(10);
 
 impl Processes {
     /// Takes over what an earlier operator left of this cluster in `data_dir`: brokers that run are
-    /// adopted, folders of brokers that do not are theirs still.
+    /// adopted, folders of brokers that do not are theirs still. `certificates` is the folder of
+    /// those of all brokers.
     #[must_use]
-    pub fn take_over(cluster: &str, data_dir: &Path, binary: &Path) -> Self {
+    pub fn take_over(cluster: &str, data_dir: &Path, binary: &Path, certificates: PathBuf) -> Self {
         let mut brokers = BTreeMap::new();
         for id in 0.. {
             let folder = data_dir.join(format!("{cluster}-{id}"));
@@ -54,6 +56,7 @@ impl Processes {
         Self {
             cluster: cluster.to_owned(),
             data_dir: data_dir.to_owned(),
+            certificates,
             binary: binary.to_owned(),
             brokers,
         }
@@ -65,9 +68,11 @@ impl Platform for Processes {
     const QUIET_INTERVAL: Duration = Duration::from_millis(200);
 
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let folder = |id: i32| self.data_dir.join(format!("{}-{id}", self.cluster));
-        let all = (0..brokers).map(|id| (id, ports::lay_out(id, listeners, folder(id))));
-        all.collect()
+        let broker = |id: i32| {
+            let folder = self.data_dir.join(format!("{}-{id}", self.cluster));
+            ports::lay_out(id, listeners, folder, self.certificates.clone())
+        };
+        (0..brokers).map(|id| (id, broker(id))).collect()
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::approval::{TopicChanges, What};
+use crate::cluster::certificates;
 use crate::cluster::reconcile::{Reconciler, Step};
 use crate::condition::{ClusterReason, State, Verdict, conditions, now, spoken, state};
 use crate::crd::cluster::ReclaimPolicy;
@@ -47,6 +48,8 @@ pub struct ClusterTask<P> {
     pub metrics: Metrics,
     /// Whether brokers are killed rather than stopped in order.
     pub is_hurried: Arc<AtomicBool>,
+    /// Whether the cluster has certificates, so that Secrets are looked at.
+    pub looks_at_secrets: bool,
 }
 
 impl<P: Platform> ClusterTask<P> {
@@ -63,10 +66,10 @@ impl<P: Platform> ClusterTask<P> {
             };
             let is_busy = self.step(&cluster, &mut was_usable).await;
             last = Some(cluster);
-            let pause = if is_busy {
-                P::BUSY_INTERVAL
-            } else {
-                P::QUIET_INTERVAL
+            let pause = match (is_busy, self.looks_at_secrets) {
+                (true, _) => P::BUSY_INTERVAL,
+                (false, false) => P::QUIET_INTERVAL,
+                (false, true) => P::QUIET_INTERVAL.min(certificates::INTERVAL),
             };
             tokio::select! {
                 changed = self.wanted.changed() => if changed.is_err() { break None },
@@ -107,6 +110,10 @@ impl<P: Platform> ClusterTask<P> {
         for done in &step.done {
             self.done(done.clone()).await;
         }
+        if let Some(reach) = &step.reach {
+            self.looks_at_secrets = reach.certificates.is_some();
+        }
+        self.metrics.certified(&self.key, &step.status.certificates);
         let has_news = self.reconciler.platform.take_news();
         let is_busy = reached != Some(State::Ready) || has_news;
         *was_usable |= is_usable(&step.status);
@@ -175,9 +182,15 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
         None => (before.brokers, None),
     };
     let admits = guests.map(|guests| std::iter::once(own).chain(guests.iter().cloned()).collect());
-    let addresses = step.status.bootstrap_servers.split(',');
-    let addresses = addresses.filter(|address| !address.is_empty());
-    let addresses: Vec<String> = addresses.map(str::to_owned).collect();
+    let reach = step.reach.as_ref();
+    let addresses = match reach.and_then(|reach| reach.addresses.clone()) {
+        Some(addresses) => addresses,
+        None => {
+            let clients = step.status.bootstrap_servers.split(',');
+            let clients = clients.filter(|address| !address.is_empty());
+            clients.map(str::to_owned).collect()
+        }
+    };
     let is_approved = |id: &i32| {
         let change = What::Fill.id(&id.to_string());
         step.approved
@@ -197,6 +210,7 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
         addresses: Some(addresses)
             .filter(|addresses| !addresses.is_empty())
             .unwrap_or(before.addresses),
+        identity: reach.map_or(before.identity, |reach| reach.identity.clone()),
         brokers,
         leaving: step
             .valid

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::moves::driver::Changing;
 use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable};
 use super::status::said;
-use crate::admin::Admin;
+use crate::admin::{Admin, Identity};
 use crate::approval::{Change, TopicChanges};
 use crate::condition::{State, TopicReason, Verdict, state};
 use crate::crd::cluster::ChangePolicy;
@@ -31,6 +31,8 @@ const PENDING_INTERVAL_MIN: Duration = Duration::from_millis(30);
 pub struct View {
     /// Where its brokers listen.
     pub addresses: Vec<String>,
+    /// Who the operator is for them; none: they do not ask.
+    pub identity: Option<Identity>,
     /// How many brokers it has when all are up, those not counted that are to go.
     pub brokers: i32,
     /// Brokers beyond those, which are to hold nothing any more.
@@ -120,6 +122,7 @@ pub async fn run(
         };
         cluster.catch_up(&wanted.borrow_and_update());
         let topics_now = Arc::clone(&topics.borrow_and_update());
+        admin.set_identity(cluster.identity.clone());
         admin.set_addresses(cluster.addresses.clone());
         let mut pass = reconcile(&mut admin, &cluster, &topics_now, &now()).await;
         reports.tell(pass.changes.take());

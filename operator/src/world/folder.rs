@@ -21,6 +21,7 @@ use self::manifests::{Manifests, SCAN_INTERVAL};
 use self::objects::{Entry, Kept, Objects};
 use super::{Age, Event, Kind, World};
 use crate::cluster::reconcile::listeners;
+use crate::cluster::validate::is_secured;
 use crate::condition::{ClusterReason, State, Verdict, conditions, now, state};
 use crate::crd::{KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
 use crate::manifest::Object;
@@ -335,7 +336,9 @@ fn is_same_topic(before: &(Age, Desired), after: &(Age, Desired)) -> bool {
 /// Takes the cluster's ports, or says which one an earlier cluster has.
 fn port_clash(cluster: &KafkaCluster, taken: &mut BTreeMap<u16, String>) -> Option<String> {
     let name = cluster.metadata.name.clone().unwrap_or_default();
-    let listeners = listeners(&cluster.spec.listeners);
+    let exists = cluster.status.as_ref().and_then(|status| status.mutual_tls);
+    let mutual_tls = exists.unwrap_or_else(|| is_secured(&cluster.spec));
+    let listeners = listeners(&cluster.spec.listeners, mutual_tls);
     let first = listeners.first().map_or(0, |listener| listener.port);
     let exist = cluster.status.as_ref().map_or(0, |status| status.replicas);
     let own = ports::taken(cluster.spec.replicas.max(exist), &listeners);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::desired::desired;
 use super::super::gate;
 use super::super::scale_up::known;
-use super::{Reconciler, listeners};
+use super::Reconciler;
 use crate::admin::Error;
 use crate::approval::{APPROVE, Asked, Change, Consent, What, decide};
 use crate::condition::{ClusterReason, Verdict};
@@ -64,7 +64,7 @@ impl<P: Platform> Reconciler<P> {
         let told = before.map_or(&[][..], |before| &before.leaving);
         let in_force = self.in_force(states);
         let running = gate::listeners(&in_force).unwrap_or_else(|| valid.listeners.clone());
-        let there = self.platform.lay_out(valid.replicas, &listeners(&running));
+        let there = self.lay_out_with(valid, &running);
         self.reach(&there);
         let wanted = desired(valid, everywhere, states);
         let restart = gate::restart(&in_force, &wanted, self.platform.remake());

@@ -11,6 +11,12 @@ use crate::condition::spoken;
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties, Remake};
+use crate::secrets::Secrets;
+
+/// Secrets of nobody: these clusters have no certificates.
+fn nowhere() -> Secrets {
+    Secrets::Folder("/nowhere".into())
+}
 
 struct Paper {
     states: BTreeMap<i32, BrokerState>,
@@ -40,6 +46,7 @@ impl Platform for Paper {
             peer_advertised: format!("127.0.0.1:{}", 9500 + broker),
             http_bind: "127.0.0.1:9404".to_owned(),
             log_dir: "/data".into(),
+            certificates: "/certificates".into(),
             rack: None,
         };
         (0..brokers).map(|id| (id, endpoints(id))).collect()
@@ -133,7 +140,7 @@ fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
 }
 
 async fn step_on(cluster: &KafkaCluster, paper: Paper) -> (Step, Vec<String>) {
-    let mut reconciler = Reconciler::new(paper);
+    let mut reconciler = Reconciler::new(paper, nowhere());
     let step = reconciler.step(cluster, || true, "now").await;
     (step, reconciler.platform.asked)
 }
@@ -160,7 +167,7 @@ async fn what_is_paused_is_left_alone_and_says_so() {
 
 #[tokio::test]
 async fn what_is_not_wanted_any_more_when_its_turn_comes_is_not_done() {
-    let mut reconciler = Reconciler::new(on(three_to_restart()));
+    let mut reconciler = Reconciler::new(on(three_to_restart()), nowhere());
     let step = reconciler.step(&cluster("", ""), || false, "now").await;
     assert_eq!(reconciler.platform.asked, ["prepare"]);
     assert!(step.done.is_empty(), "{:?}", step.done);
@@ -173,7 +180,7 @@ async fn serving() -> (KafkaCluster, BTreeMap<i32, BrokerState>) {
         "{ bootstrapServers: internal.svc:9092, listeners: { internal: internal.svc:9092 } }";
     cluster.status = serde_yaml::from_str(before).unwrap();
     let valid = super::validate(&cluster, Observed::default()).unwrap();
-    let everywhere = on(BTreeMap::new()).lay_out(1, &super::listeners(&valid.listeners));
+    let everywhere = on(BTreeMap::new()).lay_out(1, &super::listeners(&valid.listeners, false));
     let state = BrokerState {
         ready: true,
         runs: true,
@@ -317,7 +324,7 @@ async fn a_broker_that_was_told_to_go_is_not_brought_back_by_another_operator() 
             ..states[&0].clone()
         };
         states.insert(1, stopping);
-        let mut reconciler = Reconciler::new(on(states.clone()));
+        let mut reconciler = Reconciler::new(on(states.clone()), nowhere());
         let step = reconciler.step(&cluster, || true, "now").await;
         assert_eq!(reconciler.platform.prepared_for, brokers);
         assert_eq!(step.status.leaving, [1], "until it is forgotten");
@@ -348,9 +355,9 @@ async fn another_version_of_the_operator_changes_one_cluster_after_the_other() {
         crate::object::ObjectKey::of(&metadata.unwrap())
     };
     let (mut cluster, paper) = upgraded().await;
-    let mut first = Reconciler::new(paper);
+    let mut first = Reconciler::new(paper, nowhere());
     first.turn = turns.of(&key("first"));
-    let mut second = Reconciler::new(upgraded().await.1);
+    let mut second = Reconciler::new(upgraded().await.1, nowhere());
     second.turn = turns.of(&key("second"));
     first.step(&cluster, || true, "now").await;
     assert!(!first.platform.is_held);
@@ -379,7 +386,7 @@ async fn another_version_of_the_operator_changes_one_cluster_after_the_other() {
 async fn with_plans_another_version_of_the_operator_changes_nothing_without_consent() {
     let (mut cluster, paper) = upgraded().await;
     cluster.spec.change_policy = crate::crd::cluster::ChangePolicy::Plan;
-    let mut reconciler = Reconciler::new(paper);
+    let mut reconciler = Reconciler::new(paper, nowhere());
     reconciler.topics = Some(TopicChanges::default());
     let step = reconciler.step(&cluster, || true, "now").await;
     assert!(reconciler.platform.is_held);
@@ -432,7 +439,7 @@ async fn while_a_plan_waits_nobody_restarts_whose_settings_are_not_known() {
     state.running_with.clear();
     state.runs = false;
     state.ready = false;
-    let mut reconciler = Reconciler::new(on(states));
+    let mut reconciler = Reconciler::new(on(states), nowhere());
     reconciler.topics = Some(TopicChanges::default());
     let step = reconciler.step(&cluster, || true, "now").await;
     assert!(reconciler.platform.is_held);
@@ -450,7 +457,7 @@ async fn a_change_of_ones_own_that_takes_two_steps_waits_for_no_other_cluster() 
     let other = turns.of(&key("other"));
     assert_eq!(other.take(), None);
     let (mut cluster, paper) = upgraded().await;
-    let mut reconciler = Reconciler::new(paper);
+    let mut reconciler = Reconciler::new(paper, nowhere());
     reconciler.turn = turns.of(&key("orders"));
     cluster.metadata.generation = Some(3);
     reconciler.platform.prepared = Err(vec![refused(false, "Ports are being assigned.")]);

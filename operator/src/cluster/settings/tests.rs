@@ -26,6 +26,7 @@ fn everywhere(brokers: i32) -> BTreeMap<i32, Endpoints> {
         peer_advertised: format!("127.0.0.1:{}", 19092 + id),
         http_bind: format!("127.0.0.1:{}", 29092 + id),
         log_dir: format!("data/q-{id}").into(),
+        certificates: "certs".into(),
         rack: None,
     };
     (0..brokers).map(|id| (id, endpoints(id))).collect()

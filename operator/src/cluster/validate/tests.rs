@@ -27,10 +27,12 @@ fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
 const NEW: Observed = Observed {
     brokers: 0,
     controllers: None,
+    mutual_tls: None,
 };
 const THREE: Observed = Observed {
     brokers: 3,
     controllers: Some(3),
+    mutual_tls: None,
 };
 
 #[test]
@@ -73,6 +75,7 @@ fn sizes() {
         Observed {
             brokers: 1,
             controllers: Some(1),
+            mutual_tls: None,
         },
         expect![[r#"
             5 brokers, 1 controllers, config {}, unmanaged {}

@@ -2,9 +2,10 @@
 //!
 //! Broker n listens for clients on the listener's port + n. For the first listener, at 9092 by
 //! default, that is 9092, 9093, …; peers find it 10,000 above (19092, …), `/metrics` and `/readyz`
-//! are 20,000 above (29092, …). Where that would reach the ports that the system hands out to
+//! are 20,000 above (29092, …), and where they know one another by certificates, they replicate
+//! 15,000 above (24092, …). Where that would reach the ports that the system hands out to
 //! connections (32768 and above), counting goes on at 1024: such a port may be taken by any
-//! connection at any moment. All on 127.0.0.1: local mode has no encryption.
+//! connection at any moment. All on 127.0.0.1.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use crate::platform::{ClientEndpoint, Endpoints, Listener};
 
 /// How far a broker's port for peers is from its first port for clients.
 pub const PEER_PORT_DISTANCE: u16 = 10_000;
+/// How far a broker's port for others that replicate, and for the operator, is from its first one.
+pub const BROKER_PORT_DISTANCE: u16 = 15_000;
 /// How far a broker's port for HTTP is from its first port for clients.
 pub const HTTP_PORT_DISTANCE: u16 = 20_000;
 /// Ports below this one are not for everybody.
@@ -26,18 +29,30 @@ fn beside(first: u16, distance: u16) -> u16 {
     LOWEST + u16::try_from(within).expect("less than the number of ports")
 }
 
+fn port(listener: &Listener, first: u16, ordinal: u16) -> u16 {
+    match listener.is_for_brokers {
+        true => beside(first, BROKER_PORT_DISTANCE),
+        false => listener.port.saturating_add(ordinal),
+    }
+}
+
 /// The endpoints of one broker.
 #[must_use]
-pub fn lay_out(broker: i32, listeners: &[Listener], log_dir: PathBuf) -> Endpoints {
+pub fn lay_out(
+    broker: i32,
+    listeners: &[Listener],
+    log_dir: PathBuf,
+    certificates: PathBuf,
+) -> Endpoints {
     let ordinal = u16::try_from(broker).unwrap_or(u16::MAX);
-    let at = |port: u16| format!("127.0.0.1:{}", port.saturating_add(ordinal));
-    let clients = listeners.iter().map(|listener| ClientEndpoint {
-        name: listener.name.clone(),
-        bind: at(listener.port),
-        advertised: at(listener.port),
-    });
     let first = listeners.first().map_or(0, |listener| listener.port);
     let first = first.saturating_add(ordinal);
+    let at = |listener: &Listener| format!("127.0.0.1:{}", port(listener, first, ordinal));
+    let clients = listeners.iter().map(|listener| ClientEndpoint {
+        name: listener.name.clone(),
+        bind: at(listener),
+        advertised: at(listener),
+    });
     let beside = |distance: u16| format!("127.0.0.1:{}", beside(first, distance));
     let peer = beside(PEER_PORT_DISTANCE);
     Endpoints {
@@ -46,6 +61,7 @@ pub fn lay_out(broker: i32, listeners: &[Listener], log_dir: PathBuf) -> Endpoin
         peer_advertised: peer,
         http_bind: beside(HTTP_PORT_DISTANCE),
         log_dir,
+        certificates,
         rack: None,
     }
 }
@@ -56,10 +72,10 @@ pub fn taken(brokers: i32, listeners: &[Listener]) -> Vec<u16> {
     let mut taken = Vec::new();
     let first = listeners.first().map_or(0, |listener| listener.port);
     for ordinal in 0..u16::try_from(brokers).unwrap_or(0) {
-        let add = |port: u16| port.saturating_add(ordinal);
-        taken.extend(listeners.iter().map(|listener| add(listener.port)));
-        taken.push(beside(add(first), PEER_PORT_DISTANCE));
-        taken.push(beside(add(first), HTTP_PORT_DISTANCE));
+        let first = first.saturating_add(ordinal);
+        taken.extend(listeners.iter().map(|one| port(one, first, ordinal)));
+        taken.push(beside(first, PEER_PORT_DISTANCE));
+        taken.push(beside(first, HTTP_PORT_DISTANCE));
     }
     taken
 }
@@ -145,9 +161,10 @@ mod tests {
             name: "internal".to_owned(),
             port,
             is_external: false,
+            is_for_brokers: false,
         };
         let listeners = [listener(9092)];
-        let third = lay_out(2, &listeners, PathBuf::from("d"));
+        let third = lay_out(2, &listeners, PathBuf::from("d"), PathBuf::from("c"));
         assert_eq!(third.clients[0].advertised, "127.0.0.1:9094");
         assert_eq!(third.peer_bind, "127.0.0.1:19094");
         assert_eq!(third.http_bind, "127.0.0.1:29094");
@@ -166,6 +183,7 @@ mod tests {
                 name: "internal".to_owned(),
                 port: first,
                 is_external: false,
+                is_for_brokers: false,
             };
             let taken = taken(100, &[listener]);
             let beside = taken

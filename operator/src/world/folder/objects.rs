@@ -218,11 +218,7 @@ where
 
     fn file(&self, key: &ObjectKey) -> PathBuf {
         let kind = K::kind(&()).to_lowercase();
-        let name = if key.namespace == NAMESPACE_DEFAULT {
-            key.name.clone()
-        } else {
-            format!("{}.{}", key.namespace, key.name)
-        };
+        let name = key.file_name();
         self.folder.join(format!("{kind}-{name}.yaml"))
     }
 }

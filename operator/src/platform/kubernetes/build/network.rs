@@ -1,7 +1,7 @@
 //! Who may connect to the brokers' pods.
 //!
-//! Brokers do not ask who speaks to them on the port that they use among themselves, so nobody else
-//! may reach it. Clients and what reads metrics may come from anywhere.
+//! Brokers without certificates do not ask who speaks to them on the port that they use among
+//! themselves, so nobody else may reach it. Clients and what reads metrics may come from anywhere.
 
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{metadata, selector};
-use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::validated::{BROKER_PORT, HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The NetworkPolicy.
 #[must_use]
@@ -22,7 +22,9 @@ pub fn build(cluster: &ValidatedCluster) -> NetworkPolicy {
         ..LabelSelector::default()
     };
     let open = cluster.listeners.iter().map(|listener| listener.port);
-    let open = open.chain([HTTP_PORT]).map(port);
+    // There everybody shows a certificate; where the operator runs is not known here.
+    let brokers_meet = cluster.mutual_tls.then_some(BROKER_PORT);
+    let open = open.chain(brokers_meet).chain([HTTP_PORT]).map(port);
     let among_brokers = NetworkPolicyIngressRule {
         from: Some(vec![NetworkPolicyPeer {
             pod_selector: Some(brokers.clone()),

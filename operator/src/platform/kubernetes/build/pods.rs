@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, DownwardAPIVolumeFile,
     DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext,
-    TopologySpreadConstraint, Volume, VolumeMount, VolumeResourceRequirements,
+    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -26,7 +26,9 @@ use super::{Surroundings, extend, labels, metadata, selector, services};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::fingerprint::fingerprint;
 pub use crate::validated::template::CONTAINER;
-use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::validated::{
+    BROKER_PORT, BROKERS, CERTIFICATES, HTTP_PORT, PEER_PORT, ValidatedCluster,
+};
 
 /// The annotation of a pod that names the ConfigMap it took its settings from.
 pub const CONFIG_MAP: &str = "ottla.io/config-map";
@@ -38,6 +40,8 @@ pub const RACK: &str = "ottla.io/rack";
 pub const DATA_VOLUME: &str = "data";
 /// Where a broker finds its data.
 pub const DATA_DIR: &str = "/var/lib/ottla";
+/// Where a broker finds its certificates.
+pub const CERTIFICATES_DIR: &str = "/etc/ottla/certificates";
 const CONFIG_DIR: &str = "/etc/ottla/config";
 const POD_DIR: &str = "/etc/ottla/pod";
 /// The user that brokers run as, and the group that owns their volumes.
@@ -158,6 +162,7 @@ fn build_pod(cluster: &ValidatedCluster, around: &Surroundings) -> PodSpec {
         volumes: Some(build_volumes(cluster, around)),
         ..PodSpec::default()
     };
+    add_certificates(&mut pod, cluster);
     extend::pod(&mut pod, cluster);
     pod
 }
@@ -171,11 +176,12 @@ fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Contain
     if cluster.rack.is_some() {
         args.extend(["--rack-file".to_owned(), format!("{POD_DIR}/rack")]);
     }
-    let mut ports: Vec<ContainerPort> = cluster
-        .listeners
-        .iter()
-        .map(|listener| container_port(&listener.name, listener.port))
-        .collect();
+    let listeners = cluster.listeners.iter();
+    let ports = listeners.map(|listener| container_port(&listener.name, listener.port));
+    let mut ports: Vec<ContainerPort> = ports.collect();
+    if cluster.mutual_tls {
+        ports.push(container_port(BROKERS, BROKER_PORT));
+    }
     ports.push(container_port("peer", PEER_PORT));
     ports.push(container_port("http", HTTP_PORT));
     Container {
@@ -208,6 +214,28 @@ fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Contain
             mount("pod", POD_DIR, true),
         ]),
         ..Container::default()
+    }
+}
+
+/// The certificates of a cluster that has some: a volume, and where it is mounted.
+fn add_certificates(pod: &mut PodSpec, cluster: &ValidatedCluster) {
+    if !cluster.has_certificates() {
+        return;
+    }
+    let secret = SecretVolumeSource {
+        secret_name: Some(format!("{}-{CERTIFICATES}", cluster.key.name)),
+        // The broker's group, to which the files belong, and nobody else.
+        default_mode: Some(0o440),
+        ..SecretVolumeSource::default()
+    };
+    pod.volumes.get_or_insert_default().push(Volume {
+        name: "certificates".to_owned(),
+        secret: Some(secret),
+        ..Volume::default()
+    });
+    if let Some(broker) = pod.containers.first_mut() {
+        let mounts = broker.volume_mounts.get_or_insert_default();
+        mounts.push(mount("certificates", CERTIFICATES_DIR, true));
     }
 }
 

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{extend, metadata, selector};
 use crate::crd::cluster::{Listener, ListenerType};
-use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
+use crate::validated::{BROKER_PORT, BROKERS, HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The label that the StatefulSet controller puts on each of its pods.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
@@ -71,6 +71,9 @@ pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
 fn build_headless(cluster: &ValidatedCluster) -> Service {
     let name = &cluster.key.name;
     let mut ports: Vec<ServicePort> = cluster.listeners.iter().map(service_port).collect();
+    if cluster.mutual_tls {
+        ports.push(named_port(BROKERS, BROKER_PORT));
+    }
     ports.push(named_port("peer", PEER_PORT));
     ports.push(named_port("http", HTTP_PORT));
     Service {

@@ -1,0 +1,259 @@
+//! Which certificates a cluster's brokers are to have, given those that are there. Pure, but for
+//! the keys that are drawn.
+//!
+//! Invariant: a certificate that can be used gives way to none that cannot; and what makes it stay
+//! as it is stands beside it, so that an operator that begins anew comes to the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::settings::security::{keystore, truststore};
+use crate::certificates::authority::Authority;
+use crate::certificates::{DAY, Data, Pair, Use, Wanted, check, expires, sign, written};
+use crate::condition::{ClusterReason, Verdict};
+use crate::crd::cluster::{AuthenticationType, CertificateStatus, Listener};
+use crate::fingerprint::fingerprint;
+use crate::validated::{BROKERS, ValidatedCluster};
+
+/// How long a broker's certificate holds.
+const LIFETIME: i64 = 90 * DAY;
+/// How long before it expires another one takes its place.
+const RENEWED: i64 = 30 * DAY;
+/// The subject of brokers' certificates. On their own listener it gives them their name.
+const SUBJECT: &str = "brokers";
+
+/// What there is.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The Secret of the authority that signs brokers' certificates.
+    pub authority: Option<Data>,
+    /// That of the one that signs users'.
+    pub users: Option<Data>,
+    /// The brokers' files.
+    pub files: Data,
+    /// The Secrets that listeners name, by name, with what they hold.
+    pub given: BTreeMap<String, Option<Data>>,
+    /// Listeners that brokers run with still, which the spec may not have.
+    pub running: BTreeSet<String>,
+}
+
+/// What there is to be.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The authority that signs brokers' certificates.
+    pub authority: Authority,
+    /// That which signs users'.
+    pub users: Authority,
+    /// The brokers' files.
+    pub files: Data,
+    /// Listeners of the spec that cannot be had, for want of a certificate.
+    pub without: BTreeSet<String>,
+    /// What is wrong.
+    pub verdicts: Vec<Verdict>,
+    /// All certificates, and when they expire.
+    pub told: Vec<CertificateStatus>,
+    /// Who signed the certificate of each listener, for its clients.
+    pub trusted: BTreeMap<String, String>,
+}
+
+/// Plans them.
+///
+/// # Errors
+/// Why none can be had at all.
+pub fn plan(
+    valid: &ValidatedCluster,
+    hosts: &[String],
+    found: &Found,
+    now: i64,
+) -> Result<Planned, Verdict> {
+    let name = &valid.key.name;
+    let renewed = |kept: Option<&Data>, what: &str| authority(name, kept, what, now);
+    let mut planned = Planned {
+        authority: renewed(found.authority.as_ref(), "ca")?,
+        users: renewed(found.users.as_ref(), "users-ca")?,
+        files: Data::new(),
+        without: BTreeSet::new(),
+        verdicts: Vec::new(),
+        told: Vec::new(),
+        trusted: BTreeMap::new(),
+    };
+    let mut kept: BTreeSet<&str> = found.running.iter().map(String::as_str).collect();
+    kept.extend(valid.listeners.iter().map(|one| one.name.as_str()));
+    for listener in kept {
+        keep(&mut planned.files, &found.files, listener);
+    }
+    planned.tell("ca", &planned.authority.signer.certificate.clone(), "");
+    planned.tell("users-ca", &planned.users.signer.certificate.clone(), "");
+    if valid.mutual_tls {
+        planned.issue(BROKERS, hosts, found, now)?;
+        let trusted = planned.authority.trusted();
+        planned.put(truststore(BROKERS), trusted);
+    }
+    for listener in &valid.listeners {
+        let Some(tls) = &listener.tls else {
+            continue;
+        };
+        match tls.secret_name.as_str() {
+            "" => planned.issue(&listener.name, hosts, found, now)?,
+            secret => planned.take(listener, secret, found.given.get(secret), now),
+        }
+        let authentication = listener.authentication.as_ref().map(|it| it.type_);
+        if authentication == Some(AuthenticationType::MutualTls) {
+            let trusted = planned.users.trusted();
+            planned.put(truststore(&listener.name), trusted);
+        }
+    }
+    Ok(planned)
+}
+
+/// The authority of a Secret as time goes by, or a new one where there is no Secret.
+fn authority(
+    cluster: &str,
+    kept: Option<&Data>,
+    what: &str,
+    now: i64,
+) -> Result<Authority, Verdict> {
+    let name = format!("{cluster} {what}");
+    let refused = |why: String| Verdict::new(ClusterReason::CertificateRefused, why);
+    let known = match kept {
+        None => Authority::new(&name, now).map_err(|error| refused(format!("{error}.")))?,
+        Some(kept) => Authority::read(kept).ok_or_else(|| {
+            refused(format!(
+                "The Secret {cluster}-{what} has no authority of the operator's any more; put back \
+                 what it had, or delete it: then all certificates are made anew, and clients need \
+                 the new ca.crt."
+            ))
+        })?,
+    };
+    let renewed = known.renewed(&name, now);
+    renewed.map_err(|error| refused(format!("{error}.")))
+}
+
+/// Takes over the files of a listener.
+fn keep(files: &mut Data, found: &Data, listener: &str) {
+    let all = [keystore(listener), truststore(listener), made_of(listener)];
+    for file in all {
+        if let Some(bytes) = found.get(&file) {
+            files.insert(file, bytes.clone());
+        }
+    }
+}
+
+/// The file that says what a certificate of the operator's was made of.
+fn made_of(listener: &str) -> String {
+    format!("{listener}.made-of")
+}
+
+impl Planned {
+    fn put(&mut self, file: String, text: impl Into<String>) {
+        self.files.insert(file, text.into().into_bytes());
+    }
+
+    fn text(&self, file: &str) -> Option<String> {
+        String::from_utf8(self.files.get(file)?.clone()).ok()
+    }
+
+    /// Has a certificate of the operator's, the one that is there where it will do.
+    fn issue(
+        &mut self,
+        listener: &str,
+        hosts: &[String],
+        found: &Found,
+        now: i64,
+    ) -> Result<(), Verdict> {
+        keep(&mut self.files, &found.files, listener);
+        let signer = self.authority.signer.clone();
+        let source = format!("{}{}", signer.certificate, hosts.join(","));
+        let source = format!("{:016x}", fingerprint(&source));
+        let kept = self
+            .text(&keystore(listener))
+            .and_then(|kept| expires(&kept));
+        let is_lasting = kept.is_some_and(|until| until - RENEWED > now);
+        if !is_lasting || self.text(&made_of(listener)).as_ref() != Some(&source) {
+            let wanted = Wanted {
+                subject: SUBJECT,
+                hosts,
+                usage: Use::Broker,
+                lifetime: LIFETIME,
+            };
+            let signed = sign(&signer, &wanted, now).map_err(|error| {
+                Verdict::new(ClusterReason::CertificateRefused, format!("{error}."))
+            })?;
+            self.files.insert(keystore(listener), signed.keystore());
+            self.put(made_of(listener), source);
+        }
+        self.trusted
+            .insert(listener.to_owned(), self.authority.trusted());
+        let shown = self.text(&keystore(listener)).unwrap_or_default();
+        self.tell(listener, &shown, "");
+        Ok(())
+    }
+
+    /// Takes a certificate of somebody else's where it can be used, and keeps the one before where
+    /// it cannot.
+    fn take(&mut self, listener: &Listener, secret: &str, given: Option<&Option<Data>>, now: i64) {
+        let name = &listener.name;
+        let wrong = match given.and_then(Option::as_ref) {
+            None => Some((
+                ClusterReason::SecretNotFound,
+                format!(
+                    "The listener {name} names the Secret {secret}, which is not there; add it \
+                     with tls.crt and tls.key"
+                ),
+            )),
+            Some(given) => match usable(given, now) {
+                Ok(pair) => {
+                    self.files.insert(keystore(name), pair.keystore());
+                    self.files.remove(&made_of(name));
+                    let trusted = text(given, "ca.crt").unwrap_or(pair.certificate);
+                    self.trusted.insert(name.clone(), trusted);
+                    None
+                }
+                Err(why) => Some((
+                    ClusterReason::CertificateRefused,
+                    format!("The Secret {secret} of the listener {name} cannot be used: {why}"),
+                )),
+            },
+        };
+        let shown = self.text(&keystore(name));
+        if let Some((reason, why)) = wrong {
+            let then = match &shown {
+                Some(_) => "the certificate before stays in use",
+                None => "the listener is not there until then",
+            };
+            self.verdicts
+                .push(Verdict::new(reason, format!("{why}; {then}.")));
+        }
+        match shown {
+            Some(shown) => self.tell(name, &shown, secret),
+            None => drop(self.without.insert(name.clone())),
+        }
+    }
+
+    fn tell(&mut self, name: &str, certificate: &str, secret: &str) {
+        if let Some(until) = expires(certificate) {
+            self.told.push(CertificateStatus {
+                name: name.to_owned(),
+                expires_at: written(until),
+                secret_name: secret.to_owned(),
+            });
+        }
+    }
+}
+
+fn text(data: &Data, key: &str) -> Option<String> {
+    String::from_utf8(data.get(key)?.clone()).ok()
+}
+
+/// The certificate and the key of somebody's Secret.
+fn usable(given: &Data, now: i64) -> Result<Pair, String> {
+    let part = |key: &str| text(given, key).ok_or_else(|| format!("it has no {key}"));
+    let pair = Pair {
+        certificate: part("tls.crt")?,
+        key: part("tls.key")?,
+    };
+    check(&pair, now)?;
+    Ok(pair)
+}
+
+#[cfg(test)]
+mod tests;

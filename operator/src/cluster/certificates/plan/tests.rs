@@ -1,0 +1,147 @@
+use super::*;
+use crate::certificates::sign_itself;
+use crate::cluster::validate::{Observed, validate};
+use crate::crd::KafkaCluster;
+
+const NOW: i64 = 1_900_000_000;
+
+fn valid(listeners: &str) -> ValidatedCluster {
+    let cluster: KafkaCluster = serde_yaml::from_str(&format!(
+        "metadata: {{ name: orders, namespace: shop }}\nspec: {{ listeners: [{listeners}] }}"
+    ))
+    .unwrap();
+    validate(&cluster, Observed::default()).unwrap()
+}
+
+const OWN: &str = "{ name: secure, port: 9093, tls: {}, authentication: { type: MutualTls } }";
+const GIVEN: &str = "{ name: secure, port: 9093, tls: { secretName: web } }";
+
+/// What there is once a plan was carried out.
+fn found(planned: &Planned) -> Found {
+    Found {
+        authority: Some(planned.authority.data()),
+        users: Some(planned.users.data()),
+        files: planned.files.clone(),
+        ..Found::default()
+    }
+}
+
+fn hosts(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn what_is_there_stays_until_it_must_be_renewed() {
+    let (valid, hosts) = (valid(OWN), hosts(&["localhost"]));
+    let first = plan(&valid, &hosts, &Found::default(), NOW).unwrap();
+    let files: Vec<&String> = first.files.keys().collect();
+    let wanted = [
+        "brokers-ca.pem",
+        "brokers.made-of",
+        "brokers.pem",
+        "secure-ca.pem",
+        "secure.made-of",
+        "secure.pem",
+    ];
+    assert_eq!(files, wanted);
+    let names: Vec<&str> = first.told.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["ca", "users-ca", "brokers", "secure"]);
+    assert_eq!(
+        first.files["secure-ca.pem"],
+        first.users.trusted().into_bytes(),
+        "clients are those whom the users' authority signed"
+    );
+    assert_ne!(first.files["secure-ca.pem"], first.files["brokers-ca.pem"]);
+
+    let again = plan(&valid, &hosts, &found(&first), NOW + 59 * DAY).unwrap();
+    assert_eq!(again.files, first.files);
+    let later = plan(&valid, &hosts, &found(&first), NOW + 61 * DAY).unwrap();
+    assert_ne!(later.files["secure.pem"], first.files["secure.pem"]);
+    assert_eq!(later.files["brokers-ca.pem"], first.files["brokers-ca.pem"]);
+    let moved = plan(&valid, &["elsewhere".to_owned()], &found(&first), NOW).unwrap();
+    assert_ne!(moved.files["brokers.pem"], first.files["brokers.pem"]);
+}
+
+#[test]
+fn an_authority_that_is_renewed_signs_all_anew_once_it_is_trusted() {
+    let (valid, hosts) = (valid(OWN), hosts(&["localhost"]));
+    let mut planned = plan(&valid, &hosts, &Found::default(), NOW).unwrap();
+    let first = planned.authority.signer.clone();
+    let mut now = NOW;
+    while planned.authority.signer == first {
+        now += DAY / 2;
+        assert!(now < NOW + 5 * 365 * DAY, "not before it expires");
+        planned = plan(&valid, &hosts, &found(&planned), now).unwrap();
+    }
+    let trusted = String::from_utf8(planned.files["brokers-ca.pem"].clone()).unwrap();
+    assert!(
+        trusted.contains(&first.certificate),
+        "the old one is trusted"
+    );
+    assert!(trusted.contains(&planned.authority.signer.certificate));
+}
+
+#[test]
+fn a_certificate_of_somebody_elses_is_taken_while_it_can_be_used() {
+    let (valid, hosts) = (valid(GIVEN), hosts(&["localhost"]));
+    let one = sign_itself("web", NOW, 9 * DAY).unwrap();
+    let other = sign_itself("web", NOW, 9 * DAY).unwrap();
+    let secret = |pair: &Pair, key: &str| {
+        let parts = [("tls.crt", pair.certificate.as_str()), ("tls.key", key)];
+        let parts = parts.map(|(key, text)| (key.to_owned(), text.as_bytes().to_vec()));
+        BTreeMap::from([("web".to_owned(), Some(Data::from(parts)))])
+    };
+    let give = |found: Found, given| plan(&valid, &hosts, &Found { given, ..found }, NOW).unwrap();
+    let says = |planned: &Planned| {
+        let verdicts = planned.verdicts.iter();
+        let said = verdicts.map(|verdict| (verdict.reason.word, verdict.message.clone()));
+        said.collect::<Vec<_>>()
+    };
+    let before = give(Found::default(), BTreeMap::new());
+    assert_eq!(before.without, BTreeSet::from(["secure".to_owned()]));
+    assert_eq!(says(&before)[0].0, "SecretNotFound");
+
+    let good = give(found(&before), secret(&one, &one.key));
+    assert_eq!(says(&good), []);
+    assert_eq!(good.files["secure.pem"], one.keystore());
+    assert_eq!(good.told.last().unwrap().secret_name, "web");
+
+    for given in [secret(&other, &one.key), BTreeMap::new()] {
+        let kept = give(found(&good), given);
+        assert_eq!(kept.files["secure.pem"], one.keystore());
+        let (_, message) = &says(&kept)[0];
+        assert!(
+            message.ends_with("the certificate before stays in use."),
+            "{message}"
+        );
+        assert_eq!(kept.without, BTreeSet::new());
+    }
+    let new = give(found(&good), secret(&other, &other.key));
+    assert_eq!(new.files["secure.pem"], other.keystore());
+}
+
+#[test]
+fn files_that_brokers_run_with_stay() {
+    let hosts = hosts(&["localhost"]);
+    let first = plan(&valid(OWN), &hosts, &Found::default(), NOW).unwrap();
+    let mut found = found(&first);
+    found.running.insert("secure".to_owned());
+    let other = OWN.replace("secure", "other");
+    let next = plan(&valid(&other), &hosts, &found, NOW).unwrap();
+    assert!(next.files.contains_key("secure.pem") && next.files.contains_key("other.pem"));
+    found.running.clear();
+    let last = plan(&valid(&other), &hosts, &found, NOW).unwrap();
+    assert!(!last.files.contains_key("secure.pem"));
+}
+
+#[test]
+fn an_authority_that_somebody_spoiled_is_told_and_not_made_anew() {
+    let hosts = hosts(&["localhost"]);
+    let found = Found {
+        authority: Some(Data::from([("ca.crt".to_owned(), b"x".to_vec())])),
+        ..Found::default()
+    };
+    let refused = plan(&valid(OWN), &hosts, &found, NOW).unwrap_err();
+    assert_eq!(refused.reason.word, "CertificateRefused");
+    assert!(refused.message.contains("orders-ca"), "{}", refused.message);
+}

@@ -1,0 +1,116 @@
+//! Where brokers are reached, and with which certificates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::certificates::Held;
+use super::super::certificates::plan::Planned;
+use super::super::settings::security::BROKER_LISTENER;
+use super::{Reconciler, Step};
+use crate::admin::Identity;
+use crate::condition::Verdict;
+use crate::crd::cluster::{self, ListenerType};
+use crate::platform::{BrokerState, Endpoints, Listener, Platform};
+use crate::validated::{BROKER_PORT, ValidatedCluster};
+
+/// How brokers are reached.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Where they meet the operator, where that is at no listener for clients.
+    pub addresses: Option<Vec<String>>,
+    /// Who the operator is for them; none: they do not ask.
+    pub identity: Option<Identity>,
+    /// The certificates there are, where there are any.
+    pub certificates: Option<Arc<Planned>>,
+}
+
+/// What a step found of certificates.
+pub(super) struct Certified {
+    held: Option<Held>,
+    addresses: Option<Vec<String>>,
+}
+
+impl Certified {
+    /// Adds it to what the step tells.
+    pub(super) fn tell(self, step: &mut Step) {
+        let planned = self.held.as_ref().map(|held| &held.planned);
+        step.status.certificates = planned.map_or_else(Vec::new, |planned| planned.told.clone());
+        step.reach = Some(Reach {
+            addresses: self.addresses,
+            identity: self.held.as_ref().and_then(|held| held.identity.clone()),
+            certificates: planned.map(Arc::clone),
+        });
+    }
+}
+
+impl<P: Platform> Reconciler<P> {
+    /// Sees to the certificates that the spec wants, and takes the listeners out of it that cannot
+    /// be had without one.
+    pub(super) async fn certify(
+        &mut self,
+        valid: &mut ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        now: &str,
+    ) -> Result<Certified, Verdict> {
+        let seconds = now.parse::<jiff::Timestamp>();
+        let seconds = seconds.map_or(0, jiff::Timestamp::as_second);
+        let hosts = self.platform.hosts();
+        let held = self
+            .certificates
+            .look(valid, states, hosts, seconds)
+            .await?;
+        self.admin
+            .set_identity(held.as_ref().and_then(|held| held.identity.clone()));
+        if let Some(held) = &held {
+            let Planned {
+                without, verdicts, ..
+            } = &*held.planned;
+            let is_lost = |one: &cluster::Listener| without.contains(&one.name);
+            // Brokers that are yet to be started wait for it: else they would start again for it.
+            let must_wait = states.is_empty() || valid.listeners.iter().all(is_lost);
+            if !without.is_empty() && must_wait {
+                return Err(Verdict::worst(verdicts.clone()).expect("who lacks one has a verdict"));
+            }
+            valid.listeners.retain(|one| !is_lost(one));
+            valid.refused.extend(verdicts.iter().cloned());
+            self.platform.follow(valid);
+        }
+        let addresses = valid.mutual_tls.then(|| addresses(&self.lay_out(valid)));
+        Ok(Certified { held, addresses })
+    }
+
+    /// Has the admin client find the brokers where they live.
+    pub(super) fn reach(&mut self, everywhere: &BTreeMap<i32, Endpoints>) {
+        self.admin.set_addresses(addresses(everywhere));
+    }
+}
+
+/// Where brokers meet the operator: where they meet each other.
+fn addresses(everywhere: &BTreeMap<i32, Endpoints>) -> Vec<String> {
+    let address = |endpoints: &Endpoints| {
+        let mut clients = endpoints.clients.iter();
+        let own = clients.find(|one| one.name == BROKER_LISTENER);
+        let own = own.or_else(|| endpoints.clients.first())?;
+        Some(own.advertised.clone())
+    };
+    everywhere.values().filter_map(address).collect()
+}
+
+/// The listeners of a spec as a platform takes them, with that over which brokers meet which know
+/// one another by certificates.
+#[must_use]
+pub fn listeners(listeners: &[cluster::Listener], mutual_tls: bool) -> Vec<Listener> {
+    let listeners = listeners.iter().map(|listener| Listener {
+        name: listener.name.clone(),
+        port: u16::try_from(listener.port).unwrap_or(u16::MAX),
+        is_external: listener.type_ == ListenerType::NodePort,
+        is_for_brokers: false,
+    });
+    let own = mutual_tls.then(|| Listener {
+        name: BROKER_LISTENER.to_owned(),
+        port: u16::try_from(BROKER_PORT).unwrap_or(u16::MAX),
+        is_external: false,
+        is_for_brokers: true,
+    });
+    listeners.chain(own).collect()
+}

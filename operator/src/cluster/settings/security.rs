@@ -1,0 +1,180 @@
+//! Settings by which brokers encrypt, ask who clients are, and decide what they may do; and what
+//! they say of listeners, read back.
+
+use std::path::Path;
+
+use super::{PEER_LISTENER, listener_name};
+use crate::crd::cluster::{Authentication, AuthenticationType, Listener, ListenerTls};
+use crate::platform::Properties;
+use crate::validated::{BROKERS, ValidatedCluster};
+
+/// The listener over which brokers that have certificates replicate, and the operator meets them.
+/// No listener of a spec has a name with an underscore.
+pub const BROKER_LISTENER: &str = "INTER_BROKER";
+/// The principal of the operator, and that of brokers, on their own listener. No certificate and no
+/// KafkaUser gives such a name on another.
+pub const OWN_PRINCIPALS: [&str; 2] = ["User:ottla:operator", "User:ottla:brokers"];
+/// From the subject of a certificate to such a principal.
+const OWN_PRINCIPAL_RULE: &str = "RULE:CN=(.*)/ottla:$1/";
+
+const PROTOCOLS: &str = "listener.security.protocol.map";
+const SCRAM: &str = "SCRAM-SHA-512";
+
+/// The settings; none where the spec asks for nothing of the kind.
+#[must_use]
+pub fn properties(cluster: &ValidatedCluster, certificates: &Path) -> Properties {
+    let mut settings = Properties::new();
+    if !cluster.has_certificates() && cluster.super_users.is_none() {
+        return settings;
+    }
+    let mut set = |key: &str, value: String| drop(settings.insert(key.to_owned(), value));
+    let mut protocols = Vec::new();
+    for listener in &cluster.listeners {
+        let name = listener_name(&listener.name);
+        let authentication = listener.authentication.as_ref().map(|it| it.type_);
+        let protocol = match (&listener.tls, authentication) {
+            (None, None) => "PLAINTEXT",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(AuthenticationType::Scram)) => "SASL_SSL",
+            (Some(_), _) => "SSL",
+        };
+        protocols.push(format!("{name}:{protocol}"));
+        let key = |setting: &str| format!("listener.name.{}.{setting}", listener.name);
+        if listener.tls.is_some() {
+            let is_mutual = authentication == Some(AuthenticationType::MutualTls);
+            stores(
+                &mut set,
+                &listener.name,
+                &listener.name,
+                certificates,
+                is_mutual,
+            );
+        }
+        if authentication == Some(AuthenticationType::Scram) {
+            set(&key("sasl.enabled.mechanisms"), SCRAM.to_owned());
+        }
+    }
+    if cluster.mutual_tls {
+        let own = BROKER_LISTENER.to_lowercase();
+        protocols.push(format!("{PEER_LISTENER}:SSL"));
+        protocols.push(format!("{BROKER_LISTENER}:SSL"));
+        set("inter.broker.listener.name", BROKER_LISTENER.to_owned());
+        for listener in [&PEER_LISTENER.to_lowercase(), &own] {
+            stores(&mut set, listener, BROKERS, certificates, true);
+        }
+        let rules = format!("listener.name.{own}.ssl.principal.mapping.rules");
+        set(&rules, OWN_PRINCIPAL_RULE.to_owned());
+    }
+    set(PROTOCOLS, protocols.join(","));
+    if let Some(users) = &cluster.super_users {
+        let class = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        set("authorizer.class.name", class.to_owned());
+        let own: &[&str] = match cluster.mutual_tls {
+            true => &OWN_PRINCIPALS,
+            // The operator has no other name where the cluster was created without certificates.
+            false => &["User:ANONYMOUS"],
+        };
+        let own = own.iter().map(|one| (*one).to_owned());
+        let all: Vec<String> = own.chain(users.iter().cloned()).collect();
+        set("super.users", all.join(";"));
+    }
+    settings
+}
+
+/// The settings that name the files of one listener's certificates.
+fn stores(
+    set: &mut impl FnMut(&str, String),
+    listener: &str,
+    name: &str,
+    folder: &Path,
+    is_mutual: bool,
+) {
+    let mut set = |setting: &str, value: String| {
+        set(&format!("listener.name.{listener}.{setting}"), value);
+    };
+    let file = |file: String| folder.join(file).display().to_string();
+    set("ssl.keystore.type", "PEM".to_owned());
+    set("ssl.keystore.location", file(keystore(name)));
+    if is_mutual {
+        set("ssl.truststore.type", "PEM".to_owned());
+        set("ssl.truststore.location", file(truststore(name)));
+        set("ssl.client.auth", "required".to_owned());
+    }
+}
+
+/// The file of a listener's certificate and key.
+#[must_use]
+pub fn keystore(name: &str) -> String {
+    format!("{name}.pem")
+}
+
+/// The file of the certificates that sign those of a listener's clients.
+#[must_use]
+pub fn truststore(name: &str) -> String {
+    format!("{name}-ca.pem")
+}
+
+/// Whether brokers with these settings know one another by certificates; none where they are not
+/// known.
+#[must_use]
+pub fn is_mutual_tls(settings: &Properties) -> Option<bool> {
+    let protocols = settings.get(PROTOCOLS).map_or("", String::as_str);
+    let peers = format!("{PEER_LISTENER}:SSL");
+    (!settings.is_empty()).then(|| protocols.split(',').any(|one| one == peers))
+}
+
+/// What brokers with these settings do on one listener for clients, as a spec has it. Which Secret
+/// its certificate comes from they do not know.
+pub fn read(settings: &Properties, listener: &mut Listener) {
+    let name = listener_name(&listener.name);
+    let protocols = settings.get(PROTOCOLS).map_or("", String::as_str);
+    let mut pairs = protocols.split(',').filter_map(|one| one.split_once(':'));
+    let protocol = pairs.find(|(known, _)| *known == name);
+    let protocol = protocol.map_or("PLAINTEXT", |(_, protocol)| protocol);
+    let key = format!("listener.name.{}.ssl.client.auth", listener.name);
+    let authentication = if protocol.starts_with("SASL") {
+        Some(AuthenticationType::Scram)
+    } else {
+        settings.get(&key).map(|_| AuthenticationType::MutualTls)
+    };
+    listener.tls = protocol.ends_with("SSL").then(ListenerTls::default);
+    listener.authentication = authentication.map(|type_| Authentication { type_ });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::gate::listeners;
+    use crate::cluster::settings::{check, properties as all};
+    use crate::cluster::validate::{Observed, validate};
+    use crate::crd::KafkaCluster;
+    use crate::platform::local::ports;
+
+    const LISTENERS: &str = "{ name: plain, port: 9092 }, { name: tls, port: 9192, tls: {} }, \
+        { name: scram, port: 9292, authentication: { type: Scram } }, \
+        { name: both, port: 9392, tls: {}, authentication: { type: Scram } }, \
+        { name: mutual, port: 9492, tls: {}, authentication: { type: MutualTls } }";
+
+    /// What is in force while a restart waits is read back from the brokers' settings.
+    #[test]
+    fn brokers_take_every_listener_and_tell_it() {
+        let cluster: KafkaCluster = serde_yaml::from_str(&format!(
+            "metadata: {{ name: c }}\nspec: {{ replicas: 1, listeners: [{LISTENERS}] }}"
+        ))
+        .unwrap();
+        for mutual_tls in [true, false] {
+            let observed = Observed {
+                mutual_tls: Some(mutual_tls),
+                ..Observed::default()
+            };
+            let valid = validate(&cluster, observed).unwrap();
+            let own = crate::cluster::reconcile::listeners(&valid.listeners, mutual_tls);
+            let here = ports::lay_out(0, &own, "data".into(), "certificates".into());
+            let settings = all(&valid, 0, &[(0, here)].into());
+            assert_eq!(check(&settings, true), Ok(()));
+            assert_eq!(is_mutual_tls(&settings), Some(mutual_tls));
+            assert_eq!(listeners(&[(0, settings)].into()), Some(valid.listeners));
+        }
+        assert_eq!(is_mutual_tls(&Properties::new()), None);
+    }
+}

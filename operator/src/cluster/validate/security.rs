@@ -1,0 +1,159 @@
+//! What a spec says of who may connect and what they may do, and whether it goes together.
+
+use super::invalid;
+use crate::condition::Verdict;
+use crate::crd::KafkaClusterSpec;
+use crate::crd::cluster::{AuthenticationType, Listener};
+use crate::validated::{BROKER_PORT, BROKERS};
+
+/// Settings by which a broker encrypts and authenticates, in the words of the spec.
+const SETTINGS: [(&str, &str); 5] = [
+    ("listener.security.protocol.map", "spec.listeners"),
+    ("listener.name.", "spec.listeners"),
+    ("sasl.enabled.mechanisms", "spec.listeners"),
+    ("authorizer.class.name", "spec.authorization"),
+    ("super.users", "spec.authorization.superUsers"),
+];
+
+/// What was found.
+pub(super) struct Security {
+    /// Whether brokers know one another by certificates.
+    pub(super) mutual_tls: bool,
+    /// Who may do everything, where not everybody may.
+    pub(super) super_users: Option<Vec<String>>,
+}
+
+/// Whether a spec asks for certificates, for who clients are, or for what they may do.
+#[must_use]
+pub fn is_secured(spec: &KafkaClusterSpec) -> bool {
+    let mut listeners = spec.listeners.iter();
+    spec.authorization.is_some()
+        || listeners.any(|one| one.tls.is_some() || one.authentication.is_some())
+}
+
+/// Checks it. `exists` is whether brokers that exist know one another by certificates.
+pub(super) fn check(spec: &KafkaClusterSpec, exists: Option<bool>) -> Result<Security, Verdict> {
+    let listeners = &spec.listeners;
+    let authenticates = listeners.iter().any(|one| one.authentication.is_some());
+    if is_secured(spec) {
+        check_settings(spec)?;
+    }
+    let mutual_tls = exists.unwrap_or_else(|| is_secured(spec));
+    for (place, listener) in listeners.iter().enumerate() {
+        check_listener(place, listener, mutual_tls)?;
+    }
+    let given = spec.authorization.as_ref();
+    let given = given.map_or(&[][..], |given| &given.super_users);
+    for user in given {
+        let name = user.strip_prefix("User:");
+        if name.is_none_or(|name| name.is_empty() || name.contains([';', '\n'])) {
+            return Err(invalid(format!(
+                "spec.authorization.superUsers has \"{user}\"; write it as User:name."
+            )));
+        }
+    }
+    let has_acls = authenticates || spec.authorization.is_some();
+    Ok(Security {
+        mutual_tls,
+        super_users: has_acls.then(|| given.to_vec()),
+    })
+}
+
+fn check_listener(place: usize, listener: &Listener, mutual_tls: bool) -> Result<(), Verdict> {
+    let name = &listener.name;
+    let authentication = listener.authentication.as_ref();
+    if name == BROKERS && (mutual_tls || listener.tls.is_some()) {
+        return Err(invalid(format!(
+            "spec.listeners[{place}].name is {BROKERS}, as the listener is called where brokers \
+             with certificates meet; choose another."
+        )));
+    }
+    let is_mutual = authentication.is_some_and(|it| it.type_ == AuthenticationType::MutualTls);
+    if is_mutual && listener.tls.is_none() {
+        return Err(invalid(format!(
+            "spec.listeners[{place}] ({name}) authenticates by MutualTls and has no tls: clients \
+             show their certificates in its handshake; add `tls: {{}}`."
+        )));
+    }
+    if mutual_tls && listener.port == BROKER_PORT {
+        return Err(invalid(format!(
+            "spec.listeners[{place}].port is {BROKER_PORT}, where brokers with certificates meet; \
+             choose another."
+        )));
+    }
+    if place == 0 && !mutual_tls && (listener.tls.is_some() || authentication.is_some()) {
+        return Err(invalid(format!(
+            "spec.listeners[0] ({name}) must stay plain: the cluster was created without \
+             certificates, so brokers and the operator meet there; give clients another listener."
+        )));
+    }
+    Ok(())
+}
+
+fn check_settings(spec: &KafkaClusterSpec) -> Result<(), Verdict> {
+    let is_ours = |key: &&String| SETTINGS.iter().find(|(own, _)| key.starts_with(own));
+    let found = spec
+        .config
+        .keys()
+        .find_map(|key| Some((key, is_ours(&key)?)));
+    match found {
+        Some((key, (_, instead))) => Err(invalid(format!(
+            "spec.config may not set {key} where listeners have tls or authentication: use \
+             {instead}."
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cluster::validate::{Observed, validate};
+    use crate::crd::KafkaCluster;
+
+    #[test]
+    fn what_does_not_go_together_is_named_with_what_to_do() {
+        let mutual = "authentication: { type: MutualTls }";
+        for (spec, exists, says) in [
+            (
+                format!("listeners: [{{ name: a, port: 9092, {mutual} }}]"),
+                None,
+                "spec.listeners[0] (a) authenticates by MutualTls and has no tls",
+            ),
+            (
+                "listeners: [{ name: a, port: 9090, tls: {} }]".to_owned(),
+                None,
+                "spec.listeners[0].port is 9090",
+            ),
+            (
+                "listeners: [{ name: brokers, port: 9092, tls: {} }]".to_owned(),
+                None,
+                "spec.listeners[0].name is brokers",
+            ),
+            (
+                "listeners: [{ name: a, port: 9092, tls: {} }]".to_owned(),
+                Some(false),
+                "spec.listeners[0] (a) must stay plain",
+            ),
+            (
+                "authorization: {}, config: { super.users: 'User:a' }".to_owned(),
+                None,
+                "spec.config may not set super.users",
+            ),
+            (
+                "authorization: { superUsers: [admin] }".to_owned(),
+                None,
+                "\"admin\"; write it as User:name",
+            ),
+        ] {
+            let cluster: KafkaCluster =
+                serde_yaml::from_str(&format!("metadata: {{ name: c }}\nspec: {{ {spec} }}"))
+                    .unwrap();
+            let observed = Observed {
+                mutual_tls: exists,
+                ..Observed::default()
+            };
+            let verdict = validate(&cluster, observed).unwrap_err();
+            assert!(verdict.message.contains(says), "{}", verdict.message);
+        }
+    }
+}

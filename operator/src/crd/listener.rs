@@ -1,0 +1,123 @@
+//! How clients reach the brokers of a `KafkaCluster`, who they are, and what they may do.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One way for clients to reach the brokers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+#[x_kube(
+    validation = Rule::new("!has(self.authentication) || \
+        self.authentication.type != 'MutualTls' || has(self.tls)")
+        .message("MutualTls needs tls: clients show their certificates in the handshake of TLS")
+)]
+pub struct Listener {
+    /// The listener's name, unique in the cluster.
+    #[schemars(
+        length(min = 1, max = 15),
+        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The port. In local mode broker n listens on this port + n. Ports 9091 and 9404 are taken by
+    /// the brokers themselves.
+    #[schemars(range(min = 1024, max = 65535))]
+    pub port: i32,
+    /// Internal: reachable inside the Kubernetes cluster. NodePort: reachable through every node's
+    /// address, for clients outside.
+    #[serde(rename = "type", default)]
+    pub type_: ListenerType,
+    /// Encrypts the listener; `{}`: with a certificate that the operator makes and renews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
+    /// Who clients are. Without it nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+}
+
+/// The certificate of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ListenerTls {
+    /// A Secret of the cluster's namespace with a certificate of your own: tls.crt and tls.key, as
+    /// cert-manager makes it, and ca.crt with whom clients are to trust. It is looked at every few
+    /// seconds; what in it cannot be used is told, and the old certificate stays. Empty: the
+    /// operator makes one. In local mode a folder of this name in `<data-dir>/secrets`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$")
+    )]
+    pub secret_name: String,
+}
+
+/// How clients of a listener say who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Authentication {
+    /// Scram: by name and password, SCRAM-SHA-512. MutualTls: by a certificate.
+    #[serde(rename = "type")]
+    pub type_: AuthenticationType,
+}
+
+/// How clients say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum AuthenticationType {
+    /// By name and password, SCRAM-SHA-512.
+    Scram,
+    /// By a certificate.
+    MutualTls,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Authorization {
+    /// Acl: what no ACL allows is denied.
+    #[serde(rename = "type", default)]
+    pub type_: AuthorizationType,
+    /// Principals that may do everything, such as User:admin or User:CN=admin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        inner(length(max = 256), regex(pattern = "^User:[^;]+$"))
+    )]
+    pub super_users: Vec<String>,
+}
+
+/// How it is decided who may do what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum AuthorizationType {
+    /// By ACLs.
+    #[default]
+    Acl,
+}
+
+/// Where a listener is reachable from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ListenerType {
+    /// Inside the Kubernetes cluster.
+    #[default]
+    Internal,
+    /// Through the address of every node.
+    NodePort,
+}
+
+/// One internal listener on port 9092.
+#[must_use]
+pub fn default_listeners() -> Vec<Listener> {
+    vec![Listener {
+        name: "internal".to_owned(),
+        port: 9092,
+        type_: ListenerType::Internal,
+        tls: None,
+        authentication: None,
+    }]
+}

@@ -1,0 +1,107 @@
+//! Secrets: on Kubernetes the objects, in local mode folders that only their owner may read.
+//!
+//! ```text
+//! <data-dir>/secrets/<name>/<key>    those of clusters, and those that clusters name
+//! <data-dir>/users/<name>/<key>      those of KafkaUsers
+//! ```
+//!
+//! Invariant: a Secret of somebody else's is read where a cluster names it, and never written. None
+//! is ever listed or watched, so the operator has no Secret in its memory that it does not need.
+
+mod folder;
+mod kubernetes;
+
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+
+use crate::certificates::Data;
+use crate::object::ObjectKey;
+use crate::platform::NotYet;
+
+/// Whose a Secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The kind of the object.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// The cluster that it is for.
+    pub cluster: String,
+}
+
+/// The kind of what owns the Secrets of users.
+pub const USER: &str = "KafkaUser";
+/// The kind of what owns the Secrets of clusters.
+pub const CLUSTER: &str = "KafkaCluster";
+
+/// Where Secrets are. Cheap to clone.
+#[derive(Clone)]
+pub enum Secrets {
+    /// In Kubernetes.
+    Kubernetes(Client),
+    /// Below a data directory.
+    Folder(PathBuf),
+}
+
+impl Secrets {
+    /// What a Secret holds; none where it is not there. `kind` is that of who owns it.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn read(&self, kind: &str, key: &ObjectKey) -> Result<Option<Data>, NotYet> {
+        match self {
+            Self::Kubernetes(client) => kubernetes::read(client, key).await,
+            Self::Folder(data_dir) => folder::read(&self::path(data_dir, kind, key)),
+        }
+    }
+
+    /// Writes all of a Secret.
+    ///
+    /// # Errors
+    /// Why it cannot be written, or whose it is where it is somebody else's.
+    pub async fn write(&self, owner: &Owner, key: &ObjectKey, data: &Data) -> Result<(), NotYet> {
+        match self {
+            Self::Kubernetes(client) => kubernetes::write(client, owner, key, data).await,
+            Self::Folder(data_dir) => folder::write(&self::path(data_dir, owner.kind, key), data),
+        }
+    }
+
+    /// Deletes a Secret that is its owner's; one that is not there is gone already.
+    ///
+    /// # Errors
+    /// Why it cannot be deleted.
+    pub async fn delete(&self, owner: &Owner, key: &ObjectKey) -> Result<(), NotYet> {
+        match self {
+            Self::Kubernetes(client) => kubernetes::delete(client, owner, key).await,
+            Self::Folder(data_dir) => folder::delete(&self::path(data_dir, owner.kind, key)),
+        }
+    }
+
+    /// Where processes of this machine find a Secret; none where it is in no file.
+    #[must_use]
+    pub fn folder(&self, kind: &str, key: &ObjectKey) -> Option<PathBuf> {
+        match self {
+            Self::Kubernetes(_) => None,
+            Self::Folder(data_dir) => Some(path(data_dir, kind, key)),
+        }
+    }
+}
+
+/// The Secret of a cluster's that is for this.
+#[must_use]
+pub fn beside(cluster: &ObjectKey, what: &str) -> ObjectKey {
+    ObjectKey {
+        namespace: cluster.namespace.clone(),
+        name: format!("{}-{what}", cluster.name),
+    }
+}
+
+/// The folder of a Secret below a data directory.
+#[must_use]
+pub fn path(data_dir: &Path, kind: &str, key: &ObjectKey) -> PathBuf {
+    let of = if kind == USER { "users" } else { "secrets" };
+    data_dir.join(of).join(key.file_name())
+}
