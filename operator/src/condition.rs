@@ -138,6 +138,8 @@ reasons! {
         ConfigRefused: Stalled,
         /// Annotated to be left alone.
         Paused: Stalled,
+        /// The brokers are of another cluster than before: volumes were lost or exchanged.
+        InconsistentClusterId: Stalled,
         /// The Kubernetes API refuses one of the objects.
         ApplyFailed: Stalled,
     }

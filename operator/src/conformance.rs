@@ -7,9 +7,14 @@
 mod access;
 mod api;
 mod brokers;
+mod faults;
 mod moves;
+mod nodes;
 mod plans;
 mod pods;
+mod quiet;
+mod racks;
+mod reached;
 mod settings;
 
 use std::time::Duration;

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::cluster::reconcile::Reconciler;
+use crate::condition::now;
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::platform::local::Processes;
@@ -71,7 +73,7 @@ async fn operate(world: Folder, folder: &Path, data_dir: &Path, broker: &Path) {
         let processes = Processes::take_over(&key.name, data_dir, broker, certificates);
         Reconciler::new(processes, all.clone())
     };
-    let mut session = Session::new(world, reconciler, Metrics::default());
+    let mut session = Session::new(world, reconciler, Metrics::default(), now);
     let (folder, data) = (folder.display(), data_dir.display());
     let greeting = format!("{folder} → {data}; Ctrl-C stops all brokers");
     session.world.lines.write(&greeting);

@@ -148,6 +148,12 @@ pub trait Platform {
         None
     }
 
+    /// The generation of the spec that brokers which start are made by; none where nobody knows.
+    /// It outlives the operator.
+    fn generation_in_force(&self) -> Option<i64> {
+        None
+    }
+
     /// Has brokers that start be as those before, whatever the spec says; or lets go of that.
     fn hold(&mut self, _is_held: bool) {}
 

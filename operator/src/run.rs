@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tracing::{error, info};
 
 use crate::cluster::reconcile::Reconciler;
+use crate::condition::now;
 use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::addresses::anywhere;
@@ -33,9 +34,9 @@ const WATCH_SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What `ottla-operator run` is given.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The namespace to look after; by default all
-    #[arg(long)]
-    pub namespace: Option<String>,
+    /// A namespace to look after, several times where there are several; by default all
+    #[arg(long = "namespace")]
+    pub namespaces: Vec<String>,
     /// The brokers' image where a KafkaCluster names none
     #[arg(long, default_value = concat!("ottla-broker:", env!("CARGO_PKG_VERSION")))]
     pub broker_image: String,
@@ -104,7 +105,7 @@ async fn operate(options: Options) -> anyhow::Result<()> {
     info!("holds the lease {}", lease.name());
     telemetry.metrics.leader.set(1);
     let metrics = telemetry.metrics.clone();
-    let world = Kubernetes::new(&client, &watcher, options.namespace.as_deref(), telemetry);
+    let world = Kubernetes::new(&client, &watcher, &options.namespaces, telemetry);
     let watched = world.watched.clone();
     let pods = PodOptions {
         image: options.broker_image,
@@ -115,7 +116,7 @@ async fn operate(options: Options) -> anyhow::Result<()> {
         let pods = Pods::new(client.clone(), watched.clone(), key, pods.clone());
         Reconciler::new(pods, secrets.clone())
     };
-    let mut session = Session::new(world, reconciler, metrics);
+    let mut session = Session::new(world, reconciler, metrics, now);
     tokio::select! {
         () = session.run() => {}
         () = lease.keep(held_since) => anyhow::bail!("the lease is lost; another process goes on"),
@@ -136,4 +137,48 @@ fn clients(mut config: Config) -> kube::Result<(Client, Client)> {
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.reset_reader_on_write = true;
     Ok((Client::try_from(config)?, watcher))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Config;
+    use kube::api::{Api, ListParams};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    /// Takes whatever comes, and answers nothing.
+    async fn silence(listener: TcpListener) {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            open.push(tokio::spawn(async move {
+                let mut buffer = [0; 1024];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+            }));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_call_waits_for_ever_for_an_api_server_that_is_silent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(silence(listener));
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        let (client, watcher) = super::clients(config).unwrap();
+        for (client, longest) in [
+            (client, super::ANSWER_TIMEOUT),
+            (watcher, super::WATCH_SILENCE_TIMEOUT),
+        ] {
+            let begun = Instant::now();
+            let pods: Api<Pod> = Api::default_namespaced(client);
+            let all = ListParams::default();
+            let listed = pods.list(&all);
+            let listed = tokio::time::timeout(2 * longest, listed).await;
+            assert!(listed.is_ok_and(|answer| answer.is_err()));
+            assert!(begun.elapsed() <= longest + Duration::from_secs(1));
+        }
+    }
 }

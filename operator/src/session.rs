@@ -25,7 +25,7 @@ use self::clusters::{ClusterTask, Report};
 use self::topics::Index;
 use crate::cluster::reconcile::Reconciler;
 use crate::cluster::turns::Turns;
-use crate::condition::{State, now, state};
+use crate::condition::{State, state};
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
@@ -63,6 +63,8 @@ pub struct Session<W, F> {
     /// Begins to reconcile a cluster.
     reconcilers: F,
     metrics: Metrics,
+    /// What time it is, as conditions write it.
+    now: fn() -> String,
     turns: Turns,
     tasks: BTreeMap<ObjectKey, Task>,
     topics: Index,
@@ -83,11 +85,12 @@ where
 {
     /// A session that has yet to run.
     #[must_use]
-    pub fn new(world: W, reconcilers: F, metrics: Metrics) -> Self {
+    pub fn new(world: W, reconcilers: F, metrics: Metrics, now: fn() -> String) -> Self {
         Self {
             world,
             reconcilers,
             metrics,
+            now,
             turns: Turns::default(),
             tasks: BTreeMap::new(),
             topics: Index::default(),
@@ -172,6 +175,7 @@ where
             view,
             reports: self.reports.0.clone(),
             metrics: self.metrics.clone(),
+            now: self.now,
             is_hurried: Arc::clone(&self.is_hurried),
             looks_at_secrets: false,
         };
@@ -182,7 +186,7 @@ where
             heard_too,
             heard_topics,
             Reports { passes, changes },
-            now,
+            self.now,
         );
         let handles = [
             tokio::task::spawn_local(cluster.run()),
@@ -280,7 +284,7 @@ where
             }
             let topics: Topics = self.topics.of(&cluster).cloned().collect();
             for (key, desired) in topics {
-                let outcome = without_cluster(&cluster, &desired, &now());
+                let outcome = without_cluster(&cluster, &desired, &(self.now)());
                 self.apply(&key, outcome, true);
             }
         }

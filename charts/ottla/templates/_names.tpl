@@ -39,13 +39,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- /* What the operator does to objects in the namespaces that it looks after. */ -}}
 {{- define "ottla.rules" -}}
 - apiGroups: [ottla.io]
-  resources: [kafkaclusters, kafkatopics]
+  resources: [kafkaclusters]
+  verbs: [get, list, watch]
+- apiGroups: [ottla.io]
+  resources: [kafkatopics]
   verbs: [get, list, watch, patch]
 - apiGroups: [ottla.io]
   resources: [kafkaclusters/status, kafkatopics/status]
   verbs: [get, patch]
 - apiGroups: [ottla.io]
-  resources: [kafkaclusters/finalizers, kafkatopics/finalizers]
+  resources: [kafkaclusters/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [configmaps, services]

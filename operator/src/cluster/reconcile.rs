@@ -7,16 +7,15 @@
 
 mod certified;
 mod consent;
+mod identity;
+mod roll;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::certified::{Reach, listeners};
 use super::certificates::Certificates;
-use super::desired::{
-    checked, desired, differences, existing, keep_what_runs, observed_brokers, settings_of_start,
-};
+use super::desired::{checked, desired, differences, existing, keep_what_runs, settings_of_start};
 use super::rebalance::rebalance;
-use super::rolling_restart::{Advice, Health, ObservedBroker, Plan, heed, plan};
 use super::scale_down::{Departure, Departures};
 use super::scale_up::{known, newcomers};
 use super::settings::{Difference, is_dynamic};
@@ -46,6 +45,9 @@ pub struct Reconciler<P> {
     asked: Option<i64>,
     certificates: Certificates,
     admin: Admin,
+    /// Where the brokers are reached, those that serve first.
+    addresses: Vec<String>,
+    /// The id that the brokers told when all of them served, until one does not.
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
     refused: Option<(ConfigChanges, Verdict)>,
@@ -73,6 +75,8 @@ pub struct Step {
     pub holds_moves: bool,
     /// How brokers are reached that ask who the operator is; none where that is not known.
     pub reach: Option<Reach>,
+    /// Where the brokers are reached, those that serve first; none where that was not looked at.
+    pub addresses: Vec<String>,
 }
 
 impl<P: Platform> Reconciler<P> {
@@ -86,6 +90,7 @@ impl<P: Platform> Reconciler<P> {
             turn: Turn::default(),
             asked: None,
             admin: Admin::new(Vec::new()),
+            addresses: Vec::new(),
             cluster_id: None,
             refused: None,
             started: BTreeSet::new(),
@@ -103,9 +108,24 @@ impl<P: Platform> Reconciler<P> {
         now: &str,
     ) -> Step {
         let states = self.platform.observe().await;
+        self.admin
+            .set_cluster_id(identity::lasting_id(cluster).cloned());
+        let mut step = self.step_from(cluster, &states, &is_current, now).await;
+        step.addresses.clone_from(&self.addresses);
+        self.turn.look();
+        step
+    }
+
+    async fn step_from(
+        &mut self,
+        cluster: &KafkaCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        is_current: &dyn Fn() -> bool,
+        now: &str,
+    ) -> Step {
         let paused = is_paused(&cluster.metadata);
-        let left = self.left_behind(cluster, &states).await;
-        let valid = left.and_then(|left| validate(cluster, existing(cluster, &states, left)));
+        let left = self.left_behind(cluster, states).await;
+        let valid = left.and_then(|left| validate(cluster, existing(cluster, states, left)));
         let mut valid = match valid {
             Ok(valid) if !paused => valid,
             other => {
@@ -114,22 +134,22 @@ impl<P: Platform> Reconciler<P> {
                     _ => left_alone(),
                 };
                 self.turn.note(false);
-                let seen = Seen::new(&states, verdict);
+                let seen = Seen::new(states, verdict);
                 let mut step = conclude(cluster, None, &seen, Vec::new(), now);
                 step.valid = other.ok();
                 return step;
             }
         };
         self.platform.follow(&valid);
-        match self.certify(&mut valid, &states, now).await {
+        match self.certify(&mut valid, states, now).await {
             Ok(certified) => {
-                let mut step = self.act(cluster, valid, &states, &is_current, now).await;
+                let mut step = self.act(cluster, valid, states, is_current, now).await;
                 certified.tell(&mut step);
                 step
             }
             Err(verdict) => {
                 self.turn.note(false);
-                let seen = Seen::new(&states, verdict);
+                let seen = Seen::new(states, verdict);
                 conclude(cluster, Some(valid), &seen, Vec::new(), now)
             }
         }
@@ -204,12 +224,14 @@ impl<P: Platform> Reconciler<P> {
             seen.verdicts.extend(refused);
         }
         let (brokers, plan) = self.roll((cluster, &valid), states, &compared).await;
-        self.note_turn(passed.restarts, &brokers, &seen.pending);
+        let turn = (passed.restarts, passed.held.is_some());
+        self.note_turn(cluster, turn, &brokers, &seen.pending);
         if let Some(id) = plan.restart.filter(|_| is_current()) {
             let restarted = self.restart(id, &desired, &brokers, &mut done).await;
             seen.verdicts.extend(restarted.err());
         }
-        self.ask_cluster_id(states, &valid).await;
+        let inconsistent = self.ask_cluster_id(cluster, states, &valid).await;
+        seen.verdicts.extend(inconsistent);
         let before = cluster.status.as_ref();
         let known = known(Some(&valid), states, before, &seen.leaving);
         let (newcomers, verdict) = newcomers(&mut self.admin, &valid, known).await;
@@ -316,103 +338,6 @@ impl<P: Platform> Reconciler<P> {
             )),
         }
     }
-
-    async fn roll(
-        &mut self,
-        (cluster, valid): (&KafkaCluster, &ValidatedCluster),
-        states: &BTreeMap<i32, BrokerState>,
-        desired: &BTreeMap<i32, Properties>,
-    ) -> (Vec<ObservedBroker>, Plan) {
-        let brokers = observed_brokers(states, desired);
-        if brokers.iter().all(|broker| broker.restart.is_none()) {
-            return (brokers, Plan::default());
-        }
-        let before = cluster.status.as_ref();
-        let known = before.and_then(|status| status.cluster_id.as_ref());
-        let has_served = known.or(self.cluster_id.as_ref()).is_some();
-        let health = self.health().await;
-        // The brokers had time to change while they were asked.
-        let brokers = observed_brokers(&self.platform.observe().await, desired);
-        let plan = plan(&brokers, &health, has_served);
-        let plan = self.heed(plan, valid, &brokers).await;
-        (brokers, plan)
-    }
-
-    /// One that was told to go, and is not gone yet, comes back with nothing.
-    async fn restart(
-        &mut self,
-        id: i32,
-        desired: &BTreeMap<i32, Properties>,
-        brokers: &[ObservedBroker],
-        done: &mut Vec<String>,
-    ) -> Result<(), Verdict> {
-        let Some(settings) = desired.get(&id) else {
-            return Ok(());
-        };
-        let answer = self.platform.restart(id, settings).await;
-        answer.map_err(|refused| not_yet_verdict(&refused))?;
-        done.push(restarted(id, brokers));
-        Ok(())
-    }
-
-    /// Has the others of the operator's clusters know whether brokers of this one are restarted.
-    fn note_turn(&self, restarts: bool, brokers: &[ObservedBroker], pending: &[String]) {
-        let is_due = restarts || brokers.iter().any(|broker| broker.restart.is_some());
-        let is_back = pending.is_empty() && brokers.iter().all(|broker| broker.ready);
-        self.turn.note(is_due || self.turn.is_taken() && !is_back);
-    }
-
-    /// Asks the broker that would go what its restart would harm, where it has a process.
-    async fn heed(
-        &mut self,
-        plan: Plan,
-        valid: &ValidatedCluster,
-        brokers: &[ObservedBroker],
-    ) -> Plan {
-        let going = brokers
-            .iter()
-            .find(|broker| Some(broker.id) == plan.restart);
-        match going.filter(|broker| broker.runs) {
-            Some(broker) => {
-                let advice = Advice {
-                    check: self.platform.restart_check(broker.id).await,
-                    allow_unavailable: valid.allow_unavailable || brokers.len() == 1,
-                };
-                heed(plan, &advice)
-            }
-            None => plan,
-        }
-    }
-
-    async fn health(&mut self) -> Health {
-        let unknown = |error: crate::admin::Error| Health::Unknown(error.to_string());
-        let cluster = match self.admin.describe_moves(None).await {
-            Ok(cluster) => cluster,
-            Err(error) => return unknown(error),
-        };
-        match self.admin.quorum().await {
-            Ok(quorum) => Health::Known {
-                cluster,
-                quorum: quorum.map_err(|refusal| refusal.message),
-            },
-            Err(error) => unknown(error),
-        }
-    }
-
-    async fn ask_cluster_id(
-        &mut self,
-        states: &BTreeMap<i32, BrokerState>,
-        valid: &ValidatedCluster,
-    ) {
-        let ready = states.values().filter(|state| state.ready).count();
-        if self.cluster_id.is_some() || ready < usize::try_from(valid.replicas).unwrap_or(0) {
-            return;
-        }
-        let none = BTreeSet::new();
-        if let Ok(cluster) = self.admin.describe(Some(&none)).await {
-            self.cluster_id = cluster.cluster_id;
-        }
-    }
 }
 
 fn conclude(
@@ -438,13 +363,8 @@ fn conclude(
         valid,
         done,
         paused: is_paused(&cluster.metadata),
+        addresses: Vec::new(),
     }
-}
-
-fn restarted(id: i32, brokers: &[ObservedBroker]) -> String {
-    let broker = brokers.iter().find(|broker| broker.id == id);
-    let reason = broker.and_then(|broker| broker.restart.as_deref());
-    format!("broker {id} is restarted: {}", reason.unwrap_or_default())
 }
 
 fn left_alone() -> Verdict {

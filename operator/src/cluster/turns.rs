@@ -2,7 +2,8 @@
 //! operator makes their brokers otherwise, and no spec has changed.
 //!
 //! Invariant: of the clusters of one operator, none begins to restart for that while the brokers of
-//! another are being restarted.
+//! another are being restarted, or before it was looked whether they are: an operator that has just
+//! begun may find a cluster in the midst of it.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,10 +11,11 @@ use std::rc::Rc;
 
 use crate::object::ObjectKey;
 
-/// The clusters whose brokers are being restarted. Cheap to clone: all see the same.
+/// The clusters whose brokers are being restarted, or may be. Cheap to clone: all see the same.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
     restarting: Rc<RefCell<BTreeSet<ObjectKey>>>,
+    unseen: Rc<RefCell<BTreeSet<ObjectKey>>>,
 }
 
 /// One cluster among them. It is none of them any more once this is dropped.
@@ -27,6 +29,7 @@ impl Turns {
     /// That of a cluster.
     #[must_use]
     pub fn of(&self, key: &ObjectKey) -> Turn {
+        self.unseen.borrow_mut().insert(key.clone());
         Turn {
             turns: self.clone(),
             key: Some(key.clone()),
@@ -39,11 +42,11 @@ impl Turn {
     #[must_use]
     pub fn take(&self) -> Option<ObjectKey> {
         let restarting = self.turns.restarting.borrow();
-        let other = restarting
-            .iter()
-            .find(|key| Some(*key) != self.key.as_ref());
+        let unseen = self.turns.unseen.borrow();
+        let mut others = restarting.iter().chain(unseen.iter());
+        let other = others.find(|key| Some(*key) != self.key.as_ref());
         let other = other.cloned();
-        drop(restarting);
+        drop((restarting, unseen));
         if other.is_none() {
             self.note(true);
         }
@@ -63,6 +66,20 @@ impl Turn {
         }
     }
 
+    /// Takes note that this cluster was looked at.
+    pub fn look(&self) {
+        if let Some(key) = &self.key {
+            self.turns.unseen.borrow_mut().remove(key);
+        }
+    }
+
+    /// Whether brokers of this cluster have not been looked at yet.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        let unseen = self.turns.unseen.borrow();
+        self.key.as_ref().is_some_and(|key| unseen.contains(key))
+    }
+
     /// Whether brokers of this cluster were being restarted when it was last looked at.
     #[must_use]
     pub fn is_taken(&self) -> bool {
@@ -76,6 +93,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.note(false);
+        self.look();
     }
 }
 
@@ -94,6 +112,9 @@ mod tests {
             })
         };
         let (first, second) = (of("first"), of("second"));
+        assert_eq!(first.take().unwrap().name, "second", "it may be at work");
+        first.look();
+        second.look();
         assert_eq!(first.take(), None);
         assert_eq!(first.take(), None, "it is still its turn");
         assert_eq!(second.take().unwrap().name, "first");

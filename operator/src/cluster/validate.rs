@@ -19,6 +19,13 @@ use crate::validated::{HTTP_PORT, PEER_PORT, REPLICAS_MAX, ValidatedCluster};
 /// The longest name of a cluster.
 pub const NAME_LENGTH_MAX: usize = 40;
 
+/// Ports of pods that are not of the spec.
+const LISTENER_NAMES_TAKEN: [&str; 3] = ["controller", "peer", "http"];
+
+/// The longest names of a cluster and of a listener with a Service of its own, together: a Service
+/// has at most 63 letters, `-bootstrap` among them.
+const SERVICE_NAMES_LENGTH_MAX: usize = 52;
+
 /// Settings that the operator itself writes into every broker's file.
 const OWN_SETTINGS: &[(&str, &str)] = &[
     ("node.id", "it is the ordinal of the pod"),
@@ -78,7 +85,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     let replicas = spec.replicas.max(observed.brokers);
     let controllers = voters(spec.controllers, replicas, observed, &mut refused)?;
     let leaving = leaving(spec.replicas, replicas, controllers, &mut refused);
-    check_listeners(&spec.listeners)?;
+    check_listeners(&key.name, &spec.listeners)?;
     let security = security::check(spec, observed.mutual_tls)?;
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
@@ -182,7 +189,7 @@ fn voters(
     }
 }
 
-fn check_listeners(listeners: &[Listener]) -> Result<(), Verdict> {
+fn check_listeners(cluster: &str, listeners: &[Listener]) -> Result<(), Verdict> {
     let Some(first) = listeners.first() else {
         return Err(invalid(
             "spec.listeners is empty; remove the field or name a listener of type Internal."
@@ -196,6 +203,7 @@ fn check_listeners(listeners: &[Listener]) -> Result<(), Verdict> {
         )));
     }
     for (place, listener) in listeners.iter().enumerate() {
+        check_listener_name(cluster, place, listener)?;
         let taken = |port: i32| port == PEER_PORT || port == HTTP_PORT;
         if taken(listener.port) {
             return Err(invalid(format!(
@@ -219,6 +227,25 @@ fn check_listeners(listeners: &[Listener]) -> Result<(), Verdict> {
         }
     }
     Ok(())
+}
+
+fn check_listener_name(cluster: &str, place: usize, listener: &Listener) -> Result<(), Verdict> {
+    let name = &listener.name;
+    let length = cluster.len() + name.len();
+    let why = if LISTENER_NAMES_TAKEN.contains(&name.as_str()) {
+        "brokers have a port of that name themselves; choose another".to_owned()
+    } else if name.contains("--") {
+        "the name of a port has no two dashes in a row".to_owned()
+    } else if listener.type_ == ListenerType::NodePort && length > SERVICE_NAMES_LENGTH_MAX {
+        format!(
+            "Services are named after it and the cluster, which have {length} letters together, \
+             and {SERVICE_NAMES_LENGTH_MAX} at most are allowed; choose a shorter one"
+        )
+    } else {
+        return Ok(());
+    };
+    let field = format!("spec.listeners[{place}].name");
+    Err(invalid(format!("{field} is \"{name}\": {why}.")))
 }
 
 type Settings = (BTreeMap<String, String>, BTreeSet<String>);

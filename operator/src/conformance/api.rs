@@ -1,48 +1,35 @@
-//! An API server in memory: lists, watches, server-side apply and merge patches of any kind.
+//! An API server in memory: lists, watches, server-side apply and merge patches of any kind. What
+//! it does wrong on purpose is in [`faults`].
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+pub mod faults;
+mod state;
+
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::channel::mpsc::{UnboundedSender, unbounded};
-use futures::{Stream, StreamExt, stream};
+use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use kube::Client;
 use kube::client::Body;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-/// The resource, the namespace and the name of an object.
-type Place = (String, String, String);
-type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>;
+use self::faults::{Call, Course, Fault, Verb};
+use self::state::State;
+pub use self::state::{Objects, Place};
+
+type Chunks =
+    std::pin::Pin<Box<dyn futures::Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send>>;
+
+/// How long a client waits for an answer, as the operator's own does.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The server. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct ApiServer {
     state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    objects: BTreeMap<Place, Value>,
-    version: u64,
-    watchers: Vec<(String, UnboundedSender<Value>)>,
-    /// So many writes of statuses are answered with this code.
-    refusals: (usize, u16),
-    status_writes: u128,
-    patches: usize,
-    /// An object that nobody may patch but its status.
-    withheld: Option<String>,
-    /// A kind of objects that may not be listed.
-    unlisted: String,
-    /// A kind of objects of which no write is taken.
-    invalid: String,
-    /// Whether somebody else writes the next object that is patched just before.
-    collides: bool,
-    /// Whether a PodDisruptionBudget lets no pod go.
-    is_budget_spent: bool,
 }
 
 impl ApiServer {
@@ -65,9 +52,7 @@ impl ApiServer {
     /// Deletes an object as a user does: one with finalizers stays until they are gone.
     pub fn delete(&self, resource: &str, namespace: &str, name: &str) {
         let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-        self.lock().edit(&place, |object| {
-            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        });
+        self.lock().delete(&place);
     }
 
     /// Replaces the status of an object, as somebody may who has the right to.
@@ -77,15 +62,95 @@ impl ApiServer {
             .edit(&place, |object| object["status"] = status.clone());
     }
 
+    /// Changes an object as somebody does who is no operator.
+    pub fn edit(&self, resource: &str, namespace: &str, name: &str, edit: impl FnOnce(&mut Value)) {
+        let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        self.lock().edit(&place, edit);
+    }
+
+    /// Counts all changes of objects.
+    pub fn version(&self) -> u64 {
+        self.lock().version()
+    }
+
     /// An object as it is now.
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
         let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
         self.lock().objects.get(&place).cloned()
     }
 
+    /// All objects of a kind as they are now.
+    pub fn all(&self, resource: &str) -> Vec<Value> {
+        let state = self.lock();
+        let objects = state
+            .objects
+            .iter()
+            .filter(|(place, _)| place.0 == resource);
+        objects.map(|(_, object)| object.clone()).collect()
+    }
+
     /// Has the next writes of statuses refused.
-    pub fn refuse_statuses(&self, writes: usize, code: u16) {
-        self.lock().refusals = (writes, code);
+    pub fn refuse_statuses(&self, count: usize, code: u16) {
+        for resource in ["kafkaclusters", "kafkatopics"] {
+            self.fail(Fault::next(
+                resource,
+                Verb::Status,
+                count,
+                Course::Code(code),
+            ));
+        }
+    }
+
+    /// Has calls go wrong as it says, beside those that do already.
+    pub fn fail(&self, fault: Fault) {
+        self.lock().faults.add(fault);
+    }
+
+    /// Has everything go well from now on.
+    pub fn mend(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Has whoever makes this call, counted from 1, be gone with it, whether it was done or not.
+    pub fn kill_at(&self, call: usize, is_done: bool) {
+        self.lock().faults.kill_at(call, is_done);
+    }
+
+    /// Waits until somebody was killed.
+    pub async fn killed(&self) {
+        let killed = Arc::clone(&self.lock().faults.killed);
+        killed.notified().await;
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> usize {
+        self.lock().faults.calls()
+    }
+
+    /// When each call of this kind came, and of which object.
+    pub fn times(&self, resource: &str, verb: Verb) -> Vec<(Place, tokio::time::Instant)> {
+        self.lock().faults.times(resource, verb)
+    }
+
+    /// Ends all watches, as the API server does now and then; `is_expired` is whether those that
+    /// would go on from where they were are told that this is too long ago.
+    pub fn cut_watches(&self, is_expired: bool) {
+        self.lock().cut_watches(is_expired);
+    }
+
+    /// Judges each change that the operator makes by these rules from now on.
+    pub fn judge(&self, rules: fn(&Objects, &Call, &Value) -> Vec<String>) {
+        self.lock().rules = Some(rules);
+    }
+
+    /// Takes note of what must never be.
+    pub fn accuse(&self, what: String) {
+        self.lock().violations.push(what);
+    }
+
+    /// What was that must never be.
+    pub fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
     }
 
     /// Has all patches of the object of this name refused but those of its status, or of none.
@@ -130,191 +195,60 @@ impl ApiServer {
     async fn answer(
         &self,
         request: Request<Body>,
-    ) -> Result<Response<StreamBody<Chunks>>, Infallible> {
+    ) -> Result<Response<StreamBody<Chunks>>, std::io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
-        let query = head.uri.query().unwrap_or_default();
-        // /api/v1/... or /apis/group/version/...
-        let rest = &path[if path[0] == "api" { 2 } else { 3 }..];
-        let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
-            rest => ("", rest),
+        let call = Call::read(&head);
+        let course = self.lock().faults.next(&call);
+        let (code, chunks) = match course {
+            Course::Done => self.carry_out(&call, &body),
+            Course::Code(code) => self.refuse(&call, code),
+            Course::Silence { is_done } => {
+                if is_done {
+                    drop(self.carry_out(&call, &body));
+                }
+                tokio::time::sleep(ANSWER_TIMEOUT).await;
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+            Course::Death { is_done } => {
+                if is_done {
+                    drop(self.carry_out(&call, &body));
+                }
+                let killed = Arc::clone(&self.lock().faults.killed);
+                killed.notify_one();
+                return std::future::pending().await;
+            }
         };
-        let (code, chunks) = match (&head.method, rest) {
-            (&Method::GET, [resource]) if query.contains("watch=true") => {
-                (200, self.lock().watch(resource))
-            }
-            (&Method::GET, [resource]) => {
-                let (code, list) = self.lock().list(resource);
-                (code, once(&list))
-            }
-            (method, [resource, name, sub @ ..]) => {
-                let place = (
-                    (*resource).to_owned(),
-                    namespace.to_owned(),
-                    (*name).to_owned(),
-                );
-                let (code, value) = self.lock().change(method, &place, sub, &body);
-                (code, once(&value))
-            }
-            _ => (201, once(&body)),
-        };
-        let response = Response::builder().status(StatusCode::from_u16(code).unwrap());
+        let mut response = Response::builder().status(StatusCode::from_u16(code).unwrap());
+        if code == 429 {
+            response = response.header("Retry-After", "1");
+        }
         Ok(response.body(StreamBody::new(chunks)).unwrap())
     }
-}
 
-impl State {
-    fn list(&self, resource: &str) -> (u16, Value) {
-        if self.unlisted == resource {
-            return status(403);
-        }
-        let objects = self.objects.iter().filter(|(place, _)| place.0 == resource);
-        let items: Vec<&Value> = objects.map(|(_, object)| object).collect();
-        let list = json!({
-            "apiVersion": "v1", "kind": "List", "items": items,
-            "metadata": { "resourceVersion": self.version.to_string() },
-        });
-        (200, list)
+    fn refuse(&self, call: &Call, code: u16) -> (u16, Chunks) {
+        let mut state = self.lock();
+        state.status_writes += u128::from(call.verb == Verb::Status);
+        let (code, value) = status(code);
+        (code, once(&value))
     }
 
-    fn watch(&mut self, resource: &str) -> Chunks {
-        let (sender, receiver) = unbounded();
-        self.watchers.push((resource.to_owned(), sender));
-        Box::pin(receiver.map(|event| Ok(Frame::data(Bytes::from(format!("{event}\n"))))))
-    }
-
-    fn change(
-        &mut self,
-        method: &Method,
-        place: &Place,
-        sub: &[&str],
-        body: &Value,
-    ) -> (u16, Value) {
-        self.patches += usize::from(*method == Method::PATCH);
-        if *method == Method::PATCH && sub == ["status"] {
-            self.status_writes += 1;
-            if self.refusals.0 > 0 {
-                self.refusals.0 -= 1;
-                return status(self.refusals.1);
+    fn carry_out(&self, call: &Call, body: &Value) -> (u16, Chunks) {
+        let mut state = self.lock();
+        match call.verb {
+            Verb::Watch => (200, state.watch(call)),
+            Verb::List => {
+                let (code, list) = state.list(call);
+                (code, once(&list))
+            }
+            Verb::Create => (201, once(body)),
+            _ => {
+                let (code, value) = state.change(call, body);
+                (code, once(&value))
             }
         }
-        if *method == Method::PATCH && sub.is_empty() && self.withheld.as_ref() == Some(&place.2) {
-            return status(503);
-        }
-        if *method == Method::PATCH && sub.is_empty() && self.invalid == place.0 {
-            return status(422);
-        }
-        if *method == Method::PATCH && sub.is_empty() && std::mem::take(&mut self.collides) {
-            self.edit(place, |object| {
-                object["metadata"]["labels"]["by"] = json!("another")
-            });
-        }
-        let Some(object) = self.objects.get(place).cloned() else {
-            if *method == Method::PATCH && sub.is_empty() {
-                self.apply(place.clone(), body);
-                return (201, self.objects[place].clone());
-            }
-            return status(404);
-        };
-        let is_eviction = *method == Method::POST && sub == ["eviction"];
-        if is_eviction && self.is_budget_spent {
-            return status(429);
-        }
-        if *method == Method::DELETE || is_eviction {
-            self.edit(place, |object| {
-                object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-            });
-        } else if *method == Method::PATCH && sub == ["status"] {
-            self.edit(place, |object| object["status"] = body["status"].clone());
-        } else if *method == Method::PATCH {
-            let expected = body.pointer("/metadata/resourceVersion");
-            if expected.is_some_and(|version| *version != object["metadata"]["resourceVersion"]) {
-                return status(409);
-            }
-            self.apply(place.clone(), body);
-        }
-        if is_eviction {
-            let success = json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" });
-            return (201, success);
-        }
-        (200, self.objects.get(place).cloned().unwrap_or(object))
     }
-
-    /// Lays what was given over what is there.
-    fn apply(&mut self, place: Place, given: &Value) {
-        let (uid, age) = (format!("uid-{}", self.version), self.version);
-        let created = format!("2026-01-01T00:{:02}:{:02}Z", age / 60 % 60, age % 60);
-        let (namespace, name) = (place.1.clone(), place.2.clone());
-        self.objects.entry(place.clone()).or_insert_with(|| {
-            json!({ "metadata": {
-                "namespace": namespace, "name": name, "uid": uid, "creationTimestamp": created,
-            }})
-        });
-        self.edit(&place, |object| {
-            let before = object["spec"].clone();
-            for (key, value) in given.as_object().into_iter().flatten() {
-                match (key.as_str(), value) {
-                    ("metadata", Value::Object(metadata)) => {
-                        let known = object["metadata"].as_object_mut().unwrap();
-                        known.extend(metadata.clone());
-                    }
-                    _ => object[key] = value.clone(),
-                }
-            }
-            assign_node_ports(object, &before);
-            // Kinds without a spec, such as ConfigMap, have no generation.
-            if object["spec"] != before {
-                let generation = object["metadata"]["generation"]
-                    .as_i64()
-                    .unwrap_or_default();
-                object["metadata"]["generation"] = json!(generation + 1);
-            }
-        });
-    }
-
-    fn edit(&mut self, place: &Place, edit: impl FnOnce(&mut Value)) {
-        let Some(object) = self.objects.get_mut(place) else {
-            return;
-        };
-        let before = object.clone();
-        edit(object);
-        if *object == before {
-            return;
-        }
-        self.version += 1;
-        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let finalizers = object
-            .pointer("/metadata/finalizers")
-            .and_then(Value::as_array);
-        let is_gone = object.pointer("/metadata/deletionTimestamp").is_some()
-            && finalizers.is_none_or(Vec::is_empty);
-        let kind = match (is_gone, before.pointer("/metadata/resourceVersion")) {
-            (true, _) => "DELETED",
-            (false, None) => "ADDED",
-            (false, Some(_)) => "MODIFIED",
-        };
-        let event = json!({ "type": kind, "object": object });
-        self.watchers.retain(|(resource, sender)| {
-            *resource != place.0 || sender.unbounded_send(event.clone()).is_ok()
-        });
-        if is_gone {
-            self.objects.remove(place);
-        }
-    }
-}
-
-/// As the API server does for Services: a port that was assigned stays.
-fn assign_node_ports(object: &mut Value, before: &Value) {
-    if object["spec"]["type"] != "NodePort" {
-        return;
-    }
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let port = 30_000 + name.bytes().map(u32::from).sum::<u32>() % 2_000;
-    let assigned = before.pointer("/ports/0/nodePort").cloned();
-    object["spec"]["ports"][0]["nodePort"] = assigned.unwrap_or_else(|| json!(port));
 }
 
 fn place(resource: &str, object: &Value) -> Place {
@@ -329,17 +263,64 @@ fn place(resource: &str, object: &Value) -> Place {
 
 fn once(value: &Value) -> Chunks {
     let bytes = Bytes::from(value.to_string());
-    Box::pin(stream::once(async move { Ok(Frame::data(bytes)) }))
+    Box::pin(futures::stream::once(async move { Ok(Frame::data(bytes)) }))
 }
 
+fn lines(values: impl futures::Stream<Item = Value> + Send + 'static) -> Chunks {
+    Box::pin(values.map(|value| Ok(Frame::data(Bytes::from(format!("{value}\n"))))))
+}
+
+/// An answer that says no.
 fn status(code: u16) -> (u16, Value) {
-    let mut status = Map::new();
-    status.insert("kind".to_owned(), json!("Status"));
-    status.insert("apiVersion".to_owned(), json!("v1"));
-    status.insert("status".to_owned(), json!("Failure"));
-    status.insert("message".to_owned(), json!("refused by the test"));
-    let reason = if code == 404 { "NotFound" } else { "Refused" };
-    status.insert("reason".to_owned(), json!(reason));
-    status.insert("code".to_owned(), json!(code));
-    (code, Value::Object(status))
+    let reason = match code {
+        404 => "NotFound",
+        410 => "Expired",
+        _ => "Refused",
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "message": "refused by the test", "reason": reason, "code": code,
+    });
+    (code, status)
+}
+
+impl Call {
+    fn read(head: &http::request::Parts) -> Self {
+        let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
+        let query = head.uri.query().unwrap_or_default();
+        // /api/v1/... or /apis/group/version/...
+        let rest = &path[if path[0] == "api" { 2 } else { 3 }..];
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+            rest => ("", rest),
+        };
+        let sub = rest.get(2).copied().unwrap_or_default();
+        let verb = match (&head.method, rest.len(), sub) {
+            (&Method::GET, 1, _) if query.contains("watch=true") => Verb::Watch,
+            (&Method::GET, 1, _) => Verb::List,
+            (&Method::GET, ..) => Verb::Get,
+            (&Method::PATCH, _, "status") => Verb::Status,
+            (&Method::PATCH, ..) => Verb::Patch,
+            (&Method::POST, _, "eviction") => Verb::Evict,
+            (&Method::DELETE, ..) => Verb::Delete,
+            _ => Verb::Create,
+        };
+        let since = query
+            .split('&')
+            .find_map(|one| one.strip_prefix("resourceVersion="));
+        let content_type = head.headers.get("content-type");
+        Self {
+            verb,
+            place: (
+                rest[0].to_owned(),
+                namespace.to_owned(),
+                rest.get(1).copied().unwrap_or_default().to_owned(),
+            ),
+            since: since
+                .and_then(|since| since.parse().ok())
+                .unwrap_or_default(),
+            is_merge: content_type
+                .is_some_and(|one| one.to_str().is_ok_and(|text| text.contains("merge-patch"))),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Brokers that are not there: a platform whose brokers serve as soon as they are started, and a
 //! Kafka that keeps nothing of a topic but its name and who holds it.
 
+mod fake;
 mod moves;
 mod quorum;
 mod tls;
@@ -9,7 +10,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_protocol::api::ApiKey;
@@ -35,10 +35,11 @@ use ottla_protocol::messages::topics::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
-use crate::platform::{NotYet, Platform, Properties};
+use super::api::ApiServer;
+use crate::platform::Properties;
 use crate::secrets::Secrets;
 
+pub use self::fake::Fake;
 use self::moves::Partition;
 use self::quorum::quorum;
 
@@ -78,6 +79,9 @@ struct Kafka {
     /// Where the certificates are.
     secrets: RefCell<Option<Secrets>>,
     was_asked_over_tls: Cell<bool>,
+    cluster_id: RefCell<String>,
+    is_silent: Cell<bool>,
+    api: RefCell<Option<ApiServer>>,
 }
 
 impl Brokers {
@@ -103,6 +107,9 @@ impl Brokers {
                 is_unfenced: Cell::new(false),
                 secrets: RefCell::default(),
                 was_asked_over_tls: Cell::new(false),
+                cluster_id: RefCell::new("the-cluster".to_owned()),
+                is_silent: Cell::new(false),
+                api: RefCell::default(),
             }),
         }
     }
@@ -141,6 +148,31 @@ impl Brokers {
     /// Has all brokers serve again.
     pub fn bring_up(&self) {
         self.kafka.down.borrow_mut().clear();
+    }
+
+    /// Has one broker serve or not.
+    pub fn bring(&self, broker: i32, is_up: bool) {
+        let mut down = self.kafka.down.borrow_mut();
+        match is_up {
+            true => down.remove(&broker),
+            false => down.insert(broker),
+        };
+    }
+
+    /// Has the brokers be another cluster than they were, which knows of nothing.
+    pub fn forget_all(&self) {
+        *self.kafka.cluster_id.borrow_mut() = "another-cluster".to_owned();
+        self.kafka.topics.borrow_mut().clear();
+    }
+
+    /// Has the API server told where a topic is deleted that a living object of its claims.
+    pub fn watch_over(&self, api: ApiServer) {
+        *self.kafka.api.borrow_mut() = Some(api);
+    }
+
+    /// Has brokers answer no more, or again.
+    pub fn be_silent(&self, is_silent: bool) {
+        self.kafka.is_silent.set(is_silent);
     }
 
     /// Has a topic exist already.
@@ -225,90 +257,6 @@ impl Brokers {
     }
 }
 
-/// The platform.
-pub struct Fake {
-    brokers: Brokers,
-    states: BTreeMap<i32, BrokerState>,
-}
-
-impl Platform for Fake {
-    const BUSY_INTERVAL: Duration = Duration::from_millis(20);
-    const QUIET_INTERVAL: Duration = Duration::from_millis(50);
-
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let clients = listeners.iter().map(|listener| ClientEndpoint {
-            name: listener.name.clone(),
-            bind: format!("127.0.0.1:{}", listener.port),
-            advertised: self.brokers.address(),
-        });
-        let clients: Vec<ClientEndpoint> = clients.collect();
-        let endpoints = |broker: i32| Endpoints {
-            clients: clients.clone(),
-            peer_bind: format!("127.0.0.1:{}", 9100 + broker),
-            peer_advertised: format!("127.0.0.1:{}", 9100 + broker),
-            http_bind: "127.0.0.1:9404".to_owned(),
-            log_dir: "/data".into(),
-            certificates: "/certificates".into(),
-            rack: None,
-        };
-        (0..brokers).map(|id| (id, endpoints(id))).collect()
-    }
-
-    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
-        let clients = everywhere.values().flat_map(|one| &one.clients);
-        let addresses = clients.map(|client| (client.name.clone(), client.advertised.clone()));
-        addresses.collect()
-    }
-
-    async fn prepare(
-        &mut self,
-        _: &BTreeMap<i32, Properties>,
-        _: fn(&str) -> bool,
-    ) -> Result<Vec<NotYet>, Vec<NotYet>> {
-        if self.brokers.kafka.is_refused.get() {
-            return Err(vec![NotYet {
-                is_stuck: true,
-                message: "The platform refuses.".to_owned(),
-            }]);
-        }
-        Ok(Vec::new())
-    }
-
-    async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
-        let mut states = self.states.clone();
-        for (id, state) in &mut states {
-            state.ready = !self.brokers.kafka.down.borrow().contains(id);
-        }
-        states
-    }
-
-    async fn start(&mut self, broker: i32, settings: &Properties) {
-        let state = BrokerState {
-            ready: true,
-            runs: true,
-            message: "serves".to_owned(),
-            running_with: settings.clone(),
-            ..BrokerState::default()
-        };
-        *self.brokers.kafka.settings.borrow_mut() = settings.clone();
-        self.states.insert(broker, state);
-    }
-
-    async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
-        self.start(broker, settings).await;
-        Ok(())
-    }
-
-    async fn keep(&mut self, broker: i32, settings: &Properties) {
-        self.start(broker, settings).await;
-    }
-
-    async fn remove(&mut self, broker: i32) {
-        self.states.remove(&broker);
-        self.brokers.take_down(broker);
-    }
-}
-
 impl Kafka {
     fn address(&self, broker: usize) -> std::net::SocketAddr {
         self.listeners[broker].local_addr().unwrap()
@@ -318,6 +266,9 @@ impl Kafka {
         let mut buffer = BytesMut::new();
         loop {
             while let Ok(Some(request)) = frame::split(&mut buffer, REQUEST_BYTES_MAX) {
+                if self.is_silent.get() {
+                    return;
+                }
                 for segment in self.answer(broker, request) {
                     if stream.write_all(&segment).await.is_err() {
                         return;
@@ -348,7 +299,9 @@ impl Kafka {
                 reply(reader, &header, |_: DescribeClusterRequest| self.brokers())
             }
             ApiKey::IncrementalAlterConfigs => reply(reader, &header, |asked| self.cordon(asked)),
-            ApiKey::DescribeQuorum => reply(reader, &header, |_: DescribeQuorumRequest| quorum()),
+            ApiKey::DescribeQuorum => reply(reader, &header, |_: DescribeQuorumRequest| {
+                quorum(&self.down.borrow())
+            }),
             ApiKey::UnregisterBroker => reply(reader, &header, |asked| self.unregister(asked)),
             ApiKey::DescribeLogDirs => reply(reader, &header, |asked| self.log_dirs(broker, asked)),
             ApiKey::ListPartitionReassignments => {
@@ -377,7 +330,7 @@ impl Kafka {
                 name: Some(name),
                 partitions: (0..)
                     .zip(partitions)
-                    .map(|(index, partition)| partition.described(index))
+                    .map(|(index, partition)| partition.described(index, &self.down.borrow()))
                     .collect(),
                 ..MetadataResponseTopic::default()
             },
@@ -388,7 +341,7 @@ impl Kafka {
             },
         });
         MetadataResponse {
-            cluster_id: Some("the-cluster".to_owned()),
+            cluster_id: Some(self.cluster_id.borrow().clone()),
             controller_id: 0,
             topics: described.collect(),
             ..MetadataResponse::default()
@@ -439,9 +392,23 @@ impl Kafka {
         }
     }
 
+    fn accuse(&self, topic: &str) {
+        let api = self.api.borrow();
+        let objects = api.iter().flat_map(|api| api.all("kafkatopics"));
+        for object in objects {
+            let metadata = &object["metadata"];
+            let name = object["spec"].get("topicName").unwrap_or(&metadata["name"]);
+            if name == topic && metadata.get("deletionTimestamp").is_none() {
+                let what = format!("the topic {topic} is deleted, which {metadata} claims");
+                api.as_ref().unwrap().accuse(what);
+            }
+        }
+    }
+
     fn delete(&self, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
         let deleted = request.topics.into_iter().map(|topic| {
             let name = topic.name.unwrap_or_default();
+            self.accuse(&name);
             self.topics.borrow_mut().remove(&name);
             DeletableTopicResult {
                 name: Some(name),

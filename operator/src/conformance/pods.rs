@@ -282,7 +282,7 @@ fn a_broker_that_serves_is_evicted_and_the_budget_has_its_say() {
         until_cluster(world, "BrokersReady").await;
 
         let client = api.client();
-        let seen = kubernetes::Kubernetes::new(&client, &client, None, world.telemetry.clone());
+        let seen = kubernetes::Kubernetes::new(&client, &client, &[], world.telemetry.clone());
         let key = ObjectKey {
             namespace: "shop".to_owned(),
             name: "orders".to_owned(),
@@ -300,6 +300,9 @@ fn a_broker_that_serves_is_evicted_and_the_budget_has_its_say() {
         let refused = pods.restart(1, &Properties::new()).await.unwrap_err();
         assert!(!refused.is_stuck && pod().is_some(), "{}", refused.message);
         api.spend_budget(false);
+        let again = pods.restart(1, &Properties::new()).await;
+        assert_eq!(again, Err(refused), "not at once");
+        tokio::time::sleep(A_WHILE).await;
         assert_eq!(pods.restart(1, &Properties::new()).await, Ok(()));
         assert!(pod().is_none());
     });

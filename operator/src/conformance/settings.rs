@@ -1,13 +1,18 @@
 //! The worlds that the suite runs in.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Instant, UNIX_EPOCH};
+use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::api::ApiServer;
 use super::brokers::Brokers;
+use super::nodes::Nodes;
+use super::reached::Reached;
 use crate::cluster::reconcile::Reconciler;
 use crate::metrics::{Metrics, Telemetry};
 use crate::object::ObjectKey;
@@ -41,10 +46,11 @@ pub trait Setting: 'static {
     fn secrets(&self) -> Secrets;
 }
 
-/// Runs a test in a world.
+/// Runs a test in a world. Time goes on only while everybody waits, and then at once.
 pub fn run<S: Setting>(setting: S, test: impl AsyncFnOnce(&S)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(true)
         .build()
         .unwrap();
     let tasks = tokio::task::LocalSet::new();
@@ -56,47 +62,80 @@ pub fn run<S: Setting>(setting: S, test: impl AsyncFnOnce(&S)) {
     tasks.block_on(&runtime, test(&setting));
 }
 
+/// The wall clock, which goes on with the time of the test.
+fn now() -> String {
+    static BEGAN: LazyLock<(std::time::Instant, Timestamp)> =
+        LazyLock::new(|| (std::time::Instant::now(), Timestamp::now()));
+    let (began, at) = *BEGAN;
+    let now = at + Instant::now().into_std().duration_since(began);
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 async fn reconcile(world: impl World, brokers: &Brokers, metrics: Metrics, secrets: Secrets) {
     brokers.show_certificates_of(secrets.clone());
     let reconciler = |_: &ObjectKey| Reconciler::new(brokers.platform(), secrets.clone());
-    Session::new(world, reconciler, metrics).run().await;
+    Session::new(world, reconciler, metrics, now).run().await;
 }
 
 /// An API server.
 pub struct Kubernetes {
     pub api: ApiServer,
     pub telemetry: Telemetry,
+    pub nodes: Nodes,
+    /// The namespaces that are looked after; none: all.
+    pub namespaces: Vec<String>,
     brokers: Brokers,
-    has_pods: bool,
+    platform: PlatformKind,
+}
+
+/// What brokers are on the API server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PlatformKind {
+    /// Fakes.
+    Fakes,
+    /// Pods, which the test makes itself.
+    Pods,
+    /// Pods, which are made and run, and lead to the fakes.
+    Running,
 }
 
 impl Kubernetes {
     /// One that holds nothing yet.
     pub fn new() -> Self {
+        let (api, brokers) = (ApiServer::default(), Brokers::new());
         Self {
-            api: ApiServer::default(),
+            nodes: Nodes::new(api.clone(), brokers.clone()),
+            api,
             telemetry: Telemetry::default(),
-            brokers: Brokers::new(),
-            has_pods: false,
+            namespaces: Vec::new(),
+            brokers,
+            platform: PlatformKind::Fakes,
         }
     }
 
     /// The same, where brokers are pods rather than fakes.
     pub fn with_pods() -> Self {
         Self {
-            has_pods: true,
+            platform: PlatformKind::Pods,
             ..Self::new()
         }
     }
-}
 
-impl Setting for Kubernetes {
-    async fn operate(&self) {
+    /// The same, where pods are made and run as their StatefulSet says.
+    pub fn with_nodes() -> Self {
+        Self {
+            platform: PlatformKind::Running,
+            ..Self::new()
+        }
+    }
+
+    /// Works until it is killed.
+    async fn work(&self) {
         let telemetry = self.telemetry.clone();
+        let metrics = self.telemetry.metrics.clone();
         let client = self.api.client();
-        let world = kubernetes::Kubernetes::new(&client, &client, None, telemetry);
-        if !self.has_pods {
-            let metrics = self.telemetry.metrics.clone();
+        let world = kubernetes::Kubernetes::new(&client, &client, &self.namespaces, telemetry);
+        if self.platform == PlatformKind::Fakes {
             return reconcile(world, &self.brokers, metrics, self.secrets()).await;
         }
         let watched = world.watched.clone();
@@ -104,13 +143,38 @@ impl Setting for Kubernetes {
             image: "ottla-broker:test".to_owned(),
             has_network_policy: true,
         };
+        let pods =
+            |key: &ObjectKey| Pods::new(client.clone(), watched.clone(), key, options.clone());
         let reconciler = |key: &ObjectKey| {
-            let (client, watched) = (client.clone(), watched.clone());
-            let pods = Pods::new(client, watched, key, options.clone());
-            Reconciler::new(pods, self.secrets())
+            let reached = Reached {
+                pods: pods(key),
+                brokers: self.brokers.clone(),
+            };
+            Reconciler::new(reached, self.secrets())
         };
-        let metrics = self.telemetry.metrics.clone();
-        Session::new(world, reconciler, metrics).run().await;
+        Session::new(world, reconciler, metrics, now).run().await;
+    }
+}
+
+impl Setting for Kubernetes {
+    async fn operate(&self) {
+        let operators = async {
+            loop {
+                // One that is killed leaves none of its tasks behind.
+                let tasks = tokio::task::LocalSet::new();
+                tokio::select! {
+                    () = tasks.run_until(self.work()) => {}
+                    () = self.api.killed() => {}
+                }
+            }
+        };
+        let nodes = async {
+            match self.platform {
+                PlatformKind::Running => self.nodes.run().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::join!(operators, nodes);
     }
 
     fn apply(&self, yaml: &str) {
@@ -185,7 +249,10 @@ impl Setting for Folder {
             text("/metadata/namespace"),
             text("/metadata/name"),
         );
-        std::fs::write(file, yaml).unwrap();
+        // Another file each time: times of changes are as coarse as the system's clock.
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, yaml).unwrap();
+        std::fs::rename(new, file).unwrap();
     }
 
     fn delete(&self, kind: &str, namespace: &str, name: &str) {
@@ -202,9 +269,9 @@ impl Setting for Folder {
     fn writes(&self) -> u128 {
         let files = std::fs::read_dir(self.folder.path().join("data/status"));
         let files = files.into_iter().flatten().flatten();
-        let written = files.filter_map(|file| file.metadata().ok()?.modified().ok());
-        let times = written.filter_map(|at| at.duration_since(UNIX_EPOCH).ok());
-        times.map(|time| time.as_nanos()).sum()
+        let written = files.filter_map(|file| file.metadata().ok());
+        let marks = written.map(|file| u128::from(file.mtime_nsec().unsigned_abs() + file.ino()));
+        marks.sum()
     }
 
     fn brokers(&self) -> &Brokers {

@@ -79,7 +79,11 @@ pub use super::listener::{
     validation = Rule::new("self.metadata.name.size() <= 40 && \
         self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("a cluster's name is at most 40 lower-case letters, digits and dashes and starts \
-        with a letter, because pods and host names are made from it")
+        with a letter, because pods and host names are made from it"),
+    validation = Rule::new("!has(self.spec.listeners) || self.spec.listeners.all(l, \
+        l.type != 'NodePort' || self.metadata.name.size() + l.name.size() <= 52)")
+        .message("the names of the cluster and of a NodePort listener have at most 52 letters \
+        together, because Services are named after both")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

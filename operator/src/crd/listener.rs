@@ -19,10 +19,18 @@ pub struct Listener {
         length(min = 1, max = 15),
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
+    #[x_kube(
+        validation = Rule::new("!(self in ['controller', 'peer', 'http'])")
+            .message("brokers have ports of these names themselves"),
+        validation = Rule::new("!self.contains('--')")
+            .message("the name of a port has no two dashes in a row")
+    )]
     pub name: String,
     /// The port. In local mode broker n listens on this port + n. Ports 9091 and 9404 are taken by
     /// the brokers themselves.
     #[schemars(range(min = 1024, max = 65535))]
+    #[x_kube(validation = Rule::new("!(self in [9091, 9404])")
+        .message("brokers use this port themselves"))]
     pub port: i32,
     /// Internal: reachable inside the Kubernetes cluster. NodePort: reachable through every node's
     /// address, for clients outside.

@@ -11,9 +11,12 @@ pub mod addresses;
 pub mod apply;
 pub mod build;
 mod config_maps;
+mod evictions;
 mod held;
 mod leftovers;
+pub mod quantity;
 mod racks;
+mod refusals;
 mod reports;
 mod settings;
 mod state;
@@ -23,14 +26,16 @@ pub mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
-use kube::api::{Api, DeleteParams, EvictParams, PatchParams};
+use kube::api::{Api, PatchParams};
 use kube::{Client, ResourceExt};
 use ottla_core::config::settings::listener::host_and_port;
 
 use self::addresses::{anywhere, of_own_node};
-use self::apply::{Applier, not_taken};
-use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME, build_template};
+use self::apply::Applier;
+use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
+use self::build::pods::{GENERATION, build_template};
 use self::build::{Surroundings, services};
+use self::refusals::Refusals;
 use self::reports::Reports;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
@@ -73,12 +78,15 @@ pub struct Pods {
     is_held: bool,
     /// The template that stays while a change is held.
     held: Option<PodTemplateSpec>,
-    racks: BTreeMap<String, Option<String>>,
+    /// The racks of nodes, as far as they are known.
+    racks: BTreeMap<String, String>,
     annotated: BTreeSet<String>,
     /// The uids of pods that were deleted here, until the watch tells of it: until then they look
     /// as if they served, and another could be chosen to go.
     deleted: BTreeSet<String>,
     volumes: Volumes,
+    /// Writes beside those of whole objects.
+    refusals: Refusals,
     reports: Reports,
 }
 
@@ -105,6 +113,7 @@ impl Pods {
             annotated: BTreeSet::new(),
             deleted: BTreeSet::new(),
             volumes: Volumes::default(),
+            refusals: Refusals::default(),
             reports: Reports::default(),
         }
     }
@@ -157,7 +166,10 @@ impl Pods {
         for (broker, pod) in &self.seen.pods {
             let claim = format!("{DATA_VOLUME}-{}", pod.name_any());
             let claims = Api::namespaced(self.client.clone(), &self.namespace);
-            let grow = self.volumes.grow(&claims, *broker, &claim, &storage.size);
+            let refusals = &mut self.refusals;
+            let grow = self
+                .volumes
+                .grow(&claims, refusals, (*broker, &claim), &storage.size);
             grow.await;
         }
     }
@@ -215,6 +227,11 @@ impl Platform for Pods {
 
     fn remake(&self) -> Option<Remake> {
         self.remade()
+    }
+
+    fn generation_in_force(&self) -> Option<i64> {
+        let set = self.seen.stateful_set.as_ref()?;
+        set.annotations().get(GENERATION)?.parse().ok()
     }
 
     fn hold(&mut self, is_held: bool) {
@@ -349,7 +366,7 @@ impl Platform for Pods {
         if !is_settled || !is_set_taken {
             return Err(missing);
         }
-        self.tell_racks().await;
+        missing.extend(self.tell_racks().await);
         self.grow_volumes().await;
         self.prune_config_maps().await;
         self.prune_services().await;
@@ -414,40 +431,7 @@ impl Platform for Pods {
     async fn start(&mut self, _: i32, _: &Properties) {}
 
     async fn restart(&mut self, broker: i32, _: &Properties) -> Result<(), NotYet> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let Some(pod) = self.seen.pods.get(&broker) else {
-            return Ok(());
-        };
-        // Only the pod that the plan was made for: not one that has come in its place since.
-        let only = DeleteParams {
-            preconditions: Some(kube::api::Preconditions {
-                uid: pod.uid(),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        let name = self.pod(broker);
-        // The PodDisruptionBudget has its say, beside whoever drains a node at the same time. It
-        // counts ready pods only: of one that is not, it would hold up the restart that mends it.
-        let gone = if state::is_ready(pod) {
-            let evict = EvictParams {
-                delete_options: Some(only),
-                ..EvictParams::default()
-            };
-            pods.evict(&name, &evict).await.map(drop)
-        } else {
-            pods.delete(&name, &only).await.map(drop)
-        };
-        match gone {
-            Ok(()) => {
-                self.deleted.extend(pod.uid());
-                self.seen.pods.remove(&broker);
-                Ok(())
-            }
-            // It is gone already, or another has come in its place: what was wanted.
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
-            Err(error) => Err(not_taken("eviction of Pod", &name, &error)),
-        }
+        self.evict(broker).await
     }
 
     async fn restart_check(&mut self, broker: i32) -> Result<RestartCheck, String> {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::approval::{TopicChanges, What};
 use crate::cluster::certificates;
 use crate::cluster::reconcile::{Reconciler, Step};
-use crate::condition::{ClusterReason, State, Verdict, conditions, now, spoken, state};
+use crate::condition::{ClusterReason, State, Verdict, conditions, spoken, state};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::metrics::Metrics;
@@ -46,6 +46,8 @@ pub struct ClusterTask<P> {
     pub reports: mpsc::Sender<Report>,
     /// Where its steps are counted.
     pub metrics: Metrics,
+    /// What time it is, as conditions write it.
+    pub now: fn() -> String,
     /// Whether brokers are killed rather than stopped in order.
     pub is_hurried: Arc<AtomicBool>,
     /// Whether the cluster has certificates, so that Secrets are looked at.
@@ -88,7 +90,7 @@ impl<P: Platform> ClusterTask<P> {
         let verdict = Verdict::new(ClusterReason::Deleting, message);
         let mut status = cluster.status.clone().unwrap_or_default();
         let generation = cluster.metadata.generation.unwrap_or_default();
-        status.conditions = conditions(&status.conditions, &verdict, generation, &now());
+        status.conditions = conditions(&status.conditions, &verdict, generation, &(self.now)());
         let (told, _) = oneshot::channel();
         let report = Report::Status(self.key.clone(), Box::new(status), told);
         let _ = self.reports.send(report).await;
@@ -101,7 +103,10 @@ impl<P: Platform> ClusterTask<P> {
         let is_current = || wanted.has_changed().is_ok_and(|has_changed| !has_changed);
         self.reconciler.topics = self.topics.borrow_and_update().clone();
         let began = Instant::now();
-        let step = self.reconciler.step(cluster, is_current, &now()).await;
+        let step = self
+            .reconciler
+            .step(cluster, is_current, &(self.now)())
+            .await;
         let reached = state(&step.status.conditions);
         self.metrics.stepped(&self.key, began.elapsed(), reached);
         for event in self.reconciler.platform.take_events() {
@@ -183,14 +188,12 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
     };
     let admits = guests.map(|guests| std::iter::once(own).chain(guests.iter().cloned()).collect());
     let reach = step.reach.as_ref();
-    let addresses = match reach.and_then(|reach| reach.addresses.clone()) {
-        Some(addresses) => addresses,
-        None => {
-            let clients = step.status.bootstrap_servers.split(',');
-            let clients = clients.filter(|address| !address.is_empty());
-            clients.map(str::to_owned).collect()
-        }
-    };
+    let bootstrap = step.status.bootstrap_servers.split(',');
+    let bootstrap = bootstrap.filter(|address| !address.is_empty());
+    let bootstrap: Vec<String> = bootstrap.map(str::to_owned).collect();
+    let addresses = [step.addresses.clone(), before.addresses, bootstrap];
+    let mut addresses = addresses.into_iter().filter(|all| !all.is_empty());
+    let cluster_id = step.status.cluster_id.clone();
     let is_approved = |id: &i32| {
         let change = What::Fill.id(&id.to_string());
         step.approved
@@ -207,9 +210,8 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
     // Only while topics wait for it, so that they are not woken by every word of the cluster.
     let message = spoken(&step.status.conditions).filter(|_| !usable);
     View {
-        addresses: Some(addresses)
-            .filter(|addresses| !addresses.is_empty())
-            .unwrap_or(before.addresses),
+        addresses: addresses.next().unwrap_or_default(),
+        cluster_id: cluster_id.filter(|_| cluster.spec.storage.is_some()),
         identity: reach.map_or(before.identity, |reach| reach.identity.clone()),
         brokers,
         leaving: step

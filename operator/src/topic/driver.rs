@@ -10,29 +10,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::moves::driver::Changing;
 use super::reconcile::{Desired, Outcome, Pass, Topic, Topics, pass, unreachable};
 use super::status::said;
 use crate::admin::{Admin, Identity};
 use crate::approval::{Change, TopicChanges};
-use crate::condition::{State, TopicReason, Verdict, state};
+use crate::condition::{State, TopicReason, Verdict, spoken, state};
+use crate::crd::KafkaTopicStatus;
 use crate::crd::cluster::ChangePolicy;
 use crate::object::Wanted;
 use crate::object::{ObjectKey, PAUSED, is_paused};
 
 /// How often topics are compared with their specs though nothing is known to have changed.
 pub const DRIFT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a topic's status is written for nothing but replicas that came into sync or fell out.
+const IN_SYNC_INTERVAL: Duration = Duration::from_secs(10);
+/// For so long topics say what they said though their cluster cannot be asked: a broker that
+/// restarts is no news of any topic.
+const GRACE: Duration = Duration::from_secs(5);
 /// How soon something on its way is looked at again; doubles up to [`DRIFT_INTERVAL`].
 const PENDING_INTERVAL_MIN: Duration = Duration::from_millis(30);
 
 /// What the topics of a cluster need to know of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Where its brokers listen.
+    /// Where its brokers listen, those that serve first.
     pub addresses: Vec<String>,
     /// Who the operator is for them; none: they do not ask.
     pub identity: Option<Identity>,
+    /// Which cluster it is, where that must not change.
+    pub cluster_id: Option<String>,
     /// How many brokers it has when all are up, those not counted that are to go.
     pub brokers: i32,
     /// Brokers beyond those, which are to hold nothing any more.
@@ -113,6 +122,7 @@ pub async fn run(
 ) {
     let mut admin = Admin::new(Vec::new());
     let mut pause = PENDING_INTERVAL_MIN;
+    let mut said = Said::default();
     loop {
         let Some(mut cluster) = view.borrow_and_update().clone() else {
             if view.changed().await.is_err() {
@@ -124,10 +134,13 @@ pub async fn run(
         let topics_now = Arc::clone(&topics.borrow_and_update());
         admin.set_identity(cluster.identity.clone());
         admin.set_addresses(cluster.addresses.clone());
-        let mut pass = reconcile(&mut admin, &cluster, &topics_now, &now()).await;
+        admin.set_cluster_id(cluster.cluster_id.clone());
+        let found = reconcile(&mut admin, &cluster, &topics_now, &now()).await;
+        let is_silent = found.is_err();
+        let mut pass = said.answer(found);
         reports.tell(pass.changes.take());
-        let pending = pass.outcomes.values().any(is_pending);
-        keep_new(&topics_now, &mut pass);
+        let pending = is_silent || pass.outcomes.values().any(is_pending);
+        said.keep_new(&topics_now, &mut pass);
         if !(pass.outcomes.is_empty() && pass.done.is_empty()) {
             pause = PENDING_INTERVAL_MIN;
             let (applied, is_applied) = oneshot::channel();
@@ -153,7 +166,15 @@ pub async fn run(
     }
 }
 
-async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str) -> Pass {
+/// Brings topics closer to what is wanted of them. Where the cluster cannot be asked, what they say
+/// to that is an error, since it may be said later or not at all.
+async fn reconcile(
+    admin: &mut Admin,
+    cluster: &View,
+    wanted: &Topics,
+    now: &str,
+) -> Result<Pass, Pass> {
+    let mut is_silent = false;
     let wanted = wanted.iter();
     let wanted = wanted.filter(|(_, desired)| !(desired.deleting && cluster.is_outdated));
     let (admitted, others): (Vec<&Topic>, Vec<&Topic>) =
@@ -165,7 +186,10 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
     } else if cluster.usable {
         match pass(admin, &admitted, cluster.brokers, cluster.changing(), now).await {
             Ok(pass) => pass,
-            Err(error) => waiting(&admitted, &error.to_string(), now),
+            Err(error) => {
+                is_silent = true;
+                waiting(&admitted, &error.to_string(), now)
+            }
         }
     } else {
         let mut pass = waiting(&admitted, &cluster.message, now);
@@ -183,7 +207,7 @@ async fn reconcile(admin: &mut Admin, cluster: &View, wanted: &Topics, now: &str
         let outcome = not_admitted(key, desired, now);
         all.outcomes.insert(key.clone(), outcome);
     }
-    all
+    if is_silent { Err(all) } else { Ok(all) }
 }
 
 impl View {
@@ -282,15 +306,67 @@ fn is_pending(outcome: &Outcome) -> bool {
     }
 }
 
-/// Drops outcomes that say what the objects say already.
-fn keep_new(wanted: &Topics, pass: &mut Pass) {
-    for (key, desired) in wanted {
-        let status = desired.object.status.as_ref();
-        if let Some(Outcome::Stands(outcome)) = pass.outcomes.get(key)
-            && status == Some(&**outcome)
-        {
-            pass.outcomes.remove(key);
+/// When what was said, as far as that decides what is said now.
+#[derive(Debug, Default)]
+struct Said {
+    /// When the cluster could be asked last.
+    answered: Option<Instant>,
+    /// When topics told last that replicas came into sync or fell out; not longer ago than that is
+    /// told again.
+    in_sync: BTreeMap<ObjectKey, Instant>,
+}
+
+impl Said {
+    /// What is said now. Of a cluster that was there a moment ago nothing is, but of topics that it
+    /// does not admit.
+    fn answer(&mut self, found: Result<Pass, Pass>) -> Pass {
+        let waits = |outcome: &Outcome| match outcome {
+            Outcome::Stands(status) => {
+                let reason = spoken(&status.conditions).map(|(reason, _)| reason);
+                reason == Some(TopicReason::ClusterNotReady.word())
+            }
+            Outcome::Gone => false,
+        };
+        match found {
+            Ok(pass) => {
+                self.answered = Some(Instant::now());
+                pass
+            }
+            Err(mut pass) => {
+                if self.answered.is_some_and(|at| at.elapsed() < GRACE) {
+                    pass.outcomes.retain(|_, outcome| !waits(outcome));
+                }
+                pass
+            }
         }
+    }
+
+    /// Drops outcomes that say what the objects say already, and those that only say anew how many
+    /// replicas are in sync, where that was said just now.
+    fn keep_new(&mut self, wanted: &Topics, pass: &mut Pass) {
+        self.in_sync.retain(|_, at| at.elapsed() < IN_SYNC_INTERVAL);
+        for (key, desired) in wanted {
+            let (Some(status), Some(Outcome::Stands(outcome))) =
+                (&desired.object.status, pass.outcomes.get(key))
+            else {
+                continue;
+            };
+            let is_of_replicas = is_in_sync_alone(status, outcome);
+            if *status == **outcome || is_of_replicas && self.in_sync.contains_key(key) {
+                pass.outcomes.remove(key);
+            } else if is_of_replicas {
+                self.in_sync.insert(key.clone(), Instant::now());
+            }
+        }
+    }
+}
+
+/// Whether nothing differs but how many replicas are in sync.
+fn is_in_sync_alone(before: &KafkaTopicStatus, after: &KafkaTopicStatus) -> bool {
+    before.in_sync != after.in_sync && {
+        let mut same = before.clone();
+        same.in_sync.clone_from(&after.in_sync);
+        same == *after
     }
 }
 

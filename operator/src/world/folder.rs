@@ -13,7 +13,8 @@ pub mod objects;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use self::board::render;
 use self::lines::Lines;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use self::objects::{Kept, News, Objects};
-use self::watches::{OWNED_KINDS, WatchEvent};
+use self::watches::{OWNED_KINDS, Scope, WatchEvent};
 use self::writer::{Patching, Record, Write, Writer, Written};
 use super::{Age, Event, Kind, World};
 use crate::condition::{ClusterReason, Reason, State, TopicReason, Verdict, conditions};
@@ -43,25 +43,30 @@ pub struct Kubernetes {
     telemetry: Telemetry,
     clusters: Objects<KafkaCluster>,
     topics: Objects<KafkaTopic>,
-    /// The kinds of clusters' objects that have been listed once.
-    listed: BTreeSet<&'static str>,
+    /// What is watched.
+    scopes: BTreeSet<Scope>,
+    /// The kinds of clusters' objects that have been listed once, and where.
+    listed: BTreeSet<(&'static str, Scope)>,
     changed_clusters: BTreeSet<ObjectKey>,
     changed_topics: BTreeSet<ObjectKey>,
-    /// Topics whose finalizer was asked for, by the version that lacked it.
+    /// Topics whose finalizers were to be changed, by the version in which they were not yet so.
     asked: BTreeMap<ObjectKey, String>,
 }
 
 impl Kubernetes {
-    /// Watches one namespace, or all, with a client of its own: watches are silent for long.
+    /// Watches these namespaces, or all where none is named, with a client of its own: watches are
+    /// silent for long.
     #[must_use]
     pub fn new(
         client: &Client,
         watcher: &Client,
-        namespace: Option<&str>,
+        namespaces: &[String],
         telemetry: Telemetry,
     ) -> Self {
-        let (watched, watches) = watches::begin(watcher, namespace);
+        let scopes = watches::scopes(namespaces);
+        let (watched, watches) = watches::begin(watcher, &scopes);
         let world = Self {
+            scopes,
             watches,
             watched,
             writer: Writer::new(client.clone(), telemetry.metrics.clone()),
@@ -80,10 +85,14 @@ impl Kubernetes {
     /// Whether everything has been listed once; `/readyz` says what has not.
     fn is_complete(&self) -> bool {
         let own = [
-            ("KafkaCluster", self.clusters.is_complete()),
-            ("KafkaTopic", self.topics.is_complete()),
+            ("KafkaCluster", self.clusters.is_complete(&self.scopes)),
+            ("KafkaTopic", self.topics.is_complete(&self.scopes)),
         ];
-        let owned = OWNED_KINDS.map(|kind| (kind, self.listed.contains(kind)));
+        let owned = OWNED_KINDS.map(|kind| {
+            let mut scopes = self.scopes.iter();
+            let is_listed = |scope: &Scope| self.listed.contains(&(kind, scope.clone()));
+            (kind, scopes.all(is_listed))
+        });
         let missing = own.iter().chain(&owned).filter(|(_, is_listed)| !is_listed);
         let missing: Vec<&str> = missing.map(|(kind, _)| *kind).collect();
         let waits_for = (!missing.is_empty()).then(|| {
@@ -96,8 +105,8 @@ impl Kubernetes {
 
     fn handle(&mut self, event: WatchEvent) {
         match event {
-            WatchEvent::Cluster(event) => {
-                for (key, news) in self.clusters.handle(event) {
+            WatchEvent::Cluster(scope, event) => {
+                for (key, news) in self.clusters.handle(scope, event) {
                     match news {
                         News::Changed => drop(self.changed_clusters.insert(key)),
                         News::Overwritten => rewrite(&self.clusters, &mut self.writer, &key),
@@ -105,8 +114,8 @@ impl Kubernetes {
                     }
                 }
             }
-            WatchEvent::Topic(event) => {
-                for (key, news) in self.topics.handle(event) {
+            WatchEvent::Topic(scope, event) => {
+                for (key, news) in self.topics.handle(scope, event) {
                     if news == News::Overwritten {
                         rewrite(&self.topics, &mut self.writer, &key);
                     }
@@ -118,8 +127,8 @@ impl Kubernetes {
                 }
             }
             WatchEvent::Owned(cluster) => drop(self.changed_clusters.insert(cluster)),
-            WatchEvent::OwnedListed(kind) => {
-                self.listed.insert(kind);
+            WatchEvent::OwnedListed(kind, scope) => {
+                self.listed.insert((kind, scope));
                 self.changed_clusters.extend(self.clusters.keys().cloned());
             }
         }
@@ -203,10 +212,15 @@ impl Kubernetes {
     }
 
     fn handle_written(&mut self, written: &Written) {
-        if written.kind == KafkaCluster::kind(&()) {
-            self.clusters.written(&written.key, written.version);
-        } else {
-            self.topics.written(&written.key, written.version);
+        match written.version {
+            Some(version) if written.kind == KafkaCluster::kind(&()) => {
+                self.clusters.written(&written.key, version);
+            }
+            Some(version) => self.topics.written(&written.key, version),
+            None => {
+                self.asked.remove(&written.key);
+                self.changed_topics.insert(written.key.clone());
+            }
         }
     }
 }
@@ -277,14 +291,15 @@ impl World for Kubernetes {
         let Some(topic) = self.topics.get(key).filter(|topic| has_finalizer(topic)) else {
             return;
         };
+        let version = topic.resource_version().unwrap_or_default();
+        if self.asked.get(key) == Some(&version) {
+            return;
+        }
         let rest = topic.finalizers().iter().filter(|one| *one != FINALIZER);
         let rest: Vec<String> = rest.cloned().collect();
-        let patching = patch_finalizers(key, topic, rest.clone());
+        let patching = patch_finalizers(key, topic, rest);
+        self.asked.insert(key.clone(), version);
         self.writer.patch(patching);
-        // Here as well, so that it is not written again before the watch tells.
-        if let Some(topic) = self.topics.get_mut(key) {
-            topic.metadata.finalizers = Some(rest);
-        }
     }
 
     fn release_cluster(&mut self, _: &ObjectKey) {}
@@ -365,6 +380,7 @@ fn patch_status<K: Resource<DynamicType = ()>>(
         resource: ApiResource::erase::<K>(&()),
         key: key.clone(),
         write: Write::Status(serde_json::to_value(status).unwrap_or_default()),
+        is_overtaken: false,
     }
 }
 
@@ -376,6 +392,7 @@ fn patch_finalizers(key: &ObjectKey, topic: &KafkaTopic, finalizers: Vec<String>
         resource: ApiResource::erase::<KafkaTopic>(&()),
         key: key.clone(),
         write: Write::Finalizers(finalizers, version),
+        is_overtaken: false,
     }
 }
 

@@ -16,8 +16,6 @@ use crate::validated::{BROKER_PORT, ValidatedCluster};
 /// How brokers are reached.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// Where they meet the operator, where that is at no listener for clients.
-    pub addresses: Option<Vec<String>>,
     /// Who the operator is for them; none: they do not ask.
     pub identity: Option<Identity>,
     /// The certificates there are, where there are any.
@@ -27,7 +25,6 @@ pub struct Reach {
 /// What a step found of certificates.
 pub(super) struct Certified {
     held: Option<Held>,
-    addresses: Option<Vec<String>>,
 }
 
 impl Certified {
@@ -36,7 +33,6 @@ impl Certified {
         let planned = self.held.as_ref().map(|held| &held.planned);
         step.status.certificates = planned.map_or_else(Vec::new, |planned| planned.told.clone());
         step.reach = Some(Reach {
-            addresses: self.addresses,
             identity: self.held.as_ref().and_then(|held| held.identity.clone()),
             certificates: planned.map(Arc::clone),
         });
@@ -75,25 +71,29 @@ impl<P: Platform> Reconciler<P> {
             valid.refused.extend(verdicts.iter().cloned());
             self.platform.follow(valid);
         }
-        let addresses = valid.mutual_tls.then(|| addresses(&self.lay_out(valid)));
-        Ok(Certified { held, addresses })
+        Ok(Certified { held })
     }
 
-    /// Has the admin client find the brokers where they live.
-    pub(super) fn reach(&mut self, everywhere: &BTreeMap<i32, Endpoints>) {
-        self.admin.set_addresses(addresses(everywhere));
+    /// Has the admin client find the brokers where they live, those first that serve.
+    pub(super) fn reach(
+        &mut self,
+        everywhere: &BTreeMap<i32, Endpoints>,
+        states: &BTreeMap<i32, BrokerState>,
+    ) {
+        let serves = |id: &i32| states.get(id).is_some_and(|state| state.ready);
+        let (serving, others): (Vec<_>, Vec<_>) = everywhere.iter().partition(|(id, _)| serves(id));
+        let all = serving.into_iter().chain(others);
+        self.addresses = all.filter_map(|(_, one)| address(one)).collect();
+        self.admin.set_addresses(self.addresses.clone());
     }
 }
 
-/// Where brokers meet the operator: where they meet each other.
-fn addresses(everywhere: &BTreeMap<i32, Endpoints>) -> Vec<String> {
-    let address = |endpoints: &Endpoints| {
-        let mut clients = endpoints.clients.iter();
-        let own = clients.find(|one| one.name == BROKER_LISTENER);
-        let own = own.or_else(|| endpoints.clients.first())?;
-        Some(own.advertised.clone())
-    };
-    everywhere.values().filter_map(address).collect()
+/// Where a broker meets the operator: where it meets the others.
+fn address(endpoints: &Endpoints) -> Option<String> {
+    let mut clients = endpoints.clients.iter();
+    let own = clients.find(|one| one.name == BROKER_LISTENER);
+    let own = own.or_else(|| endpoints.clients.first())?;
+    Some(own.advertised.clone())
 }
 
 /// The listeners of a spec as a platform takes them, with that over which brokers meet which know

@@ -65,7 +65,7 @@ impl<P: Platform> Reconciler<P> {
         let in_force = self.in_force(states);
         let running = gate::listeners(&in_force).unwrap_or_else(|| valid.listeners.clone());
         let there = self.lay_out_with(valid, &running);
-        self.reach(&there);
+        self.reach(&there, states);
         let wanted = desired(valid, everywhere, states);
         let restart = gate::restart(&in_force, &wanted, self.platform.remake());
         // Those that are known longer, and so were looked at.
@@ -87,7 +87,9 @@ impl<P: Platform> Reconciler<P> {
         let mut is_held = false;
         if let Some(change) = &restart {
             is_held = !consent.allows(&change.id);
-            let is_ours = self.asked != cluster.metadata.generation;
+            let made_for = self.platform.generation_in_force();
+            let is_older = made_for.is_some_and(|made_for| made_for < valid.generation);
+            let is_ours = self.asked != cluster.metadata.generation && !is_older;
             if consent.approved.is_none() && is_ours {
                 let other = self.turn.take();
                 is_held = other.is_some();
@@ -112,7 +114,7 @@ impl<P: Platform> Reconciler<P> {
         if is_held {
             *everywhere = self.lay_out(valid);
         } else {
-            self.reach(everywhere);
+            self.reach(everywhere, states);
         }
         Passed {
             restarts: restart.is_some() && !is_held,

@@ -360,6 +360,12 @@ async fn another_version_of_the_operator_changes_one_cluster_after_the_other() {
     let mut second = Reconciler::new(upgraded().await.1, nowhere());
     second.turn = turns.of(&key("second"));
     first.step(&cluster, || true, "now").await;
+    assert!(
+        first.platform.is_held,
+        "the second may be in the midst of it"
+    );
+    second.turn.look();
+    first.step(&cluster, || true, "now").await;
     assert!(!first.platform.is_held);
     let step = second.step(&cluster, || true, "now").await;
     assert!(second.platform.is_held);

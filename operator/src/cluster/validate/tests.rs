@@ -233,6 +233,49 @@ fn listeners_do_not_clash() {
     );
 }
 
+#[test]
+fn a_listener_is_named_so_that_a_port_and_a_service_can_be() {
+    let named = |name: &str, type_: &str, expected: Expect| {
+        let first = "{name: internal, port: 9092}";
+        let other = format!("{{name: {name}, port: 9093, type: {type_}}}");
+        check(
+            "q",
+            &format!("listeners: [{first}, {other}]"),
+            NEW,
+            expected,
+        );
+    };
+    named(
+        "peer",
+        "Internal",
+        expect![[r#"
+            InvalidSpec: spec.listeners[1].name is "peer": brokers have a port of that name
+                themselves; choose another.
+        "#]],
+    );
+    named(
+        "a--b",
+        "Internal",
+        expect![[r#"
+            InvalidSpec: spec.listeners[1].name is "a--b": the name of a port has no two
+                dashes in a row.
+        "#]],
+    );
+    let cluster = "q".repeat(40);
+    let listeners = "listeners: [{name: internal, port: 9092}, \
+                     {name: outside-world, port: 9093, type: NodePort}]";
+    check(
+        &cluster,
+        listeners,
+        NEW,
+        expect![[r#"
+            InvalidSpec: spec.listeners[1].name is "outside-world": Services are named after
+                it and the cluster, which have 53 letters together, and 52 at most are
+                allowed; choose a shorter one.
+        "#]],
+    );
+}
+
 /// What is wrong with a template, of which this is the pod.
 fn pod(fields: &str, expected: Expect) {
     check(

@@ -1,5 +1,7 @@
 //! Who holds a partition of brokers that are not there, and how that changes.
 
+use std::collections::BTreeSet;
+
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
@@ -67,8 +69,12 @@ impl Partition {
     }
 
     /// As Metadata has it.
-    pub fn described(&self, index: i32) -> MetadataResponsePartition {
-        let in_sync = self.replicas.iter().copied();
+    pub fn described(&self, index: i32, down: &BTreeSet<i32>) -> MetadataResponsePartition {
+        let in_sync = self
+            .replicas
+            .iter()
+            .copied()
+            .filter(|id| !down.contains(id));
         MetadataResponsePartition {
             partition_index: index,
             leader_id: 0,

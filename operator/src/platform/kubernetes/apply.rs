@@ -7,13 +7,12 @@
 //! fields by force, so whose it is is looked at before the first one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, TypeMeta};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
-use tokio::time::Instant;
 
+use super::refusals::Refusals;
 use super::{NotYet, apply_params};
 use crate::crd::FIELD_MANAGER;
 
@@ -29,25 +28,13 @@ struct Applied {
     was_seen: bool,
 }
 
-/// What was refused, and when it is tried again.
-#[derive(Clone, Debug)]
-struct Refused {
-    text: String,
-    why: NotYet,
-    pause: Duration,
-    until: Instant,
-}
-
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
-
 /// Writes the objects of one cluster.
 pub struct Applier {
     client: Client,
     namespace: String,
     cluster: String,
     applied: BTreeMap<(String, String), Applied>,
-    refused: BTreeMap<(String, String), Refused>,
+    refusals: Refusals,
 }
 
 impl Applier {
@@ -59,7 +46,7 @@ impl Applier {
             namespace: namespace.to_owned(),
             cluster: cluster.to_owned(),
             applied: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -100,34 +87,20 @@ impl Applier {
                 return Ok(None);
             }
         }
-        let before = self.refused.get(&key).filter(|before| before.text == text);
-        if let Some(before) = before.filter(|before| Instant::now() < before.until) {
-            return Err(before.why.clone());
+        if let Some(why) = self.refusals.waits(&key, &text) {
+            return Err(why.clone());
         }
-        let pause = before.map_or(PAUSE_MIN, |before| (before.pause * 2).min(PAUSE_MAX));
-        match self.write(&types, &key, &object).await {
-            Ok(written) => {
-                self.refused.remove(&key);
-                let applied = Applied {
-                    text,
-                    version: version(&written),
-                    was_seen: false,
-                };
-                self.applied.insert(key, applied);
-                Ok(Some(written))
-            }
-            Err(why) => {
-                let until = Instant::now() + pause;
-                let refused = Refused {
-                    text,
-                    why: why.clone(),
-                    pause,
-                    until,
-                };
-                self.refused.insert(key, refused);
-                Err(why)
-            }
-        }
+        let answer = self.write(&types, &key, &object).await;
+        let noted = answer.as_ref().map(|_| ());
+        self.refusals.note(&key, &text, noted);
+        let written = answer?;
+        let applied = Applied {
+            text,
+            version: version(&written),
+            was_seen: false,
+        };
+        self.applied.insert(key, applied);
+        Ok(Some(written))
     }
 
     async fn write(

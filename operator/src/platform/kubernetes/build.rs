@@ -31,6 +31,8 @@ pub struct Surroundings {
     pub config_map: String,
     /// The template of pods that stays, whatever the spec says, while a change is held.
     pub held: Option<PodTemplateSpec>,
+    /// The generation of the spec that pods are made by now.
+    pub generation: Option<i64>,
     /// Whether brokers get a NetworkPolicy.
     pub has_network_policy: bool,
 }

@@ -13,7 +13,7 @@ use super::build::Surroundings;
 use super::build::pods::{CONFIG_MAP, CONTAINER, build_template};
 use super::{Pods, state};
 use crate::fingerprint::fingerprint;
-use crate::platform::{Properties, Remake};
+use crate::platform::{Platform, Properties, Remake};
 
 impl Pods {
     /// What is known of the surroundings, without what is in force.
@@ -24,6 +24,7 @@ impl Pods {
             placed: state::is_placed(&self.seen),
             config_map: String::new(),
             held: None,
+            generation: self.generation_in_force(),
             has_network_policy: self.options.has_network_policy,
         }
     }

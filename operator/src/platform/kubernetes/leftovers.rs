@@ -1,11 +1,15 @@
 //! Objects that no broker needs any more are deleted.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
+use serde::de::DeserializeOwned;
+use tracing::warn;
 
+use super::apply::not_taken;
 use super::build::pods::CONFIG_MAP;
 use super::build::services;
 use super::{Pods, state};
@@ -37,10 +41,8 @@ impl Pods {
             .cloned()
             .collect();
         for name in idle {
-            let deleted = config_maps.delete(&name, &DeleteParams::default()).await;
-            // One that cannot be deleted now is tried again with the next change. One that was may
-            // be wanted again, before the watch tells that it is gone.
-            if deleted.is_ok() {
+            // One that was deleted may be wanted again, before the watch tells that it is gone.
+            if self.delete("ConfigMap", &name, &config_maps).await {
                 self.applier.forget("ConfigMap", &name);
                 self.seen.config_maps.remove(&name);
                 self.settings.remove(&name);
@@ -70,10 +72,39 @@ impl Pods {
         let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
         let all: Api<Service> = Api::namespaced(self.client.clone(), &self.namespace);
         for name in idle {
-            if all.delete(&name, &DeleteParams::default()).await.is_ok() {
+            if self.delete("Service", &name, &all).await {
                 self.applier.forget("Service", &name);
                 self.seen.services.remove(&name);
             }
         }
+    }
+
+    /// Deletes an object; says whether it is gone. Where it cannot be deleted it is tried again,
+    /// less and less often: nobody needs to wait for that.
+    async fn delete<K>(&mut self, kind: &str, name: &str, all: &Api<K>) -> bool
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let target = (kind.to_owned(), name.to_owned());
+        if self.refusals.waits(&target, "").is_some() {
+            return false;
+        }
+        let deleted = match all.delete(name, &DeleteParams::default()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(not_taken(
+                "deletion of the",
+                &format!("{kind} {name}"),
+                &error,
+            )),
+        };
+        if let Err(why) = &deleted {
+            warn!(
+                "KafkaCluster {}/{}: {}",
+                self.namespace, self.cluster, why.message
+            );
+        }
+        self.refusals.note(&target, "", deleted.as_ref().copied());
+        deleted.is_ok()
     }
 }

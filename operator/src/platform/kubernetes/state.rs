@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use ottla_core::config::settings::EXIT_CODE_REFUSED;
 
-use super::build::pods::{CONFIG_MAP, CONTAINER, TEMPLATE};
+use super::build::pods::{CONFIG_MAP, CONTAINER, LATE_RACK, TEMPLATE};
 use super::watched::Seen;
 use crate::platform::{BrokerState, Failure, Properties};
 
@@ -49,7 +49,11 @@ pub fn observe(
         {
             state.message += &format!("; the class is {class}");
         }
-        state.restart = stays.and_then(|pod| outdated(pod, set?, heeds_all));
+        state.restart = stays.and_then(|pod| {
+            let is_late = pod.annotations().contains_key(LATE_RACK);
+            let late = is_late.then(|| "its rack was not known when it started".to_owned());
+            outdated(pod, set?, heeds_all).or(late)
+        });
         state.running_with = running_with;
         state.is_removed = broker >= replicas;
         Some((broker, state))

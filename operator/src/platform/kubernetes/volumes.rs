@@ -1,8 +1,8 @@
 //! Volumes that grow with the spec.
 //!
 //! A StatefulSet cannot change the size of its volumes, so each claim is asked for by itself. What
-//! was granted is looked at until it is there; what was refused is asked for again every
-//! [`RETRY_INTERVAL`].
+//! was granted is looked at until it is there; what was refused is asked for again, less and less
+//! often: somebody may have mended the storage class.
 //!
 //! Invariant: no claim is deleted here, and none is asked to shrink: sizes are compared as
 //! quantities, and one that somebody else made larger stays.
@@ -15,11 +15,12 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::apply::not_taken;
+use super::quantity::is_smaller;
+use super::refusals::Refusals;
 use crate::platform::NotYet;
 use crate::validated::REPLICAS_MAX;
 
-/// How often a refused size is asked for again: somebody may have mended the storage class.
-const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How often a volume that grows is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -79,12 +80,16 @@ impl Volumes {
     pub async fn grow(
         &mut self,
         claims: &Api<PersistentVolumeClaim>,
-        broker: i32,
-        claim: &str,
+        refusals: &mut Refusals,
+        (broker, claim): (i32, &str),
         size: &str,
     ) {
+        let target = ("PersistentVolumeClaim".to_owned(), claim.to_owned());
+        if refusals.waits(&target, size).is_some() {
+            return;
+        }
         let again_after = if self.refused.contains_key(&broker) {
-            RETRY_INTERVAL
+            Duration::ZERO
         } else if self.growing.contains_key(&broker) {
             LOOK_INTERVAL
         } else {
@@ -122,19 +127,24 @@ impl Volumes {
         let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
         let patch = Patch::Merge(patch);
         let patched = claims.patch(claim, &PatchParams::default(), &patch).await;
-        if let Err(error) = patched {
-            let why = match error {
-                kube::Error::Api(status) => status.message.clone(),
-                other => other.to_string(),
-            };
+        let refused = patched.map_err(|error| not_taken("PersistentVolumeClaim", claim, &error));
+        refusals.note(&target, size, refused.as_ref().map(|_| ()));
+        let Err(NotYet { is_stuck, message }) = refused else {
+            return;
+        };
+        self.is_news = true;
+        // more lines show the whole object
+        let why = message.lines().next().unwrap_or_default();
+        let why = why.trim_end_matches('.');
+        if is_stuck {
             let why = format!(
-                "its volume cannot grow to {size}: {}; let the storage class allow volume \
-                 expansion, or make the cluster anew with another class",
-                // more lines show the whole object
-                why.lines().next().unwrap_or_default().trim_end_matches('.')
+                "its volume cannot grow to {size}: {why}; let the storage class allow volume \
+                 expansion, or make the cluster anew with another class"
             );
             self.refused.insert(broker, why);
-            self.is_news = true;
+        } else {
+            let why = format!("its volume is to grow to {size}: {why}");
+            self.growing.insert(broker, why);
         }
     }
 }
@@ -154,32 +164,6 @@ fn growing(status: &PersistentVolumeClaimStatus, size: &str) -> Option<String> {
     Some(said.map_or(has.clone(), |said| {
         format!("{has}: {}", said.trim_end_matches('.'))
     }))
-}
-
-/// Whether a quantity is smaller than another; one that cannot be read is not.
-fn is_smaller(quantity: &str, than: &str) -> bool {
-    matches!((bytes(quantity), bytes(than)), (Some(a), Some(b)) if a < b)
-}
-
-/// The bytes of a quantity.
-fn bytes(quantity: &str) -> Option<f64> {
-    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let power: i32 = match &quantity[digits.len()..] {
-        "" => 0,
-        "k" | "Ki" => 1,
-        "M" | "Mi" => 2,
-        "G" | "Gi" => 3,
-        "T" | "Ti" => 4,
-        "P" | "Pi" => 5,
-        "E" | "Ei" => 6,
-        _ => return None,
-    };
-    let unit = if quantity.ends_with('i') {
-        1024.0
-    } else {
-        1000.0_f64
-    };
-    Some(digits.parse::<f64>().ok()? * unit.powi(power))
 }
 
 #[cfg(test)]

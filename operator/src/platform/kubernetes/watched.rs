@@ -33,21 +33,24 @@ pub struct Seen {
 }
 
 /// The objects of all clusters. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Watched {
     /// Pods.
-    pub pods: Store<Pod>,
+    pub pods: Stores<Pod>,
     /// StatefulSets.
-    pub stateful_sets: Store<StatefulSet>,
+    pub stateful_sets: Stores<StatefulSet>,
     /// ConfigMaps.
-    pub config_maps: Store<ConfigMap>,
+    pub config_maps: Stores<ConfigMap>,
     /// Services.
-    pub services: Store<Service>,
+    pub services: Stores<Service>,
     /// PodDisruptionBudgets.
-    pub budgets: Store<PodDisruptionBudget>,
+    pub budgets: Stores<PodDisruptionBudget>,
     /// NetworkPolicies.
-    pub network_policies: Store<NetworkPolicy>,
+    pub network_policies: Stores<NetworkPolicy>,
 }
+
+/// The objects of one kind: a store for all namespaces, or one for each that is watched.
+pub type Stores<K> = Vec<Store<K>>;
 
 impl Watched {
     /// The objects of one cluster.
@@ -99,18 +102,20 @@ fn ordinal(pod: &Pod, cluster: &str) -> Option<i32> {
 }
 
 /// The objects that belong to a cluster, by their label.
-fn of<K>(store: &Store<K>, namespace: &str, cluster: &str) -> Vec<Arc<K>>
+fn of<K>(stores: &[Store<K>], namespace: &str, cluster: &str) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + 'static,
     K::DynamicType: Eq + Hash + Clone + Default,
 {
-    store.state_filter(|object| {
+    let is_of = |object: &K| {
         object.namespace().as_deref() == Some(namespace)
             && object
                 .labels()
                 .get(INSTANCE)
                 .is_some_and(|name| name == cluster)
-    })
+    };
+    let stores = stores.iter();
+    stores.flat_map(|one| one.state_filter(is_of)).collect()
 }
 
 fn note<K: Resource<DynamicType = ()>>(

@@ -1,7 +1,9 @@
 //! The lines that people read: not one for every word of an object, and none twice.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::board::Terminal;
 use crate::condition::{State, TopicReason, spoken, state};

@@ -14,6 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::watches::Scope;
 use crate::object::ObjectKey;
 
 /// What an object must be to be kept here.
@@ -57,28 +58,30 @@ pub enum News {
 #[derive(Debug)]
 pub struct Objects<K> {
     entries: BTreeMap<ObjectKey, Entry<K>>,
-    listing: Option<BTreeSet<ObjectKey>>,
-    is_complete: bool,
+    /// What was told of lists that are on their way.
+    listing: BTreeMap<Scope, BTreeSet<ObjectKey>>,
+    /// What has been listed once.
+    listed: BTreeSet<Scope>,
 }
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
         Self {
             entries: BTreeMap::new(),
-            listing: None,
-            is_complete: false,
+            listing: BTreeMap::new(),
+            listed: BTreeSet::new(),
         }
     }
 }
 
 impl<K: Kept> Objects<K> {
     /// Takes an event; returns what it tells of which objects.
-    pub fn handle(&mut self, event: Event<DynamicObject>) -> Vec<(ObjectKey, News)> {
+    pub fn handle(&mut self, scope: Scope, event: Event<DynamicObject>) -> Vec<(ObjectKey, News)> {
         match event {
             Event::Apply(object) => vec![self.apply(object)],
             Event::InitApply(object) => {
                 let (key, news) = self.apply(object);
-                self.listing.get_or_insert_default().insert(key.clone());
+                self.listing.entry(scope).or_default().insert(key.clone());
                 vec![(key, news)]
             }
             Event::Delete(object) => {
@@ -86,13 +89,18 @@ impl<K: Kept> Objects<K> {
                 self.remove(&key).into_iter().collect()
             }
             Event::Init => {
-                self.listing = Some(BTreeSet::new());
+                self.listing.insert(scope, BTreeSet::new());
                 Vec::new()
             }
             Event::InitDone => {
-                self.is_complete = true;
-                let listed = self.listing.take().unwrap_or_default();
-                let known: BTreeSet<ObjectKey> = self.entries.keys().cloned().collect();
+                let listed = self.listing.remove(&scope).unwrap_or_default();
+                let is_of = |key: &&ObjectKey| {
+                    let namespace = scope.as_deref();
+                    namespace.is_none_or(|namespace| *key.namespace == *namespace)
+                };
+                let known = self.entries.keys().filter(is_of);
+                let known: BTreeSet<ObjectKey> = known.cloned().collect();
+                self.listed.insert(scope);
                 let gone = known.difference(&listed);
                 gone.filter_map(|key| self.remove(key)).collect()
             }
@@ -132,14 +140,14 @@ impl<K: Kept> Objects<K> {
         (key, news)
     }
 
-    /// Whether all objects have been listed once.
-    pub fn is_complete(&self) -> bool {
-        self.is_complete
+    /// Whether all objects of these scopes have been listed once.
+    pub fn is_complete(&self, scopes: &BTreeSet<Scope>) -> bool {
+        self.listed == *scopes
     }
 
     /// Whether a list is on its way, of which some objects are told and others not yet.
     pub fn is_listing(&self) -> bool {
-        self.listing.is_some()
+        !self.listing.is_empty()
     }
 
     /// One object, understood or not.
@@ -150,12 +158,6 @@ impl<K: Kept> Objects<K> {
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Option<&Arc<K>> {
         self.entries.get(key)?.object.as_ref().ok()
-    }
-
-    /// One object, to be changed as a write of ours changes it.
-    pub fn get_mut(&mut self, key: &ObjectKey) -> Option<&mut K> {
-        let object = self.entries.get_mut(key)?.object.as_mut().ok()?;
-        Some(Arc::make_mut(object))
     }
 
     /// Keeps a status, and returns the object with it; none where it says nothing new.

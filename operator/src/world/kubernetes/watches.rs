@@ -1,6 +1,8 @@
 //! The watches: what the API server tells.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject};
@@ -32,53 +34,71 @@ pub const OWNED_KINDS: [&str; 6] = [
 /// What a watch told.
 pub enum WatchEvent {
     /// Of a KafkaCluster.
-    Cluster(Event<DynamicObject>),
+    Cluster(Scope, Event<DynamicObject>),
     /// Of a KafkaTopic.
-    Topic(Event<DynamicObject>),
+    Topic(Scope, Event<DynamicObject>),
     /// An object of this cluster changed; it is in its store.
     Owned(ObjectKey),
     /// All objects of one kind were listed.
-    OwnedListed(&'static str),
+    OwnedListed(&'static str, Scope),
 }
 
-/// Watches one namespace, or all. The objects of clusters are in the stores before an event tells
+/// What one watch tells of: a namespace, or all.
+pub type Scope = Option<Arc<str>>;
+
+/// The scopes that are watched: these namespaces, or all where none is named.
+pub fn scopes(namespaces: &[String]) -> BTreeSet<Scope> {
+    if namespaces.is_empty() {
+        return BTreeSet::from([None]);
+    }
+    let scopes = namespaces.iter();
+    scopes.map(|name| Some(name.as_str().into())).collect()
+}
+
+/// Watches these scopes. The objects of clusters are in the stores before an event tells
 /// of them.
-pub fn begin(client: &Client, namespace: Option<&str>) -> (Watched, mpsc::Receiver<WatchEvent>) {
+pub fn begin(client: &Client, scopes: &BTreeSet<Scope>) -> (Watched, mpsc::Receiver<WatchEvent>) {
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-    let watch = Watch {
-        client,
-        namespace,
-        sender,
-    };
-    watch.custom::<KafkaCluster>(WatchEvent::Cluster);
-    watch.custom::<KafkaTopic>(WatchEvent::Topic);
-    let watched = Watched {
-        pods: watch.owned("Pod"),
-        stateful_sets: watch.owned("StatefulSet"),
-        config_maps: watch.owned("ConfigMap"),
-        services: watch.owned("Service"),
-        budgets: watch.owned("PodDisruptionBudget"),
-        network_policies: watch.owned("NetworkPolicy"),
-    };
+    let mut watched = Watched::default();
+    for scope in scopes {
+        let (scope, sender) = (scope.clone(), sender.clone());
+        let watch = Watch {
+            client,
+            scope,
+            sender,
+        };
+        watch.custom::<KafkaCluster>(WatchEvent::Cluster);
+        watch.custom::<KafkaTopic>(WatchEvent::Topic);
+        watched.pods.push(watch.owned("Pod"));
+        watched.stateful_sets.push(watch.owned("StatefulSet"));
+        watched.config_maps.push(watch.owned("ConfigMap"));
+        watched.services.push(watch.owned("Service"));
+        watched.budgets.push(watch.owned("PodDisruptionBudget"));
+        watched.network_policies.push(watch.owned("NetworkPolicy"));
+    }
     (watched, receiver)
 }
 
 struct Watch<'a> {
     client: &'a Client,
-    namespace: Option<&'a str>,
+    scope: Scope,
     sender: mpsc::Sender<WatchEvent>,
 }
 
 impl Watch<'_> {
     /// Objects of our kinds, as they are: one that is malformed must not end the watch.
-    fn custom<K: Resource<DynamicType = ()>>(&self, event: fn(Event<DynamicObject>) -> WatchEvent) {
+    fn custom<K: Resource<DynamicType = ()>>(
+        &self,
+        event: fn(Scope, Event<DynamicObject>) -> WatchEvent,
+    ) {
         let resource = ApiResource::erase::<K>(&());
-        let api: Api<DynamicObject> = match self.namespace {
+        let scope = self.scope.clone();
+        let api: Api<DynamicObject> = match self.scope.as_deref() {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
         let events = watcher(api, Config::default()).default_backoff();
-        self.follow(events, move |told| Some(event(told)));
+        self.follow(events, move |told| Some(event(scope.clone(), told)));
     }
 
     /// Objects that belong to clusters, kept in a store.
@@ -87,7 +107,8 @@ impl Watch<'_> {
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
         K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let api: Api<K> = match self.namespace {
+        let scope = self.scope.clone();
+        let api: Api<K> = match self.scope.as_deref() {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
@@ -100,7 +121,7 @@ impl Watch<'_> {
             Event::Apply(object) | Event::Delete(object) => {
                 Some(WatchEvent::Owned(cluster(&object)?))
             }
-            Event::InitDone => Some(WatchEvent::OwnedListed(kind)),
+            Event::InitDone => Some(WatchEvent::OwnedListed(kind, scope.clone())),
             Event::Init | Event::InitApply(_) => None,
         });
         store

@@ -3,7 +3,7 @@
 //! Of several statuses for one object only the last is written. Writes go side by side, at most
 //! [`WRITES_MAX`] at a time, so that one slow answer holds up no other object. What the API server
 //! does not take is written again until it does: soon while it cannot be asked, ever less often
-//! where it refuses.
+//! where it refuses. Finalizers that met others are not: who asked for them has to look again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -27,10 +27,12 @@ use crate::platform::kubernetes::apply_params;
 
 /// Writes at a time.
 const WRITES_MAX: usize = 16;
-/// How soon what failed is tried again; doubles where the API server refuses it.
+/// How soon what failed is tried again; doubles with each try.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often at least it is tried again while the API server cannot be asked.
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// How often at least what is refused is tried again.
-const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(60);
+const REFUSED_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// At most so many events wait; more are left out.
 const EVENTS_MAX: usize = 256;
 /// The longest note of an event, as Kubernetes takes it.
@@ -56,6 +58,8 @@ pub struct Patching {
     pub key: ObjectKey,
     /// What.
     pub write: Write,
+    /// Whether the object is known to be another one than this was meant for.
+    pub is_overtaken: bool,
 }
 
 /// An event about an object.
@@ -71,15 +75,16 @@ pub struct Record {
     pub is_warning: bool,
 }
 
-/// A status that stands in the object now.
+/// What became of a write.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// The kind.
     pub kind: String,
     /// The object.
     pub key: ObjectKey,
-    /// The version that the write made.
-    pub version: u64,
+    /// The version that the status has which stands in the object now; none: finalizers that were
+    /// not taken, since the object is another one than they were meant for.
+    pub version: Option<u64>,
 }
 
 /// Writes, as long as [`Writer::next`] is waited for.
@@ -134,6 +139,9 @@ impl Writer {
             while self.writes.len() < WRITES_MAX
                 && let Some((patching, tries)) = self.queue.next(Instant::now())
             {
+                if patching.is_overtaken {
+                    return self.queue.give_back(patching);
+                }
                 let write = write(self.client.clone(), patching, tries + 1);
                 self.writes.push(Box::pin(write));
             }
@@ -191,13 +199,15 @@ struct Done {
 }
 
 impl Queue {
+    /// What is newer than something that was refused waits as long as that: else whoever has news
+    /// all the time would be refused all the time.
     fn put(&mut self, patching: Patching) {
-        let waiting = Waiting {
-            patching,
+        let waiting = self.waiting.entry(patching.place()).or_insert(Waiting {
+            patching: patching.clone(),
             tries: 0,
             due: None,
-        };
-        self.waiting.insert(waiting.patching.place(), waiting);
+        });
+        waiting.patching = patching;
     }
 
     /// Something that may be written now, and how often it was tried.
@@ -210,6 +220,14 @@ impl Queue {
         let waiting = self.waiting.remove(&place)?;
         self.busy.insert((place.0, place.1));
         Some((waiting.patching, waiting.tries))
+    }
+
+    /// Takes back what was not written, for whoever asked to look again.
+    fn give_back(&mut self, patching: Patching) -> Written {
+        let (kind, key, _) = patching.place();
+        self.busy.remove(&(kind.clone(), key.clone()));
+        let version = None;
+        Written { kind, key, version }
     }
 
     /// How many writes wait or are on their way.
@@ -238,31 +256,35 @@ impl Queue {
                 return place.2.then_some(Written {
                     kind: place.0,
                     key: place.1,
-                    version,
+                    version: Some(version),
                 });
             }
             Err(error) => error,
         };
         let code = code(&error);
-        // Gone: nothing to say any more. Finalizers that changed meanwhile: the watch tells of the
-        // new ones, and they are asked for anew.
-        if code == Some(404) || (code == Some(409) && !place.2) {
+        // Gone: nothing to say any more.
+        if code == Some(404) {
             return None;
         }
-        let mut pause = RETRY_INTERVAL;
-        if code.is_some_and(is_refusal) {
-            let doubled = RETRY_INTERVAL * 2_u32.pow(done.tries.min(10) - 1);
-            pause = doubled.min(RETRY_INTERVAL_MAX);
-        }
-        if done.tries == 1 || (pause == RETRY_INTERVAL_MAX && done.tries < 10) {
+        let longest = match code.is_some_and(is_refusal) {
+            true => REFUSED_INTERVAL_MAX,
+            false => RETRY_INTERVAL_MAX,
+        };
+        let doubled = RETRY_INTERVAL * 2_u32.pow(done.tries.min(10) - 1);
+        let pause = doubled.min(longest);
+        if done.tries == 1 || (pause == REFUSED_INTERVAL_MAX && done.tries < 10) {
             let (kind, key, _) = &place;
             warn!("{kind} {key} cannot be written yet: {error}");
         }
-        self.waiting.entry(place).or_insert(Waiting {
-            patching: done.patching,
-            tries: done.tries,
-            due: Some(Instant::now() + pause),
+        let mut patching = done.patching;
+        patching.is_overtaken = code == Some(409) && !place.2;
+        let waiting = self.waiting.entry(place).or_insert(Waiting {
+            patching,
+            tries: 0,
+            due: None,
         });
+        waiting.tries = done.tries;
+        waiting.due = Some(Instant::now() + pause);
         None
     }
 }
@@ -292,6 +314,7 @@ async fn write(client: Client, patching: Patching, tries: u32) -> Done {
         resource,
         key,
         write,
+        ..
     } = &patching;
     let api: Api<DynamicObject> = Api::namespaced_with(client, &key.namespace, resource);
     let written = match write {

@@ -22,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::super::quantity::is_smaller;
 use super::{Surroundings, extend, labels, metadata, selector, services};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::fingerprint::fingerprint;
@@ -36,6 +37,10 @@ pub const CONFIG_MAP: &str = "ottla.io/config-map";
 pub const TEMPLATE: &str = "ottla.io/template";
 /// The annotation of a pod with the value of its node's rack label; the operator sets it.
 pub const RACK: &str = "ottla.io/rack";
+/// The annotation of a StatefulSet with the generation of the spec that its pods are made by.
+pub const GENERATION: &str = "ottla.io/generation";
+/// The annotation of a pod whose broker serves without the rack that it was told too late.
+pub const LATE_RACK: &str = "ottla.io/rack-told-late";
 /// The name of the volume with its data.
 pub const DATA_VOLUME: &str = "data";
 /// Where a broker finds its data.
@@ -60,8 +65,15 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
         ReclaimPolicy::Delete if around.placed => "Delete",
         _ => "Retain",
     };
+    let mut metadata = metadata(cluster, name.clone());
+    let generation = match around.held {
+        Some(_) => around.generation,
+        None => Some(cluster.generation),
+    };
+    let generation = generation.map(|number| (GENERATION.to_owned(), number.to_string()));
+    metadata.annotations = generation.map(|annotation| BTreeMap::from([annotation]));
     StatefulSet {
-        metadata: metadata(cluster, name.clone()),
+        metadata,
         spec: Some(StatefulSetSpec {
             replicas: Some(cluster.replicas),
             service_name: Some(services::headless(name)),
@@ -250,7 +262,13 @@ fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
         all.into_iter().map(|(k, v)| (k, Quantity(v))).collect()
     };
     let given = &cluster.resources;
-    let requests = [("cpu", "100m"), ("memory", "256Mi")];
+    // No more than a limit that is given.
+    let is_above = |(key, default): &(&str, &str)| {
+        let limit = given.limits.get(*key);
+        limit.is_some_and(|limit| is_smaller(limit, default))
+    };
+    let mut requests = vec![("cpu", "100m"), ("memory", "256Mi")];
+    requests.retain(|default| !is_above(default));
     // A limit above the request where the request is raised and no limit is given.
     let limits: &[(&str, &str)] = if given.requests.contains_key("memory") {
         &[]

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::{Duration, GONE_AFTER, NAMESPACE_DEFAULT, ObjectKey, Objects};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};

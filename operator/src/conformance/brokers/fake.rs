@@ -1,0 +1,92 @@
+//! A platform whose brokers serve as soon as they are started.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Brokers;
+use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
+use crate::platform::{NotYet, Platform, Properties};
+
+/// The platform.
+pub struct Fake {
+    pub(super) brokers: Brokers,
+    pub(super) states: BTreeMap<i32, BrokerState>,
+}
+
+impl Platform for Fake {
+    const BUSY_INTERVAL: Duration = Duration::from_millis(20);
+    const QUIET_INTERVAL: Duration = Duration::from_millis(50);
+
+    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+        let clients = listeners.iter().map(|listener| ClientEndpoint {
+            name: listener.name.clone(),
+            bind: format!("127.0.0.1:{}", listener.port),
+            advertised: self.brokers.address(),
+        });
+        let clients: Vec<ClientEndpoint> = clients.collect();
+        let endpoints = |broker: i32| Endpoints {
+            clients: clients.clone(),
+            peer_bind: format!("127.0.0.1:{}", 9100 + broker),
+            peer_advertised: format!("127.0.0.1:{}", 9100 + broker),
+            http_bind: "127.0.0.1:9404".to_owned(),
+            log_dir: "/data".into(),
+            certificates: "/certificates".into(),
+            rack: None,
+        };
+        (0..brokers).map(|id| (id, endpoints(id))).collect()
+    }
+
+    fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
+        let clients = everywhere.values().flat_map(|one| &one.clients);
+        let addresses = clients.map(|client| (client.name.clone(), client.advertised.clone()));
+        addresses.collect()
+    }
+
+    async fn prepare(
+        &mut self,
+        _: &BTreeMap<i32, Properties>,
+        _: fn(&str) -> bool,
+    ) -> Result<Vec<NotYet>, Vec<NotYet>> {
+        if self.brokers.kafka.is_refused.get() {
+            return Err(vec![NotYet {
+                is_stuck: true,
+                message: "The platform refuses.".to_owned(),
+            }]);
+        }
+        Ok(Vec::new())
+    }
+
+    async fn observe(&mut self) -> BTreeMap<i32, BrokerState> {
+        let mut states = self.states.clone();
+        for (id, state) in &mut states {
+            state.ready = !self.brokers.kafka.down.borrow().contains(id);
+        }
+        states
+    }
+
+    async fn start(&mut self, broker: i32, settings: &Properties) {
+        let state = BrokerState {
+            ready: true,
+            runs: true,
+            message: "serves".to_owned(),
+            running_with: settings.clone(),
+            ..BrokerState::default()
+        };
+        *self.brokers.kafka.settings.borrow_mut() = settings.clone();
+        self.states.insert(broker, state);
+    }
+
+    async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
+        self.start(broker, settings).await;
+        Ok(())
+    }
+
+    async fn keep(&mut self, broker: i32, settings: &Properties) {
+        self.start(broker, settings).await;
+    }
+
+    async fn remove(&mut self, broker: i32) {
+        self.states.remove(&broker);
+        self.brokers.take_down(broker);
+    }
+}

@@ -1,0 +1,194 @@
+//! What makes pods of a StatefulSet and runs them, on the API server in memory: its controller and
+//! the nodes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::api::ApiServer;
+use super::brokers::Brokers;
+use crate::fingerprint::fingerprint;
+
+const STEP: Duration = Duration::from_millis(100);
+/// How long a container takes to start, a broker until it serves, and a pod until it is gone.
+const WHILE: Duration = Duration::from_secs(1);
+
+/// The nodes, which run the brokers of one cluster, shop/orders.
+pub struct Nodes {
+    api: ApiServer,
+    brokers: Brokers,
+    /// Since when things are as they are, by the uid of the object and what is waited for.
+    since: RefCell<BTreeMap<(String, &'static str), Instant>>,
+    /// Whether something takes its time.
+    is_waiting: Cell<bool>,
+    is_refusing: Cell<bool>,
+}
+
+impl Nodes {
+    /// Nodes that have nothing to run yet.
+    pub fn new(api: ApiServer, brokers: Brokers) -> Self {
+        Self {
+            api,
+            brokers,
+            since: RefCell::default(),
+            is_waiting: Cell::new(false),
+            is_refusing: Cell::new(false),
+        }
+    }
+
+    /// Has no more pods be made, as where a quota is used up, or again.
+    pub fn refuse(&self, is_refusing: bool) {
+        self.is_refusing.set(is_refusing);
+    }
+
+    /// Goes on for as long as it is waited for.
+    pub async fn run(&self) {
+        let mut seen = None;
+        loop {
+            let version = Some(self.api.version());
+            if version != seen || self.is_waiting.take() {
+                seen = version;
+                self.step();
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    fn step(&self) {
+        for claim in self.api.all("persistentvolumeclaims") {
+            self.grow(&claim);
+        }
+        let Some(set) = self.api.get("statefulsets", "shop", "orders") else {
+            return;
+        };
+        let revision = format!("{:x}", fingerprint(&set["spec"]["template"].to_string()));
+        let replicas = set["spec"]["replicas"].as_i64().unwrap_or_default();
+        for ordinal in 0..i32::try_from(replicas).unwrap() {
+            let is_ready = match self.api.get("pods", "shop", &format!("orders-{ordinal}")) {
+                None => {
+                    self.make(&set, &revision, ordinal);
+                    false
+                }
+                Some(pod) => self.advance(&pod),
+            };
+            self.brokers.bring(ordinal, is_ready);
+        }
+        let status = json!({
+            "replicas": replicas, "observedGeneration": set["metadata"]["generation"],
+            "updateRevision": revision,
+        });
+        self.api
+            .set_status("statefulsets", "shop", "orders", &status);
+    }
+
+    fn make(&self, set: &Value, revision: &str, ordinal: i32) {
+        let name = format!("orders-{ordinal}");
+        if self.is_refusing.get() {
+            self.is_waiting.set(true);
+            let message = format!(
+                "create Pod {name} in StatefulSet orders failed error: pods \"{name}\" is \
+                 forbidden: exceeded quota: small"
+            );
+            let event = json!({
+                "metadata": { "namespace": "shop", "name": "orders.1" }, "message": message,
+                "type": "Warning", "lastTimestamp": crate::condition::now(),
+                "involvedObject": { "kind": "StatefulSet", "name": "orders" },
+            });
+            return self.api.apply("events", &event);
+        }
+        for claim in set["spec"]["volumeClaimTemplates"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let claim_name = format!("{}-{name}", claim["metadata"]["name"].as_str().unwrap());
+            if self
+                .api
+                .get("persistentvolumeclaims", "shop", &claim_name)
+                .is_some()
+            {
+                continue;
+            }
+            let capacity = &claim["spec"]["resources"]["requests"];
+            let claim = json!({
+                "metadata": { "namespace": "shop", "name": claim_name }, "spec": claim["spec"],
+                "status": { "phase": "Bound", "capacity": capacity },
+            });
+            self.api.apply("persistentvolumeclaims", &claim);
+        }
+        let template = &set["spec"]["template"];
+        let mut metadata = template["metadata"].clone();
+        metadata["namespace"] = json!("shop");
+        metadata["name"] = json!(name);
+        metadata["labels"]["controller-revision-hash"] = json!(revision);
+        metadata["finalizers"] = json!(["nodes"]);
+        metadata["ownerReferences"] = json!([{
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "orders", "uid": "u",
+            "controller": true,
+        }]);
+        let mut spec = template["spec"].clone();
+        spec["nodeName"] = json!(format!("node-{ordinal}"));
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {},
+        });
+        self.api.apply("pods", &pod);
+    }
+
+    /// Has a pod go on; says whether it serves.
+    fn advance(&self, pod: &Value) -> bool {
+        let uid = pod["metadata"]["uid"].as_str().unwrap();
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        if pod.pointer("/metadata/deletionTimestamp").is_some() {
+            if self.has_been(uid, "stops", WHILE) {
+                self.api.edit("pods", "shop", name, |pod| {
+                    pod["metadata"]["finalizers"] = json!([]);
+                });
+            }
+            return false;
+        }
+        let config_map = &pod["metadata"]["annotations"]["ottla.io/config-map"];
+        let config_map = config_map.as_str().unwrap_or_default();
+        if self.api.get("configmaps", "shop", config_map).is_none()
+            || !self.has_been(uid, "starts", WHILE)
+        {
+            return false;
+        }
+        let is_ready = self.has_been(uid, "registers", WHILE);
+        let status = json!({
+            "hostIP": "10.0.0.1",
+            "conditions": [{ "type": "Ready", "status": if is_ready { "True" } else { "False" } }],
+            "containerStatuses": [{
+                "name": "broker", "ready": is_ready, "restartCount": 0, "image": "",
+                "imageID": "", "state": { "running": {} },
+            }],
+        });
+        self.api.set_status("pods", "shop", name, &status);
+        is_ready
+    }
+
+    fn grow(&self, claim: &Value) {
+        let wanted = &claim["spec"]["resources"]["requests"];
+        let uid = format!("{}{wanted}", claim["metadata"]["uid"]);
+        if claim["status"]["capacity"] != *wanted && self.has_been(&uid, "grows", WHILE) {
+            let name = claim["metadata"]["name"].as_str().unwrap();
+            let status = json!({ "phase": "Bound", "capacity": wanted });
+            self.api
+                .set_status("persistentvolumeclaims", "shop", name, &status);
+        }
+    }
+
+    fn has_been(&self, uid: &str, what: &'static str, time: Duration) -> bool {
+        let mut since = self.since.borrow_mut();
+        let since = since
+            .entry((uid.to_owned(), what))
+            .or_insert(Instant::now());
+        let has_been = since.elapsed() >= time;
+        if !has_been {
+            self.is_waiting.set(true);
+        }
+        has_been
+    }
+}
