@@ -48,6 +48,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use self::active::{Active, Message};
+use self::formation::Abstention;
 use self::identity::Identity;
 use self::log::LogStore;
 use self::machine::{Machine, Published, Raft, State};
@@ -58,6 +59,7 @@ use crate::config::Settings;
 use crate::defaults;
 use crate::env::Env;
 use crate::peer::Peers;
+use crate::threads;
 
 /// How long one attempt may take before the active controller is looked for again.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,6 +100,7 @@ struct Shared {
     applied: watch::Receiver<u64>,
     /// Whether this node may vote: see [`formation`].
     may_vote: AtomicBool,
+    abstention: Abstention,
     /// Until when the lease stands, by the node's clock in milliseconds.
     lease_until_ms: AtomicI64,
     /// Whether the data directory's disk hangs: then this broker beats no more.
@@ -153,7 +156,8 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     } = components;
     let dir = settings.log_dirs[0].join("metadata");
     disk.create_dir_all(&dir)?;
-    let log = open_log(&disk, &dir, inline).await?;
+    let abstention = Abstention::new(Arc::clone(&disk), &dir, inline);
+    let (log, may_vote) = open_log(&disk, &dir, inline, &abstention).await?;
     let (published_sender, published) = mpsc::unbounded_channel();
     let machine = Machine::open(disk, &dir, metadata, published_sender, inline)?;
     let state = machine.state();
@@ -166,7 +170,6 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let config = defaults::openraft(&settings, snapshot_entries).map_err(io::Error::other)?;
     let raft = Raft::new(node_id, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(io::Error::other)?;
-    let may_vote = !log.is_empty();
     raft.runtime_config().elect(may_vote);
     let (messages, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let (image_sender, image) = watch::channel(Arc::default());
@@ -185,13 +188,14 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         image,
         applied,
         may_vote: AtomicBool::new(may_vote),
+        abstention,
         lease_until_ms: AtomicI64::new(i64::MIN),
         is_disk_stalled: AtomicBool::new(false),
         broker_epoch: AtomicI64::new(-1),
     });
     let handle = Handle { shared };
-    tokio::spawn(Active::new(handle.clone()).run(inbox));
-    tokio::spawn(identity::watch(handle.clone()));
+    threads::spawn(Active::new(handle.clone()).run(inbox));
+    threads::spawn(identity::watch(handle.clone()));
     let publisher = Publisher {
         published,
         identity,
@@ -203,10 +207,20 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     Ok((handle, publisher))
 }
 
-/// Opens the log, once its disk is not full.
-async fn open_log(disk: &Arc<dyn Disk>, dir: &Path, inline: bool) -> io::Result<LogStore> {
+/// Opens the log, once its disk is not full; says whether this node may vote by it.
+async fn open_log(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    inline: bool,
+    abstention: &Abstention,
+) -> io::Result<(LogStore, bool)> {
     loop {
-        let opened = LogStore::open(Arc::clone(disk), dir, inline);
+        let opened = LogStore::open(Arc::clone(disk), dir, inline).and_then(|log| {
+            if log.is_empty() {
+                abstention.begin()?;
+            }
+            Ok((log, !abstention.is_there()))
+        });
         if !log::is_full(&opened) {
             return opened;
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use openraft::{ConfigError, SnapshotPolicy};
 use ottla_core::planted::{self, Planted};
+use ottla_storage::serving;
 use tonic::transport::{Endpoint, Server};
 
 use crate::config::Settings;
@@ -139,6 +140,8 @@ pub fn runtime(settings: &Settings) -> std::io::Result<tokio::runtime::Runtime> 
         .worker_threads(threads)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("ottla")
+        // those for what blocks say so with each work
+        .on_thread_start(serving::serve_on_this_thread)
         .enable_all()
         .build()
 }

@@ -7,6 +7,7 @@
 //! - [`audit`]: the log of who was denied what, and who has changed what
 //! - [`authorizer`]: what a client may do
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
+//! - [`threads`]: what runs where, so that nobody who serves waits for a disk
 //! - [`stream`], [`tls`]: the network, real or simulated, and TLS over it
 //! - [`budget`], [`memory`]: accounts of memory, and how much there is
 //! - [`node`]: builds every component, hands out the handles, runs until shutdown
@@ -39,4 +40,5 @@ pub mod node;
 pub mod peer;
 pub mod replica;
 pub mod stream;
+pub mod threads;
 pub mod tls;

@@ -24,6 +24,7 @@ use self::connection::{Connection, Limits};
 use self::frames::Accounts;
 use crate::api::{Client, Context};
 use crate::config::Settings;
+use crate::threads;
 use crate::tls::Tls;
 
 /// How long accepting waits after the system refused a descriptor.
@@ -135,7 +136,7 @@ impl Net {
         let client = Client::new(Arc::clone(context), ip, Arc::clone(&door.name), id);
         let (limits, accounts) = (self.limits, self.accounts.clone());
         let (tls, context, stop) = (door.tls.clone(), Arc::clone(context), stop.clone());
-        tokio::spawn(async move {
+        threads::spawn(async move {
             let (stream, client) = match tls {
                 None => (stream, client),
                 Some(tls) => match shake_hands(&tls, stream, client).await {

@@ -39,6 +39,7 @@ use crate::memory;
 use crate::net::Net;
 use crate::peer::{self, Peers};
 use crate::stream::Network;
+use crate::threads;
 use crate::tls;
 
 /// How long connections may take to end once the node stops.
@@ -226,11 +227,11 @@ impl Node {
             let service = Service::new(handle.clone(), Arc::clone(&forwarded));
             let tls = certificates.of(peers_name);
             let door = peer::Door { listener, tls };
-            tokio::spawn(peer::serve(door, links, service, stopped.clone()));
+            threads::spawn(peer::serve(door, links, service, stopped.clone()));
         }
-        tokio::spawn(formation::run(handle.clone(), address_of(&peer)));
+        threads::spawn(formation::run(handle.clone(), address_of(&peer)));
         let watching = tls::watch_files(certificates.all(), around.env.clone(), stopped.clone());
-        tokio::spawn(watching);
+        threads::spawn(watching);
         let late = pages::LatePages::serve(sockets.http, stopped);
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
         let between = settings.inter_broker_listener_name.as_deref();
@@ -257,14 +258,14 @@ impl Node {
             features: lifecycle::features(),
         };
         let life = lifecycle::start(handle.clone(), registration);
-        tokio::spawn(publish(publisher, Arc::clone(&context), life.clone()));
+        threads::spawn(publish(publisher, Arc::clone(&context), life.clone()));
         let net = around.net(&settings);
         late.tell(&context, &life, &net, &certificates);
         let (stop_clients, clients_stopped) = watch::channel(false);
         let doors = certificates.doors(sockets.clients);
         let serve = |door| {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
-            tokio::spawn(net.serve(door, context, clients_stopped.clone()))
+            threads::spawn(net.serve(door, context, clients_stopped.clone()))
         };
         let clients = doors.map(serve).collect();
         Ok(Self {

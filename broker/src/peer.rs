@@ -25,6 +25,7 @@ use tracing::warn;
 pub use self::link::{Link, Links};
 use crate::defaults::{self, CONNECT_TIMEOUT};
 use crate::stream::{Listener, Stream};
+use crate::threads;
 use crate::tls::{Connector, Tls};
 
 /// The messages and services of `proto/peer.proto`, as `e2e/tests/tidy/generated.rs` writes them.
@@ -177,7 +178,7 @@ impl Door {
                     (Ok((stream, _)), None) => return stream,
                     (Ok((stream, from)), Some(tls)) => {
                         let tls = Arc::clone(tls);
-                        handshakes.spawn(async move {
+                        handshakes.spawn(threads::served(async move {
                             let shaking = tls.accept(stream);
                             match tokio::time::timeout(HANDSHAKE_TIMEOUT, shaking).await {
                                 Ok(Ok((stream, _))) => return Some(stream),
@@ -185,7 +186,7 @@ impl Door {
                                 Err(_) => warn!("refused a peer from {from}: it is too slow"),
                             }
                             None
-                        });
+                        }));
                     }
                     // out of descriptors: it passes, and peers try again
                     (Err(_), _) => tokio::time::sleep(Duration::from_millis(50)).await,

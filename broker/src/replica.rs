@@ -49,6 +49,7 @@ mod scrub;
 mod sent;
 mod session;
 mod strays;
+mod truncation;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -78,6 +79,7 @@ use crate::config::Settings;
 use crate::controller;
 use crate::env::Env;
 use crate::metrics::Metrics;
+use crate::threads;
 use crate::tls::Connector;
 use index::Index;
 use partition::Replica;
@@ -135,6 +137,7 @@ pub(crate) struct Shared {
     damaged: mpsc::UnboundedSender<Arc<Replica>>,
     hand_overs: mpsc::UnboundedSender<(Arc<Replica>, LeaderEpoch)>,
     forwards: mpsc::UnboundedSender<forward::Forwarded>,
+    truncate: mpsc::UnboundedSender<truncation::Truncation>,
     /// How many batches that other brokers sent on to here are not answered.
     taken: AtomicUsize,
     fetchers: fetcher::Fetchers,
@@ -225,6 +228,7 @@ impl Replicas {
         let (damaged, damages) = mpsc::unbounded_channel();
         let (hand_overs, handed_over) = mpsc::unbounded_channel();
         let (forwards, forwarded) = mpsc::unbounded_channel();
+        let (truncate, truncations) = mpsc::unbounded_channel();
         let settings = components.settings;
         let shared = Arc::new(Shared {
             env: components.env,
@@ -246,6 +250,7 @@ impl Replicas {
             damaged,
             hand_overs,
             forwards,
+            truncate,
             taken: AtomicUsize::new(0),
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
@@ -256,10 +261,11 @@ impl Replicas {
             followers_budget: Budget::new(components.answers_bytes_max / 2),
             settings,
         });
-        tokio::spawn(alter_isr::run(Arc::clone(&shared), alterations));
-        tokio::spawn(repair::run(Arc::clone(&shared), damages));
-        tokio::spawn(hand_over::run(Arc::clone(&shared), handed_over));
-        tokio::spawn(forward::run(Arc::clone(&shared), forwarded));
+        threads::spawn(alter_isr::run(Arc::clone(&shared), alterations));
+        threads::spawn(repair::run(Arc::clone(&shared), damages));
+        threads::spawn(hand_over::run(Arc::clone(&shared), handed_over));
+        threads::spawn(forward::run(Arc::clone(&shared), forwarded));
+        threads::spawn(truncation::run(Arc::clone(&shared), truncations));
         background::start(&shared);
         Self { shared }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ottla_core::authentication::certificate::Certificate;
 use ottla_core::config::settings::security::{ClientAuth, Pem, Tls as TlsSettings};
+use ottla_storage::serving;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::env::Env;
 use crate::stream::{Network, Stream};
+use crate::threads;
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -199,8 +201,10 @@ pub async fn watch_files(all: Vec<Arc<Tls>>, env: Env, mut stop: watch::Receiver
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        for tls in &all {
-            tls.look(&env);
+        let (all, env) = (all.clone(), env.clone());
+        let look = move || all.iter().for_each(|tls| tls.look(&env));
+        if threads::blocking(false, look).await.is_none() {
+            return; // the runtime is going down
         }
     }
 }
@@ -267,6 +271,7 @@ fn read(listener: &str, settings: &TlsSettings) -> Result<[Vec<u8>; 2], Error> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    serving::at_disk();
     if std::fs::metadata(path)?.len() > PEM_BYTES_MAX {
         return Err(io::Error::other(format!(
             "it is larger than {PEM_BYTES_MAX} bytes"

@@ -20,6 +20,7 @@ pub mod partition;
 pub mod placement;
 pub mod planted;
 pub mod restart_check;
+pub mod returning_voter;
 pub mod shard;
 pub mod suspects;
 pub mod throttle;

@@ -24,7 +24,7 @@ pub async fn describe(
             ..DescribeLogDirsResponse::default()
         };
     }
-    let directory = context.replicas.describe_log_dir();
+    let directory = context.replicas.describe_log_dir().await;
     let is_wanted = |size: &PartitionSize| match &body.topics {
         None => true,
         Some(topics) => topics

@@ -24,6 +24,7 @@ use super::machine::encode_records;
 use super::raft::{Records, Types};
 use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
 use crate::peer::wire;
+use crate::threads;
 
 /// Requests decided together at most.
 const BATCH_REQUESTS_MAX: usize = 256;
@@ -236,7 +237,7 @@ impl Active {
         let Some(address) = handle.peer_address(node_id) else {
             return;
         };
-        tokio::spawn(async move {
+        threads::spawn(async move {
             while let Some(wait) = look.next_wait() {
                 tokio::time::sleep(wait).await;
                 let sight = handle.shared.peers.sight(node_id, &address).await;

@@ -3,19 +3,36 @@
 //! A fresh quorum is formed once: the voter with the lowest id does it, and only after every voter
 //! has said that it is empty. A voter that is empty while the others are not has lost its disk, and
 //! with it the memory of what it voted and acknowledged. It takes part as a follower, and votes
-//! again only after it has applied what was committed when it came back. A node that is no voter
-//! asks the active controller to be sent the metadata.
+//! again once it has what [`returning_voter`] says; until then a mark on its disk keeps it from
+//! voting, however often it starts. A node that is no voter asks the active controller to be sent
+//! the metadata.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::BasicNode;
+use ottla_core::returning_voter::{self, Answer};
+use ottla_storage::{Disk, snapshot_file};
 use tracing::{info, warn};
 
 use super::Handle;
+use super::log::other;
 use crate::config::Voter;
 use crate::peer::wire;
+use crate::threads;
+
+/// The file that is there while this node may not vote.
+const MARK: &str = "without-vote";
+
+/// How long to wait before the mark is tried again that could not be removed.
+const MARK_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a voter waits for the entries that it lacks before it asks anew what they are.
+const ENTRIES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the other voters are asked.
 const ASK_INTERVAL: Duration = Duration::from_millis(25);
@@ -34,6 +51,7 @@ pub(super) struct Others {
     empty: bool,
     /// The highest index that any of them knows to be committed.
     committed: u64,
+    answers: Vec<Answer>,
     /// The cluster's id by each that answered, empty where it does not know it.
     pub(super) clusters: Vec<String>,
 }
@@ -53,7 +71,7 @@ pub async fn run(handle: Handle, address: String) {
             return catch_up(&handle).await;
         }
         if others.complete {
-            allow_votes(&handle);
+            allow_votes(&handle).await;
             let first = handle.shared.settings.controller_quorum_voters.iter();
             let is_first = first.map(|v| v.node_id).min() == Some(handle.node_id());
             if !is_first {
@@ -67,7 +85,48 @@ pub async fn run(handle: Handle, address: String) {
     }
 }
 
-fn allow_votes(handle: &Handle) {
+/// The mark of a voter that may not vote.
+pub(super) struct Abstention {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    inline: bool,
+}
+
+impl Abstention {
+    /// In the controller's directory.
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, inline: bool) -> Self {
+        let path = dir.join(MARK);
+        Self { disk, path, inline }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.disk.exists(&self.path)
+    }
+
+    pub(super) fn begin(&self) -> io::Result<()> {
+        snapshot_file::write(&*self.disk, &self.path, b"").map_err(other)
+    }
+
+    async fn end(&self) -> io::Result<()> {
+        let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
+        let remove = move || {
+            match disk.remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+        };
+        let removed = threads::blocking(self.inline, remove).await;
+        removed.unwrap_or_else(|| Err(io::Error::other("the process ends")))
+    }
+}
+
+/// From here on this node votes, also when it starts again.
+async fn allow_votes(handle: &Handle) {
+    while let Err(error) = handle.shared.abstention.end().await {
+        warn!("this voter does not vote: {error}");
+        tokio::time::sleep(MARK_RETRY).await;
+    }
     handle.shared.may_vote.store(true, Ordering::Release);
     handle.shared.raft.runtime_config().elect(true);
 }
@@ -82,20 +141,24 @@ async fn form(handle: &Handle) {
     }
 }
 
-/// Follows without a vote until everything is here that was committed by now.
+/// Follows without a vote until everything is here that it may have acknowledged before.
 async fn catch_up(handle: &Handle) {
     warn!("this voter comes back without its metadata; it votes again once it has caught up");
+    let voters = handle.shared.settings.controller_quorum_voters.len();
     let mut applied = handle.shared.applied.clone();
     loop {
-        // asked again each time: an answer of one voter alone may be behind
-        let others = ask(handle).await;
-        let wait = applied.wait_for(|applied| *applied >= others.committed);
-        let waited = tokio::time::timeout(Duration::from_secs(1), wait).await;
-        match waited.map(|seen| seen.is_ok()) {
-            Ok(true) if handle.active().is_some() => return allow_votes(handle),
-            Ok(false) => return, // the node stops, and applies nothing more
-            Ok(true) | Err(_) => tokio::time::sleep(ASK_INTERVAL).await,
+        let answers = ask(handle).await.answers;
+        if let Some(entries) = returning_voter::entries_needed(voters, &answers) {
+            // the first one has the index 0
+            let wait = applied.wait_for(|applied| applied + 1 >= entries);
+            let waited = tokio::time::timeout(ENTRIES_TIMEOUT, wait).await;
+            match waited.map(|seen| seen.is_ok()) {
+                Ok(true) => return allow_votes(handle).await,
+                Ok(false) => return, // the node stops, and applies nothing more
+                Err(_) => {}
+            }
         }
+        tokio::time::sleep(ASK_INTERVAL).await;
     }
 }
 
@@ -113,7 +176,14 @@ pub(super) async fn ask(handle: &Handle) -> Others {
                 .map(|a| a.into_inner())
         });
     let answers = futures_util::future::join_all(asked).await;
+    let answer = |a: &wire::DescribeResponse| Answer {
+        node_id: a.node_id,
+        term: a.term,
+        leader: a.leader,
+        log_end: own_end(a),
+    };
     Others {
+        answers: answers.iter().flatten().map(answer).collect(),
         complete: answers.iter().all(Option::is_some),
         empty: answers.iter().flatten().all(|answer| answer.empty),
         committed: answers
@@ -128,6 +198,13 @@ pub(super) async fn ask(handle: &Handle) -> Others {
             .map(|answer| answer.cluster_id.clone())
             .collect(),
     }
+}
+
+/// How many entries the log of the answering node has.
+fn own_end(answer: &wire::DescribeResponse) -> u64 {
+    let own = answer.progress.iter().find(|p| p.node_id == answer.node_id);
+    own.and_then(|own| u64::try_from(own.log_end_offset).ok())
+        .unwrap_or(u64::MAX)
 }
 
 /// Asks one voter after another until the active controller has taken this node in. Done at every

@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 use super::Handle;
 use super::active::Message;
 use crate::peer::wire;
+use crate::threads;
 
 /// How long to wait before connecting to the active controller again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(20);
@@ -168,7 +169,7 @@ pub fn start(handle: Handle, registration: Registration) -> Life {
         standing: standing_sender,
         number: 0,
     };
-    tokio::spawn(session.run());
+    threads::spawn(session.run());
     Life {
         applied_epoch,
         want_shut_down,

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use ottla_core::planted::{self, Planted};
-use ottla_storage::{Disk, Journal, snapshot_file};
+use ottla_storage::{Disk, Journal, serving, snapshot_file};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -31,6 +31,7 @@ use super::raft::{
 };
 use crate::env::spend_commit_time;
 use crate::peer::wire;
+use crate::threads;
 
 /// The directory of the journal, inside the controller's.
 const JOURNAL: &str = "log";
@@ -196,21 +197,21 @@ fn spawn(mut files: Files, used: Weak<()>) -> io::Result<std::sync::mpsc::Sender
 
 fn spawn_task(mut files: Files, used: Weak<()>) -> mpsc::UnboundedSender<Command> {
     let (sender, mut receiver) = mpsc::unbounded_channel::<Command>();
-    tokio::spawn(async move {
+    threads::spawn(async move {
         while let Some(mut command) = receiver.recv().await {
             if planted::is(Planted::UnsyncedMetadata) {
                 let work = std::mem::replace(&mut command.work, Work::Append(Vec::new()));
                 command.answer(Ok(()));
                 spend_commit_time(&*files.disk).await;
-                let _ = files.perform(&work);
+                let _ = serving::blocking(|| files.perform(&work));
                 continue;
             }
             spend_commit_time(&*files.disk).await;
-            let mut done = files.perform(&command.work);
+            let mut done = serving::blocking(|| files.perform(&command.work));
             while is_full(&done) && used.strong_count() > 0 {
                 files.tell_full();
                 tokio::time::sleep(FULL_RETRY).await;
-                done = files.perform(&command.work);
+                done = serving::blocking(|| files.perform(&command.work));
             }
             command.answer(done);
         }

@@ -26,6 +26,7 @@ use super::raft::{
     snapshot_meta_to_wire,
 };
 use crate::peer::wire;
+use crate::threads;
 
 /// The file of the newest snapshot.
 const SNAPSHOT: &str = "snapshot";
@@ -280,13 +281,9 @@ impl SnapshotFile {
         loop {
             let (file, content) = (self.clone(), bytes.clone());
             let write = move || snapshot_file::write(&*file.disk, &file.path, &content);
-            let written = match self.inline {
-                true => write(),
-                false => tokio::task::spawn_blocking(write)
-                    .await
-                    .map_err(io::Error::other)?,
-            };
-            let written = written.map_err(other);
+            let written = threads::blocking(self.inline, write).await;
+            let gone = || io::Error::other("the process ends");
+            let written = written.ok_or_else(gone)?.map_err(other);
             if !is_full(&written) {
                 return written;
             }

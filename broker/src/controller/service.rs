@@ -23,6 +23,7 @@ use super::raft::{
 };
 use crate::defaults::SNAPSHOT_PROGRESS;
 use crate::peer::{Link, Peer, wire};
+use crate::threads;
 
 /// A snapshot of the metadata is refused above this size.
 const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
@@ -262,7 +263,7 @@ impl Peer for Service {
             ));
         }
         let (sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
-        tokio::spawn(take_forwarded(batches, forwarded, sender));
+        threads::spawn(take_forwarded(batches, forwarded, sender));
         let outcomes = stream::unfold(outcomes, |mut outcomes| async {
             outcomes.recv().await.map(|outcome| (Ok(outcome), outcomes))
         });
@@ -279,7 +280,7 @@ async fn take_forwarded(
     while let (Ok(Some(batch)), Some(forwarded)) = (batches.message().await, forwarded.get()) {
         let acknowledged = forwarded.take(batch).await;
         let outcomes = outcomes.clone();
-        tokio::spawn(async move {
+        threads::spawn(async move {
             // the other broker may have gone meanwhile
             let _ = outcomes.send(acknowledged.await).await;
         });

@@ -1,10 +1,12 @@
 //! A node and one other voter, which is told what to answer.
 
 mod liveness;
+mod returning_voter;
 mod slow_link;
+mod storage;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::Empty;
@@ -40,6 +42,8 @@ struct Other {
     response: Option<Response>,
     /// By which index of the log it says that it decided.
     applied: u64,
+    /// How it describes the quorum; where it says nothing, it is empty.
+    described: Arc<Mutex<Option<wire::DescribeResponse>>>,
 }
 
 type Answered<T> = Result<tonic::Response<T>, Status>;
@@ -106,11 +110,12 @@ impl Peer for Other {
         &self,
         _: tonic::Request<wire::DescribeRequest>,
     ) -> Answered<wire::DescribeResponse> {
-        answered(wire::DescribeResponse {
+        let described = self.described.lock().unwrap().clone();
+        answered(described.unwrap_or(wire::DescribeResponse {
             node_id: OTHER,
             empty: true,
             ..wire::DescribeResponse::default()
-        })
+        }))
     }
 
     async fn submit(
@@ -144,6 +149,11 @@ impl Peer for Other {
 
 /// A node of a quorum of two, whose other voter is `other`.
 async fn beside(other: Other) -> Handle {
+    beside_on(other, &SimDisk::new(7)).await
+}
+
+/// The same, with what is on that disk.
+async fn beside_on(other: Other, disk: &SimDisk) -> Handle {
     let listener = Network::Tcp.listen("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = watch::channel(false);
@@ -161,7 +171,7 @@ async fn beside(other: Other) -> Handle {
         env: Env::simulated(7, 1_000_000),
         peers: Peers::new(Network::Tcp),
         identity: Identity::default(),
-        disk: Arc::new(SimDisk::new(7)),
+        disk: Arc::new(disk.clone()),
         inline: true,
         snapshot_entries: defaults::SNAPSHOT_ENTRIES,
         metadata: Metadata::default(),

@@ -33,6 +33,7 @@ use self::task::Task;
 use super::log::Log;
 use crate::controller;
 use crate::env::Env;
+use crate::threads;
 
 /// Requests that may wait for one shard's task.
 const INBOX_REQUESTS_MAX: usize = 4_096;
@@ -237,7 +238,7 @@ impl<S: Shard> Runtime<S> {
             images: Arc::clone(&images),
             has_lease: Arc::new(move || controller.has_lease()),
         };
-        let task = tokio::spawn(task.run()).abort_handle();
+        let task = threads::spawn(task.run()).abort_handle();
         Running {
             partition,
             leader_epoch,

@@ -29,6 +29,7 @@ use crate::brokers::Brokers;
 use crate::config;
 use crate::controller;
 use crate::env::Env;
+use crate::threads;
 
 /// The version of WriteTxnMarkers that is spoken: it tells by which rules epochs go.
 const MARKERS_VERSION: i16 = 2;
@@ -123,7 +124,7 @@ impl Transactions {
             markers: Markers::default(),
             tasks: JoinSet::new(),
         };
-        tokio::spawn(carrier.run(orders));
+        threads::spawn(carrier.run(orders));
         Self {
             shards,
             topic: InternalTopic::new(settings.topic, controller.clone()),
@@ -272,7 +273,7 @@ impl Carrier {
             } => {
                 let (shards, controller) = (self.shards.clone(), self.controller.clone());
                 let producer_ids = Arc::clone(&self.producer_ids);
-                self.tasks.spawn(async move {
+                self.tasks.spawn(threads::served(async move {
                     // without an id, the shard comes again
                     if let Ok(fresh) = producer_ids.next(&controller).await
                         && let Some(shards) = shards.upgrade()
@@ -286,7 +287,7 @@ impl Carrier {
                         let _ = ask(&shards, &id, 0, body).await;
                     }
                     Done::Expired
-                });
+                }));
             }
         }
     }
@@ -294,17 +295,17 @@ impl Carrier {
     fn send_out(&mut self) {
         while let Some(batch) = self.markers.next_batch() {
             let (brokers, controller) = (self.brokers.clone(), self.controller.clone());
-            self.tasks.spawn(async move {
+            self.tasks.spawn(threads::served(async move {
                 let answer = write(&brokers, &controller, &batch).await;
                 Done::Answered(batch, answer)
-            });
+            }));
         }
         while let Some(finished) = self.markers.next_finished() {
             let shards = self.shards.clone();
-            self.tasks.spawn(async move {
+            self.tasks.spawn(threads::served(async move {
                 let told = tell(&shards, &finished).await;
                 Done::Told(finished, told)
-            });
+            }));
         }
     }
 

@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::brokers::Brokers;
 use crate::controller;
+use crate::threads;
 
 /// The version that is spoken: several transactions, and errors that say to abort.
 const VERSION: i16 = 5;
@@ -89,7 +90,7 @@ impl Verifier {
         let (answer, answered) = oneshot::channel();
         let asked = Asked { membership, answer };
         if self.inner.enqueue(node, asked) {
-            tokio::spawn(Arc::clone(&self.inner).run(node));
+            threads::spawn(Arc::clone(&self.inner).run(node));
         }
         answered.await.unwrap_or(Err(ErrorCode::NetworkException))
     }

@@ -12,6 +12,7 @@ use crate::api::Context;
 use crate::controller::lifecycle::Life;
 use crate::net::Net;
 use crate::stream::Listener;
+use crate::threads;
 
 /// How many of the partitions that have to catch up are named.
 const BEHIND_NAMED_MAX: usize = 3;
@@ -171,7 +172,7 @@ impl LatePages {
         let pages = Arc::new(Self::default());
         if let Some(listener) = listener {
             let pages = Arc::clone(&pages) as Arc<dyn Pages>;
-            tokio::spawn(async move {
+            threads::spawn(async move {
                 tokio::select! {
                     () = serve(listener, pages) => {}
                     _ = stop.wait_for(|stop| *stop) => {}

@@ -19,6 +19,7 @@ use tracing::{error, info};
 
 use super::partition::Replica;
 use super::{Applied, Replicas, Shared, lock, producer_state};
+use crate::threads;
 
 impl Replicas {
     /// As [`Self::apply`], away from the threads that serve: logs that are taken into service are
@@ -26,14 +27,7 @@ impl Replicas {
     pub async fn follow(&self, image: Arc<MetadataImage>, delta: MetadataDelta) {
         let replicas = self.clone();
         let act = move || replicas.apply(&image, &delta);
-        if self.shared.inline {
-            return act();
-        }
-        if let Err(error) = tokio::task::spawn_blocking(act).await
-            && let Ok(panic) = error.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
-        }
+        threads::blocking(self.shared.inline, act).await;
     }
 
     /// Follows a change of the metadata.
@@ -222,7 +216,7 @@ impl Shared {
     ) -> Arc<Replica> {
         log.set_settings(log_settings(&config));
         let reader = log.reader();
-        let (producers, failure) = match producer_state::load(&reader, Some(&log)) {
+        let (producers, failure) = match producer_state::load(&reader, reader.log_end_offset()) {
             Ok(producers) => (producers, None),
             Err(error) => (Producers::default(), Some(error)),
         };

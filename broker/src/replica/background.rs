@@ -8,11 +8,12 @@ use std::time::Duration;
 use ottla_core::disk_watch::DiskWatch;
 use ottla_core::partition::Input;
 use ottla_protocol::ids::{Offset, TopicIdPartition};
-use ottla_storage::{Committed, Error, Listener, ProducerState};
+use ottla_storage::{Committed, Error, Listener, ProducerState, serving};
 use tracing::{error, warn};
 
 use super::{Shared, compaction, producer_state, scrub};
 use crate::env::spend_commit_time;
+use crate::threads;
 
 /// How often high watermarks are kept, where they moved.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ const LEASE_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Starts everything.
 pub(super) fn start(shared: &Arc<Shared>) {
     if shared.inline {
-        tokio::spawn(commit_inline(Arc::clone(shared)));
+        threads::spawn(commit_inline(Arc::clone(shared)));
     } else {
         let listener = StoreListener {
             shared: Arc::downgrade(shared),
@@ -49,8 +50,8 @@ pub(super) fn start(shared: &Arc<Shared>) {
             replica.tell(Input::LagChecked);
         }
     });
-    tokio::spawn(watch_disk(Arc::clone(shared)));
-    tokio::spawn(watch_lease(Arc::clone(shared)));
+    threads::spawn(watch_disk(Arc::clone(shared)));
+    threads::spawn(watch_lease(Arc::clone(shared)));
     every(shared, CHECKPOINT_INTERVAL, |shared| {
         if let Err(error) = write_high_watermarks(shared) {
             error!(%error, "high watermarks could not be kept");
@@ -73,8 +74,8 @@ pub(super) fn start(shared: &Arc<Shared>) {
         shared.settings.retention_check_interval,
         apply_retention,
     );
-    tokio::spawn(compact(Arc::clone(shared)));
-    tokio::spawn(scrub::run(Arc::clone(shared)));
+    threads::spawn(compact(Arc::clone(shared)));
+    threads::spawn(scrub::run(Arc::clone(shared)));
 }
 
 /// Compacts what is due, again and again until the broker stops.
@@ -94,13 +95,9 @@ async fn compact(shared: Arc<Shared>) {
             compaction::round(&acting, &listener, &mut failed);
             failed
         };
-        if shared.inline {
-            failed = act();
-            continue;
-        }
-        match tokio::task::spawn_blocking(act).await {
-            Ok(still_failed) => failed = still_failed,
-            Err(_) => return, // the runtime is going down
+        match threads::blocking(shared.inline, act).await {
+            Some(still_failed) => failed = still_failed,
+            None => return, // the runtime is going down
         }
     }
 }
@@ -147,9 +144,7 @@ async fn watch_lease(shared: Arc<Shared>) {
                 });
             }
         };
-        if shared.inline {
-            tell();
-        } else if tokio::task::spawn_blocking(tell).await.is_err() {
+        if threads::blocking(shared.inline, tell).await.is_none() {
             return; // the runtime is going down
         }
         tokio::time::sleep(LEASE_LOOK_INTERVAL).await;
@@ -159,7 +154,7 @@ async fn watch_lease(shared: Arc<Shared>) {
 /// Runs `act` every `interval` until the broker stops, away from the threads that serve.
 fn every(shared: &Arc<Shared>, interval: Duration, act: fn(&Arc<Shared>)) {
     let shared = Arc::clone(shared);
-    tokio::spawn(async move {
+    threads::spawn(async move {
         let mut timer = tokio::time::interval(interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         timer.tick().await;
@@ -168,15 +163,9 @@ fn every(shared: &Arc<Shared>, interval: Duration, act: fn(&Arc<Shared>)) {
             if shared.is_stopping() {
                 return;
             }
-            if shared.inline {
-                act(&shared);
-                continue;
-            }
             let acting = Arc::clone(&shared);
-            if tokio::task::spawn_blocking(move || act(&acting))
-                .await
-                .is_err()
-            {
+            let done = threads::blocking(shared.inline, move || act(&acting)).await;
+            if done.is_none() {
                 return; // the runtime is going down
             }
         }
@@ -298,7 +287,7 @@ async fn commit_inline(shared: Arc<Shared>) {
         spend_commit_time(shared.store.disk()).await;
         let took = shared.env.now().saturating_sub(began);
         shared.metrics.commit_time.observe(took);
-        is_refused = match commit_once(&shared, &listener) {
+        is_refused = match serving::blocking(|| commit_once(&shared, &listener)) {
             Ok(()) => false,
             Err(Error::DiskFull { .. }) => true,
             Err(error) => return on_offline(&shared, &error),

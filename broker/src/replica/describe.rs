@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ottla_core::partition::producers::Producer;
 use ottla_protocol::error::ErrorCode;
@@ -9,6 +10,7 @@ use ottla_protocol::ids::{NodeId, ProducerId, TopicName};
 
 use super::Replicas;
 use super::place::TopicKey;
+use crate::threads;
 
 /// The data directory.
 #[derive(Debug)]
@@ -55,8 +57,10 @@ impl Replicas {
     }
 
     /// The data directory and the partitions in it.
-    #[must_use]
-    pub fn describe_log_dir(&self) -> LogDirectory {
+    pub async fn describe_log_dir(&self) -> LogDirectory {
+        let store = Arc::clone(&self.shared.store);
+        let look = move || store.free_bytes().ok();
+        let free = threads::blocking(self.shared.inline, look).await.flatten();
         let store = &self.shared.store;
         let partitions = self.shared.index.all().into_iter().map(|replica| {
             let marks = replica.lock().partition.marks();
@@ -67,7 +71,6 @@ impl Replicas {
                 offset_lag: (marks.high_watermark.0 - marks.log_end_offset.0).max(0),
             }
         });
-        let free = store.free_bytes().ok();
         LogDirectory {
             path: store.dir().to_path_buf(),
             is_offline: store.offline().is_some(),

@@ -24,6 +24,7 @@ use super::room::Room;
 use super::session::{Begun, Claim, Entry, FetchItem, Turn, watch};
 use crate::authorizer::Access;
 use crate::budget::Share;
+use crate::threads;
 
 /// Who fetches, and when the answer is due.
 #[derive(Clone, Debug)]
@@ -466,10 +467,9 @@ impl Replica {
         }
         let chunks: Result<Vec<Bytes>, _> = match read {
             Ok(Read::Memory(batches)) => Ok(batches),
-            Ok(read @ Read::Segment(_)) if inline => read.perform(),
             Ok(read @ Read::Segment(_)) => {
-                let performed = tokio::task::spawn_blocking(|| read.perform()).await;
-                performed.unwrap_or_else(|_| Ok(Vec::new()))
+                let performed = threads::blocking(inline, || read.perform()).await;
+                performed.unwrap_or_else(|| Ok(Vec::new()))
             }
             // truncated or trimmed since the look: the reader finds out with its next fetch
             Err(ottla_storage::Error::OffsetOutOfRange { .. }) => Ok(Vec::new()),

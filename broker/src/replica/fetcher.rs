@@ -31,8 +31,10 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::partition::{AtHand, Replica};
+use super::truncation::Truncation;
 use super::{Shared, lock, producer_state};
 use crate::authorizer::follower_client_id;
+use crate::threads;
 use connection::Connection;
 use tracked::{Partitions, Sent, Taken};
 
@@ -118,7 +120,7 @@ impl Fetchers {
         let source = state.sources.entry(leader).or_insert_with(|| {
             let source = Arc::<Source>::default();
             let fetcher = Fetcher::new(shared, leader, &source);
-            tokio::spawn(fetcher.run());
+            threads::spawn(fetcher.run());
             source
         });
         source.tell(replica.id, Some(Arc::clone(replica)));
@@ -430,6 +432,17 @@ impl Replica {
             frame_bytes,
         };
         let mut state = self.lock();
+        if state.partition.truncation(&fetched).is_some() {
+            let truncation = Truncation {
+                replica: Arc::clone(self),
+                leader_epoch: fetched.leader_epoch,
+                fetch_offset: fetched.fetch_offset,
+                diverging: fetched.diverging,
+            };
+            // the receiver is gone only when the broker stops
+            let _ = self.shared.truncate.send(truncation);
+            return Taken::Waits;
+        }
         let before = state.partition.marks().log_end_offset;
         let taken = self.step(&mut state, Input::Fetched(fetched), at_hand);
         // out of range is answered by truncating; any other error waits for better times
@@ -438,7 +451,7 @@ impl Replica {
             return Taken::Refused;
         }
         match state.partition.fetch_position() {
-            None => Taken::AwaitsCommit,
+            None => Taken::Waits,
             Some(_) => Taken::GoesOn,
         }
     }

@@ -29,6 +29,7 @@ use super::sent::Sent;
 use super::{Replicas, Shared, TopicKey, producer_state};
 use crate::controller::service::TakesForwarded;
 use crate::peer::wire;
+use crate::threads;
 
 /// Batches that wait to be written to one leader's stream.
 const BATCHES_MAX: usize = 64;
@@ -58,7 +59,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut batches: mpsc::UnboundedReceive
         let leader = forwarded.leader;
         let way = ways.entry(leader).or_insert_with(|| {
             let (way, queue) = mpsc::unbounded_channel();
-            tokio::spawn(serve(Arc::clone(&shared), leader, queue));
+            threads::spawn(serve(Arc::clone(&shared), leader, queue));
             way
         });
         // its task lives as long as this one

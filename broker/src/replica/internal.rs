@@ -17,6 +17,7 @@ use super::partition::{AtHand, Replica, Waiter};
 use super::place::TopicKey;
 use super::produce::ProduceItem;
 use super::{Replicas, producer_state};
+use crate::threads;
 
 /// A part of a log, for a coordinator that loads its state.
 #[derive(Debug, Default)]
@@ -201,12 +202,12 @@ impl Replicas {
         async move {
             let (replica, marks, read) = planned?;
             let batches = match read {
-                read @ Read::Segment(_) if !inline => {
-                    let performed = tokio::task::spawn_blocking(|| read.perform()).await;
-                    // fails only while the runtime goes down
-                    performed.map_err(|_| ErrorCode::NotLeaderOrFollower)?
+                Read::Memory(batches) => Ok(batches),
+                read @ Read::Segment(_) => {
+                    let performed = threads::blocking(inline, || read.perform()).await;
+                    // none while the runtime goes down
+                    performed.ok_or(ErrorCode::NotLeaderOrFollower)?
                 }
-                read => read.perform(),
             };
             Ok(InternalRead {
                 batches: batches.map_err(|error| failed(&replica, &error))?,

@@ -13,6 +13,7 @@ use super::Replicas;
 use super::partition::{AtHand, Replica, Waiter};
 use super::pending::{Answer, Pending, Waiting};
 use super::place::TopicKey;
+use crate::threads;
 
 /// Kafka's special timestamps of ListOffsets.
 mod special {
@@ -106,12 +107,9 @@ impl Replicas {
             Some(timestamp) => reader.offset_for_timestamp(timestamp),
             None => reader.max_timestamp(),
         };
-        let found: Result<Option<TimestampAndOffset>, _> = if self.shared.inline {
-            look()
-        } else {
-            let looked = tokio::task::spawn_blocking(look).await;
-            looked.map_err(|_| ErrorCode::UnknownServerError)?
-        };
+        let looked = threads::blocking(self.shared.inline, look).await;
+        let found: Result<Option<TimestampAndOffset>, _> =
+            looked.ok_or(ErrorCode::UnknownServerError)?;
         match found {
             Ok(Some(found)) if found.offset < latest => Ok(FoundOffset {
                 offset: found.offset,

@@ -2,27 +2,29 @@
 //!
 //! Whoever has something to tell the partition (a connection, a fetcher, the committing thread)
 //! locks it, steps the core, and performs the effects before letting go. Nothing awaits under the
-//! lock, and nothing but a truncation touches the disk: that one looks for the place of the cut and
-//! reads the producers anew. No second partition is locked under it, and the locks taken under it
-//! (of waiters, of the fetchers' queues) are leaves.
+//! lock, and nothing touches the disk: what a truncation has to know is read before. No second
+//! partition is locked under it, and the locks taken under it (of waiters, of the fetchers' queues)
+//! are leaves.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_core::config::TopicConfig;
-use ottla_core::partition::{Appended, Effect, Effects, Input, Partition, Token};
+use ottla_core::partition::{Appended, Effect, Effects, Input, Partition, Producers, Token};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName};
 use ottla_protocol::record_batch;
+use ottla_storage::log::Cut;
+use ottla_storage::ranked::{self, PARTITION, Ranked};
 use ottla_storage::{Log, LogReader};
 use tracing::{error, warn};
 
+use super::Shared;
 use super::pending::{Answer, Keeper};
 use super::ready::{Ready, Wakes, Watcher, Watchers};
 use super::sent::{OnTheWay, Sent};
-use super::{Shared, lock, producer_state};
 
 /// Who waits for which answer.
 #[derive(Debug)]
@@ -42,6 +44,13 @@ impl Waiter {
     }
 }
 
+/// What a truncation has to know of the disk.
+pub(super) struct Found {
+    pub(super) cut: Cut,
+    /// Those of what stays.
+    pub(super) producers: Producers,
+}
+
 /// The bytes that an input brings along.
 pub(super) enum AtHand<'a> {
     Nothing,
@@ -56,6 +65,14 @@ pub(super) enum AtHand<'a> {
         starts: &'a [usize],
         frame_bytes: usize,
     },
+    /// What was read for the truncation that the input brings.
+    Found(Box<Found>),
+}
+
+impl AtHand<'_> {
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Nothing)
+    }
 }
 
 /// What is under the lock.
@@ -81,6 +98,9 @@ pub(super) struct State {
     pub(super) follower_wakes: Option<Wakes>,
 }
 
+/// Holds a partition's lock.
+pub(super) type Locked<'a> = ranked::Guard<'a, State, PARTITION>;
+
 /// One partition on this broker.
 pub(super) struct Replica {
     pub(super) id: TopicIdPartition,
@@ -90,7 +110,7 @@ pub(super) struct Replica {
     is_deleted: AtomicBool,
     /// Whether it was told that the log is damaged, and it is not made anew yet.
     is_in_repair: AtomicBool,
-    state: Mutex<State>,
+    state: Ranked<State, PARTITION>,
 }
 
 impl std::fmt::Debug for Replica {
@@ -122,7 +142,7 @@ impl Replica {
             shared: Arc::clone(shared),
             is_deleted: AtomicBool::new(false),
             is_in_repair: AtomicBool::new(false),
-            state: Mutex::new(State {
+            state: Ranked::new(State {
                 partition,
                 log: Some(log),
                 config,
@@ -140,16 +160,12 @@ impl Replica {
         })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    pub(super) fn lock(&self) -> Locked<'_> {
+        ranked::lock(&self.state)
     }
 
-    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
-        match self.state.try_lock() {
-            Ok(state) => Some(state),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+    fn try_lock(&self) -> Option<Locked<'_>> {
+        self.state.try_lock()
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -247,14 +263,8 @@ impl Replica {
     ) -> Result<(), ErrorCode> {
         let mut place = 0;
         while place < effects.len() {
-            let at_hand = match &effects[place] {
-                Effect::Append { .. } | Effect::AppendFetched { .. } => {
-                    std::mem::replace(&mut bytes, AtHand::Nothing)
-                }
-                _ => AtHand::Nothing,
-            };
             let before = state.log_end_offset();
-            if let Err(error) = self.perform(state, effects[place].clone(), at_hand) {
+            if let Err(error) = self.perform(state, effects[place].clone(), &mut bytes) {
                 let failed: Vec<Effect> = effects.drain(place..).collect();
                 self.on_failure(state, &error, before, &failed);
                 return Err(ErrorCode::KafkaStorageError);
@@ -264,24 +274,31 @@ impl Replica {
         Ok(())
     }
 
-    fn perform(
+    pub(super) fn perform(
         self: &Arc<Self>,
         state: &mut State,
         effect: Effect,
-        bytes: AtHand<'_>,
+        bytes: &mut AtHand<'_>,
     ) -> Result<(), ottla_storage::Error> {
         match effect {
             Effect::Append {
                 base_offset,
                 leader_epoch,
-            } => self.append_produced(state, base_offset, leader_epoch, bytes)?,
-            Effect::AppendFetched { first } => self.append_fetched(state, first, bytes)?,
-            Effect::TruncateTo(offset) => self.truncate_to(state, offset)?,
+            } => self.append_produced(state, base_offset, leader_epoch, bytes.take())?,
+            Effect::AppendFetched { first } => self.append_fetched(state, first, bytes.take())?,
+            Effect::TruncateTo(offset) => self.truncate_to(state, offset, bytes)?,
             Effect::TruncateFullyAndStartAt(offset) => {
                 warn!(partition = ?self, %offset, "the log starts anew");
                 state.with_log(|log| log.truncate_fully_and_start_at(offset))?;
             }
-            Effect::ReloadProducers => self.reload_producers(state)?,
+            Effect::ReloadProducers => {
+                if let AtHand::Found(found) = bytes.take() {
+                    let loaded = Input::ProducersLoaded(found.producers);
+                    state
+                        .partition
+                        .step(self.shared.env.now(), loaded, &mut Effects::new());
+                }
+            }
             Effect::SetLogStartOffset(offset) => {
                 state.with_log(|log| log.set_log_start_offset(offset))?;
             }
@@ -356,16 +373,6 @@ impl Replica {
         Ok(())
     }
 
-    fn reload_producers(&self, state: &mut State) -> Result<(), ottla_storage::Error> {
-        let producers = producer_state::load(&self.reader, state.log.as_ref())?;
-        let mut none = Effects::new();
-        let loaded = Input::ProducersLoaded(producers);
-        state
-            .partition
-            .step(self.shared.env.now(), loaded, &mut none);
-        Ok(())
-    }
-
     fn wake_consumers(&self, state: &mut State) {
         self.shared.high_watermark_moved();
         state.consumers.wake();
@@ -375,25 +382,6 @@ impl Replica {
             // an idle follower learns of it with its next answer, in half a second
             state.followers.mark_silently();
         }
-    }
-
-    fn truncate_to(
-        self: &Arc<Self>,
-        state: &mut State,
-        offset: Offset,
-    ) -> Result<(), ottla_storage::Error> {
-        warn!(partition = ?self, %offset, "truncating to the leader's log");
-        let end = state.with_log(|log| log.truncate_to(offset))?;
-        let Some(end) = end.filter(|end| *end < offset) else {
-            return Ok(());
-        };
-        let mut effects = Effects::new();
-        let truncated = Input::TruncatedTo(end);
-        state
-            .partition
-            .step(self.shared.env.now(), truncated, &mut effects);
-        let mut effects = effects.into_iter();
-        effects.try_for_each(|effect| self.perform(state, effect, AtHand::Nothing))
     }
 
     /// A full disk refuses this append only; anything else takes the partition offline, until its
@@ -424,7 +412,7 @@ impl Replica {
         }
         for effect in effects {
             // neither of the two inputs asks for anything of the log
-            let _ = self.perform(state, effect, AtHand::Nothing);
+            let _ = self.perform(state, effect, &mut AtHand::Nothing);
         }
     }
 }
@@ -446,7 +434,7 @@ impl State {
         Ok(())
     }
 
-    fn with_log<T>(
+    pub(super) fn with_log<T>(
         &mut self,
         act: impl FnOnce(&mut Log) -> Result<T, ottla_storage::Error>,
     ) -> Result<Option<T>, ottla_storage::Error> {

@@ -25,7 +25,7 @@ use ottla_core::partition::{Batch, Producers};
 use ottla_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::record::{self, ControlRecord};
 use ottla_protocol::record_batch::{self, Header, RecordBatch};
-use ottla_storage::{Error, Log, LogReader};
+use ottla_storage::{Error, LogReader};
 
 const VERSION: u8 = 2;
 
@@ -172,12 +172,10 @@ fn decode_ended(bytes: &mut &[u8]) -> Option<(Vec<Unreplicated>, Vec<Aborted>)> 
     Some((unreplicated, aborted))
 }
 
-/// The producers of a log: its newest snapshot, and the batches after it.
-pub(super) fn load(reader: &LogReader, log: Option<&Log>) -> Result<Producers, Error> {
-    let Some(log) = log else {
-        return Ok(Producers::default());
-    };
-    let snapshot = log.producer_snapshot()?;
+/// The producers of what a log has before `end`: its newest snapshot, and the batches after it.
+/// Reads the disk.
+pub(super) fn load(reader: &LogReader, end: Offset) -> Result<Producers, Error> {
+    let snapshot = reader.producer_snapshot(end)?;
     let kept = snapshot.state.as_deref().and_then(decode);
     let mut next = if kept.is_some() || snapshot.state.is_none() {
         snapshot.replay_from
@@ -185,7 +183,6 @@ pub(super) fn load(reader: &LogReader, log: Option<&Log>) -> Result<Producers, E
         reader.log_start_offset()
     };
     let mut producers = kept.unwrap_or_default();
-    let end = reader.log_end_offset();
     next = next.max(reader.log_start_offset());
     while next < end {
         let before = next;

@@ -11,6 +11,7 @@ use ottla_storage::log::Read;
 
 use super::Shared;
 use super::partition::Replica;
+use crate::threads;
 
 /// How much is read at a time, and how much in a second.
 const STEP_BYTES: usize = 512 << 10;
@@ -46,13 +47,10 @@ async fn scrub(shared: &Shared, replica: &Arc<Replica>) -> Result<(), Error> {
             Ok(Read::Memory(_)) | Err(Error::OffsetOutOfRange { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let bytes = match shared.inline {
-            true => read.perform()?,
-            false => match tokio::task::spawn_blocking(|| read.perform()).await {
-                Ok(performed) => performed?,
-                Err(_) => return Ok(()), // the runtime is going down
-            },
+        let Some(bytes) = threads::blocking(shared.inline, || read.perform()).await else {
+            return Ok(()); // the runtime is going down
         };
+        let bytes = bytes?;
         let Some(after) = end_of(&bytes) else {
             return Ok(());
         };

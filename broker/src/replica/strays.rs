@@ -60,3 +60,60 @@ impl Strays {
         logs.extract_if(.., is_over).map(|(log, _)| log).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use ottla_protocol::ids::{NodeId, PartitionIndex, TopicId, Uuid};
+    use ottla_storage::sim::SimDisk;
+    use ottla_storage::{Identity, LogSettings, Settings, Store};
+
+    use super::*;
+
+    fn id(topic: u8) -> TopicIdPartition {
+        TopicIdPartition {
+            topic_id: TopicId(Uuid([topic; 16])),
+            partition: PartitionIndex(0),
+        }
+    }
+
+    #[test]
+    fn a_log_that_no_metadata_speak_of_is_kept_for_a_day() {
+        let identity = Identity {
+            cluster_id: "c".to_owned(),
+            node_id: NodeId(1),
+            directory_id: Uuid([1; 16]),
+        };
+        let disk = Arc::new(SimDisk::new(1));
+        let opened = Store::open(disk, Path::new("/data"), identity, Settings::default());
+        let store = opened.expect("an empty directory").store;
+        let log = |topic: u8, name: &str| {
+            let made = store.create(id(topic), name.into(), LogSettings::default());
+            made.expect("a new log")
+        };
+        let strays = Strays::default();
+        let found = Duration::from_secs(5);
+        strays.keep(vec![log(1, "a"), log(2, "b"), log(3, "c")], found);
+
+        // metadata that are put right find theirs, and who needs a name has it
+        assert_eq!(strays.reclaim(id(1)).map(|log| log.id()), Some(id(1)));
+        assert!(strays.reclaim(id(1)).is_none(), "it is taken");
+        assert!(strays.namesake("b", id(2)).is_some());
+        assert!(strays.namesake("d", id(4)).is_none());
+
+        let just_before = found + KEPT - Duration::from_millis(1);
+        assert!(strays.unclaimed(just_before).is_empty());
+        let over: Vec<_> = strays
+            .unclaimed(found + KEPT)
+            .iter()
+            .map(|log| log.id())
+            .collect();
+        assert_eq!(over, [id(3)]);
+        assert!(
+            strays.unclaimed(found + KEPT).is_empty(),
+            "each is given once"
+        );
+    }
+}

@@ -13,6 +13,7 @@
 //! - [`store`]: the directory: open, recover, commit, flush, checkpoint.
 //! - [`journal`]: a small synced record log (for the metadata quorum).
 //! - [`snapshot_file`]: small files that change as a whole or not at all.
+//! - [`ranked`], [`serving`]: locks in one order, and who may wait for a disk.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -22,8 +23,9 @@ mod error;
 mod fields;
 pub mod journal;
 pub mod log;
-mod ranked;
+pub mod ranked;
 mod segment;
+pub mod serving;
 mod settings;
 mod shared;
 pub mod sim;

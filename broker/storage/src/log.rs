@@ -29,6 +29,7 @@ use crate::shared::Shared;
 use crate::wal::Operation;
 pub use read::SegmentRead;
 pub(crate) use state::State;
+pub use write::Cut;
 
 /// What a topic's configs say about its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Mutexes that are taken in one order, so that no two threads wait for each other: whoever holds
-//! one takes only those of a higher rank. Debug builds panic where code does otherwise, whether or
-//! not another thread is in the way just then; release builds have nothing of it.
+//! one takes only those of a higher rank. Some are held while the disk is waited for; whoever
+//! serves takes none of these, and under all others no disk is touched. Debug builds panic where
+//! code does otherwise, whether or not another thread is in the way just then; release builds have
+//! nothing of it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -14,38 +16,53 @@ pub(crate) const COMPACTING: u8 = 1;
 pub(crate) const MAINTENANCE: u8 = 2;
 /// Whoever commits, during I/O.
 pub(crate) const WAL: u8 = 3;
+/// A partition, whose owner has it: nothing is waited for under it.
+pub const PARTITION: u8 = 4;
 /// The logs of a directory.
-pub(crate) const LOGS: u8 = 4;
+pub(crate) const LOGS: u8 = 5;
 /// A log's indexes that are being written, during I/O.
-pub(crate) const INDEXES: u8 = 5;
+pub(crate) const INDEXES: u8 = 6;
 /// A log's state.
-pub(crate) const STATE: u8 = 6;
+pub(crate) const STATE: u8 = 7;
 /// The buffer of the flusher's direct writes.
-pub(crate) const STAGING: u8 = 7;
+pub(crate) const STAGING: u8 = 8;
 /// What the flusher knows of a log's files.
-pub(crate) const FILES: u8 = 8;
+pub(crate) const FILES: u8 = 9;
 /// The files that are open.
-pub(crate) const OPEN_FILES: u8 = 9;
+pub(crate) const OPEN_FILES: u8 = 10;
 /// What is held for a moment, with nothing taken in it.
-pub(crate) const LEAF: u8 = 10;
+pub(crate) const LEAF: u8 = 11;
+
+/// Those that are held while the disk is waited for.
+#[cfg(debug_assertions)]
+const HELD_AT_DISK: [u8; 7] = [
+    RUNNING,
+    COMPACTING,
+    MAINTENANCE,
+    WAL,
+    INDEXES,
+    STAGING,
+    FILES,
+];
 
 /// A mutex of a rank.
 #[derive(Debug, Default)]
-pub(crate) struct Ranked<T, const RANK: u8>(Mutex<T>);
+pub struct Ranked<T, const RANK: u8>(Mutex<T>);
 
 /// Holds a [`Ranked`].
-pub(crate) struct Guard<'a, T, const RANK: u8> {
+pub struct Guard<'a, T, const RANK: u8> {
     guard: MutexGuard<'a, T>,
     held: Held<RANK>,
 }
 
 impl<T, const RANK: u8> Ranked<T, RANK> {
-    pub(crate) fn new(value: T) -> Self {
+    /// Has the value.
+    pub fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
     /// Locks it where nobody has it.
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, RANK>> {
+    pub fn try_lock(&self) -> Option<Guard<'_, T, RANK>> {
         let guard = match self.0.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -57,7 +74,12 @@ impl<T, const RANK: u8> Ranked<T, RANK> {
 }
 
 /// Locks; a panic elsewhere does not make it fail again here.
-pub(crate) fn lock<T, const RANK: u8>(mutex: &Ranked<T, RANK>) -> Guard<'_, T, RANK> {
+pub fn lock<T, const RANK: u8>(mutex: &Ranked<T, RANK>) -> Guard<'_, T, RANK> {
+    #[cfg(debug_assertions)]
+    assert!(
+        !(HELD_AT_DISK.contains(&RANK) && SERVES.get()),
+        "a thread that serves waits for nobody who waits for the disk"
+    );
     // before the lock is waited for: two threads that do wait would say nothing
     let held = Held::new();
     let guard = mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +126,26 @@ struct Held<const RANK: u8>;
 #[cfg(debug_assertions)]
 thread_local! {
     static HELD: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// Whether this thread serves many just now.
+    pub(crate) static SERVES: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The ranks that this thread holds are others from now on; returns those of before.
+#[cfg(debug_assertions)]
+pub(crate) fn set_held(held: Vec<u8>) -> Vec<u8> {
+    HELD.replace(held)
+}
+
+/// Under what this thread holds the disk may be touched.
+#[cfg(debug_assertions)]
+pub(crate) fn check_held_at_disk() {
+    HELD.with_borrow(|held| {
+        let wrong = held.iter().find(|rank| !HELD_AT_DISK.contains(rank));
+        assert!(
+            wrong.is_none(),
+            "no disk is touched under it: rank {wrong:?}"
+        );
+    });
 }
 
 impl<const RANK: u8> Held<RANK> {

@@ -7,6 +7,7 @@
 //! the caller spends: see [`Disk::commit_time`]). The same seed and the same calls give the same
 //! disk.
 
+mod random;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::disk::{DIRECT_ALIGN, Disk, Entry, File, Lock, Mode, Space};
+use crate::serving::at_disk;
+pub use random::Random;
 use tree::{Change, Inode, Tree};
 
 /// What a power cut keeps or loses as one.
@@ -26,37 +29,6 @@ const SLOW_COMMITS_ONE_IN: usize = 24;
 
 /// How much longer.
 const SLOW_COMMIT_FACTOR: usize = 16;
-
-/// A small generator, so that a seed is all that a run depends on (splitmix64).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// Begins with a seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number below `end`, which is not 0.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next_u64() % end as u64) as usize
-    }
-
-    /// True once in `times`.
-    pub fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
 
 #[derive(Debug)]
 struct Inner {
@@ -148,6 +120,12 @@ impl SimDisk {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         lock(&self.0)
+    }
+
+    /// A call of a process, which waits for it.
+    fn touched(&self) -> MutexGuard<'_, Inner> {
+        at_disk();
+        self.inner()
     }
 
     /// A power cut: what was not synced is lost, or kept, or torn. Open handles are dead.
@@ -287,7 +265,7 @@ impl Inner {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         let create = matches!(mode, Mode::Create | Mode::CreateDirect);
         let inode = match inner.tree.files.get(path) {
             Some(inode) => inode.clone(),
@@ -307,11 +285,11 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.inner().tree.list(dir)
+        self.touched().tree.list(dir)
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         inner.step()?;
         inner.tree.create_dir_all(dir);
         Ok(())
@@ -323,32 +301,32 @@ impl Disk for SimDisk {
             to.parent(),
             "renames stay within a directory"
         );
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         inner.step()?;
         inner.tree.change(Change::Rename(from.into(), to.into()))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         inner.step()?;
         inner.tree.change(Change::Remove(path.into()))
     }
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         inner.step()?;
         inner.tree.change(Change::RemoveAll(dir.into()))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         inner.step()?;
         inner.syncs += 1;
         inner.tree.sync_dir(dir)
     }
 
     fn sync_all(&self, _dir: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         inner.step()?;
         inner.syncs += 1;
         inner.tree.sync_all();
@@ -356,7 +334,7 @@ impl Disk for SimDisk {
     }
 
     fn space(&self, _dir: &Path) -> io::Result<Space> {
-        let inner = self.inner();
+        let inner = self.touched();
         let bytes_max = if inner.is_full { 0 } else { inner.bytes_max };
         let free_bytes = bytes_max.saturating_sub(inner.tree.used_bytes());
         Ok(Space {
@@ -366,7 +344,7 @@ impl Disk for SimDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Result<Box<dyn Lock>, String>> {
-        let mut inner = self.inner();
+        let mut inner = self.touched();
         if !inner.locks.insert(path.to_path_buf()) {
             let inode = inner.tree.files.get(path).ok_or_else(not_found)?;
             return Ok(Err(String::from_utf8_lossy(&lock(inode).bytes).into_owned()));
@@ -385,7 +363,7 @@ impl Disk for SimDisk {
     }
 
     fn exists(&self, path: &Path) -> bool {
-        let inner = self.inner();
+        let inner = self.touched();
         inner.tree.files.contains_key(path) || inner.tree.dirs.contains(path)
     }
 
@@ -406,14 +384,20 @@ impl Disk for SimDisk {
 }
 
 impl SimFile {
-    /// Counts a changing call; dead handles and handles for reading refuse it.
-    fn step(&self) -> io::Result<MutexGuard<'_, Inner>> {
-        let mut inner = self.disk.inner();
+    /// A call, which dead handles refuse.
+    fn touched(&self) -> io::Result<MutexGuard<'_, Inner>> {
+        let inner = self.disk.touched();
         if inner.life != self.life {
             return Err(io::Error::other(
                 "the process that opened this file is gone",
             ));
         }
+        Ok(inner)
+    }
+
+    /// Counts a changing call; handles for reading refuse it.
+    fn step(&self) -> io::Result<MutexGuard<'_, Inner>> {
+        let mut inner = self.touched()?;
         if !self.is_writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -424,11 +408,7 @@ impl SimFile {
 
 impl File for SimFile {
     fn read_at(&self, buffer: &mut Vec<u8>, position: u64, bytes: usize) -> io::Result<usize> {
-        if self.disk.inner().life != self.life {
-            return Err(io::Error::other(
-                "the process that opened this file is gone",
-            ));
-        }
+        drop(self.touched()?);
         let inode = lock(&self.inode);
         let start = inode.bytes.len().min(position as usize);
         let end = inode.bytes.len().min(start + bytes);

@@ -8,8 +8,11 @@ use bytes::{Buf, BytesMut};
 use ottla_broker::api::{self, Call, Client};
 use ottla_broker::config::Settings;
 use ottla_broker::node::{Node, Surroundings};
+use ottla_broker::threads;
 use ottla_protocol::codec::Request;
 use ottla_protocol::frame;
+use ottla_storage::serving;
+use tokio::time::timeout;
 
 /// No answer takes longer here: nothing waits for another broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -71,9 +74,10 @@ impl DevNode {
         bytes: BytesMut,
         limit: Duration,
     ) -> Result<Option<BytesMut>, api::Error> {
-        let answer = match self.client.call(bytes)? {
+        // as on a broker's own threads, which no disk may hold up
+        let answer = match serving::serving(|| self.client.call(bytes))? {
             Call::Done(segments) => Some(segments),
-            Call::Waiting { future, .. } => match tokio::time::timeout(limit, future).await {
+            Call::Waiting { future, .. } => match timeout(limit, threads::served(future)).await {
                 Ok(answer) => answer?.map(|answered| answered.segments),
                 Err(_) => None,
             },

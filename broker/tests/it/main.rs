@@ -16,5 +16,6 @@ mod permissions;
 mod record_bodies;
 mod secure;
 mod slow_readers;
+mod stalled_disk;
 mod transactions;
 mod versions;

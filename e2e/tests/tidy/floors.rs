@@ -47,7 +47,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 22] = [
+const BROKER: [(&str, u8); 23] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -67,6 +67,7 @@ const BROKER: [(&str, u8); 22] = [
     ("descriptors", 1),
     ("env", 1),
     ("stream", 1),
+    ("threads", 1),
     ("tls", 1),
     ("budget", 1),
     ("memory", 1),

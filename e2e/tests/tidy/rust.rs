@@ -20,6 +20,11 @@ fn decisions_do_not_wait() {
     enforce(waits);
 }
 
+#[test]
+fn tasks_of_the_broker_begin_where_it_is_seen_that_they_touch_no_disk() {
+    enforce(tasks);
+}
+
 fn documented(file: &SourceFile) -> Vec<Finding> {
     if !file.is_rust() || file.is_test() {
         return Vec::new();
@@ -89,6 +94,24 @@ fn waits(file: &SourceFile) -> Vec<Finding> {
         .collect()
 }
 
+fn tasks(file: &SourceFile) -> Vec<Finding> {
+    let begins_tasks = ["broker/src/threads.rs", "broker/src/audit.rs"];
+    let is_broker = file.path.starts_with("broker/src/") && file.is_rust();
+    if !is_broker || file.is_test() || begins_tasks.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    // what stands in a file's own tests may do as it likes
+    let code = code_only(&file.text);
+    let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+    let what = "a task begins by `threads::spawn`, and what waits for a disk by \
+                `threads::blocking`: tasks share their threads";
+    let found = ["tokio::spawn", "spawn_blocking"].into_iter();
+    found
+        .flat_map(|call| code.match_indices(call))
+        .map(|(at, _)| Finding::new(file, line_of(code, at), what))
+        .collect()
+}
+
 #[test]
 fn each_rust_rule_can_fail() {
     assert_eq!(check("src/a.rs", "pub fn f() {}", documented).len(), 1);
@@ -111,4 +134,10 @@ fn each_rust_rule_can_fail() {
     let core = |text: &str| check("broker/core/src/a.rs", text, waits).len();
     assert_eq!(core("async fn f() {}"), 1);
     assert_eq!(core("// no async"), 0);
+    let broker = |text: &str| check("broker/src/a.rs", text, tasks).len();
+    assert_eq!(
+        broker("fn f() { tokio::spawn(a()); spawn_blocking(b); }"),
+        2
+    );
+    assert_eq!(broker("fn f() { threads::spawn(a()); }"), 0);
 }

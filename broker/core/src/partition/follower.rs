@@ -87,11 +87,7 @@ impl Partition {
     }
 
     pub(super) fn on_fetched(&mut self, fetched: &Fetched<'_>, effects: &mut Effects) {
-        let is_current = matches!(&self.role, Role::Follower(f) if f.leader.is_some())
-            && (fetched.leader_epoch == self.leader_epoch
-                || planted::is(Planted::AnswerOfOldEpoch))
-            && fetched.fetch_offset == self.marks.log_end_offset;
-        if !is_current {
+        if !self.is_asked(fetched) {
             return; // the answer to a question nobody asks any more
         }
         match fetched.error {
@@ -106,7 +102,7 @@ impl Partition {
             }
             // nothing else in this answer holds for our log, its high watermark least of all
             // (KAFKA-14704)
-            return self.on_diverging(leader_epoch, end_offset, effects);
+            return self.truncate_to(self.agreed_end(leader_epoch, end_offset), effects);
         }
         if !self.is_believed(fetched.batches) {
             return;
@@ -118,6 +114,22 @@ impl Partition {
             effects.push(Effect::WakeConsumers);
         }
         self.move_log_start(fetched.log_start_offset, effects);
+    }
+
+    fn is_asked(&self, fetched: &Fetched<'_>) -> bool {
+        matches!(&self.role, Role::Follower(f) if f.leader.is_some())
+            && (fetched.leader_epoch == self.leader_epoch || planted::is(Planted::AnswerOfOldEpoch))
+            && fetched.fetch_offset == self.marks.log_end_offset
+    }
+
+    /// Where [`Effect::TruncateTo`] will cut the log once this answer is taken in; `None`: it cuts
+    /// nothing. The driver looks for the place first, since that takes its time.
+    #[must_use]
+    pub fn truncation(&self, fetched: &Fetched<'_>) -> Option<Offset> {
+        let (leader_epoch, end) = fetched.diverging?;
+        let offset = self.agreed_end(leader_epoch, end);
+        let is_within = (self.marks.log_start_offset..self.marks.log_end_offset).contains(&offset);
+        (is_within && fetched.error.is_none() && self.is_asked(fetched)).then_some(offset)
     }
 
     /// What comes goes on where our log ends, or nothing of the answer holds for it. Where
@@ -188,7 +200,7 @@ impl Partition {
     /// The leader's last epoch at or below our last one, and where it ends there. We cut where both
     /// logs still agree; if we lack that epoch, at the end of our last one before it, and ask again
     /// (KIP-279).
-    fn on_diverging(&mut self, leader_epoch: LeaderEpoch, end: Offset, effects: &mut Effects) {
+    fn agreed_end(&self, leader_epoch: LeaderEpoch, end: Offset) -> Offset {
         let log_end_offset = self.marks.log_end_offset;
         let offset = match self
             .leader_epochs
@@ -198,7 +210,7 @@ impl Partition {
             Some((_, own_end)) => own_end,
             None => end,
         };
-        self.truncate_to(offset.min(log_end_offset), effects);
+        offset.min(log_end_offset)
     }
 
     fn truncate_to(&mut self, offset: Offset, effects: &mut Effects) {

@@ -313,11 +313,13 @@ fn a_diverging_answer_moves_no_high_watermark() {
         log_start_offset: Offset(0),
         batches: &[],
     };
+    assert_eq!(partition.truncation(&fetched), Some(Offset(4)));
     let effects = step(&mut partition, 0, Input::Fetched(fetched));
     assert_eq!(
         effects,
         [Effect::TruncateTo(Offset(4)), Effect::ReloadProducers]
     );
+    assert_eq!(partition.truncation(&fetched), None);
     assert_eq!(partition.marks().high_watermark, Offset(0));
     // the same answer once more is an answer to a question nobody asked
     assert_eq!(step(&mut partition, 0, Input::Fetched(fetched)), []);

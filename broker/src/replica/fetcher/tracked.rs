@@ -65,8 +65,8 @@ struct Asked {
 pub(super) enum Taken {
     /// It may be asked for again at once.
     GoesOn,
-    /// What came is not on disk yet: its commit says when to go on.
-    AwaitsCommit,
+    /// What came is not on disk yet, or the log is being cut: the end of that says when to go on.
+    Waits,
     /// It is asked for again later.
     Refused,
 }
@@ -76,7 +76,7 @@ pub(super) struct Partitions {
     tracked: HashMap<TopicIdPartition, Tracked>,
     /// Requests without an answer, oldest first: answers come in the order of requests.
     asked: VecDeque<Asked>,
-    /// Who waits for a commit.
+    /// Who waits for a commit or a truncation.
     awaiting: BTreeSet<TopicIdPartition>,
     /// Whose position may have changed since it was sent.
     dirty: Vec<TopicIdPartition>,
@@ -212,7 +212,7 @@ impl Partitions {
                 tracked.retry_pause = RETRY_PAUSE.0;
                 self.dirty.push(id);
             }
-            Taken::AwaitsCommit => {
+            Taken::Waits => {
                 tracked.retry_pause = RETRY_PAUSE.0;
                 self.awaiting.insert(id);
             }

@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, Entry, File, Lock, Mode, Space};
+use crate::serving::at_disk;
 
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +48,7 @@ impl Lock for RealLock {}
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
+        at_disk();
         let mut options = fs::OpenOptions::new();
         options.read(true);
         match mode {
@@ -72,6 +74,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        at_disk();
         let mut entries = Vec::new();
         for entry in patiently(|| fs::read_dir(dir))? {
             let entry = entry?;
@@ -87,30 +90,37 @@ impl Disk for RealDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        at_disk();
         fs::create_dir_all(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        at_disk();
         fs::rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        at_disk();
         fs::remove_file(path)
     }
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        at_disk();
         patiently(|| fs::remove_dir_all(dir))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        at_disk();
         patiently(|| fs::File::open(dir))?.sync_all()
     }
 
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        at_disk();
         Ok(rustix::fs::syncfs(patiently(|| fs::File::open(dir))?)?)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
+        at_disk();
         let system = rustix::fs::statvfs(dir)?;
         Ok(Space {
             free_bytes: system.f_bavail.saturating_mul(system.f_frsize),
@@ -119,6 +129,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Result<Box<dyn Lock>, String>> {
+        at_disk();
         let mut options = fs::OpenOptions::new();
         let file = options
             .read(true)
@@ -139,12 +150,14 @@ impl Disk for RealDisk {
     }
 
     fn exists(&self, path: &Path) -> bool {
+        at_disk();
         path.exists()
     }
 }
 
 impl File for RealFile {
     fn read_at(&self, buffer: &mut Vec<u8>, position: u64, bytes: usize) -> io::Result<usize> {
+        at_disk();
         buffer.reserve_exact(bytes);
         let before = buffer.len();
         while buffer.len() - before < bytes {
@@ -163,10 +176,12 @@ impl File for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        at_disk();
         std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, position)
     }
 
     fn write_durably_at(&self, mut bytes: &[u8], mut position: u64) -> io::Result<()> {
+        at_disk();
         while !bytes.is_empty() {
             let slices = [IoSlice::new(bytes)];
             match rustix::io::pwritev2(&self.0, &slices, position, ReadWriteFlags::DSYNC) {
@@ -191,6 +206,7 @@ impl File for RealFile {
         mut slices: &mut [IoSlice<'_>],
         mut position: u64,
     ) -> io::Result<()> {
+        at_disk();
         /// As many slices as the system takes at once.
         const SLICES_MAX: usize = 1024;
         while !slices.is_empty() {
@@ -209,14 +225,17 @@ impl File for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        at_disk();
         self.0.sync_data()
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
+        at_disk();
         self.0.set_len(bytes)
     }
 
     fn len(&self) -> io::Result<u64> {
+        at_disk();
         Ok(self.0.metadata()?.len())
     }
 }

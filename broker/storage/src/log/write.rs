@@ -5,7 +5,7 @@ use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch;
 
 use super::state::State;
-use super::{Appended, Log, index, scan};
+use super::{Appended, Log, LogReader, index, scan};
 use crate::ranked::lock;
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::wal::Operation;
@@ -68,46 +68,19 @@ fn is_roll_due(state: &State, bytes: usize, extent: &Extent, now_ms: i64) -> boo
         || extent.next_offset.0 - segment.base_offset.0 > RELATIVE_OFFSET_MAX
 }
 
-impl Log {
-    /// Appends whole batches whose offsets and leader epochs are stamped already; the first must
-    /// begin at or after the log end offset. Readable at once, durable after the next commit.
-    /// `frame_bytes` is the size of the buffer that `batches` is a slice of: a small slice of a
-    /// big frame is copied, so that it does not keep the frame alive.
-    pub fn append(
-        &mut self,
-        mut batches: Bytes,
-        frame_bytes: usize,
-        now_ms: i64,
-    ) -> Result<Appended> {
-        let log = &self.reader.log;
-        let shared = &log.shared;
-        shared.check_online()?;
-        if shared.is_full.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(shared.full());
-        }
-        if batches.len() < PINNED_BYTES_MIN.max(frame_bytes / PINNED_PART) {
-            batches = Bytes::copy_from_slice(&batches);
-        }
-        let mut state = lock(&log.state);
-        self.check_exists(&state)?;
-        let extent = measure(&batches, state.log_end_offset)?;
-        let rolled = is_roll_due(&state, batches.len(), &extent, now_ms);
-        if rolled {
-            let roll = Operation::Roll {
-                base_offset: extent.base_offset,
-                created_ms: now_ms,
-            };
-            log.change(&mut state, roll);
-        }
-        let lsn = log.change(&mut state, Operation::Append { bytes: batches });
-        Ok(Appended {
-            base_offset: extent.base_offset,
-            log_end_offset: extent.next_offset,
-            rolled,
-            lsn,
-        })
-    }
+/// Where a truncation cuts a log.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// The log end offset afterwards.
+    pub end_offset: Offset,
+    /// From where on everything goes.
+    offset: Offset,
+    operation: Option<Operation>,
+    /// The log's last change when it was looked at.
+    lsn: u64,
+}
 
+impl LogReader {
     fn check_exists(&self, state: &State) -> Result<()> {
         if state.is_deleted {
             return Err(Error::LogDeleted(self.log.name.clone()));
@@ -115,42 +88,38 @@ impl Log {
         self.log.shared.check_online()
     }
 
-    /// Removes everything from `offset` on; a batch that contains `offset` goes whole. Returns the
-    /// new log end offset. Nothing happens where the log ends before. Below the log start, the log
-    /// is emptied and goes on at `offset`.
-    pub fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
-        let log = &self.reader.log;
-        let (log_start_offset, log_end_offset) = {
-            let state = lock(&log.state);
+    /// Where the log is to be cut that everything from `offset` on goes, as
+    /// [`Log::truncate_to`] does. Reads the disk, so that [`Log::cut`] need not.
+    pub fn find_cut(&self, offset: Offset) -> Result<Cut> {
+        let (lsn, log_start_offset, log_end_offset) = {
+            let state = lock(&self.log.state);
             self.check_exists(&state)?;
-            (state.log_start_offset, state.log_end_offset)
+            (state.lsn, state.log_start_offset, state.log_end_offset)
         };
-        if offset >= log_end_offset {
-            return Ok(log_end_offset);
-        }
-        if offset < log_start_offset {
-            self.truncate_fully_and_start_at(offset)?;
-            return Ok(offset);
-        }
-        // nobody else changes this log meanwhile: this handle is the only one that may
-        let cut = self.find_cut(offset)?;
-        let mut state = lock(&log.state);
-        let end_offset = match cut {
-            Operation::Truncate { end_offset, .. } => end_offset,
-            _ => offset,
+        let start_at = (offset, Some(Operation::StartAt { offset }));
+        let (end_offset, operation) = if offset >= log_end_offset {
+            (log_end_offset, None)
+        } else if offset < log_start_offset {
+            start_at
+        } else {
+            match self.find_batch(offset)? {
+                (end_offset, cut) if end_offset >= log_start_offset => (end_offset, Some(cut)),
+                // the batch began before the log start: nothing readable is left
+                _ => start_at,
+            }
         };
-        if end_offset < state.log_start_offset {
-            // the batch began before the log start: nothing readable is left
-            log.change(&mut state, Operation::StartAt { offset });
-            return Ok(offset);
-        }
-        log.change(&mut state, cut);
-        Ok(end_offset)
+        Ok(Cut {
+            end_offset,
+            offset,
+            operation,
+            lsn,
+        })
     }
 
-    /// The operation that removes the batch that contains `offset`, and all after it.
-    fn find_cut(&self, offset: Offset) -> Result<Operation> {
-        let log = &self.reader.log;
+    /// The operation that removes the batch that contains `offset`, and all after it; and where the
+    /// log ends then.
+    fn find_batch(&self, offset: Offset) -> Result<(Offset, Operation)> {
+        let log = &self.log;
         let state = lock(&log.state);
         let place = state.segment_at(offset);
         let segment = state.segments[place].clone();
@@ -194,11 +163,76 @@ impl Log {
             }
         }
         let end_offset = end_offset.unwrap_or(offset);
-        Ok(Operation::Truncate {
+        let cut = Operation::Truncate {
             end_offset,
             position,
             max_timestamp,
+        };
+        Ok((end_offset, cut))
+    }
+}
+
+impl Log {
+    /// Appends whole batches whose offsets and leader epochs are stamped already; the first must
+    /// begin at or after the log end offset. Readable at once, durable after the next commit.
+    /// `frame_bytes` is the size of the buffer that `batches` is a slice of: a small slice of a
+    /// big frame is copied, so that it does not keep the frame alive.
+    pub fn append(
+        &mut self,
+        mut batches: Bytes,
+        frame_bytes: usize,
+        now_ms: i64,
+    ) -> Result<Appended> {
+        let log = &self.reader.log;
+        let shared = &log.shared;
+        shared.check_online()?;
+        if shared.is_full.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(shared.full());
+        }
+        if batches.len() < PINNED_BYTES_MIN.max(frame_bytes / PINNED_PART) {
+            batches = Bytes::copy_from_slice(&batches);
+        }
+        let mut state = lock(&log.state);
+        self.check_exists(&state)?;
+        let extent = measure(&batches, state.log_end_offset)?;
+        let rolled = is_roll_due(&state, batches.len(), &extent, now_ms);
+        if rolled {
+            let roll = Operation::Roll {
+                base_offset: extent.base_offset,
+                created_ms: now_ms,
+            };
+            log.change(&mut state, roll);
+        }
+        let lsn = log.change(&mut state, Operation::Append { bytes: batches });
+        Ok(Appended {
+            base_offset: extent.base_offset,
+            log_end_offset: extent.next_offset,
+            rolled,
+            lsn,
         })
+    }
+
+    /// Removes everything from `offset` on; a batch that contains `offset` goes whole. Returns the
+    /// new log end offset. Nothing happens where the log ends before. Below the log start, the log
+    /// is emptied and goes on at `offset`. Reads the disk: see [`LogReader::find_cut`].
+    pub fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
+        self.cut(&self.find_cut(offset)?)
+    }
+
+    /// Truncates the log where that was found before, and returns the new log end offset. Where the
+    /// log has changed since, the place is looked for again.
+    pub fn cut(&mut self, cut: &Cut) -> Result<Offset> {
+        let log = &self.reader.log;
+        let mut state = lock(&log.state);
+        self.check_exists(&state)?;
+        if state.lsn != cut.lsn {
+            drop(state);
+            return self.truncate_to(cut.offset);
+        }
+        if let Some(operation) = &cut.operation {
+            log.change(&mut state, operation.clone());
+        }
+        Ok(cut.end_offset)
     }
 
     /// Empties the log; the next append begins at `offset`.

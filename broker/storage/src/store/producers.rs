@@ -96,10 +96,10 @@ pub(super) fn save(
 }
 
 impl LogReader {
-    /// The newest usable producer state that was saved (see `Listener::producer_state`), and from
-    /// where batches must be replayed on top of it. One from before the log start is not usable:
-    /// the markers of its open transactions may be gone. Reads the disk.
-    pub fn producer_snapshot(&self) -> Result<ProducerSnapshot> {
+    /// The newest usable producer state that was saved (see `Listener::producer_state`) of what is
+    /// before `until`, and from where batches must be replayed on top of it. One from before the
+    /// log start is not usable: the markers of its open transactions may be gone. Reads the disk.
+    pub fn producer_snapshot(&self, until: Offset) -> Result<ProducerSnapshot> {
         let log = &*self.log;
         let shared = &*log.shared;
         let (start, end) = {
@@ -111,7 +111,7 @@ impl LogReader {
             });
             (
                 state.log_start_offset,
-                cuts.fold(state.log_end_offset, Offset::min),
+                cuts.fold(state.log_end_offset.min(until), Offset::min),
             )
         };
         for offset in list(shared, log)?

@@ -81,7 +81,7 @@ fn producer_state_that_a_truncation_removed_stays_gone_after_a_power_cut() {
         disk.crash();
         drop((store, log));
         let Opened { logs, .. } = open(&disk).expect("opens");
-        let found = logs[0].producer_snapshot().expect("reads");
+        let found = logs[0].producer_snapshot(Offset(i64::MAX)).expect("reads");
         assert_ne!(found.state, Some(b"6".to_vec()), "seed {seed}");
     }
 }
@@ -109,7 +109,7 @@ fn a_log_made_anew_has_nothing_of_its_namesake_after_a_power_cut() {
         let mut log = create(&store, "a", 0);
         fill(&mut log, 4);
         store.checkpoint(&Quiet).expect("checkpoints");
-        let found = log.producer_snapshot().expect("reads");
+        let found = log.producer_snapshot(Offset(i64::MAX)).expect("reads");
         assert_eq!(found.state, None, "seed {seed}");
     }
 }
@@ -131,7 +131,7 @@ fn producer_state_of_another_log_is_not_taken() {
     fill(&mut log, 2);
     store.checkpoint(&Quiet).expect("checkpoints");
     disk.set_content(&file, of_the_old);
-    let found = log.producer_snapshot().expect("reads");
+    let found = log.producer_snapshot(Offset(i64::MAX)).expect("reads");
     assert_eq!(found.state, None);
 }
 

@@ -1,10 +1,13 @@
 //! The real disk, with the store's own threads.
 
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use ottla_protocol::ids::Offset;
-use ottla_storage::{Committed, Error, Listener, Opened, RealDisk, Store};
+use ottla_storage::sim::SimDisk;
+use ottla_storage::{Committed, Disk, Error, Listener, Opened, RealDisk, Store, serving};
 
 use crate::crash::{identity, small};
 use crate::model::observe;
@@ -26,6 +29,19 @@ impl Listener for Waiter {
 
     fn offline(&self, error: &Error) {
         panic!("{error}");
+    }
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn no_disk_is_touched_by_who_serves() {
+    let (real, simulated) = (RealDisk, SimDisk::new(1));
+    let disks: [&dyn Disk; 2] = [&real, &simulated];
+    for disk in disks {
+        let look = || drop(disk.list(Path::new("/")));
+        let looked = std::panic::catch_unwind(AssertUnwindSafe(|| serving::serving(look)));
+        assert!(looked.is_err(), "{disk:?}");
+        serving::serving(|| serving::blocking(look));
     }
 }
 

@@ -302,13 +302,15 @@ fn producer_state_is_found_again_unless_truncation_made_it_false() {
     drop((store, log));
     disk.kill();
     let Opened { store, mut logs } = open(&disk).expect("opens");
-    let found = logs[0].producer_snapshot().expect("reads");
+    let found = logs[0].producer_snapshot(Offset(i64::MAX)).expect("reads");
     assert_eq!(
         (found.replay_from.0, found.state),
         (18, Some(b"18".to_vec()))
     );
+    let left = logs[0].producer_snapshot(Offset(15)).expect("reads");
+    assert_eq!(left.replay_from.0, 12, "of what a truncation would leave");
     logs[0].truncate_to(Offset(15)).expect("truncates");
-    let found = logs[0].producer_snapshot().expect("reads");
+    let found = logs[0].producer_snapshot(Offset(i64::MAX)).expect("reads");
     assert_eq!(
         (found.replay_from.0, found.state),
         (12, Some(b"12".to_vec()))
@@ -318,7 +320,7 @@ fn producer_state_is_found_again_unless_truncation_made_it_false() {
     drop((store, logs));
     disk.kill();
     let found = open(&disk).expect("opens").logs[0]
-        .producer_snapshot()
+        .producer_snapshot(Offset(i64::MAX))
         .expect("reads");
     assert_eq!(
         (found.replay_from.0, found.state),
@@ -338,7 +340,7 @@ fn producer_state_from_before_the_log_start_is_not_taken() {
     fill(&mut log, 2);
     store.commit().expect("commits");
     let found = |log: &Log| {
-        let found = log.producer_snapshot().expect("reads");
+        let found = log.producer_snapshot(Offset(i64::MAX)).expect("reads");
         (found.replay_from.0, found.state)
     };
     log.set_log_start_offset(Offset(6)).expect("moves");
@@ -373,4 +375,27 @@ fn a_truncation_reads_no_more_of_a_long_segment_than_of_a_short_one() {
     // the largest timestamp of what stays is known, as if all had been read
     let last = log.max_timestamp().expect("reads").expect("there is one");
     assert_eq!(last.offset, Offset(end - 301));
+}
+
+#[test]
+fn a_cut_is_made_where_it_was_found_or_found_again_where_the_log_has_changed() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk).expect("opens").store;
+    for changes in [false, true] {
+        let mut log = create(&store, if changes { "b" } else { "a" }, 0);
+        fill(&mut log, 10);
+        // batches have three records: the one with 20 begins at 18
+        let cut = log.find_cut(Offset(20)).expect("found");
+        assert_eq!(cut.end_offset, Offset(18));
+        assert_eq!(log.log_end_offset(), Offset(30), "only looked at");
+        if changes {
+            log.truncate_to(Offset(24)).expect("cut");
+            fill(&mut log, 5);
+        }
+        assert_eq!(log.cut(&cut).expect("cut"), Offset(18));
+        assert_eq!(log.log_end_offset(), Offset(18));
+        store.commit().expect("committed");
+        fill(&mut log, 1);
+        assert_eq!(log.log_end_offset(), Offset(21));
+    }
 }

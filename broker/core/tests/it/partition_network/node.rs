@@ -119,8 +119,17 @@ impl Node {
         input: Input<'_>,
         at_hand: &[Entry],
     ) -> Vec<Outcome> {
+        let told = match &input {
+            Input::Fetched(fetched) => self.partition.truncation(fetched),
+            _ => None,
+        };
         let mut effects = Effects::new();
         self.partition.step(now, input, &mut effects);
+        let cut = effects.iter().find_map(|effect| match effect {
+            Effect::TruncateTo(offset) => Some(*offset),
+            _ => None,
+        });
+        assert_eq!(cut, told, "where a log is cut is known before");
         let outcomes = effects
             .into_iter()
             .filter_map(|effect| self.perform(now, effect, at_hand))

@@ -1,0 +1,104 @@
+//! A voter that has lost its disk, beside one that has not.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::entry::RaftEntry;
+use openraft::raft::AppendEntriesRequest;
+use ottla_storage::sim::SimDisk;
+
+use super::{OTHER, Other, beside_on};
+use crate::controller::{Handle, formation, raft};
+use crate::peer::wire;
+
+/// What the other voter says: that it leads, and how many entries it has.
+fn leads_with(entries: i64) -> wire::DescribeResponse {
+    let own = wire::describe_response::Progress {
+        node_id: OTHER,
+        voter: true,
+        log_end_offset: entries,
+        ..wire::describe_response::Progress::default()
+    };
+    wire::DescribeResponse {
+        node_id: OTHER,
+        leader: Some(OTHER),
+        term: 1,
+        committed: 2,
+        progress: vec![own],
+        ..wire::DescribeResponse::default()
+    }
+}
+
+/// The other voter leads, and sends one entry, which is the first or the next one.
+async fn send_entry(handle: &Handle, index: u64) {
+    let leader_id = openraft::impls::leader_id_adv::LeaderId {
+        term: 1,
+        node_id: OTHER,
+    };
+    let id = |index| raft::LogId { leader_id, index };
+    let sent = AppendEntriesRequest {
+        vote: raft::Vote::new_committed(1, OTHER),
+        prev_log_id: index.checked_sub(1).map(id),
+        entries: vec![raft::Entry::new_blank(id(index))],
+        leader_commit: Some(id(index)),
+    };
+    let heard = handle.shared.raft.append_entries(sent).await;
+    heard.expect("the entry is taken");
+}
+
+fn may_vote(handle: &Handle) -> bool {
+    handle.shared.may_vote.load(Ordering::Acquire)
+}
+
+async fn stop(handle: Handle, disk: &SimDisk) {
+    handle.shared.raft.shutdown().await.expect("it stops");
+    disk.crash();
+}
+
+#[tokio::test]
+async fn a_voter_that_lost_its_disk_does_not_vote_because_it_starts_once_more() {
+    let disk = SimDisk::new(7);
+    let other = Other::default();
+    *other.described.lock().unwrap() = Some(leads_with(3));
+    let handle = beside_on(other.clone(), &disk).await;
+    let formed = tokio::spawn(formation::run(handle.clone(), String::new()));
+    send_entry(&handle, 0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!may_vote(&handle), "it lacks two of three entries");
+    formed.abort();
+    stop(handle, &disk).await;
+
+    let handle = beside_on(other.clone(), &disk).await;
+    assert!(!may_vote(&handle), "it has one entry by now, and lacks two");
+    let formed = tokio::spawn(formation::run(handle.clone(), String::new()));
+    send_entry(&handle, 1).await;
+    send_entry(&handle, 2).await;
+    formed.await.expect("it ends once the voter may vote");
+    assert!(may_vote(&handle));
+    stop(handle, &disk).await;
+    assert!(
+        may_vote(&beside_on(other, &disk).await),
+        "it knows what it votes from now on"
+    );
+}
+
+#[tokio::test]
+async fn a_voter_that_lost_its_disk_does_not_vote_by_the_word_of_one_that_follows() {
+    let disk = SimDisk::new(7);
+    let other = Other::default();
+    let follows = wire::DescribeResponse {
+        leader: None,
+        ..leads_with(1)
+    };
+    *other.described.lock().unwrap() = Some(follows);
+    let handle = beside_on(other.clone(), &disk).await;
+    let formed = tokio::spawn(formation::run(handle.clone(), String::new()));
+    for index in 0..3 {
+        send_entry(&handle, index).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!may_vote(&handle), "others may have acknowledged more");
+    *other.described.lock().unwrap() = Some(leads_with(3));
+    formed.await.expect("it ends once the voter may vote");
+    assert!(may_vote(&handle));
+}
