@@ -302,6 +302,7 @@ pub struct ForwardedBatch {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardedOutcome {
+    /// 0: no more batches are taken on this stream; those that were sent are still answered.
     #[prost(uint64, tag = "1")]
     pub number: u64,
     /// Kafka's error code; 0 where it is appended.
@@ -311,6 +312,9 @@ pub struct ForwardedOutcome {
     pub base_offset: i64,
     #[prost(int64, tag = "4")]
     pub log_start_offset: i64,
+    /// It is in no log by this, whatever the error: another broker leads.
+    #[prost(bool, tag = "5")]
+    pub not_taken: bool,
 }
 /// Generated client implementations.
 pub mod peer_client {

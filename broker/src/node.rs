@@ -329,6 +329,7 @@ impl Node {
         for client in self.clients {
             let _ = client.await;
         }
+        self.context.replicas.take_no_more();
         let deadline = tokio::time::Instant::now() + CONNECTIONS_TIMEOUT;
         let is_waited_for = || self.net.open() > 0 || self.context.replicas.owes_outcomes();
         while is_waited_for() && tokio::time::Instant::now() < deadline {

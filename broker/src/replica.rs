@@ -15,7 +15,8 @@
 //! - `alter_isr`: ISR changes on their way to the controller
 //! - `repair`, `scrub`: damage in logs, found and mended
 //! - `strays`: logs that no metadata speak of
-//! - `hand_over`, `forward`, `sent`: leaderships that move, and what producers send meanwhile
+//! - `hand_over`, `forward`, `forwarded`, `sent`: leaderships that move, and what producers send
+//!   meanwhile
 //! - `background`: commits, lag, retention, checkpoints
 //! - `compaction`: of each key the last record stays
 //! - `offsets`, `describe`, `internal`: questions, and the coordinators' own reads and appends
@@ -30,6 +31,7 @@ mod describe;
 mod fetch;
 mod fetcher;
 mod forward;
+mod forwarded;
 mod hand_over;
 mod index;
 #[cfg(feature = "simulation")]
@@ -61,7 +63,7 @@ use ottla_core::throttle::Throttle;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicIdPartition};
 use ottla_storage::{Log, Store};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use admission::Refused;
 pub use describe::{LogDirectory, PartitionSize};
@@ -138,8 +140,10 @@ pub(crate) struct Shared {
     hand_overs: mpsc::UnboundedSender<(Arc<Replica>, LeaderEpoch)>,
     forwards: mpsc::UnboundedSender<forward::Forwarded>,
     truncate: mpsc::UnboundedSender<truncation::Truncation>,
-    /// How many batches that other brokers sent on to here are not answered.
+    /// How many batches that other brokers sent on to here are not answered, and their streams.
     taken: AtomicUsize,
+    /// Set once other brokers are to send no more on.
+    takes_no_more: watch::Sender<bool>,
     fetchers: fetcher::Fetchers,
     refused: refused::Refusals,
     /// `follower.replication.throttled.rate`, as of the newest image.
@@ -252,6 +256,7 @@ impl Replicas {
             forwards,
             truncate,
             taken: AtomicUsize::new(0),
+            takes_no_more: watch::Sender::new(false),
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
             copy_rate: AtomicU64::new(u64::MAX),

@@ -4,7 +4,6 @@
 //! become one entry of the log, and they are answered when it is applied. Whether this node may
 //! decide, who holds a lease and who has lost it is `core::liveness`'s.
 
-use std::fmt::Display;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use bytes::Bytes;
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
+use ottla_core::image::record::Record;
 use ottla_core::liveness::{self, Liveness, Look, Part};
 use ottla_core::metadata::request::{BrokerHeartbeat, FormatCluster, RebalanceLeaders};
 use ottla_core::metadata::{Metadata, Moment, Request, Response};
@@ -273,23 +273,39 @@ impl Active {
         let applied = if records.is_empty() {
             *self.handle.shared.applied.borrow()
         } else {
-            let entry = match encode_records(&records) {
-                Ok(bytes) => Records(bytes),
-                Err(error) => return fail(outcomes, false, &error),
-            };
-            let written = self.handle.shared.raft.client_write(entry);
-            match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
-                Ok(Ok(written)) => written.log_id.index,
-                Ok(Err(error)) => return fail(outcomes, is_refused(&error), &error),
-                Err(_) => {
-                    // it may be yet: nothing is decided before this node is sure again of what is
-                    return self.liveness.forget();
+            match self.write(&records).await {
+                Ok(index) => index,
+                Err(unwritten) => {
+                    // it may be committed yet, and what the beats said is lost: nothing is decided
+                    // before this node is sure again of what is, and has heard all anew
+                    self.liveness.forget();
+                    return unwritten.answer(outcomes);
                 }
             }
         };
         self.liveness.committed(&before, &records, applied);
         for (waiter, response) in outcomes {
             self.answer(waiter, response, applied);
+        }
+    }
+
+    /// Commits records as one entry; gives its index.
+    async fn write(&self, records: &[Record]) -> Result<u64, Unwritten> {
+        let entry = encode_records(records).map_err(|error| Unwritten {
+            is_refused: false,
+            why: error.to_string(),
+        })?;
+        let written = self.handle.shared.raft.client_write(Records(entry));
+        match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
+            Ok(Ok(written)) => Ok(written.log_id.index),
+            Ok(Err(error)) => Err(Unwritten {
+                is_refused: is_refused(&error),
+                why: error.to_string(),
+            }),
+            Err(_) => Err(Unwritten {
+                is_refused: false,
+                why: format!("no majority took it within {ATTEMPT_TIMEOUT:?}"),
+            }),
         }
     }
 
@@ -391,13 +407,22 @@ fn is_refused(error: &RaftError<Types, ClientWriteError<Types>>) -> bool {
     matches!(error, RaftError::APIError(ForwardToLeader(_)))
 }
 
-/// Nothing is known to have changed; where the write `is_refused`, nothing has.
-fn fail(outcomes: Vec<(Waiter, Response)>, is_refused: bool, error: &dyn Display) {
-    info!("a metadata change was not committed here: {error}");
-    for (waiter, _) in outcomes {
-        if let Waiter::Submit(reply) = waiter {
-            let outcome = is_refused.then_some(Outcome::NotController);
-            let _ = reply.send(outcome.unwrap_or(Outcome::Uncertain));
+/// Records that are not known to be committed.
+struct Unwritten {
+    /// They are not, and this node is not the one to commit them.
+    is_refused: bool,
+    why: String,
+}
+
+impl Unwritten {
+    /// Beats are answered by dropping them.
+    fn answer(self, outcomes: Vec<(Waiter, Response)>) {
+        info!("a metadata change was not committed here: {}", self.why);
+        for (waiter, _) in outcomes {
+            if let Waiter::Submit(reply) = waiter {
+                let outcome = self.is_refused.then_some(Outcome::NotController);
+                let _ = reply.send(outcome.unwrap_or(Outcome::Uncertain));
+            }
         }
     }
 }

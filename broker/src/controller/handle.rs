@@ -15,9 +15,6 @@ use tonic::{Status, Streaming};
 use super::Handle;
 use crate::peer::wire;
 
-/// How often a node is called that does not answer.
-const REACH_INTERVAL: Duration = Duration::from_millis(50);
-
 impl Handle {
     /// This broker.
     #[must_use]
@@ -103,7 +100,7 @@ impl Handle {
     }
 
     /// Opens a stream of batches for `node` to append, on a connection of its own: heartbeats are
-    /// not to wait behind them.
+    /// not to wait behind them. Nothing of it is sent before the node has taken it.
     ///
     /// # Errors
     /// The node is not known, or does not take them.
@@ -117,20 +114,6 @@ impl Handle {
         let mut client = self.shared.peers.client_for_bulk(node, &address);
         let request = self.shared.identity.sign(tonic::Request::new(batches));
         Ok(client.forward(request).await?.into_inner())
-    }
-
-    /// Calls a node until it answers. The connection may be one to a process that is gone, which
-    /// the first call finds out; batches must not, for nobody knows then whether they arrived.
-    pub async fn reach(&self, node: NodeId) {
-        loop {
-            if let Some(address) = self.peer_address(node) {
-                let mut client = self.shared.peers.client_for_bulk(node, &address);
-                if client.describe(wire::DescribeRequest {}).await.is_ok() {
-                    return;
-                }
-            }
-            tokio::time::sleep(REACH_INTERVAL).await;
-        }
     }
 
     /// Where a node listens for peers: voters by the settings, others by their registration.

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream;
-use ottla_core::image::Endpoint;
 use ottla_core::image::record::{FeatureRangeRecord, FileConfigRecord};
+use ottla_core::image::{Endpoint, MetadataImage};
 use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_core::metadata::request::RegisterBroker;
 use ottla_core::planted::{self, Planted};
-use ottla_protocol::ids::{BrokerEpoch, Uuid};
+use ottla_protocol::ids::{BrokerEpoch, NodeId, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
@@ -39,6 +39,9 @@ const HAND_OVER_POLL: Duration = Duration::from_millis(10);
 /// How long a broker that leads nothing any more serves on: until the others know who leads now,
 /// and clients have been told.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// How long metadata may take to come to a broker that was told that it leads nothing any more.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// So many looks in a row must find the majority gone: one of them may be restarting.
 const ALONE_LOOKS: u32 = 3;
@@ -120,13 +123,28 @@ impl Life {
             }
         };
         tokio::select! {
-            () = moved => tokio::time::sleep(LINGER).await,
+            () = moved => {
+                // the controller knows before this broker does
+                let (mut images, me) = (handle.subscribe(), handle.node_id());
+                let known = images.wait_for(|image| !leads_what_others_could(image, me));
+                let _ = tokio::time::timeout(LEARN_TIMEOUT, known).await;
+                tokio::time::sleep(LINGER).await;
+            }
             () = alone => info!("no controller is left to move leaderships away; stopping"),
             () = tokio::time::sleep(timeout) => {
                 warn!("leaderships were not moved away within {timeout:?}; stopping anyway");
             }
         }
     }
+}
+
+/// Whether, by what `node` knows, it leads partitions that have another in-sync replica.
+fn leads_what_others_could(image: &MetadataImage, node: NodeId) -> bool {
+    let mut partitions = image
+        .topics
+        .values()
+        .flat_map(|topic| topic.partitions.iter());
+    partitions.any(|partition| partition.leader == Some(node) && partition.isr.len() > 1)
 }
 
 /// What this binary supports.

@@ -11,7 +11,7 @@ use openraft::BasicNode;
 use openraft::raft::TransferLeaderRequest;
 use ottla_core::metadata::Request as MetadataRequest;
 use ottla_protocol::ids::NodeId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Handle;
@@ -31,6 +31,9 @@ const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 /// Outcomes of batches that wait to be written to one broker's stream.
 const OUTCOMES_MAX: usize = 64;
 
+/// The number of no batch: no more are taken, and what was sent is answered.
+pub const NO_MORE: u64 = 0;
+
 /// The peer service of this node.
 pub struct Service {
     handle: Handle,
@@ -45,6 +48,30 @@ pub trait TakesForwarded: Send + Sync {
         &self,
         batch: wire::ForwardedBatch,
     ) -> BoxFuture<'static, BoxFuture<'static, wire::ForwardedOutcome>>;
+
+    /// Begins a stream of them; none where no more are taken.
+    fn begin(&self) -> Option<TakenStream>;
+}
+
+/// A stream of them.
+pub struct TakenStream {
+    /// Turns true once no more are taken.
+    pub no_more: watch::Receiver<bool>,
+    /// Kept until it ends.
+    pub held: Box<dyn Send>,
+}
+
+impl TakenStream {
+    /// Waits until no more are taken; what is to be said then.
+    async fn no_more(&mut self) -> wire::ForwardedOutcome {
+        if self.no_more.wait_for(|no_more| *no_more).await.is_err() {
+            std::future::pending::<()>().await; // the process ends
+        }
+        wire::ForwardedOutcome {
+            number: NO_MORE,
+            ..wire::ForwardedOutcome::default()
+        }
+    }
 }
 
 impl Service {
@@ -256,14 +283,14 @@ impl Peer for Service {
     ) -> Answered<Self::ForwardStream> {
         self.handle.shared.identity.check(&request)?;
         let batches = request.into_inner();
-        let forwarded = Arc::clone(&self.forwarded);
-        if forwarded.get().is_none() {
-            return Err(Status::unavailable(
-                "this broker has not opened its logs yet",
-            ));
-        }
+        let unavailable = |why| Status::unavailable(why);
+        let opened = self.forwarded.get();
+        let takes = opened.ok_or_else(|| unavailable("this broker has not opened its logs yet"))?;
+        let taken = takes.begin();
+        let taken = taken.ok_or_else(|| unavailable("this broker stops"))?;
         let (sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
-        threads::spawn(take_forwarded(batches, forwarded, sender));
+        let forwarded = Arc::clone(&self.forwarded);
+        threads::spawn(take_forwarded(batches, forwarded, taken, sender));
         let outcomes = stream::unfold(outcomes, |mut outcomes| async {
             outcomes.recv().await.map(|outcome| (Ok(outcome), outcomes))
         });
@@ -271,17 +298,30 @@ impl Peer for Service {
     }
 }
 
-/// Ends with the stream; acknowledgements that are still to come go to nobody then.
+/// Ends with the stream; acknowledgements that are still to come go to nobody then. A broker that
+/// stops says that it takes no more, and answers what comes until the other end has heard it.
 async fn take_forwarded(
     mut batches: Streaming<wire::ForwardedBatch>,
     forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>>,
+    mut taken: TakenStream,
     outcomes: mpsc::Sender<wire::ForwardedOutcome>,
 ) {
-    while let (Ok(Some(batch)), Some(forwarded)) = (batches.message().await, forwarded.get()) {
+    let mut is_told = false;
+    while let Some(forwarded) = forwarded.get() {
+        let batch = tokio::select! {
+            no_more = taken.no_more(), if !is_told => {
+                is_told = true;
+                // the other broker may have gone meanwhile
+                let _ = outcomes.send(no_more).await;
+                continue;
+            }
+            batch = batches.message() => batch,
+        };
+        let Ok(Some(batch)) = batch else { return };
         let acknowledged = forwarded.take(batch).await;
         let outcomes = outcomes.clone();
         threads::spawn(async move {
-            // the other broker may have gone meanwhile
+            // as above
             let _ = outcomes.send(acknowledged.await).await;
         });
     }

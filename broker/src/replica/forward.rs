@@ -1,48 +1,45 @@
 //! Batches of producers that came for a partition which this broker has handed over, on their way
-//! to the leader; and those that other brokers send on to here.
+//! to the leader.
 //!
 //! One stream to each leader, made when it is first used: batches go out in the order in which they
 //! came, and are appended in it, so a producer's sequences stay in order. What is on its way is
 //! held by the requests that wait for it, which the budget of requests bounds.
+//!
+//! A batch comes back, to go where the partition is led by now, wherever it is certain that it is
+//! in no log, and where its sequence lets a leader know it again. Nobody can tell of others whose
+//! stream broke whether they were appended: their producers are told that time is up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use futures_util::future::BoxFuture;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use ottla_core::image::MetadataImage;
-use ottla_core::partition::{Acks, Appended, Batch};
+use ottla_core::partition::{Acks, Appended};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{
-    LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition, Uuid,
-};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, ProducerId};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::Streaming;
 use tracing::debug;
 
+use super::Shared;
 use super::partition::Replica;
-use super::pending::Answer;
-use super::place::Place;
+use super::producer_state;
 use super::sent::Sent;
-use super::{Replicas, Shared, TopicKey, producer_state};
-use crate::controller::service::TakesForwarded;
+use crate::controller::service::NO_MORE;
 use crate::peer::wire;
 use crate::threads;
 
 /// Batches that wait to be written to one leader's stream.
 const BATCHES_MAX: usize = 64;
 
-/// How long a broker that is to lead may take to learn of it, on a machine that is busy.
-const LEADERSHIP_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a leader may take to open a stream. Nothing is sent before it has.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a leader may take to open a stream, which it does once it has placed the first batch. A
-/// process that is gone refuses or breaks the connection long before.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long an acknowledgement is waited for; who produced waits no longer than it said itself.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing is tried after a stream could not be opened, or has ended: this broker may
+/// learn meanwhile who leads.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A batch to send on.
 pub(super) struct Forwarded {
@@ -70,207 +67,203 @@ pub(super) async fn run(shared: Arc<Shared>, mut batches: mpsc::UnboundedReceive
 /// Sends on to one leader, on one stream after another.
 async fn serve(shared: Arc<Shared>, leader: NodeId, mut queue: mpsc::UnboundedReceiver<Forwarded>) {
     while let Some(first) = queue.recv().await {
-        let mut waiting = BTreeMap::new();
-        let ended = stream_to(&shared, leader, first, &mut queue, &mut waiting).await;
-        debug!(%leader, waiting = waiting.len(), "no batches are sent on: {ended}");
-        for (_, batch) in waiting {
-            // appended or not: nobody here knows
-            batch.settle(Err(ErrorCode::RequestTimedOut));
+        let mut unsent = vec![first];
+        let ended = match open(&shared, leader).await {
+            Ok((out, outcomes)) => {
+                let mut way = Way::new(out);
+                unsent.drain(..).for_each(|first| way.first(first));
+                let ended = way.follow(outcomes, &mut queue).await;
+                let waiting = way.waiting.len();
+                way.end();
+                format!("{ended}; {waiting} were not answered")
+            }
+            Err(why) => why,
+        };
+        while let Ok(next) = queue.try_recv() {
+            unsent.push(next);
         }
+        debug!(%leader, unsent = unsent.len(), "no batches are sent on: {ended}");
+        for Forwarded { replica, sent, .. } in unsent {
+            replica.come_back(sent);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+type Outgoing = mpsc::Sender<wire::ForwardedBatch>;
+
+/// Opens a stream; says why that did not succeed.
+async fn open(
+    shared: &Shared,
+    leader: NodeId,
+) -> Result<(Outgoing, Streaming<wire::ForwardedOutcome>), String> {
+    let (out, outgoing) = mpsc::channel(BATCHES_MAX);
+    let outgoing = stream::unfold(outgoing, |mut outgoing| async {
+        outgoing.recv().await.map(|batch| (batch, outgoing))
+    });
+    let opening = shared.controller.open_forward(leader, outgoing);
+    match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+        Ok(Ok(outcomes)) => Ok((out, outcomes)),
+        Ok(Err(status)) => Err(status.message().to_owned()),
+        Err(_) => Err(format!("no answer in {OPEN_TIMEOUT:?}")),
     }
 }
 
 /// Whose answer is still to come.
 struct OnItsWay {
     replica: Arc<Replica>,
-    place: Place,
-    batch: Batch,
-    answer: Answer<Appended>,
+    /// Without its batch, which is in `records`.
+    sent: Sent,
+    records: Bytes,
 }
 
 impl OnItsWay {
     fn settle(self, result: Result<Appended, ErrorCode>) {
         let is_appended = result.is_ok();
-        self.answer.send(result);
-        self.replica.arrived(&self.place, &self.batch, is_appended);
+        let Sent {
+            answer,
+            place,
+            header,
+            ..
+        } = self.sent;
+        answer.send(result);
+        let batch = producer_state::data(&header);
+        self.replica.arrived(&place, &batch, is_appended);
     }
-}
 
-type Waiting = BTreeMap<u64, OnItsWay>;
-
-/// Sends on until the stream ends; says why it did. Who waits for an answer then is in `waiting`.
-async fn stream_to(
-    shared: &Shared,
-    leader: NodeId,
-    first: Forwarded,
-    queue: &mut mpsc::UnboundedReceiver<Forwarded>,
-    waiting: &mut Waiting,
-) -> String {
-    let (out, outgoing) = mpsc::channel(BATCHES_MAX);
-    let outgoing = stream::unfold(outgoing, |mut outgoing| async {
-        outgoing.recv().await.map(|batch| (batch, outgoing))
-    });
-    let mut number = 0;
-    let reached = tokio::time::timeout(OPEN_TIMEOUT, shared.controller.reach(leader)).await;
-    // the answer's headers come with the first batch
-    let _ = out.send(batch(&mut number, first, waiting)).await;
-    if reached.is_err() {
-        return format!("no answer in {OPEN_TIMEOUT:?}");
+    fn come_back(mut self) {
+        self.sent.batch = BytesMut::from(self.records);
+        self.replica.come_back(self.sent);
     }
-    let opening = shared.controller.open_forward(leader, outgoing);
-    let mut outcomes = match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
-        Ok(Ok(outcomes)) => outcomes,
-        Ok(Err(status)) => return status.message().to_owned(),
-        Err(_) => return format!("no answer in {OPEN_TIMEOUT:?}"),
-    };
-    loop {
-        let next = async {
-            let room = out.reserve().await.ok()?;
-            Some((room, queue.recv().await?))
-        };
-        tokio::select! {
-            next = next => match next {
-                Some((room, next)) => room.send(batch(&mut number, next, waiting)),
-                None => return "the leader takes no more, or this broker stops".to_owned(),
-            },
-            outcome = outcomes.message() => match outcome {
-                Ok(Some(outcome)) => answer(&outcome, waiting),
-                Ok(None) => return "the leader ended it".to_owned(),
-                Err(status) => return status.message().to_owned(),
-            },
+
+    /// Its stream ended without an answer: it may have been appended.
+    fn lose_sight(self) {
+        let batch = producer_state::data(&self.sent.header);
+        match batch.producer_id == ProducerId::NONE {
+            true => self.settle(Err(ErrorCode::RequestTimedOut)),
+            false => self.come_back(),
         }
     }
 }
 
-fn batch(number: &mut u64, forwarded: Forwarded, waiting: &mut Waiting) -> wire::ForwardedBatch {
-    *number += 1;
-    let Forwarded {
-        leader_epoch,
-        replica,
-        sent,
-        ..
-    } = forwarded;
-    let id = replica.id;
-    let on_its_way = OnItsWay {
-        replica,
-        place: sent.place,
-        batch: producer_state::data(&sent.header),
-        answer: sent.answer,
-    };
-    waiting.insert(*number, on_its_way);
-    wire::ForwardedBatch {
-        number: *number,
-        topic_id: bytes::Bytes::copy_from_slice(&id.topic_id.0.0),
-        partition: id.partition.0,
-        leader_epoch: leader_epoch.0,
-        acks: match sent.acks {
-            Acks::None => 0,
-            Acks::Leader => 1,
-            Acks::All => -1,
-        },
-        records: sent.batch.freeze(),
-    }
+/// One stream.
+struct Way {
+    /// None once the other end takes no more.
+    out: Option<Outgoing>,
+    last: u64,
+    waiting: BTreeMap<u64, OnItsWay>,
+    /// Nothing is sent before: the other end does not lead, or does not know it yet.
+    not_before: Instant,
 }
 
-fn answer(outcome: &wire::ForwardedOutcome, waiting: &mut Waiting) {
-    let Some(batch) = waiting.remove(&outcome.number) else {
-        return;
-    };
-    let error = i16::try_from(outcome.error_code).map_or(ErrorCode::UnknownServerError, From::from);
-    batch.settle(match error {
-        ErrorCode::None => Ok(Appended {
-            base_offset: Offset(outcome.base_offset),
-            next_offset: Offset(outcome.base_offset), // nobody asks a producer's answer for it
-        }),
-        error => Err(error),
-    });
-}
-
-impl TakesForwarded for Replicas {
-    #[allow(
-        clippy::async_yields_async,
-        reason = "the first waits until the batch has its place, the second for its outcome"
-    )]
-    fn take(
-        &self,
-        batch: wire::ForwardedBatch,
-    ) -> BoxFuture<'static, BoxFuture<'static, wire::ForwardedOutcome>> {
-        let replicas = self.clone();
-        Box::pin(async move { replicas.append_forwarded(batch).await })
-    }
-}
-
-impl Replicas {
-    /// Appends a batch that another broker sends on, once this one knows that it leads; the future
-    /// gives the outcome. The batch was judged by the topic's configs where it came in.
-    async fn append_forwarded(
-        &self,
-        batch: wire::ForwardedBatch,
-    ) -> BoxFuture<'static, wire::ForwardedOutcome> {
-        let taken = Taken::new(&self.shared);
-        let number = batch.number;
-        let outcome = move |result: Result<(Offset, Offset), ErrorCode>| wire::ForwardedOutcome {
-            number,
-            error_code: result.err().map_or(0, |error| i32::from(error.code())),
-            base_offset: result.map_or(-1, |(base_offset, _)| base_offset.0),
-            log_start_offset: result.map_or(-1, |(_, log_start_offset)| log_start_offset.0),
-        };
-        let Ok(topic_id) = <[u8; 16]>::try_from(&batch.topic_id[..]) else {
-            return Box::pin(async move { outcome(Err(ErrorCode::InvalidRequest)) });
-        };
-        let id = TopicIdPartition {
-            topic_id: TopicId(Uuid(topic_id)),
-            partition: PartitionIndex(batch.partition),
-        };
-        let epoch = LeaderEpoch(batch.leader_epoch);
-        // who sends it on may have seen the change of the leader first
-        let is_known = |image: &MetadataImage| {
-            let partition = image.partition(id);
-            partition.is_some_and(|partition| partition.leader_epoch >= epoch)
-        };
-        let mut images = self.shared.controller.subscribe();
-        let seen = images.wait_for(|image| is_known(image));
-        // late: the partition itself then refuses what is not for it
-        let _ = tokio::time::timeout(LEADERSHIP_WAIT_MAX, seen).await;
-        let acks = match batch.acks {
-            0 => Acks::None,
-            1 => Acks::Leader,
-            _ => Acks::All,
-        };
-        let records = BytesMut::from(&batch.records[..]);
-        let produces = self.produce_judged(TopicKey::Id(id.topic_id), id.partition, records, acks);
-        Box::pin(async move {
-            let _taken = taken;
-            let answers = produces.acknowledged(ACKNOWLEDGE_TIMEOUT).await;
-            let first = answers.into_iter().next();
-            outcome(match first {
-                Some(Ok(produced)) => Ok((produced.base_offset, produced.log_start_offset)),
-                Some(Err(refused)) => Err(refused.error),
-                None => Err(ErrorCode::UnknownServerError),
-            })
-        })
+impl Way {
+    fn new(out: Outgoing) -> Self {
+        Self {
+            out: Some(out),
+            last: NO_MORE,
+            waiting: BTreeMap::new(),
+            not_before: Instant::now(),
+        }
     }
 
-    /// Whether other brokers wait for what becomes of batches that they have sent on to here.
-    #[must_use]
-    pub fn owes_outcomes(&self) -> bool {
-        self.shared.taken.load(Ordering::Acquire) > 0
+    /// Sends on until the stream ends; says why it did.
+    async fn follow(
+        &mut self,
+        mut outcomes: Streaming<wire::ForwardedOutcome>,
+        queue: &mut mpsc::UnboundedReceiver<Forwarded>,
+    ) -> String {
+        loop {
+            let (out, not_before) = (self.out.clone(), self.not_before);
+            let next = async {
+                tokio::time::sleep_until(not_before).await;
+                match out {
+                    Some(out) => Some((out.reserve_owned().await.ok()?, queue.recv().await?)),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                next = next => match next {
+                    Some((room, next)) => {
+                        let batch = self.send(next);
+                        room.send(batch);
+                    }
+                    None => return "the leader takes no more, or this broker stops".to_owned(),
+                },
+                outcome = outcomes.message() => match outcome {
+                    Ok(Some(outcome)) if outcome.number == NO_MORE => self.out = None,
+                    Ok(Some(outcome)) => self.answer(&outcome),
+                    Ok(None) => return "the leader ended it".to_owned(),
+                    Err(status) => return status.message().to_owned(),
+                },
+            }
+        }
     }
-}
 
-/// Counts a batch that another broker has sent on to here, for as long as it waits.
-struct Taken(Arc<Shared>);
-
-impl Taken {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.taken.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(shared))
+    /// The first batch finds room in a stream that was just opened.
+    fn first(&mut self, first: Forwarded) {
+        let batch = self.send(first);
+        if let Some(out) = &self.out {
+            // a stream that broke already shows when its outcomes are read
+            let _ = out.try_send(batch);
+        }
     }
-}
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+    fn send(&mut self, forwarded: Forwarded) -> wire::ForwardedBatch {
+        self.last += 1;
+        let Forwarded {
+            leader_epoch,
+            replica,
+            mut sent,
+            ..
+        } = forwarded;
+        let id = replica.id;
+        let acks = sent.acks;
+        let records = std::mem::take(&mut sent.batch).freeze();
+        let on_its_way = OnItsWay {
+            replica,
+            sent,
+            records: records.clone(),
+        };
+        self.waiting.insert(self.last, on_its_way);
+        wire::ForwardedBatch {
+            number: self.last,
+            topic_id: Bytes::copy_from_slice(&id.topic_id.0.0),
+            partition: id.partition.0,
+            leader_epoch: leader_epoch.0,
+            acks: match acks {
+                Acks::None => 0,
+                Acks::Leader => 1,
+                Acks::All => -1,
+            },
+            records,
+        }
+    }
+
+    fn answer(&mut self, outcome: &wire::ForwardedOutcome) {
+        let Some(batch) = self.waiting.remove(&outcome.number) else {
+            return;
+        };
+        if outcome.not_taken {
+            self.not_before = Instant::now() + PAUSE;
+            return batch.come_back();
+        }
+        let error =
+            i16::try_from(outcome.error_code).map_or(ErrorCode::UnknownServerError, From::from);
+        batch.settle(match error {
+            ErrorCode::None => Ok(Appended {
+                base_offset: Offset(outcome.base_offset),
+                // nobody asks a producer's answer for it
+                next_offset: Offset(outcome.base_offset),
+            }),
+            error => Err(error),
+        });
+    }
+
+    /// No more answers come.
+    fn end(self) {
+        for (_, batch) in self.waiting {
+            batch.lose_sight();
+        }
     }
 }
 

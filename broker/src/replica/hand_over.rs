@@ -43,17 +43,17 @@ pub(super) async fn run(
         {
             wanted.push(next);
         }
-        if let Err(why) = send(&shared, &wanted).await {
+        if let Err(Failed { is_refused, why }) = send(&shared, &wanted).await {
             debug!(partitions = wanted.len(), why, "not handed over");
             for (replica, _) in wanted {
-                replica.tell(Input::HandOverFailed);
+                replica.tell(Input::HandOverFailed { is_refused });
             }
         }
     }
 }
 
 /// The change of the leaders comes with the image.
-async fn send(shared: &Shared, wanted: &[(Arc<Replica>, LeaderEpoch)]) -> Result<(), String> {
+async fn send(shared: &Shared, wanted: &[(Arc<Replica>, LeaderEpoch)]) -> Result<(), Failed> {
     let broker_epoch = shared.controller.broker_epoch();
     let item = |(replica, leader_epoch): &(Arc<Replica>, LeaderEpoch)| HandOverItem {
         topic_id: replica.id.topic_id,
@@ -62,15 +62,35 @@ async fn send(shared: &Shared, wanted: &[(Arc<Replica>, LeaderEpoch)]) -> Result
     };
     let request = HandOver {
         node_id: shared.settings.node_id,
-        broker_epoch: broker_epoch.ok_or("this broker is not registered")?,
+        broker_epoch: broker_epoch.ok_or_else(|| refused("this broker is not registered"))?,
         partitions: wanted.iter().map(item).collect(),
     };
     let submitting = shared.controller.submit(request);
     match tokio::time::timeout(HAND_OVER_MAX, submitting).await {
         Ok(Ok(Ok(_))) => Ok(()),
-        Ok(Ok(Err(refusal))) => Err(refusal.message),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the controller did not answer in time".to_owned()),
+        Ok(Ok(Err(refusal))) => Err(refused(refusal.message)),
+        Ok(Err(error)) => Err(unknown(error.to_string())),
+        Err(_) => Err(unknown("the controller did not answer in time")),
+    }
+}
+
+/// Why nothing is known to be handed over.
+struct Failed {
+    is_refused: bool,
+    why: String,
+}
+
+fn refused(why: impl Into<String>) -> Failed {
+    Failed {
+        is_refused: true,
+        why: why.into(),
+    }
+}
+
+fn unknown(why: impl Into<String>) -> Failed {
+    Failed {
+        is_refused: false,
+        why: why.into(),
     }
 }
 
@@ -82,9 +102,15 @@ impl Replica {
         self.take_up(state, sent)
     }
 
-    /// Once a hand-over is over, what was kept goes on in its order.
+    /// Once a hand-over is over, what was kept goes on in its order; what came back from another
+    /// broker before it.
     pub(super) fn release(self: &Arc<Self>, state: &mut State) {
         let now = self.shared.env.now();
+        if state.on_the_way.count == 0 && !state.on_the_way.back.is_empty() {
+            let later = std::mem::take(&mut state.parked);
+            state.parked = std::mem::take(&mut state.on_the_way.back);
+            state.parked.extend(later);
+        }
         if state.parked.is_empty() || state.partition.reception(now) == Reception::Park {
             return;
         }
@@ -108,6 +134,8 @@ impl Replica {
                     sent.answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
                     return true;
                 }
+                // it has come again; where the leader refuses it too, its answer says so
+                refused.came_again(&sent.place, &judged);
                 let replica = Arc::<Self>::clone(self);
                 let forwarded = Forwarded {
                     leader,
@@ -129,10 +157,32 @@ impl Replica {
         true
     }
 
+    /// Whether a batch that another broker sends on is appended here, kept, or sent on in turn.
+    pub(super) fn receives(&self) -> bool {
+        let state = self.lock();
+        let partition = &state.partition;
+        partition.is_leader() || partition.reception(self.shared.env.now()) != Reception::Step
+    }
+
+    /// A batch that was sent on is not appended, or its sequence says so to whoever leads: once
+    /// nothing is on its way any more, it goes where it belongs by then, before all that came after
+    /// it.
+    pub(super) fn come_back(self: &Arc<Self>, sent: Sent) {
+        if !sent.answer.is_awaited() {
+            let batch = producer_state::data(&sent.header);
+            return self.arrived(&sent.place, &batch, false);
+        }
+        let mut state = self.lock();
+        let way = &mut state.on_the_way;
+        way.count = way.count.saturating_sub(1);
+        way.back.push(sent);
+        self.release(&mut state);
+    }
+
     /// The leader has said what became of a batch that was sent on, or never will.
     pub(super) fn arrived(self: &Arc<Self>, place: &Place, batch: &Batch, is_appended: bool) {
         match is_appended {
-            true => self.shared.refused.appended(place, batch),
+            true => self.shared.refused.came_again(place, batch),
             false => {
                 let now = self.shared.env.now();
                 self.shared.refused.refused(now, place, batch);
@@ -169,7 +219,7 @@ impl Replica {
         let at_hand = AtHand::Produced { batch, frame_bytes };
         let appended = self.step(state, input, at_hand);
         match state.partition.producers().knows(judged.producer_id) {
-            true => refused.appended(&place, &judged),
+            true => refused.came_again(&place, &judged),
             false => refused.refused(now, &place, &judged),
         }
         if let Some(Waiter::Produce(answer)) = state.waiter(token) {
@@ -192,7 +242,7 @@ fn reception(state: &State, sent: &Sent, now: Duration) -> Reception {
         Reception::Step => sent.is_sent_on,
         Reception::Park => false,
     };
-    if way.count > 0 && !goes_along {
+    if way.count > 0 && (!goes_along || !way.back.is_empty()) {
         return Reception::Park;
     }
     match reception {

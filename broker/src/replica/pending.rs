@@ -88,6 +88,11 @@ impl<T> Answer<T> {
         }
     }
 
+    /// Whether somebody still waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.slot < lock(&self.pending.slots).len()
+    }
+
     /// The partition's answer.
     pub(super) fn send(self, result: Result<T, ErrorCode>) {
         if let Some(slot) = lock(&self.pending.slots).get_mut(self.slot) {

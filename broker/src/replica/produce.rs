@@ -171,7 +171,7 @@ impl Replicas {
     }
 
     /// The ISR vouches for acks=all; else another may lead by now, whatever is known here.
-    fn may_append(&self, acks: Acks) -> bool {
+    pub(super) fn may_append(&self, acks: Acks) -> bool {
         acks == Acks::All || self.shared.controller.has_lease()
     }
 

@@ -39,12 +39,12 @@ impl Refusals {
         self.has_any.store(!batches.is_empty(), Ordering::Release);
     }
 
-    pub(super) fn appended(&self, place: &Place, batch: &Batch) {
+    pub(super) fn came_again(&self, place: &Place, batch: &Batch) {
         if !self.has_any.load(Ordering::Acquire) {
             return;
         }
         let mut batches = lock(&self.batches);
-        batches.appended(place, batch);
+        batches.came_again(place, batch);
         self.has_any.store(!batches.is_empty(), Ordering::Release);
     }
 }

@@ -32,4 +32,6 @@ pub(super) struct OnTheWay {
     pub(super) to: Option<NodeId>,
     /// How many are not answered yet.
     pub(super) count: usize,
+    /// What came back, to go on once nothing is on its way.
+    pub(super) back: Vec<Sent>,
 }

@@ -44,7 +44,7 @@ use run::Outcome;
 use world::Bug;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 17] = [
+const KEPT_SEEDS: [(u64, &str); 20] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -109,6 +109,21 @@ const KEPT_SEEDS: [(u64, &str); 17] = [
     (
         1_795_965_597_456,
         "a leader that is cut off answers OFFSET_OUT_OF_RANGE after its lease",
+    ),
+    (
+        88_012,
+        "a controller whose write failed forgot that a broker had heard of its loss: a move never \
+         ended",
+    ),
+    (
+        88_017,
+        "a leader that had handed over and did not know it yet, for its metadata lagged, served \
+         reads",
+    ),
+    (
+        88_019,
+        "what was sent behind a batch that had come again, and was on its way to the new leader, \
+         was refused for good",
     ),
 ];
 

@@ -121,12 +121,26 @@ impl Partition {
     }
 
     /// The controller did not take the hand-over: this leader appends again, for a while.
-    pub(super) fn on_hand_over_failed(&mut self, now: Duration) {
+    pub(super) fn on_hand_over_failed(&mut self, now: Duration, is_refused: bool) {
         if let Role::Leader(leader) = &mut self.role
             && let Some(begun) = &mut leader.handing_over
         {
             begun.since = now.saturating_sub(HAND_OVER_MAX);
+            if is_refused {
+                begun.asked_at = None;
+            }
         }
+    }
+
+    /// Whether the successor may lead by now, by this leader's own word: its lease says nothing of
+    /// that.
+    pub(super) fn may_have_handed_over(&self) -> bool {
+        let Role::Leader(leader) = &self.role else {
+            return false;
+        };
+        leader
+            .handing_over
+            .is_some_and(|begun| begun.asked_at.is_some())
     }
 
     /// When this replica handed over. A leader that goes has done so where it asked for it, has

@@ -249,7 +249,10 @@ pub enum Input<'a> {
         result: Result<AlteredIsr, ErrorCode>,
     },
     /// The controller did not take the hand-over that was asked for.
-    HandOverFailed,
+    HandOverFailed {
+        /// The controller has said no; else it may have done it, or do it yet.
+        is_refused: bool,
+    },
     /// Time has passed: are followers behind?
     LagChecked,
     /// It was looked, as from time to time, and this broker has no lease.

@@ -1,7 +1,8 @@
 //! Who may read what: fetches, offsets by epoch, the latest offset.
 //!
-//! Invariant: without a lease a leader tells clients nothing of its log. Another may lead by now,
-//! have more and have dropped some, so that even "there is no such offset" may be wrong.
+//! Invariant: without a lease a leader tells clients nothing of its log, nor once it has asked to
+//! be replaced. Another may lead by now, have more and have dropped some, so that even "there is no
+//! such offset" may be wrong.
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
@@ -143,8 +144,11 @@ impl Partition {
 
     /// Why a leader says nothing at all to this asker.
     fn lease_refusal(&self, asker: Asker) -> Option<ErrorCode> {
-        let is_mute = self.is_leader() && asker == (Asker::Client { has_lease: false });
-        is_mute.then_some(ErrorCode::NotLeaderOrFollower)
+        let is_mute = match asker {
+            Asker::Replica => false,
+            Asker::Client { has_lease } => !has_lease || self.may_have_handed_over(),
+        };
+        (is_mute && self.is_leader()).then_some(ErrorCode::NotLeaderOrFollower)
     }
 
     /// Whether this replica answers as the leader. Every answer to a question other than a fetch

@@ -108,8 +108,9 @@ impl<P: Ord + Clone> RefusedBatches<P> {
         self.by_producer.insert(key, refused);
     }
 
-    /// A batch is in the log: the partition knows its producer from now on.
-    pub fn appended(&mut self, partition: &P, batch: &Batch) {
+    /// A batch that is not out of turn is in the log, so that the partition knows its producer from
+    /// now on, or on its way to the leader, who is asked instead.
+    pub fn came_again(&mut self, partition: &P, batch: &Batch) {
         self.by_producer
             .remove(&(partition.clone(), batch.producer_id));
     }

@@ -38,7 +38,7 @@ fn what_was_sent_behind_a_refused_batch_waits_for_it() {
     // what a partition knows by its log, it knows better
     let _ = producers.appended(&batch(7, 0, 4));
     assert!(!waits(&refused, &producers, &batch(7, 0, 5)));
-    refused.appended(&"a", &batch(7, 0, 0));
+    refused.came_again(&"a", &batch(7, 0, 0));
     assert!(refused.is_empty());
 }
 

@@ -97,7 +97,11 @@ fn a_successor_that_lags_holds_up_nobody_for_long() {
     // it is tried again, and the controller may fail it too
     step(&mut partition, 2, Input::LagChecked);
     assert_eq!(reception(&mut partition, 2).0, Reception::Park);
-    step(&mut partition, 2, Input::HandOverFailed);
+    step(
+        &mut partition,
+        2,
+        Input::HandOverFailed { is_refused: true },
+    );
     assert_eq!(reception(&mut partition, 2).0, Reception::Step);
 }
 
@@ -139,4 +143,30 @@ fn nothing_is_sent_on_past_what_a_late_hand_over_refuses() {
     let refused = [(1, Err(ErrorCode::NotLeaderOrFollower))];
     assert_eq!(acknowledged(&effects), refused);
     assert_eq!(partition.reception(seconds(1)), Reception::Step);
+}
+
+#[test]
+fn a_leader_that_has_asked_to_go_tells_clients_nothing_until_it_knows() {
+    let told = |partition: &Partition| {
+        partition.answers_as_leader(Asker::Client { has_lease: true }, None)
+    };
+    let mut partition = leader(&[0, 1, 2]);
+    fetch(&mut partition, 5, SUCCESSOR, 0);
+    assert_eq!(told(&partition), Ok(()));
+    step(&mut partition, 5, successor_named(11, Some(SUCCESSOR)));
+    let refused = Err(ErrorCode::NotLeaderOrFollower);
+    assert_eq!(told(&partition), refused);
+    assert_eq!(partition.answers_as_leader(Asker::Replica, None), Ok(()));
+    step(
+        &mut partition,
+        5,
+        Input::HandOverFailed { is_refused: false },
+    );
+    assert_eq!(told(&partition), refused, "the controller may have done it");
+    step(
+        &mut partition,
+        5,
+        Input::HandOverFailed { is_refused: true },
+    );
+    assert_eq!(told(&partition), Ok(()), "it has not");
 }

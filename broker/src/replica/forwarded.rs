@@ -1,0 +1,143 @@
+//! Batches that other brokers send on to here, for partitions that they have handed over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::future::BoxFuture;
+use ottla_core::image::MetadataImage;
+use ottla_core::partition::Acks;
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition, Uuid};
+
+use super::{Replicas, Shared, TopicKey};
+use crate::controller::service::{TakenStream, TakesForwarded};
+use crate::peer::wire;
+
+/// How long a broker that is to lead may take to learn of it, on a machine that is busy.
+const LEADERSHIP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long an acknowledgement is waited for; who produced waits no longer than it said itself.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl TakesForwarded for Replicas {
+    #[allow(
+        clippy::async_yields_async,
+        reason = "the first waits until the batch has its place, the second for its outcome"
+    )]
+    fn take(
+        &self,
+        batch: wire::ForwardedBatch,
+    ) -> BoxFuture<'static, BoxFuture<'static, wire::ForwardedOutcome>> {
+        let replicas = self.clone();
+        Box::pin(async move { replicas.append_forwarded(batch).await })
+    }
+
+    fn begin(&self) -> Option<TakenStream> {
+        let no_more = self.shared.takes_no_more.subscribe();
+        let is_over = *no_more.borrow();
+        (!is_over).then(|| TakenStream {
+            no_more,
+            held: Box::new(Taken::new(&self.shared)),
+        })
+    }
+}
+
+impl Replicas {
+    /// Appends a batch that another broker sends on, once this one knows that it leads; the future
+    /// gives the outcome. The batch was judged by the topic's configs where it came in.
+    async fn append_forwarded(
+        &self,
+        batch: wire::ForwardedBatch,
+    ) -> BoxFuture<'static, wire::ForwardedOutcome> {
+        let taken = Taken::new(&self.shared);
+        let number = batch.number;
+        let outcome = move |result: Result<(Offset, Offset), ErrorCode>| wire::ForwardedOutcome {
+            number,
+            error_code: result.err().map_or(0, |error| i32::from(error.code())),
+            base_offset: result.map_or(-1, |(base_offset, _)| base_offset.0),
+            log_start_offset: result.map_or(-1, |(_, log_start_offset)| log_start_offset.0),
+            not_taken: false,
+        };
+        let Ok(topic_id) = <[u8; 16]>::try_from(&batch.topic_id[..]) else {
+            return Box::pin(async move { outcome(Err(ErrorCode::InvalidRequest)) });
+        };
+        let id = TopicIdPartition {
+            topic_id: TopicId(Uuid(topic_id)),
+            partition: PartitionIndex(batch.partition),
+        };
+        let epoch = LeaderEpoch(batch.leader_epoch);
+        // who sends it on may have seen the change of the leader first
+        let is_known = |image: &MetadataImage| {
+            let partition = image.partition(id);
+            partition.is_some_and(|partition| partition.leader_epoch >= epoch)
+        };
+        let mut images = self.shared.controller.subscribe();
+        let seen = images.wait_for(|image| is_known(image));
+        // late: the partition itself then refuses what is not for it
+        let _ = tokio::time::timeout(LEADERSHIP_WAIT_MAX, seen).await;
+        let acks = match batch.acks {
+            0 => Acks::None,
+            1 => Acks::Leader,
+            _ => Acks::All,
+        };
+        let topic = TopicKey::Id(id.topic_id);
+        if !self.is_for_here(&topic, id.partition, acks) {
+            return Box::pin(async move {
+                wire::ForwardedOutcome {
+                    not_taken: true,
+                    ..outcome(Err(ErrorCode::NotLeaderOrFollower))
+                }
+            });
+        }
+        let records = BytesMut::from(&batch.records[..]);
+        let produces = self.produce_judged(topic, id.partition, records, acks);
+        Box::pin(async move {
+            let _taken = taken;
+            let answers = produces.acknowledged(ACKNOWLEDGE_TIMEOUT).await;
+            let first = answers.into_iter().next();
+            outcome(match first {
+                Some(Ok(produced)) => Ok((produced.base_offset, produced.log_start_offset)),
+                Some(Err(refused)) => Err(refused.error),
+                None => Err(ErrorCode::UnknownServerError),
+            })
+        })
+    }
+
+    /// Whether this broker may append such a batch, or knows where it goes on to.
+    fn is_for_here(&self, topic: &TopicKey, partition: PartitionIndex, acks: Acks) -> bool {
+        match self.find(topic, partition.0) {
+            Ok(replica) => replica.receives() && self.may_append(acks),
+            Err(error) => error != ErrorCode::NotLeaderOrFollower,
+        }
+    }
+
+    /// Takes no more batches from other brokers: they are to end their streams.
+    pub fn take_no_more(&self) {
+        self.shared.takes_no_more.send_replace(true);
+    }
+
+    /// Whether other brokers wait for what becomes of batches that they have sent on to here,
+    /// or have not ended their streams yet.
+    #[must_use]
+    pub fn owes_outcomes(&self) -> bool {
+        self.shared.taken.load(Ordering::Acquire) > 0
+    }
+}
+
+/// Counts a batch that another broker has sent on to here, for as long as it waits; or a stream.
+struct Taken(Arc<Shared>);
+
+impl Taken {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.taken.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
