@@ -138,6 +138,16 @@ impl ApiServer {
         self.lock().cut_watches(is_expired);
     }
 
+    /// Has watches tell of changes so much later.
+    pub fn lag(&self, lag: Duration) {
+        self.lock().lag = lag;
+    }
+
+    /// The kinds of calls that there were.
+    pub fn kinds(&self) -> Vec<(String, Verb)> {
+        self.lock().faults.kinds()
+    }
+
     /// Judges each change that the operator makes by these rules from now on.
     pub fn judge(&self, rules: fn(&Objects, &Call, &Value) -> Vec<String>) {
         self.lock().rules = Some(rules);

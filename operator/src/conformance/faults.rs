@@ -189,10 +189,9 @@ fn is_thorough() -> bool {
 /// The story with each course at the n-th call of these kinds, for several n.
 fn tell_of_each(kinds: &[(&str, Verb)]) {
     for course in COURSES {
-        for first in 1..=3 {
-            let fault = |(resource, verb): &(&str, Verb)| {
-                Fault::at(resource, *verb, first, first.min(2), course)
-            };
+        for first in 1..=if is_thorough() { 3 } else { 2 } {
+            let fault =
+                |(resource, verb): &(&str, Verb)| Fault::at(resource, *verb, first, first, course);
             if !is_thorough() {
                 tell(&format!("{course:?} at each {first}"), |world| {
                     kinds.iter().for_each(|kind| world.api.fail(fault(kind)));
@@ -297,6 +296,53 @@ fn watches_may_be_cut_at_any_time() {
             rest(world).await;
         });
     }
+}
+
+#[test]
+fn watches_may_tell_late() {
+    for seconds in [1, 5] {
+        tell(&format!("watches {seconds} s late"), |world| {
+            world.api.lag(Duration::from_secs(seconds));
+        });
+    }
+}
+
+/// The rights of the chart are those that are used.
+#[test]
+fn nothing_is_asked_for_that_the_chart_gives_no_right_to() {
+    let chart = include_str!("../../../charts/ottla/templates/_names.tpl");
+    let (_, rules) = chart
+        .split_once("{{- define \"ottla.rules\" -}}\n")
+        .unwrap();
+    let (rules, _) = rules.split_once("{{- end }}").unwrap();
+    let rules: Vec<Value> = serde_yaml::from_str(rules).unwrap();
+    let has = |resource: &str, verb: &str| {
+        let lists = |rule: &Value, field: &str, wanted: &str| {
+            let mut all = rule[field].as_array().into_iter().flatten();
+            all.any(|one| one == wanted)
+        };
+        let mut rules = rules.iter();
+        rules.any(|rule| lists(rule, "resources", resource) && lists(rule, "verbs", verb))
+    };
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        story(world).await;
+        for (resource, verb) in world.api.kinds() {
+            let (sub, verb) = match verb {
+                Verb::List => ("", "list"),
+                Verb::Watch => ("", "watch"),
+                Verb::Get => ("", "get"),
+                Verb::Create => ("", "create"),
+                Verb::Patch => ("", "patch"),
+                Verb::Status => ("/status", "patch"),
+                Verb::Evict => ("/eviction", "create"),
+                Verb::Delete => ("", "delete"),
+            };
+            assert!(
+                has(&format!("{resource}{sub}"), verb),
+                "{verb} {resource}{sub}"
+            );
+        }
+    });
 }
 
 #[test]

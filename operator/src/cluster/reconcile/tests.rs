@@ -1,5 +1,7 @@
 //! Steps on a platform that only writes down what it is asked to do.
 
+mod turns;
+
 use std::collections::BTreeMap;
 
 use super::{Reconciler, Step};

@@ -107,6 +107,10 @@ impl Faults {
         self.calls
     }
 
+    pub fn kinds(&self) -> Vec<(String, Verb)> {
+        self.journal.keys().cloned().collect()
+    }
+
     pub fn times(&self, resource: &str, verb: Verb) -> Vec<(Place, Instant)> {
         let key = (resource.to_owned(), verb);
         self.journal.get(&key).cloned().unwrap_or_default()

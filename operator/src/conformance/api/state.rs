@@ -1,11 +1,13 @@
 //! The objects of the API server in memory, and who watches them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::stream;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::faults::{Call, Faults, Verb};
 use super::{Chunks, lines, status};
@@ -25,7 +27,9 @@ pub struct State {
     told: Vec<(u64, Place, Value)>,
     /// Watches that go on from a version before this one are told that it is gone.
     oldest: u64,
-    watchers: Vec<(String, String, UnboundedSender<Value>)>,
+    watchers: Vec<(String, String, UnboundedSender<(Instant, Value)>)>,
+    /// How long after a change the watches tell of it.
+    pub lag: Duration,
     pub faults: Faults,
     pub rules: Option<fn(&Objects, &Call, &Value) -> Vec<String>>,
     pub violations: Vec<String>,
@@ -76,7 +80,12 @@ impl State {
         let missed: Vec<Value> = missed.map(|(_, _, event)| event.clone()).collect();
         self.watchers
             .push((resource.clone(), namespace.clone(), sender));
-        lines(stream::iter(missed).chain(receiver))
+        let lag = self.lag;
+        let told = receiver.then(move |(at, event)| async move {
+            tokio::time::sleep_until(at + lag).await;
+            event
+        });
+        lines(stream::iter(missed).chain(told))
     }
 
     pub fn cut_watches(&mut self, is_expired: bool) {
@@ -210,7 +219,8 @@ impl State {
         };
         let event = json!({ "type": kind, "object": object });
         self.watchers.retain(|(resource, namespace, sender)| {
-            !is_of(place, resource, namespace) || sender.unbounded_send(event.clone()).is_ok()
+            let told = (Instant::now(), event.clone());
+            !is_of(place, resource, namespace) || sender.unbounded_send(told).is_ok()
         });
         self.told.push((self.version, place.clone(), event));
         if is_gone {
