@@ -6,6 +6,7 @@
 //! Invariant: one request is in flight at a time, and a call either has an answer or an [`Error`]
 //! within [`CALL_TIMEOUT`]; what a broker refuses is a [`Refusal`], which is data.
 
+mod access;
 mod link;
 mod moves;
 

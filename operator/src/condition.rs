@@ -1,8 +1,8 @@
 //! Conditions: how a status says, in kstatus's words, what is and why.
 //!
-//! Every kind has an enum of reasons ([`ClusterReason`], [`TopicReason`]); each reason knows
-//! whether it means ready, on the way, or stuck until somebody acts. A [`Verdict`] is one reason
-//! with its sentence.
+//! Every kind has an enum of reasons ([`ClusterReason`], [`TopicReason`], [`UserReason`]); each
+//! reason knows whether it means ready, on the way, or stuck until somebody acts. A [`Verdict`] is
+//! one reason with its sentence.
 //!
 //! What often mends itself (a node that is yet to come, a cluster that is applied after its topics)
 //! is named at once, and Stalled only when it has kept an object from being Ready for as long as
@@ -180,6 +180,36 @@ reasons! {
         Refused: Stalled,
         /// The change waits for consent to the cluster's plan.
         WaitingForApproval: Stalled,
+        /// Annotated to be left alone.
+        Paused: Stalled,
+    }
+}
+
+reasons! {
+    /// Why a KafkaUser is, or is not, as its spec says.
+    UserReason {
+        /// The user has its credentials and its rights.
+        UserReady: Ready,
+        /// The user is being created or changed.
+        Applying: Reconciling,
+        /// The cluster cannot be reached at the moment.
+        ClusterNotReady: Reconciling,
+        /// The user is being deleted.
+        Deleting: Reconciling,
+        /// There is no such KafkaCluster.
+        ClusterNotFound: Stalled after 10 min,
+        /// The cluster's namespace does not admit users of this one.
+        NamespaceNotAdmitted: Stalled,
+        /// An older KafkaUser has the same name.
+        Conflict: Stalled,
+        /// The spec contradicts itself.
+        InvalidSpec: Stalled,
+        /// No listener of the cluster asks for what the user shows.
+        NoListener: Stalled,
+        /// The Secret of the user cannot be read or written, or has what cannot be used.
+        CredentialsRefused: Stalled,
+        /// The cluster refuses the change.
+        Refused: Stalled,
         /// Annotated to be left alone.
         Paused: Stalled,
     }

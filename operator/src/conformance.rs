@@ -24,7 +24,10 @@ use serde_json::{Value, json};
 use self::access::{
     a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
     a_cluster_that_was_created_plain_goes_on_so_between_brokers,
-    brokers_with_certificates_are_known_by_them,
+    a_user_comes_and_goes_with_its_object, a_user_is_rotated_by_its_annotation,
+    a_user_of_another_namespace_must_be_admitted,
+    a_user_that_changes_how_it_is_known_is_known_by_nothing_else,
+    brokers_with_certificates_are_known_by_them, what_somebody_takes_from_a_user_is_put_back,
 };
 use self::moves::{
     a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned,
@@ -156,6 +159,11 @@ in_every_world! {
     brokers_with_certificates_are_known_by_them,
     a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
     a_cluster_that_was_created_plain_goes_on_so_between_brokers,
+    a_user_comes_and_goes_with_its_object,
+    what_somebody_takes_from_a_user_is_put_back,
+    a_user_is_rotated_by_its_annotation,
+    a_user_that_changes_how_it_is_known_is_known_by_nothing_else,
+    a_user_of_another_namespace_must_be_admitted,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

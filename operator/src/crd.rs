@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod listener;
 pub mod template;
 pub mod topic;
+pub mod user;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cluster::{KafkaCluster, KafkaClusterSpec, KafkaClusterStatus};
 pub use topic::{KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
+pub use user::{KafkaUser, KafkaUserSpec, KafkaUserStatus};
 
 /// The API group of every kind.
 pub const GROUP: &str = "ottla.io";
@@ -89,6 +91,7 @@ pub fn all() -> Vec<(&'static str, String)> {
     [
         ("ottla.io_kafkaclusters.yaml", KafkaCluster::crd()),
         ("ottla.io_kafkatopics.yaml", KafkaTopic::crd()),
+        ("ottla.io_kafkausers.yaml", KafkaUser::crd()),
     ]
     .into_iter()
     .map(|(file, mut crd)| {

@@ -1,4 +1,4 @@
-//! Reconciles `KafkaCluster` and `KafkaTopic` into brokers and topics.
+//! Reconciles `KafkaCluster`, `KafkaTopic` and `KafkaUser` into brokers, topics and users.
 //!
 //! # Layout, in reading order
 //! - [`crd`]: the kinds, as a user writes them.
@@ -10,7 +10,7 @@
 //! - [`certificates`]: what the operator signs, and whether what others made can be used.
 //! - [`admin`], [`platform`], [`secrets`]: the Kafka admin client; where brokers run; where keys
 //!   and passwords are.
-//! - [`cluster`], [`topic`]: for each kind, validate → plan and build → perform → status.
+//! - [`cluster`], [`topic`], [`user`]: for each kind, validate → plan and build → perform → status.
 //! - [`world`]: where objects are, a Kubernetes cluster or a folder.
 //! - [`session`]: the loop between a world and platforms.
 //! - [`signals`]: how the process is told to end.
@@ -39,6 +39,7 @@ pub mod session;
 pub mod signals;
 pub mod spoken;
 pub mod topic;
+pub mod user;
 pub mod validated;
 pub mod world;
 

@@ -16,7 +16,7 @@ use kube::CustomResourceExt;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
-use crate::crd::{API_VERSION, GROUP, KafkaCluster, KafkaTopic};
+use crate::crd::{API_VERSION, GROUP, KafkaCluster, KafkaTopic, KafkaUser};
 
 /// The largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -30,6 +30,8 @@ pub enum Object {
     Cluster(Box<KafkaCluster>),
     /// A topic.
     Topic(Box<KafkaTopic>),
+    /// A user.
+    User(Box<KafkaUser>),
 }
 
 /// What is wrong with a file or with one of its documents.
@@ -178,15 +180,20 @@ fn parse_document(lines_before: usize, text: &str) -> Result<Option<Object>, Wro
             .map(|cluster| Some(Object::Cluster(Box::new(cluster)))),
         "KafkaTopic" => typed::<KafkaTopic>(&object, value, &TOPIC_SCHEMA)
             .map(|topic| Some(Object::Topic(Box::new(topic)))),
+        "KafkaUser" => typed::<KafkaUser>(&object, value, &USER_SCHEMA)
+            .map(|user| Some(Object::User(Box::new(user)))),
         _ => Err(Wrong::one(
             &object,
-            format!("{GROUP} has no kind {kind}; the kinds are KafkaCluster and KafkaTopic."),
+            format!(
+                "{GROUP} has no kind {kind}; the kinds are KafkaCluster, KafkaTopic and KafkaUser."
+            ),
         )),
     }
 }
 
 static CLUSTER_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaCluster>);
 static TOPIC_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaTopic>);
+static USER_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaUser>);
 
 fn schema_of<K: CustomResourceExt>() -> serde_json::Value {
     let crd = serde_json::to_value(K::crd()).expect("a CRD made of plain data serializes");

@@ -22,6 +22,8 @@ metrics! {
         clusters: Gauge = "ottla_operator_clusters", "objects";
         /// KafkaTopics that exist.
         topics: Gauge = "ottla_operator_topics", "objects";
+        /// KafkaUsers that exist.
+        users: Gauge = "ottla_operator_users", "objects";
         /// Whether a KafkaCluster is Ready.
         cluster_ready: Family<Labels, Gauge> = "ottla_operator_cluster_ready", "0 or 1";
         /// Time of one step of a KafkaCluster: observe, plan, act.

@@ -59,6 +59,24 @@ pub fn is_paused(metadata: &ObjectMeta) -> bool {
     annotations.is_some_and(|all| all.get(PAUSED).is_some_and(|value| value == "true"))
 }
 
+/// An object that belongs to a cluster, and whether somebody deleted it.
+#[derive(Debug)]
+pub struct Desired<K> {
+    /// The object with its last status.
+    pub object: Arc<K>,
+    /// Whether it is to go.
+    pub deleting: bool,
+}
+
+impl<K> Clone for Desired<K> {
+    fn clone(&self) -> Self {
+        Self {
+            object: Arc::clone(&self.object),
+            deleting: self.deleting,
+        }
+    }
+}
+
 /// What is wanted of the brokers of a cluster.
 #[derive(Clone, Debug)]
 pub enum Wanted {

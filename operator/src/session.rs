@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! world ──events──▶ session ──specs──▶ a task per cluster ──▶ its platform
-//!   ▲                  ▲                    │  └─view─▶ a task for its topics ──▶ admin client
+//!   ▲                  ▲                    │  └─views─▶ tasks for topics, users ──▶ admin client
 //!   └────statuses──────┴─────reports────────┘
 //! ```
 //! The world has the objects and their statuses. A task that has something to say waits until it
@@ -10,7 +10,7 @@
 //! remembered twice.
 
 mod clusters;
-mod topics;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,10 +22,11 @@ use tokio::time::Instant;
 use tracing::info;
 
 use self::clusters::{ClusterTask, Report};
-use self::topics::Index;
+use self::members::Index;
 use crate::cluster::reconcile::Reconciler;
 use crate::cluster::turns::Turns;
 use crate::condition::{State, state};
+use crate::crd::{KafkaTopic, KafkaUser};
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
@@ -33,6 +34,8 @@ use crate::platform::Platform;
 use crate::topic::driver::{self, Reports, TopicsReport, without_cluster};
 use crate::topic::reconcile::{Outcome, Topics};
 use crate::topic::validate::topic_name;
+use crate::user::driver::{self as users, Users, UsersReport};
+use crate::user::reconcile as user;
 use crate::world::{Event, Kind, World};
 
 /// At most so many reports of the tasks wait to be handled; the tasks wait then.
@@ -45,7 +48,8 @@ const HOMELESS_INTERVAL: Duration = Duration::from_secs(30);
 struct Task {
     wanted: watch::Sender<Wanted>,
     topics: watch::Sender<Arc<Topics>>,
-    handles: [tokio::task::JoinHandle<()>; 2],
+    users: watch::Sender<Arc<Users>>,
+    handles: [tokio::task::JoinHandle<()>; 3],
 }
 
 impl Drop for Task {
@@ -67,14 +71,16 @@ pub struct Session<W, F> {
     now: fn() -> String,
     turns: Turns,
     tasks: BTreeMap<ObjectKey, Task>,
-    topics: Index,
+    topics: Index<KafkaTopic>,
     topics_due: Instant,
-    /// When the topics that have no cluster are looked at again: how long they wait is told.
+    users: Index<KafkaUser>,
+    /// When the objects that have no cluster are looked at again: how long they wait is told.
     homeless_due: Instant,
     /// Whether brokers are killed rather than stopped in order.
     is_hurried: Arc<AtomicBool>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     passes: (mpsc::Sender<TopicsReport>, mpsc::Receiver<TopicsReport>),
+    user_passes: (mpsc::Sender<UsersReport>, mpsc::Receiver<UsersReport>),
 }
 
 impl<W, P, F> Session<W, F>
@@ -95,10 +101,12 @@ where
             tasks: BTreeMap::new(),
             topics: Index::default(),
             topics_due: Instant::now(),
+            users: Index::default(),
             homeless_due: Instant::now() + HOMELESS_INTERVAL,
             is_hurried: Arc::new(AtomicBool::new(false)),
             reports: mpsc::channel(REPORTS_MAX),
             passes: mpsc::channel(REPORTS_MAX),
+            user_passes: mpsc::channel(REPORTS_MAX),
         }
     }
 
@@ -110,13 +118,16 @@ where
                 events = self.world.events() => self.handle_events(events),
                 Some(report) = self.reports.1.recv() => self.handle_report(report),
                 Some(pass) = self.passes.1.recv() => self.handle_pass(pass),
+                Some(pass) = self.user_passes.1.recv() => self.handle_user_pass(pass),
                 () = tokio::time::sleep_until(self.topics_due), if is_due => {}
                 () = tokio::time::sleep_until(self.homeless_due) => {
                     self.homeless_due = Instant::now() + HOMELESS_INTERVAL;
                     self.topics.mark_where(|cluster| !self.tasks.contains_key(cluster));
+                    self.users.mark_where(|cluster| !self.tasks.contains_key(cluster));
                 }
             }
             self.dispatch_topics();
+            self.dispatch_users();
             self.world.flush();
         }
     }
@@ -133,6 +144,7 @@ where
             tokio::select! {
                 Some(report) = self.reports.1.recv() => self.handle_report(report),
                 Some(_) = self.passes.1.recv() => {}
+                Some(_) = self.user_passes.1.recv() => {}
                 () = &mut hurry, if !is_hurried => self.is_hurried.store(true, Ordering::Relaxed),
             }
         }
@@ -146,9 +158,11 @@ where
                     if self.tasks.remove(&key).is_some() {
                         self.metrics.forget(&key);
                         self.topics.mark(&key);
+                        self.users.mark(&key);
                     }
                 }
                 Event::Topic(key, topic) => self.topics.apply(&key, topic),
+                Event::User(key, user) => self.users.apply(&key, user),
             }
         }
     }
@@ -163,16 +177,20 @@ where
         let (wanted, heard_wanted) = watch::channel(wanted);
         let heard_too = heard_wanted.clone();
         let (view, heard_view) = watch::channel(None);
+        let (user_view, heard_user_view) = watch::channel(None);
         let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
+        let (users, heard_users) = watch::channel(Arc::new(Users::new()));
         let (changes, heard_changes) = watch::channel(None);
         let mut reconciler = (self.reconcilers)(&key);
         reconciler.turn = self.turns.of(&key);
+        let secrets = reconciler.secrets().clone();
         let cluster = ClusterTask {
             key: key.clone(),
             reconciler,
             topics: heard_changes,
             wanted: heard_wanted,
             view,
+            user_view,
             reports: self.reports.0.clone(),
             metrics: self.metrics.clone(),
             now: self.now,
@@ -188,14 +206,25 @@ where
             Reports { passes, changes },
             self.now,
         );
+        let users_task = users::run(
+            key.clone(),
+            secrets,
+            heard_user_view,
+            heard_users,
+            self.user_passes.0.clone(),
+            self.now,
+        );
         let handles = [
             tokio::task::spawn_local(cluster.run()),
             tokio::task::spawn_local(topics_task),
+            tokio::task::spawn_local(users_task),
         ];
         self.topics.mark(&key);
+        self.users.mark(&key);
         let task = Task {
             wanted,
             topics,
+            users,
             handles,
         };
         self.tasks.insert(key, task);
@@ -221,6 +250,7 @@ where
                 self.tasks.remove(&key);
                 self.metrics.forget(&key);
                 self.topics.mark(&key);
+                self.users.mark(&key);
                 self.world.release_cluster(&key);
             }
         }
@@ -291,9 +321,74 @@ where
     }
 }
 
+impl<W: World, F> Session<W, F> {
+    fn handle_user_pass(&mut self, report: UsersReport) {
+        let UsersReport {
+            cluster,
+            pass,
+            applied,
+        } = report;
+        for (key, done) in pass.done {
+            self.world.record(Kind::User, &key, done);
+        }
+        // The last words of a task that has ended are older than what was said since.
+        if !self.tasks.contains_key(&cluster) {
+            return;
+        }
+        for (key, outcome) in pass.outcomes {
+            self.apply_user(&key, outcome);
+        }
+        // Its task knows already, and need not wake.
+        if let Some(task) = self.tasks.get(&cluster) {
+            let users = Arc::new(held(&mut self.world, &self.users, &cluster));
+            task.users.send_if_modified(|before| {
+                *before = users;
+                false
+            });
+        }
+        let _ = applied.send(());
+    }
+
+    fn apply_user(&mut self, key: &ObjectKey, outcome: user::Outcome) {
+        match outcome {
+            user::Outcome::Stands(status) => {
+                if let Some(object) = self.world.set_user_status(key, *status) {
+                    self.users.replace(key, object);
+                }
+            }
+            user::Outcome::Gone => {
+                self.users.apply(key, None);
+                self.world.release_user(key);
+            }
+        }
+    }
+
+    /// Gives users to the tasks of their clusters, the oldest first.
+    fn dispatch_users(&mut self) {
+        for cluster in self.users.take_dirty() {
+            if let Some(task) = self.tasks.get(&cluster) {
+                let users = held(&mut self.world, &self.users, &cluster);
+                task.users.send_replace(Arc::new(users));
+                continue;
+            }
+            let users: Users = self.users.of(&cluster).cloned().collect();
+            for (key, desired) in users {
+                let outcome = users::without_cluster(&cluster, &desired, &(self.now)());
+                self.apply_user(&key, outcome);
+            }
+        }
+    }
+}
+
+/// The users of a cluster whose deletion cannot go unnoticed.
+fn held(world: &mut impl World, users: &Index<KafkaUser>, cluster: &ObjectKey) -> Users {
+    let all = users.of(cluster).filter(|(key, _)| world.holds_user(key));
+    all.cloned().collect()
+}
+
 /// The topics of a cluster that may be carried out. One that is not held yet keeps its topic's name
 /// from the younger ones, and from those that are deleted: they would take the topic with them.
-fn withhold(world: &mut impl World, topics: &Index, cluster: &ObjectKey) -> Topics {
+fn withhold(world: &mut impl World, topics: &Index<KafkaTopic>, cluster: &ObjectKey) -> Topics {
     let mut held = Topics::new();
     let mut kept = BTreeSet::new();
     for (key, desired) in topics.of(cluster) {

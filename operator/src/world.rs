@@ -14,8 +14,8 @@ pub mod kubernetes;
 use std::sync::Arc;
 
 use crate::crd::{KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
-use crate::object::{ObjectKey, Wanted};
-use crate::topic::reconcile::Desired;
+use crate::crd::{KafkaUser, KafkaUserStatus};
+use crate::object::{Desired, ObjectKey, Wanted};
 
 /// The age of an object among those of its kind: by its creation, or by its place where objects
 /// have none.
@@ -29,7 +29,9 @@ pub enum Event {
     /// ours any more.
     Cluster(ObjectKey, Option<Wanted>),
     /// A topic changed; none: it is gone, or cannot be understood.
-    Topic(ObjectKey, Option<(Age, Desired)>),
+    Topic(ObjectKey, Option<(Age, Desired<KafkaTopic>)>),
+    /// A user changed; none: it is gone, or cannot be understood.
+    User(ObjectKey, Option<(Age, Desired<KafkaUser>)>),
 }
 
 /// The kinds.
@@ -39,6 +41,8 @@ pub enum Kind {
     Cluster,
     /// KafkaTopic.
     Topic,
+    /// KafkaUser.
+    User,
 }
 
 /// A place of objects.
@@ -72,6 +76,19 @@ pub trait World {
 
     /// Lets go of a topic's object that was deleted and is done with.
     fn release_topic(&mut self, key: &ObjectKey);
+
+    /// Keeps the status of a user, as that of a topic.
+    fn set_user_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaUserStatus,
+    ) -> Option<Arc<KafkaUser>>;
+
+    /// Whether the deletion of a user's object cannot go unnoticed; sees to it where it can.
+    fn holds_user(&mut self, key: &ObjectKey) -> bool;
+
+    /// Lets go of a user's object that was deleted and is done with.
+    fn release_user(&mut self, key: &ObjectKey);
 
     /// Takes note that the brokers of a cluster have stopped, as was wanted.
     fn release_cluster(&mut self, key: &ObjectKey);

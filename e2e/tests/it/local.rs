@@ -5,6 +5,7 @@ mod changes;
 mod disks;
 mod ends;
 mod reassign;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -74,7 +74,7 @@ const BROKER: [(&str, u8); 23] = [
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
-const OPERATOR: [(&str, u8); 26] = [
+const OPERATOR: [(&str, u8); 27] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -84,6 +84,7 @@ const OPERATOR: [(&str, u8); 26] = [
     ("world", 3),
     ("cluster", 3),
     ("topic", 3),
+    ("user", 3),
     ("cluster/validate", 2),
     ("validated", 2),
     ("platform", 2),

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::settings::Setting;
-use super::{cluster, topic, until, until_cluster, until_reason};
+use super::{A_WHILE, cluster, topic, until, until_cluster, until_reason};
 use crate::certificates::{DAY, Data, Pair, sign_itself};
 use crate::object::ObjectKey;
-use crate::secrets::{CLUSTER, Owner};
+use crate::secrets::{CLUSTER, Owner, USER};
 
 /// The cluster with a listener that encrypts and one that does not.
 fn secured(tls: &str) -> String {
@@ -123,4 +123,157 @@ pub async fn a_cluster_that_was_created_plain_goes_on_so_between_brokers<S: Sett
     assert_eq!(settings["super.users"], "User:ANONYMOUS");
     world.apply(&topic("shop", "payments", ""));
     until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+}
+
+/// A user of the cluster.
+fn user(namespace: &str, annotations: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: ottla.io/v1alpha1\nkind: KafkaUser\n\
+         metadata: {{ name: billing, namespace: {namespace}, annotations: {{ {annotations} }} }}\n\
+         spec: {{ clusterRef: {{ name: orders, namespace: shop }}, {spec} }}\n"
+    )
+}
+
+const SCRAM: &str = "authentication: { type: Scram }, acls: [{ resource: { type: Topic, name: \
+    payments }, operations: [Read, Write] }]";
+
+async fn until_user<S: Setting>(world: &S, want: &str) {
+    until_reason(world, "KafkaUser", "shop", "billing", want).await;
+}
+
+async fn secret_of<S: Setting>(world: &S) -> Option<Data> {
+    let read = world.secrets().read(USER, &shop("billing")).await;
+    read.unwrap()
+}
+
+/// A part of the Secret of the user, which is there.
+async fn part<S: Setting>(world: &S, key: &str) -> String {
+    let secret = secret_of(world).await.unwrap();
+    let bytes = secret
+        .get(key)
+        .unwrap_or_else(|| panic!("no {key} in the Secret"));
+    String::from_utf8(bytes.clone()).unwrap()
+}
+
+pub async fn a_user_comes_and_goes_with_its_object<S: Setting>(world: &S) {
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "ClusterNotFound").await;
+    world.apply(&secured("{}"));
+    until_user(world, "UserReady").await;
+    assert_eq!(
+        world.brokers().acls(),
+        [
+            "Allow User:billing Read Topic Literal payments from *",
+            "Allow User:billing Write Topic Literal payments from *",
+        ]
+    );
+    let password = part(world, "password").await;
+    assert!(world.brokers().knows("billing", &password));
+    let properties = part(world, "client.properties").await;
+    assert!(
+        properties.contains("security.protocol=SASL_SSL\n"),
+        "{properties}"
+    );
+    let status = world.get("KafkaUser", "shop", "billing").unwrap()["status"].clone();
+    assert_eq!(status["principal"], json!("User:billing"));
+    assert_eq!(status["acls"], json!(2));
+
+    world.delete("KafkaUser", "shop", "billing");
+    let is_gone = || world.get("KafkaUser", "shop", "billing").is_none();
+    until("the object is gone", is_gone).await;
+    assert_eq!(world.brokers().acls(), Vec::<String>::new());
+    assert_eq!(world.brokers().scram_users(), Vec::<String>::new());
+    assert_eq!(secret_of(world).await, None);
+}
+
+pub async fn what_somebody_takes_from_a_user_is_put_back<S: Setting>(world: &S) {
+    world.apply(&secured("{}"));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
+    let password = part(world, "password").await;
+    world.brokers().forget_users();
+    let is_back = || world.brokers().knows("billing", &password);
+    until("the credential is there again", is_back).await;
+    until("the ACLs are there again", || {
+        world.brokers().acls().len() == 2
+    })
+    .await;
+    tokio::time::sleep(A_WHILE).await;
+    let before = world.writes();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(world.writes(), before, "at rest nothing is written");
+
+    let less = SCRAM.replace("Read, Write", "Read");
+    world.apply(&user("shop", "", &less));
+    until("what is not in the spec is taken", || {
+        world.brokers().acls() == ["Allow User:billing Read Topic Literal payments from *"]
+    })
+    .await;
+}
+
+pub async fn a_user_is_rotated_by_its_annotation<S: Setting>(world: &S) {
+    world.apply(&secured("{}"));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
+    let first = part(world, "password").await;
+    world.apply(&user("shop", "ottla.io/rotate: again", SCRAM));
+    let is_old = || world.brokers().knows("billing", &first);
+    until("the old password is none", || !is_old()).await;
+    let second = part(world, "password").await;
+    assert_ne!(first, second);
+    assert!(world.brokers().knows("billing", &second));
+    until("the status tells", || {
+        world.get("KafkaUser", "shop", "billing").unwrap()["status"]["rotated"] == json!("again")
+    })
+    .await;
+}
+
+pub async fn a_user_that_changes_how_it_is_known_is_known_by_nothing_else<S: Setting>(world: &S) {
+    let mutual = SCRAM.replace("Scram", "MutualTls");
+    world.apply(&secured("{}"));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
+    world.apply(&user("shop", "", &mutual));
+    until_user(world, "NoListener").await;
+    let listener = secured("{}").replace(
+        "{ name: plain, port: 9092 }",
+        "{ name: plain, port: 9092 }, { name: mutual, port: 9094, tls: {}, authentication: { \
+         type: MutualTls } }",
+    );
+    world.apply(&listener);
+    until_user(world, "UserReady").await;
+    assert_eq!(
+        world.brokers().acls(),
+        [
+            "Allow User:CN=billing Read Topic Literal payments from *",
+            "Allow User:CN=billing Write Topic Literal payments from *",
+        ]
+    );
+    assert_eq!(world.brokers().scram_users(), Vec::<String>::new());
+    assert!(part(world, "user.crt").await.contains("BEGIN CERTIFICATE"));
+    let secret = secret_of(world).await.unwrap();
+    assert!(!secret.contains_key("password"));
+}
+
+pub async fn a_user_of_another_namespace_must_be_admitted<S: Setting>(world: &S) {
+    world.apply(&secured("{}"));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
+    let password = part(world, "password").await;
+    world.apply(&user("visitor", "", SCRAM));
+    let visitor = async |want: &str| {
+        until_reason(world, "KafkaUser", "visitor", "billing", want).await;
+    };
+    visitor("NamespaceNotAdmitted").await;
+    let admits = "userNamespaces: { matchNames: [visitor] }, listeners:";
+    world.apply(&secured("{}").replace("listeners:", admits));
+    visitor("Conflict").await;
+    assert!(world.brokers().knows("billing", &password));
+
+    let wrong = SCRAM.replace("name: payments", "name: ''");
+    world.apply(&user("shop", "", &wrong));
+    until_user(world, "InvalidSpec").await;
+    world.delete("KafkaUser", "shop", "billing");
+    visitor("UserReady").await;
+    assert!(!world.brokers().knows("billing", &password));
 }

@@ -1,10 +1,12 @@
 //! Brokers that are not there: a platform whose brokers serve as soon as they are started, and a
 //! Kafka that keeps nothing of a topic but its name and who holds it.
 
+mod access;
 mod fake;
 mod moves;
 mod quorum;
 mod tls;
+mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,16 +18,13 @@ use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{Decode, Encode, Message, Reader, Request};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
-use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, DescribeQuorumRequest, ListPartitionReassignmentsRequest,
-    UnregisterBrokerRequest,
-};
+use ottla_protocol::messages::access::DescribeAclsRequest;
+use ottla_protocol::messages::api_versions::ApiVersionsRequest;
+use ottla_protocol::messages::cluster::{DescribeQuorumRequest, ListPartitionReassignmentsRequest};
 use ottla_protocol::messages::configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse,
-    DescribeConfigsResult, IncrementalAlterConfigsRequest,
+    DescribeConfigsResult,
 };
-use ottla_protocol::messages::log_dirs::DescribeLogDirsRequest;
 use ottla_protocol::messages::metadata::{
     DescribeClusterRequest, MetadataRequest, MetadataResponse, MetadataResponseTopic,
 };
@@ -40,8 +39,11 @@ use crate::platform::Properties;
 use crate::secrets::Secrets;
 
 pub use self::fake::Fake;
+
+use self::access::Users;
 use self::moves::Partition;
 use self::quorum::quorum;
+use self::versions::versions;
 
 /// How many brokers there are.
 const BROKERS: i32 = 3;
@@ -82,6 +84,7 @@ struct Kafka {
     cluster_id: RefCell<String>,
     is_silent: Cell<bool>,
     api: RefCell<Option<ApiServer>>,
+    users: RefCell<Users>,
 }
 
 impl Brokers {
@@ -110,6 +113,7 @@ impl Brokers {
                 cluster_id: RefCell::new("the-cluster".to_owned()),
                 is_silent: Cell::new(false),
                 api: RefCell::default(),
+                users: RefCell::default(),
             }),
         }
     }
@@ -312,6 +316,17 @@ impl Kafka {
             ApiKey::AlterPartitionReassignments => {
                 reply(reader, &header, |request| self.reassign(request))
             }
+            ApiKey::CreateAcls => reply(reader, &header, |asked| self.create_acls(asked)),
+            ApiKey::DeleteAcls => reply(reader, &header, |asked| self.delete_acls(asked)),
+            ApiKey::DescribeAcls => reply(reader, &header, |_: DescribeAclsRequest| {
+                self.describe_acls()
+            }),
+            ApiKey::DescribeUserScramCredentials => {
+                reply(reader, &header, |asked| self.describe_scram(asked))
+            }
+            ApiKey::AlterUserScramCredentials => {
+                reply(reader, &header, |asked| self.alter_scram(asked))
+            }
             other => panic!("nobody here answers {}", other.name()),
         }
     }
@@ -419,33 +434,6 @@ impl Kafka {
             responses: deleted.collect(),
             ..DeleteTopicsResponse::default()
         }
-    }
-}
-
-fn versions() -> ApiVersionsResponse {
-    fn of<R: Request>() -> ApiVersion {
-        ApiVersion {
-            api_key: R::KEY.key(),
-            min_version: *R::VERSIONS.start(),
-            max_version: *R::VERSIONS.end(),
-        }
-    }
-    ApiVersionsResponse {
-        api_keys: vec![
-            of::<ApiVersionsRequest>(),
-            of::<MetadataRequest>(),
-            of::<CreateTopicsRequest>(),
-            of::<DeleteTopicsRequest>(),
-            of::<DescribeConfigsRequest>(),
-            of::<DescribeClusterRequest>(),
-            of::<DescribeLogDirsRequest>(),
-            of::<IncrementalAlterConfigsRequest>(),
-            of::<UnregisterBrokerRequest>(),
-            of::<DescribeQuorumRequest>(),
-            of::<ListPartitionReassignmentsRequest>(),
-            of::<AlterPartitionReassignmentsRequest>(),
-        ],
-        ..ApiVersionsResponse::default()
     }
 }
 

@@ -10,6 +10,7 @@ fn check(text: &str, expected: Expect) {
         shown += &match object {
             Object::Cluster(c) => format!("cluster {}\n", c.metadata.name.unwrap()),
             Object::Topic(t) => format!("topic {}\n", t.metadata.name.unwrap()),
+            Object::User(u) => format!("user {}\n", u.metadata.name.unwrap()),
         };
     }
     for problem in parsed.problems {
@@ -78,12 +79,12 @@ fn unknown_fields_and_wrong_types_are_named() {
 fn kinds_and_versions_are_checked() {
     check(
         "apiVersion: ottla.io/v1\nkind: KafkaTopic\n---\napiVersion: ottla.io/v1alpha1\n\
-         kind: KafkaUser\nmetadata: {name: u}\n---\n- 1\n- 2\n",
+         kind: KafkaGroup\nmetadata: {name: u}\n---\n- 1\n- 2\n",
         expect![[r#"
             f.yaml, document 1 (KafkaTopic): has apiVersion ottla.io/v1; the version known
                 here is ottla.io/v1alpha1.
-            f.yaml, document 2 (KafkaUser u): ottla.io has no kind KafkaUser; the kinds are
-                KafkaCluster and KafkaTopic.
+            f.yaml, document 2 (KafkaGroup u): ottla.io has no kind KafkaGroup; the kinds
+                are KafkaCluster, KafkaTopic and KafkaUser.
             f.yaml, document 3: has no apiVersion or no kind; begin it with "apiVersion:
                 ottla.io/v1alpha1" and "kind: KafkaTopic".
         "#]],

@@ -288,6 +288,7 @@ impl Platform for Pods {
         let services = services.iter().flat_map(|name| {
             let full = format!("{name}.{namespace}.svc");
             [
+                name.clone(),
                 format!("{name}.{namespace}"),
                 format!("{full}.cluster.local"),
                 full,

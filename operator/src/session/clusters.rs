@@ -17,6 +17,9 @@ use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::Platform;
 use crate::topic::driver::View;
+use crate::user::credentials::Way;
+use crate::user::driver as users;
+use crate::user::reconcile::Access;
 use crate::validated::ValidatedCluster;
 
 /// What the task reports.
@@ -40,6 +43,8 @@ pub struct ClusterTask<P> {
     pub wanted: watch::Receiver<Wanted>,
     /// What its topics need to know.
     pub view: watch::Sender<Option<View>>,
+    /// What its users need to know.
+    pub user_view: watch::Sender<Option<users::View>>,
     /// What its topics tell of changes that may need consent.
     pub topics: watch::Receiver<Option<TopicChanges>>,
     /// Where it reports.
@@ -124,6 +129,13 @@ impl<P: Platform> ClusterTask<P> {
         *was_usable |= is_usable(&step.status);
         let before = self.view.borrow().clone();
         let view = view(cluster, &step, *was_usable, before);
+        let before = self.user_view.borrow().clone();
+        let user_view = user_view(cluster, &step, &view, before);
+        self.user_view.send_if_modified(|before| {
+            let is_new = *before != user_view;
+            *before = user_view;
+            is_new
+        });
         self.view.send_if_modified(|before| {
             let is_new = before.as_ref() != Some(&view);
             *before = Some(view);
@@ -142,6 +154,11 @@ impl<P: Platform> ClusterTask<P> {
 
     async fn end(mut self, policy: Option<ReclaimPolicy>) {
         self.view.send_modify(|view| {
+            if let Some(view) = view {
+                view.deleting = true;
+            }
+        });
+        self.user_view.send_modify(|view| {
             if let Some(view) = view {
                 view.deleting = true;
             }
@@ -234,4 +251,53 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
         generation: cluster.metadata.generation.unwrap_or_default(),
         is_outdated: false,
     }
+}
+
+/// What users need to know; none before that is known. While nothing is known of certificates, they
+/// go by what was known.
+fn user_view(
+    cluster: &KafkaCluster,
+    step: &Step,
+    topics: &View,
+    before: Option<users::View>,
+) -> Option<users::View> {
+    let access = match (&step.reach, &step.valid) {
+        (Some(reach), Some(valid)) => Access {
+            authority: reach.certificates.as_ref().map(|all| all.users.clone()),
+            ways: ways(valid, step),
+        },
+        _ => before.as_ref()?.access.clone(),
+    };
+    let own = ObjectKey::of(&cluster.metadata).namespace;
+    let guests = cluster.spec.user_namespaces.match_names.iter().cloned();
+    Some(users::View {
+        addresses: topics.addresses.clone(),
+        identity: topics.identity.clone(),
+        cluster_id: topics.cluster_id.clone(),
+        usable: topics.usable,
+        was_up: topics.was_up,
+        message: topics.message.clone(),
+        admits: std::iter::once(own).chain(guests).collect(),
+        paused: topics.paused,
+        deleting: false,
+        access,
+    })
+}
+
+/// The listeners that ask who clients are, in the order of the spec.
+fn ways(valid: &ValidatedCluster, step: &Step) -> Vec<Way> {
+    let trusted = step
+        .reach
+        .as_ref()
+        .and_then(|reach| reach.certificates.as_ref());
+    let listeners = valid.listeners.iter().filter_map(|listener| {
+        let authentication = listener.authentication.as_ref()?.type_;
+        let trusted = trusted.and_then(|all| all.trusted.get(&listener.name).cloned());
+        Some(Way {
+            authentication,
+            bootstrap: step.status.listeners.get(&listener.name)?.clone(),
+            trusted: trusted.filter(|_| listener.tls.is_some()),
+        })
+    });
+    listeners.collect()
 }

@@ -9,7 +9,6 @@
 mod consent;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use ottla_protocol::error::ErrorCode;
 
@@ -29,13 +28,7 @@ use crate::object::{ObjectKey, PAUSED, is_paused};
 use crate::observed::{ObservedTopic, Sizes};
 
 /// An object, and whether somebody deleted it.
-#[derive(Clone, Debug)]
-pub struct Desired {
-    /// The object with its last status.
-    pub object: Arc<KafkaTopic>,
-    /// Whether it is to go.
-    pub deleting: bool,
-}
+pub type Desired = crate::object::Desired<KafkaTopic>;
 
 /// What became of an object.
 #[derive(Clone, Debug, PartialEq)]

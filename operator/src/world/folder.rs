@@ -11,7 +11,7 @@ pub mod manifests;
 pub mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -25,12 +25,16 @@ use crate::cluster::reconcile::listeners;
 use crate::cluster::validate::is_secured;
 use crate::condition::{ClusterReason, State, Verdict, conditions, now, state};
 use crate::crd::{KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
+use crate::crd::{KafkaUser, KafkaUserStatus};
 use crate::manifest::Object;
-use crate::object::ObjectKey;
-use crate::object::Wanted;
+use crate::object::{Desired, ObjectKey, Wanted};
 use crate::platform::local::ports;
-use crate::topic::reconcile::Desired;
+use crate::secrets::{self, USER};
 use crate::topic::validate::cluster_key;
+use crate::user;
+
+/// What the session was told of the objects of one kind.
+type Told<K> = BTreeMap<ObjectKey, (Age, Desired<K>)>;
 
 /// The world.
 pub struct Folder {
@@ -39,9 +43,12 @@ pub struct Folder {
     scan: tokio::time::Interval,
     clusters: Objects<KafkaCluster>,
     topics: Objects<KafkaTopic>,
+    users: Objects<KafkaUser>,
+    data_dir: PathBuf,
     /// What the session was told, so that it is not told again.
     told_clusters: BTreeMap<ObjectKey, Wanted>,
-    told_topics: BTreeMap<ObjectKey, (Age, Desired)>,
+    told_topics: Told<KafkaTopic>,
+    told_users: Told<KafkaUser>,
     problems: BTreeSet<String>,
     /// What people are told.
     pub lines: Lines,
@@ -59,11 +66,14 @@ impl Folder {
         Self {
             clusters: Objects::load(data_dir),
             topics: Objects::load(data_dir),
+            users: Objects::load(data_dir),
+            data_dir: data_dir.to_owned(),
             manifests,
             started,
             scan,
             told_clusters: BTreeMap::new(),
             told_topics: BTreeMap::new(),
+            told_users: BTreeMap::new(),
             problems: BTreeSet::new(),
             lines: Lines::default(),
             announced: BTreeSet::new(),
@@ -75,7 +85,9 @@ impl Folder {
     fn look(&mut self) -> Vec<Event> {
         match self.manifests.scan() {
             Ok(changed) => {
-                let is_waiting = self.clusters.is_waiting() || self.topics.is_waiting();
+                let is_waiting = self.clusters.is_waiting()
+                    || self.topics.is_waiting()
+                    || self.users.is_waiting();
                 if changed || self.is_dirty || is_waiting {
                     self.is_dirty = false;
                     return self.merge();
@@ -97,25 +109,35 @@ impl Folder {
             .objects()
             .filter_map(|(file, object)| match object {
                 Object::Cluster(cluster) => Some((file, &**cluster)),
-                Object::Topic(_) => None,
+                _ => None,
             });
         let topics = manifests
             .objects()
             .filter_map(|(file, object)| match object {
                 Object::Topic(topic) => Some((file, &**topic)),
-                Object::Cluster(_) => None,
+                _ => None,
+            });
+        let users = manifests
+            .objects()
+            .filter_map(|(file, object)| match object {
+                Object::User(user) => Some((file, &**user)),
+                _ => None,
             });
         let sure = |file: &str| manifests.is_sure_of(file);
         let mut problems: BTreeSet<String> =
             manifests.problems().map(ToString::to_string).collect();
         problems.extend(self.clusters.merge(clusters, sure, now));
         problems.extend(self.topics.merge(topics, sure, now));
+        problems.extend(self.users.merge(users, sure, now));
         for problem in problems.difference(&self.problems) {
             self.lines.write(problem);
         }
         self.problems = problems;
         let mut events = self.cluster_events();
-        events.extend(self.topic_events());
+        let topics = news(&self.topics, &mut self.told_topics);
+        events.extend(topics.map(|(key, topic)| Event::Topic(key, Some(topic))));
+        let users = news(&self.users, &mut self.told_users);
+        events.extend(users.map(|(key, user)| Event::User(key, Some(user))));
         events
     }
 
@@ -160,22 +182,6 @@ impl Folder {
             .collect()
     }
 
-    fn topic_events(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        for (place, (key, entry)) in self.topics.in_order().into_iter().enumerate() {
-            let desired = Desired {
-                object: Arc::clone(&entry.object),
-                deleting: entry.deleting,
-            };
-            let topic = (Age(None, place), desired);
-            let before = self.told_topics.insert(key.clone(), topic.clone());
-            if !before.is_some_and(|before| is_same_topic(&before, &topic)) {
-                events.push(Event::Topic(key.clone(), Some(topic)));
-            }
-        }
-        events
-    }
-
     /// Says of a cluster that it is not carried out.
     fn refuse(&mut self, key: &ObjectKey, verdict: &Verdict) {
         let Some(entry) = self.clusters.get(key) else {
@@ -209,8 +215,13 @@ impl Folder {
                 topic.is_said && state.is_some_and(|state| state != State::Reconciling)
             };
             let mut topics = self.topics.in_order().into_iter();
-            if topics.all(|(_, t)| cluster_key(&t.object) != *key || settled(t)) {
-                lines.push((key.clone(), status.bootstrap_servers.clone()));
+            let users = self.users_of(key);
+            if topics.all(|(_, t)| cluster_key(&t.object) != *key || settled(t))
+                && users.iter().all(|(_, is_settled)| *is_settled)
+            {
+                let files = users.iter().map(|(user, _)| self.properties_of(user));
+                let files: String = files.collect();
+                lines.push((key.clone(), format!("{}{files}", status.bootstrap_servers)));
             }
         }
         for (key, servers) in lines {
@@ -222,9 +233,32 @@ impl Folder {
         }
     }
 
+    /// The users of a cluster, and whether there is no more to come of each.
+    fn users_of(&self, cluster: &ObjectKey) -> Vec<(&ObjectKey, bool)> {
+        let all = self.users.in_order().into_iter();
+        let own = all.filter(|(_, one)| user::validate::cluster_key(&one.object) == *cluster);
+        own.map(|(key, one)| {
+            let status = one.object.status.as_ref();
+            let state = status.and_then(|status| state(&status.conditions));
+            let is_settled = state.is_some_and(|state| state != State::Reconciling);
+            (key, one.is_said && is_settled)
+        })
+        .collect()
+    }
+
+    /// How the line that a cluster can be used names the file of a user, where there is one.
+    fn properties_of(&self, user: &ObjectKey) -> String {
+        let file = secrets::path(&self.data_dir, USER, user).join("client.properties");
+        match file.exists() {
+            true => format!(" {}={}", user.name, file.display()),
+            false => String::new(),
+        }
+    }
+
     fn draw(&mut self) {
         let complaints = self.clusters.complaints.drain(..);
-        for complaint in complaints.chain(self.topics.complaints.drain(..)) {
+        let complaints = complaints.chain(self.topics.complaints.drain(..));
+        for complaint in complaints.chain(self.users.complaints.drain(..)) {
             self.lines.write(&complaint);
         }
         if self.lines.terminal.has_board() {
@@ -277,6 +311,32 @@ impl World for Folder {
         }
     }
 
+    fn set_user_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaUserStatus,
+    ) -> Option<Arc<KafkaUser>> {
+        let object = self.users.set_status(key, status)?;
+        let conditions = &object.status.as_ref()?.conditions;
+        self.lines.conditions("KafkaUser", key, conditions);
+        Some(object)
+    }
+
+    /// The object stays until it is released.
+    fn holds_user(&mut self, key: &ObjectKey) -> bool {
+        self.users.get(key).is_some()
+    }
+
+    fn release_user(&mut self, key: &ObjectKey) {
+        if self.users.get(key).is_some() {
+            self.users.remove(key);
+            self.told_users.remove(key);
+            // What is of no use without its cluster goes with it.
+            let _ = std::fs::remove_dir_all(secrets::path(&self.data_dir, USER, key));
+            self.is_dirty = true;
+        }
+    }
+
     fn release_cluster(&mut self, key: &ObjectKey) {
         self.lines.write(&format!(
             "KafkaCluster {}: all brokers have stopped",
@@ -294,6 +354,7 @@ impl World for Folder {
         let kind = match kind {
             Kind::Cluster => "KafkaCluster",
             Kind::Topic => "KafkaTopic",
+            Kind::User => "KafkaUser",
         };
         self.lines.write(&format!("{kind} {}: {done}", key.name));
     }
@@ -326,12 +387,39 @@ fn is_same(before: &Wanted, after: &Wanted) -> bool {
     }
 }
 
-fn is_same_topic(before: &(Age, Desired), after: &(Age, Desired)) -> bool {
+/// What changed of the objects of one kind since the session was told.
+fn news<K: Kept>(
+    objects: &Objects<K>,
+    told: &mut Told<K>,
+) -> impl Iterator<Item = (ObjectKey, (Age, Desired<K>))> + use<K>
+where
+    K::Spec: PartialEq,
+    K::Status: PartialEq + Clone,
+{
+    let mut news = Vec::new();
+    for (place, (key, entry)) in objects.in_order().into_iter().enumerate() {
+        let desired = Desired {
+            object: Arc::clone(&entry.object),
+            deleting: entry.deleting,
+        };
+        let object = (Age(None, place), desired);
+        let before = told.insert(key.clone(), object.clone());
+        if !before.is_some_and(|before| is_same_object(&before, &object)) {
+            news.push((key.clone(), object));
+        }
+    }
+    news.into_iter()
+}
+
+fn is_same_object<K: Kept>(before: &(Age, Desired<K>), after: &(Age, Desired<K>)) -> bool
+where
+    K::Spec: PartialEq,
+{
     let (before_object, after_object) = (&before.1.object, &after.1.object);
     before.0 == after.0
         && before.1.deleting == after.1.deleting
-        && before_object.spec == after_object.spec
-        && before_object.metadata == after_object.metadata
+        && before_object.spec() == after_object.spec()
+        && before_object.meta() == after_object.meta()
 }
 
 /// Takes the cluster's ports, or says which one an earlier cluster has.

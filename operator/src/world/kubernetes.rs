@@ -3,36 +3,42 @@
 //! Nothing is told before everything has been listed once: what is missing may only not have been
 //! told yet.
 
+mod claimed;
 pub mod lease;
 mod objects;
 mod watches;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{ApiResource, DynamicObject};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tracing::info;
 
+use self::claimed::Claimed;
 use self::objects::{Kept, News, Objects};
 use self::watches::{OWNED_KINDS, Scope, WatchEvent};
 use self::writer::{Patching, Record, Write, Writer, Written};
-use super::{Age, Event, Kind, World};
-use crate::condition::{ClusterReason, Reason, State, TopicReason, Verdict, conditions};
+use super::{Event, Kind, World};
+use crate::condition::{
+    ClusterReason, Reason, State, TopicReason, UserReason, Verdict, conditions,
+};
 use crate::condition::{spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
+use crate::crd::{KafkaUser, KafkaUserStatus};
 use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::kubernetes::watched::Watched;
-use crate::topic::reconcile::Desired;
 
 /// The finalizer of topics that are deleted with their objects.
-const FINALIZER: &str = "ottla.io/topic";
+const TOPIC_FINALIZER: &str = "ottla.io/topic";
+/// The finalizer of users, whose credentials and rights go with their objects.
+const USER_FINALIZER: &str = "ottla.io/user";
 
 /// The world.
 pub struct Kubernetes {
@@ -42,15 +48,13 @@ pub struct Kubernetes {
     writer: Writer,
     telemetry: Telemetry,
     clusters: Objects<KafkaCluster>,
-    topics: Objects<KafkaTopic>,
+    topics: Claimed<KafkaTopic>,
+    users: Claimed<KafkaUser>,
     /// What is watched.
     scopes: BTreeSet<Scope>,
     /// The kinds of clusters' objects that have been listed once, and where.
     listed: BTreeSet<(&'static str, Scope)>,
     changed_clusters: BTreeSet<ObjectKey>,
-    changed_topics: BTreeSet<ObjectKey>,
-    /// Topics whose finalizers were to be changed, by the version in which they were not yet so.
-    asked: BTreeMap<ObjectKey, String>,
 }
 
 impl Kubernetes {
@@ -72,11 +76,10 @@ impl Kubernetes {
             writer: Writer::new(client.clone(), telemetry.metrics.clone()),
             telemetry,
             clusters: Objects::default(),
-            topics: Objects::default(),
+            topics: Claimed::new(TOPIC_FINALIZER, TopicReason::InvalidName),
+            users: Claimed::new(USER_FINALIZER, UserReason::InvalidSpec),
             listed: BTreeSet::new(),
             changed_clusters: BTreeSet::new(),
-            changed_topics: BTreeSet::new(),
-            asked: BTreeMap::new(),
         };
         world.is_complete();
         world
@@ -86,7 +89,8 @@ impl Kubernetes {
     fn is_complete(&self) -> bool {
         let own = [
             ("KafkaCluster", self.clusters.is_complete(&self.scopes)),
-            ("KafkaTopic", self.topics.is_complete(&self.scopes)),
+            ("KafkaTopic", self.topics.objects.is_complete(&self.scopes)),
+            ("KafkaUser", self.users.objects.is_complete(&self.scopes)),
         ];
         let owned = OWNED_KINDS.map(|kind| {
             let mut scopes = self.scopes.iter();
@@ -115,17 +119,9 @@ impl Kubernetes {
                 }
             }
             WatchEvent::Topic(scope, event) => {
-                for (key, news) in self.topics.handle(scope, event) {
-                    if news == News::Overwritten {
-                        rewrite(&self.topics, &mut self.writer, &key);
-                    }
-                    // The finalizer is asked for anew with each version that lacks it.
-                    let is_held = self.topics.get(&key).is_some_and(has_finalizer);
-                    if news == News::Changed || !is_held {
-                        self.changed_topics.insert(key);
-                    }
-                }
+                self.topics.handle(scope, event, &mut self.writer);
             }
+            WatchEvent::User(scope, event) => self.users.handle(scope, event, &mut self.writer),
             WatchEvent::Owned(cluster) => drop(self.changed_clusters.insert(cluster)),
             WatchEvent::OwnedListed(kind, scope) => {
                 self.listed.insert((kind, scope));
@@ -145,19 +141,11 @@ impl Kubernetes {
                 Err(verdict) => refuse(&self.clusters, &mut self.writer, &key, &verdict),
             }
         }
-        // No deletion is decided on half a list: the rest may have another who wants the topic.
-        if self.topics.is_listing() {
-            return events;
+        for (key, topic) in self.topics.take_changed(&mut self.writer) {
+            events.push(Event::Topic(key, topic));
         }
-        for key in std::mem::take(&mut self.changed_topics) {
-            let event = self.topic_event(&key).unwrap_or_else(|verdict| {
-                refuse(&self.topics, &mut self.writer, &key, &verdict);
-                None
-            });
-            if event.is_none() {
-                self.asked.remove(&key);
-            }
-            events.push(Event::Topic(key, event));
+        for (key, user) in self.users.take_changed(&mut self.writer) {
+            events.push(Event::User(key, user));
         }
         events
     }
@@ -169,18 +157,6 @@ impl Kubernetes {
         // Its objects go with it, by their owner references.
         let stays = cluster.metadata.deletion_timestamp.is_none();
         Ok(stays.then(|| Wanted::Run(Arc::clone(cluster))))
-    }
-
-    fn topic_event(&self, key: &ObjectKey) -> Result<Option<(Age, Desired)>, Verdict> {
-        let topic = understood(&self.topics, key, TopicReason::InvalidName)?;
-        Ok(topic.map(|topic| {
-            let created = topic.metadata.creation_timestamp.as_ref();
-            let desired = Desired {
-                object: Arc::clone(topic),
-                deleting: topic.metadata.deletion_timestamp.is_some(),
-            };
-            (Age(created.map(|time| time.0), 0), desired)
-        }))
     }
 
     fn publish(
@@ -212,15 +188,13 @@ impl Kubernetes {
     }
 
     fn handle_written(&mut self, written: &Written) {
-        match written.version {
-            Some(version) if written.kind == KafkaCluster::kind(&()) => {
-                self.clusters.written(&written.key, version);
-            }
-            Some(version) => self.topics.written(&written.key, version),
-            None => {
-                self.asked.remove(&written.key);
-                self.changed_topics.insert(written.key.clone());
-            }
+        let Written { kind, key, version } = written;
+        if *kind == KafkaTopic::kind(&()) {
+            self.topics.written(key, *version);
+        } else if *kind == KafkaUser::kind(&()) {
+            self.users.written(key, *version);
+        } else if let Some(version) = version {
+            self.clusters.written(key, *version);
         }
     }
 }
@@ -258,7 +232,7 @@ impl World for Kubernetes {
         status: KafkaTopicStatus,
         is_news: bool,
     ) -> Option<Arc<KafkaTopic>> {
-        let object = self.topics.set_status(key, status)?;
+        let object = self.topics.objects.set_status(key, status)?;
         let status = object.status.as_ref()?;
         self.writer.patch(patch_status::<KafkaTopic>(key, status));
         if is_news {
@@ -267,39 +241,32 @@ impl World for Kubernetes {
         Some(object)
     }
 
-    /// By the finalizer, which is asked for once for each version of the object that lacks it.
     fn holds_topic(&mut self, key: &ObjectKey) -> bool {
-        let Some(topic) = self.topics.get(key) else {
-            return false;
-        };
-        if has_finalizer(topic) {
-            return true;
-        }
-        let version = topic.resource_version().unwrap_or_default();
-        let is_deleted = topic.metadata.deletion_timestamp.is_some();
-        if !is_deleted && self.asked.get(key) != Some(&version) {
-            let mut finalizers = topic.finalizers().to_vec();
-            finalizers.push(FINALIZER.to_owned());
-            let patching = patch_finalizers(key, topic, finalizers);
-            self.asked.insert(key.clone(), version);
-            self.writer.patch(patching);
-        }
-        false
+        self.topics.holds(key, &mut self.writer)
     }
 
     fn release_topic(&mut self, key: &ObjectKey) {
-        let Some(topic) = self.topics.get(key).filter(|topic| has_finalizer(topic)) else {
-            return;
-        };
-        let version = topic.resource_version().unwrap_or_default();
-        if self.asked.get(key) == Some(&version) {
-            return;
-        }
-        let rest = topic.finalizers().iter().filter(|one| *one != FINALIZER);
-        let rest: Vec<String> = rest.cloned().collect();
-        let patching = patch_finalizers(key, topic, rest);
-        self.asked.insert(key.clone(), version);
-        self.writer.patch(patching);
+        self.topics.release(key, &mut self.writer);
+    }
+
+    fn set_user_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaUserStatus,
+    ) -> Option<Arc<KafkaUser>> {
+        let object = self.users.objects.set_status(key, status)?;
+        let status = object.status.as_ref()?;
+        self.writer.patch(patch_status::<KafkaUser>(key, status));
+        self.publish_conditions(Some(reference(&*object)), &status.conditions);
+        Some(object)
+    }
+
+    fn holds_user(&mut self, key: &ObjectKey) -> bool {
+        self.users.holds(key, &mut self.writer)
+    }
+
+    fn release_user(&mut self, key: &ObjectKey) {
+        self.users.release(key, &mut self.writer);
     }
 
     fn release_cluster(&mut self, _: &ObjectKey) {}
@@ -310,7 +277,8 @@ impl World for Kubernetes {
                 info!("KafkaCluster {key}: {done}");
                 self.clusters.get(key).map(|object| reference(&**object))
             }
-            Kind::Topic => self.topics.get(key).map(|object| reference(&**object)),
+            Kind::Topic => self.topics.objects.get(key).map(|one| reference(&**one)),
+            Kind::User => self.users.objects.get(key).map(|one| reference(&**one)),
         };
         self.publish(about, "Changed", done, false);
     }
@@ -319,12 +287,9 @@ impl World for Kubernetes {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let metrics = &self.telemetry.metrics;
         metrics.clusters.set(count(self.clusters.len()));
-        metrics.topics.set(count(self.topics.len()));
+        metrics.topics.set(count(self.topics.objects.len()));
+        metrics.users.set(count(self.users.objects.len()));
     }
-}
-
-fn has_finalizer(topic: &Arc<KafkaTopic>) -> bool {
-    topic.finalizers().iter().any(|one| one == FINALIZER)
 }
 
 /// An object, or why it cannot be understood.
@@ -380,18 +345,6 @@ fn patch_status<K: Resource<DynamicType = ()>>(
         resource: ApiResource::erase::<K>(&()),
         key: key.clone(),
         write: Write::Status(serde_json::to_value(status).unwrap_or_default()),
-        is_overtaken: false,
-    }
-}
-
-/// With the version in which others' finalizers were read; where there are none, none can be lost.
-fn patch_finalizers(key: &ObjectKey, topic: &KafkaTopic, finalizers: Vec<String>) -> Patching {
-    let has_others = topic.finalizers().iter().any(|one| one != FINALIZER);
-    let version = topic.resource_version().filter(|_| has_others);
-    Patching {
-        resource: ApiResource::erase::<KafkaTopic>(&()),
-        key: key.clone(),
-        write: Write::Finalizers(finalizers, version),
         is_overtaken: false,
     }
 }

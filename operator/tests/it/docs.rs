@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ottla_operator::condition::{ClusterReason, State, TopicReason};
-use ottla_operator::crd::{KafkaCluster, KafkaTopic};
+use ottla_operator::condition::{ClusterReason, State, TopicReason, UserReason};
+use ottla_operator::crd::{KafkaCluster, KafkaTopic, KafkaUser};
 use serde_json::Value;
 
 #[path = "../../../broker/core/tests/it/paragraph.rs"]
@@ -18,6 +18,7 @@ fn the_page_of_each_kind_is_fresh() {
     for (file, page) in [
         ("kafkacluster.md", page::<KafkaCluster>(&cluster_reasons())),
         ("kafkatopic.md", page::<KafkaTopic>(&topic_reasons())),
+        ("kafkauser.md", page::<KafkaUser>(&user_reasons())),
     ] {
         let path = docs().join(file);
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -42,6 +43,7 @@ fn troubleshooting_explains_every_reason_and_no_other() {
     headings.sort_unstable();
     let mut words: Vec<&str> = cluster_reasons().iter().map(|(word, ..)| *word).collect();
     words.extend(topic_reasons().iter().map(|(word, ..)| *word));
+    words.extend(user_reasons().iter().map(|(word, ..)| *word));
     words.sort_unstable();
     words.dedup();
     assert_eq!(
@@ -62,6 +64,7 @@ fn every_reason_and_annotation_of_the_docs_is_used_by_the_code() {
     };
     let mut wanted = reasons("ClusterReason", cluster_reasons());
     wanted.extend(reasons("TopicReason", topic_reasons()));
+    wanted.extend(reasons("UserReason", user_reasons()));
     for page in std::fs::read_dir(docs()).expect("docs/ is there") {
         let text = std::fs::read_to_string(page.expect("docs/ can be read").path());
         let text = text.unwrap_or_default();
@@ -148,6 +151,18 @@ fn cluster_reasons() -> Reasons {
 
 fn topic_reasons() -> Reasons {
     let all = TopicReason::ALL.iter();
+    all.map(|r| {
+        (
+            r.word(),
+            shown(r.state(), r.patience_minutes()),
+            r.meaning(),
+        )
+    })
+    .collect()
+}
+
+fn user_reasons() -> Reasons {
+    let all = UserReason::ALL.iter();
     all.map(|r| {
         (
             r.word(),

@@ -162,16 +162,22 @@ impl Planned {
     ) -> Result<(), Verdict> {
         keep(&mut self.files, &found.files, listener);
         let signer = self.authority.signer.clone();
-        let source = format!("{}{}", signer.certificate, hosts.join(","));
-        let source = format!("{:016x}", fingerprint(&source));
-        let kept = self
-            .text(&keystore(listener))
-            .and_then(|kept| expires(&kept));
+        let source = format!("{:016x}", fingerprint(&signer.certificate));
+        let kept = self.text(&keystore(listener));
+        let kept = kept.and_then(|kept| expires(&kept));
         let is_lasting = kept.is_some_and(|until| until - RENEWED > now);
-        if !is_lasting || self.text(&made_of(listener)).as_ref() != Some(&source) {
+        let made_of_before = self.text(&made_of(listener)).unwrap_or_default();
+        let (signed_by, before) = made_of_before.split_once(' ').unwrap_or_default();
+        let is_kept = is_lasting && signed_by == source;
+        let before: BTreeSet<&str> = before.split(',').filter(|_| is_kept).collect();
+        let is_new = |host: &String| !before.contains(host.as_str());
+        if !is_kept || hosts.iter().any(is_new) {
+            // A node whose broker is away for a moment stays.
+            let all: BTreeSet<&str> = hosts.iter().map(String::as_str).chain(before).collect();
+            let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
             let wanted = Wanted {
                 subject: SUBJECT,
-                hosts,
+                hosts: &all,
                 usage: Use::Broker,
                 lifetime: LIFETIME,
             };
@@ -179,7 +185,7 @@ impl Planned {
                 Verdict::new(ClusterReason::CertificateRefused, format!("{error}."))
             })?;
             self.files.insert(keystore(listener), signed.keystore());
-            self.put(made_of(listener), source);
+            self.put(made_of(listener), format!("{source} {}", all.join(",")));
         }
         self.trusted
             .insert(listener.to_owned(), self.authority.trusted());

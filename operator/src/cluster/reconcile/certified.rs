@@ -11,6 +11,7 @@ use crate::admin::Identity;
 use crate::condition::Verdict;
 use crate::crd::cluster::{self, ListenerType};
 use crate::platform::{BrokerState, Endpoints, Listener, Platform};
+use crate::secrets::Secrets;
 use crate::validated::{BROKER_PORT, ValidatedCluster};
 
 /// How brokers are reached.
@@ -72,6 +73,11 @@ impl<P: Platform> Reconciler<P> {
             self.platform.follow(valid);
         }
         Ok(Certified { held })
+    }
+
+    /// Where Secrets are.
+    pub fn secrets(&self) -> &Secrets {
+        self.certificates.secrets()
     }
 
     /// Has the admin client find the brokers where they live, those first that serve.

@@ -60,6 +60,14 @@ fn what_is_there_stays_until_it_must_be_renewed() {
     assert_eq!(later.files["brokers-ca.pem"], first.files["brokers-ca.pem"]);
     let moved = plan(&valid, &["elsewhere".to_owned()], &found(&first), NOW).unwrap();
     assert_ne!(moved.files["brokers.pem"], first.files["brokers.pem"]);
+    let back = plan(&valid, &hosts, &found(&moved), NOW).unwrap();
+    assert_eq!(back.files, moved.files, "a host that was there once stays");
+    let later = plan(&valid, &hosts, &found(&moved), NOW + 61 * DAY).unwrap();
+    let made_of = String::from_utf8(later.files["brokers.made-of"].clone()).unwrap();
+    assert!(
+        made_of.ends_with(" localhost"),
+        "until it is renewed: {made_of}"
+    );
 }
 
 #[test]

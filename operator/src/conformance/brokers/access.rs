@@ -1,0 +1,197 @@
+//! Users that brokers know, and what those may do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+use ottla_core::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::access::{
+    AclCreationResult, AclDescription, AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult, CreateAclsRequest,
+    CreateAclsResponse, CredentialInfo, DeleteAclsFilterResult, DeleteAclsRequest,
+    DeleteAclsResponse, DescribeAclsResource, DescribeAclsResponse,
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
+    DescribeUserScramCredentialsResult, ScramCredentialUpsertion,
+};
+use ring::pbkdf2;
+
+use super::{Brokers, Kafka};
+
+/// Kafka's number of SCRAM-SHA-512.
+const SHA_512: i8 = 2;
+
+/// What there is of users.
+#[derive(Default)]
+pub struct Users {
+    acls: BTreeSet<Acl>,
+    credentials: BTreeMap<String, ScramCredentialUpsertion>,
+}
+
+impl Brokers {
+    /// The ACLs, one sentence each.
+    pub fn acls(&self) -> Vec<String> {
+        let users = self.kafka.users.borrow();
+        let sentences = users.acls.iter().map(|acl| {
+            let Entry {
+                principal,
+                host,
+                operation,
+                permission,
+            } = &acl.entry;
+            let (permission, operation) = (permission.name(), operation.name());
+            let (what, how) = (acl.resource_type.name(), acl.pattern_type.name());
+            let name = &acl.resource_name;
+            format!("{permission} {principal} {operation} {what} {how} {name} from {host}")
+        });
+        sentences.collect()
+    }
+
+    /// Who has a password.
+    pub fn scram_users(&self) -> Vec<String> {
+        let users = self.kafka.users.borrow();
+        users.credentials.keys().cloned().collect()
+    }
+
+    /// Whether a user logs in by this password.
+    pub fn knows(&self, user: &str, password: &str) -> bool {
+        let users = self.kafka.users.borrow();
+        users.credentials.get(user).is_some_and(|known| {
+            let rounds = NonZeroU32::new(known.iterations.unsigned_abs()).unwrap();
+            let (salt, salted) = (&known.salt, &known.salted_password);
+            let algorithm = pbkdf2::PBKDF2_HMAC_SHA512;
+            pbkdf2::verify(algorithm, rounds, salt, password.as_bytes(), salted).is_ok()
+        })
+    }
+
+    /// Has somebody take all ACLs and credentials away.
+    pub fn forget_users(&self) {
+        *self.kafka.users.borrow_mut() = Users::default();
+    }
+}
+
+impl Kafka {
+    pub(super) fn create_acls(&self, request: CreateAclsRequest) -> CreateAclsResponse {
+        let mut users = self.users.borrow_mut();
+        let results = request.creations.into_iter().map(|one| {
+            users.acls.insert(acl(
+                (
+                    one.resource_type,
+                    one.resource_name,
+                    one.resource_pattern_type,
+                ),
+                (one.principal, one.host, one.operation, one.permission_type),
+            ));
+            AclCreationResult::default()
+        });
+        CreateAclsResponse {
+            results: results.collect(),
+            ..CreateAclsResponse::default()
+        }
+    }
+
+    pub(super) fn delete_acls(&self, request: DeleteAclsRequest) -> DeleteAclsResponse {
+        let mut users = self.users.borrow_mut();
+        let filter_results = request.filters.into_iter().map(|one| {
+            let resource = one.resource_name_filter.unwrap();
+            let (principal, host) = (one.principal_filter.unwrap(), one.host_filter.unwrap());
+            users.acls.remove(&acl(
+                (one.resource_type_filter, resource, one.pattern_type_filter),
+                (principal, host, one.operation, one.permission_type),
+            ));
+            DeleteAclsFilterResult::default()
+        });
+        DeleteAclsResponse {
+            filter_results: filter_results.collect(),
+            ..DeleteAclsResponse::default()
+        }
+    }
+
+    pub(super) fn describe_acls(&self) -> DescribeAclsResponse {
+        let users = self.users.borrow();
+        let resources = users.acls.iter().map(|acl| DescribeAclsResource {
+            resource_type: acl.resource_type.to_wire(),
+            resource_name: acl.resource_name.clone(),
+            pattern_type: acl.pattern_type.to_wire(),
+            acls: vec![AclDescription {
+                principal: acl.entry.principal.clone(),
+                host: acl.entry.host.clone(),
+                operation: acl.entry.operation.to_wire(),
+                permission_type: acl.entry.permission.to_wire(),
+            }],
+        });
+        DescribeAclsResponse {
+            resources: resources.collect(),
+            ..DescribeAclsResponse::default()
+        }
+    }
+
+    pub(super) fn describe_scram(
+        &self,
+        request: DescribeUserScramCredentialsRequest,
+    ) -> DescribeUserScramCredentialsResponse {
+        let users = self.users.borrow();
+        let asked = request.users.unwrap_or_default().into_iter();
+        let results = asked.map(|asked| match users.credentials.get(&asked.name) {
+            Some(known) => DescribeUserScramCredentialsResult {
+                user: asked.name,
+                credential_infos: vec![CredentialInfo {
+                    mechanism: SHA_512,
+                    iterations: known.iterations,
+                }],
+                ..DescribeUserScramCredentialsResult::default()
+            },
+            None => DescribeUserScramCredentialsResult {
+                user: asked.name,
+                error_code: ErrorCode::ResourceNotFound.code(),
+                ..DescribeUserScramCredentialsResult::default()
+            },
+        });
+        DescribeUserScramCredentialsResponse {
+            results: results.collect(),
+            ..DescribeUserScramCredentialsResponse::default()
+        }
+    }
+
+    pub(super) fn alter_scram(
+        &self,
+        request: AlterUserScramCredentialsRequest,
+    ) -> AlterUserScramCredentialsResponse {
+        let mut users = self.users.borrow_mut();
+        let mut results = Vec::new();
+        for one in request.upsertions {
+            assert_eq!(one.mechanism, SHA_512);
+            results.push(one.name.clone());
+            users.credentials.insert(one.name.clone(), one);
+        }
+        for one in request.deletions {
+            users.credentials.remove(&one.name);
+            results.push(one.name);
+        }
+        let results = results.into_iter();
+        let results = results.map(|user| AlterUserScramCredentialsResult {
+            user,
+            ..AlterUserScramCredentialsResult::default()
+        });
+        AlterUserScramCredentialsResponse {
+            results: results.collect(),
+            ..AlterUserScramCredentialsResponse::default()
+        }
+    }
+}
+
+fn acl(
+    (resource_type, resource_name, pattern_type): (i8, String, i8),
+    (principal, host, operation, permission): (String, String, i8, i8),
+) -> Acl {
+    Acl {
+        resource_type: ResourceType::from_wire(resource_type).unwrap(),
+        resource_name,
+        pattern_type: PatternType::from_wire(pattern_type).unwrap(),
+        entry: Entry {
+            principal,
+            host,
+            operation: Operation::from_wire(operation).unwrap(),
+            permission: Permission::from_wire(permission).unwrap(),
+        },
+    }
+}
