@@ -61,6 +61,14 @@ fn refused_at_apply() -> Result<()> {
             ),
             "must be of type Internal",
         ),
+        (
+            cluster("bad", "  listeners: [{ name: http, port: 9092 }]\n"),
+            "brokers have ports of these names themselves",
+        ),
+        (
+            cluster("bad", "  listeners: [{ name: a, port: 9404 }]\n"),
+            "brokers use this port themselves",
+        ),
         (cluster("bad", "  durability: Sometimes\n"), "Sometimes"),
         (topic("bad", 0, ""), "greater than or equal to 1"),
         (topic("bad", 1, "  topicName: \"a b\"\n"), "topicName"),

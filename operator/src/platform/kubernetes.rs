@@ -413,9 +413,13 @@ impl Platform for Pods {
             }
         }
         let events = Api::namespaced(self.client.clone(), &self.namespace);
-        let complete = self
-            .reports
-            .complete(&events, &self.cluster, &self.seen.pods, &mut states);
+        let nodes = Api::all(self.client.clone());
+        let complete = self.reports.complete(
+            (&events, &nodes),
+            &self.cluster,
+            &self.seen.pods,
+            &mut states,
+        );
         complete.await;
         states
     }

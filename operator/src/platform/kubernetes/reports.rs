@@ -1,5 +1,5 @@
 //! What others know of a broker that is not ready: the Events of whoever could not make its pod,
-//! or could not start it, and what the broker itself says.
+//! or could not start it, what the broker itself says, and whether its node is there.
 //!
 //! Invariant: nothing is asked of a cluster whose brokers serve.
 
@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::{Api, ListParams};
+use ottla_core::config::settings::listener::host_and_port;
 use tokio::time::Instant;
 
 use crate::platform::probe::{Unready, ask_ready};
@@ -36,8 +37,10 @@ enum Stage {
     Unmade,
     /// Its containers do not run yet.
     Unstarted,
-    /// The broker runs, at this address.
-    Unready(String),
+    /// The broker runs, at this address and on this node.
+    Unready(String, String),
+    /// The broker was to stop, and its node has not told that it did.
+    Unstopped(String),
 }
 
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl Reports {
     /// Adds to the states of brokers that are not ready what others say of them.
     pub async fn complete(
         &mut self,
-        events: &Api<Event>,
+        (events, nodes): (&Api<Event>, &Api<Node>),
         set: &str,
         pods: &BTreeMap<i32, Pod>,
         states: &mut BTreeMap<i32, BrokerState>,
@@ -100,7 +103,14 @@ impl Reports {
                     refusal(&told, &pod)
                 }
                 Stage::Unstarted => newest(&list(events, "Pod", &pod, known.began).await),
-                Stage::Unready(address) => says(address).await,
+                Stage::Unready(address, node) => match says(address).await {
+                    Some(said) => Some(format!("is not ready: {said}")),
+                    None => unheard(nodes, node).await,
+                },
+                Stage::Unstopped(node) => {
+                    let unheard = unheard(nodes, node).await;
+                    unheard.map(|why| format!("was to stop, but {why}"))
+                }
             };
         }))
         .await;
@@ -115,7 +125,7 @@ impl Reports {
 impl Broker {
     fn is_due(&self, now: Instant) -> bool {
         let waits = match self.stage {
-            Stage::Unready(_) => Duration::ZERO,
+            Stage::Unready(..) => Duration::ZERO,
             _ => PATIENCE,
         };
         let asked = self
@@ -133,21 +143,20 @@ impl Stage {
                 state.failure = Some(Failure::Refused);
             }
             Self::Unstarted => state.message = format!("{}: {said}", state.message),
-            Self::Unready(_) => state.message = format!("is not ready: {said}"),
+            Self::Unready(..) | Self::Unstopped(_) => said.clone_into(&mut state.message),
         }
     }
 }
 
-/// None where there is nothing to ask: a pod that ends, one that has no node yet, or one whose
-/// state says it all.
+/// None where there is nothing to ask: a pod that has no node yet, or one whose state says it all.
 fn stage(pod: Option<&Pod>) -> Option<Stage> {
     let Some(pod) = pod else {
         return Some(Stage::Unmade);
     };
+    let node = pod.spec.as_ref()?.node_name.clone()?;
     if pod.metadata.deletion_timestamp.is_some() {
-        return None;
+        return Some(Stage::Unstopped(node));
     }
-    pod.spec.as_ref()?.node_name.as_ref()?;
     let status = pod.status.as_ref();
     let containers = status.and_then(|status| status.container_statuses.as_ref());
     let mut states = containers
@@ -157,8 +166,7 @@ fn stage(pod: Option<&Pod>) -> Option<Stage> {
     let runs = states.any(|state| state.is_some_and(|state| state.running.is_some()));
     let ip = status.and_then(|status| status.pod_ip.as_ref());
     match (runs, ip) {
-        (true, Some(ip)) if ip.contains(':') => Some(Stage::Unready(format!("[{ip}]:{HTTP_PORT}"))),
-        (true, Some(ip)) => Some(Stage::Unready(format!("{ip}:{HTTP_PORT}"))),
+        (true, Some(ip)) => Some(Stage::Unready(host_and_port(ip, HTTP_PORT), node)),
         _ => Some(Stage::Unstarted),
     }
 }
@@ -224,6 +232,18 @@ fn refusal(messages: &[String], pod: &str) -> Option<String> {
 
 fn newest(messages: &[String]) -> Option<String> {
     messages.first().map(|message| sentence(message))
+}
+
+/// What is amiss with a node that tells nothing of its pods; none where nothing is.
+async fn unheard(nodes: &Api<Node>, node: &str) -> Option<String> {
+    let found = nodes.get_opt(node).await.ok()?;
+    let Some(found) = found else {
+        return Some(format!("its node {node} is gone"));
+    };
+    let conditions = found.status?.conditions?;
+    let ready = conditions.iter().find(|one| one.type_ == "Ready")?;
+    let why = ready.message.as_deref().unwrap_or_default();
+    (ready.status != "True").then(|| format!("its node {node} is not ready: {}", sentence(why)))
 }
 
 async fn says(address: &str) -> Option<String> {
