@@ -20,6 +20,10 @@ from confluent_kafka import (
 )
 
 
+# shorter ones are no news
+PAUSE_TOLD_S = 0.05
+
+
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
@@ -41,7 +45,7 @@ class Load:
         self.failed = []
         # by partition: while one has no leader the others go on
         self.last_ack = {}
-        self.pause_max, self.pause_at = 0.0, None
+        self.pause_max, self.pause_at, self.pauses = 0.0, None, []
         settings = {
             "bootstrap.servers": options.bootstrap,
             "acks": "all",
@@ -62,6 +66,8 @@ class Load:
             return
         now, partition = time.monotonic(), record.partition()
         pause = now - self.last_ack.get(partition, now)
+        if pause > PAUSE_TOLD_S:
+            self.pauses.append((round(time.time() * 1000), round(pause * 1000)))
         if pause > self.pause_max:
             self.pause_max, self.pause_at = pause, (partition, time.strftime("%H:%M:%S"))
         self.last_ack[partition] = now
@@ -183,6 +189,8 @@ def main():
                 "unseen": len(set(load.acknowledged) - seen) if options.follow else 0,
                 "pause_max_ms": round(load.pause_max * 1000),
                 "pause_at": load.pause_at,
+                # when each ended (Unix time), and how long it was
+                "pauses_ms": load.pauses[:5000],
             }
         )
     )

@@ -78,9 +78,14 @@ impl Row {
     /// Reads all back; `more` is what the row measured besides. No partition may have stood for
     /// longer than `pause_max`.
     pub(crate) fn finish(self, pause_max: Duration, more: &str) -> Result<()> {
+        self.finish_with(pause_max, |_| more.to_owned())
+    }
+
+    /// The same, where what the row measured is in the verdict.
+    fn finish_with(self, pause_max: Duration, more: impl FnOnce(&Verdict) -> String) -> Result<()> {
         let verdict = self.load.finish(FINISH_TIMEOUT);
         let verdict = verdict.with_context(|| self.cluster.logs())?;
-        tell(&verdict, more);
+        tell(&verdict, &more(&verdict));
         verdict.assert_nothing_lost();
         let logs = || self.cluster.logs();
         ensure!(

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::figures::{measured, within};
 use crate::shop::{
-    CLUSTER, NAMESPACE, TIMEOUT, broker, manifest, pods, uid, under_load, up, wait_ready,
+    CLUSTER, NAMESPACE, TIMEOUT, broker, manifest, pods, uid, under_load,
+    under_load_without_retries, up, wait_ready,
 };
 
 /// A node that is off is noticed by Kubernetes after about 50 s; its broker by its peers at once.
@@ -20,7 +21,7 @@ const ROLL_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn a_pod_deleted_under_load() -> Result<()> {
     up()?;
-    under_load("deleted", || {
+    under_load_without_retries("deleted", || {
         let before = uid(1)?;
         let begun = Instant::now();
         kubectl(&["delete", "pod", &broker(1), "-n", NAMESPACE, "--wait=false"])?;
@@ -72,7 +73,7 @@ pub fn a_node_drained_under_load() -> Result<()> {
         node_of(NAMESPACE, &broker(2))?,
     ];
     ensure!(nodes[0] != nodes[1], "two brokers share {}", nodes[0]);
-    let drained = under_load("drained", || {
+    let drained = under_load_without_retries("drained", || {
         let begun = Instant::now();
         drain(&nodes[0], "60s")?.success()?;
         measured("a node drained", begun.elapsed().as_secs_f64(), "s");
@@ -114,14 +115,14 @@ fn uncordon(nodes: &[String]) -> Result<()> {
 pub fn a_config_change_rolls() -> Result<()> {
     up()?;
     let changed = manifest("  config: { num.network.threads: \"3\" }\n");
-    under_load("roll-config", || roll("a static config", &changed))?;
-    under_load("roll-back", || roll("the config back", &manifest("")))
+    under_load_without_retries("roll-config", || roll("a static config", &changed))?;
+    under_load_without_retries("roll-back", || roll("the config back", &manifest("")))
 }
 
 pub fn an_image_rolls() -> Result<()> {
     up()?;
     let image = "  image: ottla-broker:next\n";
-    under_load("roll-image", || roll("a new image", &manifest(image)))?;
+    under_load_without_retries("roll-image", || roll("a new image", &manifest(image)))?;
     for pod in pods()? {
         let image = pod.pointer("/spec/containers/0/image");
         ensure!(
@@ -129,7 +130,7 @@ pub fn an_image_rolls() -> Result<()> {
             "{image:?}"
         );
     }
-    under_load("roll-image-back", || roll("the image back", &manifest("")))
+    under_load_without_retries("roll-image-back", || roll("the image back", &manifest("")))
 }
 
 /// Applies a manifest that restarts every broker, and watches that they go one at a time.

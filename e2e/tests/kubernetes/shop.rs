@@ -170,14 +170,20 @@ pub fn operator() -> Result<String> {
 /// A verifying load on a topic of its own, from outside of Kubernetes, while `disturb` runs.
 /// Nothing acknowledged may be lost or doubled.
 pub fn under_load(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+    under(name, "--idempotent", disturb)
+}
+
+/// As [`under_load`], while brokers are only asked to stop: of a producer that sends each record
+/// once, none fails.
+pub fn under_load_without_retries(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+    under(name, "--no-retries", disturb)
+}
+
+fn under(name: &str, kind: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
     let config = "  config: { min.insync.replicas: \"2\" }\n";
     apply(NAMESPACE, &topic(name, 6, config))?;
     wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, name))?;
-    let load = Load::start(
-        &outside()?,
-        name,
-        &["--idempotent", "--follow", "--rate", "300"],
-    )?;
+    let load = Load::start(&outside()?, name, &[kind, "--follow", "--rate", "300"])?;
     std::thread::sleep(Duration::from_secs(2));
     let begun = Instant::now();
     disturb()?;

@@ -33,7 +33,7 @@ pub trait JsonPath {
 
 impl JsonPath for Value {
     fn query(&self, path: &str) -> Result<Vec<&Value>, Unknown> {
-        let names = path.strip_prefix("$.").ok_or(Unknown)?.split('.');
+        let mut names = path.strip_prefix("$.").ok_or(Unknown)?.split('.');
         let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         if names
             .clone()
@@ -41,7 +41,7 @@ impl JsonPath for Value {
         {
             return Err(Unknown);
         }
-        let found = names.fold(Some(self), |value, name| value?.get(name));
+        let found = names.try_fold(self, |value, name| value.get(name));
         Ok(found.into_iter().collect())
     }
 }
