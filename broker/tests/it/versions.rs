@@ -8,6 +8,7 @@ use bytes::{Buf, BytesMut};
 use ottla_broker::api::{self, Call, Client};
 use ottla_broker::config::Settings;
 use ottla_broker::node::{Node, Surroundings};
+use ottla_broker::threads;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::Request;
 use ottla_protocol::frame;
@@ -31,6 +32,7 @@ use ottla_protocol::messages::transactions::{
 };
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
+use tokio::time::timeout;
 
 const TOPIC: &str = "orders";
 
@@ -76,7 +78,8 @@ impl Asker {
                 let answer = match call {
                     Call::Done(segments) => Some(segments),
                     Call::Waiting { future, .. } => {
-                        let answer = tokio::time::timeout(ANSWER_TIMEOUT, future).await;
+                        // as on a broker's own threads, which no disk may hold up
+                        let answer = timeout(ANSWER_TIMEOUT, threads::served(future)).await;
                         let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer"));
                         let answer = answer.unwrap_or_else(|e| panic!("{name}: {e}"));
                         answer.map(|answered| answered.segments)
