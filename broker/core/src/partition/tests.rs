@@ -3,6 +3,7 @@ mod damage;
 mod hand_over;
 mod joining;
 mod lease;
+mod moves_on;
 mod stranded;
 mod transactions;
 

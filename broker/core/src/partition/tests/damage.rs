@@ -74,3 +74,15 @@ fn a_full_disk_keeps_a_log_that_ends_before_the_leaders_begins() {
     let marks = partition.marks();
     assert_eq!((marks.log_start_offset, marks.log_end_offset), (end, end));
 }
+
+#[test]
+fn an_image_of_the_past_empties_nothing() {
+    let mut partition = leader(&[0, 1, 2]);
+    step(&mut partition, 0, Input::Lost(LeaderEpoch(2)));
+    for (partition_epoch, isr) in [(22, &[0, 1][..]), (21, &[1])] {
+        let mut assigned = assignment(1, 2, isr);
+        assigned.partition_epoch = PartitionEpoch(partition_epoch);
+        let effects = step(&mut partition, 0, Input::Assigned(assigned));
+        assert!(partition.is_offline() && !empties_its_log(&effects));
+    }
+}
