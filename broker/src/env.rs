@@ -1,6 +1,6 @@
 //! The clock and the randomness of a node: arguments, so that a simulation decides them.
 //!
-//! Time comes from tokio, whose clock turmoil replaces; randomness from one generator a node.
+//! Time comes from tokio, whose clock a simulation moves; randomness from one generator a node.
 
 #![allow(clippy::disallowed_methods, reason = "this is where they are asked")]
 

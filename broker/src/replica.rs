@@ -69,7 +69,7 @@ pub use admission::Refused;
 pub use describe::{LogDirectory, PartitionSize};
 pub use fetch::{FetchQuery, Fetched};
 #[cfg(feature = "simulation")]
-pub use inspect::Inspected;
+pub use inspect::{Changes, Inspected};
 pub use internal::InternalRead;
 pub use offsets::{EpochQuery, FoundOffset, OffsetQuery};
 pub use place::TopicKey;

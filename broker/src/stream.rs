@@ -1,5 +1,8 @@
-//! The seam to the network: real TCP, with TLS over it or not, or turmoil's under the feature
+//! The seam to the network: real TCP, with TLS over it or not, or one in memory under the feature
 //! `simulation`.
+
+#[cfg(feature = "simulation")]
+pub mod simulated;
 
 use std::fmt;
 use std::io;
@@ -12,39 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net;
 use tokio_rustls::TlsStream;
 
-#[cfg(feature = "simulation")]
-thread_local! {
-    /// The simulated hosts that accept no new connection: a simulation is one thread.
-    static REFUSING: std::cell::RefCell<std::collections::BTreeSet<String>> =
-        const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
-}
-
-/// A simulated host refuses new connections from now on, or takes them again.
-#[cfg(feature = "simulation")]
-pub fn refuse(host: &str, is_refusing: bool) {
-    REFUSING.with_borrow_mut(|hosts| match is_refusing {
-        true => hosts.insert(host.to_owned()),
-        false => hosts.remove(host),
-    });
-}
-
-#[cfg(feature = "simulation")]
-async fn connect_simulated(address: &str) -> io::Result<Stream> {
-    let host = address.split(':').next().unwrap_or_default();
-    if REFUSING.with_borrow(|hosts| hosts.contains(host)) {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    let stream = turmoil::net::TcpStream::connect(address).await?;
-    Ok(Stream::Simulated(stream))
-}
-
 /// Which network a node is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
     /// The machine's.
     #[default]
     Tcp,
-    /// turmoil's, inside a simulation.
+    /// One in memory.
     #[cfg(feature = "simulation")]
     Simulated,
 }
@@ -53,12 +30,11 @@ pub enum Network {
 pub enum Listener {
     /// The machine's.
     Tcp(net::TcpListener),
-    /// turmoil's.
+    /// One in memory.
     #[cfg(feature = "simulation")]
-    Simulated(turmoil::net::TcpListener),
+    Simulated(simulated::Listener),
 }
 
-// turmoil's listener has no Debug of its own
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Listener({:?})", self.local_addr().ok())
@@ -72,9 +48,9 @@ pub enum Stream {
     Tcp(net::TcpStream),
     /// The same, encrypted.
     Tls(Box<TlsStream<net::TcpStream>>),
-    /// turmoil's.
+    /// One in memory.
     #[cfg(feature = "simulation")]
-    Simulated(turmoil::net::TcpStream),
+    Simulated(simulated::Stream),
 }
 
 impl Network {
@@ -90,9 +66,7 @@ impl Network {
         match self {
             Self::Tcp => Ok(Listener::Tcp(net::TcpListener::bind(address).await?)),
             #[cfg(feature = "simulation")]
-            Self::Simulated => Ok(Listener::Simulated(
-                turmoil::net::TcpListener::bind(address).await?,
-            )),
+            Self::Simulated => Ok(Listener::Simulated(simulated::Listener::bind(&address)?)),
         }
     }
 
@@ -104,7 +78,7 @@ impl Network {
         match self {
             Self::Tcp => Ok(net::lookup_host(address).await?.collect()),
             #[cfg(feature = "simulation")]
-            Self::Simulated => Ok(turmoil::net::lookup_host(address).await?.collect()),
+            Self::Simulated => simulated::resolve(address),
         }
     }
 
@@ -120,7 +94,7 @@ impl Network {
                 Ok(Stream::Tcp(stream))
             }
             #[cfg(feature = "simulation")]
-            Self::Simulated => connect_simulated(address).await,
+            Self::Simulated => Ok(Stream::Simulated(simulated::connect(address).await?)),
         }
     }
 }
@@ -263,7 +237,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Self::Tcp(_) | Self::Tls(_))
+        true
     }
 }
 

@@ -86,10 +86,16 @@ impl Suspects {
         }
     }
 
-    /// Until when an answer has to wait that names one of the leaders for which `is_named` holds.
-    pub fn wait_until(&self, now: Duration, is_named: impl Fn(NodeId) -> bool) -> Option<Duration> {
+    /// Until when an answer that was `asked` for then has to wait, where it names one of the leaders
+    /// for which `is_named` holds: one after another may become suspect meanwhile.
+    pub fn wait_until(
+        &self,
+        asked: Duration,
+        now: Duration,
+        is_named: impl Fn(NodeId) -> bool,
+    ) -> Option<Duration> {
         let named = self.suspected.iter().filter(|(node, _)| is_named(**node));
-        let ends = named.map(|(_, (_, since))| *since + WAIT_MAX);
+        let ends = named.map(|(_, (_, since))| *since.min(&asked) + WAIT_MAX);
         ends.filter(|end| *end > now).max()
     }
 

@@ -28,6 +28,7 @@ impl Handle {
         &self,
         is_named: impl Fn(&MetadataImage, NodeId) -> bool,
     ) -> Arc<MetadataImage> {
+        let asked = self.shared.env.now();
         tokio::time::sleep(NOTICE).await;
         let mut images = self.subscribe();
         let mut changes = self.shared.suspects.subscribe();
@@ -35,7 +36,7 @@ impl Handle {
             let image = Arc::clone(&images.borrow_and_update());
             let now = self.shared.env.now();
             let named = |node| is_named(&image, node);
-            let until = changes.borrow_and_update().wait_until(now, named);
+            let until = changes.borrow_and_update().wait_until(asked, now, named);
             let Some(until) = until else {
                 return image;
             };

@@ -13,6 +13,9 @@ struct Maps {
     by_id: HashMap<TopicId, Vec<Option<Arc<Replica>>>>,
     /// A deleted and recreated topic has the newer id here.
     ids: HashMap<TopicName, TopicId>,
+    /// Counts what came and went.
+    #[cfg(feature = "simulation")]
+    version: u64,
 }
 
 /// The partitions this broker holds. The lock is held for a lookup only.
@@ -26,8 +29,30 @@ impl Index {
         self.maps.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// To change it.
     fn write(&self) -> RwLockWriteGuard<'_, Maps> {
-        self.maps.write().unwrap_or_else(PoisonError::into_inner)
+        let maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(feature = "simulation")]
+        let maps = {
+            let mut maps = maps;
+            maps.version += 1;
+            maps
+        };
+        maps
+    }
+
+    /// How often anything came or went.
+    #[cfg(feature = "simulation")]
+    pub(super) fn version(&self) -> u64 {
+        self.read().version
+    }
+
+    /// Those that `wanted` says so of.
+    #[cfg(feature = "simulation")]
+    pub(super) fn filtered(&self, wanted: impl Fn(&Replica) -> bool) -> Vec<Arc<Replica>> {
+        let maps = self.read();
+        let all = maps.by_id.values().flatten().flatten();
+        all.filter(|replica| wanted(replica)).cloned().collect()
     }
 
     pub(super) fn find(&self, topic: &TopicKey, partition: i32) -> Option<Arc<Replica>> {

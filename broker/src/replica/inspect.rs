@@ -1,5 +1,7 @@
 //! What a simulation sees of the partitions, which no client may.
 
+use std::sync::atomic::Ordering;
+
 use ottla_core::partition::Marks;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicName};
 
@@ -31,7 +33,7 @@ pub struct Inspected {
 
 impl Inspected {
     fn of(replica: &Replica) -> Self {
-        let state = replica.lock();
+        let state = replica.peek();
         let epochs = state.partition.leader_epochs().entries();
         Self {
             topic: replica.topic.clone(),
@@ -47,14 +49,29 @@ impl Inspected {
     }
 }
 
+/// What is new of a broker's replicas.
+#[derive(Debug)]
+pub struct Changes {
+    /// Whether it is all of them, since one came or went; else those that may have changed.
+    pub is_all: bool,
+    /// They, sorted by topic and partition.
+    pub replicas: Vec<Inspected>,
+}
+
 impl Replicas {
-    /// Every replica of this broker, sorted by topic and partition.
+    /// What may have changed since the last look, of which `looked` is what this left there.
     #[must_use]
-    pub fn inspect(&self) -> Vec<Inspected> {
-        let all = self.shared.index.all();
-        let mut all: Vec<Inspected> = all.iter().map(|replica| Inspected::of(replica)).collect();
-        all.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        all
+    pub fn inspect_changes(&self, looked: &mut Option<u64>) -> Changes {
+        let index = &self.shared.index;
+        let version = index.version();
+        let is_all = looked.replace(version) != Some(version);
+        let found = index.filtered(|replica| {
+            let is_touched = replica.is_touched.swap(false, Ordering::Relaxed);
+            is_touched || is_all
+        });
+        let mut replicas: Vec<_> = found.iter().map(|found| Inspected::of(found)).collect();
+        replicas.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        Changes { is_all, replicas }
     }
 
     /// Whole batches of a replica from `from` on, none that begins at or after `end`; empty where

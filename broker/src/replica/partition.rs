@@ -110,6 +110,9 @@ pub(super) struct Replica {
     is_deleted: AtomicBool,
     /// Whether it was told that the log is damaged, and it is not made anew yet.
     is_in_repair: AtomicBool,
+    /// Whether anybody has had the lock since a simulation looked last.
+    #[cfg(feature = "simulation")]
+    pub(super) is_touched: AtomicBool,
     state: Ranked<State, PARTITION>,
 }
 
@@ -142,6 +145,8 @@ impl Replica {
             shared: Arc::clone(shared),
             is_deleted: AtomicBool::new(false),
             is_in_repair: AtomicBool::new(false),
+            #[cfg(feature = "simulation")]
+            is_touched: AtomicBool::new(true),
             state: Ranked::new(State {
                 partition,
                 log: Some(log),
@@ -161,10 +166,24 @@ impl Replica {
     }
 
     pub(super) fn lock(&self) -> Locked<'_> {
+        self.touch();
         ranked::lock(&self.state)
     }
 
+    /// The same for who changes nothing, which leaves no trace.
+    #[cfg(feature = "simulation")]
+    pub(super) fn peek(&self) -> Locked<'_> {
+        ranked::lock(&self.state)
+    }
+
+    /// A simulation looks again only at what may have changed.
+    fn touch(&self) {
+        #[cfg(feature = "simulation")]
+        self.is_touched.store(true, Ordering::Relaxed);
+    }
+
     fn try_lock(&self) -> Option<Locked<'_>> {
+        self.touch();
         self.state.try_lock()
     }
 

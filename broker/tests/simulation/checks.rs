@@ -13,8 +13,9 @@
 //!   see. That all of it is seen at last is part of `NoProgress`: a consumer goes on
 //!   until it has read whatever is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_broker::api::Context;
 use ottla_broker::replica::{Inspected, Replicas};
 use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record;
@@ -68,7 +69,7 @@ pub struct Partition {
     pub ends: [i64; BROKERS_MAX],
     /// Which machines hold a replica, by their last look at the metadata.
     pub is_held: [bool; BROKERS_MAX],
-    /// When each machine led last, in which life.
+    /// When each machine led last, in which life; of those that lead now, when they did before.
     pub led: [(u64, u64); BROKERS_MAX],
     /// How far each replica is known to have no holes, in which life and under which leader.
     pub walked: [(u64, i32, i64); BROKERS_MAX],
@@ -127,29 +128,58 @@ impl Checks {
 }
 
 impl World {
-    /// Looks at every live process. Called after every step.
+    /// Looks at what may have changed of every live process. Called after every step.
     pub fn check_nodes(&mut self) {
-        let mut leaders = Vec::new();
+        let mut changed = BTreeSet::new();
         for node in 0..self.machines.len() {
-            let Some(context) = self.context(node) else {
-                continue;
-            };
-            self.check_image(node, &context);
-            self.forget_held(node);
-            for seen in context.replicas.inspect() {
-                if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
-                    self.note(node, slot, &seen);
-                    self.check_holes(node, slot, &context.replicas, &seen);
-                    self.check_replica(node, slot, &context.replicas, &seen);
-                    if seen.is_leader {
-                        leaders.push((node, slot, seen));
-                    }
-                }
+            match self.context(node) {
+                Some(context) => self.look_at(node, &context, &mut changed),
+                None => self.lose_sight(node),
             }
         }
         // against what all of them have by now
-        for (node, slot, seen) in leaders {
-            self.check_claims(node, slot, &seen);
+        for slot in changed {
+            for node in 0..self.machines.len() {
+                let place = &mut self.machines[node].seen[slot.index()];
+                let Some(seen) = place.take_if(|seen| seen.is_leader) else {
+                    continue;
+                };
+                self.check_claims(node, slot, &seen);
+                self.machines[node].seen[slot.index()] = Some(seen);
+            }
+        }
+        self.looked_ms = self.now_ms;
+    }
+
+    fn look_at(&mut self, node: usize, context: &Context, changed: &mut BTreeSet<Slot>) {
+        self.check_image(node, context);
+        let machine = &mut self.machines[node];
+        machine.seen_life = machine.life;
+        let changes = context.replicas.inspect_changes(&mut machine.looked);
+        if changes.is_all {
+            let found = changes.replicas.iter();
+            let found = found.filter_map(|seen| Slot::find(&seen.topic, seen.partition));
+            let found: BTreeSet<Slot> = found.collect();
+            for slot in Slot::all().filter(|slot| !found.contains(slot)) {
+                self.note(node, slot, None);
+                self.checks.of(slot).is_held[node] = false;
+            }
+        }
+        for seen in changes.replicas {
+            let Some(slot) = Slot::find(&seen.topic, seen.partition) else {
+                continue;
+            };
+            changed.insert(slot);
+            self.check_holes(node, slot, &context.replicas, &seen);
+            self.check_replica(node, slot, &context.replicas, &seen);
+            self.note(node, slot, Some(seen));
+        }
+    }
+
+    /// The process is gone; what its disk has is not.
+    fn lose_sight(&mut self, node: usize) {
+        if self.machines[node].looked.take().is_some() {
+            Slot::all().for_each(|slot| self.note(node, slot, None));
         }
     }
 
@@ -317,21 +347,18 @@ impl World {
 
     /// What is not yet as it should be in the end.
     pub fn unconverged(&self) -> Option<String> {
-        let mut all: BTreeMap<Slot, Vec<(usize, Inspected)>> = BTreeMap::new();
-        for node in 0..self.machines.len() {
-            let Some(context) = self.context(node) else {
-                return Some(format!("broker {node} is down"));
-            };
-            for seen in context.replicas.inspect() {
-                if let Some(slot) = Slot::find(&seen.topic, seen.partition) {
-                    all.entry(slot).or_default().push((node, seen));
-                }
-            }
+        let machines = self.machines.iter().enumerate();
+        let down = machines.clone().find(|(_, m)| m.looked.is_none());
+        if let Some((node, _)) = down {
+            return Some(format!("broker {node} is down"));
         }
         Slot::all().find_map(|slot| {
-            let replicas = all.get(&slot).map_or(&[][..], Vec::as_slice);
-            (!is_whole(slot, replicas)).then(|| {
-                let show = |(node, seen): &(usize, Inspected)| {
+            let replicas = machines.clone();
+            let replicas = replicas
+                .filter_map(|(node, machine)| Some((node, machine.seen[slot.index()].as_ref()?)));
+            let replicas: Vec<(usize, &Inspected)> = replicas.collect();
+            (!is_whole(slot, &replicas)).then(|| {
+                let show = |(node, seen): &(usize, &Inspected)| {
                     let (marks, isr, epoch) = (&seen.marks, &seen.isr, seen.leader_epoch);
                     let (high, end) = (marks.high_watermark, marks.log_end_offset);
                     format!("{node}: {high}..{end} in epoch {epoch}, in sync {isr:?}")
@@ -343,11 +370,11 @@ impl World {
     }
 }
 
-fn is_whole(slot: Slot, replicas: &[(usize, Inspected)]) -> bool {
+fn is_whole(slot: Slot, replicas: &[(usize, &Inspected)]) -> bool {
     let factor = slot.topic().factor;
     let end = replicas.first().map(|(_, seen)| seen.marks.log_end_offset);
-    let is_led = |(_, seen): &(usize, Inspected)| seen.is_leader && seen.isr.len() == factor;
-    let is_even = |(_, seen): &(usize, Inspected)| {
+    let is_led = |(_, seen): &(usize, &Inspected)| seen.is_leader && seen.isr.len() == factor;
+    let is_even = |(_, seen): &(usize, &Inspected)| {
         let marks = &seen.marks;
         Some(marks.log_end_offset) == end && marks.high_watermark == marks.log_end_offset
     };

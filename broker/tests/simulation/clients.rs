@@ -7,12 +7,14 @@
 //! - `admin`: topics that come, go and come again
 //! - `mover`: leaderships and replicas that move
 //! - `trimmer`: records that are deleted
+//! - `keeper`: a compacted topic
 //! - `transactor`: a producer of transactions, as it is for `writer`, whose transactions span
 //!   partitions and have zombies, and `transformer`, which reads, transforms and writes
 
 pub mod admin;
 pub mod consumer;
 pub mod group;
+pub mod keeper;
 pub mod members;
 pub mod mover;
 pub mod producer;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use crate::world::{BUSY, Bug, IDLE, Shared, Slot};
 use consumer::{Consumer, Reads};
 use group::Committer;
+use keeper::Keeper;
 use members::Member;
 use producer::{Acks, Plan, Producer};
 use transformer::Transformer;
@@ -34,15 +37,24 @@ use writer::Writer;
 /// How long a client waits before it asks again.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long producers rest at most between two batches, of which a seed draws one: some bugs want
+/// much on its way, and a run with little takes a tenth of the time.
+const PAUSES_MS: [usize; 3] = [25, 100, 400];
+
+/// The pause of this run.
+pub fn pause_max_ms(shared: &Shared) -> usize {
+    PAUSES_MS[shared.random(13).below(PAUSES_MS.len())]
+}
+
 /// What all producers of a run do.
-fn plans() -> Vec<Plan> {
+fn plans(pause_max_ms: usize) -> Vec<Plan> {
     let plan = |number: usize, slot: Slot, acks: Acks| Plan {
         number,
         slot,
         acks,
         pause_ms: match slot.topic().name {
             IDLE => 3200..5000,
-            _ => 0..25,
+            _ => 0..pause_max_ms,
         },
     };
     let mut plans: Vec<Plan> = Slot::all().map(|slot| plan(0, slot, Acks::All)).collect();
@@ -67,9 +79,16 @@ fn has_transactions(shared: &Shared) -> bool {
     shared.random(7).one_in(TRANSACTIONS_ONE_IN) || bug.is_some_and(Bug::is_of_transactions)
 }
 
+/// In one run of so many there is a compacted topic.
+const COMPACTION_ONE_IN: usize = 3;
+
+fn has_compaction(shared: &Shared) -> bool {
+    shared.random(11).one_in(COMPACTION_ONE_IN)
+}
+
 /// Everything that writes.
-pub async fn write(shared: Shared) -> turmoil::Result {
-    let producers = plans()
+pub async fn write(shared: Shared) {
+    let producers = plans(pause_max_ms(&shared))
         .into_iter()
         .map(|plan| Producer::new(&shared, plan).run());
     let all = futures_util::future::join_all(producers);
@@ -93,17 +112,18 @@ pub async fn write(shared: Shared) -> turmoil::Result {
         futures_util::future::join_all(writers),
         futures_util::future::join_all(transformers),
     );
-    futures_util::future::join5(all, committer, members, admins, transactional).await;
-    Ok(())
+    let keepers = (0..usize::from(has_compaction(&shared))).map(|_| Keeper::new(&shared).run());
+    let keepers = futures_util::future::join_all(keepers);
+    let others = futures_util::future::join(transactional, keepers);
+    futures_util::future::join5(all, committer, members, admins, others).await;
 }
 
 /// Everything that reads.
-pub async fn read(shared: Shared) -> turmoil::Result {
+pub async fn read(shared: Shared) {
     let consumers = Slot::all().map(|slot| Consumer::new(&shared, slot, Reads::All).run());
     let slots = Slot::all().filter(|_| has_transactions(&shared));
     let of_committed = slots
         .filter(|slot| slot.topic().name != IDLE)
         .map(|slot| Consumer::new(&shared, slot, Reads::Committed).run());
     futures_util::future::join_all(consumers.chain(of_committed)).await;
-    Ok(())
 }

@@ -1,29 +1,52 @@
 //! A client's connection, in Kafka's protocol: requests go out one after the other, answers come in
 //! their order.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use ottla_broker::stream::{Network, Stream};
+use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{Slot, brokers, host};
+use crate::world::{Shared, Slot, World, brokers, host};
 
 /// How long a connection, and then an answer, may take.
-const TIMEOUT: Duration = Duration::from_millis(2500);
+const TIMEOUT: Duration = Duration::from_millis(2700);
+
+/// How long a producer and a consumer have the broker wait, and how much longer it may take to
+/// answer, be it that nothing can be done.
+pub const PRODUCE_TIMEOUT_MS: u64 = 1500;
+pub const FETCH_WAIT_MS: u64 = 100;
+const ANSWER_MS: u64 = 1000;
+
+/// When a broker has answered that does work, and to which nothing is in the way.
+fn answered_within_ms(api: ApiKey) -> Option<u64> {
+    match api {
+        ApiKey::Produce => Some(PRODUCE_TIMEOUT_MS + ANSWER_MS),
+        ApiKey::Fetch => Some(FETCH_WAIT_MS + ANSWER_MS),
+        ApiKey::Metadata => Some(ANSWER_MS),
+        _ => None,
+    }
+}
 
 /// What a client asks brokers over. Any failure closes it; the next call opens another.
 pub struct Connection {
+    shared: Shared,
     node: usize,
+    /// The process at its other end, by its number.
+    life: u64,
     stream: Option<Stream>,
     buffer: BytesMut,
     /// Of the last request, and of the last answer.
     sent_id: i32,
     answered_id: i32,
+    /// When those were sent that wait for an answer.
+    sent_ms: VecDeque<u64>,
 }
 
 /// Who leads a partition.
@@ -34,13 +57,16 @@ pub struct Leader {
 }
 
 impl Connection {
-    pub fn new(node: usize) -> Self {
+    pub fn new(shared: &Shared, node: usize) -> Self {
         Self {
+            shared: shared.clone(),
             node,
+            life: 0,
             stream: None,
             buffer: BytesMut::new(),
             sent_id: 0,
             answered_id: 0,
+            sent_ms: VecDeque::new(),
         }
     }
 
@@ -72,6 +98,7 @@ impl Connection {
         self.stream = None;
         self.buffer.clear();
         self.answered_id = self.sent_id;
+        self.sent_ms.clear();
     }
 
     /// Sends a request and waits for its answer; none where it did not come.
@@ -92,7 +119,15 @@ impl Connection {
 
     /// Waits for the next answer; none where it did not come.
     pub async fn receive<R: Request>(&mut self, version: i16) -> Option<R::Response> {
+        let now_ms = |world: &mut World| world.now_ms;
+        let looked_ms = self.shared.with(now_ms);
         let answer = tokio::time::timeout(TIMEOUT, self.read::<R>(version)).await;
+        // what was there at once may have been there for long
+        let has_waited = self.shared.with(now_ms) > looked_ms;
+        if has_waited && !matches!(answer, Ok(None)) {
+            self.check_in_time(R::KEY);
+        }
+        self.sent_ms.pop_front();
         let answer = answer.ok().flatten();
         if answer.is_none() {
             self.close();
@@ -104,16 +139,30 @@ impl Connection {
     pub async fn tell<R: Request>(&mut self, version: i16, body: &R) -> Option<()> {
         self.send(version, body).await?;
         self.answered_id += 1;
+        self.sent_ms.pop_back();
         Some(())
+    }
+
+    /// The oldest request was answered now, or still is not.
+    fn check_in_time(&self, api: ApiKey) {
+        let limit_ms = answered_within_ms(api);
+        if let (Some(limit_ms), Some(sent_ms)) = (limit_ms, self.sent_ms.front()) {
+            let process = (self.node, self.life);
+            self.shared
+                .with(|world| world.check_answered(process, api, *sent_ms, limit_ms));
+        }
     }
 
     async fn write<R: Request>(&mut self, version: i16, body: &R) -> Option<()> {
         if self.stream.is_none() {
             let address = format!("{}:9092", host(self.node));
             self.stream = Some(Network::Simulated.connect(&address).await.ok()?);
+            self.life = self.shared.with(|world| world.machines[self.node].life);
         }
         let stream = self.stream.as_mut()?;
         self.sent_id += 1;
+        self.sent_ms
+            .push_back(self.shared.with(|world| world.now_ms));
         let segments = frame::request(version, self.sent_id, "simulation", body).ok()?;
         for segment in segments {
             stream.write_all(&segment).await.ok()?;
@@ -138,17 +187,22 @@ impl Connection {
 
     /// Asks the next broker who leads a partition: the present one may be cut off and not know.
     pub async fn leader(&mut self, slot: Slot) -> Option<Leader> {
+        self.leader_of(slot.topic().name, slot.partition()).await
+    }
+
+    /// The same, of any topic.
+    pub async fn leader_of(&mut self, topic: &str, partition: i32) -> Option<Leader> {
         self.turn();
         let request = MetadataRequest {
             topics: Some(vec![MetadataRequestTopic {
-                name: Some(slot.topic().name.to_owned()),
+                name: Some(topic.to_owned()),
                 ..MetadataRequestTopic::default()
             }]),
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
         let found = self.ask(9, &request).await?;
-        leader_in(&found, slot.partition())
+        leader_in(&found, partition)
     }
 }
 

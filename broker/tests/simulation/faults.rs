@@ -2,133 +2,19 @@
 //! networks that hold back, lose, delay and refuse.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use ottla_broker::stream;
-use ottla_core::planted::Planted;
+use ottla_broker::stream::simulated as network;
 use ottla_storage::sim::Random;
-use turmoil::Sim;
 
+use crate::hosts::{Hosts, STEP_MS};
+use crate::kinds::{KINDS, Kind, PACES_MS, favourites};
 use crate::links::{Ill, Link, Links};
-use crate::world::{Bug, Shared, brokers, host};
+use crate::world::{Shared, Slot, World, brokers, host};
 
 /// The hosts of the clients.
 pub const CLIENTS: [&str; 2] = ["producers", "consumers"];
-
-/// What may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A process dies, its machine does not.
-    Kill,
-    /// A machine loses what its disk had not synced.
-    PowerCut,
-    PowerCutOfAll,
-    /// Nobody is told: the machine is gone before its connections are.
-    SilentPowerCut,
-    /// A process is asked to stop.
-    Stop,
-    /// A call to the disk fails, and all after it.
-    DiskFails,
-    /// No commit ends for a while.
-    DiskStalls,
-    /// Nothing that grows can be written.
-    DiskFills,
-    /// The time of day of one machine.
-    ClockJumps,
-    /// A broker is cut off from everybody.
-    CutOff,
-    /// A broker is cut off from the others, but not from clients, for longer than its lease lasts.
-    CutFromBrokers,
-    /// Two brokers do not hear each other.
-    CutBetweenTwo,
-    /// A network that stutters.
-    Stutter,
-    /// A broker is not heard, or does not hear.
-    OneWay,
-    /// Some of what two brokers say to each other is lost.
-    Loss,
-    /// One link has a long tail.
-    SlowLink,
-    /// A broker's port refuses new connections, while those that are open go on.
-    Refusal,
-}
-
-/// All kinds; those that find most stand there twice.
-const KINDS: [Kind; 19] = [
-    Kind::Kill,
-    Kind::Kill,
-    Kind::PowerCut,
-    Kind::PowerCut,
-    Kind::PowerCutOfAll,
-    Kind::SilentPowerCut,
-    Kind::Stop,
-    Kind::DiskFails,
-    Kind::DiskStalls,
-    Kind::DiskFills,
-    Kind::ClockJumps,
-    Kind::CutOff,
-    Kind::CutFromBrokers,
-    Kind::CutBetweenTwo,
-    Kind::Stutter,
-    Kind::OneWay,
-    Kind::Loss,
-    Kind::SlowLink,
-    Kind::Refusal,
-];
-
-/// The longest time between two faults, of which a seed draws one: a cluster that is never whole
-/// shows other bugs than one that has just become whole.
-const PACES_MS: [usize; 4] = [600, 2000, 5000, 15_000];
-
-/// What brings a planted bug out, where most runs do not: the kinds of faults, and their pace.
-fn favourites(bug: Bug) -> Option<(&'static [Kind], usize)> {
-    let planted = match bug {
-        Bug::EndlessLease => return Some((&[Kind::CutFromBrokers], 5000)),
-        Bug::Planted(planted) => planted,
-        _ => return None,
-    };
-    Some(match planted {
-        Planted::IdleLag => (&[], 5000),
-        // tails that another leader has not
-        Planted::EpochsAfterTruncation
-        | Planted::HighWatermarkOfDiverging
-        | Planted::ProducersNotTruncated
-        | Planted::AnswerOfOldEpoch
-        | Planted::StaleAlteration => (
-            &[
-                Kind::CutFromBrokers,
-                Kind::Kill,
-                Kind::OneWay,
-                Kind::Stutter,
-            ],
-            2000,
-        ),
-        // leaders that follow each other before all have come to the last one's epoch
-        Planted::LargestEpochIgnored | Planted::EarlyJoin => (
-            &[
-                Kind::Kill,
-                Kind::SlowLink,
-                Kind::Stutter,
-                Kind::CutBetweenTwo,
-            ],
-            600,
-        ),
-        Planted::OutOfTurn => (&[Kind::DiskFills, Kind::Kill], 2000),
-        // one is behind, and then alone with what it has
-        Planted::UncommittedShrink | Planted::EligibleForGood => (
-            &[Kind::DiskStalls, Kind::CutBetweenTwo, Kind::PowerCutOfAll],
-            5000,
-        ),
-        Planted::LeaderRemoved => (&[Kind::SlowLink, Kind::Loss], 600),
-        Planted::DrainKept | Planted::HastyHandOver => (&[Kind::Stop], 2000),
-        Planted::UnseenLosses => (&[Kind::CutOff], 2000),
-        Planted::LeaseFromAnswer => (&[Kind::CutFromBrokers, Kind::SlowLink], 2000),
-        Planted::NoBarrier | Planted::LeaderRestored => (&[Kind::PowerCut, Kind::Kill], 600),
-        Planted::HoldsFirst => (&[Kind::CutOff, Kind::CutFromBrokers], 2000),
-        Planted::UnsyncedMetadata => (&[Kind::PowerCutOfAll, Kind::PowerCut], 2000),
-        _ => return None,
-    })
-}
 
 /// How long it takes at most until the ends of a connection notice that something of it was lost.
 const DEAD_CONNECTION_MS: u64 = 6000;
@@ -142,11 +28,20 @@ const PLANNED_ONE_IN: usize = 8;
 /// How long those are apart.
 const PLANNED_PAUSE_MS: u64 = 2000;
 
+/// One fault in so many lasts longer by so much: others get along without whom it concerns.
+const LONG_ONE_IN: usize = 10;
+const LONG_MS: u64 = 9000;
+
+/// Of so many pauses one is of several brokers.
+const PAUSES_TOGETHER_ONE_IN: usize = 3;
+
 /// What ends a fault.
 #[derive(Clone, Debug)]
 enum Undo {
     Start(usize),
-    Links(Vec<Link>, Ill),
+    /// With which broker it began.
+    Links(usize, Vec<Link>, Ill),
+    Wake(usize),
     Unstall(usize),
     Empty(usize),
     Accept(usize),
@@ -167,6 +62,8 @@ pub struct Faults {
     ailing: BTreeSet<(usize, &'static str)>,
     /// Processes are asked to stop, one after another, and that is all.
     is_planned: bool,
+    /// The only machine on whose disk bits turn over.
+    rotting: usize,
     pub count: usize,
 }
 
@@ -189,6 +86,7 @@ impl Faults {
         }
         Self {
             shared: shared.clone(),
+            rotting: shared.random(12).below(brokers()),
             is_planned: kinds.iter().all(|kind| *kind == Kind::Stop),
             kinds,
             pace_ms,
@@ -203,11 +101,11 @@ impl Faults {
     }
 
     /// Begins and ends what is due; called between two steps.
-    pub fn act(&mut self, sim: &mut Sim<'_>) {
-        let now = sim.elapsed().as_millis() as u64;
-        self.supervise(sim);
+    pub fn act(&mut self, hosts: &mut Hosts) {
+        let now = hosts.now_ms();
+        self.supervise(hosts);
         if now >= self.next_at && !self.kinds.is_empty() {
-            self.begin(sim, now);
+            self.begin(hosts, now);
             // clients feel it in this very step
             if !self.is_planned {
                 self.shared.with(|world| world.faulted_ms = now);
@@ -217,20 +115,20 @@ impl Faults {
     }
 
     /// Ends everything at once.
-    pub fn heal(&mut self, sim: &mut Sim<'_>) {
-        self.end_due(sim, u64::MAX);
+    pub fn heal(&mut self, hosts: &mut Hosts) {
+        self.end_due(hosts, u64::MAX);
         self.shared
             .with(|world| world.machines.iter().for_each(|m| m.disk.heal()));
     }
 
     /// Starts processes again that ended by themselves, as their supervisor would.
-    pub fn supervise(&mut self, sim: &mut Sim<'_>) {
-        let now = sim.elapsed().as_millis() as u64;
-        self.end_due(sim, now);
+    pub fn supervise(&mut self, hosts: &mut Hosts) {
+        let now = hosts.now_ms();
+        self.end_due(hosts, now);
         for node in 0..brokers() {
             if self.is_up[node] && self.shared.with(|world| world.machines[node].has_ended) {
                 let until = now + 50 + self.random.below(1000) as u64;
-                self.crash(sim, node, false, until);
+                self.crash(hosts, node, false, until);
             }
         }
         let is_well = self.links.are_well() && self.ailing.is_empty();
@@ -241,20 +139,47 @@ impl Faults {
                 self.shared.with(|world| world.faulted_ms = now);
             }
         }
+        self.shared.with(|world| self.note_unwell(world, now));
     }
 
-    fn end_due(&mut self, sim: &mut Sim<'_>, now: u64) {
+    /// Who may not answer, and where something is amiss.
+    fn note_unwell(&self, world: &mut World, now: u64) {
+        let is_any_ill = !self.links.are_well();
+        for (node, machine) in world.machines.iter_mut().enumerate() {
+            let ails = |what| self.ailing.contains(&(node, what));
+            let mut clients = CLIENTS.iter();
+            let is_cut =
+                is_any_ill && clients.any(|client| !self.links.is_well(&host(node), client));
+            let is_spoilt = |undo: &Undo| matches!(undo, Undo::Links(of, ..) if *of == node);
+            let is_spoilt = self.undo.iter().any(|(_, undo)| is_spoilt(undo));
+            let is_down = !self.is_up[node] || machine.has_ended || !machine.is_serving;
+            let has_stopped = is_down || ails("pause") || ails("stop");
+            if has_stopped || is_cut {
+                machine.unwell_ms = now;
+            }
+            let is_amiss = self.ailing.iter().any(|(ailing, _)| *ailing == node);
+            if has_stopped || is_amiss || is_spoilt {
+                if machine.disturbed_ms + STEP_MS < now {
+                    machine.amiss_since_ms = now;
+                }
+                machine.disturbed_ms = machine.disturbed_ms.max(now);
+            }
+        }
+    }
+
+    fn end_due(&mut self, hosts: &mut Hosts, now: u64) {
         let (due, left) = self.undo.drain(..).partition(|(at, _)| *at <= now);
         self.undo = left;
         for (_, undo) in due {
             match undo {
-                Undo::Start(node) => self.start(sim, node),
-                Undo::Links(links, ill) => {
+                Undo::Start(node) => self.start(hosts, node),
+                Undo::Links(_, links, ill) => {
                     self.log(format_args!("no more {ill:?} {links:?}"));
                     for link in &links {
-                        self.links.change(sim, link, ill, false);
+                        self.links.change(link, ill, false);
                     }
                 }
+                Undo::Wake(node) => self.set_paused(hosts, node, false),
                 Undo::Unstall(node) => self.set_stalled(node, false),
                 Undo::Empty(node) => self.set_full(node, false),
                 Undo::Accept(node) => self.set_refusing(node, false),
@@ -262,23 +187,26 @@ impl Faults {
         }
     }
 
-    fn begin(&mut self, sim: &mut Sim<'_>, now: u64) {
+    fn begin(&mut self, hosts: &mut Hosts, now: u64) {
         self.count += 1;
         let node = self.random.below(brokers());
+        let is_long = self.random.one_in(LONG_ONE_IN);
         let until = now + 50 + self.random.below(4000) as u64;
+        let until = if is_long { until + LONG_MS } else { until };
         match self.kinds[self.random.below(self.kinds.len())] {
-            Kind::Kill => self.crash(sim, node, false, until),
-            Kind::PowerCut => self.crash(sim, node, true, until),
+            Kind::Kill => self.crash(hosts, node, false, until),
+            Kind::Pause => self.begin_pauses(hosts, node, until),
+            Kind::PowerCut => self.crash(hosts, node, true, until),
             Kind::PowerCutOfAll => {
                 self.log(format_args!("power cut of all"));
                 for node in 0..brokers() {
                     let until = until.min(now + 1000) + self.random.below(500) as u64;
-                    self.crash(sim, node, true, until);
+                    self.crash(hosts, node, true, until);
                 }
             }
             Kind::SilentPowerCut => {
-                self.spoil(sim, links_of(node, true), Ill::Held, until);
-                self.crash(sim, node, true, until);
+                self.spoil(node, links_of(node, true), Ill::Held, until);
+                self.crash(hosts, node, true, until);
             }
             Kind::Stop if self.is_planned && !self.is_whole(now) => {}
             Kind::Stop => self.stop(node),
@@ -296,49 +224,49 @@ impl Faults {
                 self.set_full(node, true);
                 self.undo.push((until, Undo::Empty(node)));
             }
+            Kind::Rot => self.rot(),
             Kind::ClockJumps => self.jump(node),
             Kind::Refusal => {
                 self.set_refusing(node, true);
                 self.undo.push((until, Undo::Accept(node)));
             }
-            of_network => self.begin_on_network(sim, of_network, node, until),
+            of_network => self.begin_on_network(now, of_network, node, until),
         }
     }
 
     /// As [`Self::begin`], of what is amiss with links.
-    fn begin_on_network(&mut self, sim: &mut Sim<'_>, kind: Kind, node: usize, until: u64) {
-        let now = sim.elapsed().as_millis() as u64;
+    fn begin_on_network(&mut self, now: u64, kind: Kind, node: usize, until: u64) {
         let other = (node + 1) % brokers();
         match kind {
-            Kind::CutOff => self.spoil(sim, links_of(node, true), Ill::Held, until),
+            Kind::CutOff => self.spoil(node, links_of(node, true), Ill::Held, until),
             Kind::CutFromBrokers => {
                 let long = until + 2000 + self.random.below(3000) as u64;
-                self.spoil(sim, links_of(node, false), Ill::Held, long);
+                self.spoil(node, links_of(node, false), Ill::Held, long);
             }
             Kind::CutBetweenTwo => {
-                self.spoil(sim, vec![(host(node), host(other))], Ill::Held, until);
+                self.spoil(node, vec![(host(node), host(other))], Ill::Held, until);
             }
             Kind::Stutter => {
                 let links = links_of(node, self.random.one_in(2));
                 let short = now + 5 + self.random.below(300) as u64;
-                self.spoil(sim, links, Ill::Held, short);
+                self.spoil(node, links, Ill::Held, short);
             }
             Kind::OneWay => {
                 let mut links = links_of(node, false);
                 if self.random.one_in(2) {
                     links = links.into_iter().map(|(from, to)| (to, from)).collect();
                 }
-                self.spoil(sim, links, Ill::Dropped, until);
+                self.spoil(node, links, Ill::Dropped, until);
             }
             Kind::Loss => {
                 let short = now + 1 + self.random.below(40) as u64;
-                self.spoil(sim, vec![(host(node), host(other))], Ill::Dropped, short);
-                self.spoil(sim, vec![(host(other), host(node))], Ill::Dropped, short);
+                self.spoil(node, vec![(host(node), host(other))], Ill::Dropped, short);
+                self.spoil(node, vec![(host(other), host(node))], Ill::Dropped, short);
             }
             Kind::SlowLink => {
                 let latency = Duration::from_millis(20 + self.random.below(400) as u64);
                 self.spoil(
-                    sim,
+                    node,
                     vec![(host(node), host(other))],
                     Ill::Slow(latency),
                     until,
@@ -360,6 +288,26 @@ impl Faults {
         };
     }
 
+    /// Those of several begin and end at about the same time, as where a machine has too much to do.
+    fn begin_pauses(&mut self, hosts: &mut Hosts, node: usize, until: u64) {
+        let count = match self.random.one_in(PAUSES_TOGETHER_ONE_IN) {
+            true => 2 + self.random.below(brokers() - 1),
+            false => 1,
+        };
+        for node in (node..node + count).map(|node| node % brokers()) {
+            if self.is_up[node] {
+                self.set_paused(hosts, node, true);
+                let until = until + self.random.below(200) as u64;
+                self.undo.push((until, Undo::Wake(node)));
+            }
+        }
+    }
+
+    fn set_paused(&mut self, hosts: &mut Hosts, node: usize, is_paused: bool) {
+        self.ail(node, "pause", is_paused);
+        hosts.pause(&host(node), is_paused);
+    }
+
     fn set_stalled(&mut self, node: usize, is_stalled: bool) {
         self.ail(node, "stalled disk", is_stalled);
         self.shared
@@ -374,7 +322,7 @@ impl Faults {
 
     fn set_refusing(&mut self, node: usize, is_refusing: bool) {
         self.ail(node, "refusing port", is_refusing);
-        stream::refuse(&host(node), is_refusing);
+        network::refuse(&host(node), is_refusing);
     }
 
     /// Whether everything is up and has been for a while: a replica that comes back is in sync.
@@ -389,6 +337,37 @@ impl Faults {
             .with(|world| world.machines[node].stop.send_replace(true));
     }
 
+    /// A bit of a segment that nothing is appended to any more, where there are other copies.
+    fn rot(&mut self) {
+        let slots: Vec<Slot> = Slot::all()
+            .filter(|slot| slot.topic().factor >= 3)
+            .collect();
+        let slot = slots[self.random.below(slots.len())];
+        let disk = self
+            .shared
+            .with(|world| world.machines[self.rotting].disk.clone());
+        let is_of_slot = |dir: &Path| {
+            dir.file_name()
+                .is_some_and(|name| *name == *slot.to_string())
+        };
+        let mut segments = disk.files();
+        segments.retain(|path| {
+            path.extension().is_some_and(|ending| ending == "log")
+                && path.parent().is_some_and(is_of_slot)
+        });
+        segments.pop();
+        if segments.is_empty() {
+            return;
+        }
+        let segment = &segments[self.random.below(segments.len())];
+        let position = self.random.below(disk.length(segment).max(1));
+        disk.flip_bit(segment, position, self.random.below(8) as u8);
+        let (node, segment) = (self.rotting, segment.display());
+        self.log(format_args!(
+            "a bit of {segment} at {position} turns over on {node}"
+        ));
+    }
+
     /// Up to an hour, there or back.
     fn jump(&mut self, node: usize) {
         let ahead_ms = self.random.below(7_200_000) as i64 - 3_600_000;
@@ -397,15 +376,16 @@ impl Faults {
             .with(|world| world.machines[node].set_clock(ahead_ms));
     }
 
-    fn crash(&mut self, sim: &mut Sim<'_>, node: usize, loses_power: bool, until: u64) {
+    fn crash(&mut self, hosts: &mut Hosts, node: usize, loses_power: bool, until: u64) {
         if !self.is_up[node] {
             return;
         }
         self.is_up[node] = false;
         self.ailing.remove(&(node, "stop"));
+        self.ailing.remove(&(node, "pause"));
         let kind = if loses_power { "power cut" } else { "kill" };
         self.log(format_args!("{kind} of {node} until {until}"));
-        sim.crash(host(node));
+        hosts.crash(&host(node));
         self.shared.with(|world| {
             let machine = &mut world.machines[node];
             machine.context = std::sync::Weak::new();
@@ -418,25 +398,27 @@ impl Faults {
         self.undo.push((until, Undo::Start(node)));
     }
 
-    fn start(&mut self, sim: &mut Sim<'_>, node: usize) {
+    fn start(&mut self, hosts: &mut Hosts, node: usize) {
         self.is_up[node] = true;
         self.shared
             .with(|world| world.machines[node].has_ended = false);
-        sim.bounce(host(node));
+        hosts.start(&host(node));
     }
 
     /// Has something amiss with these links for a while.
-    fn spoil(&mut self, sim: &mut Sim<'_>, links: Vec<Link>, ill: Ill, until: u64) {
+    fn spoil(&mut self, node: usize, links: Vec<Link>, ill: Ill, until: u64) {
         self.log(format_args!("{ill:?} {links:?} until {until}"));
         if ill == Ill::Dropped {
             let noticed = until + DEAD_CONNECTION_MS;
-            self.shared
-                .with(|world| world.disturbed_ms = world.disturbed_ms.max(noticed));
+            self.shared.with(|world| {
+                world.disturbed_ms = world.disturbed_ms.max(noticed);
+                world.machines[node].disturbed_ms = noticed;
+            });
         }
         for link in &links {
-            self.links.change(sim, link, ill, true);
+            self.links.change(link, ill, true);
         }
-        self.undo.push((until, Undo::Links(links, ill)));
+        self.undo.push((until, Undo::Links(node, links, ill)));
     }
 }
 

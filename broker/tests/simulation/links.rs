@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use turmoil::Sim;
+use ottla_broker::stream::simulated::{self as network, Condition};
 
 /// The longest time that a message takes where nothing is amiss.
-pub const LATENCY_MAX: Duration = Duration::from_millis(8);
+pub const LATENCY_MAX: Duration = Duration::from_millis(network::LATENCY_MAX_MS);
 
 /// What a link may suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,19 @@ struct State {
     slow: Vec<Duration>,
 }
 
+impl State {
+    fn is_well(&self) -> bool {
+        self.holds == 0 && self.drops == [0, 0] && self.slow.is_empty()
+    }
+}
+
 /// All links that something was ever amiss with, by their ends in order.
 #[derive(Debug, Default)]
 pub struct Links(BTreeMap<Link, State>);
 
 impl Links {
     /// Begins something, or ends it.
-    pub fn change(&mut self, sim: &mut Sim<'_>, link: &Link, ill: Ill, begins: bool) {
+    pub fn change(&mut self, link: &Link, ill: Ill, begins: bool) {
         let (from, to) = link;
         let is_reversed = from > to;
         let key = match is_reversed {
@@ -61,23 +67,23 @@ impl Links {
         }
         let (a, b) = (key.0.as_str(), key.1.as_str());
         let latency = state.slow.iter().copied().max().unwrap_or(LATENCY_MAX);
-        sim.set_link_max_message_latency(a, b, latency);
-        match state.holds {
-            0 => sim.release(a, b),
-            _ => sim.hold(a, b),
-        }
-        if state.drops[0] > 0 {
-            sim.partition_oneway(a, b);
-        }
-        if state.drops[1] > 0 {
-            sim.partition_oneway(b, a);
-        }
+        let condition = Condition {
+            is_held: state.holds > 0,
+            drops: state.drops.map(|count| count > 0),
+            latency_max_ms: latency.as_millis() as u64,
+        };
+        network::set_link(a, b, condition);
     }
 
     /// Whether nothing is amiss with any.
     pub fn are_well(&self) -> bool {
-        let is_well =
-            |state: &State| state.holds == 0 && state.drops == [0, 0] && state.slow.is_empty();
-        self.0.values().all(is_well)
+        self.0.values().all(State::is_well)
+    }
+
+    /// Whether nothing is amiss with one.
+    pub fn is_well(&self, a: &str, b: &str) -> bool {
+        let is_it = |(from, to): &Link| (from == a && to == b) || (from == b && to == a);
+        let mut ill = self.0.iter().filter(|(_, state)| !state.is_well());
+        !ill.any(|(link, _)| is_it(link))
     }
 }

@@ -15,33 +15,38 @@
 //!
 //! # Layout, in reading order
 //! - `run`: one seed, from the first process to the last check
-//! - `node`, `clients`, `connection`, `faults`, `links`: who and what acts in it
+//! - `hosts`: a clock for each, which may be paused
+//! - `node`, `clients`, `connection`, `faults`, `kinds`, `links`: who and what acts in it
 //! - `world`, `checks`, `replicas`, `members`, `transactions`: what is known of all of them, and
 //!   what must hold
 //! - `planted`: the bugs that a run puts in, and what finds them
-//! - `entropy`: the randomness of the standard library, taken away
+//! - `entropy`: the randomness of the standard library and the machine's clock, taken away
 
 #![allow(clippy::disallowed_methods, reason = "tests go by the real clock")]
 
+mod bugs;
 mod checks;
 mod clients;
 mod connection;
 mod entropy;
 mod faults;
+mod hosts;
+mod kinds;
 mod links;
 mod members;
 mod node;
 mod planted;
 mod replicas;
 mod run;
+mod topics;
 mod transactions;
 mod world;
 
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use bugs::Bug;
 use run::Outcome;
-use world::Bug;
 
 /// Seeds that once found a bug; they always run.
 const KEPT_SEEDS: [(u64, &str); 20] = [

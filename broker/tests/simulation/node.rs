@@ -51,6 +51,7 @@ fn settings(node: usize, has_retention: bool) -> Settings {
          broker.rack={}\n\
          replica.lag.time.max.ms={}\n\
          ottla.controlled.shutdown.timeout.ms=3000\n\
+         log.cleaner.backoff.ms=400\nottla.scrub.interval.ms=1500\n\
          ottla.http.listener=\nlog.dirs=/data\n{retention}",
         host(node),
         voters.join(","),
@@ -62,7 +63,7 @@ fn settings(node: usize, has_retention: bool) -> Settings {
 
 /// Runs one process until its directory fails or it is asked to stop, then waits to be cleared
 /// away with all its tasks, as the system does with a process that ends.
-pub async fn run(shared: Shared, node: usize) -> turmoil::Result {
+pub async fn run(shared: Shared, node: usize) {
     // kept until then: what it did in its last step is looked at once the step is over
     let _context = run_process(&shared, node).await;
     shared.with(|world| world.machines[node].has_ended = true);
@@ -74,6 +75,7 @@ async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
     let (seed, disk, clock_ms, bug, mut stop) = shared.with(|world| {
         let machine = &mut world.machines[node];
         machine.life += 1;
+        machine.is_serving = false;
         machine.stop.send_replace(false);
         let seed = world.seed ^ (node as u64) << 32 ^ machine.life << 40;
         let stop = machine.stop.subscribe();
@@ -110,7 +112,10 @@ async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
     };
     shared.trace(format_args!("broker {node} serves"));
     let context = Arc::clone(running.context());
-    shared.with(|world| world.machines[node].context = Arc::downgrade(&context));
+    shared.with(|world| {
+        world.machines[node].context = Arc::downgrade(&context);
+        world.machines[node].is_serving = true;
+    });
     tokio::select! {
         biased;
         why = running.failed() => shared.trace(format_args!("broker {node} has failed: {why}")),

@@ -8,8 +8,6 @@
 //! - `ForeignIsr`: only replicas are in sync.
 //! - `IsrFlap`: nobody leaves an ISR while nothing is amiss with any machine or link.
 
-use std::sync::Arc;
-
 use ottla_broker::api::Context;
 use ottla_broker::replica::{Inspected, Replicas};
 use ottla_protocol::ids::{NodeId, Offset};
@@ -19,14 +17,18 @@ use crate::node::LAG_MAX;
 use crate::world::{BUSY, Slot, World};
 
 impl World {
-    /// Notes what a replica holds.
-    pub fn note(&mut self, node: usize, slot: Slot, seen: &Inspected) {
+    /// Notes what a replica holds, or that there is none to be seen.
+    pub fn note(&mut self, node: usize, slot: Slot, seen: Option<Inspected>) {
         let has_retention = self.has_retention && slot.topic().name == BUSY;
-        let now = (self.machines[node].life, self.now_ms);
+        let machine = &mut self.machines[node];
+        let before = machine.seen[slot.index()].take();
         let partition = self.checks.of(slot);
-        if seen.is_leader {
-            partition.led[node] = now;
+        if before.is_some_and(|before| before.is_leader) {
+            partition.led[node] = (machine.seen_life, self.looked_ms);
         }
+        let Some(seen) = seen else {
+            return;
+        };
         if has_retention && seen.is_leader {
             partition.deleted_end = partition.deleted_end.max(seen.marks.log_start_offset.0);
         }
@@ -36,13 +38,7 @@ impl World {
         partition.most_durable[node] = partition.most_durable[node].max(durable);
         partition.ends[node] = seen.marks.log_end_offset.0;
         partition.newest_epoch = partition.newest_epoch.max(seen.leader_epoch.0);
-    }
-
-    /// What a live broker does not show now it holds no more.
-    pub fn forget_held(&mut self, node: usize) {
-        for slot in Slot::all() {
-            self.checks.of(slot).is_held[node] = false;
-        }
+        machine.seen[slot.index()] = Some(seen);
     }
 
     /// Goes through what is new in a replica's log.
@@ -89,7 +85,7 @@ impl World {
         }
         let high_watermark = seen.marks.high_watermark.0;
         let epoch = seen.leader_epoch.0;
-        let place = format!("{slot} in epoch {epoch}");
+        let place = || format!("{slot} in epoch {epoch}");
         let mut wrong = Vec::new();
         let before = std::mem::replace(&mut partition.isr, (epoch, seen.isr.clone()));
         let has_left = |member: &&NodeId| before.0 == epoch && !seen.isr.contains(member);
@@ -97,8 +93,9 @@ impl World {
             && now_ms > disturbed_ms + (2 * LAG_MAX).as_millis() as u64
         {
             wrong.push(format!(
-                "IsrFlap: broker {node} leads {place} and has {member} in sync no more, with \
-                 nothing amiss since {disturbed_ms}"
+                "IsrFlap: broker {node} leads {} and has {member} in sync no more, with \
+                 nothing amiss since {disturbed_ms}",
+                place()
             ));
         }
         // a broker that was released has let its log go, before the leader hears of it
@@ -108,13 +105,15 @@ impl World {
             let (end, durable) = (partition.ends[member], partition.durable[member]);
             if end < high_watermark {
                 wrong.push(format!(
-                    "HighWatermarkBeyondIsr: broker {node} leads {place} and has committed \
-                     {high_watermark}, {member} is in sync and ends at {end}"
+                    "HighWatermarkBeyondIsr: broker {node} leads {} and has committed \
+                     {high_watermark}, {member} is in sync and ends at {end}",
+                    place()
                 ));
             } else if durable < high_watermark {
                 wrong.push(format!(
-                    "AckBeforeDurable: broker {node} leads {place} and has committed \
-                     {high_watermark}, {member} is in sync and has {durable} on disk"
+                    "AckBeforeDurable: broker {node} leads {} and has committed \
+                     {high_watermark}, {member} is in sync and has {durable} on disk",
+                    place()
                 ));
             }
         }
@@ -122,8 +121,9 @@ impl World {
             let durable = partition.durable[follower.0 as usize];
             if durable < end.0 && is_held[follower.0 as usize] {
                 wrong.push(format!(
-                    "UndurableFetch: broker {follower} told {node}, which leads {place}, that \
-                     it holds {end}, and has {durable} on disk"
+                    "UndurableFetch: broker {follower} told {node}, which leads {}, that \
+                     it holds {end}, and has {durable} on disk",
+                    place()
                 ));
             }
         }
@@ -131,7 +131,7 @@ impl World {
     }
 
     /// Whether only replicas are in sync, by a broker's own metadata image.
-    pub fn check_image(&mut self, node: usize, context: &Arc<Context>) {
+    pub fn check_image(&mut self, node: usize, context: &Context) {
         let (life, applied) = (self.machines[node].life, context.controller.applied());
         if self.machines[node].checked_image == (life, applied) {
             return;

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use ottla_broker::controller::raft::Runtime;
 
 use crate::clients::{self, admin};
 use crate::faults::{CLIENTS, Faults};
-use crate::links::LATENCY_MAX;
+use crate::hosts::Hosts;
 use crate::node;
 use crate::world::{Bug, Shared, brokers, host};
 
@@ -18,6 +17,10 @@ const FAULTS_MS: u64 = 15_000;
 
 /// How long the cluster may take to form, and to come back once everything is healed.
 const CALM_MS: u64 = 30_000;
+
+/// One run in so many goes on for a while when all is healed, and how long.
+const PEACE_ONE_IN: usize = 8;
+const PEACE_MS: u64 = 24_000;
 
 /// What became of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,31 +98,28 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
 
 fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
     let shared = Shared::new(seed, bug);
-    let mut sim = turmoil::Builder::new()
-        .rng_seed(seed)
-        .epoch(SystemTime::UNIX_EPOCH)
-        .tick_duration(Duration::from_millis(1))
-        .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(LATENCY_MAX)
-        .simulation_duration(Duration::from_secs(3600))
-        .tcp_capacity(4096)
-        .enable_random_order()
-        .build();
+    let mut hosts = Hosts::new(seed);
     for node in 0..brokers() {
         let shared = shared.clone();
-        sim.host(host(node), move || node::run(shared.clone(), node));
+        hosts.add(&host(node), move || node::run(shared.clone(), node));
     }
     let mut faults = Faults::new(&shared);
     shared.join(admin::NAME);
-    sim.client(admin::NAME, admin::create_topics(shared.clone()));
-    let mut is_over = advance(&mut sim, &mut faults, Phase::Calm);
-    sim.client(CLIENTS[0], clients::write(shared.clone()));
-    sim.client(CLIENTS[1], clients::read(shared.clone()));
-    is_over = is_over || advance(&mut sim, &mut faults, Phase::Faults);
-    faults.heal(&mut sim);
+    let client = shared.clone();
+    hosts.add(admin::NAME, move || admin::create_topics(client.clone()));
+    let mut is_over = advance(&mut hosts, &mut faults, Phase::Calm);
+    let client = shared.clone();
+    hosts.add(CLIENTS[0], move || clients::write(client.clone()));
+    let client = shared.clone();
+    hosts.add(CLIENTS[1], move || clients::read(client.clone()));
+    is_over = is_over || advance(&mut hosts, &mut faults, Phase::Faults);
+    faults.heal(&mut hosts);
     shared.trace(format_args!("healed"));
+    if shared.random(9).one_in(PEACE_ONE_IN) {
+        is_over = is_over || advance(&mut hosts, &mut faults, Phase::Peace);
+    }
     shared.with(|world| world.is_ending = true);
-    is_over = is_over || advance(&mut sim, &mut faults, Phase::Calm);
+    is_over = is_over || advance(&mut hosts, &mut faults, Phase::Calm);
     shared.with(|world| {
         // a run that was ended early has brokers that are down, with what only they have
         if !is_over {
@@ -129,7 +129,7 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
             world.violate(panic);
         }
         Outcome {
-            virtual_ms: sim.elapsed().as_millis() as u64,
+            virtual_ms: hosts.now_ms(),
             faults: faults.count,
             epochs: world.checks.epochs(),
             acknowledged: world.checks.acknowledged(),
@@ -142,29 +142,30 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
 /// Whether faults come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// None, and it ends when all are done.
     Calm,
     Faults,
+    /// None, and clients go on.
+    Peace,
 }
 
 /// Steps through a phase: calm ends once the clients are done. Says whether the run is over, for
 /// something is wrong.
-fn advance(sim: &mut turmoil::Sim<'_>, faults: &mut Faults, phase: Phase) -> bool {
+fn advance(hosts: &mut Hosts, faults: &mut Faults, phase: Phase) -> bool {
     let shared = faults.shared.clone();
-    let limit_ms = if phase == Phase::Calm {
-        CALM_MS
-    } else {
-        FAULTS_MS
+    let limit_ms = match phase {
+        Phase::Calm => CALM_MS,
+        Phase::Faults => FAULTS_MS,
+        Phase::Peace => PEACE_MS,
     };
-    let end = sim.elapsed().as_millis() as u64 + limit_ms;
-    while (sim.elapsed().as_millis() as u64) < end {
-        shared.with(|world| world.now_ms = sim.elapsed().as_millis() as u64);
+    let end = hosts.now_ms() + limit_ms;
+    while hosts.now_ms() < end {
+        shared.with(|world| world.now_ms = hosts.now_ms());
         match phase {
-            Phase::Calm => faults.supervise(sim),
-            Phase::Faults => faults.act(sim),
+            Phase::Calm | Phase::Peace => faults.supervise(hosts),
+            Phase::Faults => faults.act(hosts),
         }
-        if let Err(error) = sim.step() {
-            shared.violate(format!("Error: {error}"));
-        }
+        hosts.step();
         shared.with(|world| world.check_nodes());
         let (is_done, is_wrong) = shared.with(|w| (w.clients.is_empty(), w.violation.is_some()));
         if is_wrong || panicked().is_some() {

@@ -2,20 +2,24 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ottla_broker::api::Context;
-use ottla_core::planted::{self, Planted};
+use ottla_broker::replica::Inspected;
+use ottla_core::planted;
+use ottla_protocol::api::ApiKey;
 use ottla_storage::sim::{Random, SimDisk};
 use tokio::sync::watch;
 
+pub use crate::bugs::Bug;
 use crate::checks::Checks;
 use crate::links::LATENCY_MAX;
 use crate::members::Members;
+pub use crate::topics::{BUSY, IDLE, Slot, TOPICS};
 use crate::transactions::Told;
 
 /// The brokers of a simulated cluster, of which a seed draws one.
@@ -35,101 +39,6 @@ pub fn brokers() -> usize {
     BROKERS.get().copied().unwrap_or(COUNTS[0])
 }
 
-/// A topic that clients write to and read.
-pub struct Topic {
-    pub name: &'static str,
-    pub partitions: i32,
-    pub factor: usize,
-}
-
-/// The topic with traffic.
-pub const BUSY: &str = "busy";
-
-/// The topic that is written to now and then, with more than the lag limit between.
-pub const IDLE: &str = "idle";
-
-/// All of them.
-pub const TOPICS: [Topic; 4] = [
-    Topic {
-        name: BUSY,
-        partitions: 2,
-        factor: 3,
-    },
-    Topic {
-        name: IDLE,
-        partitions: 6,
-        factor: 3,
-    },
-    Topic {
-        name: "pair",
-        partitions: 1,
-        factor: 2,
-    },
-    Topic {
-        name: "single",
-        partitions: 1,
-        factor: 1,
-    },
-];
-
-/// One partition of one of them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slot(usize);
-
-impl Slot {
-    /// All there are.
-    pub fn all() -> impl Iterator<Item = Self> + Clone {
-        let count = TOPICS.iter().map(|topic| topic.partitions as usize).sum();
-        (0..count).map(Self)
-    }
-
-    /// All of one topic.
-    pub fn of_topic(name: &str) -> impl Iterator<Item = Self> + Clone {
-        Self::all().filter(move |slot| slot.topic().name == name)
-    }
-
-    /// The slot of a partition that a broker holds; none where no client writes to it.
-    pub fn find(topic: &str, partition: i32) -> Option<Self> {
-        Self::of_topic(topic).find(|slot| slot.partition() == partition)
-    }
-
-    /// Its place among all.
-    pub fn index(self) -> usize {
-        self.0
-    }
-
-    fn place(self) -> (&'static Topic, i32) {
-        let mut left = self.0 as i32;
-        for topic in &TOPICS {
-            if left < topic.partitions {
-                return (topic, left);
-            }
-            left -= topic.partitions;
-        }
-        unreachable!("a slot is a partition of a topic")
-    }
-
-    pub fn topic(self) -> &'static Topic {
-        self.place().0
-    }
-
-    pub fn partition(self) -> i32 {
-        self.place().1
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.topic().name, self.partition())
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// In one run of so many old segments go.
 const RETENTION_ONE_IN: usize = 4;
 
@@ -146,71 +55,6 @@ const COMMIT_TIMES: [Duration; 3] = [
     Duration::from_millis(25),
 ];
 
-/// A bug put in on purpose, to see that it is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    /// The disks answer a sync without having done anything.
-    LazyFsync,
-    /// The producers take an acknowledgement of the leader alone for one of the ISR.
-    AckBeforeIsr,
-    /// The leases of brokers never run out.
-    EndlessLease,
-    /// The producers send a batch again without a producer id to know it by.
-    NoIdempotence,
-    /// One in the broker's own code.
-    Planted(Planted),
-}
-
-impl Bug {
-    /// All there are: their names, and what each makes of the run.
-    pub fn all() -> Vec<(&'static str, &'static str, Self)> {
-        let around = [
-            (
-                "lazy-fsync",
-                "the disks answer a sync without having done anything",
-                Self::LazyFsync,
-            ),
-            (
-                "ack-before-isr",
-                "producers take an acknowledgement of the leader alone for one of the ISR",
-                Self::AckBeforeIsr,
-            ),
-            (
-                "endless-lease",
-                "the leases of brokers never run out",
-                Self::EndlessLease,
-            ),
-            (
-                "no-idempotence",
-                "producers send a batch again without a producer id to know it by",
-                Self::NoIdempotence,
-            ),
-        ];
-        let within = Planted::ALL.iter();
-        let within = within.map(|(name, what, bug)| (*name, *what, Self::Planted(*bug)));
-        around.into_iter().chain(within).collect()
-    }
-
-    /// Whether it takes transactions to find it.
-    pub fn is_of_transactions(self) -> bool {
-        use Planted::*;
-        matches!(
-            self,
-            Self::Planted(
-                CommittedIsStable
-                    | MarkerAtOnce
-                    | AbortedUntold
-                    | UnverifiedTransaction
-                    | EpochUnseen
-                    | OngoingKept
-                    | MarkersOrderedOnce
-                    | OffsetsAtOnce
-                    | UnstableOffsets
-            )
-        )
-    }
-}
-
 /// One broker's machine: its disk outlives its process.
 pub struct Machine {
     pub disk: SimDisk,
@@ -218,10 +62,22 @@ pub struct Machine {
     pub life: u64,
     /// What API handlers work with, while the process lives.
     pub context: Weak<Context>,
+    /// What was seen of its replicas last, by slot, and in which life; where there is a process
+    /// to be seen, also up to which change of them.
+    pub seen: Vec<Option<Inspected>>,
+    pub seen_life: u64,
+    pub looked: Option<u64>,
     /// The life and the entry of the metadata log up to which its image was checked.
     pub checked_image: (u64, u64),
-    /// Whether the process has ended by itself.
+    /// Whether the process has come so far that it serves, and whether it has ended by itself.
+    pub is_serving: bool,
     pub has_ended: bool,
+    /// When it was last that not all clients had a way to a process that serves.
+    pub unwell_ms: u64,
+    /// Until when something was amiss with it or, where that began with it, with its links.
+    pub disturbed_ms: u64,
+    /// Since when there was no moment without.
+    pub amiss_since_ms: u64,
     /// Asks the process to stop in order.
     pub stop: watch::Sender<bool>,
     /// How far its clock is ahead of the time of day.
@@ -249,6 +105,8 @@ pub struct World {
     pub violation: Option<String>,
     /// Milliseconds since the start, as of the last step.
     pub now_ms: u64,
+    /// When the replicas were looked at last.
+    pub looked_ms: u64,
     /// What the members of the group were told.
     pub members: Members,
     /// What clients were told of their transactions.
@@ -283,8 +141,15 @@ impl Shared {
                 disk,
                 life: 0,
                 context: Weak::new(),
+                seen: Slot::all().map(|_| None).collect(),
+                seen_life: 0,
+                looked: None,
                 checked_image: (0, 0),
+                is_serving: false,
                 has_ended: false,
+                unwell_ms: 0,
+                disturbed_ms: 0,
+                amiss_since_ms: 0,
                 stop: watch::channel(false).0,
                 clock_ms: Arc::new(AtomicI64::new(random.below(SKEWS_MS) as i64)),
             }
@@ -298,6 +163,7 @@ impl Shared {
             clients: BTreeSet::new(),
             violation: None,
             now_ms: 0,
+            looked_ms: 0,
             members: Members::default(),
             told: Told::default(),
             disturbed_ms: 0,
@@ -356,6 +222,14 @@ impl Shared {
     }
 }
 
+/// How long after that nobody waits in vain any more, and how long after all that one broker does
+/// may others still wait for it: twice the lag limit, and some more.
+const PEACE_MS: u64 = 15_000;
+const BEARABLE_MS: u64 = 7000;
+
+/// How long what crosses a link takes there and back, by far.
+const CROSSING_MS: u64 = 50;
+
 /// How long what was amiss may still be felt: a lease ends, connections are found dead.
 const AFTERMATH_MS: u64 = 5000;
 
@@ -369,9 +243,9 @@ impl World {
     /// Whether a producer that asks this process is to see no error: leaderships are handed over
     /// and nothing else happens, the partition may lose a broker, and that process led it not long
     /// ago. Whoever comes later goes by metadata of the past.
-    pub fn is_orderly(&mut self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
+    pub fn is_orderly(&self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
         let now_ms = self.now_ms;
-        let (led_life, led_ms) = self.checks.of(slot).led[node];
+        let (led_life, led_ms) = self.led(slot, node);
         // answers may be read long after they came
         let is_calm = sent_ms > self.faulted_ms + AFTERMATH_MS;
         let has_led = life == led_life && now_ms < led_ms + FORWARDS_MS;
@@ -382,21 +256,77 @@ impl World {
 
     /// Whether this process has to answer what was sent to it then: it goes on, or it cannot have
     /// closed connections before that came. What crosses the end of one, nobody can answer.
-    pub fn owes_answer(&mut self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
+    pub fn owes_answer(&self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
         let machine = &self.machines[node];
         let stops = machine.life != life || machine.has_ended || *machine.stop.borrow();
-        let (_, led_ms) = self.checks.of(slot).led[node];
+        let (_, led_ms) = self.led(slot, node);
         !stops || sent_ms + LATENCY_MAX.as_millis() as u64 + 1 < led_ms + LINGER_MS
     }
 
+    /// A request was answered now, or still is not: a broker that works answers in time, also
+    /// where it can do nothing.
+    pub fn check_answered(
+        &mut self,
+        (node, life): (usize, u64),
+        api: ApiKey,
+        sent_ms: u64,
+        limit_ms: u64,
+    ) {
+        let machine = &self.machines[node];
+        let is_well = machine.life == life && machine.unwell_ms < sent_ms;
+        let took_ms = self.now_ms - sent_ms;
+        if is_well && took_ms > limit_ms + CROSSING_MS {
+            self.violate(format!(
+                "Unanswered: {api:?} at broker {node}, sent at {sent_ms}, has no answer for \
+                 {took_ms} ms"
+            ));
+        }
+    }
+
+    /// A producer with acks=all was told that its time is over. Not where nothing was amiss for
+    /// long, nor where only one broker was.
+    pub fn timed_out(&mut self, slot: Slot, node: usize, value: &str, sent_ms: u64) {
+        let is_calm = |amiss_ms: u64, calm_ms: u64| amiss_ms + calm_ms < sent_ms;
+        let disturbed_ms = self.disturbed_ms;
+        if is_calm(disturbed_ms, PEACE_MS) {
+            self.violate(format!(
+                "TimedOutInPeace: {slot} {value} at {node}, sent at {sent_ms}, nothing was amiss \
+                 since {disturbed_ms}"
+            ));
+        }
+        let machines = self.machines.iter().enumerate();
+        let Some((one, machine)) = machines.max_by_key(|(_, machine)| machine.disturbed_ms) else {
+            return;
+        };
+        let others = self.machines.iter().enumerate().filter(|(n, _)| *n != one);
+        let others_ms = others.map(|(_, m)| m.disturbed_ms).max().unwrap_or(0);
+        let is_long_amiss =
+            machine.disturbed_ms + 1 >= self.now_ms && is_calm(machine.amiss_since_ms, BEARABLE_MS);
+        let is_bearable = is_long_amiss && is_calm(others_ms, BEARABLE_MS);
+        if is_bearable && slot.topic().factor >= 3 && !self.moves_replicas {
+            self.violate(format!(
+                "NoProgressWithoutOne: {slot} {value} at {node}, sent at {sent_ms}, nothing was \
+                 amiss but with broker {one} since {others_ms}"
+            ));
+        }
+    }
+
+    /// When a machine led the partition last, in which life.
+    fn led(&self, slot: Slot, node: usize) -> (u64, u64) {
+        let machine = &self.machines[node];
+        match &machine.seen[slot.index()] {
+            Some(seen) if seen.is_leader => (machine.seen_life, self.looked_ms),
+            Some(_) | None => self.checks.seen(slot).led[node],
+        }
+    }
+
     pub fn trace(&mut self, what: fmt::Arguments<'_>) {
-        let line = format!("{:>6} {what}", self.now_ms);
+        let now_ms = self.now_ms;
         if self.is_shown {
-            eprintln!("{line}");
+            eprintln!("{now_ms:>6} {what}");
         }
-        for byte in line.bytes().chain([b'\n']) {
-            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        let hashed = writeln!(Hasher(&mut self.trace), "{now_ms:>6} {what}");
+        hashed.expect("a hash takes everything");
     }
 
     pub fn violate(&mut self, what: String) {
@@ -412,6 +342,18 @@ impl World {
     /// What API handlers of a live process work with.
     pub fn context(&self, node: usize) -> Option<Arc<Context>> {
         self.machines[node].context.upgrade()
+    }
+}
+
+/// Takes text into a hash, where it is made.
+struct Hasher<'a>(&'a mut u64);
+
+impl fmt::Write for Hasher<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            *self.0 = (*self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! broker 1 at 5 [fenced] | no broker 1     the image changes
 //! suspect 1 | trust 1                      a connection to it breaks, it answers
-//! ask 1                                    until when an answer that names it waits
+//! ask 1 [since 5]                          until when an answer that names it waits, asked for now
+//!                                          or in that millisecond
 //! listed 1 at 5                            whether clients are told of it
 //! wait 100                                 milliseconds pass
 //! ```
@@ -50,10 +51,16 @@ fn check(script: &str, expected: Expect) {
             }
             "suspect" => format!("news: {}", suspects.suspect(&image, node(1), now)),
             "trust" => format!("news: {}", suspects.trust(node(1))),
-            "ask" => match suspects.wait_until(now, |named| named == node(1)) {
-                Some(until) => format!("waits until {}", until.as_millis()),
-                None => "waits for nothing".to_owned(),
-            },
+            "ask" => {
+                let asked = words
+                    .get(3)
+                    .map(|_| Duration::from_millis(number(3) as u64));
+                let is_named = |named| named == node(1);
+                match suspects.wait_until(asked.unwrap_or(now), now, is_named) {
+                    Some(until) => format!("waits until {}", until.as_millis()),
+                    None => "waits for nothing".to_owned(),
+                }
+            }
             "listed" => {
                 let is_listed = suspects.is_listed(node(1), BrokerEpoch(number(3)), now);
                 format!("{is_listed}")
@@ -172,6 +179,32 @@ fn a_fenced_broker_stays_listed_a_while() {
             listed 1 at 6: false
             listed 1 at 5: true
             listed 1 at 5: false
+        "#]],
+    );
+}
+
+#[test]
+fn an_answer_that_names_one_suspect_after_another_waits_no_longer_than_for_one() {
+    check(
+        "
+        broker 1 at 5
+        broker 2 at 6
+        suspect 1
+        ask 1
+        wait 600
+        suspect 2
+        ask 2 since 0
+        ask 2
+        wait 100
+        ask 2 since 0
+        ",
+        expect![[r#"
+            suspect 1: news: true
+            ask 1: waits until 700
+            suspect 2: news: true
+            ask 2 since 0: waits until 700
+            ask 2: waits until 1300
+            ask 2 since 0: waits for nothing
         "#]],
     );
 }

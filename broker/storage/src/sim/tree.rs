@@ -55,6 +55,15 @@ impl Inode {
         }
     }
 
+    /// A bit of the medium turns over.
+    pub(super) fn flip(&mut self, position: usize, bit: u8) {
+        for content in [&mut self.bytes, &mut self.durable] {
+            if let Some(byte) = content.get_mut(position) {
+                *byte ^= 1 << (bit % 8);
+            }
+        }
+    }
+
     /// A sync failed: what was pending never arrives.
     pub(super) fn forget(&mut self) {
         self.pending.clear();

@@ -1,5 +1,7 @@
 //! An administrator: the topics that are there from the start, and one that comes and goes.
 
+use std::time::Duration;
+
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
@@ -9,8 +11,8 @@ use ottla_protocol::messages::topics::{
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
-use super::PAUSE;
-use crate::connection::Connection;
+use super::{PAUSE, has_compaction, keeper, pause_max_ms};
+use crate::connection::{Connection, PRODUCE_TIMEOUT_MS};
 use crate::world::{BUSY, Shared, TOPICS};
 
 /// The topic that is deleted and made again under the same name.
@@ -36,9 +38,26 @@ fn creation(name: &str, partitions: i32, factor: usize) -> CreateTopicsRequest {
     }
 }
 
+fn compacted() -> CreateTopicsRequest {
+    let mut request = creation(keeper::TOPIC, 1, 3);
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("internal.segment.bytes", "4096"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("delete.retention.ms", "1000"),
+    ];
+    request.topics[0].configs = configs
+        .map(|(name, value)| CreatableTopicConfig {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        })
+        .into();
+    request
+}
+
 /// Makes the topics, however long the cluster takes to form.
-pub async fn create_topics(shared: Shared) -> turmoil::Result {
-    let mut connection = Connection::new(0);
+pub async fn create_topics(shared: Shared) {
+    let mut connection = Connection::new(&shared, 0);
     for topic in &TOPICS {
         let mut request = creation(topic.name, topic.partitions, topic.factor);
         if topic.name == BUSY && shared.has_retention() {
@@ -51,9 +70,14 @@ pub async fn create_topics(shared: Shared) -> turmoil::Result {
             tokio::time::sleep(PAUSE).await;
         }
     }
+    if has_compaction(&shared) {
+        let request = compacted();
+        while !create(&mut connection, &request).await {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
     shared.trace(format_args!("the topics are made"));
     shared.leave(NAME);
-    Ok(())
 }
 
 /// Says whether the topic is there.
@@ -84,8 +108,10 @@ async fn delete(connection: &mut Connection) -> bool {
 /// Makes a topic, writes to it, deletes it, again and again. Each time it takes writes.
 pub async fn recreate(shared: &Shared) {
     shared.join(TOPIC);
-    let mut connection = Connection::new(2);
+    let mut connection = Connection::new(shared, 2);
     let request = creation(TOPIC, 1, 3);
+    let mut random = shared.random(14);
+    let pause_max_ms = pause_max_ms(shared);
     loop {
         let is_ending = shared.with(|world| world.is_ending);
         // a deletion of which nothing was heard may be carried out late, and is of a name: so
@@ -97,6 +123,8 @@ pub async fn recreate(shared: &Shared) {
         if is_ending {
             break;
         }
+        let pause = random.below(pause_max_ms) as u64;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
         while !delete(&mut connection).await {
             tokio::time::sleep(PAUSE).await;
             connection.turn();
@@ -134,7 +162,7 @@ async fn write(shared: &Shared, connection: &mut Connection) -> bool {
     let request = ProduceRequest {
         transactional_id: None,
         acks: -1,
-        timeout_ms: 1500,
+        timeout_ms: PRODUCE_TIMEOUT_MS as i32,
         topic_data: vec![TopicProduceData {
             name: TOPIC.to_owned(),
             partition_data: vec![PartitionProduceData {

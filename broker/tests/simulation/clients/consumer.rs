@@ -12,7 +12,7 @@ use ottla_protocol::record_batch::{self, RecordBatch};
 
 use super::PAUSE;
 use crate::checks::value_of;
-use crate::connection::{Connection, Leader};
+use crate::connection::{Connection, FETCH_WAIT_MS, Leader};
 use crate::node::rack;
 use crate::world::{Shared, Slot, brokers};
 
@@ -69,7 +69,7 @@ impl Consumer {
             slot,
             reads,
             stable: (-1, 0),
-            connection: Connection::new(slot.index() % brokers()),
+            connection: Connection::new(shared, slot.index() % brokers()),
             leader: None,
             follower: None,
             rack: match random.below(3) {
@@ -119,7 +119,7 @@ impl Consumer {
         };
         FetchRequest {
             replica_id: -1,
-            max_wait_ms: 100,
+            max_wait_ms: FETCH_WAIT_MS as i32,
             min_bytes: 1,
             max_bytes: 1 << 20,
             isolation_level: i8::from(self.reads == Reads::Committed),

@@ -31,7 +31,7 @@ impl Committer {
         shared.join(NAME);
         Self {
             shared: shared.clone(),
-            connection: Connection::new(1),
+            connection: Connection::new(shared, 1),
             is_found: false,
             acknowledged: -1,
             sent: -1,

@@ -46,7 +46,7 @@ impl Member {
             shared: shared.clone(),
             number,
             random: shared.random(400 + number as u64),
-            connection: Connection::new(number % brokers()),
+            connection: Connection::new(shared, number % brokers()),
             is_found: false,
             member_id: String::new(),
             generation: -1,

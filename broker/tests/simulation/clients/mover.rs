@@ -30,7 +30,7 @@ pub async fn run(shared: &Shared) {
     let moves_replicas = random.one_in(OTHER_BROKERS_ONE_IN);
     shared.join(NAME);
     shared.with(|world| world.moves_replicas = moves_replicas);
-    let mut connection = Connection::new(0);
+    let mut connection = Connection::new(shared, 0);
     let all = brokers();
     let slots: Vec<Slot> = Slot::all()
         .filter(|slot| moves_replicas || slot.topic().factor == all)

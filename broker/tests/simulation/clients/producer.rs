@@ -21,7 +21,7 @@ use ottla_storage::sim::Random;
 
 use super::PAUSE;
 use crate::checks::UNSURE;
-use crate::connection::{Connection, Leader};
+use crate::connection::{Connection, Leader, PRODUCE_TIMEOUT_MS};
 use crate::world::{Bug, Shared, Slot, World, brokers};
 
 /// The most batches in flight that a producer with acks=all has: brokers remember so many.
@@ -84,7 +84,7 @@ impl Producer {
             Acks::One | Acks::None => 1,
         };
         let producer = Self {
-            connection: Connection::new(plan.number % brokers()),
+            connection: Connection::new(shared, plan.number % brokers()),
             shared: shared.clone(),
             plan,
             random,
@@ -238,7 +238,7 @@ impl Producer {
                 Acks::All if is_bold => 1,
                 Acks::All => -1,
             },
-            timeout_ms: 1500,
+            timeout_ms: PRODUCE_TIMEOUT_MS as i32,
             topic_data: vec![TopicProduceData {
                 name: self.plan.slot.topic().name.to_owned(),
                 partition_data: vec![PartitionProduceData {
@@ -318,6 +318,12 @@ impl Producer {
             }
             error if error.is_retriable() => {
                 self.check_orderly(error.name());
+                if error == ErrorCode::RequestTimedOut && self.plan.acks == Acks::All {
+                    let (node, pending) = (self.connection.node(), &self.pending[0]);
+                    self.shared.with(|world| {
+                        world.timed_out(slot, node, &pending.values[0], pending.sent_ms);
+                    });
+                }
                 let node = self.connection.node();
                 self.shared.trace(format_args!(
                     "refused {slot} {} by {node}: {error:?}",

@@ -21,7 +21,7 @@ use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
 use super::PAUSE;
-use crate::connection::{Connection, Leader};
+use crate::connection::{Connection, Leader, PRODUCE_TIMEOUT_MS};
 use crate::world::{Shared, Slot};
 
 /// How long a transaction may take before its coordinator aborts it.
@@ -140,8 +140,11 @@ impl Transactor {
             id: id.to_owned(),
             rules,
             producer: (ProducerId::NONE.0, -1),
-            coordinator: (Coordinator::new(id, TRANSACTION), Connection::new(0)),
-            group: (Coordinator::new(group, GROUP), Connection::new(1)),
+            coordinator: (
+                Coordinator::new(id, TRANSACTION),
+                Connection::new(shared, 0),
+            ),
+            group: (Coordinator::new(group, GROUP), Connection::new(shared, 1)),
             leaders: BTreeMap::new(),
             sequences: BTreeMap::new(),
             added: BTreeSet::new(),
@@ -193,7 +196,8 @@ impl Transactor {
         let base = loop {
             let node = slot.partition() as usize;
             let place = self.leaders.entry(slot);
-            let (connection, leader) = place.or_insert_with(|| (Connection::new(node), None));
+            let (connection, leader) =
+                place.or_insert_with(|| (Connection::new(&self.shared, node), None));
             if leader.is_none() {
                 tokio::time::sleep(PAUSE).await;
                 *leader = connection.leader(slot).await;
@@ -250,7 +254,7 @@ impl Transactor {
         ProduceRequest {
             transactional_id: Some(self.id.clone()),
             acks: -1,
-            timeout_ms: 1500,
+            timeout_ms: PRODUCE_TIMEOUT_MS as i32,
             topic_data: vec![TopicProduceData {
                 name: slot.topic().name.to_owned(),
                 partition_data: vec![PartitionProduceData {

@@ -14,7 +14,7 @@ use ottla_storage::sim::Random;
 
 use super::PAUSE;
 use super::transactor::{Ended, Rules, Transactor};
-use crate::connection::{Connection, Leader};
+use crate::connection::{Connection, FETCH_WAIT_MS, Leader};
 use crate::transactions::TRANSFORMED;
 use crate::world::{BUSY, Shared, Slot};
 
@@ -67,9 +67,9 @@ impl Transformer {
             number,
             transactor: Transactor::new(shared, "transformer", GROUP, rules),
             transactions: 0,
-            reader: Connection::new(0),
+            reader: Connection::new(shared, 0),
             leader: None,
-            coordinator: Connection::new(1),
+            coordinator: Connection::new(shared, 1),
             is_found: false,
         }
     }
@@ -156,7 +156,7 @@ impl Transformer {
         self.reader.turn_to(leader.node);
         let request = FetchRequest {
             replica_id: -1,
-            max_wait_ms: 100,
+            max_wait_ms: FETCH_WAIT_MS as i32,
             min_bytes: 1,
             max_bytes: 1 << 20,
             isolation_level: 1,

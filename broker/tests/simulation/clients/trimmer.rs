@@ -22,7 +22,7 @@ pub async fn run(shared: &Shared) {
         return;
     }
     shared.join(NAME);
-    let mut connection = Connection::new(1);
+    let mut connection = Connection::new(shared, 1);
     let slots: Vec<Slot> = Slot::of_topic(BUSY).collect();
     while !shared.with(|world| world.is_ending) {
         let pause = 100 + random.below(2000) as u64;
