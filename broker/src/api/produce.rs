@@ -13,6 +13,7 @@ use ottla_protocol::messages::produce::{
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use ottla_protocol::record_batch::Header;
+use tokio::time::Instant;
 
 use super::leader::{endpoints, topic_key};
 use super::{Context, RequestContext, verify};
@@ -45,9 +46,11 @@ pub async fn handle(
         Some(error) => items.iter().map(|_| Err(Refused::from(error))).collect(),
         None => {
             let id = body.transactional_id.as_deref();
-            verify::produce(context, id, request.api_version, &mut items).await;
+            let deadline = Instant::now() + timeout;
+            verify::produce(context, id, request.api_version, timeout, &mut items).await;
             let produces = context.replicas.produce(items, acks, request.api_version);
-            produces.acknowledged(timeout).await
+            let left = deadline.saturating_duration_since(Instant::now());
+            produces.acknowledged(left).await
         }
     };
     settle(context, &asked, &mut outcomes);

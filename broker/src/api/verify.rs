@@ -18,6 +18,9 @@ use super::Context;
 use crate::coordinator::verifier::Membership;
 use crate::replica::ProduceItem;
 
+/// How long a commit of offsets waits for its transaction's coordinator.
+const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// What the client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
@@ -127,11 +130,12 @@ fn forget_refused(
     }
 }
 
-/// Asks the coordinator about each of the partitions. `guard` takes the guards, before each time
-/// that it is asked.
+/// Asks the coordinator about each of the partitions, no longer than `limit`. `guard` takes the
+/// guards, before each time that it is asked.
 async fn ask<'a>(
     context: &Context,
     client: &'a Client,
+    limit: Duration,
     partitions: BTreeSet<(TopicName, i32)>,
     mut guard: impl FnMut(),
 ) -> Verdict<'a> {
@@ -163,8 +167,15 @@ async fn ask<'a>(
             partitions: partitions.clone(),
         })
     });
-    let answer = Some(answer.await);
+    let answer = Some(within(limit, answer).await);
     Verdict { client, answer }
+}
+
+/// A coordinator that does not answer in time is one that was not reached: the client has waited
+/// for as long as it wanted to, and so have its requests that are answered after this one.
+async fn within(limit: Duration, answer: impl Future<Output = Answer>) -> Answer {
+    let answered = tokio::time::timeout(limit, answer).await;
+    answered.unwrap_or(Err(ErrorCode::NetworkException))
 }
 
 /// Asks until the transaction before it has ended: the client would only come again at once. Each
@@ -192,11 +203,13 @@ fn duration(milliseconds: i64) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
-/// Has the batches verified with which transactions begin. Waits for nothing where none does.
+/// Has the batches verified with which transactions begin, no longer than `limit`. Waits for
+/// nothing where none does.
 pub(super) async fn produce(
     context: &Context,
     transactional_id: Option<&str>,
     version: i16,
+    limit: Duration,
     items: &mut [ProduceItem],
 ) {
     let Some(transactional_id) = transactional_id else {
@@ -242,7 +255,7 @@ pub(super) async fn produce(
             item.membership.guard = beginning.map(|beginning| beginning.guard);
         }
     };
-    let verdict = ask(context, &client, partitions, guard).await;
+    let verdict = ask(context, &client, limit, partitions, guard).await;
     for (place, topic) in begun {
         let item = &mut items[place];
         item.refusal = verdict.of(&topic, item.partition).err();
@@ -289,7 +302,7 @@ pub(super) async fn offsets(
         let partitions = BTreeSet::from([(topic.clone(), partition)]);
         // where this broker leads it no longer, the append says so
         let renew = || guard = verification().ok().flatten();
-        let verdict = ask(context, client, partitions, renew).await;
+        let verdict = ask(context, client, OFFSETS_WAIT_MAX, partitions, renew).await;
         let refusal = verdict.of(&topic, partition).err();
         forget_refused(context, client, (&topic, partition), refusal, guard);
         if let Some(error) = refusal {
@@ -339,5 +352,14 @@ mod tests {
         });
         assert_eq!(answer.await, said(ErrorCode::ConcurrentTransactions));
         assert_eq!(asked.get(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_coordinator_that_never_answers_is_waited_for_as_long_as_the_client_waits() {
+        let limit = Duration::from_millis(1500);
+        let (began, silence) = (Instant::now(), std::future::pending());
+        let answer = within(limit, silence).await;
+        assert_eq!(answer, Err(ErrorCode::NetworkException));
+        assert_eq!(began.elapsed(), limit);
     }
 }
