@@ -86,8 +86,8 @@ impl Suspects {
         }
     }
 
-    /// Until when an answer that was `asked` for then has to wait, where it names one of the leaders
-    /// for which `is_named` holds: one after another may become suspect meanwhile.
+    /// Until when an answer that was `asked` for then has to wait, where it names one of the
+    /// leaders for which `is_named` holds: one after another may become suspect meanwhile.
     pub fn wait_until(
         &self,
         asked: Duration,

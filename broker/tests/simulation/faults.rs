@@ -288,7 +288,7 @@ impl Faults {
         };
     }
 
-    /// Those of several begin and end at about the same time, as where a machine has too much to do.
+    /// Those of several begin and end at about the same time, as where a machine is overloaded.
     fn begin_pauses(&mut self, hosts: &mut Hosts, node: usize, until: u64) {
         let count = match self.random.one_in(PAUSES_TOGETHER_ONE_IN) {
             true => 2 + self.random.below(brokers() - 1),

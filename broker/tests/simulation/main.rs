@@ -49,7 +49,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 20] = [
+const KEPT_SEEDS: [(u64, &str); 22] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -69,6 +69,14 @@ const KEPT_SEEDS: [(u64, &str); 20] = [
     (
         101,
         "a follower told its new leader of records that were not on its disk",
+    ),
+    (
+        103,
+        "an answer about topics waited for one broker that seemed gone, and then for the next",
+    ),
+    (
+        313,
+        "a transactional produce waited for its coordinator beyond its own timeout",
     ),
     (
         7032,
