@@ -1,4 +1,5 @@
 mod anew;
+mod changes;
 mod damage;
 mod hand_over;
 mod joining;

@@ -1,0 +1,117 @@
+//! What marks, epochs and producers are once something was cut, moved or refused.
+
+use ottla_protocol::record::ControlRecord;
+
+use super::*;
+
+/// A follower of broker 1 with ten records, all of them committed.
+fn caught_up_follower() -> Partition {
+    let mut partition = partition(Durability::Fsync);
+    step(
+        &mut partition,
+        0,
+        Input::Assigned(assignment(1, 1, &[0, 1])),
+    );
+    let batches = [Batch {
+        leader_epoch: LeaderEpoch(1),
+        ..batch(10)
+    }];
+    let answer = Fetched {
+        leader_epoch: LeaderEpoch(1),
+        fetch_offset: Offset(0),
+        error: None,
+        diverging: None,
+        high_watermark: Offset(10),
+        log_start_offset: Offset(0),
+        batches: &batches,
+    };
+    step(&mut partition, 0, Input::Fetched(answer));
+    assert_eq!(partition.marks().high_watermark, Offset(10));
+    partition
+}
+
+#[test]
+fn a_log_that_was_cut_further_down_ends_there_in_all_its_marks() {
+    let mut partition = caught_up_follower();
+    step(&mut partition, 0, Input::TruncatedTo(Offset(4)));
+    let marks = partition.marks();
+    assert_eq!(
+        (marks.high_watermark, marks.log_end_offset),
+        (Offset(4), Offset(4))
+    );
+}
+
+#[test]
+fn a_follower_goes_by_no_image_of_the_past() {
+    let mut partition = caught_up_follower();
+    for (partition_epoch, leader) in [(12, 1), (11, 2)] {
+        let mut assigned = assignment(leader, 1, &[0, 1]);
+        assigned.partition_epoch = PartitionEpoch(partition_epoch);
+        step(&mut partition, 0, Input::Assigned(assigned));
+        assert_eq!(partition.leader(), Some(NodeId(1)));
+    }
+}
+
+#[test]
+fn a_leader_whose_first_append_was_refused_has_its_epoch_still() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::All, 1);
+    step(&mut partition, 0, Input::AppendFailed(Offset(0)));
+    assert_eq!(partition.leader_epochs().latest(), Some(LeaderEpoch(1)));
+}
+
+#[test]
+fn followers_hear_where_the_log_of_their_leader_begins() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    fetch(&mut partition, 0, 1, 10);
+    let effects = step(&mut partition, 0, Input::LogStartMoved(Offset(5)));
+    let moved = Effect::SetLogStartOffset(Offset(5));
+    assert_eq!(effects, [moved, Effect::WakeFollowers]);
+}
+
+#[test]
+fn a_follower_that_is_always_one_fetch_behind_is_in_sync() {
+    let mut partition = leader(&[0, 1]);
+    for (at, fetch_offset) in [(0, 0), (20, 10), (40, 20)] {
+        let produced = Input::Produce {
+            batch: batch(10),
+            origin: CLIENT,
+            acks: Acks::Leader,
+            token: Token(1),
+        };
+        step(&mut partition, at, produced);
+        fetch(&mut partition, at, 1, fetch_offset);
+    }
+    let lag_checked = |partition: &mut Partition, at| {
+        let effects = step(partition, at, Input::LagChecked);
+        wanted_isr(&effects)
+    };
+    assert_eq!(lag_checked(&mut partition, 45), None);
+    assert_eq!(lag_checked(&mut partition, 51), Some(vec![0]));
+}
+
+#[test]
+fn a_cut_takes_the_aborted_transactions_along_whose_markers_it_takes() {
+    let mut producers = Producers::default();
+    let abort = ControlRecord::Abort {
+        coordinator_epoch: 0,
+    };
+    for (offset, marker) in [(0, None), (1, Some(abort)), (2, None), (3, Some(abort))] {
+        let _ = producers.appended(&Batch {
+            base_offset: Offset(offset),
+            producer_id: ProducerId(1),
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: Sequence(offset as i32),
+            is_transactional: true,
+            is_control: marker.is_some(),
+            marker,
+            ..batch(1)
+        });
+    }
+    producers.truncate_from_end(Offset(2));
+    let left = producers.transactions().all_aborted().iter();
+    let left: Vec<Offset> = left.map(|aborted| aborted.first_offset).collect();
+    assert_eq!(left, [Offset(0)]);
+}
