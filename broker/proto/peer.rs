@@ -299,6 +299,10 @@ pub struct ForwardedBatch {
     /// One record batch, as it was produced.
     #[prost(bytes = "bytes", tag = "6")]
     pub records: ::prost::bytes::Bytes,
+    /// No other batch of its partition is on its way from the sender. One that does not begin follows
+    /// others: where one of those was not taken on this stream, it is not either.
+    #[prost(bool, tag = "7")]
+    pub begins: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardedOutcome {

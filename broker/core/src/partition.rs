@@ -38,6 +38,7 @@ mod hand_over;
 mod in_sync;
 mod input;
 mod leader;
+mod on_the_way;
 pub mod producers;
 mod reads;
 pub mod refused;
@@ -53,6 +54,7 @@ pub use input::{
     Acks, AlteredIsr, Assignment, Batch, Config, Fetched, FollowerFetch, Guard, Input, Loaded,
     Membership, Origin, ReplicaState, Token,
 };
+pub use on_the_way::OnTheWay;
 pub use producers::Producers;
 pub use reads::{Asker, FetchDecision, FetchFrom, LatestOffset, Reader};
 

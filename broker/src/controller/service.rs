@@ -1,8 +1,10 @@
 //! What this node answers its peers.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
@@ -31,6 +33,9 @@ const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 /// Outcomes of batches that wait to be written to one broker's stream.
 const OUTCOMES_MAX: usize = 64;
 
+/// How long a stream is quiet before it ends, once no more are taken.
+const QUIET: Duration = Duration::from_millis(200);
+
 /// The number of no batch: no more are taken, and what was sent is answered.
 pub const NO_MORE: u64 = 0;
 
@@ -43,14 +48,23 @@ pub struct Service {
 /// Takes the batches that other brokers send on, in their order: the first future ends once the
 /// batch is appended or refused, the second gives the outcome.
 pub trait TakesForwarded: Send + Sync {
-    /// Takes one.
+    /// Takes one; not one that follows another that was not taken.
     fn take(
         &self,
         batch: wire::ForwardedBatch,
-    ) -> BoxFuture<'static, BoxFuture<'static, wire::ForwardedOutcome>>;
+        follows_untaken: bool,
+    ) -> BoxFuture<'static, Placed>;
 
     /// Begins a stream of them; none where no more are taken.
     fn begin(&self) -> Option<TakenStream>;
+}
+
+/// What became of a batch.
+pub struct Placed {
+    /// Else it is in no log, and comes again.
+    pub is_taken: bool,
+    /// Gives the outcome.
+    pub outcome: BoxFuture<'static, wire::ForwardedOutcome>,
 }
 
 /// A stream of them.
@@ -307,6 +321,7 @@ async fn take_forwarded(
     outcomes: mpsc::Sender<wire::ForwardedOutcome>,
 ) {
     let mut is_told = false;
+    let mut untaken = BTreeSet::new();
     while let Some(forwarded) = forwarded.get() {
         let batch = tokio::select! {
             no_more = taken.no_more(), if !is_told => {
@@ -316,13 +331,22 @@ async fn take_forwarded(
                 continue;
             }
             batch = batches.message() => batch,
+            // a broker of the version before does not hear it, and sends nothing all the same
+            () = tokio::time::sleep(QUIET), if is_told => return,
         };
         let Ok(Some(batch)) = batch else { return };
-        let acknowledged = forwarded.take(batch).await;
+        let partition = (batch.topic_id.clone(), batch.partition);
+        if batch.begins {
+            untaken.remove(&partition);
+        }
+        let placed = forwarded.take(batch, untaken.contains(&partition)).await;
+        if !placed.is_taken {
+            untaken.insert(partition);
+        }
         let outcomes = outcomes.clone();
         threads::spawn(async move {
             // as above
-            let _ = outcomes.send(acknowledged.await).await;
+            let _ = outcomes.send(placed.outcome.await).await;
         });
     }
 }

@@ -1,4 +1,4 @@
-//! What there is: the data directory, sizes, producers.
+//! What there is: the data directory, sizes, producers, leaders.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use ottla_core::partition::producers::Producer;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{NodeId, ProducerId, TopicName};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, ProducerId, TopicName};
 
 use super::Replicas;
+use super::partition::{Replica, State};
 use super::place::TopicKey;
 use crate::threads;
 
@@ -36,6 +37,21 @@ pub struct PartitionSize {
     pub size_bytes: i64,
     /// How far the log is ahead of the high watermark, on a follower behind it.
     pub offset_lag: i64,
+}
+
+impl Replica {
+    /// The leader and its epoch, as far as they are known here.
+    pub(super) fn known_leader(&self) -> Option<(NodeId, LeaderEpoch)> {
+        self.leader_to_name(&self.lock())
+    }
+
+    /// The same, under the lock. Without a lease this broker is no leader to name.
+    pub(super) fn leader_to_name(&self, state: &State) -> Option<(NodeId, LeaderEpoch)> {
+        let leader = state.partition.leader()?;
+        let is_other = leader != self.shared.settings.node_id;
+        (is_other || self.shared.controller.has_lease())
+            .then_some((leader, state.partition.leader_epoch()))
+    }
 }
 
 impl Replicas {

@@ -41,12 +41,19 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// learn meanwhile who leads.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The same where it fails again and again.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// A batch to send on.
 pub(super) struct Forwarded {
     pub(super) leader: NodeId,
     pub(super) leader_epoch: LeaderEpoch,
     pub(super) replica: Arc<Replica>,
     pub(super) sent: Sent,
+    /// Its place among those of its partition.
+    pub(super) turn: u64,
+    /// No other batch of its partition is on its way.
+    pub(super) begins: bool,
 }
 
 /// Runs until the broker stops: gives each batch to its leader's stream.
@@ -66,10 +73,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut batches: mpsc::UnboundedReceive
 
 /// Sends on to one leader, on one stream after another.
 async fn serve(shared: Arc<Shared>, leader: NodeId, mut queue: mpsc::UnboundedReceiver<Forwarded>) {
+    let mut pause = PAUSE;
     while let Some(first) = queue.recv().await {
         let mut unsent = vec![first];
         let ended = match open(&shared, leader).await {
             Ok((out, outcomes)) => {
+                pause = PAUSE;
                 let mut way = Way::new(out);
                 unsent.drain(..).for_each(|first| way.first(first));
                 let ended = way.follow(outcomes, &mut queue).await;
@@ -77,16 +86,19 @@ async fn serve(shared: Arc<Shared>, leader: NodeId, mut queue: mpsc::UnboundedRe
                 way.end();
                 format!("{ended}; {waiting} were not answered")
             }
-            Err(why) => why,
+            Err(why) => {
+                pause = (2 * pause).min(PAUSE_MAX);
+                why
+            }
         };
         while let Ok(next) = queue.try_recv() {
             unsent.push(next);
         }
         debug!(%leader, unsent = unsent.len(), "no batches are sent on: {ended}");
-        for Forwarded { replica, sent, .. } in unsent {
-            replica.come_back(sent);
+        for forwarded in unsent {
+            forwarded.replica.come_back(forwarded.sent, forwarded.turn);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -115,6 +127,7 @@ struct OnItsWay {
     /// Without its batch, which is in `records`.
     sent: Sent,
     records: Bytes,
+    turn: u64,
 }
 
 impl OnItsWay {
@@ -126,14 +139,14 @@ impl OnItsWay {
             header,
             ..
         } = self.sent;
-        answer.send(result);
+        answer.relay(result);
         let batch = producer_state::data(&header);
         self.replica.arrived(&place, &batch, is_appended);
     }
 
     fn come_back(mut self) {
         self.sent.batch = BytesMut::from(self.records);
-        self.replica.come_back(self.sent);
+        self.replica.come_back(self.sent, self.turn);
     }
 
     /// Its stream ended without an answer: it may have been appended.
@@ -187,7 +200,8 @@ impl Way {
                         let batch = self.send(next);
                         room.send(batch);
                     }
-                    None => return "the leader takes no more, or this broker stops".to_owned(),
+                    // what was answered is still to be read
+                    None => self.out = None,
                 },
                 outcome = outcomes.message() => match outcome {
                     Ok(Some(outcome)) if outcome.number == NO_MORE => self.out = None,
@@ -214,6 +228,8 @@ impl Way {
             leader_epoch,
             replica,
             mut sent,
+            turn,
+            begins,
             ..
         } = forwarded;
         let id = replica.id;
@@ -223,6 +239,7 @@ impl Way {
             replica,
             sent,
             records: records.clone(),
+            turn,
         };
         self.waiting.insert(self.last, on_its_way);
         wire::ForwardedBatch {
@@ -236,6 +253,7 @@ impl Way {
                 Acks::All => -1,
             },
             records,
+            begins,
         }
     }
 

@@ -12,7 +12,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition, Uuid};
 
 use super::{Replicas, Shared, TopicKey};
-use crate::controller::service::{TakenStream, TakesForwarded};
+use crate::controller::service::{Placed, TakenStream, TakesForwarded};
 use crate::peer::wire;
 
 /// How long a broker that is to lead may take to learn of it, on a machine that is busy.
@@ -22,16 +22,13 @@ const LEADERSHIP_WAIT_MAX: Duration = Duration::from_secs(5);
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl TakesForwarded for Replicas {
-    #[allow(
-        clippy::async_yields_async,
-        reason = "the first waits until the batch has its place, the second for its outcome"
-    )]
     fn take(
         &self,
         batch: wire::ForwardedBatch,
-    ) -> BoxFuture<'static, BoxFuture<'static, wire::ForwardedOutcome>> {
+        follows_untaken: bool,
+    ) -> BoxFuture<'static, Placed> {
         let replicas = self.clone();
-        Box::pin(async move { replicas.append_forwarded(batch).await })
+        Box::pin(async move { replicas.append_forwarded(batch, follows_untaken).await })
     }
 
     fn begin(&self) -> Option<TakenStream> {
@@ -45,12 +42,9 @@ impl TakesForwarded for Replicas {
 }
 
 impl Replicas {
-    /// Appends a batch that another broker sends on, once this one knows that it leads; the future
-    /// gives the outcome. The batch was judged by the topic's configs where it came in.
-    async fn append_forwarded(
-        &self,
-        batch: wire::ForwardedBatch,
-    ) -> BoxFuture<'static, wire::ForwardedOutcome> {
+    /// Appends a batch that another broker sends on, once this one knows that it leads. It was
+    /// judged by the topic's configs where it came in.
+    async fn append_forwarded(&self, batch: wire::ForwardedBatch, follows_untaken: bool) -> Placed {
         let taken = Taken::new(&self.shared);
         let number = batch.number;
         let outcome = move |result: Result<(Offset, Offset), ErrorCode>| wire::ForwardedOutcome {
@@ -61,7 +55,7 @@ impl Replicas {
             not_taken: false,
         };
         let Ok(topic_id) = <[u8; 16]>::try_from(&batch.topic_id[..]) else {
-            return Box::pin(async move { outcome(Err(ErrorCode::InvalidRequest)) });
+            return placed(true, async move { outcome(Err(ErrorCode::InvalidRequest)) });
         };
         let id = TopicIdPartition {
             topic_id: TopicId(Uuid(topic_id)),
@@ -83,8 +77,8 @@ impl Replicas {
             _ => Acks::All,
         };
         let topic = TopicKey::Id(id.topic_id);
-        if !self.is_for_here(&topic, id.partition, acks) {
-            return Box::pin(async move {
+        if follows_untaken || !self.is_for_here(&topic, id.partition, acks) {
+            return placed(false, async move {
                 wire::ForwardedOutcome {
                     not_taken: true,
                     ..outcome(Err(ErrorCode::NotLeaderOrFollower))
@@ -93,7 +87,7 @@ impl Replicas {
         }
         let records = BytesMut::from(&batch.records[..]);
         let produces = self.produce_judged(topic, id.partition, records, acks);
-        Box::pin(async move {
+        placed(true, async move {
             let _taken = taken;
             let answers = produces.acknowledged(ACKNOWLEDGE_TIMEOUT).await;
             let first = answers.into_iter().next();
@@ -123,6 +117,16 @@ impl Replicas {
     #[must_use]
     pub fn owes_outcomes(&self) -> bool {
         self.shared.taken.load(Ordering::Acquire) > 0
+    }
+}
+
+fn placed(
+    is_taken: bool,
+    outcome: impl Future<Output = wire::ForwardedOutcome> + Send + 'static,
+) -> Placed {
+    Placed {
+        is_taken,
+        outcome: Box::pin(outcome),
     }
 }
 

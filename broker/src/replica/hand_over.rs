@@ -24,6 +24,10 @@ use super::partition::{AtHand, Replica, State, Waiter};
 use super::place::Place;
 use super::producer_state;
 use super::sent::Sent;
+use crate::peer::MESSAGE_BYTES_MAX;
+
+/// The largest batch that is sent on: a message has room for a little more.
+const FORWARDED_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 1024;
 
 /// How many partitions go into one request.
 const PARTITIONS_PER_REQUEST_MAX: usize = 1000;
@@ -106,12 +110,16 @@ impl Replica {
     /// broker before it.
     pub(super) fn release(self: &Arc<Self>, state: &mut State) {
         let now = self.shared.env.now();
-        if state.on_the_way.count == 0 && !state.on_the_way.back.is_empty() {
-            let later = std::mem::take(&mut state.parked);
-            state.parked = std::mem::take(&mut state.on_the_way.back);
-            state.parked.extend(later);
+        let mut back = state.on_the_way.take_back();
+        if !back.is_empty() {
+            back.append(&mut state.parked);
+            state.parked = back;
         }
-        if state.parked.is_empty() || state.partition.reception(now) == Reception::Park {
+        let stays = |sent: &Sent| reception(state, sent, now) == Reception::Park;
+        // whoever was sent on may go where others wait
+        if !state.parked.iter().any(|sent| sent.is_sent_on)
+            && state.parked.first().is_none_or(stays)
+        {
             return;
         }
         for sent in std::mem::take(&mut state.parked) {
@@ -122,6 +130,12 @@ impl Replica {
     fn take_up(self: &Arc<Self>, state: &mut State, sent: Sent) -> bool {
         let now = self.shared.env.now();
         match reception(state, &sent, now) {
+            Reception::Step if sent.is_sent_on => {
+                for before in state.on_the_way.take_back_now() {
+                    self.append(state, before);
+                }
+                self.append(state, sent);
+            }
             Reception::Step => self.append(state, sent),
             Reception::Park => {
                 state.parked.push(sent);
@@ -136,21 +150,23 @@ impl Replica {
                 }
                 // it has come again; where the leader refuses it too, its answer says so
                 refused.came_again(&sent.place, &judged);
-                let replica = Arc::<Self>::clone(self);
+                let begins = state.on_the_way.is_clear();
+                let turn = state.on_the_way.leaves(leader, sent.is_sent_on);
                 let forwarded = Forwarded {
                     leader,
                     leader_epoch,
-                    replica,
+                    replica: Arc::<Self>::clone(self),
                     sent,
+                    turn,
+                    begins,
                 };
                 if let Err(forwarded) = self.shared.forward(forwarded) {
                     // the broker stops
+                    state.on_the_way.is_answered();
                     let answer = forwarded.sent.answer;
                     answer.send(Err(ErrorCode::NotLeaderOrFollower));
                     return true;
                 }
-                state.on_the_way.to = Some(leader);
-                state.on_the_way.count += 1;
                 return false;
             }
         }
@@ -167,15 +183,13 @@ impl Replica {
     /// A batch that was sent on is not appended, or its sequence says so to whoever leads: once
     /// nothing is on its way any more, it goes where it belongs by then, before all that came after
     /// it.
-    pub(super) fn come_back(self: &Arc<Self>, sent: Sent) {
+    pub(super) fn come_back(self: &Arc<Self>, sent: Sent, turn: u64) {
         if !sent.answer.is_awaited() {
             let batch = producer_state::data(&sent.header);
             return self.arrived(&sent.place, &batch, false);
         }
         let mut state = self.lock();
-        let way = &mut state.on_the_way;
-        way.count = way.count.saturating_sub(1);
-        way.back.push(sent);
+        state.on_the_way.comes_back(turn, sent);
         self.release(&mut state);
     }
 
@@ -189,7 +203,7 @@ impl Replica {
             }
         }
         let mut state = self.lock();
-        state.on_the_way.count = state.on_the_way.count.saturating_sub(1);
+        state.on_the_way.is_answered();
         self.release(&mut state);
     }
 
@@ -236,18 +250,11 @@ impl Replica {
 /// What becomes of a batch now.
 fn reception(state: &State, sent: &Sent, now: Duration) -> Reception {
     let reception = state.partition.reception(now);
-    let way = &state.on_the_way;
-    let goes_along = match reception {
-        Reception::Forward(leader, _) => way.to == Some(leader),
-        Reception::Step => sent.is_sent_on,
-        Reception::Park => false,
-    };
-    if way.count > 0 && (!goes_along || !way.back.is_empty()) {
-        return Reception::Park;
-    }
-    match reception {
+    match state.on_the_way.reception(reception, sent.is_sent_on) {
         // its coordinator's consent is for one leader: its producer asks for another itself
         Reception::Forward(..) if sent.header.is_transactional() => Reception::Step,
+        // no message between brokers is that large
+        Reception::Forward(..) if sent.batch.len() > FORWARDED_BYTES_MAX => Reception::Step,
         reception => reception,
     }
 }

@@ -165,7 +165,8 @@ impl Replicas {
                 }
             }
         }
-        Waiting(pending).answers(timeout).await
+        let answers = Waiting(pending).answers(timeout).await;
+        answers.into_iter().map(|answer| answer.result).collect()
     }
 }
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_core::config::TopicConfig;
-use ottla_core::partition::{Appended, Effect, Effects, Input, Partition, Producers, Token};
+use ottla_core::partition::{
+    Appended, Effect, Effects, Input, OnTheWay, Partition, Producers, Token,
+};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName};
 use ottla_protocol::record_batch;
@@ -24,7 +26,7 @@ use tracing::{error, warn};
 use super::Shared;
 use super::pending::{Answer, Keeper};
 use super::ready::{Ready, Wakes, Watcher, Watchers};
-use super::sent::{OnTheWay, Sent};
+use super::sent::Sent;
 
 /// Who waits for which answer.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ pub(super) struct State {
     /// What producers sent while the leadership is being handed over.
     pub(super) parked: Vec<Sent>,
     /// What was sent on to the new leader.
-    pub(super) on_the_way: OnTheWay,
+    pub(super) on_the_way: OnTheWay<Sent>,
     effects: Effects,
     waiters: Vec<Option<Waiter>>,
     free_tokens: Vec<u32>,
@@ -229,19 +231,6 @@ impl Replica {
         if self.shared.store.offline().is_none() {
             self.ask_for_repair(error);
         }
-    }
-
-    /// The leader and its epoch, as far as they are known here.
-    pub(super) fn known_leader(&self) -> Option<(NodeId, LeaderEpoch)> {
-        self.leader_to_name(&self.lock())
-    }
-
-    /// The same, under the lock. Without a lease this broker is no leader to name.
-    pub(super) fn leader_to_name(&self, state: &State) -> Option<(NodeId, LeaderEpoch)> {
-        let leader = state.partition.leader()?;
-        let is_other = leader != self.shared.settings.node_id;
-        (is_other || self.shared.controller.has_lease())
-            .then_some((leader, state.partition.leader_epoch()))
     }
 
     /// Takes the log out, for good.

@@ -30,6 +30,16 @@ enum Slot<T> {
     /// Registered with a partition, which may have to be told that nobody waits any more.
     Waiting(Arc<dyn Keeper>, Token),
     Done(Result<T, ErrorCode>),
+    /// What another broker answered.
+    Relayed(Result<T, ErrorCode>),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answered<T> {
+    pub(super) result: Result<T, ErrorCode>,
+    /// It is that of another broker, which knew what it said.
+    pub(super) is_relayed: bool,
 }
 
 /// Where one partition's answer goes.
@@ -60,16 +70,20 @@ impl<T> Pending<T> {
     }
 
     /// Takes the answers; what has not come is [`ErrorCode::RequestTimedOut`].
-    fn take(&self) -> Vec<Result<T, ErrorCode>> {
+    fn take(&self) -> Vec<Answered<T>> {
         let slots = std::mem::take(&mut *lock(&self.slots));
         let mut abandoned = Vec::new();
-        let answers = slots.into_iter().map(|slot| match slot {
-            Slot::Done(result) => result,
-            Slot::Open => Err(ErrorCode::RequestTimedOut),
-            Slot::Waiting(keeper, token) => {
-                abandoned.push((keeper, token));
-                Err(ErrorCode::RequestTimedOut)
-            }
+        let answers = slots.into_iter().map(|slot| {
+            let (result, is_relayed) = match slot {
+                Slot::Done(result) => (result, false),
+                Slot::Relayed(result) => (result, true),
+                Slot::Open => (Err(ErrorCode::RequestTimedOut), false),
+                Slot::Waiting(keeper, token) => {
+                    abandoned.push((keeper, token));
+                    (Err(ErrorCode::RequestTimedOut), false)
+                }
+            };
+            Answered { result, is_relayed }
         });
         let answers = answers.collect();
         for (keeper, token) in abandoned {
@@ -95,8 +109,17 @@ impl<T> Answer<T> {
 
     /// The partition's answer.
     pub(super) fn send(self, result: Result<T, ErrorCode>) {
+        self.settle(Slot::Done(result));
+    }
+
+    /// Another broker's answer.
+    pub(super) fn relay(self, result: Result<T, ErrorCode>) {
+        self.settle(Slot::Relayed(result));
+    }
+
+    fn settle(self, done: Slot<T>) {
         if let Some(slot) = lock(&self.pending.slots).get_mut(self.slot) {
-            *slot = Slot::Done(result);
+            *slot = done;
         }
         if self.pending.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.pending.notify.notify_one();
@@ -115,7 +138,7 @@ impl<T> Waiting<T> {
     }
 
     /// All answers, in order, by the end of `timeout` at the latest.
-    pub(super) async fn answers(self, timeout: Duration) -> Vec<Result<T, ErrorCode>> {
+    pub(super) async fn answers(self, timeout: Duration) -> Vec<Answered<T>> {
         if !self.is_done() {
             let all = async {
                 while !self.0.is_done() {

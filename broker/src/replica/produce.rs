@@ -11,7 +11,7 @@ use ottla_protocol::record_batch::{self, Header};
 
 use super::admission::{Refused, Terms};
 use super::partition::Replica;
-use super::pending::{Answer, Pending, Waiting};
+use super::pending::{Answer, Answered, Pending, Waiting};
 use super::place::{Place, TopicKey};
 use super::ready::Wakes;
 use super::sent::Sent;
@@ -259,12 +259,14 @@ impl Produces {
         // vouches for what is acknowledged, but not for what is refused: another may lead by now,
         // and have seen sequences that are out of order here.
         if !self.shared.controller.has_lease() {
-            let is_vouched = |answer: &Result<_, _>| self.acks == Acks::All && answer.is_ok();
+            let is_vouched = |answer: &Answered<_>| {
+                answer.is_relayed || self.acks == Acks::All && answer.result.is_ok()
+            };
             for answer in answers.iter_mut().filter(|answer| !is_vouched(answer)) {
-                *answer = Err(ErrorCode::NotLeaderOrFollower);
+                answer.result = Err(ErrorCode::NotLeaderOrFollower);
             }
         }
-        let finish = |(begun, answer): (Begun, Result<Appended, ErrorCode>)| match answer {
+        let finish = |(begun, answer): (Begun, Answered<Appended>)| match answer.result {
             Ok(appended) => Ok(Produced {
                 base_offset: appended.base_offset,
                 log_append_time_ms: begun.log_append_time_ms,

@@ -2,7 +2,6 @@
 
 use bytes::BytesMut;
 use ottla_core::partition::{Acks, Appended, Membership};
-use ottla_protocol::ids::NodeId;
 use ottla_protocol::record_batch::Header;
 
 use super::pending::Answer;
@@ -23,15 +22,4 @@ pub(super) struct Sent {
     pub(super) answer: Answer<Appended>,
     /// Whether it came by another broker.
     pub(super) is_sent_on: bool,
-}
-
-/// What of a partition is on its way to the leader that it was handed over to.
-#[derive(Debug, Default)]
-pub(super) struct OnTheWay {
-    /// To whom the last one went.
-    pub(super) to: Option<NodeId>,
-    /// How many are not answered yet.
-    pub(super) count: usize,
-    /// What came back, to go on once nothing is on its way.
-    pub(super) back: Vec<Sent>,
 }

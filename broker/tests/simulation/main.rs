@@ -49,7 +49,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 22] = [
+const KEPT_SEEDS: [(u64, &str); 23] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -122,6 +122,10 @@ const KEPT_SEEDS: [(u64, &str); 22] = [
     (
         1_795_965_597_456,
         "a leader that is cut off answers OFFSET_OUT_OF_RANGE after its lease",
+    ),
+    (
+        88_008,
+        "a partition was given up for good where an index was to be made again on a full disk",
     ),
     (
         88_012,

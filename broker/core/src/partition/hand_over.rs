@@ -6,7 +6,8 @@
 //!
 //! What producers send meanwhile the driver keeps in its order ([`Reception::Park`]), and sends on
 //! to the new leader ([`Reception::Forward`]). A leader that cannot hand over within
-//! [`HAND_OVER_MAX`] appends again, and tries again with the next registration or as long after.
+//! [`HAND_OVER_MAX`], or is not answered within it, appends again, and tries again with the next
+//! registration or later. Until it knows, only the ISR vouches for what it acknowledges.
 
 use std::time::Duration;
 
@@ -96,13 +97,19 @@ impl Partition {
             return;
         };
         let spent = now.saturating_sub(begun.since);
-        if spent >= 2 * HAND_OVER_MAX {
+        // Whoever asked and heard nothing may lead no more. It is told nothing of that for as long
+        // as its lease lasts at most, which is not renewed before it knows.
+        let again_after = match begun.asked_at {
+            Some(_) => 3 * HAND_OVER_MAX,
+            None => 2 * HAND_OVER_MAX,
+        };
+        if spent >= again_after {
             (begun.since, begun.asked_at) = (now, None);
         } else if spent >= HAND_OVER_MAX {
             return;
         }
         if has_all && begun.asked_at.is_none() {
-            begun.asked_at = Some(self.marks.log_end_offset);
+            (begun.since, begun.asked_at) = (now, Some(self.marks.log_end_offset));
             effects.push(Effect::HandOver(leader_epoch));
         }
     }

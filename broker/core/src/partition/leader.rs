@@ -210,7 +210,8 @@ impl Partition {
         if acks == Acks::All && self.is_under_min_isr() {
             return refuse(ErrorCode::NotEnoughReplicas);
         }
-        if self.is_stranded() {
+        let is_vouched = acks == Acks::All;
+        if self.is_stranded() || (!is_vouched && self.may_have_handed_over()) {
             return refuse(ErrorCode::NotLeaderOrFollower);
         }
         let appended = match self.check(&batch, origin) {

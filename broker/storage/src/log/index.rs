@@ -247,9 +247,12 @@ fn floor(
             state.settings.index_interval_bytes
         };
         let was_open = indexes.remove(&id).is_some();
-        let index = Index::open(log, id, written, 0, interval)?;
-        if was_open {
-            indexes.insert(id, index);
+        match Index::open(log, id, written, 0, interval) {
+            Ok(index) if was_open => drop(indexes.insert(id, index)),
+            Ok(_) => {}
+            // all is found without it, though not as fast, until its log is opened anew
+            Err(error) if error.is_no_space() => return Ok(Floor::FRONT),
+            Err(error) => return Err(error),
         }
     }
     Ok(Floor::FRONT)

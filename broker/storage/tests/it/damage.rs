@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch;
 use ottla_storage::sim::SimDisk;
-use ottla_storage::{Error, Opened};
+use ottla_storage::{Error, Log, Opened};
 
 use crate::crash::Quiet;
 use crate::model::observe;
@@ -105,16 +105,29 @@ fn a_damaged_or_missing_index_is_made_again() {
         }
         disk.set_content(&path, bytes);
         let Opened { logs, .. } = open(&disk).expect("opens");
-        for offset in 0..30 {
-            let read = logs[0].read(Offset(offset), 1, Offset(100)).expect("plans");
-            let bytes = read.perform().expect("reads");
-            let header =
-                ottla_protocol::record_batch::Header::read_placed(&bytes[0]).expect("a batch");
-            assert!(
-                header.base_offset.0 <= offset && offset <= header.last_offset().0,
-                "{part}"
-            );
-        }
+        each_offset_is_found(&logs[0]);
+    }
+}
+
+#[test]
+fn an_index_that_is_damaged_while_the_disk_is_full_keeps_nobody_from_reading() {
+    let disk = prepare(2);
+    let path = find(&disk, "a-0/00000000000000000000.index");
+    let Opened { logs, .. } = open(&disk).expect("opens");
+    let bytes = disk.content(&path).expect("content").len();
+    disk.set_content(&path, vec![0xa5; bytes]);
+    disk.set_full(true);
+    each_offset_is_found(&logs[0]);
+    disk.set_full(false);
+    each_offset_is_found(&logs[0]);
+}
+
+fn each_offset_is_found(log: &Log) {
+    for offset in 0..30 {
+        let read = log.read(Offset(offset), 1, Offset(100)).expect("plans");
+        let bytes = read.perform().expect("reads");
+        let header = ottla_protocol::record_batch::Header::read_placed(&bytes[0]).expect("a batch");
+        assert!(header.base_offset.0 <= offset && offset <= header.last_offset().0);
     }
 }
 

@@ -170,3 +170,28 @@ fn a_leader_that_has_asked_to_go_tells_clients_nothing_until_it_knows() {
     );
     assert_eq!(told(&partition), Ok(()), "it has not");
 }
+
+#[test]
+fn a_leader_that_has_asked_to_go_acknowledges_nothing_by_itself_until_it_knows() {
+    let mut partition = leader(&[0, 1, 2]);
+    fetch(&mut partition, 5, SUCCESSOR, 0);
+    step(&mut partition, 5, successor_named(11, Some(SUCCESSOR)));
+    assert_eq!(reception(&mut partition, 5).0, Reception::Park);
+    // a second later nothing is kept any more, and the controller may have done it
+    let refused = vec![(9, Err(ErrorCode::NotLeaderOrFollower))];
+    assert_eq!(reception(&mut partition, 6), (Reception::Step, refused));
+    assert_eq!(
+        acknowledged(&step(
+            &mut partition,
+            6,
+            Input::Produce {
+                batch: batch(1),
+                origin: CLIENT,
+                acks: Acks::All,
+                token: Token(9),
+            }
+        )),
+        [],
+        "which its followers will vouch for"
+    );
+}
