@@ -24,6 +24,14 @@ use rustls::sign::CertifiedKey;
 /// What a Secret holds, by key.
 pub type Data = BTreeMap<String, Vec<u8>>;
 
+/// Whether a Secret has what is wanted, and no other of the operator's keys: what somebody else
+/// added is none of its business.
+#[must_use]
+pub fn holds(found: &Data, wanted: &Data, is_own: fn(&str) -> bool) -> bool {
+    let own = found.iter().filter(|(key, _)| is_own(key));
+    own.eq(wanted.iter())
+}
+
 /// A day, in seconds.
 pub const DAY: i64 = 24 * 60 * 60;
 /// How long before the present a certificate's time begins: clocks differ.
@@ -186,6 +194,15 @@ pub fn roots(pem: &str) -> Result<RootCertStore, String> {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(roots)
+}
+
+/// Whether the key is that of the certificate.
+#[must_use]
+pub fn is_pair(pair: &Pair) -> bool {
+    let parsed = parse(&pair.certificate, &pair.key);
+    parsed.is_ok_and(|(chain, key)| {
+        CertifiedKey::from_der(chain, key, &ring::default_provider()).is_ok()
+    })
 }
 
 /// When a certificate of somebody else's expires, which brokers are to show.

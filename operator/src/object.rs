@@ -52,6 +52,13 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+/// The name of the Secret of a cluster's that is for this. No name of a cluster has a dot, so no
+/// other cluster has a Secret of this name.
+#[must_use]
+pub fn secret_name(cluster: &str, what: &str) -> String {
+    format!("{cluster}.{what}")
+}
+
 /// Whether an object is to be left alone.
 #[must_use]
 pub fn is_paused(metadata: &ObjectMeta) -> bool {

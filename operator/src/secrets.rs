@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use kube::Client;
 
 use crate::certificates::Data;
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, secret_name};
 use crate::platform::NotYet;
 
 /// Whose a Secret is.
@@ -58,6 +58,17 @@ impl Secrets {
         }
     }
 
+    /// What a Secret holds that is to be this owner's; none where it is not there.
+    ///
+    /// # Errors
+    /// Why that is not known, or whose it is where it is somebody else's.
+    pub async fn read_own(&self, owner: &Owner, key: &ObjectKey) -> Result<Option<Data>, NotYet> {
+        match self {
+            Self::Kubernetes(client) => kubernetes::read_own(client, owner, key).await,
+            Self::Folder(data_dir) => folder::read(&self::path(data_dir, owner.kind, key)),
+        }
+    }
+
     /// Writes all of a Secret.
     ///
     /// # Errors
@@ -95,7 +106,7 @@ impl Secrets {
 pub fn beside(cluster: &ObjectKey, what: &str) -> ObjectKey {
     ObjectKey {
         namespace: cluster.namespace.clone(),
-        name: format!("{}-{what}", cluster.name),
+        name: secret_name(&cluster.name, what),
     }
 }
 

@@ -3,4 +3,5 @@
 pub mod credentials;
 pub mod driver;
 pub mod reconcile;
+pub mod status;
 pub mod validate;

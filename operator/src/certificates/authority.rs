@@ -13,8 +13,17 @@
 //! Invariant: nothing is signed with a key before it was trusted for [`SPREAD`], and what signed
 //! stays trusted until it expires.
 
-use super::{DAY, Data, Error, Pair, expires, sign_itself};
+use super::{DAY, Data, Error, Pair, expires, is_pair, sign_itself};
 
+/// What its Secret may have of the operator's.
+pub const KEYS: [&str; 6] = [
+    "ca.crt",
+    "ca.key",
+    "signer.crt",
+    "next.crt",
+    "next.key",
+    "next.since",
+];
 /// How long an authority holds.
 const LIFETIME: i64 = 5 * 365 * DAY;
 /// How long before it expires another one takes its place.
@@ -47,14 +56,24 @@ impl Authority {
         })
     }
 
-    /// The one that a Secret has; none where that is no authority of the operator's.
+    /// The same, which trusts these certificates as well.
+    #[must_use]
+    pub fn trusting(mut self, pem: &str) -> Self {
+        let mut more = split(pem);
+        more.retain(|one| *one != self.signer.certificate && !self.before.contains(one));
+        self.before.extend(more);
+        self
+    }
+
+    /// The one that a Secret has; none where that is no authority of the operator's, or where a
+    /// key is not that of its certificate.
     #[must_use]
     pub fn read(data: &Data) -> Option<Self> {
         let text = |key: &str| String::from_utf8(data.get(key)?.clone()).ok();
         let pair = |certificate: &str, key: &str| {
             let (certificate, key) = (text(certificate)?, text(key)?);
-            expires(&certificate)?;
-            Some(Pair { certificate, key })
+            let pair = Pair { certificate, key };
+            is_pair(&pair).then_some(pair)
         };
         let signer = pair("signer.crt", "ca.key")?;
         let since = || text("next.since")?.trim().parse().ok();

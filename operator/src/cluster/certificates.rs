@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use self::plan::{Found, Planned, plan};
 use super::settings::security::OWN_PRINCIPALS;
 use crate::admin::Identity;
-use crate::certificates::{DAY, Data, Use, Wanted, sign};
+use crate::certificates::authority;
+use crate::certificates::{DAY, Data, Use, Wanted, holds, sign};
 use crate::condition::{ClusterReason, Verdict};
 use crate::object::ObjectKey;
 use crate::platform::{BrokerState, NotYet};
@@ -23,6 +24,8 @@ use crate::validated::{CERTIFICATES, ValidatedCluster};
 
 /// How often Secrets are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(3);
+/// How the names of the brokers' files end.
+const FILES: [&str; 2] = [".pem", ".made-of"];
 /// How long the operator's own certificate holds, which is made anew with each look that changes
 /// anything, and with each operator.
 const LIFETIME: i64 = 90 * DAY;
@@ -123,6 +126,12 @@ impl Certificates {
         now: i64,
     ) -> Result<Planned, Verdict> {
         let key = &valid.key;
+        let owner = Owner {
+            kind: secrets::CLUSTER,
+            name: key.name.clone(),
+            uid: valid.uid.clone(),
+            cluster: key.name.clone(),
+        };
         let named = valid.listeners.iter().filter_map(|one| one.tls.as_ref());
         let named = named.map(|tls| &tls.secret_name);
         let mut given = BTreeMap::new();
@@ -131,7 +140,7 @@ impl Certificates {
                 namespace: key.namespace.clone(),
                 name: name.clone(),
             };
-            given.insert(name.clone(), self.read(&key).await?);
+            given.insert(name.clone(), self.read(&key).await);
         }
         let [authority, users, files] = [
             secrets::beside(key, "ca"),
@@ -139,20 +148,23 @@ impl Certificates {
             secrets::beside(key, CERTIFICATES),
         ];
         let found = Found {
-            authority: self.read(&authority).await?,
-            users: self.read(&users).await?,
-            files: self.read(&files).await?.unwrap_or_default(),
+            authority: self.read_own(&owner, &authority).await?,
+            users: self.read_own(&owner, &users).await?,
+            files: self.read_own(&owner, &files).await?.unwrap_or_default(),
             given,
             running: running(states),
         };
         let planned = plan(valid, hosts, &found, now)?;
-        let data = planned.authority.data();
-        self.write(valid, &authority, found.authority.as_ref(), &data)
-            .await?;
-        let data = planned.users.data();
-        self.write(valid, &users, found.users.as_ref(), &data)
-            .await?;
-        self.write(valid, &files, Some(&found.files), &planned.files)
+        for (planned, key, found) in [
+            (&planned.authority, &authority, &found.authority),
+            (&planned.users, &users, &found.users),
+        ] {
+            if let Some(planned) = planned {
+                self.write(&owner, key, found.as_ref(), &planned.data())
+                    .await?;
+            }
+        }
+        self.write(&owner, &files, Some(&found.files), &planned.files)
             .await?;
         Ok(planned)
     }
@@ -162,23 +174,22 @@ impl Certificates {
         read.map_err(|why| verdict(&why))
     }
 
+    async fn read_own(&self, owner: &Owner, key: &ObjectKey) -> Result<Option<Data>, Verdict> {
+        let read = self.secrets.read_own(owner, key).await;
+        read.map_err(|why| verdict(&why))
+    }
+
     async fn write(
         &self,
-        valid: &ValidatedCluster,
+        owner: &Owner,
         key: &ObjectKey,
         before: Option<&Data>,
         data: &Data,
     ) -> Result<(), Verdict> {
-        if before == Some(data) {
+        if before.is_some_and(|before| holds(before, data, is_own)) {
             return Ok(());
         }
-        let owner = Owner {
-            kind: secrets::CLUSTER,
-            name: valid.key.name.clone(),
-            uid: valid.uid.clone(),
-            cluster: valid.key.name.clone(),
-        };
-        let written = self.secrets.write(&owner, key, data).await;
+        let written = self.secrets.write(owner, key, data).await;
         written.map_err(|why| verdict(&why))
     }
 }
@@ -194,14 +205,19 @@ impl Looked {
 
 /// Who the operator is for brokers. Its key is nowhere but in its memory.
 fn own(before: Option<Own>, planned: &Planned, now: i64) -> Result<Own, Verdict> {
-    let signer = planned.authority.trusted();
+    let refused = |why: String| Verdict::new(ClusterReason::CertificateRefused, why);
+    let Some(authority) = &planned.authority else {
+        let why = "Nothing signs the operator's certificate.";
+        let spoiled = || Verdict::worst(planned.verdicts.clone());
+        return before.ok_or_else(|| spoiled().unwrap_or_else(|| refused(why.to_owned())));
+    };
+    let signer = authority.trusted();
     if let Some(before) = before
         && before.signer == signer
         && before.until - RENEWED > now
     {
         return Ok(before);
     }
-    let refused = |why: String| Verdict::new(ClusterReason::CertificateRefused, why);
     let subject = OWN_PRINCIPALS[0].rsplit(':').next().unwrap_or_default();
     let wanted = Wanted {
         subject,
@@ -209,7 +225,7 @@ fn own(before: Option<Own>, planned: &Planned, now: i64) -> Result<Own, Verdict>
         usage: Use::Client,
         lifetime: LIFETIME,
     };
-    let shown = sign(&planned.authority.signer, &wanted, now);
+    let shown = sign(&authority.signer, &wanted, now);
     let shown = shown.map_err(|error| refused(format!("{error}.")))?;
     let identity = Identity::new(&shown, &signer).map_err(|why| refused(format!("{why}.")))?;
     Ok(Own {
@@ -227,6 +243,12 @@ fn running(states: &BTreeMap<i32, BrokerState>) -> BTreeSet<String> {
     });
     let names = listeners.flatten().filter_map(|one| one.split_once("://"));
     names.map(|(name, _)| name.to_ascii_lowercase()).collect()
+}
+
+/// Whether the operator writes this key into Secrets of clusters.
+fn is_own(key: &str) -> bool {
+    let mut parts = authority::KEYS.iter().chain(&FILES);
+    parts.any(|part| key.ends_with(part))
 }
 
 fn verdict(why: &NotYet) -> Verdict {

@@ -44,6 +44,8 @@ pub struct Reconciler<P> {
     /// somebody wants of this cluster alone, however many steps it takes.
     asked: Option<i64>,
     certificates: Certificates,
+    /// The last spec that was valid, by which certificates are renewed while none is.
+    last: Option<ValidatedCluster>,
     admin: Admin,
     /// Where the brokers are reached, those that serve first.
     addresses: Vec<String>,
@@ -86,6 +88,7 @@ impl<P: Platform> Reconciler<P> {
         Self {
             platform,
             certificates: Certificates::new(secrets),
+            last: None,
             topics: None,
             turn: Turn::default(),
             asked: None,
@@ -137,9 +140,11 @@ impl<P: Platform> Reconciler<P> {
                 let seen = Seen::new(states, verdict);
                 let mut step = conclude(cluster, None, &seen, Vec::new(), now);
                 step.valid = other.ok();
+                self.renew(step.valid.as_ref(), states, now).await;
                 return step;
             }
         };
+        self.last = Some(valid.clone());
         self.platform.follow(&valid);
         match self.certify(&mut valid, states, now).await {
             Ok(certified) => {

@@ -74,7 +74,7 @@ pub async fn a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays<S: 
     let used = async || {
         let files = world
             .secrets()
-            .read(CLUSTER, &shop("orders-certificates"))
+            .read(CLUSTER, &shop("orders.certificates"))
             .await;
         files.unwrap().unwrap().get("secure.pem").cloned()
     };
@@ -83,6 +83,8 @@ pub async fn a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays<S: 
     give(world, &good).await;
     until_cluster(world, "BrokersReady").await;
     assert_eq!(used().await, Some(good.keystore()));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
 
     let wrong = Pair {
         key: good.key.clone(),
@@ -96,6 +98,10 @@ pub async fn a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays<S: 
         .as_str()
         .unwrap();
     assert!(message.contains("tls.key is not the key"), "{message}");
+    tokio::time::sleep(A_WHILE).await;
+    let properties = part(world, "client.properties").await;
+    assert!(properties.contains("=SASL_SSL\n"), "{properties}");
+    assert_eq!(part(world, "ca.crt").await, good.certificate);
 
     give(world, &next).await;
     until_cluster(world, "BrokersReady").await;
@@ -276,4 +282,88 @@ pub async fn a_user_of_another_namespace_must_be_admitted<S: Setting>(world: &S)
     world.delete("KafkaUser", "shop", "billing");
     visitor("UserReady").await;
     assert!(!world.brokers().knows("billing", &password));
+}
+
+/// All that brokers know of users.
+fn known<S: Setting>(world: &S) -> (Vec<String>, Vec<String>) {
+    (world.brokers().acls(), world.brokers().scram_users())
+}
+
+pub async fn a_user_stays_while_brokers_keep_its_password<S: Setting>(world: &S) {
+    world.apply(&secured("{}"));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
+    world.brokers().keep_credentials(true);
+    world.apply(&user("shop", "", &SCRAM.replace("Scram", "MutualTls")));
+    until_user(world, "NoListener").await;
+    let status = world.get("KafkaUser", "shop", "billing").unwrap()["status"].clone();
+    assert_eq!(status["principal"], json!("User:billing"));
+    world.delete("KafkaUser", "shop", "billing");
+    until_user(world, "Deleting").await;
+    tokio::time::sleep(A_WHILE).await;
+    until_user(world, "Deleting").await;
+    world.brokers().keep_credentials(false);
+    let is_gone = || world.get("KafkaUser", "shop", "billing").is_none();
+    until("the object is gone", is_gone).await;
+    assert_eq!(known(world), (Vec::new(), Vec::new()));
+}
+
+pub async fn a_user_that_is_admitted_no_more_is_known_no_more<S: Setting>(world: &S) {
+    let admits = "userNamespaces: { matchNames: [visitor] }, listeners:";
+    world.apply(&secured("{}").replace("listeners:", admits));
+    world.apply(&user("visitor", "", SCRAM));
+    let visitor = async |want: &str| {
+        until_reason(world, "KafkaUser", "visitor", "billing", want).await;
+    };
+    visitor("UserReady").await;
+    assert_eq!(known(world).1, ["billing"]);
+    world.apply(&secured("{}"));
+    visitor("NamespaceNotAdmitted").await;
+    until("brokers forgot it", || {
+        known(world) == (Vec::new(), Vec::new())
+    })
+    .await;
+    world.delete("KafkaUser", "visitor", "billing");
+    let is_gone = || world.get("KafkaUser", "visitor", "billing").is_none();
+    until("the object is gone", is_gone).await;
+    assert_eq!(known(world), (Vec::new(), Vec::new()));
+}
+
+pub async fn a_user_that_is_left_alone_stays_though_it_was_deleted<S: Setting>(world: &S) {
+    world.apply(&secured("{}"));
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "UserReady").await;
+    world.apply(&user("shop", "ottla.io/paused: 'true'", SCRAM));
+    until_user(world, "Paused").await;
+    world.delete("KafkaUser", "shop", "billing");
+    tokio::time::sleep(A_WHILE).await;
+    until_user(world, "Paused").await;
+    assert_eq!(known(world).1, ["billing"]);
+}
+
+/// On Kubernetes only: nobody else writes into the folders.
+#[test]
+fn secrets_of_somebody_elses_are_left_alone_and_so_is_what_somebody_adds() {
+    use super::settings::{self, Kubernetes};
+    settings::run(Kubernetes::new(), async |world: &Kubernetes| {
+        let planted = json!({
+            "apiVersion": "v1", "kind": "Secret", "data": {},
+            "metadata": { "name": "orders.users-ca", "namespace": "shop" },
+        });
+        world.api.apply("secrets", &planted);
+        world.apply(&secured("{}"));
+        until_cluster(world, "ApplyFailed").await;
+        world.api.delete("secrets", "shop", "orders.users-ca");
+        until_cluster(world, "BrokersReady").await;
+        world.apply(&user("shop", "", SCRAM));
+        until_user(world, "UserReady").await;
+        for name in ["orders.ca", "orders.certificates", "billing"] {
+            let add = |secret: &mut Value| secret["data"]["mine"] = json!("eA==");
+            world.api.edit("secrets", "shop", name, add);
+        }
+        tokio::time::sleep(A_WHILE).await;
+        let before = world.api.patches();
+        tokio::time::sleep(A_WHILE * 30).await;
+        assert_eq!(world.api.patches(), before, "at rest nothing is written");
+    });
 }

@@ -19,12 +19,40 @@ fn api(client: &Client, key: &ObjectKey) -> Api<Secret> {
 }
 
 pub(super) async fn read(client: &Client, key: &ObjectKey) -> Result<Option<Data>, NotYet> {
+    Ok(get(client, key).await?.map(data))
+}
+
+pub(super) async fn read_own(
+    client: &Client,
+    owner: &Owner,
+    key: &ObjectKey,
+) -> Result<Option<Data>, NotYet> {
+    let found = get(client, key).await?;
+    match &found {
+        Some(found) if !is_owned(found, owner) => Err(foreign(owner, key)),
+        _ => Ok(found.map(data)),
+    }
+}
+
+async fn get(client: &Client, key: &ObjectKey) -> Result<Option<Secret>, NotYet> {
     let found = api(client, key).get_opt(&key.name).await;
-    let found = found.map_err(|error| not_taken("question for Secret", &key.name, &error))?;
-    Ok(found.map(|secret| {
-        let data = secret.data.unwrap_or_default().into_iter();
-        data.map(|(key, bytes)| (key, bytes.0)).collect()
-    }))
+    found.map_err(|error| not_taken("question for Secret", &key.name, &error))
+}
+
+fn data(secret: Secret) -> Data {
+    let data = secret.data.unwrap_or_default().into_iter();
+    data.map(|(key, bytes)| (key, bytes.0)).collect()
+}
+
+fn foreign(owner: &Owner, key: &ObjectKey) -> NotYet {
+    NotYet {
+        is_stuck: true,
+        message: format!(
+            "The Secret {} is there already and belongs to somebody else, so it is left as it is; \
+             delete or rename it, or give the {} another name.",
+            key.name, owner.kind
+        ),
+    }
 }
 
 pub(super) async fn write(
@@ -35,16 +63,9 @@ pub(super) async fn write(
 ) -> Result<(), NotYet> {
     let secrets = api(client, key);
     let no = |error: kube::Error| not_taken("Secret", &key.name, &error);
-    let found = secrets.get_opt(&key.name).await.map_err(no)?;
+    let found = get(client, key).await?;
     if found.is_some_and(|found| !is_owned(&found, owner)) {
-        return Err(NotYet {
-            is_stuck: true,
-            message: format!(
-                "The Secret {} is there already and belongs to somebody else, so it is left as it \
-                 is; delete or rename it, or give the {} another name.",
-                key.name, owner.kind
-            ),
-        });
+        return Err(foreign(owner, key));
     }
     let data = data.iter();
     let secret = Secret {
@@ -74,10 +95,16 @@ pub(super) async fn delete(client: &Client, owner: &Owner, key: &ObjectKey) -> R
     }
 }
 
-/// Those that an earlier object of the same kind and name has left behind are the owner's as well.
+/// Those that an earlier object of the same kind and name has left behind are the owner's as well;
+/// not so those of another API group, which may have a kind of the same name.
 fn is_owned(secret: &Secret, owner: &Owner) -> bool {
+    let group = |version: &str| version.rsplit_once('/').map(|(group, _)| group.to_owned());
     let mut owners = secret.owner_references().iter();
-    owners.any(|one| one.kind == owner.kind && one.name == owner.name)
+    owners.any(|one| {
+        one.kind == owner.kind
+            && one.name == owner.name
+            && group(&one.api_version) == group(API_VERSION)
+    })
 }
 
 fn metadata(owner: &Owner, key: &ObjectKey) -> ObjectMeta {
@@ -94,5 +121,38 @@ fn metadata(owner: &Owner, key: &ObjectKey) -> ObjectMeta {
             block_owner_deletion: Some(true),
         }]),
         ..ObjectMeta::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_its_owners_by_group_kind_and_name() {
+        let owner = Owner {
+            kind: super::super::USER,
+            name: "alice".to_owned(),
+            uid: "1".to_owned(),
+            cluster: "orders".to_owned(),
+        };
+        let key = ObjectKey {
+            namespace: "shop".to_owned(),
+            name: "alice".to_owned(),
+        };
+        let secret = |api_version: &str| {
+            let mut metadata = metadata(&owner, &key);
+            let owners = metadata.owner_references.as_mut().unwrap();
+            owners[0].api_version = api_version.to_owned();
+            owners[0].uid = "2".to_owned();
+            Secret {
+                metadata,
+                ..Secret::default()
+            }
+        };
+        assert!(is_owned(&secret(API_VERSION), &owner));
+        assert!(is_owned(&secret("ottla.io/v1"), &owner));
+        assert!(!is_owned(&secret("kafka.strimzi.io/v1beta2"), &owner));
+        assert!(!is_owned(&secret("v1"), &owner));
     }
 }

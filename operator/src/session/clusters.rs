@@ -263,7 +263,10 @@ fn user_view(
 ) -> Option<users::View> {
     let access = match (&step.reach, &step.valid) {
         (Some(reach), Some(valid)) => Access {
-            authority: reach.certificates.as_ref().map(|all| all.users.clone()),
+            authority: reach
+                .certificates
+                .as_ref()
+                .and_then(|all| all.users.clone()),
             ways: ways(valid, step),
         },
         _ => before.as_ref()?.access.clone(),
@@ -286,17 +289,19 @@ fn user_view(
 
 /// The listeners that ask who clients are, in the order of the spec.
 fn ways(valid: &ValidatedCluster, step: &Step) -> Vec<Way> {
-    let trusted = step
+    let certificates = step
         .reach
         .as_ref()
         .and_then(|reach| reach.certificates.as_ref());
     let listeners = valid.listeners.iter().filter_map(|listener| {
         let authentication = listener.authentication.as_ref()?.type_;
-        let trusted = trusted.and_then(|all| all.trusted.get(&listener.name).cloned());
+        let is_encrypted = listener.tls.is_some();
+        let trusted = certificates.filter(|_| is_encrypted);
         Some(Way {
             authentication,
             bootstrap: step.status.listeners.get(&listener.name)?.clone(),
-            trusted: trusted.filter(|_| listener.tls.is_some()),
+            is_encrypted,
+            trusted: trusted.and_then(|all| all.trusted(&listener.name)),
         })
     });
     listeners.collect()

@@ -22,10 +22,25 @@ use crate::condition::{UserReason, Verdict};
 use crate::crd::cluster::AuthenticationType;
 use crate::fingerprint::fingerprint;
 
+/// All keys that the operator writes into a user's Secret.
+const KEYS: [&str; 12] = [
+    "bootstrap.servers",
+    "rotated",
+    "ca.crt",
+    "sasl.jaas.config",
+    "username",
+    "password",
+    "applied",
+    "made-of",
+    "user.pem",
+    "user.crt",
+    "user.key",
+    "client.properties",
+];
 /// How long a user's certificate holds.
-const LIFETIME: i64 = 365 * DAY;
+const LIFETIME: i64 = 30 * DAY;
 /// How long before it expires another one takes its place.
-const RENEWED: i64 = 90 * DAY;
+const RENEWED: i64 = 15 * DAY;
 /// Bytes that are drawn for a password.
 const PASSWORD_BYTES: usize = 24;
 
@@ -36,7 +51,9 @@ pub struct Way {
     pub authentication: AuthenticationType,
     /// Where clients connect first.
     pub bootstrap: String,
-    /// Whom they trust; none: nothing is encrypted.
+    /// Whether it encrypts.
+    pub is_encrypted: bool,
+    /// Whom clients trust, where that is known and they need it.
     pub trusted: Option<String>,
 }
 
@@ -102,6 +119,12 @@ pub fn credentials(
     Ok(data)
 }
 
+/// Whether the operator writes this key into a user's Secret.
+#[must_use]
+pub fn is_own(key: &str) -> bool {
+    KEYS.contains(&key)
+}
+
 /// What a Secret has as text.
 #[must_use]
 pub fn text(data: &Data, key: &str) -> Option<String> {
@@ -162,9 +185,9 @@ fn value(text: &str) -> String {
 fn properties(way: &Way, data: &Data, folder: Option<&Path>) -> String {
     let of = |key: &str| text(data, key).unwrap_or_default();
     let mut lines = vec![("bootstrap.servers", way.bootstrap.clone())];
-    let protocol = match (way.authentication, &way.trusted) {
-        (AuthenticationType::Scram, Some(_)) => "SASL_SSL",
-        (AuthenticationType::Scram, None) => "SASL_PLAINTEXT",
+    let protocol = match (way.authentication, way.is_encrypted) {
+        (AuthenticationType::Scram, true) => "SASL_SSL",
+        (AuthenticationType::Scram, false) => "SASL_PLAINTEXT",
         (AuthenticationType::MutualTls, _) => "SSL",
     };
     lines.push(("security.protocol", protocol.to_owned()));

@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::reconcile::{Access, Known, Now, Outcome, Pass, User, pass, said};
+use super::reconcile::{Access, Known, Now, Outcome, Pass, User, pass};
+use super::status::said;
+use super::validate::told_principal;
 use crate::admin::{Admin, Identity};
 use crate::condition::{State, UserReason, Verdict, state};
 use crate::crd::KafkaUser;
@@ -142,23 +144,31 @@ async fn reconcile(
         text: now,
         seconds: seconds.map_or(0, jiff::Timestamp::as_second),
     };
+    // Brokers know some of them still.
+    let is_known = |one: &&User| told_principal(&one.1.object).is_some();
+    let outsiders: Vec<&User> = others.iter().copied().filter(is_known).collect();
+    let wait = |verdict: &Verdict, is_gone: bool| {
+        let all: Vec<&User> = admitted.iter().chain(&outsiders).copied().collect();
+        told(&all, verdict, is_gone, now)
+    };
     let mut all = if let Some(verdict) = cluster.waits() {
-        let is_gone = cluster.deleting || !cluster.was_up;
-        told(&admitted, &verdict, is_gone, now)
-    } else if admitted.is_empty() {
+        wait(&verdict, cluster.deleting || !cluster.was_up)
+    } else if admitted.is_empty() && outsiders.is_empty() {
         Pass::default()
     } else {
-        match pass(admin, secrets, known, &admitted, &cluster.access, time).await {
+        let users = (&admitted[..], &outsiders[..]);
+        match pass(admin, secrets, known, users, &cluster.access, time).await {
             Ok(pass) => pass,
             Err(error) => {
                 is_silent = true;
-                told(&admitted, &not_ready(&error.to_string()), false, now)
+                wait(&not_ready(&error.to_string()), false)
             }
         }
     };
     for (key, desired) in others {
-        all.outcomes
-            .insert(key.clone(), not_admitted(key, desired, now));
+        let before = all.outcomes.remove(key);
+        let outcome = not_admitted(key, desired, before, now);
+        all.outcomes.insert(key.clone(), outcome);
     }
     if is_silent { Err(all) } else { Ok(all) }
 }
@@ -210,9 +220,15 @@ fn stands(desired: &Desired<KafkaUser>, verdict: &Verdict, now: &str) -> Outcome
     Outcome::Stands(Box::new(said(&desired.object, verdict, now)))
 }
 
-fn not_admitted(key: &ObjectKey, desired: &Desired<KafkaUser>, now: &str) -> Outcome {
+/// What one says that is not admitted. `found` is what became of what brokers know of it.
+fn not_admitted(
+    key: &ObjectKey,
+    desired: &Desired<KafkaUser>,
+    found: Option<Outcome>,
+    now: &str,
+) -> Outcome {
     if desired.deleting {
-        return Outcome::Gone;
+        return found.unwrap_or(Outcome::Gone);
     }
     let message = format!(
         "The cluster does not admit users of namespace {}; add it to \
@@ -220,7 +236,12 @@ fn not_admitted(key: &ObjectKey, desired: &Desired<KafkaUser>, now: &str) -> Out
         key.namespace
     );
     let verdict = Verdict::new(UserReason::NamespaceNotAdmitted, message);
-    stands(desired, &verdict, now)
+    let mut status = said(&desired.object, &verdict, now);
+    if let Some(Outcome::Stands(found)) = found {
+        status.principal = found.principal;
+        status.acls = found.acls;
+    }
+    Outcome::Stands(Box::new(status))
 }
 
 /// What becomes of an object whose cluster is not there: one that was deleted waits for nothing.

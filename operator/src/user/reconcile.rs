@@ -10,16 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla_core::acl::Acl;
-use ottla_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
-use super::credentials::{Way, applied, credentials, text};
-use super::validate::{ValidatedUser, leaving, principal, validate};
-use crate::admin::{Admin, Error, Refusal};
+use super::credentials::{Way, applied, credentials, is_own, text};
+use super::status::{no_way, not_yet, refused_by_broker, said, status};
+use super::validate::{
+    ValidatedUser, name_of, own_principal, principals, told_principal, validate,
+};
+use crate::admin::{Admin, Error};
 use crate::certificates::authority::Authority;
-use crate::certificates::{Data, expires, written};
-use crate::condition::{UserReason, Verdict, conditions};
-use crate::crd::cluster::AuthenticationType;
+use crate::certificates::{Data, holds};
+use crate::condition::{UserReason, Verdict};
 use crate::crd::{KafkaUser, KafkaUserStatus};
 use crate::object::{Desired, ObjectKey, PAUSED, is_paused};
 use crate::platform::NotYet;
@@ -86,11 +87,16 @@ struct Work<'a> {
     pass: Pass,
     valid: BTreeMap<ObjectKey, ValidatedUser>,
     refused: BTreeMap<ObjectKey, Vec<Verdict>>,
-    /// Whom a change of a principal, or of a name, is told of.
+    /// Who has each principal.
     holders: BTreeMap<String, ObjectKey>,
+    /// Principals that brokers are to know no more, and whose they were.
+    left: BTreeMap<String, ObjectKey>,
+    /// Objects of which brokers know such a principal still.
+    known_still: BTreeSet<ObjectKey>,
 }
 
-/// Brings the users of one cluster closer to their specs; they are given the oldest first.
+/// Brings the users of one cluster closer to their specs; they are given the oldest first. What
+/// brokers know of `outsiders`, whom the cluster does not admit any more, is taken.
 ///
 /// # Errors
 /// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any user.
@@ -98,7 +104,7 @@ pub async fn pass(
     admin: &mut Admin,
     secrets: &Secrets,
     known: &mut Known,
-    users: &[&User],
+    (users, outsiders): (&[&User], &[&User]),
     access: &Access,
     now: Now<'_>,
 ) -> Result<Pass, Error> {
@@ -110,71 +116,95 @@ pub async fn pass(
         valid: BTreeMap::new(),
         refused: BTreeMap::new(),
         holders: BTreeMap::new(),
+        left: BTreeMap::new(),
+        known_still: BTreeSet::new(),
     };
-    work.sort_out(users);
-    if work.holders.is_empty() {
-        return Ok(work.pass);
-    }
+    work.sort_out(users, outsiders);
     work.keep_secrets(users, access).await;
-    work.keep_passwords(admin, users).await?;
-    let acls = work.keep_acls(admin, users).await?;
+    let acls = if work.valid.is_empty() && work.left.is_empty() {
+        BTreeMap::new()
+    } else {
+        work.keep_passwords(admin, users).await?;
+        work.keep_acls(admin).await?
+    };
     work.conclude(users, &acls).await;
+    work.conclude_outsiders(outsiders).await;
     Ok(work.pass)
 }
 
-/// The status before, with only the verdict new.
-#[must_use]
-pub fn said(object: &KafkaUser, verdict: &Verdict, now: &str) -> KafkaUserStatus {
-    let mut status = object.status.clone().unwrap_or_default();
-    let generation = object.metadata.generation.unwrap_or_default();
-    status.observed_generation = generation;
-    status.conditions = conditions(&status.conditions, verdict, generation, now);
-    status
-}
-
 impl Work<'_> {
-    /// Sets aside what is not to be carried out. Of several objects of one name the oldest that
-    /// lives has the user; one that was deleted has it where nobody who lives claims it.
-    fn sort_out(&mut self, users: &[&User]) {
-        let living = users.iter().filter(|(_, desired)| !desired.deleting);
-        let going = users.iter().filter(|(_, desired)| desired.deleting);
-        for (key, _) in living.chain(going) {
-            let holder = self.holders.entry(key.name.clone());
+    /// Sets aside what is not to be carried out. Of several objects of one principal the oldest
+    /// that lives has the user; one that is left alone has its old principal too.
+    fn sort_out(&mut self, users: &[&User], outsiders: &[&User]) {
+        let living = || users.iter().filter(|(_, desired)| !desired.deleting);
+        for (key, desired) in living() {
+            let holder = self.holders.entry(own_principal(&desired.object));
             holder.or_insert_with(|| key.clone());
         }
         for (key, desired) in users {
-            let holder = &self.holders[&key.name];
-            let verdict = if is_paused(&desired.object.metadata) {
-                let why = format!("The annotation {PAUSED} is set, so the user is left alone.");
-                Verdict::new(UserReason::Paused, why)
-            } else if holder != key {
-                let why = format!(
+            let verdict = match self.judge(key, desired) {
+                Ok(valid) => {
+                    self.valid.extend(valid.map(|valid| (key.clone(), valid)));
+                    continue;
+                }
+                Err(verdict) => verdict,
+            };
+            if verdict.reason != UserReason::Conflict.into() {
+                for principal in principals(&desired.object) {
+                    let holder = self.holders.entry(principal);
+                    holder.or_insert_with(|| key.clone());
+                }
+            }
+            let status = said(&desired.object, &verdict, self.now.text);
+            let outcome = Outcome::Stands(Box::new(status));
+            self.pass.outcomes.insert(key.clone(), outcome);
+        }
+        for (key, desired) in users {
+            let mut old = principals(&desired.object);
+            old.retain(|one| desired.deleting || *one != own_principal(&desired.object));
+            self.leave(key, old);
+        }
+        for (key, desired) in outsiders {
+            self.leave(key, told_principal(&desired.object).into_iter().collect());
+        }
+    }
+
+    /// What is to be carried out of an object: nothing of one that was deleted.
+    fn judge(
+        &self,
+        key: &ObjectKey,
+        desired: &Desired<KafkaUser>,
+    ) -> Result<Option<ValidatedUser>, Verdict> {
+        if is_paused(&desired.object.metadata) {
+            let then = match desired.deleting {
+                true => ": the object, its credentials and its ACLs stay until it is removed",
+                false => "",
+            };
+            let why = format!("The annotation {PAUSED} is set, so the user is left alone{then}.");
+            return Err(Verdict::new(UserReason::Paused, why));
+        }
+        if desired.deleting {
+            return Ok(None);
+        }
+        match self.holders.get(&own_principal(&desired.object)) {
+            Some(holder) if holder != key => Err(Verdict::new(
+                UserReason::Conflict,
+                format!(
                     "The user {} belongs to the older KafkaUser {holder}; delete one of the two, \
                      or give this one another name.",
                     key.name
-                );
-                Verdict::new(UserReason::Conflict, why)
-            } else {
-                let valid = match desired.deleting {
-                    true => Ok(leaving(&desired.object)),
-                    false => validate(&desired.object),
-                };
-                match valid {
-                    Ok(valid) => {
-                        self.valid.insert(key.clone(), valid);
-                        continue;
-                    }
-                    Err(verdict) => verdict,
-                }
-            };
-            let outcome = match desired.deleting {
-                true => Outcome::Gone,
-                false => {
-                    let status = said(&desired.object, &verdict, self.now.text);
-                    Outcome::Stands(Box::new(status))
-                }
-            };
-            self.pass.outcomes.insert(key.clone(), outcome);
+                ),
+            )),
+            _ => validate(&desired.object).map(Some),
+        }
+    }
+
+    /// Has brokers forget those of these principals that nobody has any more.
+    fn leave(&mut self, key: &ObjectKey, principals: Vec<String>) {
+        for principal in principals {
+            if !self.holders.contains_key(&principal) {
+                self.left.insert(principal, key.clone());
+            }
         }
     }
 
@@ -215,14 +245,15 @@ impl Work<'_> {
         let way = ways.find(|way| way.authentication == user.authentication);
         let way = way.ok_or_else(|| no_way(user.authentication))?;
         let not_yet = |why: NotYet| not_yet(&why);
-        let read = self.secrets.read(USER, key).await.map_err(not_yet)?;
+        let owner = owner(key, object);
+        let read = self.secrets.read_own(&owner, key).await;
+        let read = read.map_err(not_yet)?;
         let folder = self.secrets.folder(USER, key);
         let found = read.clone().unwrap_or_default();
         let signer = access.authority.as_ref().map(|one| &one.signer);
         let seconds = self.now.seconds;
         let data = credentials(user, way, signer, &found, folder.as_deref(), seconds)?;
-        if read.as_ref() != Some(&data) {
-            let owner = owner(key, object);
+        if !read.as_ref().is_some_and(|read| holds(read, &data, is_own)) {
             let wrote = self.secrets.write(&owner, key, &data).await;
             wrote.map_err(not_yet)?;
             let what = match read {
@@ -239,23 +270,16 @@ impl Work<'_> {
     /// Has brokers know the passwords of users, and no more those of who is gone.
     async fn keep_passwords(&mut self, admin: &mut Admin, users: &[&User]) -> Result<(), Error> {
         let mut wanted: BTreeMap<String, (ObjectKey, String)> = BTreeMap::new();
-        let mut gone = BTreeSet::new();
-        for (key, desired) in users {
-            let Some(user) = self.valid.get(key) else {
-                continue;
-            };
+        for (key, user) in &self.valid {
             let seen = self.known.0.get(key);
-            let password = seen.and_then(|seen| text(&seen.data, "password"));
-            match password.filter(|_| !desired.deleting) {
-                Some(password) => {
-                    wanted.insert(user.name.clone(), (key.clone(), password));
-                }
-                None if logs_in_no_more(desired, user) => {
-                    gone.insert(user.name.clone());
-                }
-                None => {}
+            if let Some(password) = seen.and_then(|seen| text(&seen.data, "password")) {
+                wanted.insert(user.name.clone(), (key.clone(), password));
             }
         }
+        let left = self.left.iter();
+        let left = left.filter_map(|(principal, key)| Some((name_of(principal)?, key.clone())));
+        let left: BTreeMap<String, ObjectKey> = left.collect();
+        let mut gone: BTreeSet<String> = left.keys().cloned().collect();
         let asked: BTreeSet<String> = wanted.keys().chain(&gone).cloned().collect();
         if asked.is_empty() {
             return Ok(());
@@ -280,6 +304,15 @@ impl Work<'_> {
                 Some(Err(refusal)) => self.refuse(&key, refused_by_broker(refusal)),
                 None => {}
             }
+        }
+        for name in gone {
+            let refusal = match answers.get(&name) {
+                Some(Ok(())) => continue,
+                Some(Err(refusal)) => refused_by_broker(refusal),
+                None => Verdict::new(UserReason::Applying, "The cluster has yet to answer."),
+            };
+            self.refuse(&left[&name], refusal);
+            self.known_still.insert(left[&name].clone());
         }
         Ok(())
     }
@@ -307,28 +340,20 @@ impl Work<'_> {
     async fn keep_acls(
         &mut self,
         admin: &mut Admin,
-        users: &[&User],
     ) -> Result<BTreeMap<String, BTreeSet<Acl>>, Error> {
         let mut there = admin.acls().await?;
         let (mut create, mut delete) = (Vec::new(), Vec::new());
-        let mut whose: BTreeMap<String, ObjectKey> = BTreeMap::new();
-        for (key, desired) in users {
-            let Some(user) = self.valid.get(key) else {
-                continue;
-            };
+        let mut whose = self.left.clone();
+        for principal in self.left.keys() {
+            delete.extend(there.get(principal).into_iter().flatten().cloned());
+        }
+        for (key, user) in &self.valid {
             let own = user.principal();
             let none = BTreeSet::new();
-            let wanted = if desired.deleting { &none } else { &user.acls };
             let has = there.get(&own).unwrap_or(&none);
-            create.extend(wanted.difference(has).cloned());
-            delete.extend(has.difference(wanted).cloned());
-            whose.insert(own.clone(), key.clone());
-            let before = desired.object.status.as_ref();
-            let before = before.map(|status| status.principal.clone());
-            if let Some(before) = before.filter(|before| !before.is_empty() && *before != own) {
-                delete.extend(there.get(&before).into_iter().flatten().cloned());
-                whose.insert(before, key.clone());
-            }
+            create.extend(user.acls.difference(has).cloned());
+            delete.extend(has.difference(&user.acls).cloned());
+            whose.insert(own, key.clone());
         }
         if create.is_empty() && delete.is_empty() {
             return Ok(there);
@@ -340,6 +365,9 @@ impl Work<'_> {
             if let Some(key) = whose.get(&principal) {
                 let key = key.clone();
                 self.refuse(&key, refused_by_broker(&refusal));
+                if self.left.contains_key(&principal) {
+                    self.known_still.insert(key);
+                }
             }
         }
         let all = create.iter().chain(&delete);
@@ -363,24 +391,59 @@ impl Work<'_> {
 
     async fn conclude(&mut self, users: &[&User], acls: &BTreeMap<String, BTreeSet<Acl>>) {
         for (key, desired) in users {
+            if self.pass.outcomes.contains_key(key) {
+                continue;
+            }
             let refused = self.refused.remove(key).unwrap_or_default();
-            let outcome = match (desired.deleting, self.valid.get(key)) {
-                (_, None) => continue,
-                (false, Some(user)) => {
+            let outcome = match self.valid.get(key) {
+                Some(user) => {
                     let seen = self.known.0.get(key).map(|seen| &seen.data);
                     let has = acls.get(&user.principal()).map_or(0, BTreeSet::len);
-                    let status = status(&desired.object, user, seen, has, refused, self.now.text);
+                    let is_known = self.known_still.contains(key);
+                    let found = (seen, has);
+                    let status = status(
+                        &desired.object,
+                        user,
+                        found,
+                        refused,
+                        is_known,
+                        self.now.text,
+                    );
                     Outcome::Stands(Box::new(status))
                 }
-                (true, Some(_)) => match self.forget(key, &desired.object, refused).await {
-                    Ok(()) => Outcome::Gone,
-                    Err(verdict) => {
-                        let status = said(&desired.object, &verdict, self.now.text);
-                        Outcome::Stands(Box::new(status))
-                    }
-                },
+                None => self.forgotten(key, &desired.object, refused).await,
             };
             self.pass.outcomes.insert(key.clone(), outcome);
+        }
+    }
+
+    /// Who is not admitted says so elsewhere, without a principal once brokers know of none.
+    async fn conclude_outsiders(&mut self, outsiders: &[&User]) {
+        for (key, desired) in outsiders {
+            let refused = self.refused.remove(key).unwrap_or_default();
+            let outcome = if desired.deleting {
+                self.forgotten(key, &desired.object, refused).await
+            } else {
+                let mut status = desired.object.status.clone().unwrap_or_default();
+                if !self.known_still.contains(key) {
+                    status.principal.clear();
+                    status.acls = None;
+                }
+                Outcome::Stands(Box::new(status))
+            };
+            self.pass.outcomes.insert(key.clone(), outcome);
+        }
+    }
+
+    async fn forgotten(
+        &mut self,
+        key: &ObjectKey,
+        object: &KafkaUser,
+        refused: Vec<Verdict>,
+    ) -> Outcome {
+        match self.forget(key, object, refused).await {
+            Ok(()) => Outcome::Gone,
+            Err(verdict) => Outcome::Stands(Box::new(said(object, &verdict, self.now.text))),
         }
     }
 
@@ -400,19 +463,6 @@ impl Work<'_> {
     }
 }
 
-/// Whether the user may have logged in by a password, and is to no more.
-fn logs_in_no_more(desired: &Desired<KafkaUser>, user: &ValidatedUser) -> bool {
-    let scram = principal(&user.name, AuthenticationType::Scram);
-    let status = desired.object.status.as_ref();
-    let did = status.is_some_and(|status| status.principal == scram);
-    let does = user.principal() == scram;
-    if desired.deleting {
-        did || does
-    } else {
-        did && !does
-    }
-}
-
 fn owner(key: &ObjectKey, object: &KafkaUser) -> Owner {
     Owner {
         kind: USER,
@@ -420,54 +470,4 @@ fn owner(key: &ObjectKey, object: &KafkaUser) -> Owner {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         cluster: object.spec.cluster_ref.name.clone(),
     }
-}
-
-fn status(
-    object: &KafkaUser,
-    user: &ValidatedUser,
-    secret: Option<&Data>,
-    acls: usize,
-    refused: Vec<Verdict>,
-    now: &str,
-) -> KafkaUserStatus {
-    let verdict = Verdict::worst(refused).unwrap_or_else(|| {
-        let message = format!("{} may do what its ACLs say.", user.principal());
-        Verdict::new(UserReason::UserReady, message)
-    });
-    let mut status = said(object, &verdict, now);
-    status.principal = user.principal();
-    status.acls = i32::try_from(acls).ok();
-    if let Some(secret) = secret {
-        status.secret_name = object.metadata.name.clone().unwrap_or_default();
-        status.rotated = text(secret, "rotated").unwrap_or_default();
-        let certificate = text(secret, "user.crt");
-        let until = certificate.and_then(|certificate| expires(&certificate));
-        status.expires_at = until.map(written);
-    }
-    status
-}
-
-fn no_way(authentication: AuthenticationType) -> Verdict {
-    let message = format!(
-        "No listener of the cluster has authentication of the type {authentication:?}; add one to \
-         the KafkaCluster, or change spec.authentication."
-    );
-    Verdict::new(UserReason::NoListener, message)
-}
-
-fn not_yet(why: &NotYet) -> Verdict {
-    let reason = match why.is_stuck {
-        true => UserReason::CredentialsRefused,
-        false => UserReason::Applying,
-    };
-    Verdict::new(reason, why.message.clone())
-}
-
-fn refused_by_broker(refusal: &Refusal) -> Verdict {
-    let reason = match refusal.code {
-        code if code.is_retriable() => UserReason::Applying,
-        ErrorCode::None => UserReason::Applying,
-        _ => UserReason::Refused,
-    };
-    Verdict::new(reason, format!("The cluster says: {}", refusal.message))
 }

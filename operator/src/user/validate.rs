@@ -47,6 +47,39 @@ pub fn principal(name: &str, authentication: AuthenticationType) -> String {
     }
 }
 
+/// What an object would have its user be called.
+#[must_use]
+pub fn own_principal(user: &KafkaUser) -> String {
+    let name = user.metadata.name.as_deref().unwrap_or_default();
+    principal(name, user.spec.authentication.type_)
+}
+
+/// What brokers were told that its user is called, by its status, where that is one of its two
+/// principals.
+#[must_use]
+pub fn told_principal(user: &KafkaUser) -> Option<String> {
+    let name = user.metadata.name.as_deref().unwrap_or_default();
+    let told = &user.status.as_ref()?.principal;
+    let own = [AuthenticationType::Scram, AuthenticationType::MutualTls];
+    let mut own = own.into_iter().map(|how| principal(name, how));
+    own.find(|own| own == told)
+}
+
+/// Both.
+#[must_use]
+pub fn principals(user: &KafkaUser) -> Vec<String> {
+    let own = own_principal(user);
+    let told = told_principal(user).filter(|told| *told != own);
+    std::iter::once(own).chain(told).collect()
+}
+
+/// The name by which a principal logs in with a password; none of one that shows a certificate.
+#[must_use]
+pub fn name_of(principal: &str) -> Option<String> {
+    let name = principal.strip_prefix("User:")?;
+    (!name.starts_with("CN=")).then(|| name.to_owned())
+}
+
 /// The cluster that an object refers to.
 #[must_use]
 pub fn cluster_key(user: &KafkaUser) -> ObjectKey {
@@ -84,17 +117,6 @@ pub fn validate(user: &KafkaUser) -> Result<ValidatedUser, Verdict> {
         acls,
         rotate: rotate.cloned().unwrap_or_default(),
     })
-}
-
-/// What is left of a user that was deleted, whatever its spec says now.
-#[must_use]
-pub fn leaving(user: &KafkaUser) -> ValidatedUser {
-    ValidatedUser {
-        name: user.metadata.name.clone().unwrap_or_default(),
-        authentication: user.spec.authentication.type_,
-        acls: BTreeSet::new(),
-        rotate: String::new(),
-    }
 }
 
 fn invalid(message: String) -> Verdict {

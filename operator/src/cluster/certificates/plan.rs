@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::settings::security::{keystore, truststore};
+use super::super::settings::security::{is_truststore, keystore, made_of, signers, truststore};
 use crate::certificates::authority::Authority;
 use crate::certificates::{DAY, Data, Pair, Use, Wanted, check, expires, sign, written};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{AuthenticationType, CertificateStatus, Listener};
 use crate::fingerprint::fingerprint;
+use crate::object::secret_name;
 use crate::validated::{BROKERS, ValidatedCluster};
 
 /// How long a broker's certificate holds.
@@ -20,6 +21,9 @@ const LIFETIME: i64 = 90 * DAY;
 const RENEWED: i64 = 30 * DAY;
 /// The subject of brokers' certificates. On their own listener it gives them their name.
 const SUBJECT: &str = "brokers";
+
+/// What a Secret of somebody's holds, or why that is not known.
+pub type Given = Result<Option<Data>, Verdict>;
 
 /// What there is.
 #[derive(Debug, Default)]
@@ -31,7 +35,7 @@ pub struct Found {
     /// The brokers' files.
     pub files: Data,
     /// The Secrets that listeners name, by name, with what they hold.
-    pub given: BTreeMap<String, Option<Data>>,
+    pub given: BTreeMap<String, Given>,
     /// Listeners that brokers run with still, which the spec may not have.
     pub running: BTreeSet<String>,
 }
@@ -39,10 +43,10 @@ pub struct Found {
 /// What there is to be.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// The authority that signs brokers' certificates.
-    pub authority: Authority,
-    /// That which signs users'.
-    pub users: Authority,
+    /// The authority that signs brokers' certificates; none where its Secret was spoiled.
+    pub authority: Option<Authority>,
+    /// That which signs users'; none as well.
+    pub users: Option<Authority>,
     /// The brokers' files.
     pub files: Data,
     /// Listeners of the spec that cannot be had, for want of a certificate.
@@ -51,8 +55,6 @@ pub struct Planned {
     pub verdicts: Vec<Verdict>,
     /// All certificates, and when they expire.
     pub told: Vec<CertificateStatus>,
-    /// Who signed the certificate of each listener, for its clients.
-    pub trusted: BTreeMap<String, String>,
 }
 
 /// Plans them.
@@ -66,27 +68,47 @@ pub fn plan(
     now: i64,
 ) -> Result<Planned, Verdict> {
     let name = &valid.key.name;
-    let renewed = |kept: Option<&Data>, what: &str| authority(name, kept, what, now);
+    let mut verdicts = Vec::new();
+    let mut renewed = |kept: Option<&Data>, what: &str, trusted: Option<&Vec<u8>>| {
+        let trusted = trusted.map_or("".into(), |pem| String::from_utf8_lossy(pem));
+        let renewed = authority(name, (kept, &trusted), what, now);
+        renewed.map_err(|verdict| verdicts.push(verdict)).ok()
+    };
+    // Where a Secret is gone, brokers trust the certificates of before as long as they hold.
+    let files = found.files.iter();
+    let mut of_users =
+        files.filter(|(file, _)| is_truststore(file) && **file != truststore(BROKERS));
+    let (of_brokers, of_users) = (found.files.get(&truststore(BROKERS)), of_users.next());
     let mut planned = Planned {
-        authority: renewed(found.authority.as_ref(), "ca")?,
-        users: renewed(found.users.as_ref(), "users-ca")?,
+        authority: renewed(found.authority.as_ref(), "ca", of_brokers),
+        users: renewed(
+            found.users.as_ref(),
+            "users-ca",
+            of_users.map(|(_, pem)| pem),
+        ),
         files: Data::new(),
         without: BTreeSet::new(),
-        verdicts: Vec::new(),
+        verdicts,
         told: Vec::new(),
-        trusted: BTreeMap::new(),
     };
     let mut kept: BTreeSet<&str> = found.running.iter().map(String::as_str).collect();
     kept.extend(valid.listeners.iter().map(|one| one.name.as_str()));
     for listener in kept {
         keep(&mut planned.files, &found.files, listener);
     }
-    planned.tell("ca", &planned.authority.signer.certificate.clone(), "");
-    planned.tell("users-ca", &planned.users.signer.certificate.clone(), "");
+    let authorities = [("ca", &planned.authority), ("users-ca", &planned.users)];
+    let authorities = authorities.map(|(name, one)| (name, one.as_ref().map(certificate)));
+    for (name, certificate) in authorities {
+        planned.tell(name, &certificate.unwrap_or_default(), "");
+    }
     if valid.mutual_tls {
         planned.issue(BROKERS, hosts, found, now)?;
-        let trusted = planned.authority.trusted();
-        planned.put(truststore(BROKERS), trusted);
+        if let Some(authority) = &planned.authority {
+            planned.put(truststore(BROKERS), authority.trusted());
+        }
+        if !planned.files.contains_key(&keystore(BROKERS)) {
+            return Err(Verdict::worst(planned.verdicts).unwrap_or_else(nothing));
+        }
     }
     for listener in &valid.listeners {
         let Some(tls) = &listener.tls else {
@@ -98,29 +120,47 @@ pub fn plan(
         }
         let authentication = listener.authentication.as_ref().map(|it| it.type_);
         if authentication == Some(AuthenticationType::MutualTls) {
-            let trusted = planned.users.trusted();
-            planned.put(truststore(&listener.name), trusted);
+            let file = truststore(&listener.name);
+            if let Some(users) = &planned.users {
+                planned.put(file, users.trusted());
+            } else if !planned.files.contains_key(&file) {
+                planned.without.insert(listener.name.clone());
+            }
         }
     }
     Ok(planned)
 }
 
-/// The authority of a Secret as time goes by, or a new one where there is no Secret.
+fn certificate(authority: &Authority) -> String {
+    authority.signer.certificate.clone()
+}
+
+fn nothing() -> Verdict {
+    let why = "The brokers have no certificate.";
+    Verdict::new(ClusterReason::CertificateRefused, why)
+}
+
+/// The authority of a Secret as time goes by, or a new one where there is no Secret: that trusts
+/// whom brokers trusted.
 fn authority(
     cluster: &str,
-    kept: Option<&Data>,
+    (kept, trusted): (Option<&Data>, &str),
     what: &str,
     now: i64,
 ) -> Result<Authority, Verdict> {
-    let name = format!("{cluster} {what}");
+    let (name, secret) = (format!("{cluster} {what}"), secret_name(cluster, what));
     let refused = |why: String| Verdict::new(ClusterReason::CertificateRefused, why);
     let known = match kept {
-        None => Authority::new(&name, now).map_err(|error| refused(format!("{error}.")))?,
+        None => {
+            let new = Authority::new(&name, now);
+            let new = new.map_err(|error| refused(format!("{error}.")))?;
+            new.trusting(trusted)
+        }
         Some(kept) => Authority::read(kept).ok_or_else(|| {
             refused(format!(
-                "The Secret {cluster}-{what} has no authority of the operator's any more; put back \
-                 what it had, or delete it: then all certificates are made anew, and clients need \
-                 the new ca.crt."
+                "The Secret {secret} has no authority of the operator's any more, or ca.key is not \
+                 the key of signer.crt; put back what it had, or delete it: then all certificates \
+                 are made anew, and clients need the new ca.crt. Nothing is signed until then."
             ))
         })?,
     };
@@ -130,20 +170,22 @@ fn authority(
 
 /// Takes over the files of a listener.
 fn keep(files: &mut Data, found: &Data, listener: &str) {
-    let all = [keystore(listener), truststore(listener), made_of(listener)];
-    for file in all {
+    for name in [keystore, truststore, signers, made_of] {
+        let file = name(listener);
         if let Some(bytes) = found.get(&file) {
             files.insert(file, bytes.clone());
         }
     }
 }
 
-/// The file that says what a certificate of the operator's was made of.
-fn made_of(listener: &str) -> String {
-    format!("{listener}.made-of")
-}
-
 impl Planned {
+    /// Whom the clients of a listener trust, as long as it is in use: with a certificate that was
+    /// kept that is who signed the one kept.
+    #[must_use]
+    pub fn trusted(&self, listener: &str) -> Option<String> {
+        self.text(&signers(listener))
+    }
+
     fn put(&mut self, file: String, text: impl Into<String>) {
         self.files.insert(file, text.into().into_bytes());
     }
@@ -161,7 +203,14 @@ impl Planned {
         now: i64,
     ) -> Result<(), Verdict> {
         keep(&mut self.files, &found.files, listener);
-        let signer = self.authority.signer.clone();
+        let Some(authority) = self.authority.clone() else {
+            match self.text(&keystore(listener)) {
+                Some(shown) => self.tell(listener, &shown, ""),
+                None => drop(self.without.insert(listener.to_owned())),
+            }
+            return Ok(());
+        };
+        let signer = authority.signer.clone();
         let source = format!("{:016x}", fingerprint(&signer.certificate));
         let kept = self.text(&keystore(listener));
         let kept = kept.and_then(|kept| expires(&kept));
@@ -187,8 +236,7 @@ impl Planned {
             self.files.insert(keystore(listener), signed.keystore());
             self.put(made_of(listener), format!("{source} {}", all.join(",")));
         }
-        self.trusted
-            .insert(listener.to_owned(), self.authority.trusted());
+        self.put(signers(listener), authority.trusted());
         let shown = self.text(&keystore(listener)).unwrap_or_default();
         self.tell(listener, &shown, "");
         Ok(())
@@ -196,22 +244,26 @@ impl Planned {
 
     /// Takes a certificate of somebody else's where it can be used, and keeps the one before where
     /// it cannot.
-    fn take(&mut self, listener: &Listener, secret: &str, given: Option<&Option<Data>>, now: i64) {
+    fn take(&mut self, listener: &Listener, secret: &str, given: Option<&Given>, now: i64) {
         let name = &listener.name;
-        let wrong = match given.and_then(Option::as_ref) {
-            None => Some((
+        let wrong = match given.unwrap_or(&Ok(None)) {
+            Err(why) => Some((
+                ClusterReason::CertificateRefused,
+                why.message.trim_end_matches('.').to_owned(),
+            )),
+            Ok(None) => Some((
                 ClusterReason::SecretNotFound,
                 format!(
                     "The listener {name} names the Secret {secret}, which is not there; add it \
                      with tls.crt and tls.key"
                 ),
             )),
-            Some(given) => match usable(given, now) {
+            Ok(Some(given)) => match usable(given, now) {
                 Ok(pair) => {
                     self.files.insert(keystore(name), pair.keystore());
                     self.files.remove(&made_of(name));
                     let trusted = text(given, "ca.crt").unwrap_or(pair.certificate);
-                    self.trusted.insert(name.clone(), trusted);
+                    self.put(signers(name), trusted);
                     None
                 }
                 Err(why) => Some((

@@ -49,13 +49,7 @@ impl<P: Platform> Reconciler<P> {
         states: &BTreeMap<i32, BrokerState>,
         now: &str,
     ) -> Result<Certified, Verdict> {
-        let seconds = now.parse::<jiff::Timestamp>();
-        let seconds = seconds.map_or(0, jiff::Timestamp::as_second);
-        let hosts = self.platform.hosts();
-        let held = self
-            .certificates
-            .look(valid, states, hosts, seconds)
-            .await?;
+        let held = self.look(valid, states, now).await?;
         self.admin
             .set_identity(held.as_ref().and_then(|held| held.identity.clone()));
         if let Some(held) = &held {
@@ -73,6 +67,36 @@ impl<P: Platform> Reconciler<P> {
             self.platform.follow(valid);
         }
         Ok(Certified { held })
+    }
+
+    /// Renews the certificates of brokers that run while nothing else is carried out: a pause and a
+    /// mistake in a spec may last longer than they do.
+    pub(super) async fn renew(
+        &mut self,
+        valid: Option<&ValidatedCluster>,
+        states: &BTreeMap<i32, BrokerState>,
+        now: &str,
+    ) {
+        let valid = valid.or(self.last.as_ref()).cloned();
+        let Some(valid) = valid.filter(|_| !states.is_empty()) else {
+            return;
+        };
+        // What is wrong with them is told once the rest is carried out again.
+        if let Ok(Some(held)) = self.look(&valid, states, now).await {
+            self.admin.set_identity(held.identity);
+        }
+    }
+
+    async fn look(
+        &mut self,
+        valid: &ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        now: &str,
+    ) -> Result<Option<Held>, Verdict> {
+        let seconds = now.parse::<jiff::Timestamp>();
+        let seconds = seconds.map_or(0, jiff::Timestamp::as_second);
+        let hosts = self.platform.hosts();
+        self.certificates.look(valid, states, hosts, seconds).await
     }
 
     /// Where Secrets are.

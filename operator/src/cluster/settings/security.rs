@@ -102,7 +102,8 @@ fn stores(
     }
 }
 
-/// The file of a listener's certificate and key.
+/// The file of a listener's certificate and key. What follows a listener's name in those of its
+/// files begins with a dot, which no listener's name has: files of two listeners never share one.
 #[must_use]
 pub fn keystore(name: &str) -> String {
     format!("{name}.pem")
@@ -111,7 +112,25 @@ pub fn keystore(name: &str) -> String {
 /// The file of the certificates that sign those of a listener's clients.
 #[must_use]
 pub fn truststore(name: &str) -> String {
-    format!("{name}-ca.pem")
+    format!("{name}.ca.pem")
+}
+
+/// Whether a file is such a one.
+#[must_use]
+pub fn is_truststore(file: &str) -> bool {
+    file.ends_with(".ca.pem")
+}
+
+/// The file of the certificates by which a listener's clients know it, for users.
+#[must_use]
+pub fn signers(name: &str) -> String {
+    format!("{name}.signers.pem")
+}
+
+/// The file that says what a certificate of the operator's was made of.
+#[must_use]
+pub fn made_of(name: &str) -> String {
+    format!("{name}.made-of")
 }
 
 /// Whether brokers with these settings know one another by certificates; none where they are not
@@ -150,6 +169,28 @@ mod tests {
     use crate::crd::KafkaCluster;
     use crate::platform::local::ports;
 
+    #[test]
+    fn no_two_listeners_share_a_file() {
+        let names = [
+            "web",
+            "web-ca",
+            "web-signers",
+            "brokers",
+            "brokers-ca",
+            "web-made-of",
+        ];
+        let files = names.map(|name| {
+            [
+                keystore(name),
+                truststore(name),
+                signers(name),
+                made_of(name),
+            ]
+        });
+        let all: std::collections::BTreeSet<&String> = files.iter().flatten().collect();
+        assert_eq!(all.len(), 4 * names.len(), "{all:?}");
+    }
+
     const LISTENERS: &str = "{ name: plain, port: 9092 }, { name: tls, port: 9192, tls: {} }, \
         { name: scram, port: 9292, authentication: { type: Scram } }, \
         { name: both, port: 9392, tls: {}, authentication: { type: Scram } }, \
@@ -167,6 +208,10 @@ mod tests {
                 mutual_tls: Some(mutual_tls),
                 ..Observed::default()
             };
+            let mut cluster = cluster.clone();
+            if !mutual_tls {
+                cluster.spec.listeners.retain(|one| one.name != "tls");
+            }
             let valid = validate(&cluster, observed).unwrap();
             let own = crate::cluster::reconcile::listeners(&valid.listeners, mutual_tls);
             let here = ports::lay_out(0, &own, "data".into(), "certificates".into());

@@ -35,12 +35,21 @@ pub fn is_secured(spec: &KafkaClusterSpec) -> bool {
 pub(super) fn check(spec: &KafkaClusterSpec, exists: Option<bool>) -> Result<Security, Verdict> {
     let listeners = &spec.listeners;
     let authenticates = listeners.iter().any(|one| one.authentication.is_some());
-    if is_secured(spec) {
+    let mutual_tls = exists.unwrap_or_else(|| is_secured(spec));
+    if mutual_tls || is_secured(spec) {
         check_settings(spec)?;
     }
-    let mutual_tls = exists.unwrap_or_else(|| is_secured(spec));
+    let has_acls = authenticates || spec.authorization.is_some();
     for (place, listener) in listeners.iter().enumerate() {
         check_listener(place, listener, mutual_tls)?;
+        if has_acls && !mutual_tls && place > 0 && listener.authentication.is_none() {
+            return Err(invalid(format!(
+                "spec.listeners[{place}] ({}) must authenticate: the cluster was created without \
+                 certificates, so who has no name is the operator and may do everything; give it \
+                 an authentication, or remove it.",
+                listener.name
+            )));
+        }
     }
     let given = spec.authorization.as_ref();
     let given = given.map_or(&[][..], |given| &given.super_users);
@@ -52,7 +61,6 @@ pub(super) fn check(spec: &KafkaClusterSpec, exists: Option<bool>) -> Result<Sec
             )));
         }
     }
-    let has_acls = authenticates || spec.authorization.is_some();
     Ok(Security {
         mutual_tls,
         super_users: has_acls.then(|| given.to_vec()),
@@ -98,8 +106,8 @@ fn check_settings(spec: &KafkaClusterSpec) -> Result<(), Verdict> {
         .find_map(|key| Some((key, is_ours(&key)?)));
     match found {
         Some((key, (_, instead))) => Err(invalid(format!(
-            "spec.config may not set {key} where listeners have tls or authentication: use \
-             {instead}."
+            "spec.config may not set {key} where listeners have tls or authentication, or brokers \
+             have certificates: use {instead}."
         ))),
         None => Ok(()),
     }
@@ -133,6 +141,18 @@ mod tests {
                 "listeners: [{ name: a, port: 9092, tls: {} }]".to_owned(),
                 Some(false),
                 "spec.listeners[0] (a) must stay plain",
+            ),
+            (
+                "listeners: [{ name: a, port: 9092 }, { name: b, port: 9093, tls: {} }, \
+                 { name: c, port: 9094, authentication: { type: Scram } }]"
+                    .to_owned(),
+                Some(false),
+                "spec.listeners[1] (b) must authenticate",
+            ),
+            (
+                "config: { super.users: 'User:a' }".to_owned(),
+                Some(true),
+                "spec.config may not set super.users",
             ),
             (
                 "authorization: {}, config: { super.users: 'User:a' }".to_owned(),

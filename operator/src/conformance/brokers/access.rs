@@ -25,6 +25,7 @@ const SHA_512: i8 = 2;
 pub struct Users {
     acls: BTreeSet<Acl>,
     credentials: BTreeMap<String, ScramCredentialUpsertion>,
+    keeps_credentials: bool,
 }
 
 impl Brokers {
@@ -61,6 +62,11 @@ impl Brokers {
             let algorithm = pbkdf2::PBKDF2_HMAC_SHA512;
             pbkdf2::verify(algorithm, rounds, salt, password.as_bytes(), salted).is_ok()
         })
+    }
+
+    /// Has deletions of credentials refused, or carried out.
+    pub fn keep_credentials(&self, keeps: bool) {
+        self.kafka.users.borrow_mut().keeps_credentials = keeps;
     }
 
     /// Has somebody take all ACLs and credentials away.
@@ -160,16 +166,21 @@ impl Kafka {
         let mut results = Vec::new();
         for one in request.upsertions {
             assert_eq!(one.mechanism, SHA_512);
-            results.push(one.name.clone());
+            results.push((one.name.clone(), ErrorCode::None));
             users.credentials.insert(one.name.clone(), one);
         }
         for one in request.deletions {
+            if users.keeps_credentials {
+                results.push((one.name, ErrorCode::ClusterAuthorizationFailed));
+                continue;
+            }
             users.credentials.remove(&one.name);
-            results.push(one.name);
+            results.push((one.name, ErrorCode::None));
         }
         let results = results.into_iter();
-        let results = results.map(|user| AlterUserScramCredentialsResult {
+        let results = results.map(|(user, error)| AlterUserScramCredentialsResult {
             user,
+            error_code: error.code(),
             ..AlterUserScramCredentialsResult::default()
         });
         AlterUserScramCredentialsResponse {

@@ -36,7 +36,7 @@ impl Kafka {
         }
         let key = ObjectKey {
             namespace: "shop".to_owned(),
-            name: "orders-certificates".to_owned(),
+            name: "orders.certificates".to_owned(),
         };
         let secrets = self.secrets.borrow().clone().unwrap();
         let files = secrets.read(CLUSTER, &key).await.unwrap().unwrap();
@@ -52,7 +52,7 @@ fn acceptor(files: &Data) -> TlsAcceptor {
     let shown = text("brokers.pem");
     let (chain, key) = parse(&shown, &shown).unwrap();
     let provider = Arc::new(ring::default_provider());
-    let trusted = Arc::new(roots(&text("brokers-ca.pem")).unwrap());
+    let trusted = Arc::new(roots(&text("brokers.ca.pem")).unwrap());
     let verifier = WebPkiClientVerifier::builder_with_provider(trusted, Arc::clone(&provider));
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

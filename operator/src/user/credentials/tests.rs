@@ -18,6 +18,7 @@ fn way(authentication: AuthenticationType) -> Way {
     Way {
         authentication,
         bootstrap: "orders:9093".to_owned(),
+        is_encrypted: true,
         trusted: Some("-----A-----\nB\n".to_owned()),
     }
 }
@@ -62,8 +63,8 @@ fn a_certificate_stays_until_it_must_be_renewed() {
     };
     let first = of("", &signer, &Data::new(), NOW);
     let is_new = |data: Data| data["user.crt"] != first["user.crt"];
-    assert!(!is_new(of("", &signer, &first, NOW + 274 * DAY)));
-    assert!(is_new(of("", &signer, &first, NOW + 276 * DAY)));
+    assert!(!is_new(of("", &signer, &first, NOW + 14 * DAY)));
+    assert!(is_new(of("", &signer, &first, NOW + 16 * DAY)));
     assert!(is_new(of("x", &signer, &first, NOW)));
     assert!(is_new(of("", &other, &first, NOW)));
     let says = text(&first, "client.properties").unwrap();

@@ -119,7 +119,7 @@ impl<K: Kept> Claimed<K> {
         if !is_deleted && self.asked.get(key) != Some(&version) {
             let mut finalizers = object.finalizers().to_vec();
             finalizers.push(self.finalizer.to_owned());
-            let patching = self.patch(key, object, finalizers);
+            let patching = patch(key, object, finalizers);
             self.asked.insert(key.clone(), version);
             writer.patch(patching);
         }
@@ -138,22 +138,21 @@ impl<K: Kept> Claimed<K> {
         }
         let rest = object.finalizers().iter();
         let rest = rest.filter(|one| *one != self.finalizer).cloned();
-        let patching = self.patch(key, object, rest.collect());
+        let patching = patch(key, object, rest.collect());
         self.asked.insert(key.clone(), version);
         writer.patch(patching);
     }
+}
 
-    /// With the version in which others' finalizers were read; where there are none, none can be
-    /// lost.
-    fn patch(&self, key: &ObjectKey, object: &Arc<K>, finalizers: Vec<String>) -> Patching {
-        let has_others = object.finalizers().iter().any(|one| one != self.finalizer);
-        let version = object.resource_version().filter(|_| has_others);
-        Patching {
-            resource: ApiResource::erase::<K>(&()),
-            key: key.clone(),
-            write: Write::Finalizers(finalizers, version),
-            is_overtaken: false,
-        }
+/// With the version in which others' finalizers were read, so that none that came since is
+/// lost.
+fn patch<K: Kept>(key: &ObjectKey, object: &Arc<K>, finalizers: Vec<String>) -> Patching {
+    let version = object.resource_version();
+    Patching {
+        resource: ApiResource::erase::<K>(&()),
+        key: key.clone(),
+        write: Write::Finalizers(finalizers, version),
+        is_overtaken: false,
     }
 }
 

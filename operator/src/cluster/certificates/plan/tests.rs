@@ -19,8 +19,8 @@ const GIVEN: &str = "{ name: secure, port: 9093, tls: { secretName: web } }";
 /// What there is once a plan was carried out.
 fn found(planned: &Planned) -> Found {
     Found {
-        authority: Some(planned.authority.data()),
-        users: Some(planned.users.data()),
+        authority: planned.authority.as_ref().map(Authority::data),
+        users: planned.users.as_ref().map(Authority::data),
         files: planned.files.clone(),
         ..Found::default()
     }
@@ -36,28 +36,30 @@ fn what_is_there_stays_until_it_must_be_renewed() {
     let first = plan(&valid, &hosts, &Found::default(), NOW).unwrap();
     let files: Vec<&String> = first.files.keys().collect();
     let wanted = [
-        "brokers-ca.pem",
+        "brokers.ca.pem",
         "brokers.made-of",
         "brokers.pem",
-        "secure-ca.pem",
+        "brokers.signers.pem",
+        "secure.ca.pem",
         "secure.made-of",
         "secure.pem",
+        "secure.signers.pem",
     ];
     assert_eq!(files, wanted);
     let names: Vec<&str> = first.told.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["ca", "users-ca", "brokers", "secure"]);
     assert_eq!(
-        first.files["secure-ca.pem"],
-        first.users.trusted().into_bytes(),
+        first.files["secure.ca.pem"],
+        first.users.as_ref().unwrap().trusted().into_bytes(),
         "clients are those whom the users' authority signed"
     );
-    assert_ne!(first.files["secure-ca.pem"], first.files["brokers-ca.pem"]);
+    assert_ne!(first.files["secure.ca.pem"], first.files["brokers.ca.pem"]);
 
     let again = plan(&valid, &hosts, &found(&first), NOW + 59 * DAY).unwrap();
     assert_eq!(again.files, first.files);
     let later = plan(&valid, &hosts, &found(&first), NOW + 61 * DAY).unwrap();
     assert_ne!(later.files["secure.pem"], first.files["secure.pem"]);
-    assert_eq!(later.files["brokers-ca.pem"], first.files["brokers-ca.pem"]);
+    assert_eq!(later.files["brokers.ca.pem"], first.files["brokers.ca.pem"]);
     let moved = plan(&valid, &["elsewhere".to_owned()], &found(&first), NOW).unwrap();
     assert_ne!(moved.files["brokers.pem"], first.files["brokers.pem"]);
     let back = plan(&valid, &hosts, &found(&moved), NOW).unwrap();
@@ -74,19 +76,19 @@ fn what_is_there_stays_until_it_must_be_renewed() {
 fn an_authority_that_is_renewed_signs_all_anew_once_it_is_trusted() {
     let (valid, hosts) = (valid(OWN), hosts(&["localhost"]));
     let mut planned = plan(&valid, &hosts, &Found::default(), NOW).unwrap();
-    let first = planned.authority.signer.clone();
+    let first = planned.authority.as_ref().unwrap().signer.clone();
     let mut now = NOW;
-    while planned.authority.signer == first {
+    while planned.authority.as_ref().unwrap().signer == first {
         now += DAY / 2;
         assert!(now < NOW + 5 * 365 * DAY, "not before it expires");
         planned = plan(&valid, &hosts, &found(&planned), now).unwrap();
     }
-    let trusted = String::from_utf8(planned.files["brokers-ca.pem"].clone()).unwrap();
+    let trusted = String::from_utf8(planned.files["brokers.ca.pem"].clone()).unwrap();
     assert!(
         trusted.contains(&first.certificate),
         "the old one is trusted"
     );
-    assert!(trusted.contains(&planned.authority.signer.certificate));
+    assert!(trusted.contains(&planned.authority.as_ref().unwrap().signer.certificate));
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn a_certificate_of_somebody_elses_is_taken_while_it_can_be_used() {
     let secret = |pair: &Pair, key: &str| {
         let parts = [("tls.crt", pair.certificate.as_str()), ("tls.key", key)];
         let parts = parts.map(|(key, text)| (key.to_owned(), text.as_bytes().to_vec()));
-        BTreeMap::from([("web".to_owned(), Some(Data::from(parts)))])
+        BTreeMap::from([("web".to_owned(), Ok(Some(Data::from(parts))))])
     };
     let give = |found: Found, given| plan(&valid, &hosts, &Found { given, ..found }, NOW).unwrap();
     let says = |planned: &Planned| {
@@ -123,6 +125,7 @@ fn a_certificate_of_somebody_elses_is_taken_while_it_can_be_used() {
             "{message}"
         );
         assert_eq!(kept.without, BTreeSet::new());
+        assert_eq!(kept.trusted("secure"), Some(one.certificate.clone()));
     }
     let new = give(found(&good), secret(&other, &other.key));
     assert_eq!(new.files["secure.pem"], other.keystore());
@@ -136,6 +139,12 @@ fn files_that_brokers_run_with_stay() {
     found.running.insert("secure".to_owned());
     let other = OWN.replace("secure", "other");
     let next = plan(&valid(&other), &hosts, &found, NOW).unwrap();
+    let trusted = next.trusted("secure");
+    assert_eq!(
+        trusted,
+        Some(first.authority.as_ref().unwrap().trusted()),
+        "clients as well"
+    );
     assert!(next.files.contains_key("secure.pem") && next.files.contains_key("other.pem"));
     found.running.clear();
     let last = plan(&valid(&other), &hosts, &found, NOW).unwrap();
@@ -145,11 +154,49 @@ fn files_that_brokers_run_with_stay() {
 #[test]
 fn an_authority_that_somebody_spoiled_is_told_and_not_made_anew() {
     let hosts = hosts(&["localhost"]);
-    let found = Found {
-        authority: Some(Data::from([("ca.crt".to_owned(), b"x".to_vec())])),
+    let spoiled = Data::from([("ca.crt".to_owned(), b"x".to_vec())]);
+    let found_before = Found {
+        authority: Some(spoiled.clone()),
         ..Found::default()
     };
-    let refused = plan(&valid(OWN), &hosts, &found, NOW).unwrap_err();
+    let refused = plan(&valid(OWN), &hosts, &found_before, NOW).unwrap_err();
     assert_eq!(refused.reason.word, "CertificateRefused");
-    assert!(refused.message.contains("orders-ca"), "{}", refused.message);
+    assert!(refused.message.contains("orders.ca"), "{}", refused.message);
+
+    let first = plan(&valid(OWN), &hosts, &Found::default(), NOW).unwrap();
+    let other = sign_itself("other", NOW, DAY).unwrap();
+    let mut mixed = first.authority.as_ref().unwrap().data();
+    mixed.insert("ca.key".to_owned(), other.key.into_bytes());
+    for spoiled in [spoiled, mixed] {
+        let mut found = found(&first);
+        found.authority = Some(spoiled);
+        let kept = plan(&valid(OWN), &hosts, &found, NOW + 61 * DAY).unwrap();
+        assert_eq!(kept.files, first.files, "what there is stays");
+        assert_eq!(kept.verdicts.len(), 1);
+        assert!(kept.users.is_some(), "the other one goes on");
+    }
+    let mut found = found(&first);
+    found.users = Some(Data::new());
+    let kept = plan(&valid(OWN), &hosts, &found, NOW + 61 * DAY).unwrap();
+    assert_eq!(kept.files["secure.ca.pem"], first.files["secure.ca.pem"]);
+    assert_ne!(kept.files["secure.pem"], first.files["secure.pem"]);
+}
+
+#[test]
+fn an_authority_that_was_deleted_is_trusted_until_it_expires() {
+    let hosts = hosts(&["localhost"]);
+    let first = plan(&valid(OWN), &hosts, &Found::default(), NOW).unwrap();
+    let found = Found {
+        files: first.files.clone(),
+        ..Found::default()
+    };
+    let next = plan(&valid(OWN), &hosts, &found, NOW + DAY).unwrap();
+    for (before, now) in [
+        (first.authority, &next.authority),
+        (first.users, &next.users),
+    ] {
+        let (before, now) = (before.unwrap(), now.as_ref().unwrap());
+        assert_ne!(before, *now);
+        assert!(now.trusted().contains(&before.signer.certificate));
+    }
 }

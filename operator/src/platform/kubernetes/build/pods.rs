@@ -26,6 +26,7 @@ use super::super::quantity::is_smaller;
 use super::{Surroundings, extend, labels, metadata, selector, services};
 use crate::crd::cluster::ReclaimPolicy;
 use crate::fingerprint::fingerprint;
+use crate::object::secret_name;
 pub use crate::validated::template::CONTAINER;
 use crate::validated::{
     BROKER_PORT, BROKERS, CERTIFICATES, HTTP_PORT, PEER_PORT, ValidatedCluster,
@@ -235,7 +236,7 @@ fn add_certificates(pod: &mut PodSpec, cluster: &ValidatedCluster) {
         return;
     }
     let secret = SecretVolumeSource {
-        secret_name: Some(format!("{}-{CERTIFICATES}", cluster.key.name)),
+        secret_name: Some(secret_name(&cluster.key.name, CERTIFICATES)),
         // The broker's group, to which the files belong, and nobody else.
         default_mode: Some(0o440),
         ..SecretVolumeSource::default()
