@@ -157,9 +157,6 @@ pub struct DescribeRequest {}
 pub struct DescribeResponse {
     #[prost(uint64, tag = "1")]
     pub node_id: u64,
-    /// Whether the node has never been part of a quorum.
-    #[prost(bool, tag = "2")]
-    pub empty: bool,
     #[prost(string, tag = "3")]
     pub cluster_id: ::prost::alloc::string::String,
     /// The active controller, where one is known.
@@ -171,6 +168,9 @@ pub struct DescribeResponse {
     pub committed: u64,
     #[prost(message, repeated, tag = "7")]
     pub progress: ::prost::alloc::vec::Vec<describe_response::Progress>,
+    /// Whether the node may not vote, for it may have lost its disk.
+    #[prost(bool, tag = "8")]
+    pub without_vote: bool,
 }
 /// Nested message and enum types in `DescribeResponse`.
 pub mod describe_response {

@@ -36,7 +36,7 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use self::active::{Active, Message};
-use self::formation::Abstention;
+use self::formation::{Abstention, NO_TERM};
 use self::identity::Identity;
 use self::log::LogStore;
 use self::machine::{Machine, Published, Raft, State};
@@ -100,6 +100,8 @@ struct Shared {
     applied: watch::Receiver<u64>,
     /// Whether this node may vote: see [`formation`].
     may_vote: AtomicBool,
+    /// The first term in which this node takes part, in [`formation`]'s words.
+    first_term: AtomicU64,
     abstention: Abstention,
     /// Until when the lease stands, by the node's clock in milliseconds.
     lease_until_ms: AtomicI64,
@@ -171,6 +173,8 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let raft = Raft::new(node_id, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(io::Error::other)?;
     raft.runtime_config().elect(may_vote);
+    let is_in_doubt = settings.is_voter() && !may_vote;
+    let first_term = if is_in_doubt { NO_TERM } else { 0 };
     let (messages, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let (image_sender, image) = watch::channel(Arc::default());
     let (applied_sender, applied) = watch::channel(0);
@@ -188,6 +192,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         image,
         applied,
         may_vote: AtomicBool::new(may_vote),
+        first_term: AtomicU64::new(first_term),
         abstention,
         lease_until_ms: AtomicI64::new(i64::MIN),
         is_disk_stalled: AtomicBool::new(false),

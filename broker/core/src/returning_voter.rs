@@ -1,9 +1,33 @@
-//! When a voter of the metadata quorum that has lost its disk may vote again.
+//! When a voter of the metadata quorum that may have lost its disk takes part again.
 //!
-//! It has forgotten whom it voted for and what it acknowledged. So it waits until enough others
-//! have answered that one of them took part in whatever it took part in, until whoever leads in the
-//! highest term that they know is among them, and until it has all that this one had: what was
-//! acknowledged before is in there, and a vote that was given before was for no later term.
+//! It has forgotten whom it voted for and what it acknowledged, so it asks the other voters. Any
+//! majority that it was part of has at least one member among enough others. So no vote of its own
+//! was for a later term than the highest one that enough others know, and nobody who leads in an
+//! earlier term may count on it any more. It votes once it has all that the leader of that term
+//! had: what it acknowledged before is in there. Others that have lost their disks as well cannot
+//! tell, and count for nothing.
+//!
+//! Only a quorum that is being formed has no leader to wait for. It shows by the logs of the
+//! others, and by all of them: what is committed is on some disk, though a broker that has just
+//! started may not know that it is committed.
+
+/// How many entries the formation writes: who the voters are. Each later one is a leader's, and a
+/// majority that may vote has elected that leader.
+const FORMATION_ENTRIES: u64 = 1;
+
+/// A voter that may not vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returning {
+    /// How many voters there are, this one included.
+    pub voters: usize,
+    /// Whether this is the voter that forms the quorum.
+    pub is_first: bool,
+    /// Whether it has neither voted nor got an entry. Otherwise somebody has led, whom a majority
+    /// has voted for.
+    pub is_empty: bool,
+    /// The term that its disk knows.
+    pub term: u64,
+}
 
 /// What another voter answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,55 +40,146 @@ pub struct Answer {
     pub leader: Option<u64>,
     /// How many entries its log has, from the first one ever.
     pub log_end: u64,
+    /// Whether it may not vote either.
+    pub without_vote: bool,
 }
 
-/// How many entries the voter must have; `None`: those who answered cannot tell. `voters` counts
-/// it too.
-#[must_use]
-pub fn entries_needed(voters: usize, answers: &[Answer]) -> Option<u64> {
-    let enough = (voters / 2 + 1).min(voters.saturating_sub(1));
-    if answers.len() < enough {
-        return None;
+/// What the voter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It asks again, and answers neither who leads nor who wants its vote.
+    Ask,
+    /// It follows whoever leads in `from_term` or later, without a vote.
+    Follow {
+        /// The first term in which it takes part.
+        from_term: u64,
+        /// How many entries it needs to vote from then on, where that can be told.
+        entries: Option<u64>,
+    },
+    /// It votes from here on.
+    Vote {
+        /// The first term in which it takes part.
+        from_term: u64,
+        /// Whether it also writes the first entry of a new quorum.
+        forms: bool,
+    },
+}
+
+impl Returning {
+    /// What it does by the newest answer of each other voter that gives one.
+    #[must_use]
+    pub fn next(&self, answers: &[Answer]) -> Next {
+        let is_used = |answer: &Answer| answer.log_end > FORMATION_ENTRIES;
+        if !self.is_empty || answers.iter().any(is_used) {
+            return self.follow(answers);
+        }
+        if answers.len() + 1 < self.voters {
+            return Next::Ask;
+        }
+        let from_term = answers.iter().map(|answer| answer.term).max();
+        Next::Vote {
+            from_term: from_term.unwrap_or(0),
+            forms: self.is_first && answers.iter().all(|answer| answer.log_end == 0),
+        }
     }
-    let term = answers.iter().map(|answer| answer.term).max()?;
-    let leads = |answer: &&Answer| answer.term == term && answer.leader == Some(answer.node_id);
-    answers.iter().find(leads).map(|answer| answer.log_end)
+
+    fn follow(&self, answers: &[Answer]) -> Next {
+        let enough = (self.voters / 2 + 1).min(self.voters.saturating_sub(1));
+        let known = || answers.iter().filter(|answer| !answer.without_vote);
+        let Some(from_term) = known().map(|answer| answer.term).max() else {
+            return Next::Ask;
+        };
+        if known().count() < enough {
+            return Next::Ask;
+        }
+        let leads = |a: &&Answer| a.term == from_term && a.leader == Some(a.node_id);
+        let leader = known().find(leads).filter(|_| self.term >= from_term);
+        let entries = leader.map(|leader| leader.log_end);
+        Next::Follow { from_term, entries }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Each line: a case, how many voters there are, then answers as `node@term leader end`.
+    /// Each line: a case, the voter as `voters`, its term where it is not empty and whether it is
+    /// the first one, then answers as `node@term leader end`, `lost` where it may not vote either.
     const CASES: &str = "
-        both others, and one leads     : 3 : 2@5 2 90, 3@5 2 80 => 90
-        the leader alone is not enough : 3 : 2@5 2 90 => none
-        nor is one that follows        : 3 : 3@5 2 80 => none
-        a leader of the past           : 3 : 2@5 2 90, 3@6 - 80 => none
-        the present one counts         : 3 : 2@5 2 90, 3@6 3 80 => 80
-        nobody leads                   : 3 : 2@5 - 90, 3@5 - 90 => none
-        the leader does not answer     : 5 : 2@5 4 90, 3@5 4 90, 5@5 4 90 => none
-        three of four                  : 5 : 2@5 4 90, 3@5 4 90, 4@5 4 95 => 95
-        two of four                    : 5 : 3@5 4 90, 4@5 4 95 => none
-        a pair has one other           : 2 : 2@5 2 90 => 90";
+        both others, and one leads     : 3 @5 : 2@5 2 90, 3@5 2 80 => follow 5 up to 90
+        an empty one hears them first  : 3 : 2@5 2 90, 3@5 2 80 => follow 5
+        so does one of an earlier term : 3 @4 : 2@5 2 90, 3@5 2 80 => follow 5
+        the leader alone is not enough : 3 @5 : 2@5 2 90 => ask
+        nor is one that follows        : 3 @5 : 3@5 2 80 => ask
+        a leader of the past           : 3 @6 : 2@5 2 90, 3@6 - 80 => follow 6
+        the present one counts         : 3 @6 : 2@5 2 90, 3@6 3 80 => follow 6 up to 80
+        nobody leads                   : 3 @5 : 2@5 - 90, 3@5 - 90 => follow 5
+        the leader does not answer     : 5 @5 : 2@5 4 90, 3@5 4 90, 5@5 4 90 => follow 5
+        three of four                  : 5 @5 : 2@5 4 90, 3@5 4 90, 4@5 4 95 => follow 5 up to 95
+        two of four                    : 5 @5 : 3@5 4 90, 4@5 4 95 => ask
+        who lost its disk cannot tell  : 5 @5 : 2@0 - 0 lost, 3@5 4 90, 4@5 4 95 => ask
+        nor who catches up             : 5 @5 : 2@5 4 80 lost, 3@5 4 90, 4@5 4 95 => ask
+        three of four that know        : 5 : 1@5 4 9, 2@0 - 0 lost, 3@5 4 9, 4@5 4 9 => follow 5
+        two of three lost their disks  : 3 : 2@5 - 90, 3@0 - 0 lost => ask
+        a pair has one other           : 2 @5 : 2@5 2 90 => follow 5 up to 90
+        one alone that has entries     : 1 @5 : => ask
+        all have just started          : 3 : 2@7 - 90, 3@7 - 80 => follow 7
+        only one has what is committed : 3 : 2@1 - 3, 3@1 - 2 => follow 1
+        one that knows is enough       : 3 : 2@1 - 3 => ask
+        one had begun to catch up      : 3 @1 : 2@1 - 2, 3@1 - 2 => follow 1
+        a new one alone                : 1 first : => form from 0
+        new ones                       : 3 first : 2@0 - 0 lost, 3@0 - 0 lost => form from 0
+        another one forms              : 3 : 1@0 - 0 lost, 3@0 - 0 lost => vote from 0
+        one that starts late           : 3 first : 2@0 - 0 => ask
+        of five, one that starts late  : 5 : 1@0 - 0 lost, 2@0 - 0, 3@0 - 0 => ask
+        it is being formed             : 3 : 1@1 - 1, 3@0 - 0 => vote from 1
+        by a candidate with a vote     : 3 : 1@1 - 1, 3@1 - 0 => vote from 1
+        and is formed a moment ago     : 3 : 1@1 1 2, 3@1 1 1 => follow 1
+        the first one lost its disk    : 3 first : 2@1 - 1, 3@1 - 0 => vote from 1
+        before anyone had an entry     : 3 first : 2@1 - 0, 3@0 - 0 => form from 1";
 
     #[test]
-    fn a_voter_votes_again_by_the_word_of_enough_others_and_their_leader() {
+    fn a_voter_takes_part_again_by_the_word_of_enough_others() {
         for case in CASES.trim().lines() {
-            let parts: Vec<&str> = case.split([':', '>']).map(str::trim).collect();
-            let answers = parts[2].trim_end_matches(" =").split(',').map(|answer| {
-                let words: Vec<&str> = answer.split_whitespace().collect();
-                let (node_id, term) = words[0].split_once('@').expect("a term");
-                Answer {
-                    node_id: node_id.parse().expect("a node"),
-                    term: term.parse().expect("a term"),
-                    leader: words[1].parse().ok(),
-                    log_end: words[2].parse().expect("an end"),
-                }
-            });
-            let answers: Vec<Answer> = answers.collect();
-            let found = entries_needed(parts[1].parse().expect("a count"), &answers);
-            assert_eq!(found, parts[3].parse().ok(), "{}", parts[0]);
+            let (told, outcome) = case.split_once("=>").expect("an outcome");
+            let parts: Vec<&str> = told.split(':').map(str::trim).collect();
+            let own: Vec<&str> = parts[1].split_whitespace().collect();
+            let term = own.iter().find_map(|word| word.strip_prefix('@'));
+            let voter = Returning {
+                voters: own[0].parse().expect("a count"),
+                is_first: own.contains(&"first"),
+                is_empty: term.is_none(),
+                term: term.map_or(0, |term| term.parse().expect("a term")),
+            };
+            let answers = parts[2].split_terminator(',').map(answer);
+            let next = voter.next(&answers.collect::<Vec<_>>());
+            assert_eq!(shown(next), outcome.trim(), "{}", parts[0]);
+        }
+    }
+
+    fn answer(text: &str) -> Answer {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (node_id, term) = words[0].split_once('@').expect("a term");
+        Answer {
+            node_id: node_id.parse().expect("a node"),
+            term: term.parse().expect("a term"),
+            leader: words[1].parse().ok(),
+            log_end: words[2].parse().expect("an end"),
+            without_vote: words.contains(&"lost"),
+        }
+    }
+
+    fn shown(next: Next) -> String {
+        match next {
+            Next::Ask => "ask".to_owned(),
+            Next::Follow { from_term, entries } => {
+                let entries = entries.map(|entries| format!(" up to {entries}"));
+                format!("follow {from_term}{}", entries.unwrap_or_default())
+            }
+            Next::Vote { from_term, forms } => {
+                let what = if forms { "form" } else { "vote" };
+                format!("{what} from {from_term}")
+            }
         }
     }
 }

@@ -1,11 +1,10 @@
 //! How a quorum begins, and how a node comes (back) to it.
 //!
 //! A fresh quorum is formed once: the voter with the lowest id does it, and only after every voter
-//! has said that it is empty. A voter that is empty while the others are not has lost its disk, and
-//! with it the memory of what it voted and acknowledged. It takes part as a follower, and votes
-//! again once it has what [`returning_voter`] says; until then a mark on its disk keeps it from
-//! voting, however often it starts. A node that is no voter asks the active controller to be sent
-//! the metadata.
+//! has said that it has no entry. A voter without any while others have them has lost its disk, and
+//! with it the memory of what it voted and acknowledged. What it does then, [`returning_voter`]
+//! says; until it votes again, a mark on its disk keeps it from voting, however often it starts. A
+//! node that is no voter asks the active controller to be sent the metadata.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::BasicNode;
-use ottla_core::returning_voter::{self, Answer};
+use ottla_core::returning_voter::{Answer, Next, Returning};
 use ottla_storage::{Disk, snapshot_file};
 use tracing::{info, warn};
 
@@ -40,17 +39,11 @@ const ASK_INTERVAL: Duration = Duration::from_millis(25);
 /// How long one of them may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A quorum that has committed this much is in use: its first entries are its own formation.
-const FORMED_INDEX: u64 = 1;
+/// The first term in which a voter takes part that has not heard enough others.
+pub(super) const NO_TERM: u64 = u64::MAX;
 
 /// What the other voters say.
 pub(super) struct Others {
-    /// Whether every one of them answered.
-    complete: bool,
-    /// Whether every one that answered is empty.
-    empty: bool,
-    /// The highest index that any of them knows to be committed.
-    committed: u64,
     answers: Vec<Answer>,
     /// The cluster's id by each that answered, empty where it does not know it.
     pub(super) clusters: Vec<String>,
@@ -65,23 +58,46 @@ pub async fn run(handle: Handle, address: String) {
     if handle.shared.may_vote.load(Ordering::Acquire) {
         return;
     }
+    let mut follows = false;
     loop {
-        let others = ask(&handle).await;
-        if others.committed > FORMED_INDEX {
-            return catch_up(&handle).await;
-        }
-        if others.complete {
-            allow_votes(&handle).await;
-            let first = handle.shared.settings.controller_quorum_voters.iter();
-            let is_first = first.map(|v| v.node_id).min() == Some(handle.node_id());
-            if !is_first {
+        let answers = ask(&handle).await.answers;
+        match returning(&handle).next(&answers) {
+            Next::Ask => {}
+            Next::Follow { from_term, entries } => {
+                handle.shared.first_term.store(from_term, Ordering::Release);
+                if !std::mem::replace(&mut follows, true) {
+                    warn!("this voter has lost its metadata; it votes once it has caught up");
+                }
+                if let Some(entries) = entries
+                    && catch_up(&handle, entries).await
+                {
+                    return allow_votes(&handle, from_term).await;
+                }
+            }
+            Next::Vote { from_term, forms } => {
+                allow_votes(&handle, from_term).await;
+                if forms {
+                    form(&handle).await;
+                }
                 return;
             }
-            if others.empty {
-                return form(&handle).await;
-            }
+        }
+        if handle.shared.applied.has_changed().is_err() {
+            return; // the node stops, and applies nothing more
         }
         tokio::time::sleep(ASK_INTERVAL).await;
+    }
+}
+
+/// This node, which may not vote.
+fn returning(handle: &Handle) -> Returning {
+    let voters = &handle.shared.settings.controller_quorum_voters;
+    let first = voters.iter().map(|voter| voter.node_id).min();
+    Returning {
+        voters: voters.len(),
+        is_first: first == Some(handle.node_id()),
+        is_empty: handle.shared.log.is_empty(),
+        term: handle.shared.log.term(),
     }
 }
 
@@ -121,12 +137,14 @@ impl Abstention {
     }
 }
 
-/// From here on this node votes, also when it starts again.
-async fn allow_votes(handle: &Handle) {
+/// From here on this node votes, also when it starts again. Then its disk is empty, or knows
+/// `from_term` or a later one: nothing of an earlier term was taken.
+async fn allow_votes(handle: &Handle, from_term: u64) {
     while let Err(error) = handle.shared.abstention.end().await {
         warn!("this voter does not vote: {error}");
         tokio::time::sleep(MARK_RETRY).await;
     }
+    handle.shared.first_term.store(from_term, Ordering::Release);
     handle.shared.may_vote.store(true, Ordering::Release);
     handle.shared.raft.runtime_config().elect(true);
 }
@@ -141,25 +159,13 @@ async fn form(handle: &Handle) {
     }
 }
 
-/// Follows without a vote until everything is here that it may have acknowledged before.
-async fn catch_up(handle: &Handle) {
-    warn!("this voter comes back without its metadata; it votes again once it has caught up");
-    let voters = handle.shared.settings.controller_quorum_voters.len();
+/// Whether so many entries are here now. What a leader had and did not commit may never come.
+async fn catch_up(handle: &Handle, entries: u64) -> bool {
     let mut applied = handle.shared.applied.clone();
-    loop {
-        let answers = ask(handle).await.answers;
-        if let Some(entries) = returning_voter::entries_needed(voters, &answers) {
-            // the first one has the index 0
-            let wait = applied.wait_for(|applied| applied + 1 >= entries);
-            let waited = tokio::time::timeout(ENTRIES_TIMEOUT, wait).await;
-            match waited.map(|seen| seen.is_ok()) {
-                Ok(true) => return allow_votes(handle).await,
-                Ok(false) => return, // the node stops, and applies nothing more
-                Err(_) => {}
-            }
-        }
-        tokio::time::sleep(ASK_INTERVAL).await;
-    }
+    // the first one has the index 0
+    let wait = applied.wait_for(|applied| applied + 1 >= entries);
+    let waited = tokio::time::timeout(ENTRIES_TIMEOUT, wait).await;
+    matches!(waited, Ok(Ok(_)))
 }
 
 pub(super) async fn ask(handle: &Handle) -> Others {
@@ -181,17 +187,10 @@ pub(super) async fn ask(handle: &Handle) -> Others {
         term: a.term,
         leader: a.leader,
         log_end: own_end(a),
+        without_vote: a.without_vote,
     };
     Others {
         answers: answers.iter().flatten().map(answer).collect(),
-        complete: answers.iter().all(Option::is_some),
-        empty: answers.iter().flatten().all(|answer| answer.empty),
-        committed: answers
-            .iter()
-            .flatten()
-            .map(|answer| answer.committed)
-            .max()
-            .unwrap_or(0),
         clusters: answers
             .iter()
             .flatten()
@@ -203,8 +202,9 @@ pub(super) async fn ask(handle: &Handle) -> Others {
 /// How many entries the log of the answering node has.
 fn own_end(answer: &wire::DescribeResponse) -> u64 {
     let own = answer.progress.iter().find(|p| p.node_id == answer.node_id);
+    // a node without an entry knows no voters, and itself not as one of them
     own.and_then(|own| u64::try_from(own.log_end_offset).ok())
-        .unwrap_or(u64::MAX)
+        .unwrap_or(0)
 }
 
 /// Asks one voter after another until the active controller has taken this node in. Done at every

@@ -157,6 +157,22 @@ impl LogStore {
         shared.vote.is_none() && shared.purged.is_none() && shared.entries.is_empty()
     }
 
+    /// How many entries it has, from the first one ever.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let shared = self.shared();
+        let last = shared.entries.last_key_value().map(|(index, _)| *index);
+        let last = last.or(shared.purged.map(|id| id.index));
+        last.map_or(0, |index| index.saturating_add(1))
+    }
+
+    /// The highest term that the disk knows.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        let vote = self.shared().vote;
+        vote.map_or(0, |vote| vote.leader_id().term)
+    }
+
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

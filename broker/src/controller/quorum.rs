@@ -1,5 +1,8 @@
 //! The metadata quorum as a whole: who is in it, how far each of them is, and leaving it in order.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
 use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use ottla_protocol::ids::NodeId;
@@ -115,29 +118,33 @@ impl Handle {
         let membership = &metrics.membership_config;
         let voters: Vec<u64> = membership.membership().voter_ids().collect();
         let me = self.node_id().0 as u64;
-        let end = metrics.last_log_index.map_or(0, |index| index as i64 + 1);
-        let progress = membership.membership().nodes().map(|(id, _)| {
+        // openraft's figures lag, at a start by everything; who lost its disk goes by them
+        let end = metrics.last_log_index.map_or(0, |index| index + 1);
+        let end = end.max(self.shared.log.end()) as i64;
+        let known = membership.membership().nodes().map(|(id, _)| *id);
+        let nodes: BTreeSet<u64> = known.chain([me]).collect();
+        let progress = nodes.into_iter().map(|id| {
             let matched = metrics
                 .replication
                 .as_ref()
-                .and_then(|all| all.get(id)?.as_ref());
+                .and_then(|all| all.get(&id)?.as_ref());
             let log_end_offset = match matched {
-                _ if *id == me => end,
+                _ if id == me => end,
                 Some(log_id) => log_id.index as i64 + 1,
                 None => -1,
             };
             let heard = metrics
                 .heartbeat
                 .as_ref()
-                .and_then(|all| all.get(id)?.as_ref());
+                .and_then(|all| all.get(&id)?.as_ref());
             let heard_ms = match heard {
-                _ if *id == me => now,
+                _ if id == me => now,
                 Some(at) => now - at.elapsed().as_millis() as i64,
                 None => -1,
             };
             Progress {
-                node_id: *id,
-                voter: voters.contains(id),
+                node_id: id,
+                voter: voters.contains(&id),
                 log_end_offset,
                 last_fetch_ms: heard_ms,
                 last_caught_up_ms: if log_end_offset >= end { heard_ms } else { -1 },
@@ -145,12 +152,12 @@ impl Handle {
         });
         wire::DescribeResponse {
             node_id: me,
-            empty: self.shared.log.is_empty(),
             cluster_id: self.image().cluster_id.to_string(),
             leader: metrics.current_leader,
-            term: metrics.current_term,
+            term: metrics.current_term.max(self.shared.log.term()),
             committed: metrics.local_committed.map_or(0, |id| id.index),
             progress: progress.collect(),
+            without_vote: !self.shared.may_vote.load(Ordering::Acquire),
         }
     }
 }

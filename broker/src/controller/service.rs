@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Handle;
 use super::active::{Message, Outcome};
+use super::formation::NO_TERM;
 use super::machine::Snapshot;
 use super::raft::{
     Incomplete, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
@@ -105,6 +106,20 @@ impl Service {
             "this node does not vote before it has caught up",
         ))
     }
+
+    /// A node that lost its disk may have voted in a later term: whoever leads in an earlier one is
+    /// not followed any more.
+    fn check_term(&self, term: u64) -> Result<(), Status> {
+        match self.handle.shared.first_term.load(Ordering::Acquire) {
+            NO_TERM => Err(Status::unavailable(
+                "this node has lost its metadata, and has not heard enough voters yet",
+            )),
+            first if term < first => Err(Status::unavailable(format!(
+                "this node has lost its metadata, and takes part from the term {first} on",
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn malformed(error: Incomplete) -> Status {
@@ -125,6 +140,7 @@ impl Peer for Service {
     ) -> Answered<wire::AppendResponse> {
         self.handle.shared.identity.check(&request)?;
         let rpc = append_from_wire(request.into_inner()).map_err(malformed)?;
+        self.check_term(rpc.vote.leader_id().term)?;
         let response = self
             .handle
             .shared
@@ -139,6 +155,7 @@ impl Peer for Service {
         self.handle.shared.identity.check(&request)?;
         self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
+        self.check_term(rpc.vote.leader_id().term)?;
         let response = self.handle.shared.raft.vote(rpc).await.map_err(failed)?;
         Ok(Response::new(voted_to_wire(&response)))
     }
@@ -172,6 +189,7 @@ impl Peer for Service {
                 break;
             };
             if let (Some(vote), Some(meta)) = (part.vote, part.meta) {
+                self.check_term(vote.term)?;
                 head = Some((vote, meta));
             }
             data.extend_from_slice(&part.data);

@@ -113,7 +113,6 @@ impl Peer for Other {
         let described = self.described.lock().unwrap().clone();
         answered(described.unwrap_or(wire::DescribeResponse {
             node_id: OTHER,
-            empty: true,
             ..wire::DescribeResponse::default()
         }))
     }

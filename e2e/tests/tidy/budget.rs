@@ -10,7 +10,7 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/protocol/", 7_600),
     ("broker/client/", 450),
     ("broker/telemetry/", 450),
-    ("broker/core/", 21_300),
+    ("broker/core/", 21_400),
     ("broker/storage/", 9_300),
     ("broker/src/", 24_400),
     ("operator/", 21_000),
