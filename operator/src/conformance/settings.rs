@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -57,6 +58,15 @@ pub fn run<S: Setting>(setting: S, test: impl AsyncFnOnce(&S)) {
     let setting = Rc::new(setting);
     let operator = Rc::clone(&setting);
     tasks.spawn_local(async move { operator.operate().await });
+    tasks.spawn_local(async {
+        // What is on its way through a socket on a busy machine would be late at once otherwise:
+        // time stands still while a thread sleeps.
+        loop {
+            let pause = || std::thread::sleep(Duration::from_millis(1));
+            let _ = tokio::task::spawn_blocking(pause).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
     let brokers = setting.brokers().clone();
     tasks.spawn_local(async move { brokers.serve().await });
     tasks.block_on(&runtime, test(&setting));
