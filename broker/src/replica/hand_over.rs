@@ -151,7 +151,9 @@ impl Replica {
                 // it has come again; where the leader refuses it too, its answer says so
                 refused.came_again(&sent.place, &judged);
                 let begins = state.on_the_way.is_clear();
-                let turn = state.on_the_way.leaves(leader, sent.is_sent_on);
+                let turn = state
+                    .on_the_way
+                    .leaves((leader, leader_epoch), sent.is_sent_on);
                 let forwarded = Forwarded {
                     leader,
                     leader_epoch,

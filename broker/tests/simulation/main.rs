@@ -49,7 +49,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 23] = [
+const KEPT_SEEDS: [(u64, &str); 24] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -77,6 +77,10 @@ const KEPT_SEEDS: [(u64, &str); 23] = [
     (
         313,
         "a transactional produce waited for its coordinator beyond its own timeout",
+    ),
+    (
+        7013,
+        "a batch overtook others that came back by the broker that it went to",
     ),
     (
         7032,

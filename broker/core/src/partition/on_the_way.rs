@@ -5,13 +5,14 @@
 //! sent on: it may be what that waits for.
 
 use super::Reception;
-use ottla_protocol::ids::NodeId;
+use ottla_protocol::ids::{LeaderEpoch, NodeId};
 
 /// The batches of one partition, by whatever the driver knows them.
 #[derive(Debug)]
 pub struct OnTheWay<T> {
-    /// To whom those went that are counted.
-    to: Option<NodeId>,
+    /// To whom those went that are counted, and in which epoch: what went to the same broker in an
+    /// earlier one may come back by it.
+    to: Option<(NodeId, LeaderEpoch)>,
     /// How many are not answered yet.
     count: usize,
     /// The turn of the next one that leaves.
@@ -37,7 +38,9 @@ impl<T> OnTheWay<T> {
     #[must_use]
     pub fn reception(&self, of_partition: Reception, is_sent_on: bool) -> Reception {
         let goes_along = match of_partition {
-            Reception::Forward(leader, _) => self.to == Some(leader) && self.back.is_empty(),
+            Reception::Forward(leader, epoch) => {
+                self.to == Some((leader, epoch)) && self.back.is_empty()
+            }
             Reception::Step | Reception::Park => false,
         };
         match self.count > 0 && !is_sent_on && !goes_along {
@@ -52,8 +55,8 @@ impl<T> OnTheWay<T> {
         self.count == 0
     }
 
-    /// A batch leaves for this broker; gives its turn.
-    pub fn leaves(&mut self, to: NodeId, is_sent_on: bool) -> u64 {
+    /// A batch leaves for the leader of an epoch; gives its turn.
+    pub fn leaves(&mut self, to: (NodeId, LeaderEpoch), is_sent_on: bool) -> u64 {
         // what another broker sends on may go elsewhere than what is on its way
         if self.count == 0 || !is_sent_on {
             self.to = Some(to);
@@ -92,8 +95,6 @@ impl<T> OnTheWay<T> {
 
 #[cfg(test)]
 mod tests {
-    use ottla_protocol::ids::LeaderEpoch;
-
     use super::*;
 
     const B: NodeId = NodeId(1);
@@ -104,7 +105,9 @@ mod tests {
     /// A partition of which so many batches have left for B.
     fn left(count: usize) -> (OnTheWay<&'static str>, Vec<u64>) {
         let mut way = OnTheWay::default();
-        let turns = (0..count).map(|_| way.leaves(B, false)).collect();
+        let turns = (0..count)
+            .map(|_| way.leaves((B, LeaderEpoch(1)), false))
+            .collect();
         (way, turns)
     }
 
@@ -124,6 +127,12 @@ mod tests {
         let (mut way, turns) = left(2);
         assert_eq!(way.reception(TO_B, false), TO_B, "behind the others");
         assert_eq!(way.reception(TO_C, false), Reception::Park);
+        let later = Reception::Forward(B, LeaderEpoch(3));
+        assert_eq!(
+            way.reception(later, false),
+            Reception::Park,
+            "they may be on their way back"
+        );
         assert_eq!(way.reception(Reception::Step, false), Reception::Park);
         way.comes_back(turns[0], "first");
         assert_eq!(way.reception(TO_B, false), Reception::Park);
@@ -141,7 +150,7 @@ mod tests {
         assert_eq!(way.reception(Reception::Step, true), Reception::Step);
         assert_eq!(way.reception(TO_C, true), TO_C);
         assert_eq!(way.take_back_now(), ["first"], "which was sent before it");
-        way.leaves(C, true);
+        way.leaves((C, LeaderEpoch(2)), true);
         assert_eq!(way.reception(TO_C, false), Reception::Park, "one is at B");
         assert_eq!(way.reception(Reception::Park, true), Reception::Park);
     }
