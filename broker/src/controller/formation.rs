@@ -2,9 +2,9 @@
 //!
 //! A fresh quorum is formed once: the voter with the lowest id does it, and only after every voter
 //! has said that it has no entry. A voter without any while others have them has lost its disk, and
-//! with it the memory of what it voted and acknowledged. What it does then, [`returning_voter`]
-//! says; until it votes again, a mark on its disk keeps it from voting, however often it starts. A
-//! node that is no voter asks the active controller to be sent the metadata.
+//! with it the memory of what it voted and acknowledged. What it does then, `returning_voter` in
+//! core says; until it votes again, a mark on its disk keeps it from voting, however often it
+//! starts. A node that is no voter asks the active controller to be sent the metadata.
 
 use std::collections::BTreeMap;
 use std::io;
