@@ -273,10 +273,12 @@ impl World {
     }
 
     /// A producer was told by `node` that its records are on the leader's disk. Where `is_moved`,
-    /// another may have appended them, and a third lead by now.
+    /// or that broker does not lead, another may have appended them, and a third lead by now.
     pub fn acknowledged_by_one(&mut self, slot: Slot, node: usize, is_moved: bool, end: i64) {
+        let seen = self.machines[node].seen[slot.index()].as_ref();
+        let is_led = seen.is_some_and(|seen| seen.is_leader);
         let partition = self.checks.of(slot);
-        let most = match is_moved {
+        let most = match is_moved || !is_led {
             true => partition.most_durable.iter().copied().max().unwrap_or(0),
             false => partition.most_durable[node],
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ottla_broker::stream::simulated as network;
 use ottla_storage::sim::Random;
 
-use crate::hosts::{Hosts, STEP_MS};
+use crate::hosts::Hosts;
 use crate::kinds::{KINDS, Kind, PACES_MS, favourites};
 use crate::links::{Ill, Link, Links};
 use crate::world::{Shared, Slot, World, brokers, host};
@@ -159,10 +159,7 @@ impl Faults {
             }
             let is_amiss = self.ailing.iter().any(|(ailing, _)| *ailing == node);
             if has_stopped || is_amiss || is_spoilt {
-                if machine.disturbed_ms + STEP_MS < now {
-                    machine.amiss_since_ms = now;
-                }
-                machine.disturbed_ms = machine.disturbed_ms.max(now);
+                machine.note_amiss(now, now);
             }
         }
     }
@@ -412,7 +409,8 @@ impl Faults {
             let noticed = until + DEAD_CONNECTION_MS;
             self.shared.with(|world| {
                 world.disturbed_ms = world.disturbed_ms.max(noticed);
-                world.machines[node].disturbed_ms = noticed;
+                let now = world.now_ms;
+                world.machines[node].note_amiss(now, noticed);
             });
         }
         for link in &links {

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 pub use crate::bugs::Bug;
 use crate::checks::Checks;
+use crate::hosts::STEP_MS;
 use crate::links::LATENCY_MAX;
 use crate::members::Members;
 pub use crate::topics::{BUSY, IDLE, Slot, TOPICS};
@@ -85,6 +86,14 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Something is amiss with it now, and is felt until then.
+    pub fn note_amiss(&mut self, now_ms: u64, until_ms: u64) {
+        if self.disturbed_ms + STEP_MS < now_ms {
+            self.amiss_since_ms = now_ms;
+        }
+        self.disturbed_ms = self.disturbed_ms.max(until_ms);
+    }
+
     /// Its clock is ahead by so much from now on.
     pub fn set_clock(&self, ahead_ms: i64) {
         self.clock_ms.store(ahead_ms, Ordering::Relaxed);
@@ -300,8 +309,8 @@ impl World {
         };
         let others = self.machines.iter().enumerate().filter(|(n, _)| *n != one);
         let others_ms = others.map(|(_, m)| m.disturbed_ms).max().unwrap_or(0);
-        let is_long_amiss =
-            machine.disturbed_ms + 1 >= self.now_ms && is_calm(machine.amiss_since_ms, BEARABLE_MS);
+        let is_long_amiss = machine.disturbed_ms + STEP_MS >= self.now_ms
+            && is_calm(machine.amiss_since_ms, BEARABLE_MS);
         let is_bearable = is_long_amiss && is_calm(others_ms, BEARABLE_MS);
         if is_bearable && slot.topic().factor >= 3 && !self.moves_replicas {
             self.violate(format!(
