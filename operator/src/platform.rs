@@ -9,6 +9,8 @@
 pub mod kubernetes;
 pub mod local;
 mod pages;
+#[cfg(test)]
+pub mod paper;
 mod probe;
 
 use std::collections::BTreeMap;

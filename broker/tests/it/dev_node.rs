@@ -11,6 +11,9 @@ use ottla_broker::node::{Node, Surroundings};
 use ottla_broker::threads;
 use ottla_protocol::codec::Request;
 use ottla_protocol::frame;
+use ottla_protocol::messages::topics::{CreatableTopic, CreateTopicsRequest};
+use ottla_protocol::record::NewRecord;
+use ottla_protocol::record_batch::Builder;
 use ottla_storage::serving;
 use tokio::time::timeout;
 
@@ -23,6 +26,17 @@ pub struct DevNode {
     pub node: Node,
     client: Client,
     _dir: tempfile::TempDir,
+}
+
+/// A batch of one record.
+pub fn one_record() -> Builder {
+    let mut builder = Builder::new();
+    builder.push(&NewRecord {
+        timestamp_ms: 1,
+        value: Some(b"v"),
+        ..NewRecord::default()
+    });
+    builder
 }
 
 impl DevNode {
@@ -62,6 +76,24 @@ impl DevNode {
         let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let context = Arc::clone(self.node.context());
         self.client = Client::new(context, host, "PLAINTEXT".into(), 1).named(user);
+    }
+
+    /// Makes a topic with one partition.
+    pub async fn create_topic(&mut self, name: &str) {
+        let topic = CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..CreatableTopic::default()
+        };
+        let create = CreateTopicsRequest {
+            topics: vec![topic],
+            timeout_ms: 5000,
+            ..CreateTopicsRequest::default()
+        };
+        let created = self.ask(7, &create).await;
+        let topic = &created.topics[0];
+        assert_eq!(topic.error_code, 0, "{:?}", topic.error_message);
     }
 
     /// What becomes of the frame `bytes` within `limit`: the answer's frame, both without their

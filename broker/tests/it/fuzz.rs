@@ -153,23 +153,7 @@ async fn ask_all(node: &mut DevNode, seed: u64) {
 /// A topic can still be made, and its partition fetched from.
 async fn works(node: &mut DevNode, seed: u64) {
     let name = format!("works-{seed}");
-    let topic = CreatableTopic {
-        name: name.clone(),
-        num_partitions: 1,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let create = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 5000,
-        ..Default::default()
-    };
-    let created = node.ask(7, &create).await;
-    assert_eq!(
-        created.topics[0].error_code, 0,
-        "{:?}",
-        created.topics[0].error_message
-    );
+    node.create_topic(&name).await;
     let partition = FetchPartition {
         partition_max_bytes: 1 << 20,
         ..Default::default()

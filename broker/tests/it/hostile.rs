@@ -7,7 +7,6 @@ use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::Writer;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::*;
-use ottla_protocol::messages::topics::*;
 
 use crate::dev_node::DevNode;
 
@@ -19,18 +18,7 @@ const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// A node with topic `t`, which has coordinated a group.
 async fn coordinator() -> DevNode {
     let mut node = DevNode::start().await;
-    let topic = CreatableTopic {
-        name: "t".into(),
-        num_partitions: 1,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let create = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 5000,
-        ..Default::default()
-    };
-    node.ask(7, &create).await;
+    node.create_topic("t").await;
     commit(&mut node, "before").await;
     node
 }

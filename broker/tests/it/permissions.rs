@@ -19,10 +19,8 @@ use ottla_protocol::messages::metadata::*;
 use ottla_protocol::messages::produce::*;
 use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 use ottla_protocol::messages::topics::*;
-use ottla_protocol::record::NewRecord;
-use ottla_protocol::record_batch::Builder;
 
-use crate::dev_node::DevNode;
+use crate::dev_node::{DevNode, one_record};
 
 const TOPIC: &str = "orders";
 const GROUP: &str = "readers";
@@ -238,13 +236,7 @@ fn init_producer(transactional_id: Option<&str>) -> InitProducerIdRequest {
 }
 
 fn produce(topic: &str, transactional_id: Option<&str>) -> ProduceRequest {
-    let mut builder = Builder::new();
-    builder.push(&NewRecord {
-        timestamp_ms: 1,
-        key: None,
-        value: Some(b"v"),
-        headers: &[],
-    });
+    let mut builder = one_record();
     if transactional_id.is_some() {
         let (id, epoch) = (ProducerId(5), ProducerEpoch(0));
         builder = builder.producer(id, epoch, Sequence(0)).transactional();

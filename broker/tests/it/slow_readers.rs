@@ -7,7 +7,6 @@ use ottla_broker::node::Surroundings;
 use ottla_protocol::frame;
 use ottla_protocol::messages::fetch::*;
 use ottla_protocol::messages::produce::*;
-use ottla_protocol::messages::topics::*;
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 use tokio::io::AsyncWriteExt;
@@ -46,18 +45,7 @@ async fn filled() -> DevNode {
     around.store.memory_bytes_max = 2 << 20;
     around.store.flush_bytes = 1 << 20;
     let mut node = DevNode::start_in(around).await;
-    let topic = CreatableTopic {
-        name: "t".into(),
-        num_partitions: 1,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let create = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 5000,
-        ..Default::default()
-    };
-    node.ask(7, &create).await;
+    node.create_topic("t").await;
     for _ in 0..16 {
         let partition_data = vec![PartitionProduceData {
             index: 0,

@@ -7,12 +7,9 @@ use bytes::{Buf, BytesMut};
 use ottla_broker::node::Surroundings;
 use ottla_protocol::frame;
 use ottla_protocol::messages::produce::*;
-use ottla_protocol::messages::topics::*;
-use ottla_protocol::record::NewRecord;
-use ottla_protocol::record_batch::Builder;
 use ottla_storage::sim::SimDisk;
 
-use crate::dev_node::DevNode;
+use crate::dev_node::{DevNode, one_record};
 
 /// How long a record may wait for the disk.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -29,13 +26,6 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 fn produce() -> BytesMut {
-    let mut builder = Builder::new();
-    builder.push(&NewRecord {
-        timestamp_ms: 1,
-        key: None,
-        value: Some(b"v"),
-        headers: &[],
-    });
     let produce = ProduceRequest {
         acks: -1,
         timeout_ms: 60_000,
@@ -43,7 +33,7 @@ fn produce() -> BytesMut {
             name: "t".into(),
             partition_data: vec![PartitionProduceData {
                 index: 0,
-                records: Some(builder.build()),
+                records: Some(one_record().build()),
             }],
             ..Default::default()
         }],
@@ -68,18 +58,7 @@ async fn a_broker_whose_disk_hangs_gives_up_its_lease_until_the_disk_goes_on() {
     })
     .await;
     let controller = node.node.context().controller.clone();
-    let topic = CreatableTopic {
-        name: "t".into(),
-        num_partitions: 1,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let create = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 5000,
-        ..Default::default()
-    };
-    node.ask(7, &create).await;
+    node.create_topic("t").await;
     until(|| controller.has_lease()).await;
 
     disk.set_stalled(true);

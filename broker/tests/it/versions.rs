@@ -30,9 +30,9 @@ use ottla_protocol::messages::transactions::{
     AddPartitionsToTxnTransaction, DescribeProducersRequest, DescribeTransactionsRequest,
     EndTxnRequest, ListTransactionsRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
-use ottla_protocol::record::NewRecord;
-use ottla_protocol::record_batch::Builder;
 use tokio::time::timeout;
+
+use crate::dev_node::one_record;
 
 const TOPIC: &str = "orders";
 
@@ -116,7 +116,7 @@ impl Asker {
                 topic_id: if version < 13 { Uuid::ZERO } else { topic_id },
                 partition_data: vec![PartitionProduceData {
                     index: 0,
-                    records: Some(batch()),
+                    records: Some(one_record().build()),
                 }],
             }],
             ..Default::default()
@@ -389,17 +389,6 @@ impl Asker {
         self.ask(|_| DescribeUserScramCredentialsRequest::default())
             .await;
     }
-}
-
-fn batch() -> BytesMut {
-    let mut builder = Builder::new();
-    builder.push(&NewRecord {
-        timestamp_ms: 1,
-        key: None,
-        value: Some(b"v"),
-        headers: &[],
-    });
-    builder.build()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,12 @@ pub mod writer;
 
 use std::time::Duration;
 
+use ottla_protocol::ids::{ProducerEpoch, ProducerId};
+use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
+use ottla_protocol::record_batch::Builder;
+
+use crate::connection::{Connection, PRODUCE_TIMEOUT_MS};
 use crate::world::{BUSY, Bug, IDLE, Shared, Slot};
 use consumer::{Consumer, Reads};
 use group::Committer;
@@ -44,6 +50,35 @@ const PAUSES_MS: [usize; 3] = [25, 100, 400];
 /// The pause of this run.
 pub fn pause_max_ms(shared: &Shared) -> usize {
     PAUSES_MS[shared.random(13).below(PAUSES_MS.len())]
+}
+
+/// A batch for one partition, with acks=all.
+fn produce_request((topic, index): (&str, i32), batch: Builder) -> ProduceRequest {
+    ProduceRequest {
+        transactional_id: None,
+        acks: -1,
+        timeout_ms: PRODUCE_TIMEOUT_MS as i32,
+        topic_data: vec![TopicProduceData {
+            name: topic.to_owned(),
+            partition_data: vec![PartitionProduceData {
+                index,
+                records: Some(batch.build()),
+            }],
+            ..TopicProduceData::default()
+        }],
+    }
+}
+
+/// The id of an idempotent producer, where the broker gives one.
+async fn new_producer_id(connection: &mut Connection) -> Option<(ProducerId, ProducerEpoch)> {
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        transaction_timeout_ms: 1000,
+        ..InitProducerIdRequest::default()
+    };
+    let answer = connection.ask(4, &request).await?;
+    let (id, epoch) = (answer.producer_id, answer.producer_epoch);
+    (answer.error_code == 0).then_some((ProducerId(id), ProducerEpoch(epoch)))
 }
 
 /// What all producers of a run do.

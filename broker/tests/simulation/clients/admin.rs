@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
-use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_protocol::messages::topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicsRequest,
 };
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
-use super::{PAUSE, has_compaction, keeper, pause_max_ms};
-use crate::connection::{Connection, PRODUCE_TIMEOUT_MS};
+use super::{PAUSE, has_compaction, keeper, pause_max_ms, produce_request};
+use crate::connection::Connection;
 use crate::world::{BUSY, Shared, TOPICS};
 
 /// The topic that is deleted and made again under the same name.
@@ -159,19 +158,7 @@ async fn write(shared: &Shared, connection: &mut Connection) -> bool {
         value: Some(TOPIC.as_bytes()),
         ..NewRecord::default()
     });
-    let request = ProduceRequest {
-        transactional_id: None,
-        acks: -1,
-        timeout_ms: PRODUCE_TIMEOUT_MS as i32,
-        topic_data: vec![TopicProduceData {
-            name: TOPIC.to_owned(),
-            partition_data: vec![PartitionProduceData {
-                index: 0,
-                records: Some(builder.build()),
-            }],
-            ..TopicProduceData::default()
-        }],
-    };
+    let request = produce_request((TOPIC, 0), builder);
     let answer = connection.ask(9, &request).await;
     let parts = answer.and_then(|answer| answer.responses.into_iter().next());
     let part = parts.and_then(|parts| parts.partition_responses.into_iter().next());

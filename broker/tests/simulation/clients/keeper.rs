@@ -7,15 +7,14 @@ use std::time::Duration;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
-use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
+use ottla_protocol::messages::produce::ProduceRequest;
 use ottla_protocol::record::{self, NewRecord};
 use ottla_protocol::record_batch::{self, Builder};
 use ottla_storage::sim::Random;
 
-use super::PAUSE;
+use super::{PAUSE, new_producer_id, produce_request};
 use crate::checks::value_of;
-use crate::connection::{Connection, FETCH_WAIT_MS, Leader, PRODUCE_TIMEOUT_MS};
+use crate::connection::{Connection, FETCH_WAIT_MS, Leader};
 use crate::world::Shared;
 
 /// The topic.
@@ -85,16 +84,9 @@ impl Keeper {
     }
 
     async fn ask_for_id(&mut self) {
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: 1000,
-            ..InitProducerIdRequest::default()
-        };
         loop {
-            let answer = self.connection.ask(4, &request).await;
-            if let Some(answer) = answer.filter(|answer| answer.error_code == 0) {
-                let id = ProducerId(answer.producer_id);
-                self.id = (id, ProducerEpoch(answer.producer_epoch));
+            if let Some(id) = new_producer_id(&mut self.connection).await {
+                self.id = id;
                 return;
             }
             self.connection.turn();
@@ -149,19 +141,7 @@ impl Keeper {
                 ..NewRecord::default()
             });
         }
-        ProduceRequest {
-            transactional_id: None,
-            acks: -1,
-            timeout_ms: PRODUCE_TIMEOUT_MS as i32,
-            topic_data: vec![TopicProduceData {
-                name: TOPIC.to_owned(),
-                partition_data: vec![PartitionProduceData {
-                    index: 0,
-                    records: Some(builder.build()),
-                }],
-                ..TopicProduceData::default()
-            }],
-        }
+        produce_request((TOPIC, 0), builder)
     }
 
     /// Reads everything, and holds it against what was written.

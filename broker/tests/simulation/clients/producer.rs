@@ -11,17 +11,14 @@ use std::time::Duration;
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
-use ottla_protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
-};
-use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
+use ottla_protocol::messages::produce::{PartitionProduceResponse, ProduceRequest};
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 use ottla_storage::sim::Random;
 
-use super::PAUSE;
+use super::{PAUSE, new_producer_id, produce_request};
 use crate::checks::UNSURE;
-use crate::connection::{Connection, Leader, PRODUCE_TIMEOUT_MS};
+use crate::connection::{Connection, Leader};
 use crate::world::{Bug, Shared, Slot, World, brokers};
 
 /// The most batches in flight that a producer with acks=all has: brokers remember so many.
@@ -164,18 +161,10 @@ impl Producer {
     }
 
     async fn ask_for_id(&mut self) {
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: 1000,
-            ..InitProducerIdRequest::default()
-        };
         loop {
-            if let Some(answer) = self.connection.ask(4, &request).await
-                && answer.error_code == 0
-            {
+            if let Some(id) = new_producer_id(&mut self.connection).await {
                 if self.shared.with(|world| world.bug) != Some(Bug::NoIdempotence) {
-                    let id = ProducerId(answer.producer_id);
-                    self.id = (id, ProducerEpoch(answer.producer_epoch));
+                    self.id = id;
                 }
                 return;
             }
@@ -230,23 +219,15 @@ impl Producer {
             });
         }
         let is_bold = self.shared.with(|world| world.bug) == Some(Bug::AckBeforeIsr);
+        let slot = self.plan.slot;
         ProduceRequest {
-            transactional_id: None,
             acks: match self.plan.acks {
                 Acks::None => 0,
                 Acks::One => 1,
                 Acks::All if is_bold => 1,
                 Acks::All => -1,
             },
-            timeout_ms: PRODUCE_TIMEOUT_MS as i32,
-            topic_data: vec![TopicProduceData {
-                name: self.plan.slot.topic().name.to_owned(),
-                partition_data: vec![PartitionProduceData {
-                    index: self.plan.slot.partition(),
-                    records: Some(builder.build()),
-                }],
-                ..TopicProduceData::default()
-            }],
+            ..produce_request((slot.topic().name, slot.partition()), builder)
         }
     }
 

@@ -11,7 +11,7 @@ use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::messages::groups::FindCoordinatorRequest;
-use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use ottla_protocol::messages::produce::ProduceRequest;
 use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 use ottla_protocol::messages::transactions::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, EndTxnRequest,
@@ -20,8 +20,8 @@ use ottla_protocol::messages::transactions::{
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
-use super::PAUSE;
-use crate::connection::{Connection, Leader, PRODUCE_TIMEOUT_MS};
+use super::{PAUSE, produce_request};
+use crate::connection::{Connection, Leader};
 use crate::world::{Shared, Slot};
 
 /// How long a transaction may take before its coordinator aborts it.
@@ -253,16 +253,7 @@ impl Transactor {
         }
         ProduceRequest {
             transactional_id: Some(self.id.clone()),
-            acks: -1,
-            timeout_ms: PRODUCE_TIMEOUT_MS as i32,
-            topic_data: vec![TopicProduceData {
-                name: slot.topic().name.to_owned(),
-                partition_data: vec![PartitionProduceData {
-                    index: slot.partition(),
-                    records: Some(builder.build()),
-                }],
-                ..TopicProduceData::default()
-            }],
+            ..produce_request((slot.topic().name, slot.partition()), builder)
         }
     }
 

@@ -11,7 +11,8 @@ use crate::cluster::turns::Turns;
 use crate::cluster::validate::Observed;
 use crate::condition::spoken;
 use crate::crd::KafkaCluster;
-use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
+use crate::platform::paper::lay_out;
+use crate::platform::{BrokerState, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties, Remake};
 use crate::secrets::Secrets;
 
@@ -34,24 +35,8 @@ struct Paper {
 
 impl Platform for Paper {
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let endpoints = |broker: i32| Endpoints {
-            clients: listeners
-                .iter()
-                .map(|listener| ClientEndpoint {
-                    name: listener.name.clone(),
-                    bind: format!("127.0.0.1:{}", listener.port),
-                    // Nobody listens there.
-                    advertised: "127.0.0.1:1".to_owned(),
-                })
-                .collect(),
-            peer_bind: format!("127.0.0.1:{}", 9500 + broker),
-            peer_advertised: format!("127.0.0.1:{}", 9500 + broker),
-            http_bind: "127.0.0.1:9404".to_owned(),
-            log_dir: "/data".into(),
-            certificates: "/certificates".into(),
-            rack: None,
-        };
-        (0..brokers).map(|id| (id, endpoints(id))).collect()
+        // nobody listens there
+        lay_out(brokers, listeners, "127.0.0.1:1")
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Brokers;
-use crate::platform::{BrokerState, ClientEndpoint, Endpoints, Listener};
+use crate::platform::paper::lay_out;
+use crate::platform::{BrokerState, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties};
 
 /// The platform.
@@ -18,22 +19,7 @@ impl Platform for Fake {
     const QUIET_INTERVAL: Duration = Duration::from_millis(50);
 
     fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let clients = listeners.iter().map(|listener| ClientEndpoint {
-            name: listener.name.clone(),
-            bind: format!("127.0.0.1:{}", listener.port),
-            advertised: self.brokers.address(),
-        });
-        let clients: Vec<ClientEndpoint> = clients.collect();
-        let endpoints = |broker: i32| Endpoints {
-            clients: clients.clone(),
-            peer_bind: format!("127.0.0.1:{}", 9100 + broker),
-            peer_advertised: format!("127.0.0.1:{}", 9100 + broker),
-            http_bind: "127.0.0.1:9404".to_owned(),
-            log_dir: "/data".into(),
-            certificates: "/certificates".into(),
-            rack: None,
-        };
-        (0..brokers).map(|id| (id, endpoints(id))).collect()
+        lay_out(brokers, listeners, &self.brokers.address())
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {

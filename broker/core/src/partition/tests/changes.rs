@@ -1,7 +1,6 @@
 //! What marks, epochs and producers are once something was cut, moved or refused.
 
-use ottla_protocol::record::ControlRecord;
-
+use super::transactions::with_two_aborted;
 use super::*;
 
 /// A follower of broker 1 with ten records, all of them committed.
@@ -94,22 +93,7 @@ fn a_follower_that_is_always_one_fetch_behind_is_in_sync() {
 
 #[test]
 fn a_cut_takes_the_aborted_transactions_along_whose_markers_it_takes() {
-    let mut producers = Producers::default();
-    let abort = ControlRecord::Abort {
-        coordinator_epoch: 0,
-    };
-    for (offset, marker) in [(0, None), (1, Some(abort)), (2, None), (3, Some(abort))] {
-        let _ = producers.appended(&Batch {
-            base_offset: Offset(offset),
-            producer_id: ProducerId(1),
-            producer_epoch: ProducerEpoch(0),
-            base_sequence: Sequence(offset as i32),
-            is_transactional: true,
-            is_control: marker.is_some(),
-            marker,
-            ..batch(1)
-        });
-    }
+    let mut producers = with_two_aborted();
     producers.truncate_from_end(Offset(2));
     let left = producers.transactions().all_aborted().iter();
     let left: Vec<Offset> = left.map(|aborted| aborted.first_offset).collect();

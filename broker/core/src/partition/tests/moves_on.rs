@@ -1,7 +1,6 @@
 //! What a step makes possible happens in that step: nobody would come by to do it later.
 
-use ottla_protocol::record::ControlRecord;
-
+use super::transactions::with_two_aborted;
 use super::*;
 
 #[test]
@@ -103,22 +102,7 @@ fn who_waits_for_deleted_records_waits_for_no_replica_that_died() {
 
 #[test]
 fn an_aborted_transaction_is_forgotten_with_its_marker() {
-    let mut producers = Producers::default();
-    let abort = ControlRecord::Abort {
-        coordinator_epoch: 0,
-    };
-    for (offset, marker) in [(0, None), (1, Some(abort)), (2, None), (3, Some(abort))] {
-        let _ = producers.appended(&Batch {
-            base_offset: Offset(offset),
-            producer_id: ProducerId(1),
-            producer_epoch: ProducerEpoch(0),
-            base_sequence: Sequence(offset as i32),
-            is_transactional: true,
-            is_control: marker.is_some(),
-            marker,
-            ..batch(1)
-        });
-    }
+    let mut producers = with_two_aborted();
     producers.markers_removed(&[Offset(1)]);
     let left = producers.transactions().all_aborted().iter();
     let left: Vec<Offset> = left.map(|aborted| aborted.first_offset).collect();

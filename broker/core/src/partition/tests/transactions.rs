@@ -396,3 +396,24 @@ fn six_batches_and_one_that_is_refused_leave_five_that_are_known() {
          data 1/0 5+1     => 5",
     );
 }
+
+/// What a producer leaves of two transactions that it aborted, at 0 and at 2.
+pub(super) fn with_two_aborted() -> Producers {
+    let mut producers = Producers::default();
+    let abort = ControlRecord::Abort {
+        coordinator_epoch: 0,
+    };
+    for (offset, marker) in [(0, None), (1, Some(abort)), (2, None), (3, Some(abort))] {
+        let _ = producers.appended(&Batch {
+            base_offset: Offset(offset),
+            producer_id: ProducerId(1),
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: Sequence(offset as i32),
+            is_transactional: true,
+            is_control: marker.is_some(),
+            marker,
+            ..batch(1)
+        });
+    }
+    producers
+}
