@@ -29,6 +29,7 @@ use ottla_protocol::messages::topics::{
     CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
 };
 
+pub use self::access::Acls;
 pub use self::link::Identity;
 use self::link::Link;
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};

@@ -25,11 +25,17 @@ use self::access::{
     a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
     a_cluster_that_was_created_plain_goes_on_so_between_brokers,
     a_user_comes_and_goes_with_its_object, a_user_is_rotated_by_its_annotation,
+    a_user_of_a_cluster_that_waits_for_its_secret_waits_with_it,
+    a_user_of_a_plain_cluster_says_what_is_missing_and_goes,
     a_user_of_another_namespace_must_be_admitted, a_user_stays_while_brokers_keep_its_password,
     a_user_that_changes_how_it_is_known_is_known_by_nothing_else,
     a_user_that_is_admitted_no_more_is_known_no_more,
     a_user_that_is_left_alone_stays_though_it_was_deleted,
-    brokers_with_certificates_are_known_by_them, what_somebody_takes_from_a_user_is_put_back,
+    a_user_waits_for_the_certificate_of_its_listener,
+    an_invalid_spec_takes_nothing_from_a_user_of_another_namespace,
+    brokers_with_certificates_are_known_by_them,
+    users_of_a_cluster_that_never_was_valid_wait_for_it_and_can_go,
+    what_somebody_takes_from_a_user_is_put_back,
 };
 use self::moves::{
     a_broker_that_comes_back_before_it_is_forgotten_is_not_cordoned,
@@ -169,6 +175,11 @@ in_every_world! {
     a_user_stays_while_brokers_keep_its_password,
     a_user_that_is_admitted_no_more_is_known_no_more,
     a_user_that_is_left_alone_stays_though_it_was_deleted,
+    a_user_of_a_plain_cluster_says_what_is_missing_and_goes,
+    an_invalid_spec_takes_nothing_from_a_user_of_another_namespace,
+    users_of_a_cluster_that_never_was_valid_wait_for_it_and_can_go,
+    a_user_of_a_cluster_that_waits_for_its_secret_waits_with_it,
+    a_user_waits_for_the_certificate_of_its_listener,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

@@ -201,7 +201,7 @@ where
         let topics_task = driver::run(
             key.clone(),
             heard_view,
-            heard_too,
+            heard_too.clone(),
             heard_topics,
             Reports { passes, changes },
             self.now,
@@ -210,6 +210,7 @@ where
             key.clone(),
             secrets,
             heard_user_view,
+            heard_too,
             heard_users,
             self.user_passes.0.clone(),
             self.now,

@@ -89,16 +89,6 @@ impl ValidatedCluster {
         self.replicas - i32::try_from(self.leaving.len()).unwrap_or(0)
     }
 
-    /// Whether topics of this namespace may be placed here.
-    #[must_use]
-    pub fn admits(&self, namespace: &str) -> bool {
-        namespace == self.key.namespace
-            || self
-                .topic_namespaces
-                .iter()
-                .any(|name| name == "*" || name == namespace)
-    }
-
     /// Whether brokers have certificates.
     #[must_use]
     pub fn has_certificates(&self) -> bool {

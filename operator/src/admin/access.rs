@@ -28,12 +28,15 @@ const BATCH_MAX: usize = 500;
 
 const MECHANISM: Mechanism = Mechanism::ScramSha512;
 
+/// ACLs by their principals.
+pub type Acls = BTreeMap<String, BTreeSet<Acl>>;
+
 impl Admin {
-    /// All ACLs, by their principals.
+    /// All ACLs, by their principals; none where brokers keep no ACLs.
     ///
     /// # Errors
     /// See [`Error`]; this holds for every call.
-    pub async fn acls(&mut self) -> Result<BTreeMap<String, BTreeSet<Acl>>, Error> {
+    pub async fn acls(&mut self) -> Result<Option<Acls>, Error> {
         let request = DescribeAclsRequest {
             resource_type_filter: ANY,
             resource_name_filter: None,
@@ -44,8 +47,11 @@ impl Admin {
             permission_type: ANY,
         };
         let answer = self.call(&request).await?;
-        refusal(answer.error_code, answer.error_message).map_err(Error::Refused)?;
-        let mut acls: BTreeMap<String, BTreeSet<Acl>> = BTreeMap::new();
+        match refusal(answer.error_code, answer.error_message) {
+            Err(why) if why.code == ErrorCode::SecurityDisabled => return Ok(None),
+            told => told.map_err(Error::Refused)?,
+        }
+        let mut acls = Acls::new();
         for resource in answer.resources {
             for one in resource.acls {
                 let acl = (|| {
@@ -67,7 +73,7 @@ impl Admin {
                 }
             }
         }
-        Ok(acls)
+        Ok(Some(acls))
     }
 
     /// Creates ACLs; tells what was refused of which principal.

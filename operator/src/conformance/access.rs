@@ -192,6 +192,18 @@ pub async fn a_user_comes_and_goes_with_its_object<S: Setting>(world: &S) {
     assert_eq!(secret_of(world).await, None);
 }
 
+pub async fn a_user_of_a_plain_cluster_says_what_is_missing_and_goes<S: Setting>(world: &S) {
+    world.apply(&cluster("listeners: [{ name: plain, port: 9092 }]"));
+    until_cluster(world, "BrokersReady").await;
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "NoListener").await;
+    tokio::time::sleep(A_WHILE).await;
+    until_user(world, "NoListener").await;
+    world.delete("KafkaUser", "shop", "billing");
+    let is_gone = || world.get("KafkaUser", "shop", "billing").is_none();
+    until("the object is gone", is_gone).await;
+}
+
 pub async fn what_somebody_takes_from_a_user_is_put_back<S: Setting>(world: &S) {
     world.apply(&secured("{}"));
     world.apply(&user("shop", "", SCRAM));
@@ -327,6 +339,76 @@ pub async fn a_user_that_is_admitted_no_more_is_known_no_more<S: Setting>(world:
     let is_gone = || world.get("KafkaUser", "visitor", "billing").is_none();
     until("the object is gone", is_gone).await;
     assert_eq!(known(world), (Vec::new(), Vec::new()));
+}
+
+pub async fn an_invalid_spec_takes_nothing_from_a_user_of_another_namespace<S: Setting>(world: &S) {
+    let admits = "userNamespaces: { matchNames: [visitor] }, listeners:";
+    world.apply(&secured("{}").replace("listeners:", admits));
+    world.apply(&user("visitor", "", SCRAM));
+    let visitor = async |want: &str| {
+        until_reason(world, "KafkaUser", "visitor", "billing", want).await;
+    };
+    visitor("UserReady").await;
+    let before = known(world);
+    let invalid = "config: { log.dirs: /elsewhere }, listeners:";
+    world.apply(&secured("{}").replace("listeners:", invalid));
+    until_cluster(world, "InvalidSpec").await;
+    tokio::time::sleep(A_WHILE * 2).await;
+    visitor("UserReady").await;
+    assert_eq!(known(world), before);
+}
+
+pub async fn users_of_a_cluster_that_never_was_valid_wait_for_it_and_can_go<S: Setting>(world: &S) {
+    world.apply(&super::invalid_cluster());
+    until_cluster(world, "InvalidSpec").await;
+    world.apply(&user("shop", "", SCRAM));
+    world.apply(&user("visitor", "", SCRAM));
+    until_user(world, "ClusterNotReady").await;
+    until_reason(
+        world,
+        "KafkaUser",
+        "visitor",
+        "billing",
+        "NamespaceNotAdmitted",
+    )
+    .await;
+    world.delete("KafkaUser", "shop", "billing");
+    let is_gone = || world.get("KafkaUser", "shop", "billing").is_none();
+    until("the object is gone", is_gone).await;
+}
+
+pub async fn a_user_of_a_cluster_that_waits_for_its_secret_waits_with_it<S: Setting>(world: &S) {
+    world.apply(&secured("{ secretName: web }"));
+    until_cluster(world, "SecretNotFound").await;
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "ClusterNotReady").await;
+    give(world, &sign_itself("web", now(), DAY).unwrap()).await;
+    until_user(world, "UserReady").await;
+}
+
+pub async fn a_user_waits_for_the_certificate_of_its_listener<S: Setting>(world: &S) {
+    world.apply(&cluster("listeners: [{ name: plain, port: 9092 }]"));
+    until_cluster(world, "BrokersReady").await;
+    world.apply(&cluster(
+        "listeners: [{ name: plain, port: 9092 }, { name: secure, port: 9093, tls: { secretName: \
+         web }, authentication: { type: Scram } }, { name: bare, port: 9094, authentication: { \
+         type: Scram } }]",
+    ));
+    until_cluster(world, "SecretNotFound").await;
+    world.apply(&user("shop", "", SCRAM));
+    until_user(world, "Applying").await;
+    let object = world.get("KafkaUser", "shop", "billing").unwrap();
+    let said = object["status"]["conditions"][0]["message"].to_string();
+    assert!(
+        said.contains("certificate of the listener secure"),
+        "{said}"
+    );
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(secret_of(world).await, None);
+    give(world, &sign_itself("web", now(), DAY).unwrap()).await;
+    until_user(world, "UserReady").await;
+    let properties = part(world, "client.properties").await;
+    assert!(properties.contains("=SASL_SSL\n"), "{properties}");
 }
 
 pub async fn a_user_that_is_left_alone_stays_though_it_was_deleted<S: Setting>(world: &S) {

@@ -10,7 +10,7 @@ use crate::approval::{TopicChanges, What};
 use crate::cluster::certificates;
 use crate::cluster::reconcile::{Reconciler, Step};
 use crate::condition::{ClusterReason, State, Verdict, conditions, spoken, state};
-use crate::crd::cluster::ReclaimPolicy;
+use crate::crd::cluster::{Listener, ReclaimPolicy};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
@@ -132,8 +132,8 @@ impl<P: Platform> ClusterTask<P> {
         let before = self.user_view.borrow().clone();
         let user_view = user_view(cluster, &step, &view, before);
         self.user_view.send_if_modified(|before| {
-            let is_new = *before != user_view;
-            *before = user_view;
+            let is_new = before.as_ref() != Some(&user_view);
+            *before = Some(user_view);
             is_new
         });
         self.view.send_if_modified(|before| {
@@ -194,16 +194,14 @@ fn is_usable(status: &KafkaClusterStatus) -> bool {
 /// what exists; and an address that is known once stays until another is.
 fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>) -> View {
     let before = before.unwrap_or_default();
-    let own = ObjectKey::of(&cluster.metadata).namespace;
-    let (brokers, guests) = match &step.valid {
-        Some(valid) => (valid.staying(), Some(&valid.topic_namespaces)),
-        None if before.admits.is_empty() => {
-            let guests = &cluster.spec.topic_namespaces.match_names;
-            (step.status.replicas, Some(guests))
-        }
-        None => (before.brokers, None),
+    let valid = step.valid.as_ref();
+    let brokers = match valid {
+        Some(valid) => valid.staying(),
+        None if before.admits.is_empty() => step.status.replicas,
+        None => before.brokers,
     };
-    let admits = guests.map(|guests| std::iter::once(own).chain(guests.iter().cloned()).collect());
+    let of_spec = &cluster.spec.topic_namespaces.match_names;
+    let guests = valid.map(|valid| &valid.topic_namespaces);
     let reach = step.reach.as_ref();
     let bootstrap = step.status.bootstrap_servers.split(',');
     let bootstrap = bootstrap.filter(|address| !address.is_empty());
@@ -245,7 +243,7 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
         usable,
         was_up: usable || step.status.cluster_id.is_some(),
         message: message.map_or(String::new(), |(_, message)| message.to_owned()),
-        admits: admits.unwrap_or(before.admits),
+        admits: admits(cluster, guests, before.admits, of_spec),
         paused: step.paused,
         deleting: false,
         generation: cluster.metadata.generation.unwrap_or_default(),
@@ -253,56 +251,85 @@ fn view(cluster: &KafkaCluster, step: &Step, usable: bool, before: Option<View>)
     }
 }
 
-/// What users need to know; none before that is known. While nothing is known of certificates, they
-/// go by what was known.
+/// The namespaces that a cluster admits, its own among them: those of its valid spec, else those
+/// that it admitted before, else those that it would.
+fn admits(
+    cluster: &KafkaCluster,
+    valid: Option<&Vec<String>>,
+    before: Vec<String>,
+    of_spec: &[String],
+) -> Vec<String> {
+    if valid.is_none() && !before.is_empty() {
+        return before;
+    }
+    let own = ObjectKey::of(&cluster.metadata).namespace;
+    let guests = valid.map_or(of_spec, Vec::as_slice).iter().cloned();
+    std::iter::once(own).chain(guests).collect()
+}
+
+/// What users need to know. While nothing is known of certificates, they go by what was known.
 fn user_view(
     cluster: &KafkaCluster,
     step: &Step,
     topics: &View,
     before: Option<users::View>,
-) -> Option<users::View> {
+) -> users::View {
+    let (access_before, admitted) =
+        before.map_or((None, Vec::new()), |before| (before.access, before.admits));
     let access = match (&step.reach, &step.valid) {
-        (Some(reach), Some(valid)) => Access {
+        (Some(reach), Some(valid)) => Some(Access {
             authority: reach
                 .certificates
                 .as_ref()
                 .and_then(|all| all.users.clone()),
-            ways: ways(valid, step),
-        },
-        _ => before.as_ref()?.access.clone(),
+            ways: ways(cluster, valid, step),
+        }),
+        _ => access_before,
     };
-    let own = ObjectKey::of(&cluster.metadata).namespace;
-    let guests = cluster.spec.user_namespaces.match_names.iter().cloned();
-    Some(users::View {
+    let valid = step.valid.as_ref();
+    let guests = valid.map(|valid| &valid.user_namespaces);
+    let of_spec = &cluster.spec.user_namespaces.match_names;
+    // Only while users wait for it, so that they are not woken by every word of the cluster.
+    let is_waited_for = !topics.usable || access.is_none();
+    let message = spoken(&step.status.conditions).filter(|_| is_waited_for);
+    users::View {
         addresses: topics.addresses.clone(),
         identity: topics.identity.clone(),
         cluster_id: topics.cluster_id.clone(),
         usable: topics.usable,
         was_up: topics.was_up,
-        message: topics.message.clone(),
-        admits: std::iter::once(own).chain(guests).collect(),
+        message: message.map_or(String::new(), |(_, message)| message.to_owned()),
+        admits: admits(cluster, guests, admitted, of_spec),
         paused: topics.paused,
         deleting: false,
         access,
-    })
+        generation: topics.generation,
+        is_outdated: false,
+    }
 }
 
-/// The listeners that ask who clients are, in the order of the spec.
-fn ways(valid: &ValidatedCluster, step: &Step) -> Vec<Way> {
-    let certificates = step
-        .reach
-        .as_ref()
-        .and_then(|reach| reach.certificates.as_ref());
-    let listeners = valid.listeners.iter().filter_map(|listener| {
+/// The listeners that ask who clients are, in the order of the spec, and those that brokers have
+/// still. One that is not there for want of a certificate has its place.
+fn ways(cluster: &KafkaCluster, valid: &ValidatedCluster, step: &Step) -> Vec<Way> {
+    let reach = step.reach.as_ref();
+    let certificates = reach.and_then(|reach| reach.certificates.as_ref());
+    let is_lost = |name: &String| certificates.is_some_and(|all| all.without.contains(name));
+    let of_spec = cluster.spec.listeners.iter();
+    let lost = of_spec.clone().filter(|one| is_lost(&one.name));
+    let mut all: Vec<&Listener> = valid.listeners.iter().chain(lost).collect();
+    let place = |one: &Listener| of_spec.clone().position(|other| other.name == one.name);
+    all.sort_by_key(|one| place(one).unwrap_or(usize::MAX));
+    let ways = all.into_iter().filter_map(|listener| {
         let authentication = listener.authentication.as_ref()?.type_;
-        let is_encrypted = listener.tls.is_some();
-        let trusted = certificates.filter(|_| is_encrypted);
+        let bootstrap = step.status.listeners.get(&listener.name).cloned();
+        let trusted = certificates.filter(|_| listener.tls.is_some());
         Some(Way {
+            listener: listener.name.clone(),
             authentication,
-            bootstrap: step.status.listeners.get(&listener.name)?.clone(),
-            is_encrypted,
+            bootstrap: bootstrap.or_else(|| is_lost(&listener.name).then(String::new))?,
+            is_encrypted: listener.tls.is_some(),
             trusted: trusted.and_then(|all| all.trusted(&listener.name)),
         })
     });
-    listeners.collect()
+    ways.collect()
 }

@@ -47,6 +47,8 @@ const PASSWORD_BYTES: usize = 24;
 /// A listener of a cluster that asks who clients are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
+    /// Its name.
+    pub listener: String,
     /// How.
     pub authentication: AuthenticationType,
     /// Where clients connect first.

@@ -16,7 +16,7 @@ use super::validate::told_principal;
 use crate::admin::{Admin, Identity};
 use crate::condition::{State, UserReason, Verdict, state};
 use crate::crd::KafkaUser;
-use crate::object::{Desired, ObjectKey, PAUSED};
+use crate::object::{Desired, ObjectKey, PAUSED, Wanted, is_paused};
 use crate::secrets::Secrets;
 
 /// How often users are compared with their specs though nothing is known to have changed.
@@ -31,7 +31,7 @@ const PENDING_INTERVAL_MIN: Duration = Duration::from_millis(50);
 pub type Users = Vec<User>;
 
 /// What the users of a cluster need to know of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// Where its brokers listen.
     pub addresses: Vec<String>,
@@ -51,8 +51,13 @@ pub struct View {
     pub paused: bool,
     /// Whether it is going away, and its users with it.
     pub deleting: bool,
-    /// How users come to it.
-    pub access: Access,
+    /// How users come to it; none where that is not known yet.
+    pub access: Option<Access>,
+    /// The generation of the KafkaCluster that this was made of.
+    pub generation: i64,
+    /// Whether there is a newer one. It may admit whom this one does not, so nothing is taken from
+    /// anybody.
+    pub is_outdated: bool,
 }
 
 /// What a pass did.
@@ -66,11 +71,13 @@ pub struct UsersReport {
     pub applied: oneshot::Sender<()>,
 }
 
-/// Runs until the sender of `view` is gone. Nothing is said before there is a view.
+/// Runs until the sender of `view` is gone. Nothing is said before there is a view. `wanted` may be
+/// newer than what the view was made of.
 pub async fn run(
     key: ObjectKey,
     secrets: Secrets,
     mut view: watch::Receiver<Option<View>>,
+    mut wanted: watch::Receiver<Wanted>,
     mut users: watch::Receiver<Arc<Users>>,
     reports: mpsc::Sender<UsersReport>,
     now: fn() -> String,
@@ -80,12 +87,13 @@ pub async fn run(
     let mut pause = PENDING_INTERVAL_MIN;
     let mut answered = None;
     loop {
-        let Some(cluster) = view.borrow_and_update().clone() else {
+        let Some(mut cluster) = view.borrow_and_update().clone() else {
             if view.changed().await.is_err() {
                 return;
             }
             continue;
         };
+        cluster.catch_up(&wanted.borrow_and_update());
         let users_now = Arc::clone(&users.borrow_and_update());
         admin.set_identity(cluster.identity.clone());
         admin.set_addresses(cluster.addresses.clone());
@@ -122,6 +130,7 @@ pub async fn run(
         pause = (pause * 2).min(DRIFT_INTERVAL);
         tokio::select! {
             changed = view.changed() => if changed.is_err() { return },
+            changed = wanted.changed() => if changed.is_err() { return },
             changed = users.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait) => {}
         }
@@ -137,32 +146,32 @@ async fn reconcile(
     now: &str,
 ) -> Result<Pass, Pass> {
     let mut is_silent = false;
+    let users = users.iter();
+    let users = users.filter(|(_, desired)| !(desired.deleting && cluster.is_outdated));
     let (admitted, others): (Vec<&User>, Vec<&User>) =
-        users.iter().partition(|(key, _)| cluster.admits(key));
+        users.partition(|(key, _)| cluster.admits(key));
     let seconds = now.parse::<jiff::Timestamp>();
     let time = Now {
         text: now,
         seconds: seconds.map_or(0, jiff::Timestamp::as_second),
     };
     // Brokers know some of them still.
-    let is_known = |one: &&User| told_principal(&one.1.object).is_some();
+    let is_known = |one: &&User| told_principal(&one.1.object).is_some() && !cluster.is_outdated;
     let outsiders: Vec<&User> = others.iter().copied().filter(is_known).collect();
     let wait = |verdict: &Verdict, is_gone: bool| {
         let all: Vec<&User> = admitted.iter().chain(&outsiders).copied().collect();
         told(&all, verdict, is_gone, now)
     };
-    let mut all = if let Some(verdict) = cluster.waits() {
-        wait(&verdict, cluster.deleting || !cluster.was_up)
-    } else if admitted.is_empty() && outsiders.is_empty() {
-        Pass::default()
-    } else {
-        let users = (&admitted[..], &outsiders[..]);
-        match pass(admin, secrets, known, users, &cluster.access, time).await {
-            Ok(pass) => pass,
-            Err(error) => {
+    let mut all = match cluster.access() {
+        Err(verdict) => wait(&verdict, cluster.deleting || !cluster.was_up),
+        Ok(_) if admitted.is_empty() && outsiders.is_empty() => Pass::default(),
+        Ok(access) => {
+            let users = (&admitted[..], &outsiders[..]);
+            let found = pass(admin, secrets, known, users, access, time).await;
+            found.unwrap_or_else(|error| {
                 is_silent = true;
                 wait(&not_ready(&error.to_string()), false)
-            }
+            })
         }
     };
     for (key, desired) in others {
@@ -179,19 +188,29 @@ impl View {
         admits.any(|namespace| namespace == "*" || *namespace == user.namespace)
     }
 
-    /// What its users wait for, where that is not up to them.
-    fn waits(&self) -> Option<Verdict> {
+    /// Takes what is known of the object before the next step of the cluster.
+    fn catch_up(&mut self, wanted: &Wanted) {
+        if let Wanted::Run(cluster) = wanted {
+            let generation = cluster.metadata.generation.unwrap_or_default();
+            self.is_outdated = generation != self.generation;
+            self.paused = is_paused(&cluster.metadata);
+        }
+    }
+
+    /// How users come to it, or what they wait for.
+    fn access(&self) -> Result<&Access, Verdict> {
         if self.deleting {
             let message = "The cluster is being deleted.";
-            return Some(Verdict::new(UserReason::ClusterNotReady, message));
+            return Err(Verdict::new(UserReason::ClusterNotReady, message));
         }
         if self.paused {
             let message = format!(
                 "The annotation {PAUSED} is set on the KafkaCluster, so its users are left alone."
             );
-            return Some(Verdict::new(UserReason::Paused, message));
+            return Err(Verdict::new(UserReason::Paused, message));
         }
-        (!self.usable).then(|| not_ready(&self.message))
+        let access = self.access.as_ref().filter(|_| self.usable);
+        access.ok_or_else(|| not_ready(&self.message))
     }
 }
 
@@ -276,3 +295,6 @@ fn keep_new(users: &Users, outcomes: &mut BTreeMap<ObjectKey, Outcome>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

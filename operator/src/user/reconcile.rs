@@ -9,15 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ottla_core::acl::Acl;
 use tokio::time::Instant;
 
 use super::credentials::{Way, applied, credentials, is_own, text};
-use super::status::{no_way, not_yet, refused_by_broker, said, status};
+use super::status::{no_certificate, no_way, not_yet, refused_by_broker, said, status};
 use super::validate::{
     ValidatedUser, name_of, own_principal, principals, told_principal, validate,
 };
-use crate::admin::{Admin, Error};
+use crate::admin::{Acls, Admin, Error};
 use crate::certificates::authority::Authority;
 use crate::certificates::{Data, holds};
 use crate::condition::{UserReason, Verdict};
@@ -122,7 +121,7 @@ pub async fn pass(
     work.sort_out(users, outsiders);
     work.keep_secrets(users, access).await;
     let acls = if work.valid.is_empty() && work.left.is_empty() {
-        BTreeMap::new()
+        Acls::new()
     } else {
         work.keep_passwords(admin, users).await?;
         work.keep_acls(admin).await?
@@ -244,6 +243,9 @@ impl Work<'_> {
         let mut ways = access.ways.iter();
         let way = ways.find(|way| way.authentication == user.authentication);
         let way = way.ok_or_else(|| no_way(user.authentication))?;
+        if way.is_encrypted && way.trusted.is_none() {
+            return Err(no_certificate(&way.listener));
+        }
         let not_yet = |why: NotYet| not_yet(&why);
         let owner = owner(key, object);
         let read = self.secrets.read_own(&owner, key).await;
@@ -337,11 +339,11 @@ impl Work<'_> {
     }
 
     /// Has users have the ACLs of their specs and no other. Returns what they have.
-    async fn keep_acls(
-        &mut self,
-        admin: &mut Admin,
-    ) -> Result<BTreeMap<String, BTreeSet<Acl>>, Error> {
-        let mut there = admin.acls().await?;
+    async fn keep_acls(&mut self, admin: &mut Admin) -> Result<Acls, Error> {
+        let Some(mut there) = admin.acls().await? else {
+            self.wait_for_acls();
+            return Ok(Acls::new());
+        };
         let (mut create, mut delete) = (Vec::new(), Vec::new());
         let mut whose = self.left.clone();
         for principal in self.left.keys() {
@@ -389,7 +391,21 @@ impl Work<'_> {
         Ok(there)
     }
 
-    async fn conclude(&mut self, users: &[&User], acls: &BTreeMap<String, BTreeSet<Acl>>) {
+    /// Brokers without a listener that asks who clients are keep no ACLs. Where the spec has one,
+    /// they are yet to restart with it.
+    fn wait_for_acls(&mut self) {
+        let message = "The brokers keep no ACLs yet; they do once they restarted with a listener \
+                       that asks who clients are.";
+        let with_a_way = self
+            .valid
+            .keys()
+            .filter(|key| !self.refused.contains_key(*key));
+        for key in with_a_way.cloned().collect::<Vec<_>>() {
+            self.refuse(&key, Verdict::new(UserReason::Applying, message));
+        }
+    }
+
+    async fn conclude(&mut self, users: &[&User], acls: &Acls) {
         for (key, desired) in users {
             if self.pass.outcomes.contains_key(key) {
                 continue;

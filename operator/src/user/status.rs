@@ -59,6 +59,12 @@ pub(super) fn no_way(authentication: AuthenticationType) -> Verdict {
     Verdict::new(UserReason::NoListener, message)
 }
 
+/// The listener encrypts, and has no certificate yet that clients could trust.
+pub(super) fn no_certificate(listener: &str) -> Verdict {
+    let message = format!("Waits for the certificate of the listener {listener}.");
+    Verdict::new(UserReason::Applying, message)
+}
+
 /// A Secret cannot be had.
 pub(super) fn not_yet(why: &NotYet) -> Verdict {
     let reason = match why.is_stuck {

@@ -77,6 +77,7 @@ impl Brokers {
 
 impl Kafka {
     pub(super) fn create_acls(&self, request: CreateAclsRequest) -> CreateAclsResponse {
+        assert!(self.has_acls(), "ACLs of brokers that keep none");
         let mut users = self.users.borrow_mut();
         let results = request.creations.into_iter().map(|one| {
             users.acls.insert(acl(
@@ -96,6 +97,7 @@ impl Kafka {
     }
 
     pub(super) fn delete_acls(&self, request: DeleteAclsRequest) -> DeleteAclsResponse {
+        assert!(self.has_acls(), "ACLs of brokers that keep none");
         let mut users = self.users.borrow_mut();
         let filter_results = request.filters.into_iter().map(|one| {
             let resource = one.resource_name_filter.unwrap();
@@ -112,7 +114,19 @@ impl Kafka {
         }
     }
 
+    /// Whether ACLs are kept; brokers that ask nobody who they are keep none.
+    fn has_acls(&self) -> bool {
+        self.settings.borrow().contains_key("authorizer.class.name")
+    }
+
     pub(super) fn describe_acls(&self) -> DescribeAclsResponse {
+        if !self.has_acls() {
+            return DescribeAclsResponse {
+                error_code: ErrorCode::SecurityDisabled.code(),
+                error_message: Some("No Authorizer is configured.".to_owned()),
+                ..DescribeAclsResponse::default()
+            };
+        }
         let users = self.users.borrow();
         let resources = users.acls.iter().map(|acl| DescribeAclsResource {
             resource_type: acl.resource_type.to_wire(),

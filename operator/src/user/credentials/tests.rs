@@ -16,6 +16,7 @@ fn user(authentication: AuthenticationType, rotate: &str) -> ValidatedUser {
 
 fn way(authentication: AuthenticationType) -> Way {
     Way {
+        listener: "secure".to_owned(),
         authentication,
         bootstrap: "orders:9093".to_owned(),
         is_encrypted: true,
