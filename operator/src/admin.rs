@@ -68,14 +68,6 @@ pub enum Error {
     /// The whole request was refused.
     #[error("{0}")]
     Refused(Refusal),
-    /// The brokers are of another cluster than before.
-    #[error("the brokers are of cluster {found}, and this was {expected}")]
-    InconsistentClusterId {
-        /// The id that the cluster had.
-        expected: String,
-        /// The one that the brokers tell.
-        found: String,
-    },
 }
 
 /// What a broker does not do, and why.
@@ -127,7 +119,6 @@ pub type ConfigChanges = BTreeMap<String, Option<String>>;
 pub struct Admin {
     client: Client<Link>,
     identity: Option<Identity>,
-    cluster_id: Option<String>,
 }
 
 impl Admin {
@@ -137,7 +128,6 @@ impl Admin {
         Self {
             client: Client::new(Link(None), options(CALL_TIMEOUT), addresses),
             identity: None,
-            cluster_id: None,
         }
     }
 
@@ -149,9 +139,10 @@ impl Admin {
         }
     }
 
-    /// Has brokers of any other cluster than this one be an error, where there is one.
+    /// Has brokers of any other cluster than this one asked nothing, where there is one: each call
+    /// is an error then.
     pub fn set_cluster_id(&mut self, cluster_id: Option<String>) {
-        self.cluster_id = cluster_id;
+        self.client.set_cluster_id(cluster_id);
     }
 
     /// Replaces the addresses, as brokers come and go.
@@ -182,14 +173,6 @@ impl Admin {
         };
         let response = self.call(&request).await?;
         refusal(response.error_code, None).map_err(Error::Refused)?;
-        if let (Some(expected), Some(found)) = (&self.cluster_id, &response.cluster_id)
-            && expected != found
-        {
-            return Err(Error::InconsistentClusterId {
-                expected: expected.clone(),
-                found: found.clone(),
-            });
-        }
         Ok(observed(response))
     }
 

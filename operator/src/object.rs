@@ -35,13 +35,14 @@ impl ObjectKey {
         }
     }
 
-    /// The name of a file or a folder that stands for the object.
+    /// The name of a file or a folder that stands for the object and for no other: no name in
+    /// Kubernetes has an underscore.
     #[must_use]
     pub fn file_name(&self) -> String {
         if self.namespace == NAMESPACE_DEFAULT {
             self.name.clone()
         } else {
-            format!("{}.{}", self.namespace, self.name)
+            format!("{}_{}", self.namespace, self.name)
         }
     }
 }

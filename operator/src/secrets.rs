@@ -5,6 +5,8 @@
 //! <data-dir>/users/<name>/<key>      those of KafkaUsers
 //! ```
 //!
+//! Of a namespace that is not the default one it is `<namespace>_<name>`.
+//!
 //! Invariant: a Secret of somebody else's is read where a cluster names it, and never written. None
 //! is ever listed or watched, so the operator has no Secret in its memory that it does not need.
 

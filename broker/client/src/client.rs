@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use ottla_protocol::codec::Request;
+use ottla_protocol::messages::metadata::MetadataRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -51,12 +52,14 @@ pub struct Options {
 /// A client that asks one thing at a time.
 ///
 /// Invariant: a call ends within the call's timeout and one connect's timeout for each address; a
-/// connection on which a call failed is never used again.
+/// connection on which a call failed is never used again; where the cluster's id is known, no
+/// broker of another cluster is asked anything but for that.
 #[derive(Debug)]
 pub struct Client<C: Connect = Tcp> {
     connector: C,
     options: Options,
     addresses: Vec<String>,
+    cluster_id: Option<String>,
     connection: Option<(String, Connection<C::Stream>)>,
 }
 
@@ -67,6 +70,7 @@ impl<C: Connect> Client<C> {
             connector,
             options,
             addresses,
+            cluster_id: None,
             connection: None,
         }
     }
@@ -80,6 +84,14 @@ impl<C: Connect> Client<C> {
             self.connection = None;
         }
         self.addresses = addresses;
+    }
+
+    /// Says which cluster is asked; none: any. A connection that was opened for another is closed.
+    pub fn set_cluster_id(&mut self, cluster_id: Option<String>) {
+        if self.cluster_id != cluster_id {
+            self.cluster_id = cluster_id;
+            self.connection = None;
+        }
     }
 
     /// Replaces what connections are made with, and closes the open one.
@@ -126,10 +138,13 @@ impl<C: Connect> Client<C> {
         for address in self.addresses.clone() {
             let timeout = self.options.connect_timeout;
             let opened = tokio::time::timeout(timeout, self.open_to(&address)).await;
-            let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let opened =
+                opened.unwrap_or_else(|_| Err(Error::Broken(io::ErrorKind::TimedOut.into())));
             match opened {
                 Ok(connection) => return Ok((address, connection)),
-                Err(cause) => last = (address, cause),
+                Err(error @ Error::InconsistentClusterId { .. }) => return Err(error),
+                Err(Error::Broken(cause)) => last = (address, cause),
+                Err(error) => last = (address, io::Error::other(error)),
             }
             // the next attempt begins with another broker
             self.addresses.rotate_left(1);
@@ -138,7 +153,7 @@ impl<C: Connect> Client<C> {
         Err(Error::Unreachable { address, cause })
     }
 
-    async fn open_to(&self, address: &str) -> io::Result<Connection<C::Stream>> {
+    async fn open_to(&self, address: &str) -> Result<Connection<C::Stream>, Error> {
         let Options {
             client_id,
             software_version,
@@ -147,10 +162,18 @@ impl<C: Connect> Client<C> {
         } = &self.options;
         let stream = self.connector.connect(address).await?;
         let mut connection = Connection::new(stream, client_id, *answer_bytes_max);
-        match connection.negotiate(software_version).await {
-            Ok(()) => Ok(connection),
-            Err(Error::Broken(cause)) => Err(cause),
-            Err(error) => Err(io::Error::other(error)),
+        connection.negotiate(software_version).await?;
+        let Some(expected) = self.cluster_id.clone() else {
+            return Ok(connection);
+        };
+        let no_topics = MetadataRequest {
+            topics: Some(Vec::new()),
+            ..MetadataRequest::default()
+        };
+        let found = connection.call(&no_topics).await?.cluster_id;
+        match found.filter(|found| *found != expected) {
+            Some(found) => Err(Error::InconsistentClusterId { expected, found }),
+            None => Ok(connection),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ottla_protocol::{codec, frame};
 
-/// Why there is no answer. All but [`Error::Version`] and [`Error::Request`] say nothing of whether
-/// the broker has done what it was asked to.
+/// Why there is no answer. Whether the broker has done what it was asked to, all say nothing of but
+/// [`Error::Version`], [`Error::Request`] and [`Error::InconsistentClusterId`]: there it has not.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No broker could be reached; the last one's reason.
@@ -40,6 +40,14 @@ pub enum Error {
     /// An answer to another request than the oldest that waits.
     #[error("an answer that nobody waits for")]
     Unasked,
+    /// The broker is of another cluster than the one that is asked.
+    #[error("the brokers are of cluster {found}, and this was {expected}")]
+    InconsistentClusterId {
+        /// The id of the cluster that is asked.
+        expected: String,
+        /// The one that the broker tells.
+        found: String,
+    },
     /// What went wrong with this broker.
     #[error("{address}: {cause}")]
     Broker {

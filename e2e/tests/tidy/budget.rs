@@ -8,7 +8,7 @@ use crate::{Finding, SourceFile, files, report};
 /// examples and what is generated do not count. A wing does not count what another one holds.
 const WINGS: [(&str, usize); 7] = [
     ("broker/protocol/", 7_600),
-    ("broker/client/", 450),
+    ("broker/client/", 475),
     ("broker/telemetry/", 450),
     ("broker/core/", 21_400),
     ("broker/storage/", 9_300),

@@ -25,6 +25,8 @@ pub const ITERATIONS: i32 = 8192;
 const SALT_BYTES: usize = 24;
 /// At most so many ACLs or users in one request.
 const BATCH_MAX: usize = 500;
+/// At most so many passwords: each takes milliseconds to hash, on the thread that keeps the Lease.
+const BATCH_PASSWORDS_MAX: usize = 20;
 
 const MECHANISM: Mechanism = Mechanism::ScramSha512;
 
@@ -158,7 +160,7 @@ impl Admin {
             .map(|(name, password)| (name, Some(password)));
         let all: Vec<(&String, Option<&String>)> =
             set.chain(gone.iter().map(|name| (name, None))).collect();
-        for batch in all.chunks(BATCH_MAX) {
+        for batch in all.chunks(BATCH_PASSWORDS_MAX) {
             let mut request = AlterUserScramCredentialsRequest {
                 deletions: Vec::new(),
                 upsertions: Vec::new(),

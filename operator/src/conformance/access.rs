@@ -132,7 +132,7 @@ pub async fn a_cluster_that_was_created_plain_goes_on_so_between_brokers<S: Sett
 }
 
 /// A user of the cluster.
-fn user(namespace: &str, annotations: &str, spec: &str) -> String {
+pub fn user(namespace: &str, annotations: &str, spec: &str) -> String {
     format!(
         "apiVersion: ottla.io/v1alpha1\nkind: KafkaUser\n\
          metadata: {{ name: billing, namespace: {namespace}, annotations: {{ {annotations} }} }}\n\
@@ -140,7 +140,7 @@ fn user(namespace: &str, annotations: &str, spec: &str) -> String {
     )
 }
 
-const SCRAM: &str = "authentication: { type: Scram }, acls: [{ resource: { type: Topic, name: \
+pub const SCRAM: &str = "authentication: { type: Scram }, acls: [{ resource: { type: Topic, name: \
     payments }, operations: [Read, Write] }]";
 
 async fn until_user<S: Setting>(world: &S, want: &str) {
@@ -297,7 +297,7 @@ pub async fn a_user_of_another_namespace_must_be_admitted<S: Setting>(world: &S)
 }
 
 /// All that brokers know of users.
-fn known<S: Setting>(world: &S) -> (Vec<String>, Vec<String>) {
+pub fn known<S: Setting>(world: &S) -> (Vec<String>, Vec<String>) {
     (world.brokers().acls(), world.brokers().scram_users())
 }
 

@@ -167,6 +167,7 @@ impl Brokers {
     pub fn forget_all(&self) {
         *self.kafka.cluster_id.borrow_mut() = "another-cluster".to_owned();
         self.kafka.topics.borrow_mut().clear();
+        *self.kafka.users.borrow_mut() = Users::default();
     }
 
     /// Has the API server told where a topic is deleted that a living object of its claims.
@@ -268,9 +269,11 @@ impl Kafka {
 
     async fn converse(&self, broker: i32, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut buffer = BytesMut::new();
+        let cluster_id = self.cluster_id.borrow().clone();
         loop {
             while let Ok(Some(request)) = frame::split(&mut buffer, REQUEST_BYTES_MAX) {
-                if self.is_silent.get() {
+                let is_another = *self.cluster_id.borrow() != cluster_id;
+                if self.is_silent.get() || is_another {
                     return;
                 }
                 for segment in self.answer(broker, request) {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::access::{SCRAM, known, user};
 use super::api::faults::Verb;
 use super::settings::{Kubernetes, Setting, run};
 use super::{A_WHILE, cluster, reason, topic, until, until_cluster, until_reason};
@@ -69,9 +70,14 @@ fn a_cluster_that_does_not_answer_for_a_moment_is_no_news_of_its_topics() {
 }
 
 #[test]
-fn in_a_cluster_that_lost_its_data_no_topic_is_made_or_deleted() {
+fn in_a_cluster_that_lost_its_data_no_topic_and_no_user_is_made_or_deleted() {
     run(Kubernetes::new(), async |world: &Kubernetes| {
-        world.apply(&cluster("storage: { size: 1Gi }"));
+        world.apply(&cluster(
+            "storage: { size: 1Gi }, listeners: [{ name: bare, port: 9094, authentication: { \
+             type: Scram } }]",
+        ));
+        world.apply(&user("shop", "", SCRAM));
+        until_reason(world, "KafkaUser", "shop", "billing", "UserReady").await;
         world.apply(&topic("shop", "payments", ""));
         world.apply(&topic("shop", "refunds", ""));
         until_reason(world, KIND, "shop", "payments", "TopicReady").await;
@@ -95,6 +101,11 @@ fn in_a_cluster_that_lost_its_data_no_topic_is_made_or_deleted() {
         assert!(world.brokers().topics().is_empty());
         assert!(world.get(KIND, "shop", "refunds").is_some());
         until_reason(world, KIND, "shop", "payments", "ClusterNotReady").await;
+        until_reason(world, "KafkaUser", "shop", "billing", "ClusterNotReady").await;
+        world.delete("KafkaUser", "shop", "billing");
+        tokio::time::sleep(4 * A_WHILE).await;
+        assert!(world.get("KafkaUser", "shop", "billing").is_some());
+        assert_eq!(known(world), (Vec::new(), Vec::new()));
     });
 }
 

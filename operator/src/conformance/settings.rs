@@ -271,7 +271,7 @@ impl Setting for Folder {
 
     fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let kind = kind.to_lowercase();
-        let file = format!("data/status/{kind}-{namespace}.{name}.yaml");
+        let file = format!("data/status/{kind}-{namespace}_{name}.yaml");
         let text = std::fs::read_to_string(self.folder.path().join(file)).ok()?;
         serde_yaml::from_str(&text).ok()
     }

@@ -67,17 +67,9 @@ fn check_metadata(metadata: &Value, sentences: &mut Vec<String>) {
             _ => unknown("metadata", key, METADATA, sentences),
         }
     }
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     match fields.get("name").and_then(Value::as_str) {
         None => sentences.push("metadata.name is missing.".to_owned()),
-        Some(name)
-            if name.is_empty()
-                || name.len() > 253
-                || !name.chars().all(legal)
-                || !name.starts_with(edge)
-                || !name.ends_with(edge) =>
-        {
+        Some(name) if !is_name(name, 253) => {
             sentences.push(format!(
                 "metadata.name is \"{name}\"; names of objects are lower-case letters, digits, \
                  dashes and dots, with a letter or digit at both ends (a topic may have another \
@@ -86,12 +78,24 @@ fn check_metadata(metadata: &Value, sentences: &mut Vec<String>) {
         }
         Some(_) => {}
     }
-    if fields
-        .get("namespace")
-        .is_some_and(|namespace| !namespace.is_string())
-    {
-        sentences.push("metadata.namespace must be a string.".to_owned());
+    match fields.get("namespace").map(Value::as_str) {
+        Some(None) => sentences.push("metadata.namespace must be a string.".to_owned()),
+        Some(Some(name)) if !is_name(name, 63) || name.contains('.') => {
+            sentences.push(format!(
+                "metadata.namespace is \"{name}\"; names of namespaces are lower-case letters, \
+                 digits and dashes, with a letter or digit at both ends."
+            ));
+        }
+        _ => {}
     }
+}
+
+/// Whether Kubernetes takes this for a name.
+fn is_name(text: &str, length_max: usize) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let legal = |c: char| edge(c) || c == '-' || c == '.';
+    let ends = text.starts_with(edge) && text.ends_with(edge);
+    ends && text.len() <= length_max && text.chars().all(legal)
 }
 
 fn check_texts(key: &Value, value: &Value, sentences: &mut Vec<String>) {

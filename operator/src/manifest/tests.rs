@@ -41,6 +41,22 @@ fn documents_stand_for_themselves() {
     );
 }
 
+/// Files are named after namespaces.
+#[test]
+fn a_namespace_is_what_kubernetes_takes_for_one() {
+    check(
+        &format!(
+            "{HEAD}metadata: {{ name: orders, namespace: ../up }}\nspec:\n  clusterRef: {{ name: c \
+             }}\n"
+        ),
+        expect![[r#"
+            f.yaml, document 1 (KafkaTopic orders): metadata.namespace is "../up"; names of
+                namespaces are lower-case letters, digits and dashes, with a letter or digit
+                at both ends.
+        "#]],
+    );
+}
+
 #[test]
 fn unknown_fields_and_wrong_types_are_named() {
     check(

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_client::Error as Other;
+
 use super::Reconciler;
 use crate::admin::Error;
 use crate::condition::{ClusterReason, Verdict};
@@ -38,7 +40,9 @@ impl<P: Platform> Reconciler<P> {
                 self.cluster_id = found.cluster_id;
                 None
             }
-            Err(error @ Error::InconsistentClusterId { .. }) => Some(inconsistent(&error)),
+            Err(error @ Error::Client(Other::InconsistentClusterId { .. })) => {
+                Some(inconsistent(&error))
+            }
             Err(_) => None,
         }
     }

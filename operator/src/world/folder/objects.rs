@@ -2,7 +2,8 @@
 //!
 //! This is what an API server does on Kubernetes: it draws uids, counts generations, keeps
 //! statuses, and keeps an object that was removed until whoever looks after it is done. The files
-//! are `<data-dir>/status/<kind>-<name>.yaml`.
+//! are `<data-dir>/status/<kind>-<name>.yaml`, with `<namespace>_<name>` where that is not the
+//! default one.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -85,9 +86,10 @@ where
                     missing_since: None,
                     object: Arc::new(object),
                 };
-                objects
-                    .entries
-                    .insert(ObjectKey::of(entry.object.meta()), entry);
+                let key = ObjectKey::of(entry.object.meta());
+                // An operator before this one may have had another name for it.
+                let _ = std::fs::rename(file.path(), objects.file(&key));
+                objects.entries.insert(key, entry);
             }
         }
         objects

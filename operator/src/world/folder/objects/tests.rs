@@ -40,3 +40,31 @@ fn an_object_has_a_uid_of_its_own_that_outlives_the_operator() {
     merge(&mut objects, true, now);
     assert_ne!(uid(&objects), first);
 }
+
+#[test]
+fn objects_of_two_namespaces_have_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = |metadata: &str| -> KafkaCluster {
+        serde_yaml::from_str(&format!("metadata: {{ {metadata} }}\nspec: {{}}")).unwrap()
+    };
+    let found = [cluster("name: shop.c"), cluster("namespace: shop, name: c")];
+    let mut objects = Objects::load(folder.path());
+    let found = found.iter().map(|one| ("c.yaml", one));
+    objects.merge(found, |_| true, Instant::now());
+    let keys: Vec<ObjectKey> = objects.entries.keys().cloned().collect();
+    for key in &keys {
+        objects.set_status(key, KafkaClusterStatus::default());
+    }
+    let loaded = Objects::<KafkaCluster>::load(folder.path());
+    assert_eq!(loaded.entries.keys().cloned().collect::<Vec<_>>(), keys);
+    objects.remove(&keys[0]);
+    let loaded = Objects::<KafkaCluster>::load(folder.path());
+    assert_eq!(loaded.entries.keys().collect::<Vec<_>>(), [&keys[1]]);
+
+    // A file of a name that no object has now is not left behind to say that there is one.
+    let file = loaded.file(&keys[1]);
+    std::fs::rename(file, folder.path().join("status/kafkacluster-c.old.yaml")).unwrap();
+    Objects::<KafkaCluster>::load(folder.path()).remove(&keys[1]);
+    let left = std::fs::read_dir(folder.path().join("status")).unwrap();
+    assert_eq!(left.count(), 0);
+}
