@@ -314,8 +314,6 @@ pub struct ForwardedOutcome {
     pub error_code: i32,
     #[prost(int64, tag = "3")]
     pub base_offset: i64,
-    #[prost(int64, tag = "4")]
-    pub log_start_offset: i64,
     /// It is in no log by this, whatever the error: another broker leads.
     #[prost(bool, tag = "5")]
     pub not_taken: bool,

@@ -175,7 +175,10 @@ impl Partition {
             Input::IsrAltered { asked, result } => {
                 self.on_isr_altered(now, asked, result, effects);
             }
-            Input::HandOverFailed { is_refused } => self.on_hand_over_failed(now, is_refused),
+            Input::HandOverFailed {
+                leader_epoch,
+                is_refused,
+            } => self.on_hand_over_failed(now, leader_epoch, is_refused),
             Input::LagChecked => self.on_lag_checked(now, effects),
             Input::LeaseMissed => self.on_lease_missed(effects),
             Input::LeaseRenewed => self.on_lease_renewed(),

@@ -33,6 +33,8 @@ pub struct Refused {
     pub records: Vec<(i32, String)>,
     /// Who leads instead, as far as is known here.
     pub leader: Option<(NodeId, LeaderEpoch)>,
+    /// It is for another broker, and nothing was done.
+    pub is_untaken: bool,
 }
 
 impl From<ErrorCode> for Refused {
@@ -42,6 +44,7 @@ impl From<ErrorCode> for Refused {
             message: None,
             records: Vec::new(),
             leader: None,
+            is_untaken: false,
         }
     }
 }

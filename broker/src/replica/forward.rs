@@ -3,7 +3,8 @@
 //!
 //! One stream to each leader, made when it is first used: batches go out in the order in which they
 //! came, and are appended in it, so a producer's sequences stay in order. What is on its way is
-//! held by the requests that wait for it, which the budget of requests bounds.
+//! held by the requests that wait for it, which the budget of requests bounds; for what nobody
+//! waits for there is a limit of its own ([`super::sent::UNAWAITED_BYTES_MAX`]).
 //!
 //! A batch comes back, to go where the partition is led by now, wherever it is certain that it is
 //! in no log, and where its sequence lets a leader know it again. Nobody can tell of others whose
@@ -141,7 +142,8 @@ impl OnItsWay {
         } = self.sent;
         answer.relay(result);
         let batch = producer_state::data(&header);
-        self.replica.arrived(&place, &batch, is_appended);
+        self.replica
+            .arrived((self.turn, &place), &batch, is_appended);
     }
 
     fn come_back(mut self) {

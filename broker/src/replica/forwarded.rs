@@ -47,13 +47,19 @@ impl Replicas {
     async fn append_forwarded(&self, batch: wire::ForwardedBatch, follows_untaken: bool) -> Placed {
         let taken = Taken::new(&self.shared);
         let number = batch.number;
-        let outcome = move |result: Result<(Offset, Offset), ErrorCode>| wire::ForwardedOutcome {
+        let outcome = move |result: Result<Offset, ErrorCode>| wire::ForwardedOutcome {
             number,
             error_code: result.err().map_or(0, |error| i32::from(error.code())),
-            base_offset: result.map_or(-1, |(base_offset, _)| base_offset.0),
-            log_start_offset: result.map_or(-1, |(_, log_start_offset)| log_start_offset.0),
+            base_offset: result.map_or(-1, |base_offset| base_offset.0),
             not_taken: false,
         };
+        let not_taken = wire::ForwardedOutcome {
+            not_taken: true,
+            ..outcome(Err(ErrorCode::NotLeaderOrFollower))
+        };
+        if follows_untaken {
+            return placed(false, async move { not_taken });
+        }
         let Ok(topic_id) = <[u8; 16]>::try_from(&batch.topic_id[..]) else {
             return placed(true, async move { outcome(Err(ErrorCode::InvalidRequest)) });
         };
@@ -62,10 +68,11 @@ impl Replicas {
             partition: PartitionIndex(batch.partition),
         };
         let epoch = LeaderEpoch(batch.leader_epoch);
-        // who sends it on may have seen the change of the leader first
+        // who sends it on may have seen the change of the leader first; a partition that is not
+        // there was deleted, for whoever is in sync has known it
         let is_known = |image: &MetadataImage| {
             let partition = image.partition(id);
-            partition.is_some_and(|partition| partition.leader_epoch >= epoch)
+            partition.is_none_or(|partition| partition.leader_epoch >= epoch)
         };
         let mut images = self.shared.controller.subscribe();
         let seen = images.wait_for(|image| is_known(image));
@@ -77,34 +84,18 @@ impl Replicas {
             _ => Acks::All,
         };
         let topic = TopicKey::Id(id.topic_id);
-        if follows_untaken || !self.is_for_here(&topic, id.partition, acks) {
-            return placed(false, async move {
-                wire::ForwardedOutcome {
-                    not_taken: true,
-                    ..outcome(Err(ErrorCode::NotLeaderOrFollower))
-                }
-            });
-        }
         let records = BytesMut::from(&batch.records[..]);
         let produces = self.produce_judged(topic, id.partition, records, acks);
-        placed(true, async move {
+        placed(!produces.has_untaken(), async move {
             let _taken = taken;
             let answers = produces.acknowledged(ACKNOWLEDGE_TIMEOUT).await;
-            let first = answers.into_iter().next();
-            outcome(match first {
-                Some(Ok(produced)) => Ok((produced.base_offset, produced.log_start_offset)),
-                Some(Err(refused)) => Err(refused.error),
-                None => Err(ErrorCode::UnknownServerError),
-            })
+            match answers.into_iter().next() {
+                Some(Ok(produced)) => outcome(Ok(produced.base_offset)),
+                Some(Err(refused)) if refused.is_untaken => not_taken,
+                Some(Err(refused)) => outcome(Err(refused.error)),
+                None => outcome(Err(ErrorCode::UnknownServerError)),
+            }
         })
-    }
-
-    /// Whether this broker may append such a batch, or knows where it goes on to.
-    fn is_for_here(&self, topic: &TopicKey, partition: PartitionIndex, acks: Acks) -> bool {
-        match self.find(topic, partition.0) {
-            Ok(replica) => replica.receives() && self.may_append(acks),
-            Err(error) => error != ErrorCode::NotLeaderOrFollower,
-        }
     }
 
     /// Takes no more batches from other brokers: they are to end their streams.

@@ -25,6 +25,7 @@ use super::place::Place;
 use super::producer_state;
 use super::sent::Sent;
 use crate::peer::MESSAGE_BYTES_MAX;
+use crate::threads;
 
 /// The largest batch that is sent on: a message has room for a little more.
 const FORWARDED_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 1024;
@@ -49,8 +50,11 @@ pub(super) async fn run(
         }
         if let Err(Failed { is_refused, why }) = send(&shared, &wanted).await {
             debug!(partitions = wanted.len(), why, "not handed over");
-            for (replica, _) in wanted {
-                replica.tell(Input::HandOverFailed { is_refused });
+            for (replica, leader_epoch) in wanted {
+                replica.tell(Input::HandOverFailed {
+                    leader_epoch,
+                    is_refused,
+                });
             }
         }
     }
@@ -115,6 +119,14 @@ impl Replica {
             back.append(&mut state.parked);
             state.parked = back;
         }
+        state.parked.retain(|sent| {
+            let is_wanted = sent.is_wanted();
+            if !is_wanted {
+                let batch = producer_state::data(&sent.header);
+                self.shared.refused.refused(now, &sent.place, &batch);
+            }
+            is_wanted
+        });
         let stays = |sent: &Sent| reception(state, sent, now) == Reception::Park;
         // whoever was sent on may go where others wait
         if !state.parked.iter().any(|sent| sent.is_sent_on)
@@ -127,9 +139,16 @@ impl Replica {
         }
     }
 
-    fn take_up(self: &Arc<Self>, state: &mut State, sent: Sent) -> bool {
+    fn take_up(self: &Arc<Self>, state: &mut State, mut sent: Sent) -> bool {
         let now = self.shared.env.now();
-        match reception(state, &sent, now) {
+        let reception = reception(state, &sent, now);
+        if reception != Reception::Step && !sent.has_room(&self.shared.unawaited) {
+            return true;
+        }
+        match reception {
+            Reception::Step if sent.is_sent_on && !state.partition.takes(now, sent.acks) => {
+                sent.answer.untaken();
+            }
             Reception::Step if sent.is_sent_on => {
                 for before in state.on_the_way.take_back_now() {
                     self.append(state, before);
@@ -139,6 +158,7 @@ impl Replica {
             Reception::Step => self.append(state, sent),
             Reception::Park => {
                 state.parked.push(sent);
+                self.watch_parked(state);
                 return false;
             }
             Reception::Forward(leader, leader_epoch) => {
@@ -164,7 +184,7 @@ impl Replica {
                 };
                 if let Err(forwarded) = self.shared.forward(forwarded) {
                     // the broker stops
-                    state.on_the_way.is_answered();
+                    state.on_the_way.is_answered(turn);
                     let answer = forwarded.sent.answer;
                     answer.send(Err(ErrorCode::NotLeaderOrFollower));
                     return true;
@@ -175,20 +195,33 @@ impl Replica {
         true
     }
 
-    /// Whether a batch that another broker sends on is appended here, kept, or sent on in turn.
-    pub(super) fn receives(&self) -> bool {
-        let state = self.lock();
-        let partition = &state.partition;
-        partition.is_leader() || partition.reception(self.shared.env.now()) != Reception::Step
+    /// A hand-over that comes to nothing ends by the clock: what is kept does not wait until
+    /// something else happens.
+    fn watch_parked(self: &Arc<Self>, state: &mut State) {
+        if std::mem::replace(&mut state.is_parked_watched, true) {
+            return;
+        }
+        let replica = Arc::clone(self);
+        threads::spawn(async move {
+            loop {
+                tokio::time::sleep(HAND_OVER_MAX).await;
+                let mut state = replica.lock();
+                replica.release(&mut state);
+                if state.parked.is_empty() {
+                    state.is_parked_watched = false;
+                    return;
+                }
+            }
+        });
     }
 
     /// A batch that was sent on is not appended, or its sequence says so to whoever leads: once
     /// nothing is on its way any more, it goes where it belongs by then, before all that came after
     /// it.
     pub(super) fn come_back(self: &Arc<Self>, sent: Sent, turn: u64) {
-        if !sent.answer.is_awaited() {
+        if !sent.is_wanted() {
             let batch = producer_state::data(&sent.header);
-            return self.arrived(&sent.place, &batch, false);
+            return self.arrived((turn, &sent.place), &batch, false);
         }
         let mut state = self.lock();
         state.on_the_way.comes_back(turn, sent);
@@ -196,7 +229,12 @@ impl Replica {
     }
 
     /// The leader has said what became of a batch that was sent on, or never will.
-    pub(super) fn arrived(self: &Arc<Self>, place: &Place, batch: &Batch, is_appended: bool) {
+    pub(super) fn arrived(
+        self: &Arc<Self>,
+        (turn, place): (u64, &Place),
+        batch: &Batch,
+        is_appended: bool,
+    ) {
         match is_appended {
             true => self.shared.refused.came_again(place, batch),
             false => {
@@ -205,7 +243,7 @@ impl Replica {
             }
         }
         let mut state = self.lock();
-        state.on_the_way.is_answered();
+        state.on_the_way.is_answered(turn);
         self.release(&mut state);
     }
 
@@ -234,7 +272,11 @@ impl Replica {
         };
         let at_hand = AtHand::Produced { batch, frame_bytes };
         let appended = self.step(state, input, at_hand);
-        match state.partition.producers().knows(judged.producer_id) {
+        match state
+            .partition
+            .producers()
+            .knows_sequence(judged.producer_id)
+        {
             true => refused.came_again(&place, &judged),
             false => refused.refused(now, &place, &judged),
         }

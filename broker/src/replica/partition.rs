@@ -89,6 +89,8 @@ pub(super) struct State {
     pub(super) serves_followers_until: Duration,
     /// What producers sent while the leadership is being handed over.
     pub(super) parked: Vec<Sent>,
+    /// Whether a task sees to it that they go on.
+    pub(super) is_parked_watched: bool,
     /// What was sent on to the new leader.
     pub(super) on_the_way: OnTheWay<Sent>,
     effects: Effects,
@@ -156,6 +158,7 @@ impl Replica {
                 racks: Vec::new(),
                 serves_followers_until: Duration::ZERO,
                 parked: Vec::new(),
+                is_parked_watched: false,
                 on_the_way: OnTheWay::default(),
                 effects: Effects::new(),
                 waiters: Vec::new(),

@@ -32,14 +32,26 @@ enum Slot<T> {
     Done(Result<T, ErrorCode>),
     /// What another broker answered.
     Relayed(Result<T, ErrorCode>),
+    /// It is for another broker, and nothing was done.
+    Untaken,
 }
 
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Answered<T> {
     pub(super) result: Result<T, ErrorCode>,
-    /// It is that of another broker, which knew what it said.
-    pub(super) is_relayed: bool,
+    pub(super) source: Source,
+}
+
+/// Whose word an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// This partition's.
+    Here,
+    /// That of another broker, which knew what it said.
+    Relayed,
+    /// Nobody's: it is for another broker, and nothing was done.
+    Untaken,
 }
 
 /// Where one partition's answer goes.
@@ -65,6 +77,12 @@ impl<T> Pending<T> {
         }
     }
 
+    /// Whether one of them is for another broker.
+    pub(super) fn has_untaken(&self) -> bool {
+        let slots = lock(&self.slots);
+        slots.iter().any(|slot| matches!(slot, Slot::Untaken))
+    }
+
     fn is_done(&self) -> bool {
         self.missing.load(Ordering::Acquire) == 0
     }
@@ -74,16 +92,17 @@ impl<T> Pending<T> {
         let slots = std::mem::take(&mut *lock(&self.slots));
         let mut abandoned = Vec::new();
         let answers = slots.into_iter().map(|slot| {
-            let (result, is_relayed) = match slot {
-                Slot::Done(result) => (result, false),
-                Slot::Relayed(result) => (result, true),
-                Slot::Open => (Err(ErrorCode::RequestTimedOut), false),
+            let (result, source) = match slot {
+                Slot::Done(result) => (result, Source::Here),
+                Slot::Relayed(result) => (result, Source::Relayed),
+                Slot::Untaken => (Err(ErrorCode::NotLeaderOrFollower), Source::Untaken),
+                Slot::Open => (Err(ErrorCode::RequestTimedOut), Source::Here),
                 Slot::Waiting(keeper, token) => {
                     abandoned.push((keeper, token));
-                    (Err(ErrorCode::RequestTimedOut), false)
+                    (Err(ErrorCode::RequestTimedOut), Source::Here)
                 }
             };
-            Answered { result, is_relayed }
+            Answered { result, source }
         });
         let answers = answers.collect();
         for (keeper, token) in abandoned {
@@ -115,6 +134,11 @@ impl<T> Answer<T> {
     /// Another broker's answer.
     pub(super) fn relay(self, result: Result<T, ErrorCode>) {
         self.settle(Slot::Relayed(result));
+    }
+
+    /// It is for another broker.
+    pub(super) fn untaken(self) {
+        self.settle(Slot::Untaken);
     }
 
     fn settle(self, done: Slot<T>) {

@@ -11,7 +11,7 @@ use ottla_protocol::record_batch::{self, Header};
 
 use super::admission::{Refused, Terms};
 use super::partition::Replica;
-use super::pending::{Answer, Answered, Pending, Waiting};
+use super::pending::{Answer, Answered, Pending, Source, Waiting};
 use super::place::{Place, TopicKey};
 use super::ready::Wakes;
 use super::sent::Sent;
@@ -157,6 +157,7 @@ impl Replicas {
                             acks,
                             answer,
                             is_sent_on: false,
+                            unawaited: None,
                         };
                         begun.is_moved = !replica.produce(sent, wakes);
                         return begun;
@@ -208,11 +209,13 @@ impl Replicas {
                     acks,
                     answer,
                     is_sent_on: true,
+                    unawaited: None,
                 };
                 replica.produce(sent, &mut wakes);
                 begun.replica = Some(replica);
                 wakes.wake();
             }
+            Err(ErrorCode::NotLeaderOrFollower) => answer.untaken(),
             Err(error) => answer.send(Err(error)),
         }
         Produces {
@@ -246,6 +249,11 @@ impl Replica {
 }
 
 impl Produces {
+    /// Whether one of them is for another broker, as far as it is known by now.
+    pub(super) fn has_untaken(&self) -> bool {
+        self.waiting.0.has_untaken()
+    }
+
     /// Waits for all acknowledgements, by the end of `timeout` at the latest.
     pub async fn acknowledged(self, timeout: Duration) -> Vec<Result<Produced, Refused>> {
         let waits = !self.waiting.is_done();
@@ -260,7 +268,7 @@ impl Produces {
         // and have seen sequences that are out of order here.
         if !self.shared.controller.has_lease() {
             let is_vouched = |answer: &Answered<_>| {
-                answer.is_relayed || self.acks == Acks::All && answer.result.is_ok()
+                answer.source == Source::Relayed || self.acks == Acks::All && answer.result.is_ok()
             };
             for answer in answers.iter_mut().filter(|answer| !is_vouched(answer)) {
                 answer.result = Err(ErrorCode::NotLeaderOrFollower);
@@ -279,6 +287,7 @@ impl Produces {
                 let leader = begun.replica.and_then(|replica| replica.known_leader());
                 Refused {
                     leader,
+                    is_untaken: answer.source == Source::Untaken,
                     ..Refused::from(error)
                 }
             })),

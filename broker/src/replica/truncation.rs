@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use ottla_core::partition::{Effects, Fetched, Input};
-use ottla_core::planted::{self, Planted};
 use ottla_protocol::ids::{LeaderEpoch, Offset};
 use ottla_storage::{Error, LogReader, serving};
 use tokio::sync::mpsc;
@@ -112,12 +111,8 @@ impl Replica {
         let cut = match bytes {
             AtHand::Found(found) => found.cut.clone(),
             _ => {
-                let find = || find(&self.reader, offset);
                 // a bug that a simulation puts in cuts with an image, and has looked nowhere
-                let found = match planted::is(Planted::TruncationToHighWatermark) {
-                    true => serving::blocking(find)?,
-                    false => find()?,
-                };
+                let found = serving::blocking(|| find(&self.reader, offset))?;
                 let cut = found.cut.clone();
                 *bytes = AtHand::Found(Box::new(found));
                 cut

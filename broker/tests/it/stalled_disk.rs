@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use ottla_broker::node::Surroundings;
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
+use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::messages::groups::FindCoordinatorRequest;
 use ottla_protocol::messages::produce::*;
+use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
 use ottla_storage::sim::SimDisk;
 
 use crate::dev_node::{DevNode, one_record};
@@ -82,4 +86,70 @@ async fn a_broker_whose_disk_hangs_gives_up_its_lease_until_the_disk_goes_on() {
     until(|| controller.has_lease()).await;
     let answer = node.call(produce(), LONG).await;
     assert!(answer.expect("it is taken").is_some());
+}
+
+/// The first batch of a transaction of a client that adds no partitions itself: they are added by
+/// the coordinator, which writes that down first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_whose_coordinator_hangs_is_answered_in_its_own_time() {
+    let disk = SimDisk::new(1);
+    let around = Surroundings {
+        disk: Arc::new(disk.clone()),
+        inline: true,
+        ..Surroundings::real()
+    };
+    let mut node = DevNode::start_with(around, |settings| {
+        settings.replica_lag_time_max = LONG;
+    })
+    .await;
+    node.create_topic("t").await;
+    let find = FindCoordinatorRequest {
+        key_type: 1,
+        coordinator_keys: vec!["id".into()],
+        ..Default::default()
+    };
+    let init = InitProducerIdRequest {
+        transactional_id: Some("id".into()),
+        transaction_timeout_ms: 60_000,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..Default::default()
+    };
+    let since = Instant::now();
+    let producer = loop {
+        node.ask(4, &find).await;
+        let producer = node.ask(5, &init).await;
+        if producer.error_code == 0 {
+            break producer;
+        }
+        assert!(since.elapsed() < LONG, "{producer:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let (id, epoch) = (producer.producer_id, producer.producer_epoch);
+    let batch = one_record().transactional();
+    let batch = batch.producer(ProducerId(id), ProducerEpoch(epoch), Sequence(0));
+    let produce = ProduceRequest {
+        transactional_id: Some("id".into()),
+        acks: -1,
+        timeout_ms: 500,
+        topic_data: vec![TopicProduceData {
+            name: "t".into(),
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: Some(batch.build()),
+            }],
+            ..Default::default()
+        }],
+    };
+
+    disk.set_stalled(true);
+    let since = Instant::now();
+    let answer = node.ask(12, &produce).await;
+    let waited = since.elapsed();
+    disk.set_stalled(false);
+    let error = answer.responses[0].partition_responses[0].error_code;
+    assert_eq!(ErrorCode::from(error), ErrorCode::NotEnoughReplicas);
+    // the coordinator itself gives up after 5 s
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
+    node.node.stop().await;
 }

@@ -60,6 +60,11 @@ impl Fates {
         self.all.get(offset as usize).copied()
     }
 
+    /// Whether a transaction has not ended.
+    pub fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Takes in the next batch; says what is wrong with it.
     pub fn take_in(&mut self, batch: &RecordBatch<'_>) -> Option<String> {
         let header = &batch.header;
@@ -168,6 +173,11 @@ impl World {
             }
         }
         wrong.into_iter().for_each(|wrong| self.violate(wrong));
+    }
+
+    /// Whether markers are still to come.
+    pub fn has_open_transactions(&self) -> bool {
+        Slot::all().any(|slot| self.checks.seen(slot).fates.has_open())
     }
 
     /// Once everything is healed and quiet: what the transactions have come to.

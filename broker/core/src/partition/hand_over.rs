@@ -16,7 +16,8 @@ use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use super::{Effect, Effects, Partition, Role};
 use crate::planted::{self, Planted};
 
-/// How long a leader appends nothing at most while it hands over.
+/// How long a leader appends nothing at most until its successor has all, and once more until the
+/// controller has said what became of the hand-over.
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 
 /// How long a broker sends on what it gets for a partition that it has handed over. Clients learn
@@ -127,9 +128,16 @@ impl Partition {
         is_committed && leader.handing_over.is_some_and(|begun| is_there(begun.to))
     }
 
-    /// The controller did not take the hand-over: this leader appends again, for a while.
-    pub(super) fn on_hand_over_failed(&mut self, now: Duration, is_refused: bool) {
-        if let Role::Leader(leader) = &mut self.role
+    /// The controller did not take the hand-over: this leader appends again, for a while. What it
+    /// says of an earlier epoch says nothing of a hand-over that was begun since.
+    pub(super) fn on_hand_over_failed(
+        &mut self,
+        now: Duration,
+        leader_epoch: LeaderEpoch,
+        is_refused: bool,
+    ) {
+        if leader_epoch == self.leader_epoch
+            && let Role::Leader(leader) = &mut self.role
             && let Some(begun) = &mut leader.handing_over
         {
             begun.since = now.saturating_sub(HAND_OVER_MAX);

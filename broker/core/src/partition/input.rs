@@ -250,6 +250,8 @@ pub enum Input<'a> {
     },
     /// The controller did not take the hand-over that was asked for.
     HandOverFailed {
+        /// The epoch that was to end with it.
+        leader_epoch: LeaderEpoch,
         /// The controller has said no; else it may have done it, or do it yet.
         is_refused: bool,
     },

@@ -189,6 +189,17 @@ impl Partition {
         }
     }
 
+    /// Whether this replica is where producers find the partition. What it appended while it hands
+    /// over, the successor might not have.
+    #[must_use]
+    pub fn takes(&self, now: Duration, acks: Acks) -> bool {
+        let is_vouched = acks == Acks::All;
+        self.is_leader()
+            && !self.is_handing_over(now)
+            && !self.is_stranded()
+            && (is_vouched || !self.may_have_handed_over())
+    }
+
     pub(super) fn on_produce(
         &mut self,
         now: Duration,
@@ -203,16 +214,11 @@ impl Partition {
                 result: Err(error),
             });
         };
-        // what is appended now, the successor might not have
-        if !self.is_leader() || self.is_handing_over(now) {
+        if !self.takes(now, acks) {
             return refuse(ErrorCode::NotLeaderOrFollower);
         }
         if acks == Acks::All && self.is_under_min_isr() {
             return refuse(ErrorCode::NotEnoughReplicas);
-        }
-        let is_vouched = acks == Acks::All;
-        if self.is_stranded() || (!is_vouched && self.may_have_handed_over()) {
-            return refuse(ErrorCode::NotLeaderOrFollower);
         }
         let appended = match self.check(&batch, origin) {
             Check::Rejected(error) => return refuse(error),

@@ -4,6 +4,8 @@
 //! back and in which order. What another broker sends on to here never waits for what this one has
 //! sent on: it may be what that waits for.
 
+use std::collections::BTreeSet;
+
 use super::Reception;
 use ottla_protocol::ids::{LeaderEpoch, NodeId};
 
@@ -13,8 +15,8 @@ pub struct OnTheWay<T> {
     /// To whom those went that are counted, and in which epoch: what went to the same broker in an
     /// earlier one may come back by it.
     to: Option<(NodeId, LeaderEpoch)>,
-    /// How many are not answered yet.
-    count: usize,
+    /// The turns of those that are not answered yet.
+    away: BTreeSet<u64>,
     /// The turn of the next one that leaves.
     next_turn: u64,
     /// What came back, with its turn, to go on once nothing is on its way.
@@ -25,7 +27,7 @@ impl<T> Default for OnTheWay<T> {
     fn default() -> Self {
         Self {
             to: None,
-            count: 0,
+            away: BTreeSet::new(),
             next_turn: 0,
             back: Vec::new(),
         }
@@ -43,7 +45,7 @@ impl<T> OnTheWay<T> {
             }
             Reception::Step | Reception::Park => false,
         };
-        match self.count > 0 && !is_sent_on && !goes_along {
+        match !self.is_clear() && !is_sent_on && !goes_along {
             true => Reception::Park,
             false => of_partition,
         }
@@ -52,44 +54,46 @@ impl<T> OnTheWay<T> {
     /// Whether nothing is on its way, so that what leaves now has nothing before it.
     #[must_use]
     pub fn is_clear(&self) -> bool {
-        self.count == 0
+        self.away.is_empty()
     }
 
     /// A batch leaves for the leader of an epoch; gives its turn.
     pub fn leaves(&mut self, to: (NodeId, LeaderEpoch), is_sent_on: bool) -> u64 {
         // what another broker sends on may go elsewhere than what is on its way
-        if self.count == 0 || !is_sent_on {
+        if self.is_clear() || !is_sent_on {
             self.to = Some(to);
         }
-        self.count += 1;
         self.next_turn += 1;
+        self.away.insert(self.next_turn);
         self.next_turn
     }
 
-    /// One is answered for good.
-    pub fn is_answered(&mut self) {
-        self.count = self.count.saturating_sub(1);
+    /// The one of this turn is answered for good.
+    pub fn is_answered(&mut self, turn: u64) {
+        self.away.remove(&turn);
     }
 
     /// One is in no log by its way, or would be known again: it goes on later.
     pub fn comes_back(&mut self, turn: u64, batch: T) {
-        self.is_answered();
+        self.is_answered(turn);
         self.back.push((turn, batch));
     }
 
     /// What came back, in its order, once nothing is on its way; before what came since.
     pub fn take_back(&mut self) -> Vec<T> {
-        match self.count {
-            0 => self.take_back_now(),
-            _ => Vec::new(),
+        match self.is_clear() {
+            true => self.take_back_now(),
+            false => Vec::new(),
         }
     }
 
-    /// The same, for what was sent before a batch that comes by another broker.
+    /// The same, for what was sent before a batch that comes by another broker; but nothing that
+    /// left after one that is on its way still.
     pub fn take_back_now(&mut self) -> Vec<T> {
-        let mut back = std::mem::take(&mut self.back);
-        back.sort_by_key(|(turn, _)| *turn);
-        back.into_iter().map(|(_, batch)| batch).collect()
+        self.back.sort_by_key(|(turn, _)| *turn);
+        let first_away = self.away.first().copied().unwrap_or(u64::MAX);
+        let end = self.back.partition_point(|(turn, _)| *turn < first_away);
+        self.back.drain(..end).map(|(_, batch)| batch).collect()
     }
 }
 
@@ -136,7 +140,7 @@ mod tests {
         assert_eq!(way.reception(Reception::Step, false), Reception::Park);
         way.comes_back(turns[0], "first");
         assert_eq!(way.reception(TO_B, false), Reception::Park);
-        way.is_answered();
+        way.is_answered(turns[1]);
         assert!(way.is_clear());
         assert_eq!(way.take_back(), ["first"]);
         assert_eq!(way.reception(TO_C, false), TO_C);
@@ -153,5 +157,16 @@ mod tests {
         way.leaves((C, LeaderEpoch(2)), true);
         assert_eq!(way.reception(TO_C, false), Reception::Park, "one is at B");
         assert_eq!(way.reception(Reception::Park, true), Reception::Park);
+    }
+
+    #[test]
+    fn what_another_broker_sends_on_takes_back_nothing_that_left_after_what_is_away() {
+        let (mut way, turns) = left(3);
+        way.comes_back(turns[2], "third");
+        assert!(way.take_back_now().is_empty(), "two before it are away");
+        way.comes_back(turns[0], "first");
+        assert_eq!(way.take_back_now(), ["first"]);
+        way.comes_back(turns[1], "second");
+        assert_eq!(way.take_back(), ["second", "third"]);
     }
 }

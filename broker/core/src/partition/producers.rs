@@ -48,7 +48,7 @@ pub struct AppendedBatch {
 pub struct Producer {
     /// The newest epoch that has written.
     pub producer_epoch: ProducerEpoch,
-    /// The last batches of that epoch, oldest first.
+    /// The last batches of that epoch, oldest first; before them the marker that began it.
     pub batches: VecDeque<AppendedBatch>,
     /// When it wrote last, by the clock of the broker that appended.
     pub last_timestamp: i64,
@@ -88,6 +88,16 @@ impl AppendedBatch {
             base_offset: batch.base_offset,
             last_offset: batch.last_offset(),
             max_timestamp: batch.max_timestamp,
+        }
+    }
+
+    /// A marker that began an epoch here, so that the producer's first sequence is to be 0. One
+    /// that is all that is left of a producer says nothing of sequences.
+    fn before_first(marker: &Batch) -> Self {
+        Self {
+            first_sequence: Sequence(-1),
+            last_sequence: Sequence(-1),
+            ..Self::new(marker)
         }
     }
 }
@@ -132,10 +142,11 @@ pub fn sequence_after(sequence: Sequence, count: i32) -> Sequence {
 }
 
 impl Producers {
-    /// Whether anything is known of a producer.
+    /// Whether it is known which sequence a producer comes to next.
     #[must_use]
-    pub fn knows(&self, producer_id: ProducerId) -> bool {
-        self.by_id.contains_key(&producer_id)
+    pub fn knows_sequence(&self, producer_id: ProducerId) -> bool {
+        let producer = self.by_id.get(&producer_id);
+        producer.is_some_and(|producer| !producer.batches.is_empty())
     }
 
     /// Notes a batch that is now in the log at `batch.base_offset`; what takes that back, where
@@ -164,6 +175,11 @@ impl Producers {
             let batches = std::mem::take(&mut producer.batches);
             if let Some(before) = &mut undo.before {
                 before.batches = batches;
+            }
+            if batch.marker.is_some() {
+                producer
+                    .batches
+                    .push_back(AppendedBatch::before_first(batch));
             }
         }
         producer.last_timestamp = producer.last_timestamp.max(batch.max_timestamp);

@@ -65,7 +65,7 @@ impl<P: Ord + Clone> RefusedBatches<P> {
         batch: &Batch,
         producers: &Producers,
     ) -> bool {
-        if batch.producer_id == ProducerId::NONE || producers.knows(batch.producer_id) {
+        if batch.producer_id == ProducerId::NONE || producers.knows_sequence(batch.producer_id) {
             return false;
         }
         if planted::is(Planted::OutOfTurn) {

@@ -9,7 +9,7 @@ use super::{Appended, Log, LogReader, index, scan};
 use crate::ranked::lock;
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::wal::Operation;
-use crate::{Error, Result};
+use crate::{Error, Result, serving};
 
 /// A slice of less than this part of its frame is copied.
 const PINNED_PART: usize = 64;
@@ -227,7 +227,8 @@ impl Log {
         self.check_exists(&state)?;
         if state.lsn != cut.lsn {
             drop(state);
-            return self.truncate_to(cut.offset);
+            // a compaction came between: too rare to be worth another way
+            return serving::blocking(|| self.truncate_to(cut.offset));
         }
         if let Some(operation) = &cut.operation {
             log.change(&mut state, operation.clone());

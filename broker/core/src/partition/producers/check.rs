@@ -74,10 +74,11 @@ impl Producers {
         if batch.producer_epoch > producer.producer_epoch {
             return rejected(!is_first, out_of_order);
         }
-        let expected = match producer.batches.back() {
-            Some(last) => sequence_after(last.last_sequence, 1),
-            None => Sequence(0),
+        let Some(last) = producer.batches.back() else {
+            // a marker is left of what it wrote, and more of that another leader knew
+            return rejected(begins_at_zero && !is_first, out_of_order);
         };
+        let expected = sequence_after(last.last_sequence, 1);
         rejected(batch.base_sequence != expected, out_of_order)
     }
 

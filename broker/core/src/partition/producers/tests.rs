@@ -59,6 +59,57 @@ fn the_last_five_batches_are_known_again() {
 }
 
 #[test]
+fn a_producer_of_which_a_marker_is_left_goes_on_with_any_sequence() {
+    let marker = Batch {
+        is_transactional: true,
+        is_control: true,
+        marker: Some(ControlRecord::Abort {
+            coordinator_epoch: 0,
+        }),
+        ..batch(3, 0, 1, 9)
+    };
+    // its records lay before the start of the log
+    let mut producers = Producers::default();
+    producers.appended(&marker);
+    let next = batch(3, 5, 1, 10);
+    assert_eq!(producers.check(&next, false), Check::Next);
+    assert!(!producers.knows_sequence(ProducerId(7)));
+    let (is_own, later) = (true, batch(3, 0, 1, 10));
+    assert_eq!(
+        producers.check(&next, is_own),
+        REFUSED,
+        "an epoch of its own begins at 0"
+    );
+    assert_eq!(producers.check(&later, is_own), Check::Next);
+    producers.appended(&next);
+    assert_eq!(producers.check(&batch(3, 7, 1, 11), false), REFUSED);
+    assert_eq!(
+        producers.check(&batch(4, 5, 1, 11), false),
+        REFUSED,
+        "a new epoch begins at 0"
+    );
+}
+
+#[test]
+fn an_epoch_that_a_marker_began_begins_at_zero() {
+    let mut producers = after(&[batch(3, 0, 5, 0)]);
+    let before = producers.clone();
+    let marker = Batch {
+        is_transactional: true,
+        is_control: true,
+        marker: Some(ControlRecord::Commit {
+            coordinator_epoch: 0,
+        }),
+        ..batch(4, 0, 1, 5)
+    };
+    let undo = producers.appended(&marker).expect("something was noted");
+    assert_eq!(producers.check(&batch(4, 5, 1, 6), false), REFUSED);
+    assert_eq!(producers.check(&batch(4, 0, 1, 6), false), Check::Next);
+    producers.undo(undo);
+    assert_eq!(producers, before);
+}
+
+#[test]
 fn sequences_wrap_to_zero() {
     assert_eq!(sequence_after(Sequence(i32::MAX), 1), Sequence(0));
     assert_eq!(sequence_after(Sequence(i32::MAX - 1), 3), Sequence(1));

@@ -97,12 +97,32 @@ fn a_successor_that_lags_holds_up_nobody_for_long() {
     // it is tried again, and the controller may fail it too
     step(&mut partition, 2, Input::LagChecked);
     assert_eq!(reception(&mut partition, 2).0, Reception::Park);
-    step(
-        &mut partition,
-        2,
-        Input::HandOverFailed { is_refused: true },
-    );
+    step(&mut partition, 2, failed(true));
     assert_eq!(reception(&mut partition, 2).0, Reception::Step);
+}
+
+/// The controller's answer to the leader of epoch 1.
+fn failed(is_refused: bool) -> Input<'static> {
+    Input::HandOverFailed {
+        leader_epoch: LeaderEpoch(1),
+        is_refused,
+    }
+}
+
+#[test]
+fn what_the_controller_says_of_an_earlier_epoch_ends_no_hand_over() {
+    let mut partition = leader(&[0, 1, 2]);
+    fetch(&mut partition, 5, SUCCESSOR, 0);
+    fetch(&mut partition, 5, 2, 0);
+    step(&mut partition, 5, successor_named(11, Some(SUCCESSOR)));
+    let late = Input::HandOverFailed {
+        leader_epoch: LeaderEpoch(0),
+        is_refused: true,
+    };
+    step(&mut partition, 5, late);
+    assert_eq!(partition.reception(seconds(5)), Reception::Park);
+    step(&mut partition, 5, failed(true));
+    assert_eq!(partition.reception(seconds(5)), Reception::Step);
 }
 
 /// A leader that was asked for its leadership, and has asked for the change itself.
@@ -157,17 +177,9 @@ fn a_leader_that_has_asked_to_go_tells_clients_nothing_until_it_knows() {
     let refused = Err(ErrorCode::NotLeaderOrFollower);
     assert_eq!(told(&partition), refused);
     assert_eq!(partition.answers_as_leader(Asker::Replica, None), Ok(()));
-    step(
-        &mut partition,
-        5,
-        Input::HandOverFailed { is_refused: false },
-    );
+    step(&mut partition, 5, failed(false));
     assert_eq!(told(&partition), refused, "the controller may have done it");
-    step(
-        &mut partition,
-        5,
-        Input::HandOverFailed { is_refused: true },
-    );
+    step(&mut partition, 5, failed(true));
     assert_eq!(told(&partition), Ok(()), "it has not");
 }
 
