@@ -250,8 +250,8 @@ const LINGER_MS: u64 = 100;
 
 impl World {
     /// Whether a producer that asks this process is to see no error: leaderships are handed over
-    /// and nothing else happens, or has when that process led last, the partition may lose a broker,
-    /// and that was not long ago. Whoever comes later goes by metadata of the past.
+    /// and nothing else happens, or has when that process led last, the partition may lose a
+    /// broker, and that was not long ago. Whoever comes later goes by metadata of the past.
     pub fn is_orderly(&self, slot: Slot, (node, life): (usize, u64), sent_ms: u64) -> bool {
         let now_ms = self.now_ms;
         let (led_life, led_ms) = self.led(slot, node);
