@@ -100,6 +100,10 @@ struct Shared {
     applied: watch::Receiver<u64>,
     /// Whether this node may vote: see [`formation`].
     may_vote: AtomicBool,
+    /// The voter by whose word alone this one goes, for which it votes: see [`formation`].
+    alone: Mutex<Option<u64>>,
+    /// Why this voter waits, where that does not end by itself.
+    standstill: Mutex<Option<String>>,
     /// The first term in which this node takes part, in [`formation`]'s words.
     first_term: AtomicU64,
     abstention: Abstention,
@@ -192,6 +196,8 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         image,
         applied,
         may_vote: AtomicBool::new(may_vote),
+        alone: Mutex::new(abstention.alone()),
+        standstill: Mutex::default(),
         first_term: AtomicU64::new(first_term),
         abstention,
         lease_until_ms: AtomicI64::new(i64::MIN),

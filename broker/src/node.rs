@@ -232,7 +232,7 @@ impl Node {
         threads::spawn(formation::run(handle.clone(), address_of(&peer)));
         let watching = tls::watch_files(certificates.all(), around.env.clone(), stopped.clone());
         threads::spawn(watching);
-        let late = pages::LatePages::serve(sockets.http, stopped);
+        let late = pages::LatePages::serve(sockets.http, handle.clone(), stopped);
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
         let between = settings.inter_broker_listener_name.as_deref();
         let connector = certificates.connector(around.network, between);

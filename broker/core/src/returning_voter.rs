@@ -7,6 +7,10 @@
 //! had: what it acknowledged before is in there. Others that have lost their disks as well cannot
 //! tell, and count for nothing.
 //!
+//! Where so many have lost their disks that too few others are left, they wait for an
+//! administrator, who may consent to go by the word of one voter alone, as it is then: they vote
+//! for no other, and follow it once it leads. What is committed is then what that one has.
+//!
 //! Only a quorum that is being formed has no leader to wait for. It shows by the logs of the
 //! others, and by all of them: what is committed is on some disk, though a broker that has just
 //! started may not know that it is committed.
@@ -27,6 +31,20 @@ pub struct Returning {
     pub is_empty: bool,
     /// The term that its disk knows.
     pub term: u64,
+    /// What an administrator consents to.
+    pub consent: Option<Consent>,
+    /// The voter by whose word alone it goes since then.
+    pub alone: Option<u64>,
+}
+
+/// To go by the word of one voter alone, while its log has so many entries: it gets no more before
+/// it leads, so an old consent is one to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// Who.
+    pub node_id: u64,
+    /// How many entries its log has, from the first one ever.
+    pub entries: u64,
 }
 
 /// What another voter answers.
@@ -40,6 +58,8 @@ pub struct Answer {
     pub leader: Option<u64>,
     /// How many entries its log has, from the first one ever.
     pub log_end: u64,
+    /// The term of the last one.
+    pub log_term: u64,
     /// Whether it may not vote either.
     pub without_vote: bool,
 }
@@ -56,6 +76,8 @@ pub enum Next {
         /// How many entries it needs to vote from then on, where that can be told.
         entries: Option<u64>,
     },
+    /// From here on it goes by the word of this voter alone, and votes for it.
+    GoBy(u64),
     /// It votes from here on.
     Vote {
         /// The first term in which it takes part.
@@ -83,14 +105,43 @@ impl Returning {
         }
     }
 
+    /// How many others have to know.
+    fn enough(&self) -> usize {
+        (self.voters / 2 + 1).min(self.voters.saturating_sub(1))
+    }
+
+    /// Why it waits, where that does not end by itself, and what ends it.
+    #[must_use]
+    pub fn standstill(&self, answers: &[Answer]) -> Option<String> {
+        let lost = 1 + answers.iter().filter(|a| a.without_vote).count();
+        let (voters, enough) = (self.voters, self.enough());
+        if self.alone.is_some() || voters - lost >= enough {
+            return None;
+        }
+        let Consent { node_id, entries } = Consent::to(best(answers)?);
+        Some(format!(
+            "{lost} of {voters} voters have lost their metadata, and {enough} that have not are \
+             needed; where those disks are gone for good, set \
+             ottla.quorum.recover.from={node_id}@{entries} on the brokers that lost theirs and \
+             restart them: they go by what broker {node_id} has, and what only others had \
+             committed is lost"
+        ))
+    }
+
     fn follow(&self, answers: &[Answer]) -> Next {
-        let enough = (self.voters / 2 + 1).min(self.voters.saturating_sub(1));
+        let enough = self.enough();
         let known = || answers.iter().filter(|answer| !answer.without_vote);
         let Some(from_term) = known().map(|answer| answer.term).max() else {
             return Next::Ask;
         };
-        if known().count() < enough {
-            return Next::Ask;
+        match self.alone {
+            Some(alone) if !known().any(|answer| answer.node_id == alone) => return Next::Ask,
+            None if known().count() < enough => {
+                let best = best(answers).map(Consent::to);
+                let consented = self.consent.filter(|consent| Some(*consent) == best);
+                return consented.map_or(Next::Ask, |consent| Next::GoBy(consent.node_id));
+            }
+            Some(_) | None => {}
         }
         let leads = |a: &&Answer| a.term == from_term && a.leader == Some(a.node_id);
         let leader = known().find(leads).filter(|_| self.term >= from_term);
@@ -99,12 +150,28 @@ impl Returning {
     }
 }
 
+impl Consent {
+    fn to(answer: &Answer) -> Self {
+        Self {
+            node_id: answer.node_id,
+            entries: answer.log_end,
+        }
+    }
+}
+
+/// Of those that know, the one that the others could elect.
+fn best(answers: &[Answer]) -> Option<&Answer> {
+    let known = answers.iter().filter(|answer| !answer.without_vote);
+    known.max_by_key(|answer| (answer.log_term, answer.log_end, answer.node_id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Each line: a case, the voter as `voters`, its term where it is not empty and whether it is
-    /// the first one, then answers as `node@term leader end`, `lost` where it may not vote either.
+    /// Each line: a case, the voter as `voters`, its term where it is not empty, whether it is the
+    /// first one, `by=` whom it goes alone and `ok=` what is consented to; then answers as
+    /// `node@term leader end`, `lost` where it may not vote either, `in` the last entry's term.
     const CASES: &str = "
         both others, and one leads     : 3 @5 : 2@5 2 90, 3@5 2 80 => follow 5 up to 90
         an empty one hears them first  : 3 : 2@5 2 90, 3@5 2 80 => follow 5
@@ -136,7 +203,16 @@ mod tests {
         by a candidate with a vote     : 3 : 1@1 - 1, 3@1 - 0 => vote from 1
         and is formed a moment ago     : 3 : 1@1 1 2, 3@1 1 1 => follow 1
         the first one lost its disk    : 3 first : 2@1 - 1, 3@1 - 0 => vote from 1
-        before anyone had an entry     : 3 first : 2@1 - 0, 3@0 - 0 => form from 1";
+        before anyone had an entry     : 3 first : 2@1 - 0, 3@0 - 0 => form from 1
+        one that knows, by consent     : 3 ok=2@90 : 2@5 - 90, 3@0 - 0 lost => go by 2
+        it has got more since          : 3 ok=2@90 : 2@5 - 91, 3@0 - 0 lost => ask
+        not one that has lost its disk : 3 ok=3@90 : 2@5 - 90, 3@5 - 90 lost => ask
+        there are enough without that  : 3 ok=2@90 : 2@5 - 90, 3@5 - 80 => follow 5
+        the other has a later entry    : 5 ok=2@90 : 2@6 - 90 in5, 3@6 - 80 in6 => ask
+        that one then                  : 5 ok=3@80 : 2@6 - 90 in5, 3@6 - 80 in6 => go by 3
+        it goes by that one            : 3 by=2 : 2@5 - 90, 3@0 - 0 lost => follow 5
+        which leads by now             : 3 @6 by=2 : 2@6 2 91, 3@6 2 0 lost => follow 6 up to 91
+        and is not there               : 3 @6 by=2 : 3@6 2 0 lost => ask";
 
     #[test]
     fn a_voter_takes_part_again_by_the_word_of_enough_others() {
@@ -150,6 +226,18 @@ mod tests {
                 is_first: own.contains(&"first"),
                 is_empty: term.is_none(),
                 term: term.map_or(0, |term| term.parse().expect("a term")),
+                consent: own
+                    .iter()
+                    .find_map(|word| word.strip_prefix("ok="))
+                    .map(|ok| {
+                        let (node_id, entries) = ok.split_once('@').expect("entries");
+                        Consent {
+                            node_id: node_id.parse().expect("a node"),
+                            entries: entries.parse().expect("a count"),
+                        }
+                    }),
+                alone: (own.iter().find_map(|word| word.strip_prefix("by=")))
+                    .map(|by| by.parse().expect("a node")),
             };
             let answers = parts[2].split_terminator(',').map(answer);
             let next = voter.next(&answers.collect::<Vec<_>>());
@@ -165,6 +253,8 @@ mod tests {
             term: term.parse().expect("a term"),
             leader: words[1].parse().ok(),
             log_end: words[2].parse().expect("an end"),
+            log_term: (words.iter().find_map(|word| word.strip_prefix("in")))
+                .map_or(0, |term| term.parse().expect("a term")),
             without_vote: words.contains(&"lost"),
         }
     }
@@ -176,10 +266,47 @@ mod tests {
                 let entries = entries.map(|entries| format!(" up to {entries}"));
                 format!("follow {from_term}{}", entries.unwrap_or_default())
             }
+            Next::GoBy(node_id) => format!("go by {node_id}"),
             Next::Vote { from_term, forms } => {
                 let what = if forms { "form" } else { "vote" };
                 format!("{what} from {from_term}")
             }
         }
+    }
+
+    #[test]
+    fn a_voter_tells_why_it_waits_for_good_and_what_ends_that() {
+        let voter = |voters| Returning {
+            voters,
+            is_first: false,
+            is_empty: true,
+            term: 0,
+            consent: None,
+            alone: None,
+        };
+        let answers = ["2@5 - 90", "3@0 - 0 lost"].map(answer);
+        let told = voter(3)
+            .standstill(&answers)
+            .expect("two of three are lost");
+        assert!(
+            told.starts_with("2 of 3 voters have lost their metadata"),
+            "{told}"
+        );
+        assert!(told.contains("ottla.quorum.recover.from=2@90 "), "{told}");
+        assert_eq!(
+            voter(5).standstill(&answers),
+            None,
+            "the others may be down"
+        );
+        assert_eq!(
+            voter(3).standstill(&answers[..1]),
+            None,
+            "the third is down"
+        );
+        let alone = Returning {
+            alone: Some(2),
+            ..voter(3)
+        };
+        assert_eq!(alone.standstill(&answers), None);
     }
 }

@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::BasicNode;
 use ottla_core::returning_voter::{Answer, Next, Returning};
 use ottla_storage::{Disk, snapshot_file};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Handle;
 use super::log::other;
@@ -61,8 +61,11 @@ pub async fn run(handle: Handle, address: String) {
     let mut follows = false;
     loop {
         let answers = ask(&handle).await.answers;
-        match returning(&handle).next(&answers) {
+        let returning = returning(&handle);
+        handle.stands_still(returning.standstill(&answers));
+        match returning.next(&answers) {
             Next::Ask => {}
+            Next::GoBy(node_id) => go_by(&handle, node_id).await,
             Next::Follow { from_term, entries } => {
                 handle.shared.first_term.store(from_term, Ordering::Release);
                 if !std::mem::replace(&mut follows, true) {
@@ -98,7 +101,52 @@ fn returning(handle: &Handle) -> Returning {
         is_first: first == Some(handle.node_id()),
         is_empty: handle.shared.log.is_empty(),
         term: handle.shared.log.term(),
+        consent: handle.shared.settings.quorum_recover_from,
+        alone: handle.alone(),
     }
+}
+
+/// From here on, also when it starts again, this node votes for that one, and for no other before
+/// it has caught up with it.
+async fn go_by(handle: &Handle, node_id: u64) {
+    match handle.shared.abstention.go_by(node_id).await {
+        Ok(()) => {
+            warn!(
+                node_id,
+                "by consent, this voter goes by the word of one alone"
+            );
+            *lock(&handle.shared.alone) = Some(node_id);
+        }
+        Err(error) => warn!("this voter cannot go on by consent: {error}"),
+    }
+}
+
+impl Handle {
+    /// The voter by whose word alone this one goes.
+    pub(super) fn alone(&self) -> Option<u64> {
+        *lock(&self.shared.alone)
+    }
+
+    /// Why this voter waits, where that does not end by itself, and what ends it.
+    #[must_use]
+    pub fn standstill(&self) -> Option<String> {
+        lock(&self.shared.standstill).clone()
+    }
+
+    fn stands_still(&self, why: Option<String>) {
+        let mut told = lock(&self.shared.standstill);
+        if let Some(why) = &why
+            && told.as_ref() != Some(why)
+        {
+            error!("{why}");
+        }
+        *told = why;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // nothing in the critical sections leaves them half changed
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The mark of a voter that may not vote.
@@ -121,6 +169,21 @@ impl Abstention {
 
     pub(super) fn begin(&self) -> io::Result<()> {
         snapshot_file::write(&*self.disk, &self.path, b"").map_err(other)
+    }
+
+    /// By whose word alone this node goes.
+    pub(super) fn alone(&self) -> Option<u64> {
+        // a mark that cannot be read keeps from voting all the same; consent is given once more
+        let mark = snapshot_file::read(&*self.disk, &self.path).ok()??;
+        Some(u64::from_be_bytes(mark.try_into().ok()?))
+    }
+
+    async fn go_by(&self, node_id: u64) -> io::Result<()> {
+        let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
+        let write = move || snapshot_file::write(&*disk, &path, &node_id.to_be_bytes());
+        let written = threads::blocking(self.inline, write).await;
+        let ends = || Err(io::Error::other("the process ends"));
+        written.map_or_else(ends, |written| written.map_err(other))
     }
 
     async fn end(&self) -> io::Result<()> {
@@ -187,6 +250,7 @@ pub(super) async fn ask(handle: &Handle) -> Others {
         term: a.term,
         leader: a.leader,
         log_end: own_end(a),
+        log_term: a.log_term,
         without_vote: a.without_vote,
     };
     Others {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::certificates::Certificates;
 use crate::api::Context;
-use crate::controller::lifecycle::Life;
+use crate::controller::{self, lifecycle::Life};
 use crate::net::Net;
 use crate::stream::Listener;
 use crate::threads;
@@ -162,14 +162,23 @@ async fn restart_check(context: &Context, broker: NodeId) -> String {
 }
 
 /// Pages that are there before the node is: until then it lives and is not ready.
-#[derive(Default)]
-pub struct LatePages(OnceLock<NodePages>);
+pub struct LatePages {
+    node: OnceLock<NodePages>,
+    controller: controller::Handle,
+}
 
 impl LatePages {
     /// Answers from now on. A broker that waits for a quorum lives: nobody helps it by starting it
     /// again.
-    pub fn serve(listener: Option<Listener>, mut stop: watch::Receiver<bool>) -> Arc<Self> {
-        let pages = Arc::new(Self::default());
+    pub fn serve(
+        listener: Option<Listener>,
+        controller: controller::Handle,
+        mut stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let pages = Arc::new(Self {
+            node: OnceLock::new(),
+            controller,
+        });
         if let Some(listener) = listener {
             let pages = Arc::clone(&pages) as Arc<dyn Pages>;
             threads::spawn(async move {
@@ -196,24 +205,26 @@ impl LatePages {
             net: Arc::clone(net),
             certificates: certificates.clone(),
         };
-        assert!(self.0.set(pages).is_ok(), "a node starts once");
+        assert!(self.node.set(pages).is_ok(), "a node starts once");
     }
 }
 
 impl Pages for LatePages {
     fn metrics(&self) -> String {
-        self.0.get().map_or_else(String::new, NodePages::metrics)
+        self.node.get().map_or_else(String::new, NodePages::metrics)
     }
 
     fn ready(&self) -> Result<(), String> {
         let waiting = "waiting for the metadata quorum; a majority of its voters must be up";
-        self.0
-            .get()
-            .map_or_else(|| Err(waiting.to_owned()), NodePages::ready)
+        let why = || self.controller.standstill();
+        self.node.get().map_or_else(
+            || Err(why().unwrap_or_else(|| waiting.to_owned())),
+            NodePages::ready,
+        )
     }
 
     fn restart_check(&self, broker: Option<i32>) -> Made<'_> {
-        match self.0.get() {
+        match self.node.get() {
             Some(pages) => pages.restart_check(broker),
             // a broker that has not started gives nothing, and knows nothing of others
             None => Box::pin(std::future::ready(Some("{}\n".to_owned()))),

@@ -11,7 +11,7 @@ use ottla_e2e::setup;
 /// What is done, what is promised, and the test that does it.
 struct Row(&'static str, &'static str, &'static str);
 
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 29] = [
     Row(
         "each broker killed in turn (kill -9)",
         "a partition stands for 3 s at most",
@@ -151,6 +151,11 @@ const ROWS: [Row; 28] = [
         "each voter in turn with an empty disk",
         "votes again once it has caught up",
         "faults::quorum::each_voter_in_turn_loses_its_disk",
+    ),
+    Row(
+        "two of three voters with empty disks",
+        "say what they wait for, go on by consent",
+        "faults::quorum::two_of_three_voters_lose_their_disks",
     ),
 ];
 

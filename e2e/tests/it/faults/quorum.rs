@@ -57,3 +57,40 @@ fn each_voter_in_turn_loses_its_disk() -> Result<()> {
     }
     row.finish(Duration::from_secs(5), "")
 }
+
+/// What two brokers without their metadata tell is done, and nothing else.
+#[test]
+fn two_of_three_voters_lose_their_disks() -> Result<()> {
+    let mut shape = Shape::new("quorum-lost", 3);
+    shape.disk_mib = Some(512);
+    let mut row = Row::start(shape)?;
+    for id in [1, 2] {
+        row.cluster.kill(id);
+    }
+    for id in [1, 2] {
+        row.cluster.broker(id).disk().renew(512)?;
+        row.cluster.launch(id)?;
+    }
+    let mut consents = Vec::new();
+    for id in [1, 2] {
+        let consent = eventually(Duration::from_secs(20), || {
+            let answer = row.cluster.broker(id).get("/readyz")?;
+            let told = answer.split_whitespace();
+            let mut told = told.filter(|word| word.starts_with("ottla.quorum.recover.from="));
+            let consent = told.next().map(str::to_owned);
+            consent.context(answer)
+        })?;
+        ensure!(consent.contains("=0@"), "{consent}");
+        consents.push((id, consent));
+    }
+    for (id, consent) in consents {
+        row.cluster.stop(id)?;
+        let file = row.cluster.file(id, "properties");
+        let properties = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, format!("{properties}\n{consent}\n"))?;
+    }
+    let began = Instant::now();
+    row.bring_back(&[1, 2])?;
+    let more = format!("whole {} ms after the consent", began.elapsed().as_millis());
+    row.finish(Duration::from_secs(60), &more)
+}
