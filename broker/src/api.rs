@@ -14,7 +14,7 @@ mod forward;
 mod groups;
 mod leader;
 mod log_dirs;
-mod markers;
+pub(crate) mod markers;
 mod metadata;
 mod offsets;
 mod produce;

@@ -32,6 +32,9 @@ metrics! {
         /// Partitions that this broker leads and whose ISR lacks a replica, those that a
         /// reassignment adds not counted.
         partitions_under_replicated: Gauge = "ottla_partitions_under_replicated", "partitions";
+        /// Transactions that are open on partitions that this broker leads, while no coordinator
+        /// knows of them, or for longer than any may take. The first are aborted by themselves.
+        hanging_transactions: Gauge = "ottla_hanging_transactions", "transactions";
         /// How far a follower is behind in what this broker leads, by the partition in which it is
         /// furthest behind.
         follower_lag: Family<Labels, Gauge> = "ottla_follower_lag_records", "records";

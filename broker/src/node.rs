@@ -6,6 +6,7 @@
 //! the broker is ready when it is unfenced.
 
 mod certificates;
+mod hanging;
 mod pages;
 mod parts;
 mod sockets;
@@ -257,6 +258,8 @@ impl Node {
             clean_shutdown: take_clean_mark(&settings, &*around.disk),
             features: lifecycle::features(),
         };
+        let hanging = hanging::watch(Arc::clone(&context), parts.brokers, stop.subscribe());
+        threads::spawn(hanging);
         let life = lifecycle::start(handle.clone(), registration);
         threads::spawn(publish(publisher, Arc::clone(&context), life.clone()));
         let net = around.net(&settings);

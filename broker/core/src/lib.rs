@@ -12,6 +12,7 @@ pub mod disk_watch;
 pub mod excerpt;
 pub mod fetch_session;
 pub mod group;
+pub mod hanging;
 pub mod hosting;
 pub mod image;
 pub mod liveness;

@@ -23,7 +23,8 @@ use crate::replica::TopicKey;
 /// How long the answer waits for the markers to be committed.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Written = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
+/// What becomes of a marker: it is committed, or why not.
+pub type Written = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
 
 /// Appends the markers, all before anything is awaited; answers once they are committed.
 pub async fn handle(
@@ -83,6 +84,7 @@ fn end(marker: &WritableTxnMarker) -> EndMarker {
             false => ControlRecord::Abort { coordinator_epoch },
         },
         transaction_version: marker.transaction_version,
+        of: None,
     }
 }
 
@@ -91,7 +93,7 @@ fn refused(error: ErrorCode) -> Written {
 }
 
 /// Appends one marker. Where the partition has a coordinator of groups, that one does.
-fn write(context: &Context, topic: &str, index: i32, marker: EndMarker) -> Written {
+pub fn write(context: &Context, topic: &str, index: i32, marker: EndMarker) -> Written {
     if topic == OFFSETS_TOPIC {
         let ended = context
             .coordinator

@@ -18,6 +18,7 @@ use ottla_core::ask::Ask;
 use ottla_core::image::MetadataImage;
 use ottla_core::image::delta::MetadataDelta;
 use ottla_core::partition::Origin;
+use ottla_core::partition::producers::Open;
 use ottla_core::shard::{Shard, partition_for};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
@@ -93,6 +94,8 @@ pub struct EndMarker {
     pub record: ControlRecord,
     /// The transaction.version that it was begun in.
     pub transaction_version: i8,
+    /// The one transaction that it may end; none where its coordinator says which.
+    pub of: Option<Open>,
 }
 
 impl EndMarker {
@@ -108,6 +111,7 @@ impl EndMarker {
     pub fn origin(&self) -> Origin {
         Origin::Marker {
             transaction_version: self.transaction_version,
+            of: self.of,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::tls::Connector;
 pub(super) struct Parts {
     pub(super) replicas: Replicas,
     pub(super) coordinator: coordinator::Handle,
+    pub(super) brokers: Brokers,
     pub(super) metrics: Arc<Metrics>,
     pub(super) storage_id: ottla_protocol::ids::Uuid,
 }
@@ -62,16 +63,18 @@ impl Parts {
             inline: around.inline,
             answers_bytes_max: around.queued_bytes_max(settings),
         });
+        let brokers = Brokers::new(Arc::clone(settings), handle.clone(), connector.clone());
         let coordinator = coordinator::Handle::new(
             Arc::new(replicas.clone()),
             handle.clone(),
-            Brokers::new(Arc::clone(settings), handle.clone(), connector.clone()),
+            brokers.clone(),
             coordinator::Settings::from(&**settings),
             around.env.clone(),
         );
         Ok(Self {
             replicas,
             coordinator,
+            brokers,
             metrics,
             storage_id,
         })

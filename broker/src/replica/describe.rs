@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ottla_core::partition::producers::Producer;
+use ottla_core::hanging::Place;
+use ottla_core::partition::producers::{Open, Producer};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId, ProducerId, TopicName};
 
@@ -109,6 +110,27 @@ impl Replicas {
             }
         }
         lag
+    }
+
+    /// The transactions that are open on the partitions that are led here.
+    #[must_use]
+    pub fn open_transactions(&self) -> Vec<(Place, Open)> {
+        let mut all = Vec::new();
+        for replica in self.shared.index.all() {
+            let state = replica.lock();
+            if !state.partition.is_leader() {
+                continue;
+            }
+            all.extend(state.partition.producers().open().map(|open| {
+                let place = Place {
+                    topic: replica.topic.clone(),
+                    partition: replica.id.partition.0,
+                    producer_id: open.producer_id,
+                };
+                (place, open)
+            }));
+        }
+        all
     }
 
     /// Whether the partition is held here.

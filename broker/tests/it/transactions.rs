@@ -1,7 +1,10 @@
 //! Transactions as the leaders of partitions and the coordinators of groups see them: the test is
 //! the transactions' coordinator, and sends the markers itself.
 
+use std::time::{Duration, Instant};
+
 use bytes::BytesMut;
+use ottla_broker::node::Surroundings;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::messages::configs::*;
@@ -9,6 +12,7 @@ use ottla_protocol::messages::fetch::*;
 use ottla_protocol::messages::groups::*;
 use ottla_protocol::messages::offsets::*;
 use ottla_protocol::messages::produce::*;
+use ottla_protocol::messages::producer_ids::*;
 use ottla_protocol::messages::topics::*;
 use ottla_protocol::messages::transactions::*;
 use ottla_protocol::record::NewRecord;
@@ -18,6 +22,11 @@ use crate::dev_node::DevNode;
 
 const TOPIC: &str = "t";
 const COMMITTED: i8 = 1;
+
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What is waited for comes within two looks; a busy machine takes longer.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A producer: its id, its epoch, and what it sends next.
 struct Producer {
@@ -118,7 +127,21 @@ impl Producer {
 
 /// A node with a topic, whose partitions ask no coordinator.
 async fn start() -> DevNode {
-    let mut node = DevNode::start().await;
+    with_topic(DevNode::start().await).await
+}
+
+/// The same, where what was quiet for a moment is asked about, and so often.
+async fn start_that_asks() -> DevNode {
+    let around = Surroundings::real();
+    let started = DevNode::start_with(around, |settings| {
+        settings.hanging_check_interval = CHECK_INTERVAL;
+    });
+    let mut node = with_topic(started.await).await;
+    verify(&mut node, false).await;
+    node
+}
+
+async fn with_topic(mut node: DevNode) -> DevNode {
     let create = CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: TOPIC.into(),
@@ -180,6 +203,16 @@ async fn fetch(node: &mut DevNode, from: i64) -> (i64, Vec<(i64, i64)>, i64) {
     let aborted = data.aborted_transactions.unwrap_or_default();
     let aborted = aborted.iter().map(|a| (a.producer_id, a.first_offset));
     (end, aborted.collect(), data.last_stable_offset)
+}
+
+async fn find_coordinator(node: &mut DevNode, key_type: i8, key: &str) {
+    let find = FindCoordinatorRequest {
+        key_type,
+        coordinator_keys: vec![key.into()],
+        ..Default::default()
+    };
+    let found = node.ask(4, &find).await;
+    assert_eq!(found.coordinators[0].error_code, 0);
 }
 
 async fn latest(node: &mut DevNode, isolation_level: i8) -> i64 {
@@ -277,13 +310,7 @@ async fn without_a_coordinator_no_transaction_begins() {
 async fn offsets_of_a_transaction_count_once_it_is_committed() {
     let mut node = start().await;
     verify(&mut node, false).await;
-    let find = FindCoordinatorRequest {
-        key_type: 0,
-        coordinator_keys: vec!["g".into()],
-        ..Default::default()
-    };
-    let found = node.ask(4, &find).await;
-    assert_eq!(found.coordinators[0].error_code, 0);
+    find_coordinator(&mut node, 0, "g").await;
     let image = node.node.context().controller.image();
     let count = image.topic("__consumer_offsets").unwrap().partitions.len();
     let partition = ottla_core::shard::partition_for("g", count as i32);
@@ -299,5 +326,87 @@ async fn offsets_of_a_transaction_count_once_it_is_committed() {
     assert_eq!(committed(&mut node, false).await, Ok(5));
     assert_eq!(b.end(&mut node, offsets, partition, false).await, 0);
     assert_eq!(committed(&mut node, true).await, Ok(5));
+    node.node.stop().await;
+}
+
+/// A producer that its coordinator knows, in a transaction with the topic.
+async fn in_transaction(node: &mut DevNode, id: &str) -> Producer {
+    find_coordinator(node, 1, id).await;
+    let init = InitProducerIdRequest {
+        transactional_id: Some(id.into()),
+        transaction_timeout_ms: 60_000,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..Default::default()
+    };
+    let begun = Instant::now();
+    let given = loop {
+        let given = node.ask(4, &init).await;
+        if given.error_code == 0 {
+            break given;
+        }
+        // the coordinator is still loading
+        assert!(begun.elapsed() < WAIT_MAX, "{given:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let add = AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: id.into(),
+        v3_and_below_producer_id: given.producer_id,
+        v3_and_below_producer_epoch: given.producer_epoch,
+        v3_and_below_topics: vec![AddPartitionsToTxnTopic {
+            name: TOPIC.into(),
+            partitions: vec![0],
+        }],
+        ..Default::default()
+    };
+    let added = node.ask(3, &add).await;
+    let results = &added.results_by_topic_v3_and_below[0].results_by_partition;
+    assert_eq!(results[0].partition_error_code, 0);
+    Producer {
+        epoch: given.producer_epoch,
+        ..Producer::new(given.producer_id)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_coordinator_knows_of_is_aborted_and_what_goes_on_is_left_alone() {
+    let mut node = start_that_asks().await;
+    let mut known = in_transaction(&mut node, "known").await;
+    let mut lost = Producer::new(1001);
+    assert_eq!(known.send(&mut node, 1).await, Ok(0));
+    assert_eq!(lost.send(&mut node, 1).await, Ok(1));
+    let begun = Instant::now();
+    while open_since(&mut node).await.contains(&(1001, -1, 1)) {
+        assert!(begun.elapsed() < WAIT_MAX, "the transaction hangs");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let of_known = (known.id, -1, 0);
+    let of_lost = (1001, 0, -1);
+    assert_eq!(
+        open_since(&mut node).await,
+        [of_known.min(of_lost), of_known.max(of_lost)]
+    );
+    assert_eq!(known.end(&mut node, TOPIC, 0, true).await, 0);
+    // the marker that aborts it, and the one of the other
+    assert_eq!(fetch(&mut node, 0).await, (4, vec![(1001, 1)], 4));
+    while node.node.context().metrics.hanging_transactions.get() != 0 {
+        assert!(begun.elapsed() < WAIT_MAX, "it is still told of");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_of_a_transaction_that_no_coordinator_knows_of_hold_up_nobody() {
+    let mut node = start_that_asks().await;
+    find_coordinator(&mut node, 0, "g").await;
+    let lost = Producer::new(1001);
+    assert_eq!(lost.commit_offset(&mut node, 5).await, 0);
+    let begun = Instant::now();
+    while committed(&mut node, true).await == Err(ErrorCode::UnstableOffsetCommit) {
+        assert!(begun.elapsed() < WAIT_MAX, "the transaction hangs");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(committed(&mut node, true).await, Ok(-1));
     node.node.stop().await;
 }

@@ -209,6 +209,8 @@ settings! {
         "transaction.state.log.replication.factor", read::number;
     transaction_topic_min_in_sync: i16 = "transaction.state.log.min.isr", read::number;
     transaction_topic_segment_bytes: i32 = "transaction.state.log.segment.bytes", read::number;
+    hanging_check_interval: Duration =
+        "ottla.transaction.hanging.check.interval.ms", read::milliseconds;
     two_phase_commit: bool = "transaction.two.phase.commit.enable", read::flag;
     producer_id_expiration_check_interval: Duration =
         "producer.id.expiration.check.interval.ms", read::milliseconds;

@@ -10,6 +10,7 @@ use ottla_protocol::log::LeaderEpochs;
 use ottla_protocol::record::ControlRecord;
 
 use super::Producers;
+use super::producers::Open;
 use crate::config::Durability;
 
 /// Names a request that waits; the driver gives it and gets it back with the answer.
@@ -156,6 +157,8 @@ pub enum Origin {
     Marker {
         /// The transaction.version that the transaction was begun in.
         transaction_version: i8,
+        /// The one transaction that it may end; none where its coordinator says which.
+        of: Option<Open>,
     },
 }
 

@@ -58,6 +58,22 @@ pub struct Producer {
     pub coordinator_epoch: i32,
 }
 
+/// A transaction that is open on a partition, as its leader knows it. What follows in the
+/// transaction makes it another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Whose it is.
+    pub producer_id: ProducerId,
+    /// The producer's incarnation.
+    pub producer_epoch: ProducerEpoch,
+    /// Its first offset.
+    pub first_offset: Offset,
+    /// The last offset of its producer.
+    pub last_offset: Offset,
+    /// The epoch of the coordinator that ended the one before; -1 where there was none.
+    pub coordinator_epoch: i32,
+}
+
 /// What takes back the append of one batch.
 #[derive(Clone, Debug)]
 pub struct Undo {
@@ -278,6 +294,25 @@ impl Producers {
     /// All producers, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
         self.by_id.iter().map(|(id, producer)| (*id, producer))
+    }
+
+    /// The transactions that are open, the oldest first.
+    pub fn open(&self) -> impl Iterator<Item = Open> {
+        let ids = self.transactions.open_of();
+        ids.filter_map(|id| self.open_of(id))
+    }
+
+    fn open_of(&self, producer_id: ProducerId) -> Option<Open> {
+        let producer = self.by_id.get(&producer_id)?;
+        let first_offset = producer.transaction_start?;
+        let last = producer.batches.back();
+        Some(Open {
+            producer_id,
+            producer_epoch: producer.producer_epoch,
+            first_offset,
+            last_offset: last.map_or(first_offset, |batch| batch.last_offset),
+            coordinator_epoch: producer.coordinator_epoch,
+        })
     }
 
     /// How many producers are remembered.

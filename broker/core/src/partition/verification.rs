@@ -119,7 +119,8 @@ impl Partition {
             },
             Origin::Marker {
                 transaction_version,
-            } => self.producers.check_marker(batch, transaction_version),
+                of,
+            } => self.producers.check_marker(batch, transaction_version, of),
         }
     }
 

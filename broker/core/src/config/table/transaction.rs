@@ -33,6 +33,11 @@ keys! {
     "transaction.state.log.load.buffer.size" Int "5242880" AtLeast(1),
         Broker Restart []
         AcceptedWithoutEffect("the log is read in parts of a size of the broker's own"), "";
+    "ottla.transaction.hanging.check.interval.ms" Long "60000" Between(100, 86_400_000),
+        Broker Restart [] Applied,
+        "How often open transactions are looked for that no coordinator knows of, and how long \
+         one has been quiet before coordinators are asked, in milliseconds. What they do not know \
+         twice is aborted; else consumers of what is committed would wait for it for good.";
     "transaction.two.phase.commit.enable" Boolean "false" Any,
         Broker Restart [] Applied,
         "Whether a producer may have transactions without a timeout, which another coordinator \

@@ -5,7 +5,7 @@ use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::record::ControlRecord;
 
 use super::super::Batch;
-use super::{AppendedBatch, Producer, Producers, sequence_after};
+use super::{AppendedBatch, Open, Producer, Producers, sequence_after};
 
 /// The transactions of KIP-890 part 2: each has an epoch of its own, and its marker the next one.
 const EPOCH_PER_TRANSACTION: i8 = 2;
@@ -89,9 +89,12 @@ impl Producers {
         producer.map_or(Check::Next, |producer| check_epoch(producer, batch))
     }
 
-    /// Judges a marker.
+    /// Judges a marker; one that is of a single transaction ends none but that.
     #[must_use]
-    pub fn check_marker(&self, batch: &Batch, transaction_version: i8) -> Check {
+    pub fn check_marker(&self, batch: &Batch, transaction_version: i8, of: Option<Open>) -> Check {
+        if of.is_some() && of != self.open_of(batch.producer_id) {
+            return Check::Rejected(ErrorCode::InvalidTxnState);
+        }
         let Some(producer) = self.by_id.get(&batch.producer_id) else {
             return Check::Next;
         };

@@ -136,6 +136,11 @@ impl Transactions {
         self.aborted.retain(is_there);
     }
 
+    /// Whose transactions are open, the oldest first.
+    pub(super) fn open_of(&self) -> impl Iterator<Item = ProducerId> {
+        self.open.iter().map(|(_, producer)| *producer)
+    }
+
     /// The first offset of the oldest open transaction.
     #[must_use]
     pub fn first_open(&self) -> Option<Offset> {

@@ -3,11 +3,14 @@
 use ottla_protocol::record::ControlRecord;
 
 use super::*;
+use crate::partition::producers::Open;
 
 /// A leader of epoch 1 with one follower, and what it was told.
 struct Script {
     partition: Partition,
     guards: Vec<Option<Guard>>,
+    /// The transactions that were open at a look.
+    seen: Vec<Open>,
 }
 
 fn number<T: std::str::FromStr>(word: &str) -> T {
@@ -39,6 +42,7 @@ impl Script {
         Self {
             partition: leader(&[0, 1]),
             guards: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -57,6 +61,26 @@ impl Script {
         }
     }
 
+    /// A marker that may only end one transaction, as it was at a look.
+    fn abort_only(&mut self, of: Open) -> String {
+        let batch = Batch {
+            is_transactional: true,
+            is_control: true,
+            marker: Some(ControlRecord::Abort {
+                coordinator_epoch: of.coordinator_epoch,
+            }),
+            producer_id: of.producer_id,
+            producer_epoch: of.producer_epoch,
+            base_sequence: Sequence(-1),
+            ..batch(1)
+        };
+        let origin = Origin::Marker {
+            transaction_version: 0,
+            of: Some(of),
+        };
+        self.append(batch, origin)
+    }
+
     fn marker(&mut self, marker: ControlRecord, producer: &str, version: &[&str]) -> String {
         let batch = Batch {
             is_transactional: true,
@@ -67,6 +91,7 @@ impl Script {
         let transaction_version = version.first().map_or(0, |word| number(&word[1..]));
         let origin = Origin::Marker {
             transaction_version,
+            of: None,
         };
         self.append(batch, origin)
     }
@@ -134,6 +159,7 @@ impl Script {
                     version,
                 )
             }
+            ["abort-only", which] => self.abort_only(self.seen[number::<usize>(which)]),
             _ => self.look(words),
         }
     }
@@ -173,6 +199,16 @@ impl Script {
                 let shown = found
                     .iter()
                     .map(|a| format!("{}@{}", a.producer_id, a.first_offset));
+                shown.collect::<Vec<_>>().join(" ")
+            }
+            ["see"] => {
+                self.seen = self.partition.producers().open().collect();
+                let shown = self.seen.iter().map(|open| {
+                    format!(
+                        "{}@{}-{}",
+                        open.producer_id, open.first_offset, open.last_offset
+                    )
+                });
                 shown.collect::<Vec<_>>().join(" ")
             }
             ["open"] => {
@@ -248,6 +284,30 @@ fn aborted_transactions_are_those_with_records_in_the_range() {
          aborted 17 19    => 2@18
          aborted 20 21    => 2@18
          aborted 21 30    => ",
+    );
+}
+
+#[test]
+fn a_marker_of_one_transaction_ends_none_but_that() {
+    runs(
+        "data 1/0 0+5     => 0
+         data 2/0 0+5     => 5
+         data 3/0 0+5     => 10
+         see              => 1@0-4 2@5-9 3@10-14
+         data 2/0 5+1     => 15
+         commit 3/0 c0    => 16
+         data 3/0 5+1     => 17
+         abort-only 0     => 18
+         abort-only 0     => INVALID_TXN_STATE
+         abort-only 1     => INVALID_TXN_STATE
+         abort-only 2     => INVALID_TXN_STATE
+         open             => 5
+         see              => 2@5-15 3@17-17
+         abort-only 0     => 19
+         abort-only 1     => 20
+         open             => none
+         aborted 0 30     => 1@0 2@5 3@17
+         data 1/0 5+1     => 21",
     );
 }
 
