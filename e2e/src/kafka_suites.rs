@@ -4,11 +4,13 @@
 //! The tests are Kafka's jars, unmodified. They get their cluster from one class, and
 //! `e2e/suites/kit` has another class of that name, which starts processes of ottla-broker.
 //!
+//! - [`kept`]: what classes came to, so that a run can be interrupted.
 //! - [`known`]: which tests are known not to pass, and why.
 //! - [`run`]: which classes there are; runs them, several at a time.
 //! - [`worker`]: a JVM that runs one class after the other.
 //! - [`table`]: the page.
 
+pub mod kept;
 pub mod known;
 pub mod run;
 pub mod table;
@@ -78,7 +80,7 @@ pub fn judge(case: &Case, known: &known::Known) -> Verdict {
         Outcome::Passed => Verdict::Passed,
         Outcome::Skipped => Verdict::Skipped,
         Outcome::Internals(why) => Verdict::Internals(why.clone()),
-        Outcome::Failed(why) => match known.of(&case.label()) {
+        Outcome::Failed(why) => match known.of(&case.label(), why) {
             Some((known::Kind::Internals, why)) => Verdict::Internals(why.to_string()),
             Some((known::Kind::Missing, why)) => Verdict::Missing(why.to_string()),
             Some((known::Kind::Different, why)) => Verdict::Different(why.to_string()),

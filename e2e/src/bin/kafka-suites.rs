@@ -1,6 +1,8 @@
 //! `kafka-suites [NAME …]`: runs Apache Kafka's own tests against our brokers. A name is a suite
 //! (clients, tools, server, core, sample), a class or `Class#method`. Without names it runs all
 //! suites and writes `docs/compatibility-kafka.md`. `JOBS` says how many classes run at a time.
+//! `RESULTS` names a file in which results are kept: a class that stands there without a failure
+//! does not run again, and the page is written once all stand there.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use ottla_e2e::kafka_suites::kept::Kept;
 use ottla_e2e::kafka_suites::known::Known;
 use ottla_e2e::kafka_suites::worker::Jvm;
 use ottla_e2e::kafka_suites::{Case, Outcome, Verdict, judge, run, table};
@@ -34,17 +37,17 @@ fn main() -> Result<ExitCode> {
         logging: folder.join("log4j2.properties"),
     };
     let suites = run::catalogue(&jvm.class_path, &jars)?;
-    let is_whole = names.is_empty();
-    let names = if is_whole {
-        suites.keys().map(ToString::to_string).collect()
-    } else {
-        names
+    let names = match names.is_empty() {
+        true => suites.keys().map(ToString::to_string).collect(),
+        false => names,
     };
-    let wishes = run::wishes(&names, &suites, &sample)?;
+    let mut kept = Kept::open(std::env::var_os("RESULTS").map(PathBuf::from))?;
+    let mut wishes = run::wishes(&names, &suites, &sample)?;
+    wishes.retain(|wish| !wish.methods.is_empty() || !kept.is_done(&wish.class, &known));
     let started = Instant::now();
-    let report = run::run(&wishes, &jvm, &known, lanes()?)?;
-    if is_whole {
-        std::fs::write(page(), table::page(&suites, &report.cases, &known))?;
+    let report = run::run(&wishes, &jvm, &known, lanes()?, &mut kept)?;
+    if kept.has_all(suites.values().flatten()) {
+        std::fs::write(page(), table::page(&suites, &kept.cases(), &known))?;
     }
     let refused: BTreeMap<_, _> = report.refused.iter().cloned().collect();
     for (name, why) in &refused {

@@ -4,6 +4,7 @@
 //! [missing] what they need
 //! TopicCommandTest#testCreate
 //! ClientTelemetryTest#*
+//! "words that stand in what a test fails with, whichever test it is"
 //! ```
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub enum Kind {
 #[derive(Debug, Default)]
 pub struct Known {
     entries: BTreeMap<String, (Kind, String)>,
+    /// What failures say, and why they do.
+    words: Vec<(String, (Kind, String))>,
 }
 
 impl Known {
@@ -45,6 +48,12 @@ impl Known {
                 heading = Some((kind_of(kind, number)?, reason));
                 continue;
             }
+            let words = line.strip_prefix('"').and_then(|l| l.strip_suffix('"'));
+            if let (Some(words), Some((kind, reason))) = (words, heading) {
+                let entry = (kind, reason.to_string());
+                known.words.push((words.to_string(), entry));
+                continue;
+            }
             ensure!(
                 line.contains('#') && !line.contains(' '),
                 "known.txt:{number}: a test is written Class#method, or Class#* for all"
@@ -61,12 +70,19 @@ impl Known {
         Ok(known)
     }
 
-    /// What is known of a test: by its own name, else by its class.
+    /// What is known of a test that failed with these words: by its own name, else by its class,
+    /// else by the words.
     #[must_use]
-    pub fn of(&self, label: &str) -> Option<(Kind, &str)> {
+    pub fn of(&self, label: &str, failure: &str) -> Option<(Kind, &str)> {
         let class = label.split('#').next().unwrap_or(label);
+        let by_words = || {
+            let mut words = self.words.iter();
+            let found = words.find(|(words, _)| failure.contains(words));
+            found.map(|(_, entry)| entry)
+        };
         let entry = self.entries.get(label);
         let entry = entry.or_else(|| self.entries.get(&format!("{class}#*")));
+        let entry = entry.or_else(by_words);
         entry.map(|(kind, reason)| (*kind, reason.as_str()))
     }
 
@@ -115,12 +131,17 @@ fn kind_of(name: &str, number: usize) -> Result<Kind> {
 #[test]
 fn a_test_is_known_by_its_name_or_its_class() {
     let known = Known::read(
-        "# words\n\n[missing] quotas\nATest#one\nBTest#*\n[left out] hangs\nATest#two\nCTest#*\n",
+        "# words\n\n[missing] quotas\nATest#one\nBTest#*\n[left out] hangs\nATest#two\nCTest#*\n\
+         [different] no tides\n\"the moon is away\"\n",
     )
     .unwrap();
-    assert_eq!(known.of("ATest#one"), Some((Kind::Missing, "quotas")));
-    assert_eq!(known.of("BTest#any"), Some((Kind::Missing, "quotas")));
-    assert_eq!(known.of("ATest#three"), None);
+    assert_eq!(known.of("ATest#one", ""), Some((Kind::Missing, "quotas")));
+    assert_eq!(known.of("BTest#any", ""), Some((Kind::Missing, "quotas")));
+    assert_eq!(known.of("ATest#three", "x"), None);
+    assert_eq!(
+        known.of("ATest#three", "AnError: the moon is away; x"),
+        Some((Kind::Different, "no tides"))
+    );
     assert_eq!(known.left_out("ATest"), ["two"]);
     assert_eq!(known.left_out("CTest"), [".*"]);
     let passes = BTreeMap::from([("ATest#one".to_string(), true), ("BTest#x".into(), true)]);

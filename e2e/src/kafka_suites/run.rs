@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::kept::Kept;
 use super::known::Known;
 use super::worker::{Jvm, Report, Task, Worker};
 use super::{Case, Verdict, judge, short};
@@ -109,14 +110,20 @@ fn whole(class: &str) -> Wish {
     }
 }
 
-/// Runs them, `lanes` at a time. What fails and is not known to is run once more, alone: a busy
-/// machine makes tests time out.
+/// Runs them, `lanes` at a time, and keeps what whole classes come to. What fails and is not known
+/// to is run once more, alone: a busy machine makes tests time out.
 ///
 /// # Errors
-/// No JVM can be started.
-pub fn run(wishes: &[Wish], jvm: &Jvm, known: &Known, lanes: usize) -> Result<Report> {
+/// No JVM can be started, or what came out cannot be kept.
+pub fn run(
+    wishes: &[Wish],
+    jvm: &Jvm,
+    known: &Known,
+    lanes: usize,
+    kept: &mut Kept,
+) -> Result<Report> {
     let queue = Mutex::new(wishes.iter().collect::<VecDeque<_>>());
-    let whole = Mutex::new(Report::default());
+    let whole = Mutex::new((Report::default(), &mut *kept));
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..lanes {
@@ -125,13 +132,18 @@ pub fn run(wishes: &[Wish], jvm: &Jvm, known: &Known, lanes: usize) -> Result<Re
                 loop {
                     let next = queue.lock().expect("no lane panics").pop_front();
                     let Some(wish) = next else { return };
-                    match worker.run(task(wish, known)) {
-                        Ok(report) => {
-                            announce(&wish.class, &report.cases, known);
-                            let mut whole = whole.lock().expect("no lane panics");
-                            whole.cases.extend(report.cases);
-                            whole.refused.extend(report.refused);
+                    let outcome = worker.run(task(wish, known)).and_then(|report| {
+                        announce(&wish.class, &report.cases, known);
+                        let (whole, kept) = &mut *whole.lock().expect("no lane panics");
+                        if wish.methods.is_empty() {
+                            kept.put(&wish.class, report.cases.clone())?;
                         }
+                        whole.cases.extend(report.cases);
+                        whole.refused.extend(report.refused);
+                        Ok(())
+                    });
+                    match outcome {
+                        Ok(()) => {}
                         Err(error) => {
                             *failure.lock().expect("no lane panics") = Some(error);
                             return;
@@ -144,7 +156,13 @@ pub fn run(wishes: &[Wish], jvm: &Jvm, known: &Known, lanes: usize) -> Result<Re
     if let Some(error) = failure.into_inner().expect("no lane panics") {
         return Err(error);
     }
-    again(whole.into_inner().expect("no lane panics"), jvm, known)
+    let (whole, _) = whole.into_inner().expect("no lane panics");
+    let report = again(whole, jvm, known)?;
+    for wish in wishes.iter().filter(|wish| wish.methods.is_empty()) {
+        let of_class = report.cases.iter().filter(|case| case.class == wish.class);
+        kept.put(&wish.class, of_class.cloned().collect())?;
+    }
+    Ok(report)
 }
 
 fn task<'a>(wish: &'a Wish, known: &Known) -> Task<'a> {

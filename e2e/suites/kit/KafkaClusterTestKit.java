@@ -11,11 +11,14 @@ import kafka.server.BrokerServer;
 import kafka.server.ControllerServer;
 
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.FeatureUpdate;
+import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.security.auth.SecurityProtocol;
 import org.apache.kafka.common.utils.Utils;
 import org.apache.kafka.controller.Controller;
 import org.apache.kafka.server.common.ApiMessageAndVersion;
+import org.apache.kafka.server.common.Feature;
 
 import org.opentest4j.TestAbortedException;
 
@@ -136,10 +139,24 @@ public class KafkaClusterTestKit implements AutoCloseable {
                 broker.start();
             }
             waitForReadyBrokers();
+            setTransactionVersion();
         } catch (Exception failure) {
             // a test does not close what has not started
             close();
             throw failure;
+        }
+    }
+
+    /** As the test asks for; new clusters have the newest. */
+    private void setTransactionVersion() throws Exception {
+        String name = "transaction.version";
+        short wanted = nodes.bootstrapMetadata().featureLevel(name);
+        if (wanted < Feature.TRANSACTION_VERSION.latestProduction()) {
+            FeatureUpdate update =
+                new FeatureUpdate(wanted, FeatureUpdate.UpgradeType.SAFE_DOWNGRADE);
+            try (Admin admin = admin()) {
+                admin.updateFeatures(Map.of(name, update), new UpdateFeaturesOptions()).all().get();
+            }
         }
     }
 

@@ -25,6 +25,9 @@ public final class Settings {
     private static final int PORT_MIN = 10_000;
     private static final int PORT_MAX = 31_999;
 
+    /** The listener for other brokers, where that of clients has logins. */
+    private static final String BETWEEN = "BETWEEN";
+
     private final SortedMap<String, String> properties = new TreeMap<>();
     private final Map<String, Integer> ports = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
     private final String controllerListener;
@@ -63,19 +66,18 @@ public final class Settings {
         properties.put("controller.listener.names", controllers);
         properties.put("listener.security.protocol.map",
             clients + ":" + nodes.brokerListenerProtocol().name
-                + "," + controllers + ":" + nodes.controllerListenerProtocol().name);
+                + "," + controllers + ":" + SecurityProtocol.PLAINTEXT.name
+                + "," + BETWEEN + ":" + SecurityProtocol.PLAINTEXT.name);
         if (nodes.brokerListenerProtocol() == SecurityProtocol.SASL_PLAINTEXT) {
-            for (String of : List.of("mechanism.inter.broker.protocol",
-                    "mechanism.controller.protocol", "enabled.mechanisms")) {
-                properties.put("sasl." + of, "PLAIN");
-            }
+            // brokers know one another by certificates or not at all
+            properties.put("listeners",
+                clients + "://localhost:0," + BETWEEN + "://localhost:0");
+            properties.put("inter.broker.listener.name", BETWEEN);
+            properties.put("sasl.enabled.mechanisms", "PLAIN");
             properties.put("authorizer.class.name",
                 "org.apache.kafka.metadata.authorizer.StandardAuthorizer");
             properties.put("super.users", "User:" + JaasUtils.KAFKA_PLAIN_ADMIN);
             properties.put(jaasOf(clients), Login.ofListener());
-        }
-        if (nodes.controllerListenerProtocol() == SecurityProtocol.SASL_PLAINTEXT) {
-            properties.put(jaasOf(controllers), Login.ofListener());
         }
         return properties;
     }
