@@ -4,6 +4,7 @@
 //! [missing] what they need
 //! TopicCommandTest#testCreate
 //! ClientTelemetryTest#*
+//! PlaintextConsumerTest#testAsync*
 //! "words that stand in what a test fails with, whichever test it is"
 //! ```
 
@@ -70,29 +71,33 @@ impl Known {
         Ok(known)
     }
 
-    /// What is known of a test that failed with these words: by its own name, else by its class,
-    /// else by the words.
+    /// What is known of a test that failed with these words: by its name, else by the longest
+    /// beginning of it that stands there, else by the words.
     #[must_use]
     pub fn of(&self, label: &str, failure: &str) -> Option<(Kind, &str)> {
-        let class = label.split('#').next().unwrap_or(label);
+        let by_beginning = || {
+            let all = self.entries.iter().rev();
+            let mut beginnings = all.filter_map(|(l, entry)| Some((l.strip_suffix('*')?, entry)));
+            let found = beginnings.find(|(beginning, _)| label.starts_with(beginning));
+            found.map(|(_, entry)| entry)
+        };
         let by_words = || {
             let mut words = self.words.iter();
             let found = words.find(|(words, _)| failure.contains(words));
             found.map(|(_, entry)| entry)
         };
         let entry = self.entries.get(label);
-        let entry = entry.or_else(|| self.entries.get(&format!("{class}#*")));
-        let entry = entry.or_else(by_words);
+        let entry = entry.or_else(by_beginning).or_else(by_words);
         entry.map(|(kind, reason)| (*kind, reason.as_str()))
     }
 
-    /// The methods of a class that are not run; `.*` for all of them.
+    /// The methods of a class that are not run, as regular expressions.
     #[must_use]
-    pub fn left_out(&self, class: &str) -> Vec<&str> {
+    pub fn left_out(&self, class: &str) -> Vec<String> {
         let of_class = self.entries.iter().filter_map(|(label, (kind, _))| {
             let (name, method) = label.split_once('#')?;
             let is_meant = name == class && *kind == Kind::LeftOut;
-            is_meant.then_some(if method == "*" { ".*" } else { method })
+            is_meant.then(|| method.replace('*', ".*"))
         });
         of_class.collect()
     }
@@ -143,6 +148,15 @@ fn a_test_is_known_by_its_name_or_its_class() {
         Some((Kind::Different, "no tides"))
     );
     assert_eq!(known.left_out("ATest"), ["two"]);
+    let known = Known::read("[left out] a\nA#testB*\n[missing] b\nA#*\n[different] c\nA#testBC*");
+    let known = known.unwrap();
+    assert_eq!(known.left_out("A"), ["testB.*"]);
+    let reason = |label| known.of(label, "").map(|(_, reason)| reason);
+    assert_eq!(reason("A#testB"), Some("a"));
+    assert_eq!(reason("A#testBCD"), Some("c"));
+    assert_eq!(reason("A#test"), Some("b"));
+    assert_eq!(reason("AB#testB"), None);
+    let known = Known::read("[missing] quotas\nATest#one\n[left out] hangs\nCTest#*").unwrap();
     assert_eq!(known.left_out("CTest"), [".*"]);
     let passes = BTreeMap::from([("ATest#one".to_string(), true), ("BTest#x".into(), true)]);
     assert_eq!(known.outdated(&passes), ["ATest#one"]);

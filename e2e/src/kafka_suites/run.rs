@@ -170,7 +170,7 @@ fn task<'a>(wish: &'a Wish, known: &Known) -> Task<'a> {
     Task {
         class: &wish.class,
         methods: wish.methods.clone(),
-        left_out: left_out.into_iter().map(str::to_string).collect(),
+        left_out,
     }
 }
 
