@@ -84,6 +84,7 @@ use crate::controller;
 use crate::coordinator;
 use crate::env::Env;
 use crate::metrics::Metrics;
+use crate::oauth::Issuers;
 use crate::replica::Replicas;
 
 /// What a handler works with. Cheap to clone: everything inside is shared.
@@ -101,6 +102,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Who was denied what, and who has changed what.
     pub audit: Arc<Audit>,
+    /// Who issues tokens of OAUTHBEARER.
+    pub issuers: Issuers,
     /// Clock and randomness.
     pub env: Env,
 }

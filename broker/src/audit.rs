@@ -114,13 +114,13 @@ impl Audit {
     }
 
     /// Somebody could not show who it is.
-    pub fn login_failed(&self, listener: &str, host: IpAddr, mechanism: &str) {
+    pub fn login_failed(&self, listener: &str, host: IpAddr, mechanism: &str, why: &str) {
         self.write(|line| {
             line.text("address", &host.to_string());
             line.text("listener", listener);
             line.text("mechanism", mechanism);
             line.text("decision", "denied");
-            line.text("reason", "authentication failed");
+            line.text("reason", why);
         });
     }
 
@@ -192,7 +192,7 @@ mod tests {
         };
         let resource = (ResourceType::Topic, "orders");
         audit.decided(asker, Operation::Create, resource, Verdict::NoAllow);
-        audit.login_failed("SECURE", asker.host, "PLAIN");
+        audit.login_failed("SECURE", asker.host, "PLAIN", "authentication failed");
         drop(audit);
         let written = tokio::time::timeout(Duration::from_secs(20), async {
             loop {

@@ -37,6 +37,7 @@ pub mod memory;
 pub mod metrics;
 pub mod net;
 pub mod node;
+pub mod oauth;
 pub mod peer;
 pub mod replica;
 pub mod stream;

@@ -45,6 +45,8 @@ metrics! {
         /// Connections that were closed because their login was too old, and its client did not log
         /// in again.
         sessions_expired: Counter = "ottla_sessions_expired_total", "connections";
+        /// Attempts to fetch the keys that tokens of OAUTHBEARER are signed by, that failed.
+        token_keys_failures: Counter = "ottla_token_keys_failures_total", "attempts";
         /// When the certificate of a listener expires, in seconds since 1970.
         certificate_expiry: Family<Labels, Gauge> = "ottla_certificate_expiry_seconds", "seconds";
         /// Lines of the audit log that were dropped because they came faster than they could be

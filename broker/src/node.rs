@@ -38,6 +38,7 @@ use crate::descriptors::Descriptors;
 use crate::env::Env;
 use crate::memory;
 use crate::net::Net;
+use crate::oauth::{self, Issuers};
 use crate::peer::{self, Peers};
 use crate::stream::Network;
 use crate::threads;
@@ -104,6 +105,9 @@ pub enum Error {
     /// A listener's certificates are not to be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The keys that tokens are signed by are not to be used.
+    #[error(transparent)]
+    Tokens(#[from] oauth::Error),
     /// The audit log cannot be begun.
     #[error(
         "cannot write the audit log {path}: {error}; \
@@ -215,6 +219,7 @@ impl Node {
         let lock = lock_directory(&settings, &*around.disk).await?;
         let identity = identify(&settings, &*around.disk)?;
         let certificates = Certificates::load(&settings, &around.env)?;
+        let issuers = Issuers::load(&settings)?;
         let sockets = Sockets::bind(&settings, around.network).await?;
         let (stop, stopped) = watch::channel(false);
         let peers_name = settings.controller_listener_names.as_str();
@@ -233,7 +238,7 @@ impl Node {
         threads::spawn(formation::run(handle.clone(), address_of(&peer)));
         let watching = tls::watch_files(certificates.all(), around.env.clone(), stopped.clone());
         threads::spawn(watching);
-        let late = pages::LatePages::serve(sockets.http, handle.clone(), stopped);
+        let late = pages::LatePages::serve(sockets.http, handle.clone(), stopped.clone());
         let cluster_id = cluster_id(&settings, &handle, &mut publisher).await?;
         let between = settings.inter_broker_listener_name.as_deref();
         let connector = certificates.connector(around.network, between);
@@ -247,8 +252,10 @@ impl Node {
             coordinator: parts.coordinator.clone(),
             metrics: parts.metrics.clone(),
             audit: audit(&settings, &around.env, &parts)?,
+            issuers,
             env: around.env.clone(),
         });
+        context.issuers.watch(&context.metrics, &stopped);
         let listeners = client_endpoints(&settings, &sockets.clients);
         let bootstrap = listeners.iter().map(address_of).collect();
         let registration = Registration {

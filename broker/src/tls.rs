@@ -270,7 +270,7 @@ fn read(listener: &str, settings: &TlsSettings) -> Result<[Vec<u8>; 2], Error> {
     Ok([bytes(&settings.keystore)?, truststore.unwrap_or_default()])
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     serving::at_disk();
     if std::fs::metadata(path)?.len() > PEM_BYTES_MAX {
         return Err(io::Error::other(format!(
@@ -383,7 +383,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+pub(crate) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         let added = roots.add(certificate);

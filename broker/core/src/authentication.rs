@@ -4,8 +4,11 @@
 //! [`certificate`], as [`principals`] map it. Nothing here waits, knows the time or draws a nonce:
 //! those are arguments. Whatever comes from the wire may be anything at all.
 
+mod bearer;
 pub mod certificate;
 pub mod jaas;
+pub mod jwks;
+pub mod jwt;
 mod plain;
 pub mod principals;
 pub mod scram;
@@ -18,7 +21,7 @@ use std::fmt;
 
 pub use self::scram::Credential;
 pub use self::secret::Secret;
-pub use self::session::{Answer, Expected, Limits, Session, Unexpected};
+pub use self::session::{Answer, Expected, Limits, Moment, Session, Unexpected};
 
 /// A mechanism of SASL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,11 +32,18 @@ pub enum Mechanism {
     ScramSha256,
     /// The same with SHA-512.
     ScramSha512,
+    /// RFC 7628: a token that an issuer has signed, whom the listener's settings name.
+    OAuthBearer,
 }
 
 impl Mechanism {
     /// All that there are.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
+    pub const ALL: [Self; 4] = [
+        Self::Plain,
+        Self::ScramSha256,
+        Self::ScramSha512,
+        Self::OAuthBearer,
+    ];
 
     /// Its name.
     #[must_use]
@@ -42,6 +52,7 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 
@@ -55,7 +66,7 @@ impl Mechanism {
     #[must_use]
     pub const fn scram_number(self) -> Option<i8> {
         match self {
-            Self::Plain => None,
+            Self::Plain | Self::OAuthBearer => None,
             Self::ScramSha256 => Some(1),
             Self::ScramSha512 => Some(2),
         }
@@ -86,4 +97,10 @@ pub trait Users {
     /// Somebody's credential by that mechanism, always the same while there is one: what a user
     /// that does not exist is answered follows from it, so that nobody can tell.
     fn stand_in(&self, mechanism: Mechanism) -> Option<&Credential>;
+
+    /// Whom a token of OAUTHBEARER is of.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    fn bearer(&self, token: &str) -> Result<jwt::Bearer, jwt::Refused>;
 }

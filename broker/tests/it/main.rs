@@ -17,5 +17,6 @@ mod record_bodies;
 mod secure;
 mod slow_readers;
 mod stalled_disk;
+mod tokens;
 mod transactions;
 mod versions;

@@ -11,6 +11,12 @@ use super::Secret;
 /// The module of PLAIN.
 const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
 
+/// The modules of OAUTHBEARER; the older name means the same.
+const OAUTH: [&str; 2] = [
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule",
+    "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginModule",
+];
+
 /// The options of the one module in `text`.
 ///
 /// # Errors
@@ -71,4 +77,43 @@ pub fn plain_users(text: &str) -> Result<BTreeMap<String, Secret>, String> {
         Some((user.to_owned(), Secret::new(value)))
     });
     Ok(users.collect())
+}
+
+/// Whom the module of OAUTHBEARER trusts to be the issuer, by its options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OAuthOptions {
+    /// A file of PEM.
+    pub location: Option<String>,
+    /// The certificates themselves, in PEM.
+    pub certificates: Option<String>,
+}
+
+/// The options of OAUTHBEARER. None other than these is there: what would have tokens taken that
+/// nobody has signed is refused.
+///
+/// # Errors
+/// How to write it, as the end of a sentence.
+pub fn oauth_options(text: &str) -> Result<OAuthOptions, String> {
+    let (module, options) = options(text)?;
+    if !OAUTH.contains(&module) {
+        return Err(format!("give the options of {}", OAUTH[0]));
+    }
+    let mut read = OAuthOptions::default();
+    for (name, value) in options {
+        match name.as_str() {
+            "ssl.truststore.location" => read.location = Some(value),
+            "ssl.truststore.certificates" => read.certificates = Some(value),
+            "ssl.truststore.type" if value.eq_ignore_ascii_case("PEM") => {}
+            "ssl.truststore.type" => {
+                return Err("give ssl.truststore.type=\"PEM\", and certificates in PEM".to_owned());
+            }
+            other => {
+                return Err(format!(
+                    "the option {other} is not there; give ssl.truststore.location, or \
+                     ssl.truststore.certificates, and ssl.truststore.type=\"PEM\", or nothing"
+                ));
+            }
+        }
+    }
+    Ok(read)
 }

@@ -234,7 +234,7 @@ fn is_nonce(text: &str) -> bool {
 }
 
 /// A name in which `=2C` is a comma and `=3D` an equals sign.
-fn sasl_name(text: &str) -> Option<String> {
+pub(super) fn sasl_name(text: &str) -> Option<String> {
     let mut name = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('=') {
@@ -253,7 +253,7 @@ fn sasl_name(text: &str) -> Option<String> {
 fn mac(mechanism: Mechanism, key: &[u8], data: &[u8]) -> hmac::Tag {
     let algorithm = match mechanism {
         Mechanism::ScramSha512 => hmac::HMAC_SHA512,
-        Mechanism::Plain | Mechanism::ScramSha256 => hmac::HMAC_SHA256,
+        _ => hmac::HMAC_SHA256,
     };
     hmac::sign(&hmac::Key::new(algorithm, key), data)
 }
@@ -261,7 +261,7 @@ fn mac(mechanism: Mechanism, key: &[u8], data: &[u8]) -> hmac::Tag {
 fn hash(mechanism: Mechanism, data: &[u8]) -> digest::Digest {
     let algorithm = match mechanism {
         Mechanism::ScramSha512 => &digest::SHA512,
-        Mechanism::Plain | Mechanism::ScramSha256 => &digest::SHA256,
+        _ => &digest::SHA256,
     };
     digest::digest(algorithm, data)
 }

@@ -16,8 +16,12 @@ use std::time::Duration;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::error::ErrorCode;
 
+use super::bearer::{self, Judged};
 use super::scram::{self, Begun};
 use super::{Mechanism, Users, plain};
+
+/// Why nobody logs in, as far as anybody is told.
+const FAILED: &str = "authentication failed";
 
 /// How soon after a login another one is taken.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
@@ -64,6 +68,17 @@ pub struct Answer {
     pub token: Vec<u8>,
     /// How long the login holds, in milliseconds; 0 for ever.
     pub session_lifetime_ms: i64,
+    /// Why nobody logs in by this, for who keeps the broker; of a login it is said once.
+    pub failure: Option<String>,
+}
+
+/// What time it is when a token comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Since the broker was started; never goes back.
+    pub now: Duration,
+    /// In milliseconds since 1970.
+    pub unix_ms: i64,
 }
 
 /// A connection's way through its login.
@@ -79,12 +94,32 @@ enum State {
     Fresh,
     Exchange {
         mechanism: Mechanism,
-        begun: Option<Box<Begun>>,
+        step: Step,
         is_bare: bool,
         nonce: String,
     },
     Done,
     Over,
+}
+
+/// How far an exchange has come.
+#[derive(Debug)]
+enum Step {
+    /// The client has said nothing yet.
+    First,
+    /// SCRAM: the client's proof is next.
+    Scram(Box<Begun>),
+    /// OAUTHBEARER: the client has been told that its token is not taken.
+    Refused,
+}
+
+/// Who has shown by its mechanism who it is.
+struct Shown {
+    user: String,
+    /// The mechanism's last answer.
+    token: Vec<u8>,
+    /// Until when that counts, in milliseconds since 1970, where there is an end to it.
+    until_ms: Option<i64>,
 }
 
 /// Who has logged in.
@@ -187,7 +222,7 @@ impl Session {
         };
         self.state = State::Exchange {
             mechanism,
-            begun: None,
+            step: Step::First,
             is_bare: version == 0,
             nonce,
         };
@@ -201,8 +236,12 @@ impl Session {
     }
 
     /// Takes the next token of the exchange.
-    pub fn authenticate(&mut self, now: Duration, token: &[u8], users: &dyn Users) -> Answer {
-        match self.take(now, token, users) {
+    pub fn authenticate(&mut self, moment: Moment, token: &[u8], users: &dyn Users) -> Answer {
+        let is_told = match &self.state {
+            State::Exchange { step, .. } => matches!(step, Step::Refused),
+            _ => false,
+        };
+        match self.take(moment, token, users) {
             Ok(answer) => answer,
             Err(message) => {
                 self.state = State::Over;
@@ -211,16 +250,17 @@ impl Session {
                     message: Some(message),
                     token: Vec::new(),
                     session_lifetime_ms: 0,
+                    failure: (!is_told).then(|| FAILED.to_owned()),
                 }
             }
         }
     }
 
-    fn take(&mut self, now: Duration, token: &[u8], users: &dyn Users) -> Result<Answer, String> {
+    fn take(&mut self, moment: Moment, token: &[u8], users: &dyn Users) -> Result<Answer, String> {
         let state = std::mem::replace(&mut self.state, State::Over);
         let State::Exchange {
             mechanism,
-            begun,
+            step,
             is_bare,
             nonce,
         } = state
@@ -231,50 +271,106 @@ impl Session {
         if token.len() > self.limits.token_bytes_max {
             return Err("The token is too long.".to_owned());
         }
-        if self
-            .login
-            .as_ref()
-            .is_some_and(|login| login.mechanism != mechanism)
-        {
+        let first = self.login.as_ref().map(|login| login.mechanism);
+        if first.is_some_and(|first| first != mechanism) {
             return Err(
                 "The client may not authenticate again by another mechanism than at first"
                     .to_owned(),
             );
         }
-        let (user, token) = match (mechanism, begun) {
-            (Mechanism::Plain, _) => (plain::judge(token, users)?, Vec::new()),
-            (_, Some(begun)) => begun.finish(token)?,
-            (_, None) => {
-                let begun = scram::begin(mechanism, token, &nonce, users)?;
-                let token = begun.server_first().to_vec();
-                self.state = State::Exchange {
-                    mechanism,
-                    begun: Some(Box::new(begun)),
-                    is_bare,
-                    nonce,
-                };
-                return Ok(Answer::went_on(token, 0));
+        let (answer, step) = match step_on(mechanism, step, token, &nonce, users)? {
+            Stepped::Shown(shown) => {
+                let lifetime_ms = self.log_in(moment, mechanism, &shown)?;
+                return Ok(Answer::went_on(shown.token, lifetime_ms));
+            }
+            Stepped::On(token, step) => (Answer::went_on(token, 0), step),
+            Stepped::Refused(fault) => {
+                let answer = Answer::went_on(bearer::INVALID_TOKEN.as_bytes().to_vec(), 0);
+                let failure = Some(format!("{FAILED}: {fault}"));
+                (Answer { failure, ..answer }, Step::Refused)
             }
         };
-        self.log_in(now, mechanism, &user)?;
-        let lifetime = self.limits.session_max.get(&mechanism);
-        let lifetime_ms = lifetime.map_or(0, |max| max.as_millis().try_into().unwrap_or(i64::MAX));
-        Ok(Answer::went_on(token, lifetime_ms))
+        self.state = State::Exchange {
+            mechanism,
+            step,
+            is_bare,
+            nonce,
+        };
+        Ok(answer)
     }
 
-    fn log_in(&mut self, now: Duration, mechanism: Mechanism, user: &str) -> Result<(), String> {
-        if self.user().is_some_and(|known| **known != *user) {
-            return Err("The client may not authenticate again as another user".to_owned());
+    /// Lets the user in; answers for how long, in milliseconds, and 0 for ever.
+    fn log_in(
+        &mut self,
+        moment: Moment,
+        mechanism: Mechanism,
+        shown: &Shown,
+    ) -> Result<i64, String> {
+        if self.user().is_some_and(|known| **known != *shown.user) {
+            let message = "The client may not authenticate again as another user";
+            return Err(message.to_owned());
         }
-        let lifetime = self.limits.session_max.get(&mechanism);
+        let left = shown.until_ms.map(|until_ms| {
+            let left_ms = until_ms.saturating_sub(moment.unix_ms).max(1);
+            Duration::from_millis(left_ms.unsigned_abs())
+        });
+        let max = self.limits.session_max.get(&mechanism).copied();
+        let lifetime = left.into_iter().chain(max).min();
         self.login = Some(Login {
-            user: user.into(),
+            user: shown.user.as_str().into(),
             mechanism,
-            at: now,
-            until: lifetime.map(|lifetime| now.saturating_add(*lifetime)),
+            at: moment.now,
+            until: lifetime.map(|lifetime| moment.now.saturating_add(lifetime)),
         });
         self.state = State::Done;
-        Ok(())
+        Ok(lifetime.map_or(0, |max| max.as_millis().try_into().unwrap_or(i64::MAX)))
+    }
+}
+
+/// What came of a token.
+enum Stepped {
+    /// This is the answer, and then the client has to say more.
+    On(Vec<u8>, Step),
+    /// The client is in.
+    Shown(Shown),
+    /// Its token is not taken, for this reason; it is told that, and acknowledges.
+    Refused(String),
+}
+
+fn step_on(
+    mechanism: Mechanism,
+    step: Step,
+    token: &[u8],
+    nonce: &str,
+    users: &dyn Users,
+) -> Result<Stepped, String> {
+    let shown = |user, token| {
+        Stepped::Shown(Shown {
+            user,
+            token,
+            until_ms: None,
+        })
+    };
+    match (mechanism, step) {
+        (_, Step::Scram(begun)) => {
+            let (user, token) = begun.finish(token)?;
+            Ok(shown(user, token))
+        }
+        (_, Step::Refused) => Err(bearer::INVALID_TOKEN.to_owned()),
+        (Mechanism::Plain, Step::First) => Ok(shown(plain::judge(token, users)?, Vec::new())),
+        (Mechanism::OAuthBearer, Step::First) => Ok(match bearer::judge(token, users)? {
+            Judged::Taken(bearer) => Stepped::Shown(Shown {
+                user: bearer.name,
+                token: Vec::new(),
+                until_ms: Some(bearer.until_ms),
+            }),
+            Judged::Refused(fault) => Stepped::Refused(fault),
+        }),
+        (Mechanism::ScramSha256 | Mechanism::ScramSha512, Step::First) => {
+            let begun = scram::begin(mechanism, token, nonce, users)?;
+            let answer = begun.server_first().to_vec();
+            Ok(Stepped::On(answer, Step::Scram(Box::new(begun))))
+        }
     }
 }
 
@@ -285,6 +381,7 @@ impl Answer {
             message: None,
             token,
             session_lifetime_ms,
+            failure: None,
         }
     }
 }

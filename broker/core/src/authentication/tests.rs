@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use ottla_protocol::error::ErrorCode;
 use ring::pbkdf2;
 
 use super::certificate::Certificate;
+use super::jwt::{Bearer, Refused};
 use super::principals::PrincipalRules;
 use super::*;
 
@@ -153,10 +156,22 @@ impl Users for Few {
     fn stand_in(&self, _: Mechanism) -> Option<&Credential> {
         Some(&self.credential)
     }
+
+    /// `NAME.SECONDS` is a token of that one, until then.
+    fn bearer(&self, token: &str) -> Result<Bearer, Refused> {
+        let (name, seconds) = token.split_once('.').ok_or(Refused::Malformed)?;
+        let until_ms = seconds.parse::<i64>().map_err(|_| Refused::Signature)? * 1000;
+        let name = name.to_owned();
+        Ok(Bearer { name, until_ms })
+    }
 }
 
 fn session(session_max: Option<Duration>) -> Session {
-    let mechanisms = vec![Mechanism::ScramSha256, Mechanism::Plain];
+    let mechanisms = vec![
+        Mechanism::ScramSha256,
+        Mechanism::Plain,
+        Mechanism::OAuthBearer,
+    ];
     let session_max = mechanisms.iter().filter_map(|m| Some((*m, session_max?)));
     Session::new(Arc::new(Limits {
         session_max: session_max.collect(),
@@ -169,9 +184,17 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// That time by the broker's clock; it was started in 1970.
+fn moment(seconds: u64) -> Moment {
+    Moment {
+        now: at(seconds),
+        unix_ms: i64::try_from(seconds).unwrap() * 1000,
+    }
+}
+
 /// The token that answers this one, or the sentence why there is none.
 fn say(session: &mut Session, token: &str) -> Result<String, String> {
-    let answer = session.authenticate(at(0), token.as_bytes(), &Few::new());
+    let answer = session.authenticate(moment(0), token.as_bytes(), &Few::new());
     match answer.error {
         ErrorCode::None => Ok(String::from_utf8(answer.token).unwrap()),
         _ => Err(answer.message.unwrap()),
@@ -309,7 +332,7 @@ fn a_mechanism_that_is_not_enabled_ends_the_connection() {
         assert!(session.is_over());
     }
     let listed: Vec<String> = session(None).mechanisms().collect();
-    assert_eq!(listed, ["SCRAM-SHA-256", "PLAIN"]);
+    assert_eq!(listed, ["SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"]);
 }
 
 #[test]
@@ -327,7 +350,7 @@ fn a_session_ends_unless_its_user_logs_in_again() {
     let logged_in = || {
         let mut session = session(Some(at(10)));
         session.handshake(at(0), 1, "PLAIN", String::new());
-        let answer = session.authenticate(at(0), b"\0alice\0secret", &Few::new());
+        let answer = session.authenticate(moment(0), b"\0alice\0secret", &Few::new());
         assert_eq!(answer.session_lifetime_ms, 10_000);
         session
     };
@@ -345,7 +368,7 @@ fn a_session_ends_unless_its_user_logs_in_again() {
         ErrorCode::None
     );
     assert!(session.admit(at(8), ApiKey::Fetch).is_err());
-    let answer = session.authenticate(at(8), b"\0alice\0secret", &Few::new());
+    let answer = session.authenticate(moment(8), b"\0alice\0secret", &Few::new());
     assert_eq!(answer.error, ErrorCode::None);
     assert_eq!(session.admit(at(17), ApiKey::Fetch), Ok(()));
     // as somebody else, or by another mechanism: no
@@ -353,7 +376,7 @@ fn a_session_ends_unless_its_user_logs_in_again() {
     users.passwords.insert("bob".to_owned(), Secret::new("b"));
     let mut session = logged_in();
     session.handshake(at(8), 1, "PLAIN", String::new());
-    let answer = session.authenticate(at(8), b"\0bob\0b", &users);
+    let answer = session.authenticate(moment(8), b"\0bob\0b", &users);
     assert_eq!(answer.error, ErrorCode::SaslAuthenticationFailed);
     let mut session = logged_in();
     session.handshake(at(8), 1, "SCRAM-SHA-256", String::new());
@@ -382,6 +405,8 @@ fn whatever_a_client_says_is_no_panic() {
         FINAL,
         "\0alice\0secret",
         "n,a=user,n=u=2Cser,r=x",
+        "n,a=alice,\x01auth=Bearer alice.9\x01x=y\x01\x01",
+        "\x01",
         "",
     ];
     let users = Few::new();
@@ -401,14 +426,14 @@ fn whatever_a_client_says_is_no_panic() {
             said.push(message);
         }
         let mut session = session(None);
-        let mechanism = ["PLAIN", "SCRAM-SHA-256"][round % 2];
+        let mechanism = ["PLAIN", "SCRAM-SHA-256", "OAUTHBEARER"][round % 3];
         session.handshake(at(0), 1, mechanism, NONCE.to_owned());
         for message in said {
             if !session.is_over() && !session.is_done() {
-                session.authenticate(at(0), &message, &users);
+                session.authenticate(moment(0), &message, &users);
             }
         }
         let proven = session.user().is_some_and(|user| **user == *"user");
-        assert!(!proven || mechanism != "PLAIN");
+        assert!(!proven || mechanism == "SCRAM-SHA-256");
     }
 }

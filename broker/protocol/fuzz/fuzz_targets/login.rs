@@ -1,4 +1,5 @@
-//! What a client says before anybody knows who it is: the tokens of a login, and a certificate.
+//! What a client says before anybody knows who it is: the tokens of a login, and a certificate;
+//! and the keys that an issuer of tokens shows.
 #![no_main]
 
 use std::sync::Arc;
@@ -6,7 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_core::authentication::certificate::Certificate;
-use ottla_core::authentication::{Credential, Limits, Mechanism, Secret, Session, Users};
+use ottla_core::authentication::jwks::Keys;
+use ottla_core::authentication::jwt::{Bearer, Expected, Refused};
+use ottla_core::authentication::{
+    Credential, Limits, Mechanism, Moment, Secret, Session, Users,
+};
+
+/// The keys of the example of RFC 7515, of which nobody has the private ones.
+const KEYS: &str = include_str!("../corpus/login/keys");
 
 /// One user, whose password is not in the corpus.
 struct One(Secret, Credential);
@@ -23,10 +31,22 @@ impl Users for One {
     fn stand_in(&self, _: Mechanism) -> Option<&Credential> {
         Some(&self.1)
     }
+
+    fn bearer(&self, token: &str) -> Result<Bearer, Refused> {
+        let keys = Keys::read(KEYS.as_bytes()).expect("they are in the corpus");
+        let expected = Expected {
+            audiences: vec!["kafka".to_owned()],
+            issuer: "issuer".to_owned(),
+            scope_claim: "scope".to_owned(),
+            sub_claim: "sub".to_owned(),
+            skew_ms: 0,
+        };
+        expected.judge(token, &keys, 0)
+    }
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let _ = Certificate::read(input);
+    let _ = (Certificate::read(input), Keys::read(input));
     let Some((first, rest)) = input.split_first() else {
         return;
     };
@@ -47,7 +67,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         if session.is_over() {
             break;
         }
-        session.authenticate(Duration::ZERO, token, &users);
+        session.authenticate(Moment::default(), token, &users);
         assert!(session.user().is_none(), "nobody knows the password");
     }
 });

@@ -4,7 +4,8 @@
 //! after a while, and the connection ends with the answer.
 
 use bytes::Bytes;
-use ottla_core::authentication::{Answer, Credential, Mechanism, Secret, Users};
+use ottla_core::authentication::jwt::{Bearer, Refused};
+use ottla_core::authentication::{Answer, Credential, Mechanism, Moment, Secret, Users};
 use ottla_core::config::settings::security::Sasl;
 use ottla_core::image::MetadataImage;
 use ottla_protocol::codec::Reader;
@@ -16,11 +17,14 @@ use ottla_protocol::messages::access::{
 
 use super::Client;
 use crate::api::{Answered, Call, Error, decode, encode, row};
+use crate::oauth::Issuer;
 
 /// Those who may log in on a listener.
 struct Known<'a> {
     sasl: &'a Sasl,
     image: &'a MetadataImage,
+    issuer: Option<&'a Issuer>,
+    moment: Moment,
 }
 
 impl Users for Known<'_> {
@@ -37,6 +41,12 @@ impl Users for Known<'_> {
         let mut all = self.image.scram_credentials.iter();
         let first = all.find(|((_, of), _)| *of == mechanism);
         first.map(|(_, credential)| credential)
+    }
+
+    fn bearer(&self, token: &str) -> Result<Bearer, Refused> {
+        // a listener that takes tokens has one
+        let issuer = self.issuer.ok_or(Refused::Malformed)?;
+        issuer.judge(token, self.moment.unix_ms)
     }
 }
 
@@ -120,22 +130,31 @@ pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Erro
 /// has.
 fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
     let (session, sasl) = (client.session.as_mut()?, client.security.sasl.as_ref()?);
-    let image = client.context.controller.image();
+    let context = &client.context;
+    let moment = Moment {
+        now: context.env.now(),
+        unix_ms: context.env.unix_ms(),
+    };
+    let image = context.controller.image();
     let known = Known {
         sasl,
         image: &image,
+        issuer: context
+            .issuers
+            .of(&client.request.listener)
+            .map(|issuer| &**issuer),
+        moment,
     };
-    let context = &client.context;
     let mechanism = session.mechanism();
-    let answer = session.authenticate(context.env.now(), token, &known);
+    let answer = session.authenticate(moment, token, &known);
     let principal = &mut client.request.principal;
-    if answer.error != ErrorCode::None {
+    if let Some(why) = &answer.failure {
         context.metrics.authentication_failures.inc();
         let mechanism = mechanism.map_or("", Mechanism::name);
         let host = principal.host;
         context
             .audit
-            .login_failed(&client.request.listener, host, mechanism);
+            .login_failed(&client.request.listener, host, mechanism, why);
     } else if let Some(user) = session.user().filter(|_| session.is_done()) {
         context.metrics.authentications.inc();
         principal.name = format!("User:{user}").into();

@@ -3,12 +3,15 @@
 //! `listener.name.<listener>.<setting>` holds for that listener, the setting without the prefix for
 //! all that have none of their own.
 
+pub mod oauth;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::oauth::OAuth;
 use crate::authentication::principals::PrincipalRules;
 use crate::authentication::{Limits, Mechanism, Secret, jaas};
 use crate::config::key::Scope;
@@ -20,6 +23,11 @@ const PREFIX: &str = "listener.name.";
 /// Settings that a listener has of its own for each mechanism.
 const USERS: &str = "sasl.jaas.config";
 const SESSION_MAX: &str = "connections.max.reauth.ms";
+const CALLBACKS: &str = "sasl.server.callback.handler.class";
+
+/// How the settings begin that judge tokens. A listener may have them of its own, with the
+/// mechanism before them or not.
+const OAUTH: &str = "sasl.oauthbearer.";
 
 /// Other settings that a listener may have of its own, besides all that begin with `ssl.`.
 const OF_A_LISTENER: [&str; 3] = [
@@ -140,6 +148,8 @@ pub struct Sasl {
     pub limits: Arc<Limits>,
     /// The users of PLAIN.
     pub passwords: BTreeMap<String, Secret>,
+    /// How tokens of OAUTHBEARER are judged, where clients may log in by them.
+    pub oauth: Option<OAuth>,
 }
 
 /// The listener and the setting that such a key names; none where it is no such key. Both are as
@@ -156,7 +166,7 @@ pub(super) fn split(key: &str) -> Option<(&str, &str)> {
 /// # Errors
 /// What to give instead.
 pub(super) fn parse(setting: &str, text: &str) -> Result<Value, String> {
-    match table::find(Scope::Broker, plain_name(setting)) {
+    match table::find(Scope::Broker, of_mechanism(setting).0) {
         Some(name) => name
             .parse(text)
             .map_err(|_| format!("give {}", name.expected())),
@@ -164,22 +174,25 @@ pub(super) fn parse(setting: &str, text: &str) -> Result<Value, String> {
     }
 }
 
-/// The setting without the mechanism that it is of.
-fn plain_name(setting: &str) -> &str {
+/// The setting without the mechanism that it is of, and that one.
+fn of_mechanism(setting: &str) -> (&str, Option<Mechanism>) {
     let of_mechanism = Mechanism::ALL.iter().find_map(|mechanism| {
         let rest = setting.strip_prefix(&mechanism.name().to_lowercase())?;
-        rest.strip_prefix('.')
+        Some((rest.strip_prefix('.')?, Some(*mechanism)))
     });
-    of_mechanism.unwrap_or(setting)
+    of_mechanism.unwrap_or((setting, None))
 }
 
 fn is_of_a_listener(setting: &str) -> bool {
-    let plain = plain_name(setting);
-    let is_of_a_mechanism = plain.len() < setting.len() && [USERS, SESSION_MAX].contains(&plain);
-    is_of_a_mechanism
-        || (plain == setting
-            && (OF_A_LISTENER.contains(&plain)
-                || (plain.starts_with("ssl.") && table::find(Scope::Broker, plain).is_some())))
+    let (plain, mechanism) = of_mechanism(setting);
+    let is_known = || table::find(Scope::Broker, plain).is_some();
+    let is_of_tokens = plain.starts_with(OAUTH) && is_known();
+    match mechanism {
+        None if plain.starts_with("ssl.") => is_known(),
+        None => is_of_tokens || OF_A_LISTENER.contains(&plain),
+        Some(Mechanism::OAuthBearer) if is_of_tokens => true,
+        Some(_) => [USERS, SESSION_MAX, CALLBACKS].contains(&plain),
+    }
 }
 
 /// The settings that hold for one listener.
@@ -321,6 +334,7 @@ impl Reader<'_> {
             ..Limits::default()
         };
         let mut passwords = BTreeMap::new();
+        let mut oauth = None;
         for named in self.get("sasl.enabled.mechanisms").items() {
             let Some(mechanism) = Mechanism::named(named) else {
                 let known = Mechanism::ALL.map(Mechanism::name).join(", ");
@@ -347,9 +361,15 @@ impl Reader<'_> {
                 passwords = jaas::plain_users(&users)
                     .map_err(|mend| format!("{key} is refused: {mend}"))?;
             }
+            if mechanism == Mechanism::OAuthBearer {
+                oauth = Some(self.oauth()?);
+            }
         }
-        let limits = Arc::new(limits);
-        Ok(Sasl { limits, passwords })
+        Ok(Sasl {
+            limits: Arc::new(limits),
+            passwords,
+            oauth,
+        })
     }
 }
 

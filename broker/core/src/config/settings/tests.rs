@@ -1,3 +1,4 @@
+use super::security::oauth::{Endpoint, KeysAt};
 use super::security::{ClientAuth, Pem, Protocol};
 use super::*;
 use crate::authentication::Mechanism;
@@ -191,6 +192,147 @@ fn a_listener_has_settings_of_its_own() {
         Some("PLAIN")
     );
     assert!(!format!("{security:?}").contains("\"p\""));
+}
+
+const TOKENS: [&str; 4] = [
+    "listener.name.secure.sasl.enabled.mechanisms=OAUTHBEARER",
+    "listener.name.secure.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=https://idp/keys?a=b",
+    "listener.name.secure.sasl.oauthbearer.expected.audience=kafka,orders",
+    "sasl.oauthbearer.expected.issuer=https://idp",
+];
+
+#[test]
+fn a_listener_says_how_tokens_are_judged() {
+    let own = [
+        "listener.name.secure.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.\
+         oauthbearer.OAuthBearerLoginModule required ssl.truststore.type=\"PEM\" \
+         ssl.truststore.location=\"/ca\";",
+        "listener.name.secure.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.\
+         common.security.oauthbearer.OAuthBearerValidatorCallbackHandler",
+        "sasl.oauthbearer.clock.skew.seconds=5",
+    ];
+    let settings = secure("SASL_SSL", &[&KEYSTORE[..], &TOKENS, &own].concat()).unwrap();
+    let security = settings.security("secure");
+    let oauth = security.sasl.as_ref().unwrap().oauth.as_ref().unwrap();
+    assert_eq!(
+        oauth.keys,
+        KeysAt::Http(Endpoint {
+            url: "https://idp/keys?a=b".to_owned(),
+            has_tls: true,
+            address: "idp:443".to_owned(),
+            target: "/keys?a=b".to_owned(),
+            truststore: Some(Pem::File("/ca".into())),
+        })
+    );
+    let expected = &oauth.expected;
+    assert_eq!(expected.audiences, ["kafka", "orders"]);
+    assert_eq!(expected.issuer, "https://idp");
+    assert_eq!(
+        (expected.scope_claim.as_str(), expected.sub_claim.as_str()),
+        ("scope", "sub")
+    );
+    assert_eq!(expected.skew_ms, 5000);
+    assert_eq!(oauth.refresh_interval, Duration::from_secs(3600));
+    for (url, place) in [
+        ("http://[::1]:8080", Some(("[::1]:8080", "/"))),
+        ("http://[::1]/k", Some(("[::1]:80", "/k"))),
+        ("https://idp?k", Some(("idp:443", "/?k"))),
+        ("file:///keys", None),
+        ("file:/keys", None),
+    ] {
+        let url = format!("listener.name.secure.sasl.oauthbearer.jwks.endpoint.url={url}");
+        let lines = [&KEYSTORE[..], &[TOKENS[0], &url], &TOKENS[2..]].concat();
+        let settings = secure("SASL_SSL", &lines).unwrap();
+        let security = settings.security("secure");
+        let read = match &security.sasl.as_ref().unwrap().oauth.as_ref().unwrap().keys {
+            KeysAt::Http(at) => Some((at.address.as_str(), at.target.as_str())),
+            KeysAt::File(path) => {
+                assert_eq!(path.to_str(), Some("/keys"));
+                None
+            }
+        };
+        assert_eq!(read, place);
+    }
+}
+
+/// A broker that cannot judge tokens does not start.
+#[test]
+fn a_listener_whose_tokens_could_not_be_judged_is_refused() {
+    let own = "listener.name.secure.oauthbearer.sasl.";
+    for (left_out, line, why) in [
+        (
+            1,
+            String::new(),
+            "knows no keys that tokens must be signed by; set listener.name.sec",
+        ),
+        (2, String::new(), "expects no audience"),
+        (
+            2,
+            "sasl.oauthbearer.expected.audience=,".to_owned(),
+            "expects no audience",
+        ),
+        (
+            3,
+            String::new(),
+            "expects no issuer; set listener.name.secure.oauthbearer.sasl.oauth",
+        ),
+        (
+            1,
+            format!("{own}oauthbearer.jwks.endpoint.url=idp/keys"),
+            "give https://host/path",
+        ),
+        (
+            1,
+            format!("{own}oauthbearer.jwks.endpoint.url=https://u@idp/"),
+            "give https://",
+        ),
+        (
+            1,
+            format!("{own}oauthbearer.jwks.endpoint.url=https://idp:x/"),
+            "give https://",
+        ),
+        (
+            1,
+            format!("{own}oauthbearer.jwks.endpoint.url=https:///x"),
+            "give https://",
+        ),
+        (
+            1,
+            format!("{own}oauthbearer.jwks.endpoint.url=file:keys"),
+            "give https://",
+        ),
+        (
+            4,
+            format!("{own}jaas.config=a.Module required;"),
+            "give the options of org.apache",
+        ),
+        (
+            4,
+            format!(
+                "{own}jaas.config=org.apache.kafka.common.security.oauthbearer.\
+                 OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"x\";"
+            ),
+            "the option unsecuredLoginStringClaim_sub is not there",
+        ),
+        (
+            4,
+            format!("{own}server.callback.handler.class=a.B"),
+            "give text, nothing or of",
+        ),
+        (
+            4,
+            "listener.name.secure.plain.sasl.oauthbearer.scope=x".to_owned(),
+            "is of a listener that listeners does not have",
+        ),
+    ] {
+        let mut lines = [&KEYSTORE[..], &TOKENS].concat();
+        if let Some(place) = (left_out < 4).then_some(KEYSTORE.len() + left_out) {
+            lines.remove(place);
+        }
+        lines.push(&line);
+        let refused = secure("SASL_SSL", &lines).map(|_| ()).expect_err(&line);
+        assert!(refused.contains(why), "{why} in {refused}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ const ONE_PRINCIPAL: Effect =
 const OF_LISTENERS: Effect =
     AcceptedWithoutEffect("each listener has its own, listener.name.L.plain.sasl.jaas.config");
 const NO_LOGIN: Effect = AcceptedWithoutEffect("brokers know one another by certificates");
-const NO_OAUTH: Effect = AcceptedWithoutEffect("no listener logs in by OAUTHBEARER");
+const NO_OAUTH: Effect = AcceptedWithoutEffect("brokers judge tokens, and get none for themselves");
 const NO_KERBEROS: Effect = AcceptedWithoutEffect("no listener logs in by Kerberos");
 const NO_TOKENS: Effect = AcceptedWithoutEffect("there are no delegation tokens");
 const LATER: Effect =
@@ -241,15 +241,6 @@ keys! {
     "sasl.oauthbearer.client.credentials.client.id" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.client.credentials.client.secret" Password "" Any,
         Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.clock.skew.seconds" Int "30" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.expected.audience" List "" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.expected.issuer" String "" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.jwks.endpoint.refresh.ms" Long "3600000" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms" Long "10000" Any,
-        Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" Long "100" Any,
-        Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.jwks.endpoint.url" String "" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.jwt.retriever.class" Class
         "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever"
         Any,
@@ -259,10 +250,7 @@ keys! {
         Any,
         Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.scope" String "" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.scope.claim.name" String "scope" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.oauthbearer.sub.claim.name" String "sub" Any, Broker Restart [] NO_OAUTH, "";
     "sasl.oauthbearer.token.endpoint.url" String "" Any, Broker Restart [] NO_OAUTH, "";
-    "sasl.server.callback.handler.class" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
     "security.providers" String "" Any, Broker Restart [] RUSTLS, "";
     "share.coordinator.append.linger.ms" Int "-1" AtLeast(-1), Broker Restart [] LATER, "";
     "share.coordinator.cached.buffer.max.bytes" Int "1048588" AtLeast(524_288),

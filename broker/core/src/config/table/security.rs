@@ -3,6 +3,11 @@
 use crate::config::Bounds::{Any, AtLeast, Between, OneOf};
 use crate::config::Effect::Applied;
 
+const VALIDATOR: &str =
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler";
+const SECURED_VALIDATOR: &str =
+    "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerValidatorCallbackHandler";
+
 keys! {
     "listener.security.protocol.map" String
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"
@@ -60,9 +65,10 @@ keys! {
     "sasl.enabled.mechanisms" List "GSSAPI" Any,
         Broker Restart [] Applied,
         "How clients log in on listeners of SASL_SSL and SASL_PLAINTEXT: some of PLAIN, \
-         SCRAM-SHA-256 and SCRAM-SHA-512; a listener of these refuses others. The users of PLAIN \
-         and their passwords are in `listener.name.L.plain.sasl.jaas.config` of that listener; \
-         those of SCRAM are set by `kafka-configs --alter --entity-type users`.";
+         SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; a listener of these refuses others. The \
+         users of PLAIN and their passwords are in `listener.name.L.plain.sasl.jaas.config` of \
+         that listener; those of SCRAM are set by `kafka-configs --alter --entity-type users`; \
+         tokens of OAUTHBEARER are judged by the settings that begin with `sasl.oauthbearer.`.";
     "sasl.server.max.receive.size" Int "524288" AtLeast(1),
         Broker Restart [] Applied,
         "The largest token of a login, in bytes. No request is larger than 65536 bytes before \
@@ -72,6 +78,50 @@ keys! {
         "How long a login holds, in milliseconds: after it the client logs in again on the same \
          connection, or is let go. 0: for ever. A mechanism of a listener may have its own, as \
          `listener.name.secure.scram-sha-512.connections.max.reauth.ms`.";
+    "sasl.oauthbearer.jwks.endpoint.url" String "" Any,
+        Broker Restart [] Applied,
+        "Where the keys are that tokens of OAUTHBEARER must be signed by: the address of a JSON \
+         Web Key Set by `https://` or `http://`, or a file by `file:///`. A listener with that \
+         mechanism must have it, an audience and an issuer. It may have its own, as \
+         `listener.name.secure.oauthbearer.sasl.oauthbearer.jwks.endpoint.url`, and so for all \
+         that begin with `sasl.oauthbearer.`. Whose certificate an `https://` address must show is \
+         said by the options `ssl.truststore.location` and `ssl.truststore.type=\"PEM\"`, or \
+         `ssl.truststore.certificates`, of `listener.name.secure.oauthbearer.sasl.jaas.config`, \
+         else by the machine's authorities.";
+    "sasl.oauthbearer.expected.audience" List "" Any,
+        Broker Restart [] Applied,
+        "Whom a token must be for: one of these must be in its claim `aud`.";
+    "sasl.oauthbearer.expected.issuer" String "" Any,
+        Broker Restart [] Applied,
+        "Who must have issued a token: its claim `iss`.";
+    "sasl.oauthbearer.sub.claim.name" String "sub" Any,
+        Broker Restart [] Applied,
+        "The claim that says whose a token is: the name of the principal.";
+    "sasl.oauthbearer.scope.claim.name" String "scope" Any,
+        Broker Restart [] Applied,
+        "The claim that has a token's scope. It must be a text or a list of texts, and nobody gets \
+         a right by it.";
+    "sasl.oauthbearer.clock.skew.seconds" Int "30" Between(0, 3600),
+        Broker Restart [] Applied,
+        "How far the clocks of the issuer and the broker may be apart, in seconds. A token is \
+         taken until so long after its end, and so long a login by it holds, unless the client \
+         logs in again.";
+    "sasl.oauthbearer.jwks.endpoint.refresh.ms" Long "3600000" AtLeast(1),
+        Broker Restart [] Applied,
+        "How often keys are fetched again, in milliseconds. A token that is signed by a key that \
+         is not known has them fetched too, every 5 s at most; no login waits for that. A file is \
+         looked at every 2 s.";
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" Long "100" AtLeast(1),
+        Broker Restart [] Applied,
+        "How long after a failure keys are fetched again, in milliseconds; twice as long after \
+         each further one. The keys in use stay.";
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms" Long "10000" AtLeast(1),
+        Broker Restart [] Applied,
+        "How long that is at most, in milliseconds.";
+    "sasl.server.callback.handler.class" Class "" OneOf(&["", VALIDATOR, SECURED_VALIDATOR]),
+        Broker Restart [] Applied,
+        "Tokens of OAUTHBEARER are always validated; Kafka's own class for that is taken, and no \
+         other.";
     "connection.failed.authentication.delay.ms" Int "100" Between(0, 10_000),
         Broker Restart [] Applied,
         "How long the answer to a login that failed is held back, in milliseconds.";
