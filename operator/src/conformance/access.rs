@@ -108,6 +108,35 @@ pub async fn a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays<S: 
     assert_eq!(used().await, Some(next.keystore()));
 }
 
+pub async fn a_certificate_that_changes_is_told_whatever_else_is_wrong<S: Setting>(world: &S) {
+    let good = secured("{ secretName: web }");
+    let given =
+        async |days: i64| give(world, &sign_itself("web", now(), days * DAY).unwrap()).await;
+    let expiry = || {
+        let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+        let told = orders["status"]["certificates"].as_array().cloned();
+        let mut told = told.into_iter().flatten();
+        let own = told.find(|one| one["name"] == "secure");
+        own.map(|one| one["expiresAt"].clone())
+    };
+    world.apply(&good);
+    given(9).await;
+    until_cluster(world, "BrokersReady").await;
+    let named = |paused: bool| {
+        let name = format!("name: orders, annotations: {{ ottla.io/paused: '{paused}' }}");
+        good.replace("name: orders", &name)
+    };
+    let invalid = named(false).replace("spec: {", "spec: { config: { log.dirs: /elsewhere },");
+    for (spec, reason, days) in [(named(true), "Paused", 8), (invalid, "InvalidSpec", 7)] {
+        world.apply(&spec);
+        until_cluster(world, reason).await;
+        let before = expiry();
+        given(days).await;
+        until("its expiry is told", || expiry() != before).await;
+        until_cluster(world, reason).await;
+    }
+}
+
 pub async fn a_cluster_that_was_created_plain_goes_on_so_between_brokers<S: Setting>(world: &S) {
     world.apply(&cluster("listeners: [{ name: plain, port: 9092 }]"));
     until_cluster(world, "BrokersReady").await;
