@@ -15,6 +15,7 @@ mod pods;
 mod quiet;
 mod racks;
 mod reached;
+mod secrets;
 mod settings;
 
 use std::time::Duration;
