@@ -171,9 +171,6 @@ pub struct DescribeResponse {
     /// Whether the node may not vote, for it may have lost its disk.
     #[prost(bool, tag = "8")]
     pub without_vote: bool,
-    /// The term of the last entry of its log.
-    #[prost(uint64, tag = "9")]
-    pub log_term: u64,
 }
 /// Nested message and enum types in `DescribeResponse`.
 pub mod describe_response {

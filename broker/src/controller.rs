@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use ottla_core::image::MetadataImage;
 use ottla_core::metadata::Metadata;
+use ottla_core::returning_voter::Standstill;
 use ottla_core::suspects::Suspects;
 use ottla_storage::Disk;
 use tokio::sync::{mpsc, watch};
@@ -100,10 +101,8 @@ struct Shared {
     applied: watch::Receiver<u64>,
     /// Whether this node may vote: see [`formation`].
     may_vote: AtomicBool,
-    /// The voter by whose word alone this one goes, for which it votes: see [`formation`].
-    alone: Mutex<Option<u64>>,
-    /// Why this voter waits, where that does not end by itself.
-    standstill: Mutex<Option<String>>,
+    /// Why this voter waits, where too few others can tell what it has forgotten.
+    standstill: watch::Sender<Option<Standstill>>,
     /// The first term in which this node takes part, in [`formation`]'s words.
     first_term: AtomicU64,
     abstention: Abstention,
@@ -196,8 +195,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         image,
         applied,
         may_vote: AtomicBool::new(may_vote),
-        alone: Mutex::new(abstention.alone()),
-        standstill: Mutex::default(),
+        standstill: watch::Sender::default(),
         first_term: AtomicU64::new(first_term),
         abstention,
         lease_until_ms: AtomicI64::new(i64::MIN),

@@ -7,13 +7,15 @@
 //! had: what it acknowledged before is in there. Others that have lost their disks as well cannot
 //! tell, and count for nothing.
 //!
-//! Where so many have lost their disks that too few others are left, they wait for an
-//! administrator, who may consent to go by the word of one voter alone, as it is then: they vote
-//! for no other, and follow it once it leads. What is committed is then what that one has.
+//! Where so many have lost their disks that too few others are left, they wait until one of those
+//! disks is back, and say so. None goes on by the word of fewer: what the others alone had may be
+//! applied somewhere already, or may come back with a disk.
 //!
 //! Only a quorum that is being formed has no leader to wait for. It shows by the logs of the
 //! others, and by all of them: what is committed is on some disk, though a broker that has just
 //! started may not know that it is committed.
+
+use std::fmt;
 
 /// How many entries the formation writes: who the voters are. Each later one is a leader's, and a
 /// majority that may vote has elected that leader.
@@ -31,20 +33,6 @@ pub struct Returning {
     pub is_empty: bool,
     /// The term that its disk knows.
     pub term: u64,
-    /// What an administrator consents to.
-    pub consent: Option<Consent>,
-    /// The voter by whose word alone it goes since then.
-    pub alone: Option<u64>,
-}
-
-/// To go by the word of one voter alone, while its log has so many entries: it gets no more before
-/// it leads, so an old consent is one to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Consent {
-    /// Who.
-    pub node_id: u64,
-    /// How many entries its log has, from the first one ever.
-    pub entries: u64,
 }
 
 /// What another voter answers.
@@ -58,10 +46,10 @@ pub struct Answer {
     pub leader: Option<u64>,
     /// How many entries its log has, from the first one ever.
     pub log_end: u64,
-    /// The term of the last one.
-    pub log_term: u64,
     /// Whether it may not vote either.
     pub without_vote: bool,
+    /// Whether it leads, and a majority has just answered it.
+    pub is_heard: bool,
 }
 
 /// What the voter does.
@@ -76,8 +64,6 @@ pub enum Next {
         /// How many entries it needs to vote from then on, where that can be told.
         entries: Option<u64>,
     },
-    /// From here on it goes by the word of this voter alone, and votes for it.
-    GoBy(u64),
     /// It votes from here on.
     Vote {
         /// The first term in which it takes part.
@@ -87,12 +73,24 @@ pub enum Next {
     },
 }
 
+/// A voter that may not vote, and hears too few others that have not lost their metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    /// How many voters there are.
+    voters: usize,
+    /// How many have lost their metadata, as far as is known.
+    pub lost: usize,
+    /// How many do not answer.
+    silent: usize,
+    /// How many that have not lost theirs are needed.
+    needed: usize,
+}
+
 impl Returning {
     /// What it does by the newest answer of each other voter that gives one.
     #[must_use]
     pub fn next(&self, answers: &[Answer]) -> Next {
-        let is_used = |answer: &Answer| answer.log_end > FORMATION_ENTRIES;
-        if !self.is_empty || answers.iter().any(is_used) {
+        if self.is_formed(answers) {
             return self.follow(answers);
         }
         if answers.len() + 1 < self.voters {
@@ -105,73 +103,91 @@ impl Returning {
         }
     }
 
+    /// Whether somebody has led this quorum.
+    fn is_formed(&self, answers: &[Answer]) -> bool {
+        let is_used = |answer: &Answer| answer.log_end > FORMATION_ENTRIES;
+        !self.is_empty || answers.iter().any(is_used)
+    }
+
     /// How many others have to know.
-    fn enough(&self) -> usize {
+    fn needed(&self) -> usize {
         (self.voters / 2 + 1).min(self.voters.saturating_sub(1))
     }
 
-    /// Why it waits, where that does not end by itself, and what ends it.
-    #[must_use]
-    pub fn standstill(&self, answers: &[Answer]) -> Option<String> {
-        let lost = 1 + answers.iter().filter(|a| a.without_vote).count();
-        let (voters, enough) = (self.voters, self.enough());
-        if self.alone.is_some() || voters - lost >= enough {
-            return None;
-        }
-        let Consent { node_id, entries } = Consent::to(best(answers)?);
-        Some(format!(
-            "{lost} of {voters} voters have lost their metadata, and {enough} that have not are \
-             needed; where those disks are gone for good, set \
-             ottla.quorum.recover.from={node_id}@{entries} on the brokers that lost theirs and \
-             restart them: they go by what broker {node_id} has, and what only others had \
-             committed is lost"
-        ))
-    }
-
     fn follow(&self, answers: &[Answer]) -> Next {
-        let enough = self.enough();
         let known = || answers.iter().filter(|answer| !answer.without_vote);
         let Some(from_term) = known().map(|answer| answer.term).max() else {
             return Next::Ask;
         };
-        match self.alone {
-            Some(alone) if !known().any(|answer| answer.node_id == alone) => return Next::Ask,
-            None if known().count() < enough => {
-                let best = best(answers).map(Consent::to);
-                let consented = self.consent.filter(|consent| Some(*consent) == best);
-                return consented.map_or(Next::Ask, |consent| Next::GoBy(consent.node_id));
-            }
-            Some(_) | None => {}
+        if known().count() < self.needed() {
+            return Next::Ask;
         }
         let leads = |a: &&Answer| a.term == from_term && a.leader == Some(a.node_id);
         let leader = known().find(leads).filter(|_| self.term >= from_term);
         let entries = leader.map(|leader| leader.log_end);
         Next::Follow { from_term, entries }
     }
-}
 
-impl Consent {
-    fn to(answer: &Answer) -> Self {
-        Self {
-            node_id: answer.node_id,
-            entries: answer.log_end,
-        }
+    /// Why it waits, where too few that know answer; none while the quorum works without it.
+    #[must_use]
+    pub fn standstill(&self, answers: &[Answer]) -> Option<Standstill> {
+        let without_vote = answers.iter().filter(|answer| answer.without_vote).count();
+        let (needed, known) = (self.needed(), answers.len() - without_vote);
+        let works = answers.iter().any(|answer| answer.is_heard);
+        let stands = self.is_formed(answers) && known < needed && !works;
+        stands.then(|| Standstill {
+            voters: self.voters,
+            lost: 1 + without_vote,
+            silent: self.voters.saturating_sub(1 + answers.len()),
+            needed,
+        })
     }
 }
 
-/// Of those that know, the one that the others could elect.
-fn best(answers: &[Answer]) -> Option<&Answer> {
-    let known = answers.iter().filter(|answer| !answer.without_vote);
-    known.max_by_key(|answer| (answer.log_term, answer.log_end, answer.node_id))
+impl Standstill {
+    /// How many have to get their metadata back, though all that do not answer did.
+    fn missing(self) -> usize {
+        (self.needed + self.lost).saturating_sub(self.voters)
+    }
+
+    /// Whether it stays though all are started.
+    #[must_use]
+    pub fn is_for_good(self) -> bool {
+        self.missing() > 0
+    }
+}
+
+impl fmt::Display for Standstill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            voters,
+            lost,
+            silent,
+            needed,
+        } = self;
+        write!(
+            f,
+            "{lost} of {voters} voters of the metadata quorum have lost their metadata, {silent} \
+             do not answer, {needed} that have theirs are needed: "
+        )?;
+        match self.missing() {
+            0 => write!(f, "start those that do not answer"),
+            missing => write!(
+                f,
+                "bring back the disks of {missing} that lost theirs, or newest backups of their \
+                 whole directories metadata; no voter goes on without"
+            ),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Each line: a case, the voter as `voters`, its term where it is not empty, whether it is the
-    /// first one, `by=` whom it goes alone and `ok=` what is consented to; then answers as
-    /// `node@term leader end`, `lost` where it may not vote either, `in` the last entry's term.
+    /// Each line: a case, the voter as `voters`, its term where it is not empty and whether it is
+    /// the first one, then answers as `node@term leader end`, `lost` where it may not vote either,
+    /// `heard` where it leads and a majority answers it.
     const CASES: &str = "
         both others, and one leads     : 3 @5 : 2@5 2 90, 3@5 2 80 => follow 5 up to 90
         an empty one hears them first  : 3 : 2@5 2 90, 3@5 2 80 => follow 5
@@ -203,45 +219,43 @@ mod tests {
         by a candidate with a vote     : 3 : 1@1 - 1, 3@1 - 0 => vote from 1
         and is formed a moment ago     : 3 : 1@1 1 2, 3@1 1 1 => follow 1
         the first one lost its disk    : 3 first : 2@1 - 1, 3@1 - 0 => vote from 1
-        before anyone had an entry     : 3 first : 2@1 - 0, 3@0 - 0 => form from 1
-        one that knows, by consent     : 3 ok=2@90 : 2@5 - 90, 3@0 - 0 lost => go by 2
-        it has got more since          : 3 ok=2@90 : 2@5 - 91, 3@0 - 0 lost => ask
-        not one that has lost its disk : 3 ok=3@90 : 2@5 - 90, 3@5 - 90 lost => ask
-        there are enough without that  : 3 ok=2@90 : 2@5 - 90, 3@5 - 80 => follow 5
-        the other has a later entry    : 5 ok=2@90 : 2@6 - 90 in5, 3@6 - 80 in6 => ask
-        that one then                  : 5 ok=3@80 : 2@6 - 90 in5, 3@6 - 80 in6 => go by 3
-        it goes by that one            : 3 by=2 : 2@5 - 90, 3@0 - 0 lost => follow 5
-        which leads by now             : 3 @6 by=2 : 2@6 2 91, 3@6 2 0 lost => follow 6 up to 91
-        and is not there               : 3 @6 by=2 : 3@6 2 0 lost => ask";
+        before anyone had an entry     : 3 first : 2@1 - 0, 3@0 - 0 => form from 1";
+
+    /// The same, with what the voter tells: how many do not answer, and whether it ends once those
+    /// start, or once others bring their metadata back.
+    const STANDSTILLS: &str = "
+        the first has its metadata : 3 : 1@5 - 90, 3@0 - 0 lost => 2 of 3 lost, 0 silent, bring
+        and led before, with others: 3 : 1@5 1 90, 3@0 - 0 lost => 2 of 3 lost, 0 silent, bring
+        a majority answers one     : 3 @5 : 1@5 1 90 heard, 3@0 - 0 lost => nothing
+        enough know                : 3 : 1@5 - 90, 3@5 - 80 => nothing
+        one does not answer        : 3 : 1@5 - 90 => 1 of 3 lost, 1 silent, start
+        enough may come back       : 5 : 1@5 - 90, 2@0 - 0 lost => 2 of 5 lost, 2 silent, start
+        but not once three are lost: 5 : 1@5 - 9, 2@0 - 0 lost, 3@0 - 0 lost \
+            => 3 of 5 lost, 1 silent, bring
+        all are, one for the second time: 3 @5 : 1@0 - 0 lost, 3@0 - 0 lost \
+            => 3 of 3 lost, 0 silent, bring
+        nobody has formed it yet   : 3 : 1@0 - 0 lost, 3@0 - 0 lost => nothing
+        nobody answers an empty one: 3 : => nothing";
 
     #[test]
     fn a_voter_takes_part_again_by_the_word_of_enough_others() {
         for case in CASES.trim().lines() {
             let (told, outcome) = case.split_once("=>").expect("an outcome");
             let parts: Vec<&str> = told.split(':').map(str::trim).collect();
-            let own: Vec<&str> = parts[1].split_whitespace().collect();
-            let term = own.iter().find_map(|word| word.strip_prefix('@'));
-            let voter = Returning {
-                voters: own[0].parse().expect("a count"),
-                is_first: own.contains(&"first"),
-                is_empty: term.is_none(),
-                term: term.map_or(0, |term| term.parse().expect("a term")),
-                consent: own
-                    .iter()
-                    .find_map(|word| word.strip_prefix("ok="))
-                    .map(|ok| {
-                        let (node_id, entries) = ok.split_once('@').expect("entries");
-                        Consent {
-                            node_id: node_id.parse().expect("a node"),
-                            entries: entries.parse().expect("a count"),
-                        }
-                    }),
-                alone: (own.iter().find_map(|word| word.strip_prefix("by=")))
-                    .map(|by| by.parse().expect("a node")),
-            };
             let answers = parts[2].split_terminator(',').map(answer);
-            let next = voter.next(&answers.collect::<Vec<_>>());
+            let next = voter(parts[1]).next(&answers.collect::<Vec<_>>());
             assert_eq!(shown(next), outcome.trim(), "{}", parts[0]);
+        }
+    }
+
+    fn voter(text: &str) -> Returning {
+        let own: Vec<&str> = text.split_whitespace().collect();
+        let term = own.iter().find_map(|word| word.strip_prefix('@'));
+        Returning {
+            voters: own[0].parse().expect("a count"),
+            is_first: own.contains(&"first"),
+            is_empty: term.is_none(),
+            term: term.map_or(0, |term| term.parse().expect("a term")),
         }
     }
 
@@ -253,9 +267,8 @@ mod tests {
             term: term.parse().expect("a term"),
             leader: words[1].parse().ok(),
             log_end: words[2].parse().expect("an end"),
-            log_term: (words.iter().find_map(|word| word.strip_prefix("in")))
-                .map_or(0, |term| term.parse().expect("a term")),
             without_vote: words.contains(&"lost"),
+            is_heard: words.contains(&"heard"),
         }
     }
 
@@ -266,7 +279,6 @@ mod tests {
                 let entries = entries.map(|entries| format!(" up to {entries}"));
                 format!("follow {from_term}{}", entries.unwrap_or_default())
             }
-            Next::GoBy(node_id) => format!("go by {node_id}"),
             Next::Vote { from_term, forms } => {
                 let what = if forms { "form" } else { "vote" };
                 format!("{what} from {from_term}")
@@ -275,38 +287,22 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_tells_why_it_waits_for_good_and_what_ends_that() {
-        let voter = |voters| Returning {
-            voters,
-            is_first: false,
-            is_empty: true,
-            term: 0,
-            consent: None,
-            alone: None,
-        };
-        let answers = ["2@5 - 90", "3@0 - 0 lost"].map(answer);
-        let told = voter(3)
-            .standstill(&answers)
-            .expect("two of three are lost");
-        assert!(
-            told.starts_with("2 of 3 voters have lost their metadata"),
-            "{told}"
-        );
-        assert!(told.contains("ottla.quorum.recover.from=2@90 "), "{told}");
-        assert_eq!(
-            voter(5).standstill(&answers),
-            None,
-            "the others may be down"
-        );
-        assert_eq!(
-            voter(3).standstill(&answers[..1]),
-            None,
-            "the third is down"
-        );
-        let alone = Returning {
-            alone: Some(2),
-            ..voter(3)
-        };
-        assert_eq!(alone.standstill(&answers), None);
+    fn a_voter_tells_why_it_waits_and_what_ends_that() {
+        for case in STANDSTILLS.trim().lines() {
+            let (told, outcome) = case.split_once("=>").expect("an outcome");
+            let parts: Vec<&str> = told.split(':').map(str::trim).collect();
+            let answers = parts[2].split_terminator(',').map(answer);
+            let answers: Vec<_> = answers.collect();
+            let told = match voter(parts[1]).standstill(&answers) {
+                None => "nothing".to_owned(),
+                Some(why) => {
+                    let end = if why.is_for_good() { "bring" } else { "start" };
+                    assert!(why.to_string().contains(&format!(": {end} ")), "{why}");
+                    let (lost, voters, silent) = (why.lost, why.voters, why.silent);
+                    format!("{lost} of {voters} lost, {silent} silent, {end}")
+                }
+            };
+            assert_eq!(told, outcome.trim(), "{}", parts[0]);
+        }
     }
 }

@@ -9,12 +9,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::BasicNode;
-use ottla_core::returning_voter::{Answer, Next, Returning};
+use ottla_core::returning_voter::{Answer, Next, Returning, Standstill};
 use ottla_storage::{Disk, snapshot_file};
 use tracing::{error, info, warn};
 
@@ -22,6 +22,7 @@ use super::Handle;
 use super::log::other;
 use crate::config::Voter;
 use crate::peer::wire;
+use crate::peer::wire::describe_response::Progress;
 use crate::threads;
 
 /// The file that is there while this node may not vote.
@@ -59,13 +60,19 @@ pub async fn run(handle: Handle, address: String) {
         return;
     }
     let mut follows = false;
+    let mut lost_told = 0;
     loop {
         let answers = ask(&handle).await.answers;
         let returning = returning(&handle);
-        handle.stands_still(returning.standstill(&answers));
+        let standstill = returning.standstill(&answers);
+        // who answers changes all the time; what it comes to does where more are lost
+        if let Some(why) = standstill.filter(|why| why.is_for_good() && why.lost > lost_told) {
+            lost_told = why.lost;
+            error!("{why}");
+        }
+        handle.stands_still(standstill);
         match returning.next(&answers) {
             Next::Ask => {}
-            Next::GoBy(node_id) => go_by(&handle, node_id).await,
             Next::Follow { from_term, entries } => {
                 handle.shared.first_term.store(from_term, Ordering::Release);
                 if !std::mem::replace(&mut follows, true) {
@@ -101,52 +108,19 @@ fn returning(handle: &Handle) -> Returning {
         is_first: first == Some(handle.node_id()),
         is_empty: handle.shared.log.is_empty(),
         term: handle.shared.log.term(),
-        consent: handle.shared.settings.quorum_recover_from,
-        alone: handle.alone(),
-    }
-}
-
-/// From here on, also when it starts again, this node votes for that one, and for no other before
-/// it has caught up with it.
-async fn go_by(handle: &Handle, node_id: u64) {
-    match handle.shared.abstention.go_by(node_id).await {
-        Ok(()) => {
-            warn!(
-                node_id,
-                "by consent, this voter goes by the word of one alone"
-            );
-            *lock(&handle.shared.alone) = Some(node_id);
-        }
-        Err(error) => warn!("this voter cannot go on by consent: {error}"),
     }
 }
 
 impl Handle {
-    /// The voter by whose word alone this one goes.
-    pub(super) fn alone(&self) -> Option<u64> {
-        *lock(&self.shared.alone)
-    }
-
-    /// Why this voter waits, where that does not end by itself, and what ends it.
+    /// Why this voter waits, where it hears too few others that have not lost their metadata.
     #[must_use]
-    pub fn standstill(&self) -> Option<String> {
-        lock(&self.shared.standstill).clone()
+    pub fn standstill(&self) -> Option<Standstill> {
+        *self.shared.standstill.borrow()
     }
 
-    fn stands_still(&self, why: Option<String>) {
-        let mut told = lock(&self.shared.standstill);
-        if let Some(why) = &why
-            && told.as_ref() != Some(why)
-        {
-            error!("{why}");
-        }
-        *told = why;
+    fn stands_still(&self, why: Option<Standstill>) {
+        self.shared.standstill.send_replace(why);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // nothing in the critical sections leaves them half changed
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The mark of a voter that may not vote.
@@ -169,21 +143,6 @@ impl Abstention {
 
     pub(super) fn begin(&self) -> io::Result<()> {
         snapshot_file::write(&*self.disk, &self.path, b"").map_err(other)
-    }
-
-    /// By whose word alone this node goes.
-    pub(super) fn alone(&self) -> Option<u64> {
-        // a mark that cannot be read keeps from voting all the same; consent is given once more
-        let mark = snapshot_file::read(&*self.disk, &self.path).ok()??;
-        Some(u64::from_be_bytes(mark.try_into().ok()?))
-    }
-
-    async fn go_by(&self, node_id: u64) -> io::Result<()> {
-        let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
-        let write = move || snapshot_file::write(&*disk, &path, &node_id.to_be_bytes());
-        let written = threads::blocking(self.inline, write).await;
-        let ends = || Err(io::Error::other("the process ends"));
-        written.map_or_else(ends, |written| written.map_err(other))
     }
 
     async fn end(&self) -> io::Result<()> {
@@ -250,8 +209,8 @@ pub(super) async fn ask(handle: &Handle) -> Others {
         term: a.term,
         leader: a.leader,
         log_end: own_end(a),
-        log_term: a.log_term,
         without_vote: a.without_vote,
+        is_heard: is_heard(a, handle.shared.settings.election_timeout),
     };
     Others {
         answers: answers.iter().flatten().map(answer).collect(),
@@ -263,11 +222,26 @@ pub(super) async fn ask(handle: &Handle) -> Others {
     }
 }
 
+/// Whether the answering node leads, and a majority has answered it so lately, by its own clock.
+/// openraft takes it for the leader also while nobody does.
+fn is_heard(answer: &wire::DescribeResponse, lately: Duration) -> bool {
+    let me = answer.node_id;
+    let now = own(answer).map_or(0, |own| own.last_fetch_ms);
+    let voters = || answer.progress.iter().filter(|p| p.voter);
+    let heard = voters().filter(|p| now.abs_diff(p.last_fetch_ms) <= lately.as_millis() as u64);
+    answer.leader == Some(me) && 2 * heard.count() > voters().count()
+}
+
+/// What the answering node says of itself.
+fn own(answer: &wire::DescribeResponse) -> Option<&Progress> {
+    answer.progress.iter().find(|p| p.node_id == answer.node_id)
+}
+
 /// How many entries the log of the answering node has.
 fn own_end(answer: &wire::DescribeResponse) -> u64 {
-    let own = answer.progress.iter().find(|p| p.node_id == answer.node_id);
     // a node without an entry knows no voters, and itself not as one of them
-    own.and_then(|own| u64::try_from(own.log_end_offset).ok())
+    own(answer)
+        .and_then(|own| u64::try_from(own.log_end_offset).ok())
         .unwrap_or(0)
 }
 

@@ -173,18 +173,6 @@ impl LogStore {
         vote.map_or(0, |vote| vote.leader_id().term)
     }
 
-    /// The term of the last entry; 0 before there is one.
-    #[must_use]
-    pub fn last_term(&self) -> u64 {
-        let shared = self.shared();
-        let last = shared
-            .entries
-            .last_key_value()
-            .map(|(_, entry)| entry.log_id);
-        let last = last.or(shared.purged);
-        last.map_or(0, |id| id.leader_id.term)
-    }
-
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

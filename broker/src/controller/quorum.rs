@@ -158,7 +158,6 @@ impl Handle {
             committed: metrics.local_committed.map_or(0, |id| id.index),
             progress: progress.collect(),
             without_vote: !self.shared.may_vote.load(Ordering::Acquire),
-            log_term: self.shared.log.last_term(),
         }
     }
 }

@@ -98,11 +98,8 @@ impl Service {
 
     /// A node that lost its disk may have voted or acknowledged before: it does not vote again
     /// until it knows what the quorum knows.
-    fn check_may_vote(&self, candidate: u64) -> Result<(), Status> {
+    fn check_may_vote(&self) -> Result<(), Status> {
         if self.handle.shared.may_vote.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        if self.handle.alone() == Some(candidate) {
             return Ok(());
         }
         Err(Status::unavailable(
@@ -156,8 +153,8 @@ impl Peer for Service {
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
         self.handle.shared.identity.check(&request)?;
+        self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
-        self.check_may_vote(rpc.vote.leader_id().node_id)?;
         self.check_term(rpc.vote.leader_id().term)?;
         let response = self.handle.shared.raft.vote(rpc).await.map_err(failed)?;
         Ok(Response::new(voted_to_wire(&response)))
@@ -165,8 +162,8 @@ impl Peer for Service {
 
     async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
         self.handle.shared.identity.check(&request)?;
+        self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
-        self.check_may_vote(rpc.vote.leader_id().node_id)?;
         let response = self
             .handle
             .shared
@@ -224,7 +221,7 @@ impl Peer for Service {
         request: Request<wire::TransferLeaderRequest>,
     ) -> Answered<wire::TransferLeaderResponse> {
         self.handle.shared.identity.check(&request)?;
-        self.check_may_vote(self.handle.node_id().0 as u64)?;
+        self.check_may_vote()?;
         let request = request.into_inner();
         let from = request
             .from

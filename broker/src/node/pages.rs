@@ -216,11 +216,10 @@ impl Pages for LatePages {
 
     fn ready(&self) -> Result<(), String> {
         let waiting = "waiting for the metadata quorum; a majority of its voters must be up";
-        let why = || self.controller.standstill();
-        self.node.get().map_or_else(
-            || Err(why().unwrap_or_else(|| waiting.to_owned())),
-            NodePages::ready,
-        )
+        let node = self.node.get();
+        let ready = node.map_or_else(|| Err(waiting.to_owned()), NodePages::ready);
+        let standstill = self.controller.standstill();
+        ready.map_err(|waits| standstill.map_or(waits, |why| why.to_string()))
     }
 
     fn restart_check(&self, broker: Option<i32>) -> Made<'_> {

@@ -154,7 +154,7 @@ const ROWS: [Row; 29] = [
     ),
     Row(
         "two of three voters with empty disks",
-        "say what they wait for, go on by consent",
+        "say what they wait for, go on with one of the disks",
         "faults::quorum::two_of_three_voters_lose_their_disks",
     ),
 ];

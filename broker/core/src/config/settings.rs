@@ -26,7 +26,6 @@ use super::ConfigMap;
 use super::key::Scope;
 use super::table::{self, closest, find};
 use super::value::Value;
-use crate::returning_voter::Consent;
 
 /// How a broker exits that refuses its settings (EX_CONFIG of sysexits.h): it would again.
 pub const EXIT_CODE_REFUSED: u8 = 78;
@@ -151,7 +150,6 @@ settings! {
     authentication_failure_delay: Duration =
         "connection.failed.authentication.delay.ms", read::milliseconds;
     controller_quorum_voters: Vec<Voter> = "controller.quorum.voters", read::voters;
-    quorum_recover_from: Option<Consent> = "ottla.quorum.recover.from", read::consent;
     log_dirs: Vec<PathBuf> = "log.dirs", read::paths;
     broker_rack: Option<String> = "broker.rack", read::optional;
     cluster_id: Option<String> = "cluster.id", read::optional;

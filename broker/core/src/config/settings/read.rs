@@ -9,7 +9,6 @@ use ottla_protocol::ids::NodeId;
 use super::listener::{Listener, Voter};
 use super::security::Protocol;
 use crate::config::Value;
-use crate::returning_voter::Consent;
 
 /// The name that Kafka's own authorizer has.
 const STANDARD_AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
@@ -75,22 +74,6 @@ pub fn listeners(value: &Value) -> Result<Vec<Listener>, String> {
 /// Voters in which no id comes twice.
 pub fn voters(value: &Value) -> Result<Vec<Voter>, String> {
     Voter::parse_list(&value.to_string())
-}
-
-/// A consent to go by the word of one voter alone.
-pub fn consent(value: &Value) -> Result<Option<Consent>, String> {
-    let text = value.to_string();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let parts = text.split_once('@').and_then(|(node_id, entries)| {
-        Some(Consent {
-            node_id: node_id.parse::<u32>().ok()?.into(),
-            entries: entries.parse().ok()?,
-        })
-    });
-    let wrong = || format!("'{text}' is not id@entries, which a broker that waits for it tells");
-    parts.ok_or_else(wrong).map(Some)
 }
 
 /// Directories.

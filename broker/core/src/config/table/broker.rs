@@ -26,12 +26,6 @@ keys! {
         Broker Restart [] Applied,
         "The voters of the metadata quorum, `id@host:port` of their peer listeners, the same list \
          on every broker. Empty: this broker alone.";
-    "ottla.quorum.recover.from" String "" Any,
-        Broker Restart [] Applied,
-        "Consent to go on without voters whose disks are gone for good, as `id@entries`: a voter \
-         that has lost its metadata goes by what that one alone has, if its log has so many \
-         entries still. Such a broker says what to set, in its log and on `/readyz`; set it on \
-         those that lost theirs. What only others had committed is lost. Empty: it waits.";
     "log.dirs" List "./data" Any,
         Broker Restart ["log.dir"] Applied,
         "The data directory.";
