@@ -21,6 +21,7 @@ mod produce;
 mod producer_ids;
 mod quorum;
 mod reassignments;
+mod throttle;
 mod topic_partitions;
 mod topics;
 mod transactions;
@@ -29,6 +30,7 @@ mod verify;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use ottla_core::acl::Operation;
@@ -85,6 +87,7 @@ use crate::coordinator;
 use crate::env::Env;
 use crate::metrics::Metrics;
 use crate::oauth::Issuers;
+use crate::quotas::{Allowance, Quotas};
 use crate::replica::Replicas;
 
 /// What a handler works with. Cheap to clone: everything inside is shared.
@@ -104,6 +107,8 @@ pub struct Context {
     pub audit: Arc<Audit>,
     /// Who issues tokens of OAUTHBEARER.
     pub issuers: Issuers,
+    /// How much clients may take, and have taken.
+    pub quotas: Arc<Quotas>,
     /// Clock and randomness.
     pub env: Env,
 }
@@ -133,10 +138,10 @@ impl Context {
         operation: Operation,
     ) -> Result<(), ErrorCode> {
         let access = self.access(request);
-        let is_proven = access.image().is_none_or(|image| {
-            let mut brokers = image.brokers.values();
-            brokers.any(|b| authorizer::is_follower(request.client_id.as_deref(), b))
-        });
+        let client_id = request.client_id.as_deref();
+        let is_proven = access
+            .image()
+            .is_none_or(|image| authorizer::is_some_follower(client_id, || Arc::clone(image)));
         match is_proven {
             true => Ok(()),
             false if access.may_with_cluster(Operation::ClusterAction) => Ok(()),
@@ -160,6 +165,10 @@ pub struct RequestContext {
     pub listener: Arc<str>,
     /// A number for the connection, unique while the broker runs.
     pub connection_id: u64,
+    /// The quotas that hold for the client; none while nobody has one, and for brokers.
+    pub allowance: Option<Arc<Allowance>>,
+    /// For how long the client is to wait because of what the request brings.
+    pub throttle: Duration,
 }
 
 /// Fetches that one connection has in work at a time.
@@ -172,13 +181,15 @@ pub struct Answered {
     pub segments: Segments,
     /// The memory they hold, where that is accounted; given back once they are sent.
     pub share: Option<Share>,
+    /// For how long nothing more is read of the client.
+    pub throttle: Duration,
 }
 
 impl From<Segments> for Answered {
     fn from(segments: Segments) -> Self {
         Self {
             segments,
-            share: None,
+            ..Self::default()
         }
     }
 }
@@ -295,19 +306,20 @@ macro_rules! apis {
      $handler:path, produce) => {{
         let is_silent = $body.acks == 0;
         let future = timed($context.clone(), $header.api_key, async move {
-            let response = $handler(&$context, &$request, $body).await;
+            let answer = apis!(@work $context, $request, $handler, $body);
             if is_silent {
-                return produce_silently(&response);
+                return produce_silently(&answer.0);
             }
-            encode::<$type>(&$header, &response)
+            throttle::answer::<$type>(&$context, &$header, &$request, answer)
         });
         Ok(Call::Waiting { future, pipelined_max: usize::MAX })
     }};
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path, fetch) => {{
         let future = timed($context.clone(), $header.api_key, async move {
-            let (response, share) = $handler(&$context, &$request, $body).await;
-            let answered = encode::<$type>(&$header, &response)?;
+            let ((response, share), time) = apis!(@work $context, $request, $handler, $body);
+            let answer = (response, time);
+            let answered = throttle::answer::<$type>(&$context, &$header, &$request, answer)?;
             Ok(answered.map(|answered| Answered { share, ..answered }))
         });
         Ok(Call::Waiting { future, pipelined_max: FETCHES_MAX })
@@ -315,11 +327,21 @@ macro_rules! apis {
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path) => {{
         let future = timed($context.clone(), $header.api_key, async move {
-            let response = $handler(&$context, &$request, $body).await;
-            encode::<$type>(&$header, &response)
+            let answer = apis!(@work $context, $request, $handler, $body);
+            throttle::answer::<$type>(&$context, &$header, &$request, answer)
         });
         Ok(Call::Waiting { future, pipelined_max: 1 })
     }};
+    // in a box only where it is measured: an answer has room for each handler once
+    (@work $context:ident, $request:ident, $handler:path, $body:ident) => {
+        match throttle::is_measured(&$request) {
+            false => ($handler(&$context, &$request, $body).await, Duration::ZERO),
+            true => {
+                let handler = Box::pin($handler(&$context, &$request, $body));
+                throttle::measured(&$context, handler).await
+            }
+        }
+    };
 }
 
 apis! {

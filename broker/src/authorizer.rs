@@ -298,3 +298,13 @@ pub fn is_follower(client_id: Option<&str>, broker: &BrokerRegistration) -> bool
     let incarnation = client_id.and_then(|id| id.strip_prefix(FOLLOWER));
     incarnation.is_some_and(|text| text.parse() == Ok(broker.incarnation_id))
 }
+
+/// Whether `client_id` is what only some broker can know to call itself.
+#[must_use]
+pub fn is_some_follower(
+    client_id: Option<&str>,
+    image: impl FnOnce() -> Arc<MetadataImage>,
+) -> bool {
+    let claims = client_id.is_some_and(|id| id.starts_with(FOLLOWER));
+    claims && image().brokers.values().any(|b| is_follower(client_id, b))
+}

@@ -6,6 +6,7 @@
 //! - [`config`]: settings under Kafka's property names, read and validated once
 //! - [`audit`]: the log of who was denied what, and who has changed what
 //! - [`authorizer`]: what a client may do
+//! - [`quotas`]: how much a client may take
 //! - [`env`](mod@env): the clock and the randomness that everything else is handed
 //! - [`threads`]: what runs where, so that nobody who serves waits for a disk
 //! - [`stream`], [`tls`]: the network, real or simulated, and TLS over it
@@ -39,6 +40,7 @@ pub mod net;
 pub mod node;
 pub mod oauth;
 pub mod peer;
+pub mod quotas;
 pub mod replica;
 pub mod stream;
 pub mod threads;

@@ -52,6 +52,10 @@ metrics! {
         /// Lines of the audit log that were dropped because they came faster than they could be
         /// written.
         audit_dropped: Counter = "ottla_audit_dropped_total", "lines";
+        /// Time that clients were told to wait because they took more than their quota, by the
+        /// quota and by who shares it: a user, a client id, or both. Who took nothing for an hour
+        /// is not there.
+        throttled: Family<QuotaLabels, Counter> = "ottla_throttle_ms_total", "milliseconds";
         /// Connections of clients now.
         connections: Gauge = "ottla_connections", "connections";
         /// Bytes of requests that are being read or answered.
@@ -83,6 +87,9 @@ metrics! {
 
 /// The labels of a number that is looked at rather than counted.
 pub type Labels = [(&'static str, String); 1];
+
+/// The labels of a quota: its key, and who is counted together.
+pub type QuotaLabels = [(&'static str, String); 3];
 
 /// The names of Kafka's APIs, each in the place of its key; empty where there is none.
 fn apis() -> impl Iterator<Item = String> {
@@ -159,6 +166,8 @@ mod tests {
         metrics.set_follower_lag([(NodeId(2), 7)]);
         let labels = [("listener", "SECURE".to_owned())];
         metrics.certificate_expiry.get_or_create(&labels).set(9);
+        let who = ["quota", "user", "client_id"].map(|label| (label, "a".to_owned()));
+        metrics.throttled.get_or_create(&who).inc();
         let page = metrics.page();
         let lines = [
             "ottla_requests_total{api=\"Produce\"} 2",

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ottla_core::metadata::Metadata;
+use ottla_core::quota::window::Sampling;
 use ottla_storage::disk::Lock;
 use ottla_storage::{Disk, RealDisk, Store, snapshot_file};
 use tokio::sync::watch;
@@ -40,6 +41,7 @@ use crate::memory;
 use crate::net::Net;
 use crate::oauth::{self, Issuers};
 use crate::peer::{self, Peers};
+use crate::quotas::Quotas;
 use crate::stream::Network;
 use crate::threads;
 use crate::tls;
@@ -253,9 +255,11 @@ impl Node {
             metrics: parts.metrics.clone(),
             audit: audit(&settings, &around.env, &parts)?,
             issuers,
+            quotas: Arc::new(quotas(&settings, &around.env)),
             env: around.env.clone(),
         });
         context.issuers.watch(&context.metrics, &stopped);
+        context.quotas.follow(&handle.image());
         let listeners = client_endpoints(&settings, &sockets.clients);
         let bootstrap = listeners.iter().map(address_of).collect();
         let registration = Registration {
@@ -363,6 +367,11 @@ fn audit(settings: &Settings, env: &Env, parts: &Parts) -> Result<Arc<Audit>, Er
     })
 }
 
+fn quotas(settings: &Settings, env: &Env) -> Quotas {
+    let sampling = Sampling::new(settings.quota_windows, settings.quota_window_seconds);
+    Quotas::new(env.clone(), sampling)
+}
+
 /// Carries changes of the metadata to the partitions and the coordinator before others see them.
 async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Life) {
     let me = context.controller.node_id();
@@ -372,6 +381,9 @@ async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Life) {
         context
             .coordinator
             .apply(&published.image, &published.delta);
+        if published.delta.client_quotas {
+            context.quotas.follow(&published.image);
+        }
         let epoch = published
             .image
             .brokers

@@ -5,13 +5,14 @@
 pub mod simulated;
 
 use std::fmt;
+use std::future::Future as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ottla_telemetry::Accept;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net;
 use tokio_rustls::TlsStream;
 
@@ -119,6 +120,19 @@ impl Stream {
             Self::Tcp(stream) => Some(stream),
             _ => None,
         }
+    }
+
+    /// Whether the other side will send no more, as far as the system knows: what it has sent may
+    /// not be read yet.
+    pub fn is_hung_up(&self, context: &mut Context<'_>) -> bool {
+        let socket = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => return false,
+        };
+        let ready = std::pin::pin!(socket.ready(Interest::READABLE));
+        matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Has the reader woken once so many bytes are there, or no more will come; not at the first.

@@ -20,7 +20,7 @@ const EVICTION_AGE_MS: u64 = 120_000;
 const EPOCH_INITIAL: i32 = 0;
 
 /// The epoch that ends one, or says that none is wanted.
-const EPOCH_FINAL: i32 = -1;
+pub const EPOCH_FINAL: i32 = -1;
 
 /// From where a reader reads one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::acl::Acls;
 use crate::authentication::{Credential, Mechanism};
 use crate::config::{Agreed, ConfigMap, Layers, Scope, TopicConfig};
+use crate::quota::ClientQuotas;
 use ottla_protocol::codec::{Kafka, STRING_BYTES_MAX};
 use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
@@ -48,6 +49,8 @@ pub struct MetadataImage {
     pub acls: Arc<Acls>,
     /// Who may log in by SCRAM: of each user and mechanism the credential.
     pub scram_credentials: Arc<BTreeMap<(String, Mechanism), Credential>>,
+    /// How much clients may take.
+    pub client_quotas: Arc<ClientQuotas>,
     /// The first producer id that no block was given out of.
     pub next_producer_id: ProducerId,
     /// The epoch that the next registration of a broker gets.

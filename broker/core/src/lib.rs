@@ -20,6 +20,7 @@ pub mod metadata;
 pub mod partition;
 pub mod placement;
 pub mod planted;
+pub mod quota;
 pub mod restart_check;
 pub mod returning_voter;
 pub mod shard;

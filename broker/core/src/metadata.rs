@@ -7,6 +7,7 @@
 
 mod acls;
 mod brokers;
+pub mod client_quotas;
 mod configs;
 mod elections;
 pub mod features;
@@ -130,6 +131,7 @@ impl Metadata {
             Request::CreateAcls(r) => self.create_acls(r),
             Request::DeleteAcls(r) => self.delete_acls(r),
             Request::AlterUserScramCredentials(r) => self.alter_user_scram_credentials(r),
+            Request::AlterClientQuotas(r) => self.alter_client_quotas(r),
             Request::LoseReplicas(r) => self.lose_replicas(r),
         }
     }

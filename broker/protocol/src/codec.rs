@@ -115,6 +115,11 @@ pub trait Message: Value {
     const VERSIONS: RangeInclusive<i16>;
     /// The first flexible version; `i16::MAX` where none is.
     const FLEXIBLE: i16;
+
+    /// How long a response tells the client to wait, where it has a field for that.
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        None
+    }
 }
 
 /// A request, and what answers it.

@@ -1,24 +1,21 @@
-//! ACLs; and quotas, of which there are none.
+//! ACLs, users' credentials and client quotas.
 //!
-//! Without an authorizer ACLs are neither kept nor shown. The other answers are those that Apache
-//! Kafka gives where none is configured: tools that look before they leap (kafka-configs,
-//! MirrorMaker) go on. Who sets one is refused in words: an API that is not there would cost the
-//! client its connection.
+//! Without an authorizer ACLs are neither kept nor shown, and the answers are those that Apache
+//! Kafka gives where none is configured.
 
+mod client_quotas;
 mod scram_credentials;
 
 use ottla_core::acl::{Acl, Filter, Operation};
 use ottla_core::image::MetadataImage;
-use ottla_core::metadata::Refusal;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
-    AclCreation, AclCreationResult, AclDescription, AlterClientQuotasRequest,
-    AlterClientQuotasResponse, AlteredQuotaEntity, AlteredQuotas, CreateAclsRequest,
-    CreateAclsResponse, DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest,
-    DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse,
+    AclCreation, AclCreationResult, AclDescription, CreateAclsRequest, CreateAclsResponse,
+    DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse,
+    DescribeAclsRequest, DescribeAclsResource, DescribeAclsResponse,
 };
 
+pub use self::client_quotas::{alter_client_quotas, describe_client_quotas};
 pub use self::scram_credentials::{alter_user_scram_credentials, describe_user_scram_credentials};
 use super::forward::{submit_with, until};
 use super::{Context, RequestContext};
@@ -166,55 +163,4 @@ pub async fn delete_acls(
 fn finds(image: &MetadataImage, filter: &DeleteAclsFilter) -> bool {
     let filter = Filter::from(filter);
     filter.fault().is_none() && image.acls.iter().any(|acl| filter.matches(&acl))
-}
-
-/// DescribeClientQuotas: nobody has a quota.
-pub async fn describe_client_quotas(
-    context: &Context,
-    request: &RequestContext,
-    _: DescribeClientQuotasRequest,
-) -> DescribeClientQuotasResponse {
-    if let Err(error) = context.access(request).cluster(Operation::DescribeConfigs) {
-        return DescribeClientQuotasResponse {
-            error_code: error.code(),
-            error_message: Some(sentence(error)),
-            ..DescribeClientQuotasResponse::default()
-        };
-    }
-    DescribeClientQuotasResponse {
-        entries: Some(Vec::new()),
-        ..DescribeClientQuotasResponse::default()
-    }
-}
-
-/// AlterClientQuotas: no quota can be set.
-pub async fn alter_client_quotas(
-    context: &Context,
-    request: &RequestContext,
-    body: AlterClientQuotasRequest,
-) -> AlterClientQuotasResponse {
-    let permission = context.access(request).cluster(Operation::AlterConfigs);
-    let refusal = match permission {
-        Err(error) => Refusal::new(error, sentence(error)),
-        Ok(()) => Refusal::new(
-            ErrorCode::UnsupportedVersion,
-            "These brokers have no quotas.",
-        ),
-    };
-    let refused = body.entries.into_iter().map(|entry| AlteredQuotas {
-        error_code: refusal.error_code,
-        error_message: Some(refusal.message.clone()),
-        entity: entry
-            .entity
-            .into_iter()
-            .map(|entity| AlteredQuotaEntity {
-                entity_type: entity.entity_type,
-                entity_name: entity.entity_name,
-            })
-            .collect(),
-    });
-    AlterClientQuotasResponse {
-        throttle_time_ms: 0,
-        entries: refused.collect(),
-    }
 }

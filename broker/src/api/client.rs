@@ -4,6 +4,7 @@ mod authentication;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use ottla_core::authentication::{Expected, Session, Unexpected};
@@ -13,7 +14,7 @@ use ottla_protocol::codec::Reader;
 use ottla_protocol::frame::RequestHeader;
 
 use super::{Call, Context, Error, RequestContext, api_versions, begin};
-use crate::authorizer::Principal;
+use crate::authorizer::{self, Principal};
 
 /// The client of one connection: who it is, and how far its login has come.
 pub struct Client {
@@ -42,6 +43,8 @@ impl Client {
             principal: Principal::anonymous(client_host),
             listener,
             connection_id,
+            allowance: None,
+            throttle: Duration::ZERO,
         };
         Self {
             context,
@@ -71,6 +74,44 @@ impl Client {
         self.session.as_ref().is_some_and(Session::is_over)
     }
 
+    /// For how long nothing more is to be read because of the request that began last.
+    #[must_use]
+    pub fn throttle(&self) -> Duration {
+        self.request.throttle
+    }
+
+    /// Finds the quotas that hold for the client now. Brokers have none: neither copies nor
+    /// transactions wait for clients.
+    fn renew_allowance(&mut self) {
+        let request = &mut self.request;
+        let quotas = &self.context.quotas;
+        let generation = quotas.generation();
+        if generation == 0 {
+            request.allowance = None;
+            return;
+        }
+        let (user, client_id) = (&request.principal.name, request.client_id.as_ref());
+        let image = || self.context.controller.image();
+        if authorizer::is_some_follower(client_id.map(|id| &**id), image) {
+            request.allowance = None;
+            return;
+        }
+        let known = request.allowance.as_ref();
+        if !known.is_some_and(|known| known.is_of(generation, user, client_id)) {
+            request.allowance = Some(quotas.allowance(user, client_id));
+        }
+    }
+
+    /// Counts what a producer sends when it begins, so that none of what it sends behind it is read
+    /// before it is paid for.
+    fn charge(&mut self, bytes: usize) {
+        let allowance = self.request.allowance.as_ref();
+        let quota = allowance.and_then(|allowance| allowance.produce.as_ref());
+        if let Some(quota) = quota.filter(|_| self.request.api_key == ApiKey::Produce) {
+            self.request.throttle = self.context.quotas.take(quota, bytes as f64);
+        }
+    }
+
     /// Begins the request in `frame`.
     ///
     /// # Errors
@@ -80,6 +121,7 @@ impl Client {
         if session.is_some_and(|session| session.expected() == Expected::Token) {
             return authentication::bare_token(self, &frame);
         }
+        let bytes = frame.len();
         let mut reader = Reader::new(frame);
         let header = RequestHeader::read(&mut reader)?;
         if let Some(session) = &self.session {
@@ -95,13 +137,18 @@ impl Client {
         self.request.api_key = header.api_key;
         self.request.api_version = header.api_version;
         self.context.metrics.request(header.api_key);
+        self.request.throttle = Duration::ZERO;
         let began = self.context.env.now();
         let api = header.api_key;
         let call = match api {
             ApiKey::ApiVersions => api_versions::call(&self.context, &header, reader),
             ApiKey::SaslHandshake => authentication::handshake(self, &header, reader),
             ApiKey::SaslAuthenticate => authentication::authenticate(self, header, reader),
-            _ => return begin(&self.context, header, self.request.clone(), reader),
+            _ => {
+                self.renew_allowance();
+                self.charge(bytes);
+                return begin(&self.context, header, self.request.clone(), reader);
+            }
         };
         let took = self.context.env.now().saturating_sub(began);
         self.context.metrics.answered(api, took);

@@ -14,6 +14,7 @@ use ottla_protocol::messages::fetch::{
 };
 
 use super::leader::{endpoints, topic_key};
+use super::throttle::millis;
 use super::{Context, RequestContext};
 use crate::authorizer::{self, Access};
 use crate::budget::Share;
@@ -85,11 +86,24 @@ pub async fn handle(
     let Some(access) = permission(context, request, &body) else {
         return (refusal(body), None);
     };
-    let query = query(context, request, &body, access);
+    let mut query = query(context, request, &body, access);
     let is_follower = follower(&body).is_some();
     let version = request.api_version;
     let items = items(version, body.topics);
     let forgotten = forgotten(version, body.forgotten_topics_data);
+    let quota = request.allowance.as_ref().filter(|_| !is_follower);
+    let quota = quota.and_then(|allowance| allowance.fetch.as_ref());
+    if let Some(quota) = quota {
+        let wait = context.quotas.wait(quota);
+        if !wait.is_zero() {
+            let mut response = answer(context.replicas.fetch_nothing(&query, items, &forgotten));
+            response.throttle_time_ms = millis(wait);
+            return (response, None);
+        }
+        // more would only have to be waited for
+        query.bytes_max = query.bytes_max.min(context.quotas.bytes_at_once(quota));
+        query.bytes_min = query.bytes_min.min(query.bytes_max);
+    }
     let mut fetched = context.replicas.fetch(&query, items, &forgotten).await;
     let share = fetched.share.take();
     let mut response = answer(fetched);
@@ -97,7 +111,11 @@ pub async fn handle(
         true => &context.metrics.replicated_bytes,
         false => &context.metrics.fetched_bytes,
     };
-    counter.inc_by(record_bytes(&response));
+    let bytes = record_bytes(&response);
+    counter.inc_by(bytes);
+    if let Some(quota) = quota {
+        response.throttle_time_ms = millis(context.quotas.take(quota, bytes as f64));
+    }
     if request.api_version < LEADER_VERSION_MIN {
         let partitions = response
             .responses

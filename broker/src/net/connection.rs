@@ -11,6 +11,7 @@
 //! stops in the midst of a request, or takes no answers, is let go.
 
 mod error;
+mod mute;
 mod write;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 pub use self::error::Error;
+use self::mute::Mute;
 use super::frames::{self, Accounts, FrameReader};
 use crate::api::{self, Answered, Call, Client};
 use crate::budget::Share;
@@ -125,6 +127,10 @@ pub struct Connection {
     login_until: Option<Instant>,
     /// Whether the stream holds something back that was written.
     is_unflushed: bool,
+    /// Until when nothing more is read.
+    mute: Option<Mute>,
+    /// Whether the connection is to end, and what has come is served without delay.
+    is_last_call: bool,
 }
 
 impl Connection {
@@ -159,6 +165,8 @@ impl Connection {
             failed: None,
             login_until,
             is_unflushed: false,
+            mute: None,
+            is_last_call: false,
         }
     }
 
@@ -185,6 +193,7 @@ impl Connection {
 
     fn poll(&mut self, context: &mut Context<'_>, stop: bool) -> Poll<Result<(), Error>> {
         loop {
+            self.poll_mute(context, stop);
             let begun = self.begin_buffered(context)?;
             self.collect(context);
             let written = self.poll_write(context)?;
@@ -243,6 +252,7 @@ impl Connection {
     fn may_begin(&self) -> bool {
         let waiting = self.slots.len();
         !self.client.is_over()
+            && (self.mute.is_none() || self.reader.holds_room())
             && waiting < self.limits.requests_max
             && self.out_bytes <= WRITE_BYTES_MAX
             && self.slots_bytes <= self.limits.requests_bytes_max
@@ -263,6 +273,7 @@ impl Connection {
             }
             self.requests += 1;
             let call = self.client.call(frame.bytes)?;
+            self.mute_for(self.client.throttle());
             if self.login_until.is_some() && self.client.is_authenticated() {
                 self.login_until = None;
                 self.reader.set_limit(self.limits.request_bytes_max);
@@ -306,6 +317,7 @@ impl Connection {
             self.pushed_bytes += segment.len() as u64;
             self.out.push_back(segment);
         }
+        self.mute_for(answered.throttle);
         if let Some(share) = answered.share {
             self.out_shares.push_back((self.pushed_bytes, share));
         }
@@ -383,7 +395,8 @@ impl Connection {
 
     /// The rest of a request is awaited: from now on it must come on.
     fn watch_pace(&mut self) {
-        if self.pace.is_none() && self.reader.is_inside_frame() {
+        let is_read = self.mute.is_none() || self.reader.holds_room();
+        if is_read && self.pace.is_none() && self.reader.is_inside_frame() {
             let since = Instant::now();
             self.pace = Some(Pace {
                 since,
@@ -424,7 +437,7 @@ impl Connection {
             if is_writing && now >= self.written_at + WRITE_STALL_MAX {
                 return Poll::Ready(Err(Error::Stalled));
             }
-            let waits = !self.slots.is_empty();
+            let waits = !self.slots.is_empty() || self.mute.is_some();
             if !waits && now.duration_since(self.active) >= allowed {
                 return Poll::Ready(Err(Error::Idle(allowed)));
             }

@@ -156,6 +156,13 @@ impl FrameReader {
         self.room.is_none() && is_receiving
     }
 
+    /// Whether room is held for a large frame of which more is to come.
+    #[must_use]
+    pub fn holds_room(&self) -> bool {
+        let large = self.large.as_ref();
+        large.is_some_and(|large| large.share.is_some())
+    }
+
     /// How many bytes have come in since the connection began.
     #[must_use]
     pub fn received(&self) -> usize {

@@ -72,6 +72,7 @@ impl NodePages {
         metrics.set_follower_lag(self.context.replicas.follower_lag());
         metrics.resident_bytes.set(resident_bytes());
         self.certificates.tell(metrics);
+        self.context.quotas.tell(metrics);
     }
 }
 

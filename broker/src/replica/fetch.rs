@@ -1,5 +1,7 @@
 //! Reads: what a partition has for a reader, and the long poll over many partitions.
 
+mod throttled;
+
 use std::sync::Arc;
 use std::time::Duration;
 

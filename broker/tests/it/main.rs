@@ -13,6 +13,7 @@ mod fuzz;
 mod hostile;
 mod idle;
 mod permissions;
+mod quotas;
 mod record_bodies;
 mod secure;
 mod slow_readers;

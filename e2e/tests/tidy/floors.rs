@@ -47,7 +47,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The floor of each module at the root of `broker/src`. A module may use its own floor and below.
-const BROKER: [(&str, u8); 24] = [
+const BROKER: [(&str, u8); 25] = [
     ("main", 5),
     ("command", 5),
     ("lib", 5),
@@ -72,6 +72,7 @@ const BROKER: [(&str, u8); 24] = [
     ("budget", 1),
     ("memory", 1),
     ("oauth", 1),
+    ("quotas", 1),
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.

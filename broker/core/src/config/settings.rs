@@ -172,6 +172,8 @@ settings! {
     super_users: BTreeSet<String> = "super.users", read::principals;
     audit_log: String = "ottla.audit.log", read::text;
     allow_everyone_if_no_acl_found: bool = "allow.everyone.if.no.acl.found", read::flag;
+    quota_windows: i64 = "quota.window.num", read::number;
+    quota_window_seconds: i64 = "quota.window.size.seconds", read::number;
     replica_lag_time_max: Duration = "replica.lag.time.max.ms", read::milliseconds;
     replica_fetch_wait_max: Duration = "replica.fetch.wait.max.ms", read::milliseconds;
     replica_fetch_bytes_max: i32 = "replica.fetch.max.bytes", read::number;

@@ -35,6 +35,7 @@ mod broker;
 mod dynamic;
 mod group;
 mod kafka;
+mod quota;
 mod security;
 mod topic;
 mod transaction;
@@ -46,6 +47,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         broker::KEYS,
         dynamic::KEYS,
         kafka::KEYS,
+        quota::KEYS,
         security::KEYS,
         group::KEYS,
         transaction::KEYS,

@@ -22,6 +22,8 @@ pub struct MetadataDelta {
     pub acls: bool,
     /// Whether credentials of SCRAM changed.
     pub scram_credentials: bool,
+    /// Whether client quotas changed.
+    pub client_quotas: bool,
 }
 
 /// What changed in one topic.
@@ -47,6 +49,7 @@ impl MetadataDelta {
             features: old.features != new.features,
             acls: old.acls != new.acls,
             scram_credentials: old.scram_credentials != new.scram_credentials,
+            client_quotas: old.client_quotas != new.client_quotas,
             ..Self::default()
         };
         delta.brokers = differing_keys(&old.brokers, &new.brokers);
@@ -95,6 +98,7 @@ impl MetadataDelta {
         self.features |= later.features;
         self.acls |= later.acls;
         self.scram_credentials |= later.scram_credentials;
+        self.client_quotas |= later.client_quotas;
         for (id, topic) in later.topics {
             let entry = self.touch(id, &topic.name);
             entry.deleted |= topic.deleted;

@@ -18,6 +18,7 @@ use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
 use crate::authentication::{Credential, Mechanism};
 use crate::config::agreed::AGREED;
 use crate::config::{self, ConfigMap, Scope, Value};
+use crate::quota::{Entity, Key, Rate};
 
 /// One fact of the metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Record {
     ScramCredential(ScramCredentialRecord),
     /// A user may log in by that mechanism no more.
     RemoveScramCredential(RemoveScramCredentialRecord),
+    /// A client quota is set or removed.
+    ClientQuota(ClientQuotaRecord),
 }
 
 macro_rules! records {
@@ -99,6 +102,7 @@ records! {
     11 RemoveAcl AclRecord;
     12 ScramCredential ScramCredentialRecord;
     13 RemoveScramCredential RemoveScramCredentialRecord;
+    20 ClientQuota ClientQuotaRecord;
 }
 
 impl Record {
@@ -427,4 +431,51 @@ pub struct RemoveScramCredentialRecord {
     pub name: String,
     /// Kafka's number of the mechanism.
     pub mechanism: i8,
+}
+
+/// See [`Record::ClientQuota`].
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+#[kafka(versions = "0", flexible = "0+")]
+pub struct ClientQuotaRecord {
+    /// Whose quota it is.
+    pub entity: Vec<QuotaEntityRecord>,
+    /// What is bounded, by Kafka's name.
+    pub key: String,
+    /// The bits of the rate, a number of 64 bits by IEEE 754; 0 removes the quota.
+    pub rate_bits: i64,
+}
+
+/// One part of a [`ClientQuotaRecord`]'s entity.
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
+pub struct QuotaEntityRecord {
+    /// Kafka's word for the part.
+    pub entity_type: String,
+    /// The name; null for the default.
+    #[kafka(nullable = "0+", default = null)]
+    pub entity_name: Option<String>,
+}
+
+impl ClientQuotaRecord {
+    /// The record that sets (or, with no rate, removes) a quota.
+    pub fn of(entity: &Entity, key: Key, rate: Option<Rate>) -> Self {
+        let part = |(kind, name): (&str, Option<&str>)| QuotaEntityRecord {
+            entity_type: kind.to_owned(),
+            entity_name: name.map(str::to_owned),
+        };
+        Self {
+            entity: entity.parts().map(part).collect(),
+            key: key.name().to_owned(),
+            rate_bits: rate.map_or(0, |rate| rate.value().to_bits().cast_signed()),
+        }
+    }
+
+    /// Whose quota this record sets, of what, and to which rate, or to none; nothing where it says
+    /// what this version does not understand.
+    pub fn quota(&self) -> Option<(Entity, Key, Option<Rate>)> {
+        let parts = self.entity.iter();
+        let parts = parts.map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
+        let entity = Entity::of_parts(parts).ok()?;
+        let rate = Rate::new(f64::from_bits(self.rate_bits.cast_unsigned()));
+        Some((entity, Key::named(&self.key)?, rate))
+    }
 }

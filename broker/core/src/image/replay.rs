@@ -10,8 +10,9 @@ use ottla_protocol::ids::{
 
 use super::delta::MetadataDelta;
 use super::record::{
-    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, FileConfigRecord,
-    PartitionRecord, ProducerIdsRecord, Record, ScramCredentialRecord, TopicRecord,
+    BrokerRecord, ClientQuotaRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord,
+    FeatureRecord, FileConfigRecord, PartitionRecord, ProducerIdsRecord, Record,
+    ScramCredentialRecord, TopicRecord,
 };
 use super::{
     BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Partitions, Topic,
@@ -77,6 +78,7 @@ impl MetadataImage {
                     delta.scram_credentials = true;
                 }
             }
+            Record::ClientQuota(r) => replay_client_quota(image, delta, r),
         }
     }
 
@@ -127,8 +129,29 @@ impl MetadataImage {
             ScramCredentialRecord::of(user, *mechanism, credential)
         });
         records.extend(credentials.map(Record::ScramCredential));
+        for (entity, rates) in self.client_quotas.iter() {
+            let quotas = rates.iter();
+            let record = |(key, rate): (&_, &_)| ClientQuotaRecord::of(entity, *key, Some(*rate));
+            records.extend(quotas.map(record).map(Record::ClientQuota));
+        }
         records
     }
+}
+
+fn replay_client_quota(
+    image: &mut MetadataImage,
+    delta: &mut MetadataDelta,
+    r: &ClientQuotaRecord,
+) {
+    let Some((entity, key, rate)) = r.quota() else {
+        return;
+    };
+    let quotas = Arc::make_mut(&mut image.client_quotas);
+    match rate {
+        Some(rate) => quotas.set(entity, key, rate),
+        None => quotas.remove(&entity, key),
+    }
+    delta.client_quotas = true;
 }
 
 fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &BrokerRecord) {

@@ -13,8 +13,9 @@ use ottla_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId, Uuid,
 };
 use ottla_protocol::messages::access::{
-    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, CreateAclsRequest,
-    CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest,
+    DeleteAclsResponse,
 };
 use ottla_protocol::messages::cluster::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ElectLeadersRequest,
@@ -171,6 +172,8 @@ requests! {
     23 /// Sets and deletes users' credentials of SCRAM.
     AlterUserScramCredentials(AlterUserScramCredentialsRequest)
         -> AlterUserScramCredentialsResponse;
+    30 /// Sets and removes client quotas.
+    AlterClientQuotas(AlterClientQuotasRequest) -> AlterClientQuotasResponse;
     21 /// A broker has found replicas damaged; answers as of which leader epoch nobody counts them.
     LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
     19 /// A leader's successors have every byte; answers how many lead now.
@@ -253,7 +256,7 @@ wire_bodies! {
     CreateTopicsResponse DeleteTopicsResponse CreatePartitionsResponse AlterConfigsResponse
     IncrementalAlterConfigsResponse ElectLeadersResponse AlterPartitionReassignmentsResponse
     UnregisterBrokerResponse UpdateFeaturesResponse CreateAclsResponse DeleteAclsResponse
-    AlterUserScramCredentialsResponse
+    AlterUserScramCredentialsResponse AlterClientQuotasResponse
 }
 
 /// Why a request is refused: Kafka's error code and one sentence.

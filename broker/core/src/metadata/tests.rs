@@ -2,6 +2,7 @@
 
 mod acls;
 mod brokers;
+mod client_quotas;
 mod configs;
 mod features;
 mod hand_over;

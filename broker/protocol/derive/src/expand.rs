@@ -23,7 +23,7 @@ pub fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let fields = fields(input)?;
     let default = default(&input.ident, &fields);
     let value = value(&input.ident, &fields);
-    let message = message(input)?;
+    let message = message(input, &fields)?;
     Ok(quote! { #default #value #message })
 }
 
@@ -238,7 +238,7 @@ fn write(fields: &[Field<'_>]) -> TokenStream {
     }
 }
 
-fn message(input: &DeriveInput) -> syn::Result<TokenStream> {
+fn message(input: &DeriveInput, fields: &[Field<'_>]) -> syn::Result<TokenStream> {
     let ident = &input.ident;
     let name = ident.to_string();
     let container = attributes::container(&input.attrs)?;
@@ -263,11 +263,20 @@ fn message(input: &DeriveInput) -> syn::Result<TokenStream> {
             ));
         }
     };
+    let tells_throttle = fields.iter().any(|field| field.name == "throttle_time_ms");
+    let throttle = tells_throttle.then(|| {
+        quote! {
+            fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+                Some(&mut self.throttle_time_ms)
+            }
+        }
+    });
     Ok(quote! {
         impl ::ottla_protocol::codec::Message for #ident {
             const NAME: &'static str = #name;
             const VERSIONS: ::core::ops::RangeInclusive<i16> = #first..=#last;
             const FLEXIBLE: i16 = #flexible;
+            #throttle
         }
         #request
     })

@@ -25,7 +25,10 @@ const NO_KERBEROS: Effect = AcceptedWithoutEffect("no listener logs in by Kerber
 const NO_TOKENS: Effect = AcceptedWithoutEffect("there are no delegation tokens");
 const LATER: Effect =
     AcceptedWithoutEffect("groups of the new protocols are not served; classic ones are");
-const NO_QUOTAS: Effect = AcceptedWithoutEffect("there are no quotas");
+const NO_WINDOWS: Effect =
+    AcceptedWithoutEffect("what is copied is paid for by time, and not measured in windows");
+const ONE_DIR: Effect = AcceptedWithoutEffect("a broker has one log directory");
+const NO_QUOTAS: Effect = AcceptedWithoutEffect("no client has a quota of what it changes");
 const VOTERS: Effect =
     AcceptedWithoutEffect("the voters of the quorum stand in controller.quorum.voters");
 const QUORUM: Effect = AcceptedWithoutEffect("the metadata quorum keeps its own times and sizes");
@@ -53,10 +56,10 @@ const ENVIRONMENT: Effect =
 keys! {
     "alter.config.policy.class.name" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
     "alter.log.dirs.replication.quota.window.num" Int "11" AtLeast(1),
-        Broker Restart [] NO_QUOTAS, "";
+        Broker Restart [] ONE_DIR, "";
     "alter.log.dirs.replication.quota.window.size.seconds" Int "1" AtLeast(1),
-        Broker Restart [] NO_QUOTAS, "";
-    "client.quota.callback.class" Class "" NOTHING, Broker Restart [] NO_QUOTAS, "";
+        Broker Restart [] ONE_DIR, "";
+    "client.quota.callback.class" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
     "config.providers" List "" Any, Broker Dynamic [] ENVIRONMENT, "";
     "controller.quorum.append.linger.ms" Int "25" AtLeast(0), Broker Restart [] QUORUM, "";
     "controller.quorum.auto.join.enable" Boolean "false" Any, Broker Restart [] QUORUM, "";
@@ -163,8 +166,6 @@ keys! {
         Broker Restart [] ROLES, "";
     "producer.purgatory.purge.interval.requests" Int "1000" Any, Broker Restart [] NO_PURGATORY, "";
     "queued.max.requests" Int "500" AtLeast(1), Broker Restart [] THREADS, "";
-    "quota.window.num" Int "11" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
-    "quota.window.size.seconds" Int "1" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
     "remote.fetch.max.wait.ms" Int "500" AtLeast(1), Broker Dynamic [] TIERED, "";
     "remote.list.offsets.request.timeout.ms" Long "30000" AtLeast(1), Broker Dynamic [] TIERED, "";
     "remote.log.index.file.cache.total.size.bytes" Long "1073741824" AtLeast(1),
@@ -209,8 +210,8 @@ keys! {
         Broker Restart [] NEAREST, "";
     "replica.socket.receive.buffer.bytes" Int "65536" Any, Broker Restart [] SOCKETS, "";
     "replica.socket.timeout.ms" Int "30000" Any, Broker Restart [] SOCKETS, "";
-    "replication.quota.window.num" Int "11" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
-    "replication.quota.window.size.seconds" Int "1" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
+    "replication.quota.window.num" Int "11" AtLeast(1), Broker Restart [] NO_WINDOWS, "";
+    "replication.quota.window.size.seconds" Int "1" AtLeast(1), Broker Restart [] NO_WINDOWS, "";
     "request.timeout.ms" Int "30000" Any, Broker Restart [] SOCKETS, "";
     "sasl.client.callback.handler.class" Class "" Any, Broker Restart [] NO_LOGIN, "";
     "sasl.jaas.config" Password "" Any, Broker Dynamic [] OF_LISTENERS, "";

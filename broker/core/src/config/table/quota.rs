@@ -1,0 +1,14 @@
+//! Settings of client quotas.
+
+use crate::config::Bounds::Between;
+use crate::config::Effect::Applied;
+
+keys! {
+    "quota.window.num" Int "11" Between(1, 100_000),
+        Broker Restart [] Applied,
+        "In how many windows it is measured what clients take, where they have a quota. A client \
+         that took nothing lately may take at once what all windows but one have room for.";
+    "quota.window.size.seconds" Int "1" Between(1, 86_400),
+        Broker Restart [] Applied,
+        "How long such a window is, in seconds.";
+}
