@@ -24,14 +24,6 @@ use rustls::sign::CertifiedKey;
 /// What a Secret holds, by key.
 pub type Data = BTreeMap<String, Vec<u8>>;
 
-/// Whether a Secret has what is wanted, and no other of the operator's keys: what somebody else
-/// added is none of its business.
-#[must_use]
-pub fn holds(found: &Data, wanted: &Data, is_own: fn(&str) -> bool) -> bool {
-    let own = found.iter().filter(|(key, _)| is_own(key));
-    own.eq(wanted.iter())
-}
-
 /// A day, in seconds.
 pub const DAY: i64 = 24 * 60 * 60;
 /// How long before the present a certificate's time begins: clocks differ.

@@ -15,6 +15,7 @@ mod pods;
 mod quiet;
 mod racks;
 mod reached;
+mod secrets;
 mod settings;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 
 use self::access::{
     a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
+    a_certificate_that_changes_is_told_whatever_else_is_wrong,
     a_cluster_that_was_created_plain_goes_on_so_between_brokers,
     a_user_comes_and_goes_with_its_object, a_user_is_rotated_by_its_annotation,
     a_user_of_a_cluster_that_waits_for_its_secret_waits_with_it,
@@ -166,6 +168,7 @@ in_every_world! {
     replicas_are_made_even_when_somebody_asks,
     brokers_with_certificates_are_known_by_them,
     a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,
+    a_certificate_that_changes_is_told_whatever_else_is_wrong,
     a_cluster_that_was_created_plain_goes_on_so_between_brokers,
     a_user_comes_and_goes_with_its_object,
     what_somebody_takes_from_a_user_is_put_back,

@@ -21,8 +21,8 @@ use crate::certificates::Data;
 use crate::object::{ObjectKey, secret_name};
 use crate::platform::NotYet;
 
-/// Whose a Secret is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whose a Secret is, and what of it.
+#[derive(Clone, Debug)]
 pub struct Owner {
     /// The kind of the object.
     pub kind: &'static str,
@@ -32,6 +32,14 @@ pub struct Owner {
     pub uid: String,
     /// The cluster that it is for.
     pub cluster: String,
+    /// Whether a key of a Secret that holds this is the operator's.
+    pub is_own: fn(&Data, &str) -> bool,
+}
+
+/// The operator's keys of a Secret that are not to be there.
+fn surplus(found: &Data, wanted: &Data, is_own: fn(&Data, &str) -> bool) -> Vec<String> {
+    let others = found.keys().filter(|key| !wanted.contains_key(*key));
+    others.filter(|key| is_own(found, key)).cloned().collect()
 }
 
 /// The kind of what owns the Secrets of users.
@@ -71,15 +79,33 @@ impl Secrets {
         }
     }
 
-    /// Writes all of a Secret.
+    /// Has a Secret hold this, and no other of the operator's keys: what somebody else added is
+    /// none of its business. `before` is what it held, where that is known. Says whether that was
+    /// written.
     ///
     /// # Errors
     /// Why it cannot be written, or whose it is where it is somebody else's.
-    pub async fn write(&self, owner: &Owner, key: &ObjectKey, data: &Data) -> Result<(), NotYet> {
-        match self {
-            Self::Kubernetes(client) => kubernetes::write(client, owner, key, data).await,
-            Self::Folder(data_dir) => folder::write(&self::path(data_dir, owner.kind, key), data),
+    pub async fn keep(
+        &self,
+        owner: &Owner,
+        key: &ObjectKey,
+        before: Option<&Data>,
+        data: &Data,
+    ) -> Result<bool, NotYet> {
+        let is_right = |before: &Data| {
+            let own = before.iter().filter(|(key, _)| data.contains_key(*key));
+            own.eq(data) && surplus(before, data, owner.is_own).is_empty()
+        };
+        if before.is_some_and(is_right) {
+            return Ok(false);
         }
+        match self {
+            Self::Kubernetes(client) => kubernetes::write(client, owner, key, data).await?,
+            Self::Folder(data_dir) => {
+                folder::write(&self::path(data_dir, owner.kind, key), data, owner.is_own)?;
+            }
+        }
+        Ok(true)
     }
 
     /// Deletes a Secret that is its owner's; one that is not there is gone already.

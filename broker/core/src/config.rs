@@ -13,6 +13,7 @@
 pub mod agreed;
 pub mod client_metrics;
 pub mod connections;
+pub mod group;
 mod key;
 pub mod layers;
 pub mod settings;

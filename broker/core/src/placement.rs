@@ -16,9 +16,9 @@
 //! 6. **Chance**, from the seed: a thousand topics of one partition do not all begin at broker 0.
 //!
 //! It goes through the partitions in turn and chooses greedily, leader first, counting what it gave
-//! out. With equal racks greedy is as even as can be, since each choice goes to a broker that had
-//! least. With racks of unequal size goal 2 makes brokers of small racks hold more; that is meant,
-//! a rack's failure is worse than an uneven disk.
+//! out; in the end who holds more than one too many gives to a neighbour. With equal racks that is
+//! as even as can be. With racks of unequal size goal 2 makes brokers of small racks hold more: the
+//! failure of a rack is worse than an uneven disk.
 //!
 //! Invariant: a pure function; the same candidates, numbers and seed give the same placement.
 
@@ -127,9 +127,12 @@ pub fn place(
     check(candidates, replication_factor)?;
     let mut placer = Placer::of(candidates, existing, seed);
     let first = existing.len();
-    Ok((first..first + count)
+    let partitions = first..first + count;
+    let mut placed: Vec<_> = partitions
         .map(|partition| placer.grow(Vec::new(), replication_factor, partition))
-        .collect())
+        .collect();
+    placer.even_out(&mut placed);
+    Ok(placed)
 }
 
 /// A partition that is placed already.
@@ -212,6 +215,39 @@ impl<'a> Placer<'a> {
             self.count(&replicas);
         }
         replicas
+    }
+
+    /// Gives replicas of those that hold more than one too many to their neighbours: a leader is
+    /// chosen for how much it leads, and the last ones may hold a replica more than others by that.
+    fn even_out(&mut self, placed: &mut [Vec<NodeId>]) {
+        while let Some((partition, place, to)) = self.too_many(placed) {
+            let from = std::mem::replace(&mut placed[partition][place], to);
+            *self.replicas.entry(from).or_default() -= 1;
+            *self.replicas.entry(to).or_default() += 1;
+        }
+    }
+
+    /// A replica that another broker, as good by the goals before evenness, should have: which
+    /// partition's, in which place, and who. No leader's, and an heir's where there is no other.
+    fn too_many(&self, placed: &[Vec<NodeId>]) -> Option<(usize, usize, NodeId)> {
+        let held = |c: &Candidate| self.replicas.get(&c.node).copied().unwrap_or(0);
+        let pairs = self.candidates.iter().flat_map(|from| {
+            let others = self.candidates.iter();
+            let neighbours = others.filter(|to| to.rack == from.rack);
+            let neighbours = neighbours.filter(|to| to.is_active == from.is_active);
+            let lacking = neighbours.filter(move |to| held(from) > held(to) + 1);
+            lacking.map(move |to| (from.node, to.node))
+        });
+        let of = |(from, to): (NodeId, NodeId)| {
+            let partitions = placed.iter().enumerate();
+            let without = partitions.filter(|(_, replicas)| !replicas.contains(&to));
+            let places = without.filter_map(|(partition, replicas)| {
+                let place = replicas.iter().skip(1).position(|node| *node == from)?;
+                Some((partition, place + 1, to))
+            });
+            places.max_by_key(|(_, place, _)| *place)
+        };
+        pairs.into_iter().find_map(of)
     }
 
     /// The goals in order, as numbers of which less is better.

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::plan::{Found, Planned, plan};
-use super::settings::security::OWN_PRINCIPALS;
+use super::settings::security::{OWN_PRINCIPALS, keystore, made_of, signers, truststore};
 use crate::admin::Identity;
 use crate::certificates::authority;
-use crate::certificates::{DAY, Data, Use, Wanted, holds, sign};
+use crate::certificates::{DAY, Data, Use, Wanted, sign};
 use crate::condition::{ClusterReason, Verdict};
 use crate::object::ObjectKey;
 use crate::platform::{BrokerState, NotYet};
@@ -24,8 +24,6 @@ use crate::validated::{CERTIFICATES, ValidatedCluster};
 
 /// How often Secrets are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(3);
-/// How the names of the brokers' files end.
-const FILES: [&str; 2] = [".pem", ".made-of"];
 /// How long the operator's own certificate holds, which is made anew with each look that changes
 /// anything, and with each operator.
 const LIFETIME: i64 = 90 * DAY;
@@ -131,6 +129,7 @@ impl Certificates {
             name: key.name.clone(),
             uid: valid.uid.clone(),
             cluster: key.name.clone(),
+            is_own: |_, key| authority::KEYS.contains(&key),
         };
         let named = valid.listeners.iter().filter_map(|one| one.tls.as_ref());
         let named = named.map(|tls| &tls.secret_name);
@@ -160,12 +159,18 @@ impl Certificates {
             (&planned.users, &users, &found.users),
         ] {
             if let Some(planned) = planned {
-                self.write(&owner, key, found.as_ref(), &planned.data())
-                    .await?;
+                let data = planned.data();
+                let kept = self.secrets.keep(&owner, key, found.as_ref(), &data);
+                kept.await.map_err(|why| verdict(&why))?;
             }
         }
-        self.write(&owner, &files, Some(&found.files), &planned.files)
-            .await?;
+        let of_files = Owner {
+            is_own: is_own_file,
+            ..owner
+        };
+        let before = Some(&found.files);
+        let kept = self.secrets.keep(&of_files, &files, before, &planned.files);
+        kept.await.map_err(|why| verdict(&why))?;
         Ok(planned)
     }
 
@@ -177,20 +182,6 @@ impl Certificates {
     async fn read_own(&self, owner: &Owner, key: &ObjectKey) -> Result<Option<Data>, Verdict> {
         let read = self.secrets.read_own(owner, key).await;
         read.map_err(|why| verdict(&why))
-    }
-
-    async fn write(
-        &self,
-        owner: &Owner,
-        key: &ObjectKey,
-        before: Option<&Data>,
-        data: &Data,
-    ) -> Result<(), Verdict> {
-        if before.is_some_and(|before| holds(before, data, is_own)) {
-            return Ok(());
-        }
-        let written = self.secrets.write(owner, key, data).await;
-        written.map_err(|why| verdict(&why))
     }
 }
 
@@ -245,10 +236,11 @@ fn running(states: &BTreeMap<i32, BrokerState>) -> BTreeSet<String> {
     names.map(|(name, _)| name.to_ascii_lowercase()).collect()
 }
 
-/// Whether the operator writes this key into Secrets of clusters.
-fn is_own(key: &str) -> bool {
-    let mut parts = authority::KEYS.iter().chain(&FILES);
-    parts.any(|part| key.ends_with(part))
+/// Whether a file of brokers is the operator's: one of a listener that has them all.
+fn is_own_file(found: &Data, file: &str) -> bool {
+    let name = file.split('.').next().unwrap_or_default();
+    let of_listener = [keystore, truststore, signers, made_of].map(|of| of(name));
+    of_listener.iter().any(|one| one == file) && found.contains_key(&signers(name))
 }
 
 fn verdict(why: &NotYet) -> Verdict {

@@ -140,24 +140,21 @@ impl<P: Platform> Reconciler<P> {
                 let seen = Seen::new(states, verdict);
                 let mut step = conclude(cluster, None, &seen, Vec::new(), now);
                 step.valid = other.ok();
-                self.renew(step.valid.as_ref(), states, now).await;
-                return step;
+                let renewed = self.renew(step.valid.as_ref(), states, now).await;
+                return renewed.told(step);
             }
         };
         self.last = Some(valid.clone());
         self.platform.follow(&valid);
-        match self.certify(&mut valid, states, now).await {
-            Ok(certified) => {
-                let mut step = self.act(cluster, valid, states, is_current, now).await;
-                certified.tell(&mut step);
-                step
-            }
-            Err(verdict) => {
-                self.turn.note(false);
-                let seen = Seen::new(states, verdict);
-                conclude(cluster, Some(valid), &seen, Vec::new(), now)
-            }
-        }
+        let (certified, wait) = self.certify(&mut valid, states, now).await;
+        let step = if let Some(verdict) = wait {
+            self.turn.note(false);
+            let seen = Seen::new(states, verdict);
+            conclude(cluster, Some(valid), &seen, Vec::new(), now)
+        } else {
+            self.act(cluster, valid, states, is_current, now).await
+        };
+        certified.told(step)
     }
 
     /// A cluster that is made again has all brokers that have data, or else their partitions had

@@ -65,7 +65,7 @@ impl ApiServer {
     /// Changes an object as somebody does who is no operator.
     pub fn edit(&self, resource: &str, namespace: &str, name: &str, edit: impl FnOnce(&mut Value)) {
         let place = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-        self.lock().edit(&place, edit);
+        self.lock().edit_by_hand(&place, edit);
     }
 
     /// Counts all changes of objects.

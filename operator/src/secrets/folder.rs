@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::surplus;
 use crate::certificates::Data;
 use crate::platform::NotYet;
 
@@ -34,8 +35,12 @@ pub(super) fn read(folder: &Path) -> Result<Option<Data>, NotYet> {
     Ok(Some(data))
 }
 
-/// Writes what differs, each file whole, and removes what is not to be there.
-pub(super) fn write(folder: &Path, data: &Data) -> Result<(), NotYet> {
+/// Writes what differs, each file whole, and removes what of its own is not to be there.
+pub(super) fn write(
+    folder: &Path,
+    data: &Data,
+    is_own: fn(&Data, &str) -> bool,
+) -> Result<(), NotYet> {
     let no = |error: io::Error| not_yet(folder, "written", &error);
     DirBuilder::new()
         .recursive(true)
@@ -43,7 +48,7 @@ pub(super) fn write(folder: &Path, data: &Data) -> Result<(), NotYet> {
         .create(folder)
         .map_err(no)?;
     let before = read(folder)?.unwrap_or_default();
-    for key in before.keys().filter(|key| !data.contains_key(*key)) {
+    for key in surplus(&before, data, is_own) {
         std::fs::remove_file(folder.join(key)).map_err(no)?;
     }
     for (key, bytes) in data
@@ -98,11 +103,15 @@ mod tests {
             pairs.collect()
         };
         let first = data(&[("username", "alice"), ("password", "x")]);
-        write(&folder, &first).unwrap();
+        let is_own = |_: &Data, key: &str| key != "notes";
+        write(&folder, &first, is_own).unwrap();
         assert_eq!(read(&folder).unwrap(), Some(first));
         let second = data(&[("username", "alice"), ("user.key", "y")]);
-        write(&folder, &second).unwrap();
-        assert_eq!(read(&folder).unwrap(), Some(second));
+        std::fs::write(folder.join("notes"), "z").unwrap();
+        write(&folder, &second, is_own).unwrap();
+        let mut found = read(&folder).unwrap().unwrap();
+        assert_eq!(found.remove("notes"), Some(b"z".to_vec()));
+        assert_eq!(found, second);
         for path in [folder.clone(), folder.join("user.key")] {
             let mode = std::fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "others may read it");

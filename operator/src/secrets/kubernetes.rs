@@ -1,12 +1,14 @@
 //! Secrets of Kubernetes, got one by one by their names.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{Api, DeleteParams, Patch};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 
-use super::Owner;
+use super::{Owner, surplus};
 use crate::certificates::Data;
 use crate::crd::API_VERSION;
 use crate::object::ObjectKey;
@@ -59,7 +61,7 @@ pub(super) async fn write(
     client: &Client,
     owner: &Owner,
     key: &ObjectKey,
-    data: &Data,
+    wanted: &Data,
 ) -> Result<(), NotYet> {
     let secrets = api(client, key);
     let no = |error: kube::Error| not_taken("Secret", &key.name, &error);
@@ -67,7 +69,7 @@ pub(super) async fn write(
     if found.is_some_and(|found| !is_owned(&found, owner)) {
         return Err(foreign(owner, key));
     }
-    let data = data.iter();
+    let data = wanted.iter();
     let secret = Secret {
         metadata: metadata(owner, key),
         type_: Some("Opaque".to_owned()),
@@ -79,6 +81,18 @@ pub(super) async fn write(
     };
     let patch = Patch::Apply(&secret);
     let written = secrets.patch(&key.name, &apply_params(), &patch).await;
+    // An apply leaves what somebody else has put there as well.
+    let surplus = surplus(&self::data(written.map_err(no)?), wanted, owner.is_own);
+    if surplus.is_empty() {
+        return Ok(());
+    }
+    let gone: BTreeMap<String, Option<()>> = surplus.into_iter().map(|key| (key, None)).collect();
+    let params = PatchParams {
+        force: false,
+        ..apply_params()
+    };
+    let patch = Patch::Merge(serde_json::json!({ "data": gone }));
+    let written = secrets.patch(&key.name, &params, &patch).await;
     written.map(drop).map_err(no)
 }
 
@@ -135,6 +149,7 @@ mod tests {
             name: "alice".to_owned(),
             uid: "1".to_owned(),
             cluster: "orders".to_owned(),
+            is_own: |_, _| true,
         };
         let key = ObjectKey {
             namespace: "shop".to_owned(),

@@ -123,7 +123,7 @@ pub fn credentials(
 
 /// Whether the operator writes this key into a user's Secret.
 #[must_use]
-pub fn is_own(key: &str) -> bool {
+pub fn is_own(_: &Data, key: &str) -> bool {
     KEYS.contains(&key)
 }
 

@@ -17,8 +17,8 @@ use super::validate::{
     ValidatedUser, name_of, own_principal, principals, told_principal, validate,
 };
 use crate::admin::{Acls, Admin, Error};
+use crate::certificates::Data;
 use crate::certificates::authority::Authority;
-use crate::certificates::{Data, holds};
 use crate::condition::{UserReason, Verdict};
 use crate::crd::{KafkaUser, KafkaUserStatus};
 use crate::object::{Desired, ObjectKey, PAUSED, is_paused};
@@ -255,9 +255,8 @@ impl Work<'_> {
         let signer = access.authority.as_ref().map(|one| &one.signer);
         let seconds = self.now.seconds;
         let data = credentials(user, way, signer, &found, folder.as_deref(), seconds)?;
-        if !read.as_ref().is_some_and(|read| holds(read, &data, is_own)) {
-            let wrote = self.secrets.write(&owner, key, &data).await;
-            wrote.map_err(not_yet)?;
+        let kept = self.secrets.keep(&owner, key, read.as_ref(), &data).await;
+        if kept.map_err(not_yet)? {
             let what = match read {
                 None => "its credentials are in the Secret of its name",
                 Some(_) => "its Secret changed",
@@ -329,8 +328,8 @@ impl Work<'_> {
         seen.data.insert("applied".to_owned(), mark);
         let owner = owner(key, &desired.object);
         let data = seen.data.clone();
-        match self.secrets.write(&owner, key, &data).await {
-            Ok(()) => self
+        match self.secrets.keep(&owner, key, None, &data).await {
+            Ok(_) => self
                 .pass
                 .done
                 .push((key.clone(), "brokers know its password".to_owned())),
@@ -485,5 +484,6 @@ fn owner(key: &ObjectKey, object: &KafkaUser) -> Owner {
         name: key.name.clone(),
         uid: object.metadata.uid.clone().unwrap_or_default(),
         cluster: object.spec.cluster_ref.name.clone(),
+        is_own,
     }
 }

@@ -2,6 +2,9 @@
 
 use super::value::{Bounds, InvalidValue, Kind, Value};
 
+/// How the names of those defaults of groups end that change while a broker runs.
+const GROUPS_DYNAMIC: &str = ".assignment.interval.ms";
+
 /// Limits that are none until somebody sets them, as tools rely on; and what Kafka keeps for its
 /// own tests.
 const ONLY_WHERE_SET: [&str; 6] = [
@@ -107,9 +110,10 @@ impl Key {
             name: synonym.name,
             key: self,
             scale: synonym.scale,
-            // hours and minutes are for files, and so is what gives the defaults of groups
+            // hours and minutes are for files, and so is most of what gives the defaults of groups
             update: match (self.scope, place) {
                 (Scope::Topic, 0) => Update::Dynamic,
+                (Scope::Group, _) if synonym.name.ends_with(GROUPS_DYNAMIC) => Update::Dynamic,
                 _ => Update::Restart,
             },
         };
@@ -130,7 +134,7 @@ impl Key {
 
     /// The default as the broker's setting of that name shows it; none where another one does.
     pub fn default_under(&self, name: &str) -> Option<Value> {
-        let weakest = self.synonyms.last().filter(|_| self.scope == Scope::Topic);
+        let weakest = self.synonyms.last().filter(|_| self.scope != Scope::Broker);
         match weakest {
             Some(weakest) if weakest.name != name => None,
             Some(weakest) => Some(self.default_value().divided(weakest.scale)),

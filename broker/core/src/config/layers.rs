@@ -165,7 +165,7 @@ fn found(map: Option<&ConfigMap>, name: Name, source: Source) -> Option<Found> {
 
 /// The default, under the name and in the unit that Kafka shows it: the weakest synonym's.
 fn default_of(key: &'static Key, replication_factor: Option<usize>) -> Found {
-    let weakest = key.synonyms.last().filter(|_| key.scope == Scope::Topic);
+    let weakest = key.synonyms.last().filter(|_| key.scope != Scope::Broker);
     let (name, scale) = weakest.map_or((key.name, 1), |s| (s.name, s.scale));
     let value = match replication_factor {
         Some(factor) if key.name == MIN_INSYNC_REPLICAS => {

@@ -20,7 +20,7 @@ use super::names;
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
 use crate::config::agreed::MIN_INSYNC_REPLICAS;
-use crate::config::{self, ConfigMap, Kind, Scope, Update, Value};
+use crate::config::{self, ConfigMap, Kind, Layers, Scope, Update, Value};
 use crate::image::record::{ConfigRecord, PartitionRecord, Record};
 use crate::image::{ConfigResource, PartitionRegistration};
 
@@ -143,7 +143,11 @@ impl Metadata {
         let before = before.map_or(&empty, |map| map.as_ref());
         let after = change(&target, before)?;
         if after != *before {
-            check(&target, &after)?;
+            check(
+                &target,
+                &after,
+                self.image.layers(None, &self.static_configs),
+            )?;
         }
         let mut records = Vec::new();
         for (name, value) in &after {
@@ -323,6 +327,9 @@ impl Metadata {
 /// The value that a resource takes under that name, or why it does not.
 fn value_of(target: &ConfigResource, name: &str, text: &str) -> Result<Value, Refusal> {
     let known = config::find(target.scope(), name);
+    if target.scope() == Scope::Broker {
+        may_change_of_listeners(name)?;
+    }
     if known.is_none() && target.scope() == Scope::Broker && text.len() <= STRING_BYTES_MAX {
         // Kafka keeps such a value for a plug-in that may know it; whoever mistypes a name sees it
         return Ok(Value::Foreign(text.to_owned()));
@@ -363,11 +370,31 @@ fn value_of(target: &ConfigResource, name: &str, text: &str) -> Result<Value, Re
     known.parse(text).map_err(invalid)
 }
 
+/// The settings of listeners stand in the brokers' files: a certificate that changes there is taken
+/// while the broker runs.
+fn may_change_of_listeners(name: &str) -> Result<(), Refusal> {
+    let of_listener = name.strip_prefix("listener.name.");
+    let setting = of_listener.and_then(|rest| rest.split_once('.'));
+    let is_known = |(_, setting)| config::find(Scope::Broker, setting).is_some();
+    let message = if setting.is_some_and(is_known) {
+        format!("Cannot update these configs dynamically: [{name}]")
+    } else if name.starts_with("ssl.") {
+        format!(
+            "These security configs can be dynamically updated only per-listener using the \
+             listener prefix: [{name}]"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(ErrorCode::InvalidRequest, message))
+}
+
 /// Whether a resource's configs can stand together.
-fn check(target: &ConfigResource, configs: &ConfigMap) -> Result<(), Refusal> {
+fn check(target: &ConfigResource, configs: &ConfigMap, brokers: Layers<'_>) -> Result<(), Refusal> {
     let conflict = match target {
         ConfigResource::Topic(_) => config::topic::conflict(configs),
         ConfigResource::ClientMetrics(_) => config::client_metrics::conflict(configs),
+        ConfigResource::Group(_) => config::group::conflict(configs, brokers),
         ConfigResource::Cluster if configs.contains_key(DRAIN) => {
             Some("ottla.drain is set for one broker, not for all.".into())
         }

@@ -229,8 +229,11 @@ impl View<'_> {
             value: shown(&f),
             source: f.source as i8,
         };
+        // a subscription inherits from nothing
+        let is_told =
+            |f: &Found| key.scope != Scope::ClientMetrics || f.source == Source::ClientMetrics;
         let synonyms = match self.synonyms {
-            true => all.into_iter().map(synonym).collect(),
+            true => all.into_iter().filter(is_told).map(synonym).collect(),
             false => Vec::new(),
         };
         DescribeConfigsResourceResult {

@@ -23,35 +23,39 @@ pub struct Reach {
     pub certificates: Option<Arc<Planned>>,
 }
 
-/// What a step found of certificates.
-pub(super) struct Certified {
-    held: Option<Held>,
-}
+/// What a step found of certificates; none where it did not look, or could not.
+pub(super) struct Certified(Option<Option<Held>>);
 
 impl Certified {
     /// Adds it to what the step tells.
-    pub(super) fn tell(self, step: &mut Step) {
-        let planned = self.held.as_ref().map(|held| &held.planned);
-        step.status.certificates = planned.map_or_else(Vec::new, |planned| planned.told.clone());
-        step.reach = Some(Reach {
-            identity: self.held.as_ref().and_then(|held| held.identity.clone()),
-            certificates: planned.map(Arc::clone),
-        });
+    pub(super) fn told(self, mut step: Step) -> Step {
+        if let Some(held) = self.0 {
+            let planned = held.as_ref().map(|held| &held.planned);
+            let certificates = planned.map_or_else(Vec::new, |planned| planned.told.clone());
+            step.status.certificates = certificates;
+            step.reach = Some(Reach {
+                certificates: planned.map(Arc::clone),
+                identity: held.and_then(|held| held.identity),
+            });
+        }
+        step
     }
 }
 
 impl<P: Platform> Reconciler<P> {
     /// Sees to the certificates that the spec wants, and takes the listeners out of it that cannot
-    /// be had without one.
+    /// be had without one. A verdict says why nothing can be carried out yet.
     pub(super) async fn certify(
         &mut self,
         valid: &mut ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
         now: &str,
-    ) -> Result<Certified, Verdict> {
-        let held = self.look(valid, states, now).await?;
-        self.admin
-            .set_identity(held.as_ref().and_then(|held| held.identity.clone()));
+    ) -> (Certified, Option<Verdict>) {
+        let held = match self.look(valid, states, now).await {
+            Ok(held) => held,
+            Err(verdict) => return (Certified(None), Some(verdict)),
+        };
+        let mut wait = None;
         if let Some(held) = &held {
             let Planned {
                 without, verdicts, ..
@@ -60,31 +64,30 @@ impl<P: Platform> Reconciler<P> {
             // Brokers that are yet to be started wait for it: else they would start again for it.
             let must_wait = states.is_empty() || valid.listeners.iter().all(is_lost);
             if !without.is_empty() && must_wait {
-                return Err(Verdict::worst(verdicts.clone()).expect("who lacks one has a verdict"));
+                wait = Verdict::worst(verdicts.clone());
+            } else {
+                valid.listeners.retain(|one| !is_lost(one));
+                valid.refused.extend(verdicts.iter().cloned());
+                self.platform.follow(valid);
             }
-            valid.listeners.retain(|one| !is_lost(one));
-            valid.refused.extend(verdicts.iter().cloned());
-            self.platform.follow(valid);
         }
-        Ok(Certified { held })
+        (Certified(Some(held)), wait)
     }
 
     /// Renews the certificates of brokers that run while nothing else is carried out: a pause and a
-    /// mistake in a spec may last longer than they do.
+    /// mistake in a spec may last longer than they do. What is wrong with them is told once the
+    /// rest is carried out again.
     pub(super) async fn renew(
         &mut self,
         valid: Option<&ValidatedCluster>,
         states: &BTreeMap<i32, BrokerState>,
         now: &str,
-    ) {
+    ) -> Certified {
         let valid = valid.or(self.last.as_ref()).cloned();
         let Some(valid) = valid.filter(|_| !states.is_empty()) else {
-            return;
+            return Certified(None);
         };
-        // What is wrong with them is told once the rest is carried out again.
-        if let Ok(Some(held)) = self.look(&valid, states, now).await {
-            self.admin.set_identity(held.identity);
-        }
+        Certified(self.look(&valid, states, now).await.ok())
     }
 
     async fn look(
@@ -96,7 +99,13 @@ impl<P: Platform> Reconciler<P> {
         let seconds = now.parse::<jiff::Timestamp>();
         let seconds = seconds.map_or(0, jiff::Timestamp::as_second);
         let hosts = self.platform.hosts();
-        self.certificates.look(valid, states, hosts, seconds).await
+        let held = self
+            .certificates
+            .look(valid, states, hosts, seconds)
+            .await?;
+        let identity = held.as_ref().and_then(|held| held.identity.clone());
+        self.admin.set_identity(identity);
+        Ok(held)
     }
 
     /// Where Secrets are.

@@ -1,6 +1,6 @@
 //! The objects of the API server in memory, and who watches them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -27,6 +27,8 @@ pub struct State {
     told: Vec<(u64, Place, Value)>,
     /// Watches that go on from a version before this one are told that it is gone.
     oldest: u64,
+    /// The keys of an object's data that somebody else has put there, alone or as well.
+    others: BTreeMap<Place, BTreeSet<String>>,
     watchers: Vec<(String, String, UnboundedSender<(Instant, Value)>)>,
     /// How long after a change the watches tell of it.
     pub lag: Duration,
@@ -145,7 +147,8 @@ impl State {
                 if call.is_merge {
                     self.merge(place, body);
                 } else {
-                    self.apply(place.clone(), body);
+                    let body = self.with_others(place, body);
+                    self.apply(place.clone(), &body);
                 }
             }
             _ => {}
@@ -161,6 +164,33 @@ impl State {
         self.edit(place, |object| {
             object["metadata"]["deletionTimestamp"] = json!(NOW);
         });
+    }
+
+    /// What is applied, with the data that are somebody else's too; by force, so that who gave a
+    /// key another value has it no more.
+    fn with_others(&mut self, place: &Place, given: &Value) -> Value {
+        let mut given = given.clone();
+        let there = &self.objects[place]["data"];
+        let others = self.others.entry(place.clone()).or_default();
+        others.retain(|key| {
+            let (is, is_to_be) = (&there[key], given["data"].get(key));
+            !is.is_null() && is_to_be.is_none_or(|one| one == is)
+        });
+        for key in &*others {
+            given["data"][key] = there[key].clone();
+        }
+        given
+    }
+
+    /// Changes an object as somebody does who is no operator.
+    pub fn edit_by_hand(&mut self, place: &Place, edit: impl FnOnce(&mut Value)) {
+        let before = self.objects.get(place).cloned().unwrap_or_default();
+        self.edit(place, edit);
+        let after = self.objects.get(place).unwrap_or(&Value::Null)["data"].as_object();
+        let new = after.into_iter().flatten();
+        let new = new.filter(|(key, value)| before["data"].get(*key) != Some(*value));
+        let others = self.others.entry(place.clone()).or_default();
+        others.extend(new.map(|(key, _)| key.clone()));
     }
 
     /// Lays what was given over what is there.
@@ -239,7 +269,10 @@ fn merge(object: &mut Value, given: &Value) {
         return;
     };
     for (key, value) in given {
-        merge(&mut object[key], value);
+        match (value, object.as_object_mut()) {
+            (Value::Null, Some(fields)) => drop(fields.remove(key)),
+            _ => merge(&mut object[key], value),
+        }
     }
 }
 

@@ -114,7 +114,23 @@ fn brokers_groups_and_client_metrics_have_configs_too() {
         (BROKER, "one", "log.retention.ms", "5"),
         (BROKER, "", "min.insync.replicas", "2"),
         (BROKER, "1", "min.insync.replicas", "1"),
+        (BROKER, "1", "ssl.truststore.password", "secret"),
+        (
+            BROKER,
+            "1",
+            "listener.name.internal.ssl.keystore.location",
+            "/k",
+        ),
+        (BROKER, "", "listener.name.internal.plug.in", "4"),
+        (BROKER, "", "group.consumer.assignment.interval.ms", "4000"),
+        (BROKER, "", "group.consumer.session.timeout.ms", "50000"),
         (32, "g", "consumer.session.timeout.ms", "45000"),
+        (32, "g", "consumer.session.timeout.ms", "44999"),
+        (32, "g", "streams.session.timeout.ms", "60001"),
+        (32, "g", "streams.num.standby.replicas", "3"),
+        (32, "g", "streams.num.standby.replicas", "2"),
+        (32, "g", "share.heartbeat.interval.ms", "15000"),
+        (32, "g", "share.heartbeat.interval.ms", "15001"),
         (32, "g", "share.auto.offset.reset", "by_duration:P1DT2H"),
         (32, "g", "share.auto.offset.reset", "by_duration:soon"),
         (32, "g", "nothing", "1"),
@@ -143,7 +159,18 @@ fn brokers_groups_and_client_metrics_have_configs_too() {
         INVALID_REQUEST: Unexpected resource type 4 or name 'one'.
         ok
         INVALID_CONFIG: min.insync.replicas is set for a topic or fo
+        INVALID_REQUEST: These security configs can be dynamically up
+        INVALID_REQUEST: Cannot update these configs dynamically: [li
         ok
+        ok
+        INVALID_REQUEST: Cannot update these configs dynamically: [gr
+        ok
+        INVALID_CONFIG: consumer.session.timeout.ms must be greater
+        INVALID_CONFIG: streams.session.timeout.ms must be less than
+        INVALID_CONFIG: streams.num.standby.replicas must be less th
+        ok
+        ok
+        INVALID_CONFIG: share.heartbeat.interval.ms must be less tha
         ok
         INVALID_CONFIG: Invalid value by_duration:soon for configura
         INVALID_CONFIG: Unknown group config name: nothing

@@ -27,6 +27,7 @@ fn image() -> MetadataImage {
         (BROKER, "", "num.io.threads", "4"),
         (BROKER, "", "leader.replication.throttled.rate", "9"),
         (BROKER, "", "plug.in", "secret"),
+        (BROKER, "", "group.consumer.assignment.interval.ms", "4000"),
         (GROUP, "g", "consumer.session.timeout.ms", "50000"),
         (CLIENT_METRICS, "m", "interval.ms", "1000"),
     ] {
@@ -126,6 +127,8 @@ fn a_broker_tells_settings_that_change_and_those_that_do_not() {
         "log.retention.ms",
         "log.retention.hours",
         "num.io.threads",
+        "group.consumer.assignment.interval.ms",
+        "group.consumer.session.timeout.ms",
         "leader.replication.throttled.rate",
         "follower.replication.throttled.rate",
         "plug.in",
@@ -135,39 +138,46 @@ fn a_broker_tells_settings_that_change_and_those_that_do_not() {
         "1",
         &wanted,
         expect![[r#"
-        leader.replication.throttled.rate=9 3 5
-          3:leader.replication.throttled.rate=9
-          5:leader.replication.throttled.rate=9223372036854775807
-        log.retention.hours=3 4 5 read only
-          4:log.retention.hours=3
-          5:log.retention.hours=168
-        log.retention.ms=8 2 5
-          2:log.retention.ms=8
-          3:log.retention.ms=7
-        node.id=1 4 3 read only
-          4:node.id=1
-          5:node.id=0
-        num.io.threads=4 3 3
-          3:num.io.threads=4
-          5:num.io.threads=8
-        plug.in=null 3 0
-          3:plug.in=
-    "#]],
+            group.consumer.assignment.interval.ms=4000 3 3
+              3:group.consumer.assignment.interval.ms=4000
+              5:group.consumer.assignment.interval.ms=1000
+            group.consumer.session.timeout.ms=45000 5 3 read only
+              5:group.consumer.session.timeout.ms=45000
+            leader.replication.throttled.rate=9 3 5
+              3:leader.replication.throttled.rate=9
+              5:leader.replication.throttled.rate=9223372036854775807
+            log.retention.hours=3 4 5 read only
+              4:log.retention.hours=3
+              5:log.retention.hours=168
+            log.retention.ms=8 2 5
+              2:log.retention.ms=8
+              3:log.retention.ms=7
+            node.id=1 4 3 read only
+              4:node.id=1
+              5:node.id=0
+            num.io.threads=4 3 3
+              3:num.io.threads=4
+              5:num.io.threads=8
+            plug.in=null 3 0
+              3:plug.in=
+        "#]],
     );
     check(
         BROKER,
         "",
         &[],
         expect![[r#"
-        leader.replication.throttled.rate=9 3 5
-          3:leader.replication.throttled.rate=9
-        log.retention.ms=7 3 5
-          3:log.retention.ms=7
-        num.io.threads=4 3 3
-          3:num.io.threads=4
-        plug.in=null 3 0
-          3:plug.in=
-    "#]],
+            group.consumer.assignment.interval.ms=4000 3 3
+              3:group.consumer.assignment.interval.ms=4000
+            leader.replication.throttled.rate=9 3 5
+              3:leader.replication.throttled.rate=9
+            log.retention.ms=7 3 5
+              3:log.retention.ms=7
+            num.io.threads=4 3 3
+              3:num.io.threads=4
+            plug.in=null 3 0
+              3:plug.in=
+        "#]],
     );
     check(
         BROKER,
@@ -189,18 +199,25 @@ fn a_broker_tells_settings_that_change_and_those_that_do_not() {
 
 #[test]
 fn groups_and_subscriptions_tell_what_is_set_and_what_is_not() {
-    let wanted = ["consumer.session.timeout.ms", "share.auto.offset.reset"];
+    let wanted = [
+        "consumer.assignment.interval.ms",
+        "consumer.session.timeout.ms",
+        "share.auto.offset.reset",
+    ];
     check(
         GROUP,
         "g",
         &wanted,
         expect![[r#"
-        consumer.session.timeout.ms=50000 8 3
-          8:consumer.session.timeout.ms=50000
-          5:consumer.session.timeout.ms=45000
-        share.auto.offset.reset=latest 5 2
-          5:share.auto.offset.reset=latest
-    "#]],
+            consumer.assignment.interval.ms=4000 3 3
+              3:group.consumer.assignment.interval.ms=4000
+              5:group.consumer.assignment.interval.ms=1000
+            consumer.session.timeout.ms=50000 8 3
+              8:consumer.session.timeout.ms=50000
+              5:group.consumer.session.timeout.ms=45000
+            share.auto.offset.reset=latest 5 2
+              5:share.auto.offset.reset=latest
+        "#]],
     );
     check(
         CLIENT_METRICS,
