@@ -174,7 +174,7 @@ pub struct DescribeResponse {
 }
 /// Nested message and enum types in `DescribeResponse`.
 pub mod describe_response {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Progress {
         #[prost(uint64, tag = "1")]
         pub node_id: u64,
@@ -186,6 +186,42 @@ pub mod describe_response {
         pub last_fetch_ms: i64,
         #[prost(int64, tag = "5")]
         pub last_caught_up_ms: i64,
+        /// Where its peers reach it, by the membership of the quorum.
+        #[prost(string, tag = "6")]
+        pub address: ::prost::alloc::string::String,
+    }
+}
+/// Makes a node that follows a voter, or takes its vote.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeVoterRequest {
+    #[prost(uint64, tag = "1")]
+    pub node_id: u64,
+    #[prost(bool, tag = "2")]
+    pub adds: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeVoterResponse {
+    #[prost(oneof = "change_voter_response::Result", tags = "1, 2, 3")]
+    pub result: ::core::option::Option<change_voter_response::Result>,
+}
+/// Nested message and enum types in `ChangeVoterResponse`.
+pub mod change_voter_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Refused {
+        /// Kafka's code of the error.
+        #[prost(int32, tag = "1")]
+        pub code: i32,
+        #[prost(string, tag = "2")]
+        pub message: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(bool, tag = "1")]
+        Changed(bool),
+        #[prost(message, tag = "2")]
+        NotController(super::NotController),
+        #[prost(message, tag = "3")]
+        Refused(Refused),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -570,6 +606,30 @@ pub mod peer_client {
             req.extensions_mut().insert(GrpcMethod::new("ottla.peer.v1.Peer", "Join"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn change_voter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangeVoterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeVoterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ottla.peer.v1.Peer/ChangeVoter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ottla.peer.v1.Peer", "ChangeVoter"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A broker's lease: beats one way, how it stands the other way.
         pub async fn session(
             &mut self,
@@ -680,6 +740,13 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::JoinRequest>,
         ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
+        async fn change_voter(
+            &self,
+            request: tonic::Request<super::ChangeVoterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeVoterResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Session method.
         type SessionStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::Standing, tonic::Status>,
@@ -1115,6 +1182,49 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = JoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ottla.peer.v1.Peer/ChangeVoter" => {
+                    #[allow(non_camel_case_types)]
+                    struct ChangeVoterSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::ChangeVoterRequest>
+                    for ChangeVoterSvc<T> {
+                        type Response = super::ChangeVoterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChangeVoterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::change_voter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ChangeVoterSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

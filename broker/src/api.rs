@@ -46,8 +46,9 @@ use ottla_protocol::messages::access::{
 };
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, DescribeQuorumRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, ListPartitionReassignmentsRequest, RemoveRaftVoterRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use ottla_protocol::messages::configs::{
     AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
@@ -390,6 +391,8 @@ apis! {
     AlterPartitionReassignmentsRequest => reassignments::alter;
     ListPartitionReassignmentsRequest => reassignments::list;
     DescribeQuorumRequest => quorum::describe;
+    AddRaftVoterRequest => quorum::add_voter;
+    RemoveRaftVoterRequest => quorum::remove_voter;
     UpdateFeaturesRequest => cluster::update_features;
     DescribeClusterRequest => cluster::describe;
     UnregisterBrokerRequest => cluster::unregister_broker;

@@ -1,9 +1,10 @@
 //! The metadata quorum: openraft drives records into `core::metadata`, every broker gets the image.
 //!
-//! Every node runs one openraft node: a voter where `controller.quorum.voters` names it, otherwise
-//! a follower without a vote. The leader is the *active controller*: one task there decides
-//! requests one batch after another, each batch becomes one entry, and a request is answered when
-//! its entry is applied. Other brokers forward their requests over gRPC.
+//! Every node runs one openraft node: a voter, or a follower without a vote.
+//! `controller.quorum.voters` names the first voters; from then on who votes stands in the log. The
+//! leader is the *active controller*: one task there decides requests one batch after another, each
+//! batch becomes one entry, and a request is answered when its entry is applied. Other brokers
+//! forward their requests over gRPC.
 //!
 //! # Layout, in reading order
 //! - [`raft`]: openraft's types, on the wire and on disk
@@ -11,6 +12,7 @@
 //! - [`network`], [`service`]: calls to other nodes, and their calls here
 //! - [`identity`]: that all of them are of one cluster
 //! - [`formation`]: how a quorum begins, and how a node comes (back) to it
+//! - [`voters`]: who votes, and how that changes
 //! - [`submit`]: a request's way to the active controller, and its answer's way back
 //! - [`active`]: the active controller's one task
 //! - [`handle`], [`quorum`]: what the rest of the broker asks of all this
@@ -32,6 +34,7 @@ pub mod submit;
 pub mod suspects;
 #[cfg(all(test, not(feature = "simulation")))]
 mod tests;
+mod voters;
 
 use std::fmt;
 use std::io;
@@ -56,6 +59,7 @@ use self::machine::{Machine, Published, Raft, State};
 use self::network::Factory;
 pub use self::quorum::{Quorum, QuorumNode};
 pub use self::submit::{Ask, Error};
+pub use self::voters::Refused;
 use crate::config::Settings;
 use crate::defaults;
 use crate::env::Env;
@@ -70,6 +74,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A start waits for room on a full disk, looking so often.
 const FULL_START_RETRY: Duration = Duration::from_secs(5);
+
+/// How long one wait for a change lasts before it is begun anew.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Requests that wait for the active controller's task.
 const QUEUE_REQUESTS_MAX: usize = 1024;
@@ -176,8 +183,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let raft = Raft::new(node_id, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(io::Error::other)?;
     raft.runtime_config().elect(may_vote);
-    let is_in_doubt = settings.is_voter() && !may_vote;
-    let first_term = if is_in_doubt { NO_TERM } else { 0 };
+    let first_term = if may_vote { 0 } else { NO_TERM };
     let (messages, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let (image_sender, image) = watch::channel(Arc::default());
     let (applied_sender, applied) = watch::channel(0);

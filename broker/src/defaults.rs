@@ -65,7 +65,7 @@ pub fn openraft(
         enable_elect: true, // until it is switched off for a voter that lost its disk
         // the active controller itself watches when a majority last answered
         quorum_loss_probe_interval: None,
-        // voters are fixed, none is removed while it leads; the type has no name out here
+        // a voter that leads has another lead before it is removed; the type has no name out here
         removed_leader_step_down: openraft::Config::default().removed_leader_step_down,
         // A leader counts the others' disks and its own apart: what two others hold is committed
         // though its own disk lacks it still. Back after a power cut it would lead on, in the same

@@ -5,6 +5,7 @@
 pub mod certificates;
 mod desired;
 pub mod gate;
+pub mod quorum;
 pub mod rebalance;
 pub mod reconcile;
 pub mod rolling_restart;

@@ -100,6 +100,8 @@ reasons! {
         Rebalancing: Reconciling,
         /// Brokers that are to go hand their replicas over to those that stay.
         ScalingDown: Reconciling,
+        /// Other brokers than before are to vote in the metadata quorum, one after the other.
+        ChangingVoters: Reconciling,
         /// A broker that served does not at the moment.
         BrokerNotReady: Reconciling,
         /// A change of settings is being given to the brokers.
@@ -112,10 +114,8 @@ reasons! {
         WaitingForApproval: Stalled,
         /// The spec contradicts itself.
         InvalidSpec: Stalled,
-        /// Fewer brokers are wanted than the voters or the replicas of a topic need.
+        /// Fewer brokers are wanted than the replicas of a topic need.
         ScaleDownRefused: Stalled,
-        /// A field cannot be changed any more.
-        ImmutableField: Stalled,
         /// A Secret that a listener names is not there.
         SecretNotFound: Stalled,
         /// A certificate cannot be used; the one before stays where there is one.

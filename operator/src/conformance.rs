@@ -17,6 +17,7 @@ mod racks;
 mod reached;
 mod secrets;
 mod settings;
+mod voters;
 
 use std::time::Duration;
 
@@ -56,6 +57,10 @@ use self::plans::{
     no_broker_is_emptied_without_consent, topics_are_not_copied_or_deleted_without_consent,
 };
 use self::settings::{Kubernetes, Setting};
+use self::voters::{
+    a_scale_down_that_is_taken_back_gives_the_votes_back, brokers_that_vote_can_go,
+    no_vote_is_taken_while_another_voter_is_behind,
+};
 
 /// How long anything may take to show.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -160,6 +165,9 @@ in_every_world! {
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
     a_broker_that_was_to_go_and_stays_gets_its_share_again,
     the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
+    brokers_that_vote_can_go,
+    no_vote_is_taken_while_another_voter_is_behind,
+    a_scale_down_that_is_taken_back_gives_the_votes_back,
     a_restart_waits_for_consent_to_its_own_plan,
     topics_are_not_copied_or_deleted_without_consent,
     no_broker_is_emptied_without_consent,

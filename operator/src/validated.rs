@@ -46,8 +46,11 @@ pub struct ValidatedCluster {
     pub replicas: i32,
     /// Those of them that are to go, once they hold nothing any more: the last ones.
     pub leaving: BTreeSet<i32>,
-    /// Voters in the metadata quorum: the brokers 0 to this − 1.
+    /// The voters that the brokers' files name: the brokers 0 to this − 1. At least those that vote
+    /// and those that are to.
     pub controllers: i32,
+    /// How many voters the spec wants.
+    pub controllers_wanted: Option<i32>,
     /// The broker's image, where it is not the operator's default.
     pub image: Option<String>,
     /// What acks=all promises.

@@ -27,3 +27,4 @@ pub mod shard;
 pub mod suspects;
 pub mod throttle;
 pub mod transaction;
+pub mod voters;

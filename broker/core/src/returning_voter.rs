@@ -1,11 +1,16 @@
-//! When a voter of the metadata quorum that may have lost its disk takes part again.
+//! When a node of the metadata quorum that may have lost its disk takes part again.
 //!
-//! It has forgotten whom it voted for and what it acknowledged, so it asks the other voters. Any
-//! majority that it was part of has at least one member among enough others. So no vote of its own
-//! was for a later term than the highest one that enough others know, and nobody who leads in an
-//! earlier term may count on it any more. It votes once it has all that the leader of that term
+//! As a voter it has forgotten whom it voted for and what it acknowledged, so it asks the others.
+//! Any majority that it was part of has at least one member among enough others. So no vote of its
+//! own was for a later term than the highest one that enough others know, and nobody who leads in
+//! an earlier term may count on it any more. It votes once it has all that the leader of that term
 //! had: what it acknowledged before is in there. Others that have lost their disks as well cannot
 //! tell, and count for nothing.
+//!
+//! Who votes may have changed since this node knew it. Each membership that a node tells of is
+//! heeded: of each of them enough have to answer. One that this node is not part of counted no vote
+//! of its own; of it a majority has to answer, so that none is in force that came later and has
+//! this node in it.
 //!
 //! Where so many have lost their disks that too few others are left, they wait until one of those
 //! disks is back, and say so. None goes on by the word of fewer: what the others alone had may be
@@ -15,19 +20,22 @@
 //! others, and by all of them: what is committed is on some disk, though a broker that has just
 //! started may not know that it is committed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// How many entries the formation writes: who the voters are. Each later one is a leader's, and a
 /// majority that may vote has elected that leader.
 const FORMATION_ENTRIES: u64 = 1;
 
-/// A voter that may not vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A node that may not vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Returning {
-    /// How many voters there are, this one included.
-    pub voters: usize,
-    /// Whether this is the voter that forms the quorum.
-    pub is_first: bool,
+    /// The node.
+    pub node_id: u64,
+    /// The voters by its settings: those that form the quorum.
+    pub configured: BTreeSet<u64>,
+    /// The voters by its own log; none where that says nothing.
+    pub known: BTreeSet<u64>,
     /// Whether it has neither voted nor got an entry. Otherwise somebody has led, whom a majority
     /// has voted for.
     pub is_empty: bool,
@@ -35,8 +43,8 @@ pub struct Returning {
     pub term: u64,
 }
 
-/// What another voter answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a voter answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Who.
     pub node_id: u64,
@@ -50,9 +58,11 @@ pub struct Answer {
     pub without_vote: bool,
     /// Whether it leads, and a majority has just answered it.
     pub is_heard: bool,
+    /// Who votes, by its log; none where that says nothing.
+    pub voters: BTreeSet<u64>,
 }
 
-/// What the voter does.
+/// What the node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It asks again, and answers neither who leads nor who wants its vote.
@@ -63,6 +73,11 @@ pub enum Next {
         from_term: u64,
         /// How many entries it needs to vote from then on, where that can be told.
         entries: Option<u64>,
+    },
+    /// It is no voter, and follows whoever leads in `from_term` or later until it becomes one.
+    Observe {
+        /// The first term in which it takes part.
+        from_term: u64,
     },
     /// It votes from here on.
     Vote {
@@ -93,13 +108,18 @@ impl Returning {
         if self.is_formed(answers) {
             return self.follow(answers);
         }
-        if answers.len() + 1 < self.voters {
+        let is_configured = self.configured.contains(&self.node_id);
+        let others = answers
+            .iter()
+            .filter(|a| self.configured.contains(&a.node_id));
+        if !is_configured || others.count() + 1 < self.configured.len() {
             return Next::Ask;
         }
         let from_term = answers.iter().map(|answer| answer.term).max();
+        let is_first = self.configured.first() == Some(&self.node_id);
         Next::Vote {
             from_term: from_term.unwrap_or(0),
-            forms: self.is_first && answers.iter().all(|answer| answer.log_end == 0),
+            forms: is_first && answers.iter().all(|answer| answer.log_end == 0),
         }
     }
 
@@ -109,37 +129,75 @@ impl Returning {
         !self.is_empty || answers.iter().any(is_used)
     }
 
-    /// How many others have to know.
-    fn needed(&self) -> usize {
-        (self.voters / 2 + 1).min(self.voters.saturating_sub(1))
+    /// Who votes, by all that is told of it.
+    fn memberships<'a>(&'a self, answers: &'a [Answer]) -> BTreeSet<&'a BTreeSet<u64>> {
+        let told = answers.iter().map(|answer| &answer.voters);
+        let told = told.chain([&self.known]);
+        let mut told: BTreeSet<_> = told.filter(|voters| !voters.is_empty()).collect();
+        if told.is_empty() {
+            told.insert(&self.configured);
+        }
+        told
+    }
+
+    /// How many others of these voters have to know.
+    fn needed(&self, voters: &BTreeSet<u64>) -> usize {
+        let majority = voters.len() / 2 + 1;
+        match voters.contains(&self.node_id) {
+            true => majority.min(voters.len().saturating_sub(1)),
+            false => majority,
+        }
     }
 
     fn follow(&self, answers: &[Answer]) -> Next {
-        let known = || answers.iter().filter(|answer| !answer.without_vote);
+        let memberships = self.memberships(answers);
+        let votes = |answer: &&Answer| memberships.iter().any(|v| v.contains(&answer.node_id));
+        let known = || answers.iter().filter(|a| !a.without_vote).filter(votes);
         let Some(from_term) = known().map(|answer| answer.term).max() else {
             return Next::Ask;
         };
-        if known().count() < self.needed() {
+        let lacks = |voters: &&BTreeSet<u64>| {
+            let heard = known().filter(|answer| voters.contains(&answer.node_id));
+            heard.count() < self.needed(voters)
+        };
+        if memberships.iter().any(lacks) {
             return Next::Ask;
         }
         let leads = |a: &&Answer| a.term == from_term && a.leader == Some(a.node_id);
-        let leader = known().find(leads).filter(|_| self.term >= from_term);
+        let leader = known().find(leads);
+        if let Some(leader) = leader
+            && !leader.voters.is_empty()
+            && !leader.voters.contains(&self.node_id)
+        {
+            return Next::Observe { from_term };
+        }
+        let leader = leader.filter(|_| self.term >= from_term);
         let entries = leader.map(|leader| leader.log_end);
         Next::Follow { from_term, entries }
     }
 
-    /// Why it waits, where too few that know answer; none while the quorum works without it.
+    /// Why it waits, where it votes and too few that know answer; none while the quorum works
+    /// without it.
     #[must_use]
     pub fn standstill(&self, answers: &[Answer]) -> Option<Standstill> {
-        let without_vote = answers.iter().filter(|answer| answer.without_vote).count();
-        let (needed, known) = (self.needed(), answers.len() - without_vote);
-        let works = answers.iter().any(|answer| answer.is_heard);
-        let stands = self.is_formed(answers) && known < needed && !works;
-        stands.then(|| Standstill {
-            voters: self.voters,
-            lost: 1 + without_vote,
-            silent: self.voters.saturating_sub(1 + answers.len()),
-            needed,
+        if !self.is_formed(answers) || answers.iter().any(|answer| answer.is_heard) {
+            return None;
+        }
+        let memberships = self.memberships(answers);
+        let mut own = memberships.iter().filter(|v| v.contains(&self.node_id));
+        own.find_map(|voters| {
+            let heard = answers.iter().filter(|a| voters.contains(&a.node_id));
+            let (heard, lost) = (
+                heard.clone().count(),
+                heard.filter(|a| a.without_vote).count(),
+            );
+            let needed = self.needed(voters);
+            (heard - lost < needed).then(|| Standstill {
+                voters: voters.len(),
+                lost: 1 + lost,
+                silent: voters.len().saturating_sub(1 + heard),
+                needed,
+            })
         })
     }
 }
@@ -185,9 +243,11 @@ impl fmt::Display for Standstill {
 mod tests {
     use super::*;
 
-    /// Each line: a case, the voter as `voters`, its term where it is not empty and whether it is
-    /// the first one, then answers as `node@term leader end`, `lost` where it may not vote either,
-    /// `heard` where it leads and a majority answers it.
+    /// Each line: a case, then the node: how many voters its settings name from 1 on, its term
+    /// where it is not empty, `as` whom it is, where that is not the first that does not answer,
+    /// and who votes by its log, `of`; then answers as `node@term leader end`, `lost` where it may
+    /// not vote either, `heard` where it leads and a majority answers it, `of` who votes by its
+    /// log.
     const CASES: &str = "
         both others, and one leads     : 3 @5 : 2@5 2 90, 3@5 2 80 => follow 5 up to 90
         an empty one hears them first  : 3 : 2@5 2 90, 3@5 2 80 => follow 5
@@ -210,16 +270,29 @@ mod tests {
         only one has what is committed : 3 : 2@1 - 3, 3@1 - 2 => follow 1
         one that knows is enough       : 3 : 2@1 - 3 => ask
         one had begun to catch up      : 3 @1 : 2@1 - 2, 3@1 - 2 => follow 1
-        a new one alone                : 1 first : => form from 0
-        new ones                       : 3 first : 2@0 - 0 lost, 3@0 - 0 lost => form from 0
+        a new one alone                : 1 : => form from 0
+        new ones                       : 3 : 2@0 - 0 lost, 3@0 - 0 lost => form from 0
         another one forms              : 3 : 1@0 - 0 lost, 3@0 - 0 lost => vote from 0
-        one that starts late           : 3 first : 2@0 - 0 => ask
+        one that starts late           : 3 : 2@0 - 0 => ask
         of five, one that starts late  : 5 : 1@0 - 0 lost, 2@0 - 0, 3@0 - 0 => ask
         it is being formed             : 3 : 1@1 - 1, 3@0 - 0 => vote from 1
         by a candidate with a vote     : 3 : 1@1 - 1, 3@1 - 0 => vote from 1
         and is formed a moment ago     : 3 : 1@1 1 2, 3@1 1 1 => follow 1
-        the first one lost its disk    : 3 first : 2@1 - 1, 3@1 - 0 => vote from 1
-        before anyone had an entry     : 3 first : 2@1 - 0, 3@0 - 0 => form from 1";
+        the first one lost its disk    : 3 : 2@1 - 1, 3@1 - 0 => vote from 1
+        before anyone had an entry     : 3 : 2@1 - 0, 3@0 - 0 => form from 1
+        one that the settings omit     : 1 as 2 : 1@5 1 90 of 1 => observe 5
+        and nobody has begun           : 1 as 2 : 1@0 - 0 => ask
+        an observer needs a majority   : 3 as 4 : 1@5 1 90 of 1+2+3 => ask
+        two of three are one           : 3 as 4 : 1@5 1 90 of 1+2+3, 2@5 1 90 of 1+2+3 => observe 5
+        with no leader it may yet vote : 3 as 4 : 1@5 - 9 of 1+2+3, 2@5 - 9 of 1+2+3 => follow 5
+        it was made a voter meanwhile  : 1 as 2 : 1@5 1 90 of 1+2 => follow 5
+        and has caught up              : 1 @5 as 2 of 1 : 1@5 1 90 of 1+2 => follow 5 up to 90
+        not all know that it was       : 3 as 4 : 1@5 1 9 of 1+2+3+4, 2@5 1 8 of 1+2+3 => ask
+        but enough do                  : 2 as 3 : 1@5 1 9 of 1+2+3, 2@5 1 8 of 1+2 => follow 5
+        it votes no more               : 2 @5 as 3 : 1@5 1 9 of 1+2, 2@5 1 9 of 1+2 => observe 5
+        more voters than were set up   : 1 as 9 : 1@5 1 90 of 1+2+3 => ask
+        fewer, and two vote without it : 5 as 5 : 1@5 1 90 of 1+2+3, 2@5 1 90 of 1+2+3 => observe 5
+        fewer, and it is one of them   : 4 as 3 : 1@5 1 9 of 1+2+3, 4@5 1 9 of 1+2+3 => ask";
 
     /// The same, with what the voter tells: how many do not answer, and whether it ends once those
     /// start, or once others bring their metadata back.
@@ -243,20 +316,36 @@ mod tests {
             let (told, outcome) = case.split_once("=>").expect("an outcome");
             let parts: Vec<&str> = told.split(':').map(str::trim).collect();
             let answers = parts[2].split_terminator(',').map(answer);
-            let next = voter(parts[1]).next(&answers.collect::<Vec<_>>());
+            let answers: Vec<_> = answers.collect();
+            let next = voter(parts[1], &answers).next(&answers);
             assert_eq!(shown(next), outcome.trim(), "{}", parts[0]);
         }
     }
 
-    fn voter(text: &str) -> Returning {
+    fn voter(text: &str, answers: &[Answer]) -> Returning {
         let own: Vec<&str> = text.split_whitespace().collect();
         let term = own.iter().find_map(|word| word.strip_prefix('@'));
+        let count: u64 = own[0].parse().expect("a count");
+        let is_free = |id: &u64| answers.iter().all(|answer| answer.node_id != *id);
+        let told = after(&own, "as").map(|id| id.parse().expect("a node"));
         Returning {
-            voters: own[0].parse().expect("a count"),
-            is_first: own.contains(&"first"),
+            node_id: told.or((1..=count).find(is_free)).expect("a node"),
+            configured: (1..=count).collect(),
+            known: after(&own, "of").map(voters).unwrap_or_default(),
             is_empty: term.is_none(),
             term: term.map_or(0, |term| term.parse().expect("a term")),
         }
+    }
+
+    /// The word behind this one.
+    fn after<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+        let place = words.iter().position(|word| *word == name)?;
+        Some(words[place + 1])
+    }
+
+    fn voters(text: &str) -> BTreeSet<u64> {
+        let ids = text.split('+').map(|id| id.parse().expect("a node"));
+        ids.collect()
     }
 
     fn answer(text: &str) -> Answer {
@@ -269,6 +358,7 @@ mod tests {
             log_end: words[2].parse().expect("an end"),
             without_vote: words.contains(&"lost"),
             is_heard: words.contains(&"heard"),
+            voters: after(&words, "of").map(voters).unwrap_or_default(),
         }
     }
 
@@ -279,6 +369,7 @@ mod tests {
                 let entries = entries.map(|entries| format!(" up to {entries}"));
                 format!("follow {from_term}{}", entries.unwrap_or_default())
             }
+            Next::Observe { from_term } => format!("observe {from_term}"),
             Next::Vote { from_term, forms } => {
                 let what = if forms { "form" } else { "vote" };
                 format!("{what} from {from_term}")
@@ -293,7 +384,7 @@ mod tests {
             let parts: Vec<&str> = told.split(':').map(str::trim).collect();
             let answers = parts[2].split_terminator(',').map(answer);
             let answers: Vec<_> = answers.collect();
-            let told = match voter(parts[1]).standstill(&answers) {
+            let told = match voter(parts[1], &answers).standstill(&answers) {
                 None => "nothing".to_owned(),
                 Some(why) => {
                     let end = if why.is_for_good() { "bring" } else { "start" };

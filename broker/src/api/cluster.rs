@@ -40,10 +40,10 @@ pub async fn describe(
         };
     }
     let image = context.controller.image();
-    let voters = &context.settings.controller_quorum_voters;
+    let voters = context.controller.voters();
     let is_asked_for = |b: &BrokerRegistration| match body.endpoint_type {
         // the controllers are brokers, and serve what is asked of either
-        CONTROLLERS => voters.iter().any(|voter| voter.node_id == b.node_id),
+        CONTROLLERS => voters.contains_key(&b.node_id),
         _ => true,
     };
     let shown = image

@@ -1,21 +1,29 @@
-//! DescribeQuorum: the metadata quorum, under the name that Kafka's tools know it by.
+//! DescribeQuorum, AddRaftVoter, RemoveRaftVoter: the metadata quorum, under the name that Kafka's
+//! tools know it by.
+
+use std::time::Duration;
 
 use ottla_core::acl::Operation;
 use ottla_core::image::MetadataImage;
 use ottla_core::metadata::names::CLUSTER_METADATA_TOPIC;
+use ottla_core::voters::Change;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::Uuid;
+use ottla_protocol::ids::{NodeId, Uuid};
 use ottla_protocol::messages::cluster::{
-    DescribeQuorumRequest, DescribeQuorumResponse, DescribedQuorumPartition, DescribedQuorumTopic,
-    Listener, Node, ReplicaState,
+    AddRaftVoterRequest, AddRaftVoterResponse, DescribeQuorumRequest, DescribeQuorumResponse,
+    DescribedQuorumPartition, DescribedQuorumTopic, Listener, Node, RemoveRaftVoterRequest,
+    RemoveRaftVoterResponse, ReplicaState,
 };
 
 use super::{Context, RequestContext};
 use crate::authorizer::sentence;
-use crate::controller::{Quorum, QuorumNode};
+use crate::controller::{Quorum, QuorumNode, Refused};
 
 /// The first version that tells the nodes' directories and listeners.
 const WITH_NODES: i16 = 2;
+
+/// How long a vote may take to be taken: the request names no time.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// DescribeQuorum.
 pub async fn describe(
@@ -68,6 +76,71 @@ pub async fn describe(
             false => Vec::new(),
         },
         ..DescribeQuorumResponse::default()
+    }
+}
+
+/// AddRaftVoter: a broker that follows becomes a voter. It is reached where it is already, so the
+/// listeners are not looked at.
+pub async fn add_voter(
+    context: &Context,
+    request: &RequestContext,
+    body: AddRaftVoterRequest,
+) -> AddRaftVoterResponse {
+    let patience = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
+    let directory = (body.voter_id, body.voter_directory_id);
+    let change = Change::Add(u64::try_from(body.voter_id).unwrap_or(u64::MAX));
+    let asked = (body.cluster_id, directory, change);
+    let (error_code, error_message) = change_voter(context, request, asked, patience).await;
+    AddRaftVoterResponse {
+        error_code,
+        error_message,
+        ..AddRaftVoterResponse::default()
+    }
+}
+
+/// RemoveRaftVoter: a voter follows on without a vote.
+pub async fn remove_voter(
+    context: &Context,
+    request: &RequestContext,
+    body: RemoveRaftVoterRequest,
+) -> RemoveRaftVoterResponse {
+    let directory = (body.voter_id, body.voter_directory_id);
+    let change = Change::Remove(u64::try_from(body.voter_id).unwrap_or(u64::MAX));
+    let asked = (body.cluster_id, directory, change);
+    let (error_code, error_message) = change_voter(context, request, asked, REMOVE_TIMEOUT).await;
+    RemoveRaftVoterResponse {
+        error_code,
+        error_message,
+        ..RemoveRaftVoterResponse::default()
+    }
+}
+
+async fn change_voter(
+    context: &Context,
+    request: &RequestContext,
+    (cluster_id, (voter, directory), change): (Option<String>, (i32, Uuid), Change),
+    patience: Duration,
+) -> (i16, Option<String>) {
+    if let Err(error) = context.access(request).cluster(Operation::Alter) {
+        return (error.code(), Some(sentence(error)));
+    }
+    let image = context.controller.image();
+    if cluster_id.is_some_and(|id| *id != *image.cluster_id) {
+        let message = format!("this is cluster {}", image.cluster_id);
+        return (ErrorCode::InconsistentClusterId.code(), Some(message));
+    }
+    let registered = image.broker(NodeId(voter)).map(|broker| broker.storage_id);
+    if directory != Uuid::ZERO && registered.is_some_and(|registered| registered != directory) {
+        let message = format!("broker {voter} has another directory");
+        let code = match change {
+            Change::Add(_) => ErrorCode::InvalidVoterKey,
+            Change::Remove(_) => ErrorCode::VoterNotFound,
+        };
+        return (code.code(), Some(message));
+    }
+    match context.controller.change_voter(change, patience).await {
+        Ok(()) => (ErrorCode::None.code(), None),
+        Err(Refused(code, message)) => (code.code(), Some(message)),
     }
 }
 

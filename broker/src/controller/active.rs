@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use super::machine::encode_records;
 use super::raft::{Records, Types};
-use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
+use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL, WAIT_TIMEOUT};
 use crate::peer::wire;
 use crate::threads;
 
@@ -31,9 +31,6 @@ const BATCH_REQUESTS_MAX: usize = 256;
 
 /// How long a new active controller may take to know all that is committed.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long one wait for a change lasts before it is begun anew.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How often the task looks whether it is active, where nothing else wakes it.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -166,7 +163,8 @@ impl Active {
         let metrics = metrics.borrow_watched();
         let leads = metrics.current_leader == Some(self.handle.node_id().0 as u64);
         let acked = metrics.last_quorum_acked.as_ref();
-        let is_alone = shared.settings.controller_quorum_voters.len() == 1;
+        let voters = metrics.membership_config.membership().voter_ids();
+        let is_alone = voters.count() == 1;
         liveness::Quorum {
             term_led: leads.then_some(metrics.current_term),
             since_acked: acked

@@ -4,7 +4,9 @@
 //! has said that it has no entry. A voter without any while others have them has lost its disk, and
 //! with it the memory of what it voted and acknowledged. What it does then, `returning_voter` in
 //! core says; until it votes again, a mark on its disk keeps it from voting, however often it
-//! starts. A node that is no voter asks the active controller to be sent the metadata.
+//! starts. A node that is no voter has that mark too, asks the active controller to be sent the
+//! metadata, and does the same once it is made a voter. Who votes, the log says; settings say who
+//! forms the quorum, and whom to ask first.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,11 +17,13 @@ use std::time::Duration;
 
 use openraft::BasicNode;
 use ottla_core::returning_voter::{Answer, Next, Returning, Standstill};
+use ottla_protocol::ids::NodeId;
 use ottla_storage::{Disk, snapshot_file};
 use tracing::{error, info, warn};
 
-use super::Handle;
 use super::log::other;
+use super::raft::Types;
+use super::{Handle, WAIT_TIMEOUT};
 use crate::config::Voter;
 use crate::peer::wire;
 use crate::peer::wire::describe_response::Progress;
@@ -46,33 +50,46 @@ pub(super) const NO_TERM: u64 = u64::MAX;
 /// What the other voters say.
 pub(super) struct Others {
     answers: Vec<Answer>,
+    /// Where the voters are that they know of.
+    voters: BTreeMap<NodeId, String>,
     /// The cluster's id by each that answered, empty where it does not know it.
     pub(super) clusters: Vec<String>,
 }
 
-/// Brings this node into the quorum, however long that takes. `address` is where its peers reach
-/// it.
+/// Brings this node into the quorum, however long that takes, and makes it a voter whenever it
+/// becomes one. `address` is where its peers reach it.
 pub async fn run(handle: Handle, address: String) {
-    if !handle.shared.settings.is_voter() {
-        return join(&handle, &address).await;
-    }
     if handle.shared.may_vote.load(Ordering::Acquire) {
+        if !handle.shared.settings.is_voter() {
+            join(&handle, &address).await;
+        }
         return;
     }
     let mut follows = false;
     let mut lost_told = 0;
+    let mut heard = BTreeMap::new();
     loop {
-        let answers = ask(&handle).await.answers;
+        let others = ask(&handle, &heard).await;
+        heard.extend(others.voters);
         let returning = returning(&handle);
-        let standstill = returning.standstill(&answers);
+        let standstill = returning.standstill(&others.answers);
         // who answers changes all the time; what it comes to does where more are lost
         if let Some(why) = standstill.filter(|why| why.is_for_good() && why.lost > lost_told) {
             lost_told = why.lost;
             error!("{why}");
         }
         handle.stands_still(standstill);
-        match returning.next(&answers) {
+        match returning.next(&others.answers) {
             Next::Ask => {}
+            Next::Observe { from_term } => {
+                handle.shared.first_term.store(from_term, Ordering::Release);
+                join(&handle, &address).await;
+                if !becomes_voter(&handle).await {
+                    return; // the node stops
+                }
+                info!("this node is a voter now; it votes once it has caught up");
+                follows = true;
+            }
             Next::Follow { from_term, entries } => {
                 handle.shared.first_term.store(from_term, Ordering::Release);
                 if !std::mem::replace(&mut follows, true) {
@@ -102,10 +119,10 @@ pub async fn run(handle: Handle, address: String) {
 /// This node, which may not vote.
 fn returning(handle: &Handle) -> Returning {
     let voters = &handle.shared.settings.controller_quorum_voters;
-    let first = voters.iter().map(|voter| voter.node_id).min();
     Returning {
-        voters: voters.len(),
-        is_first: first == Some(handle.node_id()),
+        node_id: handle.node_id().0 as u64,
+        configured: voters.iter().map(|voter| voter.node_id.0 as u64).collect(),
+        known: handle.known_voters(),
         is_empty: handle.shared.log.is_empty(),
         term: handle.shared.log.term(),
     }
@@ -120,6 +137,23 @@ impl Handle {
 
     fn stands_still(&self, why: Option<Standstill>) {
         self.shared.standstill.send_replace(why);
+    }
+}
+
+/// Waits until this node is a voter by its log; says whether it is, or the node stops.
+async fn becomes_voter(handle: &Handle) -> bool {
+    let me = handle.node_id().0 as u64;
+    let votes = move |metrics: &openraft::RaftMetrics<Types>| {
+        let membership = metrics.membership_config.membership();
+        membership.voter_ids().any(|id| id == me)
+    };
+    loop {
+        let wait = handle.shared.raft.wait(Some(WAIT_TIMEOUT));
+        match wait.metrics(votes, "a voter by the log").await {
+            Ok(_) => return true,
+            Err(openraft::metrics::WaitError::Timeout(..)) => {}
+            Err(_) => return false,
+        }
     }
 }
 
@@ -190,35 +224,57 @@ async fn catch_up(handle: &Handle, entries: u64) -> bool {
     matches!(waited, Ok(Ok(_)))
 }
 
-pub(super) async fn ask(handle: &Handle) -> Others {
-    let voters = handle.shared.settings.controller_quorum_voters.iter();
-    let asked = voters
-        .filter(|v| v.node_id != handle.node_id())
-        .map(|voter| async {
-            let mut client = handle.shared.peers.client(voter.node_id, &voter.address());
-            let answer = client.describe(wire::DescribeRequest {});
-            tokio::time::timeout(ASK_TIMEOUT, answer)
-                .await
-                .ok()?
-                .ok()
-                .map(|a| a.into_inner())
-        });
-    let answers = futures_util::future::join_all(asked).await;
-    let answer = |a: &wire::DescribeResponse| Answer {
-        node_id: a.node_id,
-        term: a.term,
-        leader: a.leader,
-        log_end: own_end(a),
-        without_vote: a.without_vote,
-        is_heard: is_heard(a, handle.shared.settings.election_timeout),
-    };
+/// Asks all voters that this node knows of, by its settings and its log, and those that were
+/// `heard` of.
+pub(super) async fn ask(handle: &Handle, heard: &BTreeMap<NodeId, String>) -> Others {
+    let mut whom = handle.voters();
+    let configured = handle.shared.settings.controller_quorum_voters.iter();
+    for voter in configured {
+        whom.insert(voter.node_id, voter.address());
+    }
+    for (node, address) in heard {
+        whom.entry(*node).or_insert_with(|| address.clone());
+    }
+    whom.remove(&handle.node_id());
+    let answers = describe(handle, &whom).await;
+    let clusters = answers.iter().map(|answer| answer.cluster_id.clone());
+    let nodes = answers.iter().flat_map(|answer| &answer.progress);
+    let voters = nodes.filter(|node| node.voter && !node.address.is_empty());
+    let lately = handle.shared.settings.election_timeout;
     Others {
-        answers: answers.iter().flatten().map(answer).collect(),
-        clusters: answers
-            .iter()
-            .flatten()
-            .map(|answer| answer.cluster_id.clone())
+        clusters: clusters.collect(),
+        voters: voters
+            .map(|node| (NodeId(node.node_id as i32), node.address.clone()))
             .collect(),
+        answers: answers.iter().map(|told| answer(told, lately)).collect(),
+    }
+}
+
+/// What these nodes say of the quorum, those that answer in time.
+pub(super) async fn describe(
+    handle: &Handle,
+    whom: &BTreeMap<NodeId, String>,
+) -> Vec<wire::DescribeResponse> {
+    let asked = whom.iter().map(|(node, address)| async {
+        let mut client = handle.shared.peers.client(*node, address);
+        let answer = client.describe(wire::DescribeRequest {});
+        let answer = tokio::time::timeout(ASK_TIMEOUT, answer).await;
+        answer.ok()?.ok().map(|answer| answer.into_inner())
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    answers.into_iter().flatten().collect()
+}
+
+fn answer(told: &wire::DescribeResponse, lately: Duration) -> Answer {
+    let voters = told.progress.iter().filter(|node| node.voter);
+    Answer {
+        node_id: told.node_id,
+        term: told.term,
+        leader: told.leader,
+        log_end: own_end(told),
+        without_vote: told.without_vote,
+        is_heard: is_heard(told, lately),
+        voters: voters.map(|node| node.node_id).collect(),
     }
 }
 
@@ -238,7 +294,7 @@ fn own(answer: &wire::DescribeResponse) -> Option<&Progress> {
 }
 
 /// How many entries the log of the answering node has.
-fn own_end(answer: &wire::DescribeResponse) -> u64 {
+pub(super) fn own_end(answer: &wire::DescribeResponse) -> u64 {
     // a node without an entry knows no voters, and itself not as one of them
     own(answer)
         .and_then(|own| u64::try_from(own.log_end_offset).ok())
@@ -255,8 +311,8 @@ async fn join(handle: &Handle, address: &str) {
         cluster_id: handle.image().cluster_id.to_string(),
     };
     loop {
-        for voter in &handle.shared.settings.controller_quorum_voters {
-            let mut client = handle.shared.peers.client(voter.node_id, &voter.address());
+        for (voter, address) in handle.voters() {
+            let mut client = handle.shared.peers.client(voter, &address);
             let call = client.join(request.clone());
             let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(2), call).await else {
                 continue;

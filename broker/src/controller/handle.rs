@@ -116,7 +116,8 @@ impl Handle {
         Ok(client.forward(request).await?.into_inner())
     }
 
-    /// Where a node listens for peers: voters by the settings, others by their registration.
+    /// Where a node listens for peers: voters by the settings, others by their registration, or by
+    /// the membership of the quorum where they have not registered yet.
     #[must_use]
     pub fn peer_address(&self, node: NodeId) -> Option<String> {
         let voters = &self.shared.settings.controller_quorum_voters;
@@ -124,7 +125,9 @@ impl Handle {
             return Some(voter.address());
         }
         let image = self.image();
-        let peer = &image.brokers.get(&node)?.peer;
-        Some(format!("{}:{}", peer.host, peer.port))
+        match image.brokers.get(&node).map(|broker| &broker.peer) {
+            Some(peer) => Some(format!("{}:{}", peer.host, peer.port)),
+            None => self.voters().remove(&node),
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! and are refused where it is another one, and a node that finds itself among strangers says so
 //! and ends.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -66,8 +67,8 @@ impl Identity {
 pub async fn watch(handle: Handle) {
     let shared = &handle.shared;
     while !handle.has_lease() {
-        let voters = shared.settings.controller_quorum_voters.len();
-        let others = formation::ask(&handle).await.clusters;
+        let voters = handle.voters().len();
+        let others = formation::ask(&handle, &BTreeMap::new()).await.clusters;
         if let Some(known) = shared.identity.known.get() {
             let mut strangers = others.iter().filter(|id| !id.is_empty() && *id != known);
             if strangers.clone().count() > voters / 2

@@ -1,6 +1,6 @@
 //! The metadata quorum as a whole: who is in it, how far each of them is, and leaving it in order.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use openraft::Instant;
@@ -74,21 +74,21 @@ impl Handle {
 
     /// The voters other than this node whose processes are there.
     async fn other_voters(&self) -> Vec<NodeId> {
-        let voters = self.shared.settings.controller_quorum_voters.iter();
-        let looks = voters
-            .filter(|voter| voter.node_id != self.node_id())
-            .map(|voter| async {
-                let is_there = self.shared.peers.probe(&voter.address()).await;
-                is_there.then_some(voter.node_id)
-            });
+        let mut voters = self.voters();
+        voters.remove(&self.node_id());
+        let looks = voters.iter().map(|(voter, address)| async {
+            let is_there = self.shared.peers.probe(address).await;
+            is_there.then_some(*voter)
+        });
         let found = futures_util::future::join_all(looks).await;
         found.into_iter().flatten().collect()
     }
 
     /// Whether the processes of so many voters are gone that the rest cannot have a controller.
     pub(crate) async fn is_majority_gone(&self) -> bool {
-        let there = self.other_voters().await.len() + usize::from(self.shared.settings.is_voter());
-        there <= self.shared.settings.controller_quorum_voters.len() / 2
+        let voters = self.voters();
+        let me = usize::from(voters.contains_key(&self.node_id()));
+        self.other_voters().await.len() + me <= voters.len() / 2
     }
 
     /// Leaves the quorum in order: hands the leadership to another voter, then stops.
@@ -121,9 +121,11 @@ impl Handle {
         // openraft's figures lag, at a start by everything; who lost its disk goes by them
         let end = metrics.last_log_index.map_or(0, |index| index + 1);
         let end = end.max(self.shared.log.end()) as i64;
-        let known = membership.membership().nodes().map(|(id, _)| *id);
-        let nodes: BTreeSet<u64> = known.chain([me]).collect();
-        let progress = nodes.into_iter().map(|id| {
+        let known = membership.membership().nodes();
+        let known = known.map(|(id, node)| (*id, node.addr.clone()));
+        let mut nodes: BTreeMap<u64, String> = known.collect();
+        nodes.entry(me).or_default();
+        let progress = nodes.into_iter().map(|(id, address)| {
             let matched = metrics
                 .replication
                 .as_ref()
@@ -148,6 +150,7 @@ impl Handle {
                 log_end_offset,
                 last_fetch_ms: heard_ms,
                 last_caught_up_ms: if log_end_offset >= end { heard_ms } else { -1 },
+                address,
             }
         });
         wire::DescribeResponse {

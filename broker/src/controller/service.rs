@@ -12,11 +12,11 @@ use futures_util::{Stream, stream};
 use openraft::BasicNode;
 use openraft::raft::TransferLeaderRequest;
 use ottla_core::metadata::Request as MetadataRequest;
+use ottla_core::voters::Change;
 use ottla_protocol::ids::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Handle;
 use super::active::{Message, Outcome};
 use super::formation::NO_TERM;
 use super::machine::Snapshot;
@@ -24,6 +24,7 @@ use super::raft::{
     Incomplete, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
     snapshot_meta_from_wire, vote_from_wire, vote_to_wire, voted_to_wire,
 };
+use super::{Handle, voters};
 use crate::defaults::SNAPSHOT_PROGRESS;
 use crate::peer::{Link, Peer, wire};
 use crate::threads;
@@ -286,6 +287,22 @@ impl Peer for Service {
         Ok(Response::new(wire::JoinResponse {
             result: Some(result),
         }))
+    }
+
+    async fn change_voter(
+        &self,
+        request: Request<wire::ChangeVoterRequest>,
+    ) -> Answered<wire::ChangeVoterResponse> {
+        self.handle.shared.identity.check(&request)?;
+        let wire::ChangeVoterRequest { node_id, adds } = request.into_inner();
+        let change = match adds {
+            true => Change::Add(node_id),
+            false => Change::Remove(node_id),
+        };
+        let attempt = self.handle.change_voter_here(change).await;
+        let leader = self.handle.active().map(|node| node.0 as u64);
+        let answer = voters::to_wire(attempt, leader).map_err(Status::unavailable)?;
+        Ok(Response::new(answer))
     }
 
     type SessionStream = Pin<Box<dyn Stream<Item = Result<wire::Standing, Status>> + Send>>;

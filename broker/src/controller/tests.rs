@@ -4,6 +4,7 @@ mod liveness;
 mod returning_voter;
 mod slow_link;
 mod storage;
+mod voters;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -134,6 +135,13 @@ impl Peer for Other {
 
     async fn join(&self, _: tonic::Request<wire::JoinRequest>) -> Answered<wire::JoinResponse> {
         Err(Status::unavailable("nobody joins here"))
+    }
+
+    async fn change_voter(
+        &self,
+        _: tonic::Request<wire::ChangeVoterRequest>,
+    ) -> Answered<wire::ChangeVoterResponse> {
+        Err(Status::unavailable("nobody votes here"))
     }
 
     type SessionStream = Empty<Result<wire::Standing, Status>>;

@@ -362,6 +362,17 @@ impl Asker {
         self.ask(|_| ListPartitionReassignmentsRequest::default())
             .await;
         self.ask(|_| DescribeQuorumRequest::default()).await;
+        self.ask(|_| AddRaftVoterRequest {
+            voter_id: 99,
+            timeout_ms: 1000,
+            ..Default::default()
+        })
+        .await;
+        self.ask(|_| RemoveRaftVoterRequest {
+            voter_id: 99,
+            ..Default::default()
+        })
+        .await;
         self.ask(|_| UpdateFeaturesRequest::default()).await;
         self.ask(|_| DescribeClusterRequest::default()).await;
         self.ask(|_| UnregisterBrokerRequest { broker_id: 99 })

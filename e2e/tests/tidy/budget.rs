@@ -1,19 +1,20 @@
 //! How much there is to hold in the head: lines of production Rust, wing by wing. Whoever needs
 //! more raises a budget here on purpose, and says in the commit what for. The whole product is to
-//! stay below 85,000, encryption, certificates, users, plans and hand-overs included.
+//! stay below 90,000, encryption, certificates, users, plans, hand-overs and voters that come and
+//! go included.
 
 use crate::{Finding, SourceFile, files, report};
 
 /// The wings and their budgets of lines, comments and blank ones included; tests, fuzz targets,
 /// examples and what is generated do not count. A wing does not count what another one holds.
 const WINGS: [(&str, usize); 7] = [
-    ("broker/protocol/", 7_600),
+    ("broker/protocol/", 7_650),
     ("broker/client/", 475),
     ("broker/telemetry/", 450),
-    ("broker/core/", 23_700),
+    ("broker/core/", 23_950),
     ("broker/storage/", 9_300),
-    ("broker/src/", 26_200),
-    ("operator/", 21_150),
+    ("broker/src/", 26_600),
+    ("operator/", 21_600),
 ];
 
 /// A wing that takes less than this share of its budget has a budget that holds nothing back.

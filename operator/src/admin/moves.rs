@@ -6,8 +6,9 @@ use std::time::Duration;
 use ottla_client::client::Client;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
-    OngoingTopicReassignment, ReassignablePartition, ReassignableTopic, UnregisterBrokerRequest,
+    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, ListPartitionReassignmentsRequest,
+    OngoingTopicReassignment, ReassignablePartition, ReassignableTopic, RemoveRaftVoterRequest,
+    UnregisterBrokerRequest,
 };
 use ottla_protocol::messages::log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use ottla_protocol::messages::metadata::DescribeClusterRequest;
@@ -18,6 +19,8 @@ use crate::observed::{ObservedCluster, PartitionKey, RegisteredBroker, Sizes};
 
 /// The setting that keeps new replicas away from a broker.
 const CORDONED: &str = "cordoned.log.dirs";
+/// How long a broker may take to become a voter.
+const VOTERS_TIMEOUT_MS: i32 = 5000;
 /// How long a broker may take to say how large its replicas are: nothing waits for that.
 const SIZES_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -147,6 +150,43 @@ impl Admin {
         let answer = self.call(&UnregisterBrokerRequest { broker_id }).await?;
         match refusal(answer.error_code, answer.error_message) {
             Err(refusal) if refusal.code != ErrorCode::BrokerIdNotRegistered => {
+                Err(Error::Refused(refusal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a broker vote in the metadata quorum that follows it. One that votes is none to change.
+    ///
+    /// # Errors
+    /// See [`Error`]; what the brokers refuse is one too.
+    pub async fn add_voter(&mut self, voter_id: i32) -> Result<(), Error> {
+        let request = AddRaftVoterRequest {
+            voter_id,
+            timeout_ms: VOTERS_TIMEOUT_MS,
+            ..AddRaftVoterRequest::default()
+        };
+        let answer = self.call(&request).await?;
+        match refusal(answer.error_code, answer.error_message) {
+            Err(refusal) if refusal.code != ErrorCode::DuplicateVoter => {
+                Err(Error::Refused(refusal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a broker vote no more, which follows on. One that does not vote is none to change.
+    ///
+    /// # Errors
+    /// See [`Error`]; what the brokers refuse is one too.
+    pub async fn remove_voter(&mut self, voter_id: i32) -> Result<(), Error> {
+        let request = RemoveRaftVoterRequest {
+            voter_id,
+            ..RemoveRaftVoterRequest::default()
+        };
+        let answer = self.call(&request).await?;
+        match refusal(answer.error_code, answer.error_message) {
+            Err(refusal) if refusal.code != ErrorCode::VoterNotFound => {
                 Err(Error::Refused(refusal))
             }
             _ => Ok(()),

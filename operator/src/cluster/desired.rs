@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::rolling_restart::ObservedBroker;
 use super::settings::security::is_mutual_tls;
-use super::settings::{Difference, check, difference, is_dynamic, properties};
+use super::settings::{Difference, check, difference, is_dynamic, properties, voters_named};
 use super::validate::{Observed, is_own_setting};
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, Endpoints, Properties};
@@ -18,10 +18,7 @@ pub(super) fn existing(
     states: &BTreeMap<i32, BrokerState>,
     left: i32,
 ) -> Observed {
-    let voters = |state: &BrokerState| {
-        let voters = state.running_with.get("controller.quorum.voters")?;
-        i32::try_from(voters.split(',').filter(|v| !v.is_empty()).count()).ok()
-    };
+    let voters = |state: &BrokerState| voters_named(&state.running_with);
     let said = cluster
         .status
         .as_ref()
@@ -36,7 +33,7 @@ pub(super) fn existing(
             .chain(states.keys().copied())
             .max()
             .map_or(left, |last| last + 1),
-        controllers: states.values().find_map(voters).or(said),
+        controllers: states.values().filter_map(voters).max().or(said),
         mutual_tls: mutual_tls.or_else(|| cluster.status.as_ref()?.mutual_tls),
     }
 }

@@ -9,16 +9,18 @@ mod certified;
 mod consent;
 mod identity;
 mod roll;
+mod voters;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::certified::{Reach, listeners};
+use self::voters::Voters;
 use super::certificates::Certificates;
 use super::desired::{checked, desired, differences, existing, keep_what_runs, settings_of_start};
 use super::rebalance::rebalance;
 use super::scale_down::{Departure, Departures};
 use super::scale_up::{known, newcomers};
-use super::settings::{Difference, is_dynamic};
+use super::settings::{Difference, VOTERS, is_dynamic};
 use super::status::{Seen, status};
 use super::turns::Turn;
 use super::validate::validate;
@@ -197,9 +199,11 @@ impl<P: Platform> Reconciler<P> {
         let passed = passed.await;
         verdicts.extend(passed.verdict.clone());
         let mut done: Vec<String> = passed.consent.done.iter().cloned().collect();
-        let departure = self.depart(cluster, &mut valid, states).await;
-        verdicts.extend(departure.verdict);
-        done.extend(departure.done);
+        let quorum = self.look_at_voters(cluster, &valid, states).await;
+        let departure = self.depart(cluster, &mut valid, states, &quorum).await;
+        let settled = self.settle_voters(&mut valid, states, quorum).await;
+        verdicts.extend(departure.verdict.into_iter().chain(settled.verdict));
+        done.extend(departure.done.into_iter().chain(settled.done));
         everywhere.retain(|id, _| *id < valid.replicas);
         let desired = passed.settings(desired(&valid, &everywhere, states));
         let compared = passed.compared(&desired);
@@ -212,6 +216,7 @@ impl<P: Platform> Reconciler<P> {
             bootstrap: self.platform.bootstrap(&everywhere),
             pending: self.platform.pending(),
             leaving: departure.leaving,
+            controllers: settled.voting,
             consent: Some(passed.consent),
             version: self.platform.version(),
             ..Seen::unplanned(states)
@@ -266,12 +271,16 @@ impl<P: Platform> Reconciler<P> {
         cluster: &KafkaCluster,
         valid: &mut ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
+        voters: &Voters,
     ) -> Departure {
         let status = cluster.status.as_ref();
         let told = status.map_or(&[][..], |status| &status.leaving);
         let (admin, platform) = (&mut self.admin, &mut self.platform);
         let departures = &mut self.departures;
-        departures.step(admin, platform, valid, states, told).await
+        let votes = voters.voting(valid);
+        departures
+            .step(admin, platform, valid, states, (told, &votes))
+            .await
     }
 
     async fn start(
@@ -298,12 +307,17 @@ impl<P: Platform> Reconciler<P> {
         differences: &BTreeMap<i32, Difference>,
         done: &mut Vec<String>,
     ) -> Option<Verdict> {
-        let changes: ConfigChanges = differences
+        let mut changes: ConfigChanges = differences
             .values()
             .flat_map(|difference| difference.dynamic.clone())
             .collect();
+        // Only their files say that.
+        let is_kept = changes.remove(VOTERS).is_some();
         if changes.is_empty() {
             self.refused = None;
+            if is_kept {
+                self.keep(states, differences).await;
+            }
             return None;
         }
         if let Some((refused, verdict)) = &self.refused
@@ -315,16 +329,7 @@ impl<P: Platform> Reconciler<P> {
         let keys = keys.join(", ");
         match self.admin.alter_cluster_config(&changes).await {
             Ok(Ok(())) => {
-                for (id, difference) in differences {
-                    let mut settings = states[id].running_with.clone();
-                    for (key, value) in &difference.dynamic {
-                        match value {
-                            Some(value) => settings.insert(key.clone(), value.clone()),
-                            None => settings.remove(key),
-                        };
-                    }
-                    self.platform.keep(*id, &settings).await;
-                }
+                self.keep(states, differences).await;
                 done.push(format!("{keys} changed without a restart"));
                 None
             }
@@ -338,6 +343,27 @@ impl<P: Platform> Reconciler<P> {
                 ClusterReason::ConfigChanging,
                 format!("A change of {keys} waits: {error}."),
             )),
+        }
+    }
+
+    /// Writes what needs no restart into the files of running brokers.
+    async fn keep(
+        &mut self,
+        states: &BTreeMap<i32, BrokerState>,
+        differences: &BTreeMap<i32, Difference>,
+    ) {
+        for (id, difference) in differences {
+            if difference.dynamic.is_empty() {
+                continue;
+            }
+            let mut settings = states[id].running_with.clone();
+            for (key, value) in &difference.dynamic {
+                match value {
+                    Some(value) => settings.insert(key.clone(), value.clone()),
+                    None => settings.remove(key),
+                };
+            }
+            self.platform.keep(*id, &settings).await;
         }
     }
 }

@@ -59,14 +59,15 @@ struct Sight {
 
 impl Departures {
     /// Goes on with what is under way, and removes brokers that may be: those are in `valid` no
-    /// more. `told` are the brokers whose leaving stands in the status.
+    /// more. `told` are the brokers whose leaving stands in the status, `voting` those that vote,
+    /// or may.
     pub async fn step(
         &mut self,
         admin: &mut Admin,
         platform: &mut impl Platform,
         valid: &mut ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
-        told: &[i32],
+        (told, voting): (&[i32], &BTreeSet<i32>),
     ) -> Departure {
         let mut departure = Departure::default();
         let mut stand: BTreeSet<i32> = told.iter().chain(&valid.leaving).copied().collect();
@@ -81,6 +82,7 @@ impl Departures {
                     departure.verdict = refuse(valid, &sight.cluster);
                     stand.retain(|id| told.contains(id) || valid.leaving.contains(id));
                     if !valid.leaving.is_empty() {
+                        let told = (told, voting);
                         departure.verdict = self.advance(admin, valid, &sight, told).await;
                     }
                     for id in told.iter().filter(|id| !valid.leaving.contains(id)) {
@@ -100,7 +102,9 @@ impl Departures {
                     departure.verdict = Some(scaling_down(&valid.leaving, &how));
                     // Whether the others may go is not known.
                     valid.leaving.retain(|id| told.contains(id));
-                    take_out(valid, |id| self.removed.contains(id));
+                    take_out(valid, |id| {
+                        self.removed.contains(id) && !voting.contains(id)
+                    });
                 }
                 Err(_) => {}
             }
@@ -130,7 +134,7 @@ impl Departures {
         admin: &mut Admin,
         valid: &mut ValidatedCluster,
         sight: &Sight,
-        told: &[i32],
+        (told, voting): (&[i32], &BTreeSet<i32>),
     ) -> Option<Verdict> {
         let mut left = 0;
         let mut waits = None;
@@ -156,12 +160,13 @@ impl Departures {
             let is_stopping = self.removed.contains(id);
             since.is_some_and(|since| is_stopping || since.elapsed() >= EMPTY_FOR)
         };
-        take_out(valid, is_empty);
+        take_out(valid, |id| is_empty(id) && !voting.contains(id));
         if valid.leaving.is_empty() {
             return None;
         }
         let how = match waits {
             Some(why) if left == 0 => why,
+            _ if left == 0 => "that waits for the metadata quorum".to_owned(),
             _ => format!("{left} replicas are yet to be moved away"),
         };
         Some(scaling_down(&valid.leaving, &how))

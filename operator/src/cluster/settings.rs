@@ -15,6 +15,33 @@ use crate::validated::ValidatedCluster;
 /// The name of the listener that brokers use among themselves.
 pub const PEER_LISTENER: &str = "CONTROLLER";
 
+/// The setting with the voters of the metadata quorum. It says where to look for them: who votes,
+/// the brokers agree on themselves, so a change of it takes no restart.
+pub const VOTERS: &str = "controller.quorum.voters";
+
+/// How many voters a file names.
+#[must_use]
+pub fn voters_named(settings: &Properties) -> Option<i32> {
+    let voters = settings.get(VOTERS)?.split(',');
+    i32::try_from(voters.filter(|voter| !voter.is_empty()).count()).ok()
+}
+
+/// Whether a voter that both name has moved: brokers know each where their files said at the start.
+fn has_moved_voters(running: &Properties, desired: &Properties) -> bool {
+    let of = |settings: &Properties| -> BTreeMap<String, String> {
+        let voters = settings.get(VOTERS).map_or("", String::as_str).split(',');
+        let voters = voters.filter_map(|voter| voter.split_once('@'));
+        voters
+            .map(|(id, at)| (id.to_owned(), at.to_owned()))
+            .collect()
+    };
+    let (running, desired) = (of(running), of(desired));
+    let mut both = running
+        .iter()
+        .filter_map(|(id, at)| Some((at, desired.get(id)?)));
+    both.any(|(before, now)| before != now)
+}
+
 /// The settings of broker `node`, given where every broker lives.
 ///
 /// # Panics
@@ -49,7 +76,7 @@ pub fn properties(
     set("listeners", listeners.join(","));
     set("advertised.listeners", advertised.join(","));
     set("controller.listener.names", PEER_LISTENER.to_owned());
-    set("controller.quorum.voters", voters.join(","));
+    set(VOTERS, voters.join(","));
     set("log.dirs", here.log_dir.display().to_string());
     set("ottla.http.listener", here.http_bind.clone());
     set("ottla.durability", durability.to_owned());
@@ -85,7 +112,7 @@ pub fn difference(running: &Properties, desired: &Properties) -> Difference {
         if running.get(key) == desired.get(key) {
             continue;
         }
-        if is_dynamic(key) {
+        if is_dynamic(key) && !(key == VOTERS && has_moved_voters(running, desired)) {
             let value = desired.get(key).cloned();
             difference.dynamic.insert(key.clone(), value);
         } else {
@@ -95,10 +122,10 @@ pub fn difference(running: &Properties, desired: &Properties) -> Difference {
     difference
 }
 
-/// Whether a running broker takes a change of this setting: as its own table says.
+/// Whether a change of this setting takes no restart: as the broker's own table says.
 #[must_use]
 pub fn is_dynamic(key: &str) -> bool {
-    find(Scope::Broker, key).is_some_and(|name| name.update == Update::Dynamic)
+    key == VOTERS || find(Scope::Broker, key).is_some_and(|name| name.update == Update::Dynamic)
 }
 
 /// Whether a broker takes these settings; if not, what it refuses. Another version than ours may

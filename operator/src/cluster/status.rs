@@ -30,6 +30,8 @@ pub struct Seen<'a> {
     pub pending: Vec<String>,
     /// Brokers that are to go.
     pub leaving: Vec<i32>,
+    /// How many vote; none where that is not known.
+    pub controllers: Option<i32>,
     /// Brokers that are to get their share; none where that was not looked at.
     pub newcomers: Option<Vec<i32>>,
     /// How far replicas are made even; none where that was not looked at.
@@ -67,6 +69,7 @@ impl<'a> Seen<'a> {
             bootstrap: BTreeMap::new(),
             pending: Vec::new(),
             leaving: Vec::new(),
+            controllers: None,
             newcomers: None,
             rebalance: None,
             consent: None,
@@ -90,7 +93,9 @@ pub fn status(
         verdicts.extend(broker_verdicts(valid, seen));
         let pending = seen.pending.iter();
         verdicts.extend(pending.map(|what| Verdict::new(ClusterReason::Applying, what.clone())));
-        status.controllers = Some(valid.controllers);
+        if seen.controllers.is_some() {
+            status.controllers = seen.controllers;
+        }
         keep_addresses(&mut status, valid, seen);
     }
     let verdict = Verdict::worst(verdicts).unwrap_or_else(|| {

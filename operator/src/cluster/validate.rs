@@ -10,6 +10,7 @@ pub use self::security::is_secured;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::quorum::wanted;
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::KafkaCluster;
 use crate::crd::cluster::{Listener, ListenerType};
@@ -61,7 +62,7 @@ pub fn is_own_setting(key: &str) -> bool {
 pub struct Observed {
     /// How many brokers exist, or have left data behind.
     pub brokers: i32,
-    /// How many of them vote.
+    /// How many voters their files name.
     pub controllers: Option<i32>,
     /// Whether they know one another by certificates.
     pub mutual_tls: Option<bool>,
@@ -81,10 +82,9 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
             spec.replicas
         )));
     }
-    let mut refused = Vec::new();
     let replicas = spec.replicas.max(observed.brokers);
-    let controllers = voters(spec.controllers, replicas, observed, &mut refused)?;
-    let leaving = leaving(spec.replicas, replicas, controllers, &mut refused);
+    check_controllers(spec.controllers, spec.replicas)?;
+    let voters = wanted(spec.controllers, spec.replicas);
     check_listeners(&key.name, &spec.listeners)?;
     let security = security::check(spec, observed.mutual_tls)?;
     let (config, unmanaged) = check_config(&spec.config)?;
@@ -93,8 +93,9 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
         replicas,
-        leaving,
-        controllers,
+        leaving: (spec.replicas..replicas).collect(),
+        controllers: observed.controllers.unwrap_or(voters).max(voters),
+        controllers_wanted: spec.controllers,
         image: Some(spec.image.clone()).filter(|image| !image.is_empty()),
         durability: spec.durability,
         storage: spec.storage.clone(),
@@ -110,7 +111,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         user_namespaces: spec.user_namespaces.match_names.clone(),
         change_policy: spec.change_policy,
         allow_unavailable: spec.allow_unavailable,
-        refused,
+        refused: Vec::new(),
         key,
     })
 }
@@ -136,57 +137,22 @@ fn check_name(name: &str) -> Result<(), Verdict> {
     )))
 }
 
-/// The brokers that are to go. Voters stay: their ids are in every broker's settings.
-fn leaving(wanted: i32, exist: i32, controllers: i32, refused: &mut Vec<Verdict>) -> BTreeSet<i32> {
-    if wanted < exist && wanted < controllers {
-        refused.push(Verdict::new(
-            ClusterReason::ScaleDownRefused,
-            format!(
-                "spec.replicas is {wanted} but brokers 0 to {} vote in the metadata quorum, and \
-                 voters cannot be removed: every broker's settings name them since the cluster was \
-                 created; set it to {controllers} or more.",
-                controllers - 1
-            ),
-        ));
-        return BTreeSet::new();
+fn check_controllers(wanted: Option<i32>, replicas: i32) -> Result<(), Verdict> {
+    let Some(controllers) = wanted else {
+        return Ok(());
+    };
+    if ![1, 3, 5].contains(&controllers) {
+        return Err(invalid(format!(
+            "spec.controllers is {controllers}; it must be 1, 3 or 5."
+        )));
     }
-    (wanted..exist).collect()
-}
-
-fn voters(
-    wanted: Option<i32>,
-    replicas: i32,
-    observed: Observed,
-    refused: &mut Vec<Verdict>,
-) -> Result<i32, Verdict> {
-    if let Some(controllers) = wanted {
-        if ![1, 3, 5].contains(&controllers) {
-            return Err(invalid(format!(
-                "spec.controllers is {controllers}; it must be 1, 3 or 5."
-            )));
-        }
-        if controllers > replicas {
-            return Err(invalid(format!(
-                "spec.controllers is {controllers} but there are only {replicas} brokers; \
-                 controllers are brokers, so raise spec.replicas or lower spec.controllers."
-            )));
-        }
+    if controllers > replicas {
+        return Err(invalid(format!(
+            "spec.controllers is {controllers} but there are only {replicas} brokers; controllers \
+             are brokers, so raise spec.replicas or lower spec.controllers."
+        )));
     }
-    match (observed.controllers, wanted) {
-        (Some(exist), Some(wanted)) if exist != wanted => {
-            refused.push(Verdict::new(
-                ClusterReason::ImmutableField,
-                format!(
-                    "spec.controllers is {wanted} but the cluster was created with {exist}, which \
-                     cannot be changed; set it back to {exist}."
-                ),
-            ));
-            Ok(exist)
-        }
-        (Some(exist), _) => Ok(exist),
-        (None, Some(wanted)) => Ok(wanted),
-        (None, None) => Ok(if replicas >= 3 { 3 } else { 1 }),
-    }
+    Ok(())
 }
 
 fn check_listeners(cluster: &str, listeners: &[Listener]) -> Result<(), Verdict> {

@@ -42,7 +42,6 @@ pub use self::fake::Fake;
 
 use self::access::Users;
 use self::moves::Partition;
-use self::quorum::quorum;
 use self::versions::versions;
 
 /// How many brokers there are.
@@ -74,6 +73,7 @@ struct Kafka {
     /// Brokers that the cluster has not forgotten.
     registered: RefCell<BTreeSet<i32>>,
     cordoned: RefCell<BTreeSet<i32>>,
+    voters: RefCell<BTreeSet<i32>>,
     /// Topics that Metadata leaves out.
     hidden: RefCell<BTreeSet<String>>,
     /// Whether brokers that are down count as serving still.
@@ -106,6 +106,7 @@ impl Brokers {
                 down: RefCell::default(),
                 registered: RefCell::new((0..BROKERS).collect()),
                 cordoned: RefCell::default(),
+                voters: RefCell::new((0..BROKERS).collect()),
                 hidden: RefCell::default(),
                 is_unfenced: Cell::new(false),
                 secrets: RefCell::default(),
@@ -306,9 +307,11 @@ impl Kafka {
                 reply(reader, &header, |_: DescribeClusterRequest| self.brokers())
             }
             ApiKey::IncrementalAlterConfigs => reply(reader, &header, |asked| self.cordon(asked)),
-            ApiKey::DescribeQuorum => reply(reader, &header, |_: DescribeQuorumRequest| {
-                quorum(&self.down.borrow())
-            }),
+            ApiKey::DescribeQuorum => {
+                reply(reader, &header, |_: DescribeQuorumRequest| self.quorum())
+            }
+            ApiKey::AddRaftVoter => reply(reader, &header, |asked| self.add_voter(asked)),
+            ApiKey::RemoveRaftVoter => reply(reader, &header, |asked| self.remove_voter(asked)),
             ApiKey::UnregisterBroker => reply(reader, &header, |asked| self.unregister(asked)),
             ApiKey::DescribeLogDirs => reply(reader, &header, |asked| self.log_dirs(broker, asked)),
             ApiKey::ListPartitionReassignments => {

@@ -89,9 +89,6 @@ pub use super::listener::{
 #[x_kube(
     validation = Rule::new("!has(self.controllers) || self.controllers <= self.replicas")
         .message("controllers are brokers: there cannot be more controllers than replicas"),
-    validation = Rule::new("has(self.controllers) == has(oldSelf.controllers) && \
-        (!has(self.controllers) || self.controllers == oldSelf.controllers)")
-        .message("the number of controllers cannot be changed after the cluster was created"),
     validation = Rule::new("has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || \
         (has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && \
         (!has(self.storage.storageClassName) || \
@@ -106,14 +103,14 @@ pub use super::listener::{
 pub struct KafkaClusterSpec {
     /// How many brokers the cluster has. Their ids are 0 to replicas − 1. May be raised at any
     /// time. Where it is lowered, the last brokers go once their replicas are copied to the
-    /// others; not below spec.controllers, nor below the replicas of a topic.
+    /// others; not below the replicas of a topic.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
 
     /// How many of the brokers, counted from 0, also vote in the metadata quorum: 1, 3 or 5.
     /// A cluster stays manageable while more than half of them run. Default: 3, or 1 where there
-    /// are fewer than 3 replicas. Cannot be changed later.
+    /// are fewer than 3 replicas. A change is made one voter at a time; no broker restarts for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self in [1, 3, 5]")
         .message("controllers must be 1, 3 or 5: an even number tolerates no more failures"))]
@@ -342,7 +339,7 @@ pub struct KafkaClusterStatus {
     /// Kafka's own id of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
-    /// How many brokers vote in the metadata quorum; fixed when the cluster was created.
+    /// How many brokers vote in the metadata quorum, as was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controllers: Option<i32>,
     /// Brokers that exist, for the scale subresource.

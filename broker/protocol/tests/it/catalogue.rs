@@ -59,7 +59,7 @@ pub fn all() -> Vec<Entry> {
         "producer_ids": InitProducerIdRequest;
         "cluster": ElectLeadersRequest AlterPartitionReassignmentsRequest
             ListPartitionReassignmentsRequest UnregisterBrokerRequest UpdateFeaturesRequest
-            DescribeQuorumRequest;
+            DescribeQuorumRequest AddRaftVoterRequest RemoveRaftVoterRequest;
         "log_dirs": AlterReplicaLogDirsRequest DescribeLogDirsRequest;
         "api_versions": ApiVersionsRequest;
         "transactions": AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest

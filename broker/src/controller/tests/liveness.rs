@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 pub(super) struct Voter {
     pub(super) handle: Handle,
-    publisher: Option<Publisher>,
+    pub(super) publisher: Option<Publisher>,
     _dir: tempfile::TempDir,
 }
 

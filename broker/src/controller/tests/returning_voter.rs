@@ -21,12 +21,17 @@ fn leads_with(entries: i64) -> wire::DescribeResponse {
         log_end_offset: entries,
         ..wire::describe_response::Progress::default()
     };
+    let returning = wire::describe_response::Progress {
+        node_id: 1,
+        voter: true,
+        ..wire::describe_response::Progress::default()
+    };
     wire::DescribeResponse {
         node_id: OTHER,
         leader: Some(OTHER),
         term: 1,
         committed: 2,
-        progress: vec![own],
+        progress: vec![own, returning],
         ..wire::DescribeResponse::default()
     }
 }

@@ -71,7 +71,10 @@ async fn carry(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt +
 }
 
 /// Answers peers of `handle`, and says where.
-async fn answer(handle: &Handle, listener: TcpListener) -> tokio::sync::watch::Sender<bool> {
+pub(super) async fn answer(
+    handle: &Handle,
+    listener: TcpListener,
+) -> tokio::sync::watch::Sender<bool> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let links = handle.shared.peers.links.clone();
     let service = Service::new(handle.clone(), Arc::default());
@@ -121,7 +124,7 @@ async fn a_node_behind_a_slow_link_catches_up() {
     let link = slow_link(second.local_addr().unwrap()).await;
     let mut observer = Voter::begin(1, &voters, SNAPSHOT_ENTRIES).await;
     let _second = answer(&observer.handle, second).await;
-    formation::run(observer.handle.clone(), link.to_string()).await;
+    tokio::spawn(formation::run(observer.handle.clone(), link.to_string()));
     observer.until(|image| image.topics.len() >= 60).await;
     let has_snapshot = {
         let metrics = observer.handle.shared.raft.metrics();

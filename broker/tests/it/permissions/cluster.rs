@@ -117,6 +117,17 @@ impl Table {
             UnregisterBrokerRequest { broker_id: 99 }
         })
         .await;
+        self.row(1, &[cluster(Alter)], denied(), |_| AddRaftVoterRequest {
+            voter_id: 99,
+            timeout_ms: 1000,
+            ..Default::default()
+        })
+        .await;
+        self.row(0, &[cluster(Alter)], denied(), |_| RemoveRaftVoterRequest {
+            voter_id: 99,
+            ..Default::default()
+        })
+        .await;
         self.row(1, &[cluster(Alter)], denied(), |_| UpdateFeaturesRequest {
             validate_only: true,
             timeout_ms: 1000,

@@ -142,3 +142,62 @@ fn a_broker_hands_its_replicas_over_before_it_goes() -> Result<()> {
     local.process().stop(STOP_TIMEOUT)?;
     Ok(())
 }
+
+#[test]
+fn brokers_that_vote_go_down_to_one_and_come_back() -> Result<()> {
+    let ground = Ground::new("voters");
+    let of_cluster = |brokers: u16, voters: &str| ground.cluster(brokers, voters);
+    let manifests = [
+        ("cluster.yaml", &*of_cluster(5, "  controllers: 5\n")),
+        ("load.yaml", &*of(3)),
+    ];
+    let mut local = ground.start(&manifests)?;
+    let (_, servers) = local.wait_ready()?;
+    wait_partitions(&servers, "load", 3)?;
+    let load = Load::start(&servers, "load", &["--idempotent", "--rate", "1000"])?;
+    std::thread::sleep(Duration::from_secs(2));
+
+    local.write("cluster.yaml", &of_cluster(3, ""))?;
+    wait_brokers(&servers, 3)?;
+    local.wait_line(&["broker 3 votes no more"], CHANGE_TIMEOUT)?;
+
+    local.write("load.yaml", &of(1))?;
+    local.write("cluster.yaml", &of_cluster(1, ""))?;
+    wait_brokers(&ground.bootstrap(), 1)?;
+    local.wait_line(&["broker 1 votes no more"], CHANGE_TIMEOUT)?;
+    wait_replicas(&ground.bootstrap(), 1, CHANGE_TIMEOUT)?;
+
+    local.write("cluster.yaml", &of_cluster(3, ""))?;
+    local.wait_line(&["broker 2 votes"], COPY_TIMEOUT)?;
+    local.write("load.yaml", &of(3))?;
+    wait_brokers(&servers, 3)?;
+    wait_replicas(&servers, 3, CHANGE_TIMEOUT)?;
+
+    let verdict = load.finish(Duration::from_secs(120))?;
+    println!(
+        "five voters, then one, then three, under load: {}",
+        verdict.json
+    );
+    verdict.assert_nothing_lost();
+    ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
+    // Those that vote since can do without the one that always has.
+    let second = format!("127.0.0.1:{}", ground.port + 1);
+    signal(pid(&local, 0)?, Signal::STOP)?;
+    eventually(CHANGE_TIMEOUT, || {
+        let listed = kcat(&second, &["-L", "-t", "load"], "").and_then(Output::success)?;
+        let active = listed.line_with(&["(controller)"])?;
+        ensure!(!active.contains("broker 0 "), "{active}");
+        Ok(())
+    })?;
+    signal(pid(&local, 0)?, Signal::CONT)?;
+    local.process().stop(STOP_TIMEOUT)?;
+    Ok(())
+}
+
+fn wait_brokers(servers: &str, count: usize) -> Result<()> {
+    eventually(COPY_TIMEOUT, || {
+        let brokers = broker_count(servers);
+        ensure!(brokers == Some(count), "{brokers:?} brokers");
+        Ok(())
+    })
+}

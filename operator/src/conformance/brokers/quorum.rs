@@ -1,45 +1,74 @@
 //! The metadata quorum of brokers that are not there.
 
-use std::collections::BTreeSet;
-
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::cluster::{
-    DescribeQuorumResponse, DescribedQuorumPartition, DescribedQuorumTopic, ReplicaState,
+    AddRaftVoterRequest, AddRaftVoterResponse, DescribeQuorumResponse, DescribedQuorumPartition,
+    DescribedQuorumTopic, RemoveRaftVoterRequest, RemoveRaftVoterResponse, ReplicaState,
 };
 
-use super::BROKERS;
+use super::{Brokers, Kafka};
 
-/// All brokers vote, and none is behind but those that are down.
-pub fn quorum(down: &BTreeSet<i32>) -> DescribeQuorumResponse {
-    let voters = (0..BROKERS).map(|replica_id| ReplicaState {
-        replica_id,
-        replica_directory_id: Uuid::default(),
-        log_end_offset: 0,
-        last_fetch_timestamp: 0,
-        last_caught_up_timestamp: if down.contains(&replica_id) {
-            0
-        } else {
-            60_000
-        },
-    });
-    let partition = DescribedQuorumPartition {
-        partition_index: 0,
-        error_code: 0,
-        error_message: None,
-        leader_id: (0..BROKERS).find(|id| !down.contains(id)).unwrap_or(0),
-        leader_epoch: 0,
-        high_watermark: 0,
-        current_voters: voters.collect(),
-        observers: Vec::new(),
-    };
-    let topic = DescribedQuorumTopic {
-        topic_name: "__cluster_metadata".to_owned(),
-        partitions: vec![partition],
-    };
-    DescribeQuorumResponse {
-        error_code: 0,
-        error_message: None,
-        topics: vec![topic],
-        nodes: Vec::new(),
+impl Brokers {
+    /// Who votes.
+    pub fn voters(&self) -> Vec<i32> {
+        self.kafka.voters.borrow().iter().copied().collect()
+    }
+}
+
+impl Kafka {
+    /// None is behind but those that are down.
+    pub(super) fn quorum(&self) -> DescribeQuorumResponse {
+        let (voters, down) = (self.voters.borrow(), self.down.borrow());
+        let states = voters.iter().map(|replica_id| ReplicaState {
+            replica_id: *replica_id,
+            replica_directory_id: Uuid::default(),
+            log_end_offset: 0,
+            last_fetch_timestamp: 0,
+            last_caught_up_timestamp: if down.contains(replica_id) { 0 } else { 60_000 },
+        });
+        let leader = voters.iter().find(|id| !down.contains(id));
+        let partition = DescribedQuorumPartition {
+            partition_index: 0,
+            error_code: 0,
+            error_message: None,
+            leader_id: leader.copied().unwrap_or(0),
+            leader_epoch: 0,
+            high_watermark: 0,
+            current_voters: states.collect(),
+            observers: Vec::new(),
+        };
+        let topic = DescribedQuorumTopic {
+            topic_name: "__cluster_metadata".to_owned(),
+            partitions: vec![partition],
+        };
+        DescribeQuorumResponse {
+            error_code: 0,
+            error_message: None,
+            topics: vec![topic],
+            nodes: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_voter(&self, request: AddRaftVoterRequest) -> AddRaftVoterResponse {
+        let error = match self.voters.borrow_mut().insert(request.voter_id) {
+            true => ErrorCode::None,
+            false => ErrorCode::DuplicateVoter,
+        };
+        AddRaftVoterResponse {
+            error_code: error.code(),
+            ..AddRaftVoterResponse::default()
+        }
+    }
+
+    pub(super) fn remove_voter(&self, request: RemoveRaftVoterRequest) -> RemoveRaftVoterResponse {
+        let error = match self.voters.borrow_mut().remove(&request.voter_id) {
+            true => ErrorCode::None,
+            false => ErrorCode::VoterNotFound,
+        };
+        RemoveRaftVoterResponse {
+            error_code: error.code(),
+            ..RemoveRaftVoterResponse::default()
+        }
     }
 }

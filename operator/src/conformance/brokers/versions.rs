@@ -7,8 +7,8 @@ use ottla_protocol::messages::access::{
 };
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use ottla_protocol::messages::cluster::{
-    AlterPartitionReassignmentsRequest, DescribeQuorumRequest, ListPartitionReassignmentsRequest,
-    UnregisterBrokerRequest,
+    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, DescribeQuorumRequest,
+    ListPartitionReassignmentsRequest, RemoveRaftVoterRequest, UnregisterBrokerRequest,
 };
 use ottla_protocol::messages::configs::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use ottla_protocol::messages::log_dirs::DescribeLogDirsRequest;
@@ -35,6 +35,8 @@ pub(super) fn versions() -> ApiVersionsResponse {
             of::<IncrementalAlterConfigsRequest>(),
             of::<UnregisterBrokerRequest>(),
             of::<DescribeQuorumRequest>(),
+            of::<AddRaftVoterRequest>(),
+            of::<RemoveRaftVoterRequest>(),
             of::<ListPartitionReassignmentsRequest>(),
             of::<AlterPartitionReassignmentsRequest>(),
             of::<CreateAclsRequest>(),

@@ -25,7 +25,9 @@ keys! {
     "controller.quorum.voters" List "" Any,
         Broker Restart [] Applied,
         "The voters of the metadata quorum, `id@host:port` of their peer listeners, the same list \
-         on every broker. Empty: this broker alone.";
+         on every broker. Empty: this broker alone. Once the quorum is there the brokers agree on \
+         who votes, and this says where to look for them: AddRaftVoter and RemoveRaftVoter change \
+         who does.";
     "log.dirs" List "./data" Any,
         Broker Restart ["log.dir"] Applied,
         "The data directory.";

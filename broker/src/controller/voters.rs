@@ -1,0 +1,219 @@
+//! Who votes in the metadata quorum, and how that changes: `voters` in core decides, openraft does
+//! it by joint consensus, in two entries of the log.
+//!
+//! A change that an active controller left half done is finished by asking for it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use ottla_core::voters::{Change, Member, Refusal, Sight, Step, decide};
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::NodeId;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::formation::{describe, own_end};
+use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
+use crate::peer::wire;
+
+/// How long a change may look for the active controller and wait for its answer at most.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why the voters are not changed: Kafka's code, and a sentence without a full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub ErrorCode, pub String);
+
+/// How an attempt ended.
+pub(super) enum Attempt {
+    /// It is as was asked for.
+    Changed,
+    /// This node is not the active controller, or has given that away.
+    NotController,
+    /// What it asked for cannot be.
+    Refused(Refused),
+    /// It may or may not have been carried out.
+    Uncertain(String),
+}
+
+impl Handle {
+    /// The voters by this node's log; none where that says nothing.
+    pub(super) fn known_voters(&self) -> BTreeSet<u64> {
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().collect()
+    }
+
+    /// The voters, and where their peers reach them: by this node's log, or by its settings where
+    /// that says nothing. Where settings name one, they win.
+    #[must_use]
+    pub fn voters(&self) -> BTreeMap<NodeId, String> {
+        let configured = &self.shared.settings.controller_quorum_voters;
+        let configured = configured
+            .iter()
+            .map(|voter| (voter.node_id, voter.address()));
+        let configured: BTreeMap<NodeId, String> = configured.collect();
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let known = membership.voter_ids().map(|id| {
+            let node_id = NodeId(id as i32);
+            let told = || membership.get_node(&id).map(|node| node.addr.clone());
+            let address = configured.get(&node_id).cloned().or_else(told);
+            (node_id, address.unwrap_or_default())
+        });
+        let known: BTreeMap<NodeId, String> = known.collect();
+        if known.is_empty() { configured } else { known }
+    }
+
+    /// Makes a node that follows a voter, or takes a voter's vote; done once that is committed.
+    ///
+    /// # Errors
+    /// [`Refused`]; where it says that the time is over, it may yet be carried out.
+    pub async fn change_voter(&self, change: Change, patience: Duration) -> Result<(), Refused> {
+        let deadline = Instant::now() + patience.min(CHANGE_TIMEOUT);
+        let mut last = "no active controller was reached in time".to_owned();
+        loop {
+            let attempt = tokio::time::timeout_at(deadline, self.attempt_change(change)).await;
+            match attempt {
+                Ok(Attempt::Changed) => return Ok(()),
+                Ok(Attempt::Refused(refused)) => return Err(refused),
+                Ok(Attempt::Uncertain(why)) => last = why,
+                Ok(Attempt::NotController) => {}
+                Err(_) => "the active controller did not answer in time".clone_into(&mut last),
+            }
+            if Instant::now() + RETRY_INTERVAL >= deadline {
+                return Err(Refused(ErrorCode::RequestTimedOut, last));
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    async fn attempt_change(&self, change: Change) -> Attempt {
+        let Some(node) = self.active() else {
+            return Attempt::NotController;
+        };
+        if node == self.node_id() {
+            return self.change_voter_here(change).await;
+        }
+        let Some(address) = self.peer_address(node) else {
+            return Attempt::NotController;
+        };
+        let (node_id, adds) = match change {
+            Change::Add(node_id) => (node_id, true),
+            Change::Remove(node_id) => (node_id, false),
+        };
+        let mut client = self.shared.peers.client(node, &address);
+        let message = wire::ChangeVoterRequest { node_id, adds };
+        let request = self.shared.identity.sign(tonic::Request::new(message));
+        match client.change_voter(request).await {
+            Ok(answer) => from_wire(answer.into_inner()),
+            Err(status) => Attempt::Uncertain(status.message().to_owned()),
+        }
+    }
+
+    /// The same, where this node is the active controller.
+    pub(super) async fn change_voter_here(&self, change: Change) -> Attempt {
+        let raft = &self.shared.raft;
+        if !raft.is_leader() {
+            return Attempt::NotController;
+        }
+        let step = match decide(change, &self.sight().await) {
+            Ok(step) => step,
+            Err(Refusal { code, message }) => return Attempt::Refused(Refused(code, message)),
+        };
+        if let Step::HandOver(other) = step {
+            info!("node {other} is to be the active controller: this one gives its vote away");
+            let _ = raft.trigger().transfer_leader(other).await;
+            let wait = raft.wait(Some(self.shared.settings.election_timeout));
+            let me = self.node_id().0 as u64;
+            let moved = wait.metrics(
+                move |m| m.current_leader.is_some_and(|id| id != me),
+                "another leader",
+            );
+            let _ = moved.await; // else it leads on, and is asked again
+            return Attempt::NotController;
+        }
+        let changes = match change {
+            Change::Add(node) => ChangeMembers::AddVoterIds([node].into()),
+            Change::Remove(node) => ChangeMembers::RemoveVoters([node].into()),
+        };
+        let written = raft.change_membership(changes, true);
+        match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
+            Ok(Ok(_)) => {
+                info!("the voters have changed: {change:?}");
+                Attempt::Changed
+            }
+            Ok(Err(error)) => Attempt::Uncertain(error.to_string()),
+            Err(_) => Attempt::Uncertain("no majority has taken it in time".to_owned()),
+        }
+    }
+
+    /// The quorum as this node sees it, which leads.
+    async fn sight(&self) -> Sight {
+        let (me, own) = (self.node_id().0 as u64, self.describe());
+        let mut whom = self.voters();
+        whom.remove(&self.node_id());
+        let answers = describe(self, &whom).await;
+        let members = own.progress.iter().map(|node| {
+            let answer = answers.iter().find(|answer| answer.node_id == node.node_id);
+            let follows = answer.is_some_and(|a| a.term == own.term && !a.without_vote);
+            let member = Member {
+                is_voter: node.voter,
+                may_vote: follows || node.node_id == me && self.may_vote(),
+                log_end: match answer {
+                    Some(answer) => own_end(answer),
+                    None => u64::try_from(node.log_end_offset).unwrap_or(0),
+                },
+            };
+            (node.node_id, member)
+        });
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        Sight {
+            leader: me,
+            members: members.collect(),
+            is_under_way: membership.get_joint_config().len() > 1,
+        }
+    }
+
+    fn may_vote(&self) -> bool {
+        self.shared.may_vote.load(Ordering::Acquire)
+    }
+}
+
+/// How an attempt ended, for who asked.
+pub(super) fn to_wire(
+    attempt: Attempt,
+    leader: Option<u64>,
+) -> Result<wire::ChangeVoterResponse, String> {
+    use wire::change_voter_response::{self as response, Result as Answer};
+    let result = match attempt {
+        Attempt::Changed => Answer::Changed(true),
+        Attempt::NotController => Answer::NotController(wire::NotController { leader }),
+        Attempt::Refused(Refused(code, message)) => {
+            let code = i32::from(code.code());
+            Answer::Refused(response::Refused { code, message })
+        }
+        Attempt::Uncertain(why) => return Err(why),
+    };
+    Ok(wire::ChangeVoterResponse {
+        result: Some(result),
+    })
+}
+
+fn from_wire(answer: wire::ChangeVoterResponse) -> Attempt {
+    use wire::change_voter_response::Result as Answer;
+    match answer.result {
+        Some(Answer::Changed(_)) => Attempt::Changed,
+        Some(Answer::Refused(refused)) => {
+            let code = i16::try_from(refused.code).ok().map(ErrorCode::from);
+            let code = code.unwrap_or(ErrorCode::UnknownServerError);
+            Attempt::Refused(Refused(code, refused.message))
+        }
+        Some(Answer::NotController(_)) | None => Attempt::NotController,
+    }
+}
