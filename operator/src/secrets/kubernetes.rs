@@ -8,12 +8,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 
-use super::{Owner, surplus};
+use super::{Owner, USER, surplus};
 use crate::certificates::Data;
 use crate::crd::API_VERSION;
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, secret_name};
 use crate::platform::NotYet;
-use crate::platform::kubernetes::apply::not_taken;
+use crate::platform::kubernetes::apply::{self, not_taken};
 use crate::platform::kubernetes::{apply_params, build};
 
 fn api(client: &Client, key: &ObjectKey) -> Api<Secret> {
@@ -30,9 +30,9 @@ pub(super) async fn read_own(
     key: &ObjectKey,
 ) -> Result<Option<Data>, NotYet> {
     let found = get(client, key).await?;
-    match &found {
-        Some(found) if !is_owned(found, owner) => Err(foreign(owner, key)),
-        _ => Ok(found.map(data)),
+    match found.as_ref().and_then(|found| stranger(found, owner)) {
+        Some(whose) => Err(foreign(owner, key, &whose)),
+        None => Ok(found.map(data)),
     }
 }
 
@@ -46,12 +46,12 @@ fn data(secret: Secret) -> Data {
     data.map(|(key, bytes)| (key, bytes.0)).collect()
 }
 
-fn foreign(owner: &Owner, key: &ObjectKey) -> NotYet {
+fn foreign(owner: &Owner, key: &ObjectKey, whose: &str) -> NotYet {
     NotYet {
         is_stuck: true,
         message: format!(
-            "The Secret {} is there already and belongs to somebody else, so it is left as it is; \
-             delete or rename it, or give the {} another name.",
+            "The Secret {} is there already and belongs to {whose}, so it is left as it is; delete \
+             or rename it, or give the {} another name.",
             key.name, owner.kind
         ),
     }
@@ -66,8 +66,8 @@ pub(super) async fn write(
     let secrets = api(client, key);
     let no = |error: kube::Error| not_taken("Secret", &key.name, &error);
     let found = get(client, key).await?;
-    if found.is_some_and(|found| !is_owned(&found, owner)) {
-        return Err(foreign(owner, key));
+    if let Some(whose) = found.and_then(|found| stranger(&found, owner)) {
+        return Err(foreign(owner, key, &whose));
     }
     let data = wanted.iter();
     let secret = Secret {
@@ -100,7 +100,7 @@ pub(super) async fn delete(client: &Client, owner: &Owner, key: &ObjectKey) -> R
     let secrets = api(client, key);
     let no = |error: kube::Error| not_taken("deletion of Secret", &key.name, &error);
     let found = secrets.get_opt(&key.name).await.map_err(no)?;
-    if !found.is_some_and(|found| is_owned(&found, owner)) {
+    if found.is_none_or(|found| stranger(&found, owner).is_some()) {
         return Ok(());
     }
     match secrets.delete(&key.name, &DeleteParams::default()).await {
@@ -109,16 +109,17 @@ pub(super) async fn delete(client: &Client, owner: &Owner, key: &ObjectKey) -> R
     }
 }
 
-/// Those that an earlier object of the same kind and name has left behind are the owner's as well;
-/// not so those of another API group, which may have a kind of the same name.
-fn is_owned(secret: &Secret, owner: &Owner) -> bool {
-    let group = |version: &str| version.rsplit_once('/').map(|(group, _)| group.to_owned());
-    let mut owners = secret.owner_references().iter();
-    owners.any(|one| {
-        one.kind == owner.kind
-            && one.name == owner.name
-            && group(&one.api_version) == group(API_VERSION)
-    })
+/// Whose a Secret is that is not this owner's. By its labels none is a user's whose name is like
+/// those of its cluster's.
+fn stranger(secret: &Secret, owner: &Owner) -> Option<String> {
+    let (name, cluster) = (secret.name_any(), &owner.cluster);
+    let is_like_theirs = name.starts_with(&secret_name(cluster, ""));
+    let of_labels = if owner.kind == USER && is_like_theirs {
+        ""
+    } else {
+        cluster
+    };
+    apply::stranger(&secret.metadata, owner.kind, &owner.name, of_labels)
 }
 
 fn metadata(owner: &Owner, key: &ObjectKey) -> ObjectMeta {
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn a_secret_is_its_owners_by_group_kind_and_name() {
         let owner = Owner {
-            kind: super::super::USER,
+            kind: USER,
             name: "alice".to_owned(),
             uid: "1".to_owned(),
             cluster: "orders".to_owned(),
@@ -165,9 +166,26 @@ mod tests {
                 ..Secret::default()
             }
         };
-        assert!(is_owned(&secret(API_VERSION), &owner));
-        assert!(is_owned(&secret("ottla.io/v1"), &owner));
-        assert!(!is_owned(&secret("kafka.strimzi.io/v1beta2"), &owner));
-        assert!(!is_owned(&secret("v1"), &owner));
+        assert_eq!(stranger(&secret(API_VERSION), &owner), None);
+        assert_eq!(stranger(&secret("ottla.io/v1"), &owner), None);
+        assert_ne!(stranger(&secret("kafka.strimzi.io/v1beta2"), &owner), None);
+        assert_ne!(stranger(&secret("v1"), &owner), None);
+
+        // A backup may bring it back without its owner.
+        let mut restored = secret(API_VERSION);
+        restored.metadata.owner_references = None;
+        assert_eq!(stranger(&restored, &owner), None);
+        let of_another = Owner {
+            cluster: "billing".to_owned(),
+            ..owner.clone()
+        };
+        assert_ne!(stranger(&restored, &of_another), None);
+        // Whose name is that of one of its cluster's Secrets has that no more than before.
+        restored.metadata.name = Some("orders.ca".to_owned());
+        let user = Owner {
+            name: "orders.ca".to_owned(),
+            ..owner
+        };
+        assert_ne!(stranger(&restored, &user), None);
     }
 }

@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, TypeMeta};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 
 use super::refusals::Refusals;
 use super::{NotYet, apply_params};
-use crate::crd::FIELD_MANAGER;
+use crate::crd::{FIELD_MANAGER, GROUP};
 
 /// The label of an object that names its cluster.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -118,7 +119,12 @@ impl Applier {
         let no = |error: kube::Error| not_taken(kind, name, &error);
         if !self.applied.contains_key(key)
             && let Some(found) = api.get_opt(name).await.map_err(no)?
-            && let Some(owner) = foreign(&found, &self.cluster)
+            && let Some(owner) = stranger(
+                &found.metadata,
+                "KafkaCluster",
+                &self.cluster,
+                &self.cluster,
+            )
         {
             return Err(NotYet {
                 is_stuck: true,
@@ -150,21 +156,21 @@ pub fn not_taken(kind: &str, name: &str, error: &kube::Error) -> NotYet {
     }
 }
 
-/// Whose an object is that is not the cluster's. One that an earlier object of the cluster's name
-/// has left behind is the cluster's own.
-fn foreign(found: &DynamicObject, cluster: &str) -> Option<String> {
-    let owner = found
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true));
-    let label = found.labels().get(INSTANCE).map(String::as_str);
-    let manager = found.labels().get(MANAGED_BY).map(String::as_str);
-    match owner {
-        Some(owner) if owner.kind == "KafkaCluster" && owner.name == cluster => None,
-        Some(owner) => Some(format!("{} {}", owner.kind, owner.name)),
-        None if label == Some(cluster) && manager == Some(FIELD_MANAGER) => None,
-        None => Some("somebody else".to_owned()),
+/// Whose an object is that is to be of the object of this kind and name, and is not. What an
+/// earlier one of the kind and name has left behind is its own; not so one of another API group,
+/// which may have a kind of the same name. What has no owner, as it comes back from a backup, is
+/// that of its cluster by its labels.
+#[must_use]
+pub fn stranger(found: &ObjectMeta, kind: &str, name: &str, cluster: &str) -> Option<String> {
+    let mut owners = found.owner_references.iter().flatten();
+    if let Some(owner) = owners.find(|owner| owner.controller == Some(true)) {
+        let group = owner.api_version.split_once('/').map(|(group, _)| group);
+        let is_own = group == Some(GROUP) && owner.kind == kind && owner.name == name;
+        return (!is_own).then(|| format!("{} {}", owner.kind, owner.name));
     }
+    let label = |key: &str| found.labels.as_ref()?.get(key).map(String::as_str);
+    let is_own = label(INSTANCE) == Some(cluster) && label(MANAGED_BY) == Some(FIELD_MANAGER);
+    (!is_own).then(|| "somebody else".to_owned())
 }
 
 /// What changes when somebody changes the object's spec: the generation, or, where a kind has none,
