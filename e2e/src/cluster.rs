@@ -338,6 +338,18 @@ impl Cluster {
         self.broker(id).process = None;
     }
 
+    /// Kills all brokers at one moment (SIGKILL).
+    pub fn kill_all(&mut self) {
+        for broker in &mut self.brokers {
+            if let Some(process) = &mut broker.process {
+                process.signal(Signal::KILL);
+            }
+        }
+        for broker in &mut self.brokers {
+            broker.process = None;
+        }
+    }
+
     /// Asks a broker to stop and waits until it has.
     ///
     /// # Errors

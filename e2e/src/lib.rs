@@ -10,6 +10,7 @@
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
 //! - [`suite`]: librdkafka's test suite and its table.
 //! - [`kafka_suites`]: Apache Kafka's own tests and their table.
+//! - [`proofs`]: exactly once, by clients we did not write.
 //! - [`bench`](mod@bench): side by side with Apache Kafka.
 
 pub mod bench;
@@ -19,5 +20,6 @@ pub mod kafka_suites;
 pub mod kubernetes;
 pub mod local;
 pub mod process;
+pub mod proofs;
 pub mod setup;
 pub mod suite;

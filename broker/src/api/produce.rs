@@ -53,7 +53,7 @@ pub async fn handle(
             produces.acknowledged(left).await
         }
     };
-    settle(context, &asked, &mut outcomes);
+    settle(context, &asked, request.api_version, &mut outcomes);
     if request.api_version < LEADER_VERSION_MIN {
         outcomes.iter_mut().for_each(|outcome| match outcome {
             Ok(produced) => produced.leader = None,
@@ -85,8 +85,14 @@ struct Asked {
     is_internal: bool,
 }
 
-/// Refuses what was for internal topics, and counts what was appended.
-fn settle(context: &Context, asked: &[Asked], outcomes: &mut [Result<Produced, Refused>]) {
+/// Refuses what was for internal topics, and counts what was appended. Errors are those that the
+/// version knows.
+fn settle(
+    context: &Context,
+    asked: &[Asked],
+    version: i16,
+    outcomes: &mut [Result<Produced, Refused>],
+) {
     let mut appended = 0;
     for (asked, outcome) in asked.iter().zip(outcomes) {
         if asked.is_internal {
@@ -94,8 +100,13 @@ fn settle(context: &Context, asked: &[Asked], outcomes: &mut [Result<Produced, R
                 message: Some("clients may not write to an internal topic".to_owned()),
                 ..Refused::from(ErrorCode::InvalidTopicException)
             });
-        } else if outcome.is_ok() {
-            appended += asked.bytes as u64;
+        } else {
+            match outcome {
+                Ok(_) => appended += asked.bytes as u64,
+                Err(refused) => {
+                    refused.error = verify::Api::Produce.unappended(version, refused.error);
+                }
+            }
         }
     }
     context.metrics.produced_bytes.inc_by(appended);

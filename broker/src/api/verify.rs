@@ -39,49 +39,62 @@ pub(super) struct Client {
     pub(super) version: i16,
 }
 
-impl Client {
-    /// Each of its transactions has an epoch of its own, and it adds no partitions itself.
-    fn has_own_epochs(&self) -> bool {
-        match self.api {
-            Api::Produce => has_own_epochs(self.version),
-            Api::TxnOffsetCommit => self.version >= 5,
+impl Api {
+    /// Whether a client that speaks this version has an epoch for each transaction, and adds no
+    /// partitions itself.
+    pub(super) fn has_own_epochs(self, version: i16) -> bool {
+        match self {
+            Self::Produce => version >= 12,
+            Self::TxnOffsetCommit => version >= 5,
         }
     }
 
-    /// Knows TRANSACTION_ABORTABLE.
-    fn knows_abortable(&self) -> bool {
-        match self.api {
-            Api::Produce => self.version >= 11,
-            Api::TxnOffsetCommit => self.version >= 4,
+    /// Whether it knows TRANSACTION_ABORTABLE.
+    fn knows_abortable(self, version: i16) -> bool {
+        match self {
+            Self::Produce => version >= 11,
+            Self::TxnOffsetCommit => version >= 4,
         }
     }
 
-    /// What the client is told of a coordinator's error.
-    fn told(&self, error: ErrorCode) -> ErrorCode {
-        let again = match self.api {
-            // is tried again, without a look for another leader
-            Api::Produce => ErrorCode::NotEnoughReplicas,
-            Api::TxnOffsetCommit => ErrorCode::CoordinatorLoadInProgress,
-        };
+    /// What has a client send the same again, without a look for another broker.
+    fn again(self) -> ErrorCode {
+        match self {
+            Self::Produce => ErrorCode::NotEnoughReplicas,
+            Self::TxnOffsetCommit => ErrorCode::CoordinatorLoadInProgress,
+        }
+    }
+
+    /// What is said of what was not appended, for the coordinator's consent was overtaken.
+    pub(super) fn unappended(self, version: i16, error: ErrorCode) -> ErrorCode {
         match error {
-            ErrorCode::NetworkException
-            | ErrorCode::CoordinatorLoadInProgress
-            | ErrorCode::CoordinatorNotAvailable
-            | ErrorCode::NotCoordinator => again,
-            ErrorCode::ConcurrentTransactions if !self.has_own_epochs() => again,
-            ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
-            ErrorCode::ClusterAuthorizationFailed => ErrorCode::InvalidTxnState,
-            ErrorCode::TransactionAbortable if !self.knows_abortable() => {
-                ErrorCode::InvalidTxnState
-            }
+            ErrorCode::ConcurrentTransactions if !self.has_own_epochs(version) => self.again(),
             error => error,
         }
     }
 }
 
-/// Whether a client that speaks this version of Produce has an epoch for each transaction.
-pub(super) fn has_own_epochs(produce_version: i16) -> bool {
-    produce_version >= 12
+impl Client {
+    /// Each of its transactions has an epoch of its own, and it adds no partitions itself.
+    fn has_own_epochs(&self) -> bool {
+        self.api.has_own_epochs(self.version)
+    }
+
+    /// What the client is told of a coordinator's error.
+    fn told(&self, error: ErrorCode) -> ErrorCode {
+        match error {
+            ErrorCode::NetworkException
+            | ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::CoordinatorNotAvailable
+            | ErrorCode::NotCoordinator => self.api.again(),
+            ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+            ErrorCode::ClusterAuthorizationFailed => ErrorCode::InvalidTxnState,
+            ErrorCode::TransactionAbortable if !self.api.knows_abortable(self.version) => {
+                ErrorCode::InvalidTxnState
+            }
+            error => self.api.unappended(self.version, error),
+        }
+    }
 }
 
 /// What a coordinator says of each partition.
@@ -215,7 +228,7 @@ pub(super) async fn produce(
     let Some(transactional_id) = transactional_id else {
         return;
     };
-    let has_own_epoch = has_own_epochs(version);
+    let has_own_epoch = Api::Produce.has_own_epochs(version);
     let mut client: Option<Client> = None;
     let mut partitions = BTreeSet::new();
     let mut begun = Vec::new();

@@ -38,8 +38,7 @@ impl Tool {
     }
 
     fn with_flags(class: &str, flags: &[&str]) -> Self {
-        let mut command = bound_to_us(Path::new("java"));
-        command.args(flags).args(class_path());
+        let mut command = java(flags, &[]);
         let whole = if class.contains('.') {
             ""
         } else {
@@ -104,13 +103,24 @@ impl Tool {
     }
 }
 
-/// The flags with which Java finds Kafka's classes and its logging.
+/// Java with these flags, which finds Kafka's classes and before them what is in these places; the
+/// class to run comes next.
 #[must_use]
-pub fn class_path() -> Vec<String> {
+pub fn java(flags: &[&str], places: &[String]) -> Command {
+    let mut command = bound_to_us(Path::new("java"));
+    command.args(flags).args(class_path(places));
+    command
+}
+
+/// The flags with which Java finds Kafka's classes, what is in these places, and its logging.
+#[must_use]
+pub fn class_path(places: &[String]) -> Vec<String> {
     let logging = setup::checkout().join("e2e/clients/log4j2.properties");
+    let mut class_path = places.to_vec();
+    class_path.push(format!("{}/*", setup::kafka_jars().display()));
     vec![
         format!("-Dlog4j2.configurationFile={}", logging.display()),
         "-cp".to_string(),
-        format!("{}/*", setup::kafka_jars().display()),
+        class_path.join(":"),
     ]
 }

@@ -1,13 +1,12 @@
 //! Apache Kafka as it is: combined controller and broker, its own defaults, from the jars.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Result, ensure};
 
 use super::Cluster;
-use crate::client::tool;
-use crate::process::{Process, bound_to_us};
+use crate::client::tool::java;
+use crate::process::Process;
 
 /// What only Apache Kafka wants to be told.
 pub fn properties(replication: &str) -> Vec<(String, String)> {
@@ -32,7 +31,7 @@ pub fn format(cluster: &Cluster) -> Result<()> {
     let cluster_id = "b3R0bGEtZTJlLWNsdXN0ZQ";
     for id in 0..cluster.size() {
         let config = cluster.file(id, "properties");
-        let output = java(&["-Xmx64M"])
+        let output = java(&["-Xmx64M"], &[])
             .args(["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"])
             .arg(config)
             .output()?;
@@ -45,7 +44,7 @@ pub fn format(cluster: &Cluster) -> Result<()> {
 /// Starts one broker with the flags that Kafka's own start script gives it.
 pub fn launch(cluster: &Cluster, config: &Path, log: &Path) -> Result<Process> {
     let heap = &cluster.shape.heap;
-    let mut command = java(&[
+    let flags = [
         &format!("-Xms{heap}"),
         &format!("-Xmx{heap}"),
         "-server",
@@ -53,13 +52,8 @@ pub fn launch(cluster: &Cluster, config: &Path, log: &Path) -> Result<Process> {
         "-XX:MaxGCPauseMillis=20",
         "-XX:InitiatingHeapOccupancyPercent=35",
         "-XX:+ExplicitGCInvokesConcurrent",
-    ]);
+    ];
+    let mut command = java(&flags, &[]);
     command.arg("kafka.Kafka").arg(config);
     Process::start(command, log)
-}
-
-fn java(flags: &[&str]) -> Command {
-    let mut command = bound_to_us(Path::new("java"));
-    command.args(flags).args(tool::class_path());
-    command
 }

@@ -166,7 +166,7 @@ impl Suite {
     fn write_shims(&self) -> Result<()> {
         let bin = self.scratch.join("bin");
         std::fs::create_dir_all(&bin)?;
-        let flags = tool::class_path().join("' '");
+        let flags = tool::class_path(&[]).join("' '");
         // its Java clients are compiled and started with Kafka's jars
         std::os::unix::fs::symlink(setup::kafka_jars(), self.scratch.join("libs"))?;
         let text = format!(

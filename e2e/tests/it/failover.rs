@@ -24,12 +24,7 @@ fn each_broker_killed_under_load() -> Result<()> {
 #[test]
 fn all_brokers_killed_at_once() -> Result<()> {
     let mut row = Row::start(Shape::new("kill-all", 3))?;
-    for id in 0..3 {
-        row.cluster.broker(id).process().signal(Signal::KILL);
-    }
-    for id in 0..3 {
-        row.cluster.kill(id);
-    }
+    row.cluster.kill_all();
     rest(2);
     row.bring_back(&[0, 1, 2])?;
     rest(2);

@@ -143,6 +143,9 @@ impl Partition {
             Some(verification) if verification.producer_epoch > epoch => {
                 Some(ErrorCode::InvalidProducerEpoch)
             }
+            // A marker has come since the coordinator was asked. It may be that of the transaction
+            // before, for which the coordinator waited: asked again it knows.
+            _ if guard.is_some() => Some(ErrorCode::ConcurrentTransactions),
             _ => Some(ErrorCode::InvalidTxnState),
         }
     }

@@ -86,11 +86,14 @@ fn plain(body: TxnOffsetCommitRequest) -> OffsetCommitRequest {
 }
 
 fn answered(answer: OffsetCommitResponse, version: i16) -> TxnOffsetCommitResponse {
-    let error_code = |code: i16| match ErrorCode::from(code) {
-        ErrorCode::CoordinatorLoadInProgress if version < LOAD_IN_PROGRESS_VERSION => {
-            ErrorCode::CoordinatorNotAvailable.code()
+    let error_code = |code: i16| {
+        let api = verify::Api::TxnOffsetCommit;
+        match api.unappended(version, ErrorCode::from(code)) {
+            ErrorCode::CoordinatorLoadInProgress if version < LOAD_IN_PROGRESS_VERSION => {
+                ErrorCode::CoordinatorNotAvailable.code()
+            }
+            error => error.code(),
         }
-        _ => code,
     };
     let topics = answer.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter();

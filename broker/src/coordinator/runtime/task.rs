@@ -174,7 +174,9 @@ fn told(error: ErrorCode) -> ErrorCode {
         | ErrorCode::UnknownLeaderEpoch
         | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
         // of the producer whose offsets they are
-        ErrorCode::InvalidProducerEpoch | ErrorCode::InvalidTxnState => error,
+        ErrorCode::InvalidProducerEpoch
+        | ErrorCode::InvalidTxnState
+        | ErrorCode::ConcurrentTransactions => error,
         _ => ErrorCode::UnknownServerError,
     }
 }

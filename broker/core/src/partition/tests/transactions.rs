@@ -359,7 +359,7 @@ fn the_first_batch_of_a_transaction_is_verified_unless_a_marker_came() {
          commit 1/0 c0            => 10
          verify 1/0 10+5          => guarded
          abort 1/0 c0             => 11
-         verified 2 1/0 10+5      => INVALID_TXN_STATE
+         verified 2 1/0 10+5      => CONCURRENT_TRANSACTIONS
          verify 1/0 10+5          => guarded
          verify 1/0 15+5          => guarded
          verified 4 1/0 15+5      => OUT_OF_ORDER_SEQUENCE_NUMBER
@@ -370,6 +370,20 @@ fn the_first_batch_of_a_transaction_is_verified_unless_a_marker_came() {
          offsets 5/0 2            => 22
          offsets 5/0 2            => 24
          open                     => 12",
+    );
+}
+
+/// The marker of the transaction before, which the coordinator waits for, overtakes its consent to
+/// the next one.
+#[test]
+fn what_a_marker_overtook_is_asked_about_again() {
+    runs(
+        "offsets 5/0 2            => 0
+         verify 5/1 0+2           => guarded
+         commit 5/1 c0 v2         => 2
+         verified 0 5/1 0+2       => CONCURRENT_TRANSACTIONS
+         verify 5/1 0+2           => guarded
+         verified 1 5/1 0+2       => 3",
     );
 }
 
@@ -413,7 +427,7 @@ fn what_its_coordinator_refused_is_forgotten() {
          disproved 0 1            => forgotten
          verify 1/3 0+5           => guarded
          disproved 0 1            => forgotten
-         verified 0 1/9 0+5       => INVALID_TXN_STATE
+         verified 0 1/9 0+5       => CONCURRENT_TRANSACTIONS
          verified 1 1/3 0+5       => 0",
     );
 }
