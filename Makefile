@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
-.PHONY: help run test e2e sim fuzz faults bench suites lint images deps clean-cache release
+.PHONY: help run test e2e sim fuzz faults proofs bench suites lint images deps clean-cache release
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do
@@ -46,6 +46,9 @@ fuzz: ## decoders against hostile bytes, APIs against requests of no sense; SECO
 
 faults: release ## the fault table on real processes under load; ROWS="power disk" for some
 	@e2e/faults $(ROWS)
+
+proofs: release ## exactly once under kills, by Kafka's own clients; NAME=copiers, MINUTES=20
+	@MINUTES=$(or $(MINUTES),20) e2e/proofs/run $(NAME)
 
 bench: release ## beside Apache Kafka, or AGAINST=folder of another build; QUICK=1, ROW=name
 	@e2e/bench/run $(if $(QUICK),--quick) $(if $(ROW),--row $(ROW)) \

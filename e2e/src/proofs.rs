@@ -3,15 +3,20 @@
 //! # Layout
 //! - [`kills`]: who is killed when, and started again.
 //! - [`copiers`]: Apache Kafka's `TransactionalMessageCopier`, five of them.
+//! - [`matrix`]: one transactional id in the hands of all clients in turn.
+//! - [`streams`]: the smoke test of Kafka Streams.
 //!
 //! Each proof ends with one sentence of what was done and found; where something is not as it must
 //! be, it panics, and the files of its brokers and clients stay.
 
 pub mod copiers;
 pub mod kills;
+pub mod matrix;
+pub mod streams;
 
 use anyhow::Result;
 
+use crate::client::kcat::kcat;
 use crate::client::tool::Tool;
 use crate::cluster::{Cluster, Shape};
 
@@ -31,4 +36,28 @@ fn make_topic(bootstrap: &str, name: &str, partitions: u16) -> Result<()> {
         .args(&["--partitions", &partitions.to_string()])
         .run()?;
     Ok(())
+}
+
+/// The committed values of a partition, in its order.
+fn committed(cluster: &Cluster, topic: &str, partition: u16) -> Result<Vec<String>> {
+    let partition = partition.to_string();
+    let whole = [
+        "-C",
+        "-t",
+        topic,
+        "-p",
+        &partition,
+        "-o",
+        "beginning",
+        "-e",
+        "-q",
+    ];
+    let form = ["-X", "isolation.level=read_committed", "-f", "%s\\n"];
+    let read = kcat(
+        &cluster.bootstrap(),
+        &[whole.as_slice(), &form].concat(),
+        "",
+    )?
+    .success()?;
+    Ok(read.stdout.lines().map(str::to_string).collect())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::kills::{Kills, Plan};
-use super::{make_topic, on_three_brokers};
+use super::{committed, make_topic, on_three_brokers};
 use crate::client::kcat::kcat;
 use crate::client::tool::java;
 use crate::cluster::{Cluster, eventually};
@@ -169,29 +169,10 @@ fn launch(cluster: &Cluster, partition: u16) -> Result<Process> {
     )
 }
 
-/// The committed records of a partition, in its order.
+/// The committed numbers of a partition, in its order.
 fn numbers(cluster: &Cluster, topic: &str, partition: u16) -> Result<Vec<u64>> {
-    let partition = partition.to_string();
-    let whole = [
-        "-C",
-        "-t",
-        topic,
-        "-p",
-        &partition,
-        "-o",
-        "beginning",
-        "-e",
-        "-q",
-    ];
-    let form = ["-X", "isolation.level=read_committed", "-f", "%s\\n"];
-    let read = kcat(
-        &cluster.bootstrap(),
-        &[whole.as_slice(), &form].concat(),
-        "",
-    )?
-    .success()?;
-    let numbers = read.stdout.lines().map(|line| Ok(line.parse()?));
-    numbers.collect()
+    let values = committed(cluster, topic, partition)?;
+    values.iter().map(|value| Ok(value.parse()?)).collect()
 }
 
 /// How a copy differs from the numbers 0, 1, … in their order.
