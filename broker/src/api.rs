@@ -54,6 +54,9 @@ use ottla_protocol::messages::configs::{
     AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
     ListConfigResourcesRequest,
 };
+use ottla_protocol::messages::consumer_groups::{
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+};
 use ottla_protocol::messages::fetch::FetchRequest;
 use ottla_protocol::messages::groups::{
     DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
@@ -364,6 +367,8 @@ apis! {
     SyncGroupRequest => groups::sync_group;
     DescribeGroupsRequest => groups::describe_groups;
     ListGroupsRequest => groups::list_groups;
+    ConsumerGroupHeartbeatRequest => groups::consumer_group_heartbeat;
+    ConsumerGroupDescribeRequest => groups::consumer_group_describe;
     InitProducerIdRequest => producer_ids::init_producer_id;
     DeleteGroupsRequest => groups::delete_groups;
     OffsetDeleteRequest => groups::offset_delete;

@@ -2,7 +2,8 @@
 
 Reads commands from stdin, a line each, and answers each with one line of JSON:
 
-    start NAME [static] [STRATEGY]   a member joins; `static` makes NAME its instance id
+    start NAME [static] [STRATEGY]   a member joins; `static` makes NAME its instance id; the
+                                     strategy `consumer` is the consumer protocol (KIP-848)
     stop NAME                        it leaves in order (a static one keeps its place)
     settle COUNT                     waits until COUNT members own every partition between them
     state                            what there is now
@@ -54,7 +55,7 @@ class Member(threading.Thread):
         super().__init__(daemon=True)
         self.world, self.member_name = world, name
         self.owned = set()
-        self.is_cooperative = strategy.startswith("cooperative")
+        self.is_cooperative = strategy.startswith("cooperative") or strategy == "consumer"
         self.stopping = threading.Event()
         self.errors = []
         settings = {
@@ -63,10 +64,14 @@ class Member(threading.Thread):
             "client.id": name,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
-            "session.timeout.ms": 6000,
-            "heartbeat.interval.ms": 500,
-            "partition.assignment.strategy": strategy,
         }
+        if strategy == "consumer":
+            # the coordinator says how often members heartbeat, and assigns
+            settings["group.protocol"] = "consumer"
+        else:
+            settings["session.timeout.ms"] = 6000
+            settings["heartbeat.interval.ms"] = 500
+            settings["partition.assignment.strategy"] = strategy
         if is_static:
             settings["group.instance.id"] = name
         self.consumer = Consumer(settings)
@@ -145,6 +150,7 @@ class Member(threading.Thread):
                 KafkaError._NO_OFFSET,
                 KafkaError.REBALANCE_IN_PROGRESS,
                 KafkaError.ILLEGAL_GENERATION,
+                KafkaError.STALE_MEMBER_EPOCH,
                 KafkaError.UNKNOWN_MEMBER_ID,
                 KafkaError.NOT_COORDINATOR,
                 KafkaError.COORDINATOR_NOT_AVAILABLE,

@@ -8,6 +8,8 @@
 //!   the members of its group begin again with the last generation that the log has.
 
 mod classic;
+pub mod consumer;
+mod consumer_protocol;
 mod deadlines;
 mod describe;
 mod membership;
@@ -33,6 +35,7 @@ use ottla_protocol::messages::group_records::GroupMetadataValue;
 use ottla_protocol::record::ControlRecord;
 
 use classic::Classic;
+use consumer::state::{Consumer, Entry};
 use offsets::Offsets;
 use open::{Open, Pending};
 use record::CommittedOffset;
@@ -67,6 +70,8 @@ struct Step<'a> {
 struct Group {
     /// The last completed generation; none while there was none.
     generation: Option<GroupMetadataValue>,
+    /// What it is in the consumer protocol; nothing where it has the classic one.
+    consumer: Consumer,
     offsets: Offsets,
 }
 
@@ -101,6 +106,10 @@ enum Before {
         group: GroupId,
         value: Option<GroupMetadataValue>,
     },
+    Consumer {
+        group: GroupId,
+        entry: Entry,
+    },
 }
 
 impl Shard {
@@ -112,7 +121,7 @@ impl Shard {
     fn change<T>(&mut self, id: &GroupId, change: impl FnOnce(&mut Group) -> T) -> T {
         let group = self.groups.entry(id.clone()).or_default();
         let changed = change(group);
-        if group.generation.is_none() && group.offsets.is_empty() {
+        if group.generation.is_none() && group.offsets.is_empty() && group.consumer.is_nothing() {
             self.groups.remove(id);
         }
         changed
@@ -126,7 +135,22 @@ impl Shard {
             let refusal = join.error(ErrorCode::UnknownMemberId);
             return step.decision.reply(join.token, refusal);
         }
+        if let Some(group) = self.consumer(&id) {
+            if group.has_members() {
+                let refusal = join.error(ErrorCode::InconsistentGroupProtocol);
+                return step.decision.reply(join.token, refusal);
+            }
+            describe::end_consumer(&id, group, step.decision);
+        }
         soft.with_new(&id, step, |id, classic, step| classic.join(id, join, step));
+    }
+
+    /// The sessions of a group's members begin anew.
+    fn begin_sessions(&self, soft: &mut Soft, id: &GroupId, now: Now) {
+        let nothing = Consumer::default();
+        let group = self.consumer(id).unwrap_or(&nothing);
+        let times = self.settings.consumer_times(&soft.image, id);
+        soft.begin_sessions(id, group, now, times.session_timeout_ms);
     }
 
     /// What a request about a group's members comes to.
@@ -228,6 +252,10 @@ impl shard::Shard for Shard {
                 let value = self.change(&group, put);
                 Before::Group { group, value }
             }
+            Record::Consumer { group, entry } => {
+                let entry = self.change(&group, |group| group.consumer.put(entry));
+                Before::Consumer { group, entry }
+            }
         })
     }
 
@@ -285,6 +313,11 @@ impl shard::Shard for Shard {
                 self.change(&group, |group| group.generation = value);
                 soft.restart(&group, self.generation(&group), now)
             }
+            Before::Consumer { group, entry } => {
+                self.change(&group, |group| group.consumer.put(entry));
+                self.begin_sessions(soft, &group, now);
+                Vec::new()
+            }
         }
     }
 
@@ -292,6 +325,9 @@ impl shard::Shard for Shard {
         let mut soft = Soft::new(image.clone());
         for (id, group) in &self.groups {
             soft.restart(id, group.generation.as_ref(), now);
+            if group.consumer.has_members() {
+                self.begin_sessions(&mut soft, id, now);
+            }
         }
         let mut decision = Decision::default();
         let is_gone = |topic: &TopicName, offset: &CommittedOffset| match offset.topic() {
@@ -353,6 +389,13 @@ impl shard::Shard for Shard {
                 let response = self.list(soft, &filter);
                 decision.reply(token, Response::ListGroups(response));
             }
+            Body::ConsumerGroupHeartbeat(request) => {
+                self.consumer_heartbeat(soft, token, (version, &client), &request, step);
+            }
+            Body::ConsumerGroupDescribe(consumer::Describe(id)) => {
+                let response = self.describe_consumer(soft, &id);
+                decision.reply(token, Response::ConsumerGroupDescribe(response));
+            }
         }
         self.plan_retention(soft, now, &decision);
         decision
@@ -366,6 +409,15 @@ impl shard::Shard for Shard {
         delta: &MetadataDelta,
     ) -> Decision {
         soft.image = image.clone();
+        if !delta.topics.is_empty() {
+            let groups = self
+                .groups
+                .iter()
+                .filter(|(_, group)| group.consumer.has_members());
+            for (id, group) in groups {
+                soft.with_sessions(id, |sessions| sessions.topics_change(&group.consumer));
+            }
+        }
         let mut decision = Decision::default();
         if delta.topics.values().any(|topic| topic.deleted) {
             let is_gone = |topic: &TopicName, offset: &CommittedOffset| match offset.topic() {
@@ -390,7 +442,9 @@ impl shard::Shard for Shard {
             settings: &self.settings,
             decision: &mut decision,
         };
-        soft.on_time(step);
+        for (id, members) in soft.on_time(step) {
+            self.give_up(soft, &id, &members, step);
+        }
         if soft.deadlines.retention_passed(now) {
             self.expire(soft, now, &mut decision);
         }

@@ -13,6 +13,7 @@ pub mod access;
 pub mod api_versions;
 pub mod cluster;
 pub mod configs;
+pub mod consumer_group_records;
 pub mod consumer_groups;
 pub mod consumer_protocol;
 pub mod fetch;

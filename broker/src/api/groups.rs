@@ -3,6 +3,7 @@
 //! Each handler does the same three things: it checks what needs no group, asks the coordinator,
 //! and says the answer, or the coordinator's refusal, in the shape of its API.
 
+mod consumer;
 mod find_coordinator;
 mod membership;
 mod offset_commit;
@@ -10,6 +11,7 @@ mod offset_fetch;
 mod operate;
 mod txn_offset_commit;
 
+pub use consumer::{consumer_group_describe, consumer_group_heartbeat};
 pub use find_coordinator::find_coordinator;
 pub use membership::{heartbeat, join_group, leave_group, sync_group};
 pub use offset_commit::offset_commit;

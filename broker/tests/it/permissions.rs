@@ -14,6 +14,9 @@ use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::messages::access::*;
+use ottla_protocol::messages::consumer_groups::{
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+};
 use ottla_protocol::messages::groups::*;
 use ottla_protocol::messages::metadata::*;
 use ottla_protocol::messages::produce::*;
@@ -362,6 +365,23 @@ impl Table {
         .await;
         self.row(6, &[group(Describe)], denied(), |_| DescribeGroupsRequest {
             groups: vec![GROUP.into()],
+            ..Default::default()
+        })
+        .await;
+        let needs = [group(Read), topic(Describe)];
+        self.row(1, &needs, denied(), |t| ConsumerGroupHeartbeatRequest {
+            group_id: GROUP.into(),
+            member_id: "m".into(),
+            rebalance_timeout_ms: 10_000,
+            subscribed_topic_names: Some(vec![t.into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        })
+        .await;
+        // whose members read the topic by now
+        let needs = [group(Describe), topic(Describe)];
+        self.row(1, &needs, denied(), |_| ConsumerGroupDescribeRequest {
+            group_ids: vec![GROUP.into()],
             ..Default::default()
         })
         .await;

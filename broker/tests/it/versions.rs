@@ -17,6 +17,9 @@ use ottla_protocol::messages::access::*;
 use ottla_protocol::messages::api_versions::*;
 use ottla_protocol::messages::cluster::*;
 use ottla_protocol::messages::configs::*;
+use ottla_protocol::messages::consumer_groups::{
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+};
 use ottla_protocol::messages::fetch::*;
 use ottla_protocol::messages::groups::*;
 use ottla_protocol::messages::log_dirs::*;
@@ -276,6 +279,20 @@ impl Asker {
         })
         .await;
         self.ask(|_| ListGroupsRequest::default()).await;
+        self.ask(|_| ConsumerGroupHeartbeatRequest {
+            group_id: "c".into(),
+            member_id: "m".into(),
+            rebalance_timeout_ms: 10_000,
+            subscribed_topic_names: Some(vec!["t".into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        })
+        .await;
+        self.ask(|_| ConsumerGroupDescribeRequest {
+            group_ids: vec!["c".into()],
+            ..Default::default()
+        })
+        .await;
         self.ask(|_| DeleteGroupsRequest {
             groups_names: vec!["g".into()],
         })

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::shared::{bootstrap, fill, topic};
 
+mod consumer;
+
 const PARTITIONS: u32 = 6;
 
 /// Records of one round of the fail-over test.
@@ -30,9 +32,13 @@ fn group(name: &str) -> Result<(String, Members)> {
     Ok((topic, members))
 }
 
-/// Members come and go; everything is always owned once, and is read once.
 fn come_and_go(name: &str, strategy: &str) -> Result<()> {
-    let (_, mut members) = group(name)?;
+    let (_, members) = group(name)?;
+    members_come_and_go(members, strategy)
+}
+
+/// Members come and go; everything is always owned once, and is read once.
+fn members_come_and_go(mut members: Members, strategy: &str) -> Result<()> {
     members.tell(&format!("start a {strategy}"))?;
     members.tell("settle 1")?;
     members.tell(&format!("start b {strategy}"))?;
@@ -109,7 +115,12 @@ fn produce(bootstrap: &str) -> Result<()> {
 
 #[test]
 fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
-    let shape = Shape::new("group-failover", 3)
+    coordinators_are_killed(Shape::new("group-failover", 3), "cooperative-sticky")
+}
+
+/// The coordinator is killed twice, while members work and others come.
+fn coordinators_are_killed(shape: Shape, strategy: &str) -> Result<()> {
+    let shape = shape
         .with("num.partitions", &PARTITIONS.to_string())
         .with("default.replication.factor", "3");
     let mut cluster = Cluster::start(shape)?;
@@ -127,7 +138,7 @@ fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
     produce(&bootstrap)?;
     let mut members = Members::of(&bootstrap, "work", "workers", PARTITIONS)?;
     for name in ["a", "b", "c"] {
-        members.tell(&format!("start {name} cooperative-sticky"))?;
+        members.tell(&format!("start {name} {strategy}"))?;
     }
     members.tell("settle 3")?;
     for _ in 0..2 {
@@ -136,7 +147,7 @@ fn a_killed_coordinator_loses_no_offset_and_nobody_owns_twice() -> Result<()> {
         let started = Instant::now();
         produce(&bootstrap)?;
         // members find the new coordinator by themselves, and it knows them
-        members.tell("start d cooperative-sticky")?;
+        members.tell(&format!("start d {strategy}"))?;
         members.tell("settle 4")?;
         println!(
             "settled {} ms after the kill",

@@ -8,10 +8,10 @@ use crate::{Finding, SourceFile, files, report};
 /// The wings and their budgets of lines, comments and blank ones included; tests, fuzz targets,
 /// examples and what is generated do not count. A wing does not count what another one holds.
 const WINGS: [(&str, usize); 7] = [
-    ("broker/protocol/", 7_650),
+    ("broker/protocol/", 8_000),
     ("broker/client/", 475),
     ("broker/telemetry/", 450),
-    ("broker/core/", 23_950),
+    ("broker/core/", 27_000),
     ("broker/storage/", 9_300),
     ("broker/src/", 26_600),
     ("operator/", 21_600),

@@ -200,6 +200,9 @@ settings! {
     group_session_timeout_min: Duration = "group.min.session.timeout.ms", read::milliseconds;
     group_session_timeout_max: Duration = "group.max.session.timeout.ms", read::milliseconds;
     group_size_max: usize = "group.max.size", read::number;
+    consumer_group_size_max: usize = "group.consumer.max.size", read::number;
+    group_protocols: BTreeSet<String> =
+        "group.coordinator.rebalance.protocols", read::names;
     transaction_timeout_max: Duration = "transaction.max.timeout.ms", read::milliseconds;
     transactional_id_expiration: Duration = "transactional.id.expiration.ms", read::milliseconds;
     transactional_id_expiration_check_interval: Duration =

@@ -60,10 +60,10 @@ pub fn keys_of(scope: Scope) -> impl Iterator<Item = &'static Key> {
     keys().filter(move |key| key.scope == scope)
 }
 
-/// The broker's or topic's key of that name.
+/// The broker's, topic's or group's key of that name.
 pub(super) fn key(name: &str) -> &'static Key {
-    let is_meant =
-        |key: &&Key| key.name == name && matches!(key.scope, Scope::Topic | Scope::Broker);
+    let is_read = |scope| matches!(scope, Scope::Topic | Scope::Broker | Scope::Group);
+    let is_meant = |key: &&Key| key.name == name && is_read(key.scope);
     keys()
         .find(is_meant)
         .expect("asked for by a name in the table")

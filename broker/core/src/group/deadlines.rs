@@ -20,7 +20,7 @@ pub(super) struct Deadlines {
 impl Deadlines {
     /// Makes sure that the group is visited when its earliest deadline comes.
     pub(super) fn schedule(&mut self, id: &GroupId, group: &mut Membership) {
-        let Some(deadline_ms) = group.classic.next_deadline_ms() else {
+        let Some(deadline_ms) = group.next_deadline_ms() else {
             return;
         };
         match group.visit_at_ms {

@@ -6,6 +6,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{DescribedGroup, ListGroupsRequest, ListedGroup};
 
 use super::classic::{Classic, State};
+use super::consumer::state::Consumer;
 use super::soft::Soft;
 use super::{Decision, GroupId, Record, Shard};
 use crate::excerpt;
@@ -16,6 +17,9 @@ const DESCRIBE_NOT_FOUND_VERSION: i16 = 6;
 /// The type of groups with the classic protocol.
 const CLASSIC: &str = "classic";
 
+/// The type, and the protocol type, of groups with the consumer protocol.
+const CONSUMER: &str = "consumer";
+
 impl Shard {
     /// DescribeGroups, one group.
     pub(super) fn describe(&self, soft: &Soft, id: &str, version: i16) -> DescribedGroup {
@@ -25,7 +29,7 @@ impl Shard {
             group_state: State::Empty.name().to_owned(),
             ..DescribedGroup::default()
         };
-        match soft.classic(id) {
+        match soft.classic(id).filter(|_| self.consumer(id).is_none()) {
             Some(classic) => DescribedGroup {
                 group_state: classic.state().name().to_owned(),
                 protocol_type: classic.protocol_type().unwrap_or("").to_owned(),
@@ -33,6 +37,7 @@ impl Shard {
                 members: classic.describe_members(),
                 ..described
             },
+            None if self.consumer(id).is_some() => describe_absent(id, version),
             // offsets without members
             None if self.groups.contains_key(id) => described,
             None => describe_absent(id, version),
@@ -46,6 +51,14 @@ impl Shard {
         };
         let ids: BTreeSet<&GroupId> = self.groups.keys().chain(soft.groups()).collect();
         let listed = ids.into_iter().map(|id| {
+            if let Some(group) = self.consumer(id) {
+                return ListedGroup {
+                    group_id: id.to_string(),
+                    protocol_type: CONSUMER.to_owned(),
+                    group_state: group.state().to_owned(),
+                    group_type: CONSUMER.to_owned(),
+                };
+            }
             let classic = soft.classic(id);
             let protocol_type = classic.and_then(|classic| classic.protocol_type());
             ListedGroup {
@@ -74,7 +87,8 @@ impl Shard {
         if classic.is_none() && !self.groups.contains_key(id) {
             return ErrorCode::GroupIdNotFound;
         }
-        if state(classic) != State::Empty {
+        let has_members = self.consumer(id).is_some_and(Consumer::has_members);
+        if state(classic) != State::Empty || has_members {
             return ErrorCode::NonEmptyGroup;
         }
         self.end_group(soft, &id.into(), decision);
@@ -95,6 +109,7 @@ impl Shard {
             return;
         };
         group.offsets.end(id, |_, _, _| true, decision);
+        end_consumer(id, &group.consumer, decision);
         if group.generation.is_some() {
             decision.records.push(Record::Group {
                 group: id.clone(),
@@ -102,6 +117,17 @@ impl Shard {
             });
         }
     }
+}
+
+/// Ends what the log has of a group with the consumer protocol.
+pub(super) fn end_consumer(id: &GroupId, group: &Consumer, decision: &mut Decision) {
+    let entries = group.tombstones().into_iter();
+    decision
+        .records
+        .extend(entries.map(|entry| Record::Consumer {
+            group: id.clone(),
+            entry,
+        }));
 }
 
 /// Where a group stands of which this is the soft state, if any.

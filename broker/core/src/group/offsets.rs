@@ -13,12 +13,13 @@ use ottla_protocol::messages::groups::{
 };
 
 use super::classic::{Classic, State};
-use super::describe::state;
+use super::consumer::May;
+use super::describe::{end_consumer, state};
 use super::open::{Key, Open};
 use super::record::CommittedOffset;
 use super::request::OffsetFetch;
 use super::soft::Soft;
-use super::{Decision, GroupId, Record, Response, Settings, Shard, Step};
+use super::{Decision, Group, GroupId, Record, Response, Settings, Shard, Step};
 use crate::image::MetadataImage;
 use crate::shard::{Now, Token};
 
@@ -92,7 +93,7 @@ impl Offsets {
 /// Ends what nobody has used for the retention time; says whether no offset is left.
 fn expire(
     id: &GroupId,
-    offsets: &Offsets,
+    group: &Group,
     classic: Option<&Classic>,
     now: Now,
     (settings, open): (&Settings, &Open),
@@ -113,7 +114,8 @@ fn expire(
         _ => None,
     };
     let has_expired = |topic: &TopicName, partition: i32, offset: &CommittedOffset| {
-        if subscribed.contains(&**topic) || open.has(id, topic, partition) {
+        let is_read = subscribed.contains(&**topic) || group.consumer.subscribes_to(topic);
+        if is_read || open.has(id, topic, partition) {
             return false;
         }
         if let Some(expire_ms) = offset.expire_timestamp_ms {
@@ -122,7 +124,7 @@ fn expire(
         let since_ms = empty_since_ms.unwrap_or(offset.commit_timestamp_ms);
         now.age_ms.saturating_sub(since_ms) >= settings.offsets_retention_ms
     };
-    offsets.end(id, has_expired, decision)
+    group.offsets.end(id, has_expired, decision)
 }
 
 impl Shard {
@@ -135,14 +137,20 @@ impl Shard {
         body: &OffsetCommitRequest,
         step: &mut Step<'_>,
     ) {
-        let answer = match self.check_commit(soft, version, body) {
+        let consumer = self.consumer(&body.group_id).map(|group| {
+            let epoch = body.generation_id_or_member_epoch;
+            group.check_commit(&body.member_id, epoch, version)
+        });
+        let checked = || self.check_commit(soft, version, body);
+        let answer = match consumer.map_or_else(|| checked().map(|()| None), |may| may.map(Some)) {
             Err(error) => commit_answer(body, |_, _| error),
-            Ok(()) => {
+            Ok(Some(may)) => commit_all(&soft.image, body, &may, step),
+            Ok(None) => {
                 let now = step.now;
                 soft.with(&body.group_id, step, |_, classic, _| {
                     classic.committed_offsets(&body.member_id, now);
                 });
-                commit_all(&soft.image, body, step)
+                commit_all(&soft.image, body, &May::All, step)
             }
         };
         step.decision.reply(token, Response::OffsetCommit(answer));
@@ -174,6 +182,15 @@ impl Shard {
         let none = Offsets::default();
         let (body, require_stable) = (&body.group, body.require_stable);
         let group = self.groups.get(body.group_id.as_str());
+        if let Some(group) = self.consumer(&body.group_id)
+            && let Err(error) = group.check_fetch(body.member_id.as_deref(), body.member_epoch)
+        {
+            return OffsetFetchResponseGroup {
+                group_id: body.group_id.clone(),
+                error_code: error.code(),
+                ..OffsetFetchResponseGroup::default()
+            };
+        }
         let offsets = group.map_or(&none, |group| &group.offsets);
         let mut topics = match &body.topics {
             Some(topics) => topics
@@ -220,6 +237,7 @@ impl Shard {
         let is_subscribed = |topic: &str| {
             let names = subscribed.as_ref();
             names.is_none_or(|names| names.iter().any(|name| name == topic))
+                || group.is_some_and(|group| group.consumer.subscribes_to(topic))
         };
         if let Some(group) = group {
             let is_asked_for = |topic: &TopicName, partition: i32, _: &CommittedOffset| {
@@ -267,13 +285,14 @@ impl Shard {
         for (id, group) in &self.groups {
             let classic = soft.classic(id);
             let terms = (&self.settings, &self.open);
-            let is_empty = expire(id, &group.offsets, classic, now, terms, decision);
+            let is_empty = expire(id, group, classic, now, terms, decision);
             let has_waiters = classic.is_some_and(|classic| classic.parked_count() > 0);
-            if !is_empty || self.open.has_group(id) || state(classic) != State::Empty || has_waiters
-            {
+            let has_members = state(classic) != State::Empty || group.consumer.has_members();
+            if !is_empty || self.open.has_group(id) || has_members || has_waiters {
                 continue;
             }
             soft.forget(id);
+            end_consumer(id, &group.consumer, decision);
             if group.generation.is_some() {
                 decision.records.push(Record::Group {
                     group: id.clone(),
@@ -316,6 +335,7 @@ impl Shard {
 pub(super) fn commit_all(
     image: &MetadataImage,
     body: &OffsetCommitRequest,
+    may: &May<'_>,
     step: &mut Step<'_>,
 ) -> OffsetCommitResponse {
     let now = step.now;
@@ -323,7 +343,10 @@ pub(super) fn commit_all(
         (body.retention_time_ms >= 0).then(|| now.wall_ms.saturating_add(body.retention_time_ms));
     let group: GroupId = body.group_id.as_str().into();
     let answer = commit_answer(body, |topic, partition| {
-        check_partition(image, topic, partition, step.settings)
+        match may.commit(image, &topic.name, partition.partition_index) {
+            ErrorCode::None => check_partition(image, topic, partition, step.settings),
+            error => error,
+        }
     });
     for (topic, answered) in body.topics.iter().zip(&answer.topics) {
         let name: TopicName = topic.name.as_str().into();

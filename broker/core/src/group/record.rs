@@ -8,6 +8,8 @@
 //!          partition i32  (offset only)
 //! ```
 
+mod consumer;
+
 use bytes::Bytes;
 use ottla_protocol::codec::Error as CodecError;
 use ottla_protocol::ids::{TopicId, TopicName, Uuid};
@@ -16,6 +18,7 @@ use ottla_protocol::messages::group_records::{
 };
 
 use super::GroupId;
+use super::consumer::state::Entry;
 use crate::shard::versioned::{decode_key, decode_value, encode_key, encode_value, split_version};
 
 /// Offsets have had two key versions of the same fields.
@@ -78,6 +81,13 @@ pub enum Record {
         /// None is a tombstone.
         value: Option<GroupMetadataValue>,
     },
+    /// A part of a group with the consumer protocol.
+    Consumer {
+        /// The group.
+        group: GroupId,
+        /// Which part, and what it is.
+        entry: Entry,
+    },
 }
 
 /// Why a record cannot be understood.
@@ -118,6 +128,7 @@ impl Record {
                     .map(|value| encode_value(GROUP_VALUE_VERSION, value));
                 Ok((encode_key(GROUP_KEY_VERSION, &key)?, value.transpose()?))
             }
+            Self::Consumer { group, entry } => consumer::encode(group, entry),
         }
     }
 
@@ -142,7 +153,7 @@ impl Record {
                 value: value.map(decode_value).transpose()?,
             }))
         } else {
-            Ok(None)
+            consumer::decode(version, key, value)
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::Uuid;
-use ottla_protocol::messages::groups as wire;
+use ottla_protocol::messages::{consumer_groups, groups as wire};
 
+use super::consumer;
 use crate::ask::Ask;
 use crate::shard::Transaction;
 
@@ -119,4 +120,8 @@ requests! {
     DescribeGroup(DescribeGroup) -> wire::DescribedGroup;
     /// ListGroups: those of this shard.
     ListGroups(wire::ListGroupsRequest) -> Vec<wire::ListedGroup>;
+    /// ConsumerGroupHeartbeat, with fresh randomness for a new member's id.
+    ConsumerGroupHeartbeat(consumer::Heartbeat) -> consumer_groups::ConsumerGroupHeartbeatResponse;
+    /// ConsumerGroupDescribe, one group of it.
+    ConsumerGroupDescribe(consumer::Describe) -> consumer_groups::DescribedGroup;
 }

@@ -1,7 +1,13 @@
 //! What an operator sets about groups, under Kafka's names.
 
+use std::sync::Arc;
+
+use super::GroupId;
+use crate::config::ConfigMap;
+use crate::image::{ConfigResource, MetadataImage};
+
 /// The settings of groups and their offsets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `group.min.session.timeout.ms`
     pub session_timeout_min_ms: i32,
@@ -11,6 +17,12 @@ pub struct Settings {
     pub initial_rebalance_delay_ms: i32,
     /// `group.max.size`; Kafka's default is no limit, ours is one.
     pub group_size_max: usize,
+    /// `group.consumer.max.size`
+    pub consumer_group_size_max: usize,
+    /// Whether `group.coordinator.rebalance.protocols` has `consumer`.
+    pub serves_consumers: bool,
+    /// All that the broker's file sets, for what a group may have of its own.
+    pub statics: Arc<ConfigMap>,
     /// `offset.metadata.max.bytes`
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`, in milliseconds.
@@ -26,9 +38,34 @@ impl Default for Settings {
             session_timeout_max_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
             group_size_max: 5_000,
+            consumer_group_size_max: 5_000,
+            serves_consumers: true,
+            statics: Arc::default(),
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
+        }
+    }
+}
+
+/// How members of a group with the consumer protocol keep in touch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConsumerTimes {
+    /// `consumer.session.timeout.ms`
+    pub(super) session_timeout_ms: i32,
+    /// `consumer.heartbeat.interval.ms`
+    pub(super) heartbeat_interval_ms: i32,
+}
+
+impl Settings {
+    /// Those of one group.
+    pub(super) fn consumer_times(&self, image: &MetadataImage, id: &GroupId) -> ConsumerTimes {
+        let own = image.configs_of(&ConfigResource::Group(id.to_string()));
+        let layers = image.layers(None, &self.statics).with(own.map(Arc::as_ref));
+        let number = |name| i32::try_from(layers.number(name)).unwrap_or(i32::MAX);
+        ConsumerTimes {
+            session_timeout_ms: number("consumer.session.timeout.ms"),
+            heartbeat_interval_ms: number("consumer.heartbeat.interval.ms"),
         }
     }
 }

@@ -7,6 +7,8 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::group_records::GroupMetadataValue;
 
 use super::classic::Classic;
+use super::consumer::sessions::Sessions;
+use super::consumer::state::{Consumer, MemberId};
 use super::deadlines::Deadlines;
 use super::membership::Membership;
 use super::{Decision, GroupId, Response, Step};
@@ -79,20 +81,44 @@ impl Soft {
         self.drop_vestige(id);
     }
 
-    /// Visits the groups whose deadline came.
-    pub(super) fn on_time(&mut self, step: &mut Step<'_>) {
+    /// Visits the groups whose deadline came; gives the members of the consumer protocol whose time
+    /// is over.
+    pub(super) fn on_time(&mut self, step: &mut Step<'_>) -> Vec<(GroupId, Vec<MemberId>)> {
+        let mut all_over = Vec::new();
         while let Some(id) = self.deadlines.pop(step.now) {
             if let Some(group) = self.members.get_mut(&id) {
                 group.visit_at_ms = None;
+                let over = group.sessions.over(step.now);
                 self.with_new(&id, step, |id, classic, step| classic.on_time(id, step));
+                if !over.is_empty() {
+                    all_over.push((id, over));
+                }
             }
         }
+        all_over
+    }
+
+    /// Runs `found` on the sessions of a group, which may be new, and sees to its deadlines.
+    pub(super) fn with_sessions<T>(
+        &mut self,
+        id: &GroupId,
+        found: impl FnOnce(&mut Sessions) -> T,
+    ) -> T {
+        let group = self.members.entry(id.clone()).or_default();
+        let result = found(&mut group.sessions);
+        self.deadlines.schedule(id, group);
+        self.drop_vestige(id);
+        result
+    }
+
+    /// The members of the consumer protocol begin their sessions anew.
+    pub(super) fn begin_sessions(&mut self, id: &GroupId, group: &Consumer, now: Now, ms: i32) {
+        self.with_sessions(id, |sessions| *sessions = Sessions::begin(group, now, ms));
     }
 
     /// Forgets a group that a rejected or forgotten request created.
     fn drop_vestige(&mut self, id: &GroupId) {
-        let is_vestige = |group: &Membership| group.classic.is_vestige();
-        if self.members.get(id).is_some_and(is_vestige) {
+        if self.members.get(id).is_some_and(Membership::is_vestige) {
             self.forget(id);
         }
     }

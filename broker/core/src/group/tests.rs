@@ -1,4 +1,5 @@
 mod bodies;
+mod consumer;
 mod offsets;
 mod random;
 mod rebalance;

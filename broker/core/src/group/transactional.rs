@@ -5,6 +5,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{OffsetFetchResponsePartitions, OffsetFetchResponseTopics};
 
 use super::classic::Classic;
+use super::consumer::May;
 use super::offsets::{NO_OFFSET, commit_all, commit_answer};
 use super::request::TxnOffsetCommit;
 use super::soft::Soft;
@@ -23,7 +24,7 @@ impl Shard {
     ) {
         let answer = match self.check_commit_in_transaction(soft, body) {
             Err(error) => commit_answer(&body.commit, |_, _| error),
-            Ok(()) => commit_all(&soft.image, &body.commit, step),
+            Ok(()) => commit_all(&soft.image, &body.commit, &May::All, step),
         };
         if !step.decision.records.is_empty() && !planted::is(Planted::OffsetsAtOnce) {
             step.decision.transaction = Some(body.transaction);
@@ -43,6 +44,9 @@ impl Shard {
             let instance_id = commit.group_instance_id.as_deref();
             classic.check_commit_in_transaction(&commit.member_id, instance_id, generation)
         };
+        if let Some(group) = self.consumer(&commit.group_id) {
+            return group.check_commit_in_transaction(&commit.member_id, generation);
+        }
         match soft.classic(&commit.group_id) {
             Some(classic) => check(classic),
             None if self.groups.contains_key(commit.group_id.as_str()) => {

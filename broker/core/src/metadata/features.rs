@@ -1,8 +1,8 @@
 //! Features: what levels this binary supports, and which are finalized for the cluster.
 //!
-//! Only what the broker really does is supported. A client that finds `group.version`,
-//! `share.version` or `streams.version` missing falls back to classic groups, as it does with older
-//! clusters. A level is finalized only where every registered broker supports it.
+//! Only what the broker really does is supported. A client that finds `share.version` or
+//! `streams.version` missing falls back to classic groups, as it does with older clusters. A level
+//! is finalized only where every registered broker supports it.
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
@@ -28,6 +28,9 @@ pub struct Feature {
     pub default: i16,
 }
 
+/// Finalized at level 1, groups may have the consumer protocol.
+pub const GROUP_VERSION: &str = "group.version";
+
 /// Kafka's level for metadata version 4.3-IV0: tools print that name for it.
 pub const METADATA_VERSION: i16 = 30;
 
@@ -36,6 +39,12 @@ pub const FEATURES: &[Feature] = &[
     Feature {
         name: "eligible.leader.replicas.version",
         min: 1,
+        max: 1,
+        default: 1,
+    },
+    Feature {
+        name: GROUP_VERSION,
+        min: 0,
         max: 1,
         default: 1,
     },

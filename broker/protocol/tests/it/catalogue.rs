@@ -6,9 +6,10 @@ use bytes::BytesMut;
 use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::{Decode, Encode, Error, Field, Message, Reader, Request, Type, Writer};
 use ottla_protocol::messages::{
-    access::*, api_versions::*, cluster::*, configs::*, consumer_groups::*, consumer_protocol::*,
-    fetch::*, group_records::*, groups::*, log_dirs::*, metadata::*, offsets::*, produce::*,
-    producer_ids::*, topics::*, transaction_records::*, transactions::*,
+    access::*, api_versions::*, cluster::*, configs::*, consumer_group_records::*,
+    consumer_groups::*, consumer_protocol::*, fetch::*, group_records::*, groups::*, log_dirs::*,
+    metadata::*, offsets::*, produce::*, producer_ids::*, topics::*, transaction_records::*,
+    transactions::*,
 };
 
 /// Whether a message asks or answers.
@@ -77,6 +78,11 @@ pub fn all() -> Vec<Entry> {
     records! {
         "group_records": OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
             ConsumerProtocolSubscription ConsumerProtocolAssignment;
+        "consumer_groups": ConsumerGroupMetadataKey ConsumerGroupMemberMetadataKey
+            ConsumerGroupRegularExpressionKey ConsumerGroupMetadataValue
+            ConsumerGroupMemberMetadataValue ConsumerGroupTargetAssignmentMetadataValue
+            ConsumerGroupTargetAssignmentMemberValue ConsumerGroupCurrentMemberAssignmentValue
+            ConsumerGroupRegularExpressionValue;
         "transactions": TransactionLogKey TransactionLogValue;
     }
     all

@@ -76,6 +76,11 @@ pub fn voters(value: &Value) -> Result<Vec<Voter>, String> {
     Voter::parse_list(&value.to_string())
 }
 
+/// Names, in any order.
+pub fn names(value: &Value) -> Result<BTreeSet<String>, String> {
+    Ok(items(value).map(str::to_owned).collect())
+}
+
 /// Directories.
 pub fn paths(value: &Value) -> Result<Vec<PathBuf>, String> {
     Ok(items(value).map(PathBuf::from).collect())

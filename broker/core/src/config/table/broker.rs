@@ -1,6 +1,6 @@
 //! Settings of a broker.
 
-use crate::config::Bounds::{AddressCounts, Any, AtLeast, Between, BetweenOr};
+use crate::config::Bounds::{AddressCounts, Any, AtLeast, Between, BetweenOr, OneOf};
 use crate::config::Effect::Applied;
 
 keys! {
@@ -185,6 +185,14 @@ keys! {
     "group.max.size" Int "5000" AtLeast(1),
         Broker Restart [] Applied,
         "Members of a group at most.";
+    "group.consumer.max.size" Int "2147483647" AtLeast(1),
+        Broker Restart [] Applied,
+        "Members of a group with the consumer protocol at most.";
+    "group.coordinator.rebalance.protocols" List "classic,consumer"
+        OneOf(&["classic", "consumer", "share", "streams"]),
+        Broker Restart [] Applied,
+        "The protocols that groups may have. Classic groups are always served, share and streams \
+         groups never; `consumer` (KIP-848) may be left out.";
     "producer.id.expiration.ms" Int "86400000" AtLeast(1),
         Broker Dynamic [] Applied,
         "The state of an idle producer is forgotten after this long, in milliseconds.";

@@ -1,22 +1,22 @@
 //! Configs of groups, and of client metrics subscriptions (KIP-714).
 
 use crate::config::Bounds::{Any, AtLeast, Between, OffsetReset, OneOf};
-use crate::config::Effect::{self, AcceptedWithoutEffect};
+use crate::config::Effect::{self, AcceptedWithoutEffect, Applied};
 
-const LATER: Effect =
-    AcceptedWithoutEffect("groups of the new protocols are not served; classic ones are");
+const LATER: Effect = AcceptedWithoutEffect("share and streams groups are not served");
+const AT_ONCE: Effect = AcceptedWithoutEffect("targets are made as soon as something has changed");
 const NO_REPORTER: Effect =
     AcceptedWithoutEffect("clients push metrics only where a reporter takes them");
 
 keys! {
     "consumer.assignment.interval.ms" Int "1000" AtLeast(0),
-        Group Dynamic ["group.consumer.assignment.interval.ms"] LATER,
+        Group Dynamic ["group.consumer.assignment.interval.ms"] AT_ONCE,
         "How long lies at least between two target assignments of a consumer group.";
     "consumer.heartbeat.interval.ms" Int "5000" AtLeast(1),
-        Group Dynamic ["group.consumer.heartbeat.interval.ms"] LATER,
+        Group Dynamic ["group.consumer.heartbeat.interval.ms"] Applied,
         "How often a member of a consumer group heartbeats.";
     "consumer.session.timeout.ms" Int "45000" AtLeast(1),
-        Group Dynamic ["group.consumer.session.timeout.ms"] LATER,
+        Group Dynamic ["group.consumer.session.timeout.ms"] Applied,
         "After how long without a heartbeat a member of a consumer group is removed.";
     "share.assignment.interval.ms" Int "1000" AtLeast(0),
         Group Dynamic ["group.share.assignment.interval.ms"] LATER,

@@ -23,8 +23,11 @@ const NO_LOGIN: Effect = AcceptedWithoutEffect("brokers know one another by cert
 const NO_OAUTH: Effect = AcceptedWithoutEffect("brokers judge tokens, and get none for themselves");
 const NO_KERBEROS: Effect = AcceptedWithoutEffect("no listener logs in by Kerberos");
 const NO_TOKENS: Effect = AcceptedWithoutEffect("there are no delegation tokens");
-const LATER: Effect =
-    AcceptedWithoutEffect("groups of the new protocols are not served; classic ones are");
+const LATER: Effect = AcceptedWithoutEffect("share and streams groups are not served");
+const BOTH: Effect =
+    AcceptedWithoutEffect("uniform and range are there; uniform, where no member says which");
+const BOUNDS: Effect = AcceptedWithoutEffect("a group's own configs are held against it, no more");
+const NO_MIGRATION: Effect = AcceptedWithoutEffect("a group changes its protocol once it is empty");
 const NO_WINDOWS: Effect =
     AcceptedWithoutEffect("what is copied is paid for by time, and not measured in windows");
 const ONE_DIR: Effect = AcceptedWithoutEffect("a broker has one log directory");
@@ -85,23 +88,20 @@ keys! {
     "early.start.listeners" List "" Any, Broker Restart [] OWN_WAY, "";
     "fetch.purgatory.purge.interval.requests" Int "1000" Any, Broker Restart [] NO_PURGATORY, "";
     "follower.fetch.last.tiered.offset.enable" Boolean "false" Any, Broker Dynamic [] TIERED, "";
-    "group.consumer.assignors" List "uniform,range" Any, Broker Restart [] LATER, "";
-    "group.consumer.max.assignment.interval.ms" Int "15000" AtLeast(0), Broker Restart [] LATER, "";
-    "group.consumer.max.heartbeat.interval.ms" Int "15000" AtLeast(1), Broker Restart [] LATER, "";
-    "group.consumer.max.session.timeout.ms" Int "60000" AtLeast(1), Broker Restart [] LATER, "";
-    "group.consumer.max.size" Int "2147483647" AtLeast(1), Broker Restart [] LATER, "";
-    "group.consumer.migration.policy" String "bidirectional" Any, Broker Restart [] LATER, "";
-    "group.consumer.min.assignment.interval.ms" Int "0" AtLeast(0), Broker Restart [] LATER, "";
-    "group.consumer.min.heartbeat.interval.ms" Int "5000" AtLeast(1), Broker Restart [] LATER, "";
-    "group.consumer.min.session.timeout.ms" Int "45000" AtLeast(1), Broker Restart [] LATER, "";
+    "group.consumer.assignors" List "uniform,range" Any, Broker Restart [] BOTH, "";
+    "group.consumer.max.assignment.interval.ms" Int "15000" AtLeast(0),
+        Broker Restart [] BOUNDS, "";
+    "group.consumer.max.heartbeat.interval.ms" Int "15000" AtLeast(1), Broker Restart [] BOUNDS, "";
+    "group.consumer.max.session.timeout.ms" Int "60000" AtLeast(1), Broker Restart [] BOUNDS, "";
+    "group.consumer.migration.policy" String "bidirectional" Any,
+        Broker Restart [] NO_MIGRATION, "";
+    "group.consumer.min.assignment.interval.ms" Int "0" AtLeast(0), Broker Restart [] BOUNDS, "";
+    "group.consumer.min.heartbeat.interval.ms" Int "5000" AtLeast(1), Broker Restart [] BOUNDS, "";
+    "group.consumer.min.session.timeout.ms" Int "45000" AtLeast(1), Broker Restart [] BOUNDS, "";
     "group.coordinator.append.linger.ms" Int "-1" AtLeast(-1), Broker Restart [] OWN_WAY, "";
     "group.coordinator.background.threads" Int "2" AtLeast(1), Broker Restart [] THREADS, "";
     "group.coordinator.cached.buffer.max.bytes" Int "1048588" AtLeast(524_288),
         Broker Dynamic [] OWN_WAY, "";
-    "group.coordinator.rebalance.protocols" List
-        "classic"
-        OneOf(&["classic", "consumer", "share", "streams"]),
-        Broker Restart [] LATER, "";
     "group.coordinator.threads" Int "4" AtLeast(1), Broker Restart [] THREADS, "";
     "group.share.assignors" List "simple" Any, Broker Restart [] LATER, "";
     "group.share.max.assignment.interval.ms" Int "15000" AtLeast(0), Broker Restart [] LATER, "";

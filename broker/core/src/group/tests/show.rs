@@ -37,6 +37,7 @@ pub(super) fn show_record(record: &Record) -> String {
             format!("{topic}-{partition} tombstone")
         }
         Record::Group { value: None, .. } => "group tombstone".to_owned(),
+        Record::Consumer { entry, .. } => format!("{entry:?}"),
         Record::Group {
             value: Some(value), ..
         } => {
@@ -52,6 +53,10 @@ pub(super) fn show_record(record: &Record) -> String {
 
 pub(super) fn show_response(response: &Response) -> String {
     match response {
+        // these have a language of their own
+        Response::ConsumerGroupHeartbeat(_) | Response::ConsumerGroupDescribe(_) => {
+            format!("{response:?}")
+        }
         Response::JoinGroup(response) if response.error_code == 0 => show_join(response),
         Response::JoinGroup(response) => error(response.error_code),
         Response::SyncGroup(response) if response.error_code == 0 => {

@@ -1,0 +1,71 @@
+//! What no group would take of a heartbeat.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::consumer_groups::ConsumerGroupHeartbeatRequest;
+
+use super::state::AWAY_EPOCH;
+use super::wire::Refusal;
+use super::{ASSIGNORS, subscription};
+
+/// The first version in which clients make their members' ids.
+const OWN_MEMBER_ID_VERSION: i16 = 1;
+
+/// Whether the request makes sense by itself.
+pub fn check(body: &ConsumerGroupHeartbeatRequest, version: i16) -> Result<(), Refusal> {
+    let wrong = |message: &str| Err(Refusal::new(ErrorCode::InvalidRequest, message));
+    let is_empty = |text: &Option<String>| text.as_deref() == Some("");
+    let epoch = body.member_epoch;
+    let has_no_regex = body
+        .subscribed_topic_regex
+        .as_deref()
+        .unwrap_or("")
+        .is_empty();
+    if body.group_id.trim().is_empty() {
+        return wrong("GroupId must not be empty.");
+    }
+    if is_empty(&body.instance_id) {
+        return wrong("InstanceId must not be empty.");
+    }
+    if is_empty(&body.rack_id) {
+        return wrong("RackId must not be empty.");
+    }
+    if body.member_id.is_empty() && (version >= OWN_MEMBER_ID_VERSION || epoch != 0) {
+        return wrong("MemberId must not be empty.");
+    }
+    if epoch < AWAY_EPOCH {
+        return wrong("MemberEpoch is one that was told, 0, -1 (leave) or -2 (away).");
+    }
+    if epoch == AWAY_EPOCH && body.instance_id.is_none() {
+        return wrong("Only a static member, with an InstanceId, can be away.");
+    }
+    if epoch == 0 {
+        if body.rebalance_timeout_ms < 0 {
+            return wrong("RebalanceTimeoutMs must be given to join.");
+        }
+        if body
+            .topic_partitions
+            .as_ref()
+            .is_none_or(|owned| !owned.is_empty())
+        {
+            return wrong("TopicPartitions must be empty to join.");
+        }
+        if body.subscribed_topic_names.is_none() && has_no_regex {
+            return wrong("SubscribedTopicNames or SubscribedTopicRegex must be given.");
+        }
+    }
+    if let Some(name) = &body.server_assignor
+        && !ASSIGNORS.contains(&name.as_str())
+    {
+        let known = ASSIGNORS.join(", ");
+        let message = format!("ServerAssignor {name} is none of {known}.");
+        return Err(Refusal::new(ErrorCode::UnsupportedAssignor, message));
+    }
+    if let Some(regex) = &body.subscribed_topic_regex
+        && !has_no_regex
+        && subscription::compile(regex).is_none()
+    {
+        let message = format!("SubscribedTopicRegex is no regular expression: {regex}");
+        return Err(Refusal::new(ErrorCode::InvalidRegularExpression, message));
+    }
+    Ok(())
+}

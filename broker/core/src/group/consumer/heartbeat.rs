@@ -1,0 +1,365 @@
+//! ConsumerGroupHeartbeat: a member comes, stays or goes, and is told what it has.
+
+use std::sync::Arc;
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::consumer_groups::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+};
+
+use super::reconcile::{reconcile, was_given};
+use super::request::Heartbeat;
+use super::sessions::Sessions;
+use super::state::{AWAY_EPOCH, Consumer, Current, Entry, Given, Member, MemberId, MemberState};
+use super::wire::{Refusal, assignment, owned};
+use super::{Draft, wire};
+use crate::group::{Client, GroupId, Record};
+use crate::image::MetadataImage;
+use crate::shard::Now;
+
+/// What a member sends that leaves for good.
+const LEAVE_EPOCH: i32 = -1;
+
+/// One heartbeat while it is decided.
+pub struct Beat<'a> {
+    /// Who asks.
+    pub client: &'a Client,
+    /// What it asks.
+    pub request: &'a Heartbeat,
+    /// By which topics and partitions.
+    pub image: &'a MetadataImage,
+    /// By which time.
+    pub now: Now,
+    /// How many members a group may have.
+    pub size_max: usize,
+}
+
+/// What it comes to for the member.
+pub struct Told {
+    member_id: MemberId,
+    /// None where it has left.
+    current: Option<Current>,
+    epoch: i32,
+    is_assignment_told: bool,
+    replaced: Option<MemberId>,
+    rebalance_timeout_ms: i32,
+}
+
+impl Told {
+    /// The answer.
+    pub fn response(self, heartbeat_interval_ms: i32) -> ConsumerGroupHeartbeatResponse {
+        let assigned = self.current.filter(|_| self.is_assignment_told);
+        ConsumerGroupHeartbeatResponse {
+            member_id: Some(self.member_id.to_string()),
+            member_epoch: self.epoch,
+            heartbeat_interval_ms,
+            assignment: assigned.map(|current| assignment(&current.assigned)),
+            ..ConsumerGroupHeartbeatResponse::default()
+        }
+    }
+
+    fn note(&self, sessions: &mut Sessions, now: Now, session_timeout_ms: i32) {
+        if let Some(replaced) = &self.replaced {
+            sessions.forget(replaced);
+        }
+        let Some(current) = &self.current else {
+            return sessions.forget(&self.member_id);
+        };
+        sessions.heard_from(&self.member_id, now, session_timeout_ms);
+        let has_to_revoke = current.state == MemberState::UnrevokedPartitions;
+        let until = has_to_revoke.then(|| now.after(self.rebalance_timeout_ms));
+        sessions.revokes(&self.member_id, until);
+    }
+}
+
+impl Draft<'_> {
+    fn remove(&mut self, member_id: &MemberId) {
+        self.put(Entry::Current(member_id.clone(), None));
+        self.put(Entry::Target(member_id.clone(), None));
+        self.put(Entry::Member(member_id.clone(), None));
+    }
+}
+
+/// Removes members whose time is over.
+pub fn give_up(
+    id: &GroupId,
+    group: &Consumer,
+    members: &[MemberId],
+    image: &MetadataImage,
+) -> Vec<Record> {
+    let mut draft = Draft::of(id, group, Vec::new());
+    for member_id in members.iter().filter(|id| group.members.contains_key(*id)) {
+        draft.remove(member_id);
+    }
+    if !draft.records.is_empty() {
+        draft.forget_regexes();
+        draft.bump(image);
+    }
+    draft.records
+}
+
+impl Beat<'_> {
+    /// What the heartbeat comes to, after the records that go before.
+    pub fn decide(
+        &self,
+        (id, group): (&GroupId, &Consumer),
+        before: Vec<Record>,
+        sessions: &mut Sessions,
+        session_timeout_ms: i32,
+    ) -> Result<(Vec<Record>, Told), Refusal> {
+        let mut draft = Draft::of(id, group, before);
+        let told = match self.body().member_epoch {
+            LEAVE_EPOCH | AWAY_EPOCH => self.leave(&mut draft),
+            _ => self.stay(&mut draft, sessions),
+        }?;
+        told.note(sessions, self.now, session_timeout_ms);
+        Ok((draft.records, told))
+    }
+
+    fn body(&self) -> &ConsumerGroupHeartbeatRequest {
+        &self.request.body
+    }
+
+    /// Who asks, which is a member already.
+    fn known(&self, group: &Consumer) -> Result<(MemberId, Arc<Member>), Refusal> {
+        let id = self.body().member_id.as_str();
+        let unknown = |message| Refusal::new(ErrorCode::UnknownMemberId, message);
+        if let Some(instance_id) = &self.body().instance_id {
+            let holder = group.instance(instance_id);
+            let holder =
+                holder.ok_or_else(|| unknown(format!("Instance id {instance_id} is unknown.")))?;
+            if **holder != *id {
+                let message = format!("Instance id {instance_id} is that of another member.");
+                return Err(Refusal::new(ErrorCode::FencedInstanceId, message));
+            }
+        }
+        let found = group.members.get_key_value(id);
+        let (id, member) =
+            found.ok_or_else(|| unknown(format!("Member {id} is not a member of the group.")))?;
+        Ok((id.clone(), Arc::clone(member)))
+    }
+
+    /// A member goes: for good, or a static one for a while.
+    fn leave(&self, draft: &mut Draft<'_>) -> Result<Told, Refusal> {
+        let (member_id, member) = self.known(&draft.group)?;
+        let epoch = self.body().member_epoch;
+        let mut told = Told {
+            member_id: member_id.clone(),
+            current: None,
+            epoch,
+            is_assignment_told: false,
+            replaced: None,
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+        };
+        if epoch == LEAVE_EPOCH {
+            draft.remove(&member_id);
+            draft.forget_regexes();
+            draft.bump(self.image);
+            return Ok(told);
+        }
+        let current = draft.group.current.get(&member_id);
+        let assigned = current.map(|current| current.assigned.clone());
+        let mut assigned = assigned.unwrap_or_default();
+        for epoch in assigned.values_mut().flat_map(|given| given.values_mut()) {
+            *epoch = 0;
+        }
+        let away = Current {
+            member_epoch: AWAY_EPOCH,
+            previous_epoch: current.map_or(0, |current| current.member_epoch),
+            state: MemberState::Stable,
+            assigned,
+            revoking: Given::new(),
+        };
+        draft.put(Entry::Current(member_id, Some(Arc::new(away.clone()))));
+        told.current = Some(away);
+        Ok(told)
+    }
+
+    /// A member comes or stays.
+    fn stay(&self, draft: &mut Draft<'_>, sessions: &mut Sessions) -> Result<Told, Refusal> {
+        let body = self.body();
+        let says = body.topic_partitions.as_deref().map(owned);
+        let came = match body.member_epoch {
+            0 => self.come(draft)?,
+            _ => self.known(&draft.group).map(|(id, member)| Came {
+                id,
+                before: Some(member),
+                replaced: None,
+            })?,
+        };
+        let Came {
+            id,
+            before,
+            replaced,
+        } = came;
+        let current = draft.group.current.get(&id).cloned();
+        let current = current.unwrap_or_else(|| Arc::new(Current::joining(Given::new())));
+        if body.member_epoch != 0 {
+            self.check_epoch(&current, says.as_ref())?;
+        }
+        let member = self.member(before.as_deref());
+        self.subscribe(draft, sessions, &id, (before.as_deref(), &member));
+        draft.make_target(self.image);
+        let next = reconcile(&draft.group, &id, &current, says.as_ref());
+        if draft
+            .group
+            .current
+            .get(&id)
+            .is_none_or(|before| **before != next)
+        {
+            draft.put(Entry::Current(id.clone(), Some(Arc::new(next.clone()))));
+        }
+        let is_full = body.rebalance_timeout_ms >= 0
+            && (body.subscribed_topic_names.is_some() || body.subscribed_topic_regex.is_some())
+            && body.topic_partitions.is_some();
+        let is_news = wire::plain(&current.assigned) != wire::plain(&next.assigned);
+        Ok(Told {
+            member_id: id,
+            epoch: next.member_epoch,
+            current: Some(next),
+            is_assignment_told: body.member_epoch == 0 || is_full || is_news,
+            replaced,
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+        })
+    }
+
+    /// A member joins, or joins again.
+    fn come(&self, draft: &mut Draft<'_>) -> Result<Came, Refusal> {
+        let body = self.body();
+        let id: MemberId = match body.member_id.is_empty() {
+            true => self.request.fresh.to_string().into(),
+            false => body.member_id.as_str().into(),
+        };
+        let holder = body.instance_id.as_deref();
+        let holder = holder.and_then(|name| draft.group.instance(name)).cloned();
+        if let Some(old) = holder.filter(|holder| *holder != id) {
+            return self.replace(draft, &old, id);
+        }
+        let before = draft.group.members.get(&id).cloned();
+        if before.is_none() && draft.group.members.len() >= self.size_max {
+            let message = format!(
+                "The group has {} members, as many as it may.",
+                self.size_max
+            );
+            return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
+        }
+        Ok(Came {
+            id,
+            before,
+            replaced: None,
+        })
+    }
+
+    /// A static member that had left for a while is back under another id.
+    fn replace(
+        &self,
+        draft: &mut Draft<'_>,
+        old: &MemberId,
+        id: MemberId,
+    ) -> Result<Came, Refusal> {
+        let current = draft.group.current.get(old).cloned();
+        let is_away = |current: &Arc<Current>| current.member_epoch == AWAY_EPOCH;
+        let Some(current) = current.filter(is_away) else {
+            let message = "The instance id is still that of another member.";
+            return Err(Refusal::new(ErrorCode::UnreleasedInstanceId, message));
+        };
+        let member = draft.group.members.get(old).cloned();
+        let target = draft.group.target.get(old).cloned();
+        draft.remove(old);
+        draft.put(Entry::Member(id.clone(), member.clone()));
+        draft.put(Entry::Target(id.clone(), target));
+        let assigned = current.assigned.clone();
+        let joining = Arc::new(Current::joining(assigned));
+        draft.put(Entry::Current(id.clone(), Some(joining)));
+        Ok(Came {
+            id,
+            before: member,
+            replaced: Some(old.clone()),
+        })
+    }
+
+    fn check_epoch(
+        &self,
+        current: &Current,
+        says: Option<&super::state::Partitions>,
+    ) -> Result<(), Refusal> {
+        let sent = self.body().member_epoch;
+        // the answer that told the member of its epoch may have been lost
+        let is_late = sent == current.previous_epoch && was_given(says, current);
+        let is_known = current.state != MemberState::Unknown;
+        if is_known && (sent == current.member_epoch || (sent < current.member_epoch && is_late)) {
+            return Ok(());
+        }
+        let message = format!(
+            "The member's epoch is {}, not {sent}; it has to join again.",
+            current.member_epoch
+        );
+        Err(Refusal::new(ErrorCode::FencedMemberEpoch, message))
+    }
+
+    /// The member as it is by this heartbeat, which names what has changed.
+    fn member(&self, before: Option<&Member>) -> Member {
+        let body = self.body();
+        let mut member = before.cloned().unwrap_or_default();
+        member.client = self.client.clone();
+        if body.instance_id.is_some() {
+            member.instance_id.clone_from(&body.instance_id);
+        }
+        if body.rack_id.is_some() {
+            member.rack_id.clone_from(&body.rack_id);
+        }
+        if body.rebalance_timeout_ms >= 0 {
+            member.rebalance_timeout_ms = body.rebalance_timeout_ms;
+        }
+        if body.server_assignor.is_some() {
+            member.server_assignor.clone_from(&body.server_assignor);
+        }
+        if let Some(names) = &body.subscribed_topic_names {
+            member.topics = names.iter().map(|name| name.as_str().into()).collect();
+        }
+        if let Some(regex) = &body.subscribed_topic_regex {
+            // an empty one ends the subscription
+            member.regex = (!regex.is_empty()).then(|| regex.clone());
+        }
+        member
+    }
+
+    /// Notes what has changed, and whether the group's epoch has to.
+    fn subscribe(
+        &self,
+        draft: &mut Draft<'_>,
+        sessions: &mut Sessions,
+        id: &MemberId,
+        (before, member): (Option<&Member>, &Member),
+    ) {
+        let is_there = draft.group.members.contains_key(id);
+        let topics = |of: Option<&Member>| of.map(|of| (of.topics.clone(), of.regex.clone()));
+        let mut is_news = before.is_none() || topics(before) != topics(Some(member));
+        if !is_there || before != Some(member) {
+            draft.put(Entry::Member(id.clone(), Some(Arc::new(member.clone()))));
+        }
+        if let Some(regex) = &member.regex {
+            let is_stale = sessions.stale_regexes.remove(regex);
+            if is_stale || !draft.group.regexes.contains_key(regex) {
+                is_news |= draft.resolve(regex, self.image, &self.request.visible, self.now);
+            }
+        }
+        if before.is_some_and(|before| before.regex != member.regex) {
+            draft.forget_regexes();
+        }
+        if std::mem::take(&mut sessions.are_topics_news) && !is_news {
+            let known = draft.group.epoch.map(|epoch| epoch.topics_hash);
+            is_news = known != Some(draft.group.topics_hash(self.image));
+        }
+        if is_news {
+            draft.bump(self.image);
+        }
+    }
+}
+
+/// Who has come.
+struct Came {
+    id: MemberId,
+    before: Option<Arc<Member>>,
+    replaced: Option<MemberId>,
+}

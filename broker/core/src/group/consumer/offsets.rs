@@ -1,0 +1,103 @@
+//! Whose commits and fetches of offsets are taken.
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::ids::TopicId;
+
+use super::state::{Consumer, Current, Given};
+use crate::image::MetadataImage;
+
+/// The first version of OffsetCommit that speaks of epochs.
+const EPOCH_VERSION: i16 = 9;
+
+/// Which partitions a member may commit offsets of.
+#[derive(Debug)]
+pub enum May<'a> {
+    /// Any.
+    All,
+    /// Those that it was given in the epoch that it knows, or before (KIP-1251).
+    GivenBy(&'a Current, i32),
+}
+
+impl May<'_> {
+    /// Whether the offset of a partition may be committed.
+    pub fn commit(&self, image: &MetadataImage, topic: &str, partition: i32) -> ErrorCode {
+        let Self::GivenBy(current, epoch) = self else {
+            return ErrorCode::None;
+        };
+        let id = image.topic(topic).map(|topic| topic.id);
+        let is_given = |given: &Given| is_given(given, id, partition, *epoch);
+        match is_given(&current.assigned) || is_given(&current.revoking) {
+            true => ErrorCode::None,
+            false => ErrorCode::StaleMemberEpoch,
+        }
+    }
+}
+
+fn is_given(given: &Given, topic: Option<TopicId>, partition: i32, epoch: i32) -> bool {
+    let given = topic.and_then(|topic| given.get(&topic));
+    let since = given.and_then(|partitions| partitions.get(&partition));
+    since.is_some_and(|since| *since <= epoch)
+}
+
+impl Consumer {
+    /// Whether a commit is a member's, or of nobody where there are no members.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn check_commit(
+        &self,
+        member_id: &str,
+        epoch: i32,
+        version: i16,
+    ) -> Result<May<'_>, ErrorCode> {
+        if epoch < 0 && self.members.is_empty() {
+            return Ok(May::All);
+        }
+        let current = self.current.get(member_id);
+        let current = current.ok_or(ErrorCode::UnknownMemberId)?;
+        if version < EPOCH_VERSION {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        match epoch {
+            _ if epoch == current.member_epoch => Ok(May::All),
+            _ if epoch > current.member_epoch || epoch < 0 => Err(ErrorCode::StaleMemberEpoch),
+            _ => Ok(May::GivenBy(current, epoch)),
+        }
+    }
+
+    /// The same inside of a transaction, where it says whose it is (KIP-447).
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn check_commit_in_transaction(
+        &self,
+        member_id: &str,
+        epoch: i32,
+    ) -> Result<(), ErrorCode> {
+        if epoch < 0 && (self.members.is_empty() || member_id.is_empty()) {
+            return Ok(());
+        }
+        let current = self.current.get(member_id);
+        let current = current.ok_or(ErrorCode::UnknownMemberId)?;
+        match epoch == current.member_epoch {
+            true => Ok(()),
+            false => Err(ErrorCode::IllegalGeneration),
+        }
+    }
+
+    /// Whether a fetch of offsets is a member's, where it says so.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn check_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+        let Some(member_id) = member_id.filter(|_| epoch >= 0) else {
+            return Ok(());
+        };
+        let current = self.current.get(member_id);
+        let current = current.ok_or(ErrorCode::UnknownMemberId)?;
+        match epoch == current.member_epoch {
+            true => Ok(()),
+            false => Err(ErrorCode::StaleMemberEpoch),
+        }
+    }
+}
