@@ -106,12 +106,14 @@ impl Metadata {
         let refuse = |message| Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message));
         let Some(feature) = FEATURES.iter().find(|f| f.name == name) else {
             return refuse(format!(
-                "Invalid update version {level} for feature {name}. No such feature is supported."
+                "Invalid update version {level} for feature {name}. The controller does not \
+                 support this feature"
             ));
         };
         if !(feature.min..=feature.max).contains(&level) {
             return refuse(format!(
-                "Invalid update version {level} for feature {name}. Supported are {} to {}.",
+                "Invalid update version {level} for feature {name}. The controller only supports \
+                 versions {}-{}",
                 feature.min, feature.max
             ));
         }

@@ -70,3 +70,29 @@ fn a_level_goes_up_and_down_within_what_all_brokers_support() {
     "#]]
     .assert_eq(&text);
 }
+
+/// Kafka's tools and tests know these refusals by their last words.
+#[test]
+fn what_is_not_supported_is_refused_in_kafkas_words() {
+    let mut cluster = Cluster::of(1);
+    for (name, level, words) in [
+        ("no.version", 1, "does not support this feature"),
+        ("transaction.version", 3, "only supports versions 0-2"),
+    ] {
+        let request = UpdateFeaturesRequest {
+            feature_updates: vec![FeatureUpdateKey {
+                feature: name.to_owned(),
+                max_version_level: level,
+                upgrade_type: UPGRADE,
+                ..FeatureUpdateKey::default()
+            }],
+            ..UpdateFeaturesRequest::default()
+        };
+        let answer = cluster.ask(Request::UpdateFeatures(request));
+        let Response::UpdateFeatures(response) = answer else {
+            panic!("another answer");
+        };
+        let message = response.error_message.unwrap();
+        assert!(message.ends_with(words), "{message}");
+    }
+}
