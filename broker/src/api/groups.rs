@@ -49,6 +49,15 @@ fn ask<R: coordinator::Ask>(
         .request(group_id, request.api_version, client(request), body)
 }
 
+/// Whether the group has a name. Without one it may have offsets, committed outside of transactions,
+/// as clients of old do, and nothing else.
+fn named(group_id: &str) -> Result<(), ErrorCode> {
+    match group_id {
+        "" => Err(ErrorCode::InvalidGroupId),
+        _ => Ok(()),
+    }
+}
+
 /// Asks the coordinator about a group with members, whose id cannot be empty.
 async fn ask_members<R: coordinator::Ask>(
     context: &Context,
@@ -57,8 +66,6 @@ async fn ask_members<R: coordinator::Ask>(
     body: R,
 ) -> Result<R::Answer, ErrorCode> {
     context.access(request).group(Operation::Read, group_id)?;
-    if group_id.is_empty() {
-        return Err(ErrorCode::InvalidGroupId);
-    }
+    named(group_id)?;
     ask(context, request, group_id, body).await
 }

@@ -10,6 +10,7 @@ mod dev_node;
 #[path = "../../protocol/tests/it/forms.rs"]
 mod forms;
 mod fuzz;
+mod group_ids;
 mod hostile;
 mod idle;
 mod permissions;

@@ -1,12 +1,19 @@
 //! Transactions of real clients: librdkafka's producers and consumers, Kafka's own tools, and
 //! coordinators that are killed.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::client::transactions::{check, scenario};
 use ottla_e2e::cluster::{Cluster, Shape};
+use ottla_protocol::frame;
+use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use ottla_protocol::record::NewRecord;
+use ottla_protocol::record_batch::Builder;
 
 use crate::shared::{bootstrap, fill, topic};
 
@@ -66,6 +73,76 @@ fn kafkas_tools_see_transactions() -> Result<()> {
         .args(&["--max-transaction-timeout", "1"])
         .run()?;
     ensure!(!hanging.all().contains(&topic), "{}", hanging.all());
+    Ok(())
+}
+
+/// A producer that its coordinator knows nothing of begins a transaction on the partition 0, where
+/// nobody asks for consent.
+fn begin_unverified(address: &str, topic: &str, producer_id: i64) -> Result<()> {
+    let id = ProducerId(producer_id);
+    let mut batch = Builder::new()
+        .producer(id, ProducerEpoch(0), Sequence(0))
+        .transactional();
+    batch.push(&NewRecord {
+        timestamp_ms: 1,
+        value: Some(b"v"),
+        ..NewRecord::default()
+    });
+    let produce = ProduceRequest {
+        transactional_id: Some("unverified".into()),
+        acks: -1,
+        timeout_ms: 5000,
+        topic_data: vec![TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: Some(batch.build()),
+            }],
+            ..TopicProduceData::default()
+        }],
+    };
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(&frame::request(11, 1, "unverified", &produce)?.concat())?;
+    let mut size = [0; 4];
+    stream.read_exact(&mut size)?;
+    let mut answer = vec![0; usize::try_from(u32::from_be_bytes(size))?];
+    stream.read_exact(&mut answer)?;
+    let (_, answer) = frame::read_response::<ProduceRequest>(answer.as_slice().into(), 11)?;
+    let error = answer.responses[0].partition_responses[0].error_code;
+    ensure!(error == 0, "it is refused: {error}");
+    Ok(())
+}
+
+/// Kafka's tool finds a transaction that no coordinator knows of, and aborts it.
+#[test]
+fn kafkas_tool_finds_and_aborts_a_transaction_that_hangs() -> Result<()> {
+    let shape = Shape::new("transactions-hanging", 1)
+        .with("transaction.partition.verification.enable", "false")
+        .with("ottla.transaction.hanging.check.interval.ms", "86400000");
+    let cluster = Cluster::start(shape)?;
+    let bootstrap = cluster.bootstrap();
+    Tool::at("TopicCommand", &bootstrap)
+        .args(&["--create", "--topic", "t", "--partitions", "1"])
+        .run()?;
+    begin_unverified(&bootstrap, "t", 4711)?;
+    let tool = |command: &str| {
+        let of_partition = ["--topic", "t", "--partition", "0"];
+        Tool::at("TransactionsCommand", &bootstrap).args(&[&[command], &of_partition[..]].concat())
+    };
+    let hanging = tool("find-hanging")
+        .args(&["--max-transaction-timeout", "1"])
+        .run()?;
+    hanging.line_with(&["t", "4711"])?;
+    let open = tool("describe-producers").run()?;
+    ensure!(
+        !open.line_with(&["4711"])?.contains("None"),
+        "{}",
+        open.all()
+    );
+    tool("abort").args(&["--start-offset", "0"]).run()?;
+    let ended = tool("describe-producers").run()?;
+    ended.line_with(&["4711", "None"])?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use ottla_protocol::messages::groups::{
 };
 
 use super::super::{Context, RequestContext};
-use super::{ask, client};
+use super::{ask, client, named};
 use crate::authorizer::Access;
 
 /// Answers a DescribeGroups.
@@ -131,7 +131,8 @@ pub async fn offset_delete(
     mut body: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
     let access = context.access(request);
-    if let Err(error) = access.group(Operation::Delete, &body.group_id) {
+    let permission = access.group(Operation::Delete, &body.group_id);
+    if let Err(error) = permission.and_then(|()| named(&body.group_id)) {
         return OffsetDeleteResponse {
             error_code: error.code(),
             ..OffsetDeleteResponse::default()

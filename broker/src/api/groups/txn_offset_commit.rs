@@ -16,8 +16,8 @@ use ottla_protocol::messages::transactions::{
 
 use super::super::verify::{self, Client};
 use super::super::{Context, RequestContext};
-use super::ask;
 use super::offset_commit::commit_known;
+use super::{ask, named};
 
 /// The first version whose clients know that a coordinator is loading.
 const LOAD_IN_PROGRESS_VERSION: i16 = 2;
@@ -32,6 +32,7 @@ pub async fn txn_offset_commit(
     let id = &body.transactional_id;
     let permission = access.transactional_id(Operation::Write, id);
     let permission = permission.and_then(|()| access.group(Operation::Read, &body.group_id));
+    let permission = permission.and_then(|()| named(&body.group_id));
     let client = Client {
         transactional_id: body.transactional_id.clone(),
         producer_id: ProducerId(body.producer_id),
