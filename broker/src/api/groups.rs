@@ -49,8 +49,8 @@ fn ask<R: coordinator::Ask>(
         .request(group_id, request.api_version, client(request), body)
 }
 
-/// Whether the group has a name. Without one it may have offsets, committed outside of transactions,
-/// as clients of old do, and nothing else.
+/// Whether the group has a name. Without one it may have offsets, committed outside of
+/// transactions, as clients of old do, and nothing else.
 fn named(group_id: &str) -> Result<(), ErrorCode> {
     match group_id {
         "" => Err(ErrorCode::InvalidGroupId),
