@@ -32,6 +32,7 @@ const KINDS: &[(&str, &str)] = &[
     ("pods", "/api/v1"),
     ("services", "/api/v1"),
     ("configmaps", "/api/v1"),
+    ("secrets", "/api/v1"),
     ("persistentvolumeclaims", "/api/v1"),
     ("statefulsets", "/apis/apps/v1"),
     ("deployments", "/apis/apps/v1"),
@@ -40,6 +41,7 @@ const KINDS: &[(&str, &str)] = &[
     ("events", "/apis/events.k8s.io/v1"),
     ("kafkaclusters", "/apis/ottla.io/v1alpha1"),
     ("kafkatopics", "/apis/ottla.io/v1alpha1"),
+    ("kafkausers", "/apis/ottla.io/v1alpha1"),
 ];
 
 /// Where the API server has objects of a kind: all of a namespace, or one.

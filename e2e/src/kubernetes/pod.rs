@@ -9,6 +9,8 @@ use crate::client::Output;
 #[derive(Clone, Debug)]
 pub struct Pod {
     namespace: String,
+    name: String,
+    is_user: bool,
 }
 
 impl Pod {
@@ -17,18 +19,38 @@ impl Pod {
     /// # Errors
     /// It does not come up.
     pub fn start(namespace: &str) -> Result<Self> {
-        apply(namespace, MANIFEST)?;
-        kubectl(&[
-            "wait",
-            "-n",
-            namespace,
-            "pod/client",
-            "--for=condition=Ready",
-            "--timeout=60s",
-        ])?;
-        Ok(Self {
+        let pod = Self {
             namespace: namespace.to_owned(),
-        })
+            name: "client".to_owned(),
+            is_user: false,
+        };
+        pod.run(MANIFEST)
+    }
+
+    /// The same with the Secret of a KafkaUser, which its clients take all they need from.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn of_user(namespace: &str, user: &str) -> Result<Self> {
+        let pod = Self {
+            namespace: namespace.to_owned(),
+            name: format!("client-{user}"),
+            is_user: true,
+        };
+        let named = MANIFEST.replace("name: client,", &format!("name: {},", pod.name));
+        pod.run(&format!(
+            "{named}      volumeMounts: [{{ name: user, mountPath: /user }}]
+  volumes: [{{ name: user, secret: {{ secretName: {user} }} }}]
+"
+        ))
+    }
+
+    fn run(self, manifest: &str) -> Result<Self> {
+        apply(&self.namespace, manifest)?;
+        let pod = format!("pod/{}", self.name);
+        let ready = ["--for=condition=Ready", "--timeout=60s"];
+        kubectl(&[&["wait", "-n", &self.namespace, &pod][..], &ready].concat())?;
+        Ok(self)
     }
 
     /// Runs kcat in it, with these arguments and this on stdin.
@@ -36,11 +58,33 @@ impl Pod {
     /// # Errors
     /// kcat fails.
     pub fn kcat(&self, args: &[&str], input: &str) -> Result<Output> {
-        let exec = ["exec", "-i", "-n", &self.namespace, "client", "--", "kcat"];
-        let all: Vec<&str> = exec.iter().chain(args).copied().collect();
-        command("kubectl", &all, input)?.success()
+        self.try_kcat(args, input)?.success()
+    }
+
+    /// The same, whatever comes of it.
+    ///
+    /// # Errors
+    /// kcat cannot be run.
+    pub fn try_kcat(&self, args: &[&str], input: &str) -> Result<Output> {
+        let exec = ["exec", "-i", "-n", &self.namespace, &self.name, "--"];
+        let kcat = match self.is_user {
+            true => &["sh", "-c", KCAT_OF_USER, "kcat"][..],
+            false => &["kcat"],
+        };
+        command("kubectl", &[&exec[..], kcat, args].concat(), input)
     }
 }
+
+/// kcat with what the Secret of a KafkaUser holds: a password, or a certificate.
+const KCAT_OF_USER: &str = r#"
+if [ -f /user/password ]
+then set -- -X security.protocol=SASL_SSL -X sasl.mechanisms=SCRAM-SHA-512 \
+  -X "sasl.username=$(cat /user/username)" -X "sasl.password=$(cat /user/password)" "$@"
+else set -- -X security.protocol=SSL -X ssl.certificate.location=/user/user.crt \
+  -X ssl.key.location=/user/user.key "$@"
+fi
+exec kcat -b "$(cat /user/bootstrap.servers)" -X ssl.ca.location=/user/ca.crt "$@"
+"#;
 
 const MANIFEST: &str = "\
 apiVersion: v1

@@ -17,6 +17,7 @@ mod operator;
 mod plans;
 mod shop;
 mod topics;
+mod users;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ const STEPS: &[Step] = &[
     ("topics_refused", topics::what_cannot_be_done_is_said),
     ("topics_drift", topics::drift_is_put_back),
     ("topics_namespaces", topics::other_namespaces_with_consent),
+    ("users", users::the_example_as_it_stands),
+    ("users_teams", users::two_teams_keep_to_their_own_topics),
     ("many_topics", many::two_hundred_topics_then_quiet),
     ("memory", many::memory),
     ("pod_deleted", brokers::a_pod_deleted_under_load),

@@ -104,14 +104,20 @@ pub fn wait_ready() -> Result<Duration> {
 
 /// The shared cluster, Ready, and the operator: whatever a step before has left.
 pub fn up() -> Result<Pod> {
-    // helm takes seconds to find that nothing is to be done
-    if !operator_is_ready()? {
-        install()?;
-    }
+    operator_up()?;
     namespace(NAMESPACE)?;
     apply(NAMESPACE, &manifest(""))?;
     wait_ready()?;
     Pod::start(NAMESPACE)
+}
+
+/// The operator, without a cluster.
+pub fn operator_up() -> Result<()> {
+    // helm takes seconds to find that nothing is to be done
+    if !operator_is_ready()? {
+        install()?;
+    }
+    Ok(())
 }
 
 fn operator_is_ready() -> Result<bool> {
