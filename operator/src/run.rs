@@ -111,7 +111,7 @@ async fn operate(options: Options) -> anyhow::Result<()> {
         image: options.broker_image,
         has_network_policy: options.broker_network_policy,
     };
-    let secrets = Secrets::Kubernetes(client.clone());
+    let secrets = Secrets::of(client.clone());
     let reconciler = move |key: &ObjectKey| {
         let pods = Pods::new(client.clone(), watched.clone(), key, pods.clone());
         Reconciler::new(pods, secrets.clone())

@@ -14,12 +14,14 @@ mod folder;
 mod kubernetes;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use kube::Client;
 
 use crate::certificates::Data;
 use crate::object::{ObjectKey, secret_name};
 use crate::platform::NotYet;
+use crate::platform::kubernetes::refusals::Refusals;
 
 /// Whose a Secret is, and what of it.
 #[derive(Clone, Debug)]
@@ -50,20 +52,26 @@ pub const CLUSTER: &str = "KafkaCluster";
 /// Where Secrets are. Cheap to clone.
 #[derive(Clone)]
 pub enum Secrets {
-    /// In Kubernetes.
-    Kubernetes(Client),
+    /// In Kubernetes, with the changes that it refused.
+    Kubernetes(Client, Arc<Mutex<Refusals>>),
     /// Below a data directory.
     Folder(PathBuf),
 }
 
 impl Secrets {
+    /// Those of Kubernetes.
+    #[must_use]
+    pub fn of(client: Client) -> Self {
+        Self::Kubernetes(client, Arc::default())
+    }
+
     /// What a Secret holds; none where it is not there. `kind` is that of who owns it.
     ///
     /// # Errors
     /// Why that is not known.
     pub async fn read(&self, kind: &str, key: &ObjectKey) -> Result<Option<Data>, NotYet> {
         match self {
-            Self::Kubernetes(client) => kubernetes::read(client, key).await,
+            Self::Kubernetes(client, _) => kubernetes::read(client, key).await,
             Self::Folder(data_dir) => folder::read(&self::path(data_dir, kind, key)),
         }
     }
@@ -74,7 +82,7 @@ impl Secrets {
     /// Why that is not known, or whose it is where it is somebody else's.
     pub async fn read_own(&self, owner: &Owner, key: &ObjectKey) -> Result<Option<Data>, NotYet> {
         match self {
-            Self::Kubernetes(client) => kubernetes::read_own(client, owner, key).await,
+            Self::Kubernetes(client, _) => kubernetes::read_own(client, owner, key).await,
             Self::Folder(data_dir) => folder::read(&self::path(data_dir, owner.kind, key)),
         }
     }
@@ -100,7 +108,10 @@ impl Secrets {
             return Ok(false);
         }
         match self {
-            Self::Kubernetes(client) => kubernetes::write(client, owner, key, data).await?,
+            Self::Kubernetes(client, refusals) => {
+                let written = kubernetes::write(client, owner, key, data);
+                kubernetes::paced(refusals, "write", key, written).await?;
+            }
             Self::Folder(data_dir) => {
                 folder::write(&self::path(data_dir, owner.kind, key), data, owner.is_own)?;
             }
@@ -114,7 +125,10 @@ impl Secrets {
     /// Why it cannot be deleted.
     pub async fn delete(&self, owner: &Owner, key: &ObjectKey) -> Result<(), NotYet> {
         match self {
-            Self::Kubernetes(client) => kubernetes::delete(client, owner, key).await,
+            Self::Kubernetes(client, refusals) => {
+                let deleted = kubernetes::delete(client, owner, key);
+                kubernetes::paced(refusals, "delete", key, deleted).await
+            }
             Self::Folder(data_dir) => folder::delete(&self::path(data_dir, owner.kind, key)),
         }
     }
@@ -123,7 +137,7 @@ impl Secrets {
     #[must_use]
     pub fn folder(&self, kind: &str, key: &ObjectKey) -> Option<PathBuf> {
         match self {
-            Self::Kubernetes(_) => None,
+            Self::Kubernetes(..) => None,
             Self::Folder(data_dir) => Some(path(data_dir, kind, key)),
         }
     }

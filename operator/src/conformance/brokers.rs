@@ -140,6 +140,11 @@ impl Brokers {
         self.kafka.settings.borrow().clone()
     }
 
+    /// Has a broker start with these settings.
+    pub fn start_with(&self, settings: Properties) {
+        *self.kafka.settings.borrow_mut() = settings;
+    }
+
     /// Has the platform refuse to start or change brokers, or take it again.
     pub fn refuse(&self, is_refused: bool) {
         self.kafka.is_refused.set(is_refused);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::access::{SCRAM, known, user};
 use super::api::faults::{Course, Fault, Verb};
 use super::settings::{Kubernetes, Setting, run};
 use super::{cluster, reason, topic};
@@ -21,10 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(200);
 const TRIES_MAX: usize = 24;
 
 /// What the operator writes, and removes.
-const WRITES: [(&str, Verb); 13] = [
+const WRITES: [(&str, Verb); 17] = [
     ("kafkaclusters", Verb::Status),
     ("kafkatopics", Verb::Status),
     ("kafkatopics", Verb::Patch),
+    ("kafkausers", Verb::Status),
+    ("kafkausers", Verb::Patch),
+    ("secrets", Verb::Patch),
+    ("secrets", Verb::Delete),
     ("services", Verb::Patch),
     ("services", Verb::Delete),
     ("configmaps", Verb::Patch),
@@ -38,11 +43,14 @@ const WRITES: [(&str, Verb); 13] = [
 ];
 
 /// What it asks for.
-const READS: [(&str, Verb); 14] = [
+const READS: [(&str, Verb); 17] = [
     ("kafkaclusters", Verb::List),
     ("kafkaclusters", Verb::Watch),
     ("kafkatopics", Verb::List),
     ("kafkatopics", Verb::Watch),
+    ("kafkausers", Verb::List),
+    ("kafkausers", Verb::Watch),
+    ("secrets", Verb::Get),
     ("pods", Verb::List),
     ("pods", Verb::Watch),
     ("statefulsets", Verb::List),
@@ -109,15 +117,17 @@ fn is_gone(world: &Kubernetes, name: &str) -> bool {
 /// The cluster that is asked for first, with another image and a larger volume then, and with a
 /// setting that needs a restart and a listener less in the end.
 const BEFORE: &str = "config: { num.partitions: 2 }, storage: { size: 1Gi }, listeners: \
-                      [{ name: internal, port: 9092 }, \
+                      [{ name: internal, port: 9092, tls: {}, authentication: { type: Scram } }, \
                       { name: outside, port: 9094, type: NodePort }]";
 const BETWEEN: &str = "config: { num.partitions: 2 }, storage: { size: 2Gi }, image: 'broker:2', \
-                       listeners: [{ name: internal, port: 9092 }, \
-                       { name: outside, port: 9094, type: NodePort }]";
+                       listeners: [{ name: internal, port: 9092, tls: {}, authentication: { type: \
+                       Scram } }, { name: outside, port: 9094, type: NodePort }]";
 const AFTER: &str = "config: { num.partitions: 3 }, storage: { size: 2Gi }, image: 'broker:2', \
-                     listeners: [{ name: internal, port: 9092 }]";
+                     listeners: [{ name: internal, port: 9092, tls: {}, authentication: { type: \
+                     Scram } }]";
 
-/// A cluster comes up with its topics and is changed; one topic goes, another is handed over.
+/// A cluster comes up with its topics and its user and is changed; one topic goes, another is
+/// handed over, and the user goes.
 async fn story(world: &Kubernetes) {
     world.api.judge(rules::broken);
     world.brokers().watch_over(world.api.clone());
@@ -125,8 +135,10 @@ async fn story(world: &Kubernetes) {
     world.apply(&topic("shop", "payments", ""));
     world.apply(&topic("shop", "older", "topicName: refunds"));
     until_ready(world, "KafkaCluster", "orders").await;
+    world.apply(&user("shop", "", SCRAM));
     until_ready(world, "KafkaTopic", "payments").await;
     until_ready(world, "KafkaTopic", "older").await;
+    until_ready(world, "KafkaUser", "billing").await;
 
     world.apply(&cluster(BETWEEN));
     until_ready(world, "KafkaCluster", "orders").await;
@@ -139,11 +151,17 @@ async fn story(world: &Kubernetes) {
     until_ready(world, "KafkaTopic", "younger").await;
     until_ready(world, "KafkaCluster", "orders").await;
     world.delete("KafkaTopic", "shop", "payments");
+    world.delete("KafkaUser", "shop", "billing");
     until("the other one is gone", || is_gone(world, "payments")).await;
     until("its topic is gone", || {
         world.brokers().topics() == ["refunds"]
     })
     .await;
+    until("the user is gone", || {
+        object(world, "KafkaUser", "billing").is_null()
+    })
+    .await;
+    assert_eq!(known(world), (Vec::new(), Vec::new()));
     assert_eq!(world.api.violations(), Vec::<String>::new());
 }
 
@@ -155,6 +173,7 @@ async fn rest(world: &Kubernetes) {
         (services, api.all("configmaps").len())
     };
     until("what is not needed is gone", || left() == (2, 1)).await;
+    assert_eq!(api.all("secrets").len(), 3, "those of the cluster");
     tokio::time::sleep(Duration::from_secs(70)).await;
     let before = (api.patches(), api.status_writes());
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -253,14 +272,18 @@ async fn refuse_for_long(world: &Kubernetes, resource: &str, verb: Verb, code: u
     let api = &world.api;
     world.apply(&cluster(BEFORE));
     world.apply(&topic("shop", "payments", ""));
+    world.apply(&user("shop", "", SCRAM));
     until_ready(world, "KafkaCluster", "orders").await;
     until_ready(world, "KafkaTopic", "payments").await;
+    until_ready(world, "KafkaUser", "billing").await;
     api.judge(rules::broken);
     let before = api.times(resource, verb).len();
     api.fail(Fault::next(resource, verb, usize::MAX, Course::Code(code)));
     world.apply(&cluster(AFTER));
     world.apply(&topic("shop", "refunds", ""));
+    world.apply(&user("shop", "", SCRAM).replace("billing", "refunding"));
     world.delete("KafkaTopic", "shop", "payments");
+    world.delete("KafkaUser", "shop", "billing");
     tokio::time::sleep(LONG).await;
     let times = &api.times(resource, verb)[before..];
     for (place, _) in times {
@@ -275,7 +298,12 @@ async fn refuse_for_long(world: &Kubernetes, resource: &str, verb: Verb, code: u
     api.mend();
     until_ready(world, "KafkaCluster", "orders").await;
     until_ready(world, "KafkaTopic", "refunds").await;
+    until_ready(world, "KafkaUser", "refunding").await;
     until("the other one is gone", || is_gone(world, "payments")).await;
+    until("the user is gone", || {
+        object(world, "KafkaUser", "billing").is_null()
+    })
+    .await;
     assert_eq!(api.violations(), Vec::<String>::new());
 }
 

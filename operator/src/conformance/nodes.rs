@@ -151,12 +151,18 @@ impl Nodes {
         }
         let config_map = &pod["metadata"]["annotations"]["ottla.io/config-map"];
         let config_map = config_map.as_str().unwrap_or_default();
-        if self.api.get("configmaps", "shop", config_map).is_none()
-            || !self.has_been(uid, "starts", WHILE)
-        {
+        let config_map = self.api.get("configmaps", "shop", config_map);
+        let Some(settings) = config_map.filter(|_| self.has_been(uid, "starts", WHILE)) else {
             return false;
-        }
+        };
         let is_ready = self.has_been(uid, "registers", WHILE);
+        if is_ready {
+            let settings = &settings["data"][format!("{name}.properties")];
+            let settings = settings.as_str().unwrap_or_default().lines();
+            let settings = settings.filter_map(|line| line.split_once('='));
+            let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            self.brokers.start_with(settings.collect());
+        }
         let status = json!({
             "hostIP": "10.0.0.1",
             "conditions": [{ "type": "Ready", "status": if is_ready { "True" } else { "False" } }],

@@ -148,6 +148,8 @@ impl Kubernetes {
         if self.platform == PlatformKind::Fakes {
             return reconcile(world, &self.brokers, metrics, self.secrets()).await;
         }
+        let shown = Secrets::of(self.api.client_of_nodes());
+        self.brokers.show_certificates_of(shown);
         let watched = world.watched.clone();
         let options = PodOptions {
             image: "ottla-broker:test".to_owned(),
@@ -210,7 +212,7 @@ impl Setting for Kubernetes {
     }
 
     fn secrets(&self) -> Secrets {
-        Secrets::Kubernetes(self.api.client())
+        Secrets::of(self.api.client())
     }
 }
 

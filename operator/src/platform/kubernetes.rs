@@ -16,7 +16,7 @@ mod held;
 mod leftovers;
 pub mod quantity;
 mod racks;
-mod refusals;
+pub mod refusals;
 mod reports;
 mod settings;
 mod state;

@@ -1,6 +1,7 @@
 //! Secrets of Kubernetes, got one by one by their names.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -14,6 +15,7 @@ use crate::crd::API_VERSION;
 use crate::object::{ObjectKey, secret_name};
 use crate::platform::NotYet;
 use crate::platform::kubernetes::apply::{self, not_taken};
+use crate::platform::kubernetes::refusals::Refusals;
 use crate::platform::kubernetes::{apply_params, build};
 
 fn api(client: &Client, key: &ObjectKey) -> Api<Secret> {
@@ -107,6 +109,23 @@ pub(super) async fn delete(client: &Client, owner: &Owner, key: &ObjectKey) -> R
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         deleted => deleted.map(drop).map_err(no),
     }
+}
+
+/// Makes a change, or says why it was refused: that is tried again after a pause that doubles.
+pub(super) async fn paced(
+    refusals: &Mutex<Refusals>,
+    what: &str,
+    key: &ObjectKey,
+    change: impl Future<Output = Result<(), NotYet>>,
+) -> Result<(), NotYet> {
+    let locked = || refusals.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = (what.to_owned(), key.to_string());
+    if let Some(why) = locked().waits(&target, "") {
+        return Err(why.clone());
+    }
+    let done = change.await;
+    locked().note(&target, "", done.as_ref().copied());
+    done
 }
 
 /// Whose a Secret is that is not this owner's. By its labels none is a user's whose name is like

@@ -58,7 +58,7 @@ impl Platform for Fake {
             running_with: settings.clone(),
             ..BrokerState::default()
         };
-        *self.brokers.kafka.settings.borrow_mut() = settings.clone();
+        self.brokers.start_with(settings.clone());
         self.states.insert(broker, state);
     }
 
