@@ -4,13 +4,16 @@
 //! A line a run of a test, its fields separated by tabs: class, method, outcome, why, seconds; and
 //! a class alone of which no test ran.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::known::Known;
 use super::{Case, Outcome, Verdict, judge};
+
+/// The method of a failure that is of no single test.
+const WHOLE_CLASS: &str = "(class)";
 
 /// The file, and what stands in it.
 #[derive(Debug, Default)]
@@ -40,12 +43,21 @@ impl Kept {
         Ok(Self { path, by_class })
     }
 
-    /// Whether a test of this class has run and none has failed.
+    /// What is left to do of a class: all its tests where none has run, else those that failed;
+    /// none where there is nothing. As a regular expression, empty for all.
     #[must_use]
-    pub fn is_done(&self, class: &str, known: &Known) -> bool {
-        let is_failed = |case: &Case| matches!(judge(case, known), Verdict::Failed(_));
-        let cases = self.by_class.get(class).filter(|cases| !cases.is_empty());
-        cases.is_some_and(|cases| !cases.iter().any(is_failed))
+    pub fn left_of(&self, class: &str, known: &Known) -> Option<String> {
+        let Some(cases) = self.by_class.get(class).filter(|cases| !cases.is_empty()) else {
+            return Some(String::new());
+        };
+        let is_failed = |case: &&Case| matches!(judge(case, known), Verdict::Failed(_));
+        let failed = cases.iter().filter(is_failed);
+        let methods: BTreeSet<&str> = failed.map(|case| case.method.as_str()).collect();
+        if methods.contains(WHOLE_CLASS) {
+            return Some(String::new());
+        }
+        let methods: Vec<&str> = methods.into_iter().collect();
+        (!methods.is_empty()).then(|| methods.join("|"))
     }
 
     /// Whether each of these classes has run, be it that all its tests were left out.
@@ -53,12 +65,15 @@ impl Kept {
         classes.all(|class| self.by_class.contains_key(class))
     }
 
-    /// Keeps what came of a class, in place of what it came to before.
+    /// Keeps what came of tests of a class, in place of what these came to before.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn put(&mut self, class: &str, cases: Vec<Case>) -> Result<()> {
-        self.by_class.insert(class.to_string(), cases);
+        let known = self.by_class.entry(class.to_string()).or_default();
+        let is_new = |case: &Case| cases.iter().any(|new| new.method == case.method);
+        known.retain(|case| case.method != WHOLE_CLASS && !is_new(case));
+        known.extend(cases);
         let Some(path) = &self.path else {
             return Ok(());
         };
@@ -146,13 +161,14 @@ fn a_run_goes_on_where_it_was_interrupted() {
     kept.put("a.DTest", Vec::new()).unwrap();
     let kept = Kept::open(Some(path.clone())).unwrap();
     let known = Known::read("[missing] quotas\nCTest#*").unwrap();
-    let done =
-        |kept: &Kept| ["A", "B", "C", "D"].map(|c| kept.is_done(&format!("a.{c}Test"), &known));
-    assert_eq!(done(&kept), [true, false, true, false]);
+    let left =
+        |kept: &Kept| ["A", "B", "C", "D"].map(|c| kept.left_of(&format!("a.{c}Test"), &known));
+    let (one, all) = (Some("one".to_string()), Some(String::new()));
+    assert_eq!(left(&kept), [None, one, None, all.clone()]);
     let mut kept = kept;
     kept.put("a.BTest", vec![case("a.BTest", Outcome::Passed)])
         .unwrap();
-    assert_eq!(done(&kept), [true, true, true, false]);
+    assert_eq!(left(&kept), [None, None, None, all]);
     let kept = Kept::open(Some(path.clone())).unwrap();
     let has = |classes: &[&str]| {
         let classes: Vec<_> = classes.iter().map(ToString::to_string).collect();

@@ -110,7 +110,7 @@ fn whole(class: &str) -> Wish {
     }
 }
 
-/// Runs them, `lanes` at a time, and keeps what whole classes come to. What fails and is not known
+/// Runs them, `lanes` at a time, and keeps what they come to. What fails and is not known
 /// to is run once more, alone: a busy machine makes tests time out.
 ///
 /// # Errors
@@ -135,9 +135,7 @@ pub fn run(
                     let outcome = worker.run(task(wish, known)).and_then(|report| {
                         announce(&wish.class, &report.cases, known);
                         let (whole, kept) = &mut *whole.lock().expect("no lane panics");
-                        if wish.methods.is_empty() {
-                            kept.put(&wish.class, report.cases.clone())?;
-                        }
+                        kept.put(&wish.class, report.cases.clone())?;
                         whole.cases.extend(report.cases);
                         whole.refused.extend(report.refused);
                         Ok(())
@@ -158,7 +156,7 @@ pub fn run(
     }
     let (whole, _) = whole.into_inner().expect("no lane panics");
     let report = again(whole, jvm, known)?;
-    for wish in wishes.iter().filter(|wish| wish.methods.is_empty()) {
+    for wish in wishes {
         let of_class = report.cases.iter().filter(|case| case.class == wish.class);
         kept.put(&wish.class, of_class.cloned().collect())?;
     }
