@@ -30,11 +30,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_protocol::codec;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{ProducerId, TopicName};
+use ottla_protocol::ids::{ProducerId, TopicId, TopicName};
 use ottla_protocol::messages::group_records::GroupMetadataValue;
 use ottla_protocol::record::ControlRecord;
 
 use classic::Classic;
+use consumer::sessions::Sessions;
 use consumer::state::{Consumer, Entry};
 use offsets::Offsets;
 use open::{Open, Pending};
@@ -140,9 +141,38 @@ impl Shard {
                 let refusal = join.error(ErrorCode::InconsistentGroupProtocol);
                 return step.decision.reply(join.token, refusal);
             }
-            describe::end_consumer(&id, group, step.decision);
         }
         soft.with_new(&id, step, |id, classic, step| classic.join(id, join, step));
+        // whoever was refused has changed nothing
+        let is_classic_now = soft
+            .classic(&id)
+            .is_some_and(|classic| !classic.is_vestige());
+        if let Some(group) = self.consumer(&id).filter(|_| is_classic_now) {
+            describe::end_consumer(&id, group, step.decision);
+        }
+    }
+
+    /// A part of a group is as it was: members that were removed are in it again, and if it has
+    /// begun to be a classic group, it is none.
+    fn go_back(
+        &self,
+        soft: &mut Soft,
+        now: Now,
+        id: &GroupId,
+        entry: &Entry,
+    ) -> Vec<Reply<Response>> {
+        let has_begun = soft
+            .classic(id)
+            .is_some_and(|classic| !classic.is_vestige());
+        if has_begun {
+            let replies = soft.restart(id, self.generation(id), now);
+            self.begin_sessions(soft, id, now);
+            return replies;
+        }
+        let times = self.settings.consumer_times(&soft.image, id);
+        let timeout_ms = times.session_timeout_ms;
+        soft.with_sessions(id, |sessions| sessions.go_back(entry, now, timeout_ms));
+        Vec::new()
     }
 
     /// The sessions of a group's members begin anew.
@@ -314,22 +344,26 @@ impl shard::Shard for Shard {
                 soft.restart(&group, self.generation(&group), now)
             }
             Before::Consumer { group, entry } => {
+                let taken_back = entry.clone();
                 self.change(&group, |group| group.consumer.put(entry));
-                self.begin_sessions(soft, &group, now);
-                Vec::new()
+                self.go_back(soft, now, &group, &taken_back)
             }
         }
     }
 
     fn on_loaded(&self, now: Now, image: &MetadataImage) -> (Soft, Decision) {
         let mut soft = Soft::new(image.clone());
+        let mut decision = Decision::default();
         for (id, group) in &self.groups {
             soft.restart(id, group.generation.as_ref(), now);
+            if group.generation.is_some() && !group.consumer.has_members() {
+                // a version that knows nothing of it has made it a classic one
+                describe::end_consumer(id, &group.consumer, &mut decision);
+            }
             if group.consumer.has_members() {
                 self.begin_sessions(&mut soft, id, now);
             }
         }
-        let mut decision = Decision::default();
         let is_gone = |topic: &TopicName, offset: &CommittedOffset| match offset.topic() {
             Some(id) => image.topic_by_id(id).is_none(),
             None => image.topic(topic).is_none(),
@@ -408,14 +442,18 @@ impl shard::Shard for Shard {
         image: &MetadataImage,
         delta: &MetadataDelta,
     ) -> Decision {
+        let count = |image: &MetadataImage, id: TopicId| {
+            let topic = image.topic_by_id(id);
+            topic.map(|topic| topic.partitions.len())
+        };
+        let mut topics = delta.topics.keys();
+        let are_topics_news =
+            delta.acls || topics.any(|id| count(&soft.image, *id) != count(image, *id));
         soft.image = image.clone();
-        if !delta.topics.is_empty() {
-            let groups = self
-                .groups
-                .iter()
-                .filter(|(_, group)| group.consumer.has_members());
-            for (id, group) in groups {
-                soft.with_sessions(id, |sessions| sessions.topics_change(&group.consumer));
+        if are_topics_news {
+            let groups = self.groups.iter();
+            for (id, _) in groups.filter(|(_, group)| group.consumer.has_members()) {
+                soft.with_sessions(id, Sessions::topics_change);
             }
         }
         let mut decision = Decision::default();

@@ -3,7 +3,7 @@
 //! - `producer`: idempotent with acks=all and several batches in flight, or without a promise
 //! - `consumer`: one partition from its beginning, by sessions and from followers too
 //! - `group`: committed offsets
-//! - `members`: generations of a group
+//! - `members`: generations of a group; `assigned`: one whose coordinator assigns
 //! - `admin`: topics that come, go and come again
 //! - `mover`: leaderships and replicas that move
 //! - `trimmer`: records that are deleted
@@ -12,6 +12,7 @@
 //!   partitions and have zombies, and `transformer`, which reads, transforms and writes
 
 pub mod admin;
+pub mod assigned;
 pub mod consumer;
 pub mod group;
 pub mod keeper;
@@ -121,6 +122,13 @@ fn has_compaction(shared: &Shared) -> bool {
     shared.random(11).one_in(COMPACTION_ONE_IN)
 }
 
+/// In one run of so many there is a group with the consumer protocol.
+const ASSIGNED_ONE_IN: usize = 2;
+
+fn has_assigned(shared: &Shared) -> bool {
+    shared.random(14).one_in(ASSIGNED_ONE_IN)
+}
+
 /// Everything that writes.
 pub async fn write(shared: Shared) {
     let producers = plans(pause_max_ms(&shared))
@@ -134,7 +142,12 @@ pub async fn write(shared: Shared) {
         trimmer::run(&shared),
     );
     let members = (0..members::COUNT).map(|number| Member::new(&shared, number).run());
-    let members = futures_util::future::join_all(members);
+    let assigned = (0..assigned::COUNT).filter(|_| has_assigned(&shared));
+    let assigned = assigned.map(|number| assigned::Member::new(&shared, number).run());
+    let members = futures_util::future::join(
+        futures_util::future::join_all(members),
+        futures_util::future::join_all(assigned),
+    );
     let of_transactions = |count: usize| match has_transactions(&shared) {
         true => 0..count,
         false => 0..0,

@@ -9,6 +9,7 @@ use ottla_broker::env::Env;
 use ottla_broker::node::{Node, Surroundings};
 use ottla_broker::stream::Network;
 
+use crate::clients::assigned;
 use crate::world::{Bug, Shared, VOTERS, host};
 
 /// How long a follower may be behind before it leaves the ISR.
@@ -48,6 +49,7 @@ fn settings(node: usize, has_retention: bool) -> Settings {
          offsets.topic.replication.factor=3\noffsets.topic.num.partitions=2\n\
          transaction.state.log.num.partitions=2\n\
          group.initial.rebalance.delay.ms=100\ngroup.min.session.timeout.ms=500\n\
+         group.consumer.session.timeout.ms={}\n\
          broker.rack={}\n\
          replica.lag.time.max.ms={}\n\
          ottla.controlled.shutdown.timeout.ms=3000\n\
@@ -55,6 +57,7 @@ fn settings(node: usize, has_retention: bool) -> Settings {
          ottla.http.listener=\nlog.dirs=/data\n{retention}",
         host(node),
         voters.join(","),
+        assigned::SESSION_MS,
         rack(node),
         LAG_MAX.as_millis(),
     );

@@ -31,7 +31,7 @@ use std::borrow::Cow;
 use super::{GroupId, Record};
 use state::{Consumer, Entry};
 
-pub(super) use offsets::May;
+pub(super) use offsets::{May, in_transaction};
 pub use request::{Describe, Heartbeat, Visible};
 
 /// A group while a decision changes it: each change is a record too.

@@ -31,11 +31,23 @@ impl Shard {
         request: &Heartbeat,
         step: &mut Step<'_>,
     ) {
-        let checked = check(&request.body, version);
+        let checked = self.check_served(soft);
+        let checked = checked.and_then(|()| check(&request.body, version));
         let response = checked.and_then(|()| self.beat(soft, client, request, step));
         let response = response.unwrap_or_else(Refusal::response);
         let response = Response::ConsumerGroupHeartbeat(response);
         step.decision.reply(token, response);
+    }
+
+    fn check_served(&self, soft: &Soft) -> Result<(), Refusal> {
+        match self.settings.serves_consumers && soft.image.feature(GROUP_VERSION) >= 1 {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                ErrorCode::UnsupportedVersion,
+                "Groups of the consumer protocol are not served: group.version is 0, or \
+                 group.coordinator.rebalance.protocols has no consumer.",
+            )),
+        }
     }
 
     fn beat(
@@ -45,12 +57,12 @@ impl Shard {
         request: &Heartbeat,
         step: &mut Step<'_>,
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
-        if !step.settings.serves_consumers || soft.image.feature(GROUP_VERSION) < 1 {
-            let message = "Groups of the consumer protocol are not served: group.version is 0, or \
-                           group.coordinator.rebalance.protocols has no consumer.";
-            return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
-        }
         let id: GroupId = request.body.group_id.as_str().into();
+        let state = soft.classic(&id).map_or(State::Empty, Classic::state);
+        if state != State::Empty {
+            let message = format!("Group {id} is not a consumer group.");
+            return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
+        }
         let nothing = Consumer::default();
         let (group, before) = match self.consumer(&id) {
             Some(group) => (group, Vec::new()),
@@ -64,6 +76,7 @@ impl Shard {
             image: &image,
             now: step.now,
             size_max: step.settings.consumer_group_size_max,
+            assignment_interval_ms: times.assignment_interval_ms,
         };
         let (records, told) = soft.with_sessions(&id, |sessions| {
             beat.decide((&id, group), before, sessions, times.session_timeout_ms)
@@ -79,13 +92,9 @@ impl Shard {
         id: &GroupId,
         member_epoch: i32,
     ) -> Result<Vec<Record>, Refusal> {
-        let not_found = |message| Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
-        let state = soft.classic(id).map_or(State::Empty, Classic::state);
-        if state != State::Empty {
-            return not_found(format!("Group {id} is not a consumer group."));
-        }
         if member_epoch != 0 {
-            return not_found(format!("Group {id} not found."));
+            let message = format!("Group {id} not found.");
+            return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
         }
         soft.forget(id);
         let generation = self.generation(id).map(|_| Record::Group {
@@ -111,6 +120,9 @@ impl Shard {
 
     /// ConsumerGroupDescribe, one group.
     pub(super) fn describe_consumer(&self, soft: &Soft, id: &str) -> DescribedGroup {
+        if let Err(refusal) = self.check_served(soft) {
+            return describe::describe_refused(id, refusal);
+        }
         match self.consumer(id) {
             Some(group) => describe::describe(id, group, &soft.image),
             None => {

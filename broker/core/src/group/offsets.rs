@@ -113,8 +113,9 @@ fn expire(
         (Some(_), State::Empty) => classic.and_then(|classic| classic.state_since_ms()),
         _ => None,
     };
+    let assigned = group.consumer.all_topics();
     let has_expired = |topic: &TopicName, partition: i32, offset: &CommittedOffset| {
-        let is_read = subscribed.contains(&**topic) || group.consumer.subscribes_to(topic);
+        let is_read = subscribed.contains(&**topic) || assigned.contains(topic);
         if is_read || open.has(id, topic, partition) {
             return false;
         }
@@ -233,11 +234,14 @@ impl Shard {
             (State::Empty, _) | (_, None) => Some(Vec::new()),
             (_, Some(classic)) => classic.subscribed_topics(),
         };
+        let assigned = group.map(|group| group.consumer.all_topics());
         // where the subscriptions cannot be read, every topic may be in them
         let is_subscribed = |topic: &str| {
             let names = subscribed.as_ref();
             names.is_none_or(|names| names.iter().any(|name| name == topic))
-                || group.is_some_and(|group| group.consumer.subscribes_to(topic))
+                || assigned
+                    .as_ref()
+                    .is_some_and(|topics| topics.contains(&TopicName::from(topic)))
         };
         if let Some(group) = group {
             let is_asked_for = |topic: &TopicName, partition: i32, _: &CommittedOffset| {

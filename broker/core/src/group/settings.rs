@@ -55,6 +55,8 @@ pub(super) struct ConsumerTimes {
     pub(super) session_timeout_ms: i32,
     /// `consumer.heartbeat.interval.ms`
     pub(super) heartbeat_interval_ms: i32,
+    /// `consumer.assignment.interval.ms`
+    pub(super) assignment_interval_ms: i32,
 }
 
 impl Settings {
@@ -66,6 +68,7 @@ impl Settings {
         ConsumerTimes {
             session_timeout_ms: number("consumer.session.timeout.ms"),
             heartbeat_interval_ms: number("consumer.heartbeat.interval.ms"),
+            assignment_interval_ms: number("consumer.assignment.interval.ms"),
         }
     }
 }

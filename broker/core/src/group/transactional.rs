@@ -5,7 +5,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{OffsetFetchResponsePartitions, OffsetFetchResponseTopics};
 
 use super::classic::Classic;
-use super::consumer::May;
+use super::consumer::{May, in_transaction};
 use super::offsets::{NO_OFFSET, commit_all, commit_answer};
 use super::request::TxnOffsetCommit;
 use super::soft::Soft;
@@ -22,10 +22,18 @@ impl Shard {
         body: &TxnOffsetCommit,
         step: &mut Step<'_>,
     ) {
-        let answer = match self.check_commit_in_transaction(soft, body) {
+        let mut answer = match self.check_commit_in_transaction(soft, body) {
             Err(error) => commit_answer(&body.commit, |_, _| error),
-            Ok(()) => commit_all(&soft.image, &body.commit, &May::All, step),
+            Ok(may) => commit_all(&soft.image, &body.commit, &may, step),
         };
+        for partition in answer
+            .topics
+            .iter_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
+            let error = in_transaction(ErrorCode::from(partition.error_code));
+            partition.error_code = error.code();
+        }
         if !step.decision.records.is_empty() && !planted::is(Planted::OffsetsAtOnce) {
             step.decision.transaction = Some(body.transaction);
         }
@@ -37,7 +45,7 @@ impl Shard {
         &self,
         soft: &Soft,
         body: &TxnOffsetCommit,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<May<'_>, ErrorCode> {
         let commit = &body.commit;
         let generation = commit.generation_id_or_member_epoch;
         let check = |classic: &Classic| {
@@ -47,7 +55,7 @@ impl Shard {
         if let Some(group) = self.consumer(&commit.group_id) {
             return group.check_commit_in_transaction(&commit.member_id, generation);
         }
-        match soft.classic(&commit.group_id) {
+        let checked = match soft.classic(&commit.group_id) {
             Some(classic) => check(classic),
             None if self.groups.contains_key(commit.group_id.as_str()) => {
                 check(&Classic::default())
@@ -55,7 +63,8 @@ impl Shard {
             // a simple group: offsets without members
             None if generation < 0 => Ok(()),
             None => Err(ErrorCode::IllegalGeneration),
-        }
+        };
+        checked.map(|()| May::All)
     }
 
     /// Takes out of an answer the offsets that open transactions may change.

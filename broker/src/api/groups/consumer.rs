@@ -11,7 +11,7 @@ use ottla_protocol::messages::consumer_groups::{
 };
 
 use super::super::{Context, RequestContext};
-use super::ask;
+use super::{ask, named};
 use crate::authorizer::{Access, sentence};
 
 /// Answers a ConsumerGroupHeartbeat.
@@ -72,6 +72,7 @@ pub async fn consumer_group_describe(
         .into_iter()
         .map(|id| {
             let permission = access.group(Operation::Describe, &id);
+            let permission = permission.and_then(|()| named(&id));
             let answer = permission.map(|()| ask(context, request, &id, Describe(id.clone())));
             (id, answer)
         })

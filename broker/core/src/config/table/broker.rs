@@ -185,7 +185,7 @@ keys! {
     "group.max.size" Int "5000" AtLeast(1),
         Broker Restart [] Applied,
         "Members of a group at most.";
-    "group.consumer.max.size" Int "2147483647" AtLeast(1),
+    "group.consumer.max.size" Int "5000" AtLeast(1),
         Broker Restart [] Applied,
         "Members of a group with the consumer protocol at most.";
     "group.coordinator.rebalance.protocols" List "classic,consumer"

@@ -4,14 +4,14 @@ use crate::config::Bounds::{Any, AtLeast, Between, OffsetReset, OneOf};
 use crate::config::Effect::{self, AcceptedWithoutEffect, Applied};
 
 const LATER: Effect = AcceptedWithoutEffect("share and streams groups are not served");
-const AT_ONCE: Effect = AcceptedWithoutEffect("targets are made as soon as something has changed");
 const NO_REPORTER: Effect =
     AcceptedWithoutEffect("clients push metrics only where a reporter takes them");
 
 keys! {
     "consumer.assignment.interval.ms" Int "1000" AtLeast(0),
-        Group Dynamic ["group.consumer.assignment.interval.ms"] AT_ONCE,
-        "How long lies at least between two target assignments of a consumer group.";
+        Group Dynamic ["group.consumer.assignment.interval.ms"] Applied,
+        "How long lies at least between two target assignments of a consumer group of more than \
+         100 members, in milliseconds; a smaller one is assigned at once.";
     "consumer.heartbeat.interval.ms" Int "5000" AtLeast(1),
         Group Dynamic ["group.consumer.heartbeat.interval.ms"] Applied,
         "How often a member of a consumer group heartbeats.";

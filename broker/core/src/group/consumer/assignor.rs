@@ -4,6 +4,7 @@
 //! to it. The same members, topics and targets before give the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ottla_protocol::ids::TopicId;
 
@@ -21,8 +22,8 @@ pub struct Subscriber<'a> {
     pub id: &'a MemberId,
     /// Who it is beyond its restarts.
     pub instance_id: Option<&'a str>,
-    /// The topics that it subscribes to.
-    pub topics: BTreeSet<TopicId>,
+    /// The topics that it subscribes to; shared by those that subscribe to the same.
+    pub topics: Arc<BTreeSet<TopicId>>,
     /// What it was to have before.
     pub before: &'a Partitions,
 }
@@ -74,28 +75,42 @@ struct Uniform<'a> {
     class_of: BTreeMap<TopicId, usize>,
     /// The classes that a member is in.
     classes_of: Vec<Vec<usize>>,
+    /// The topics of which a member has partitions, by their classes.
+    held: Vec<BTreeMap<usize, BTreeSet<TopicId>>>,
 }
 
 impl<'a> Uniform<'a> {
     fn new(subscribers: &'a [Subscriber<'a>]) -> Self {
-        let mut takers: BTreeMap<TopicId, Vec<usize>> = BTreeMap::new();
+        // nearly always all subscribe to the same
+        let mut sets: BTreeMap<*const BTreeSet<TopicId>, usize> = BTreeMap::new();
+        let mut of_set: Vec<(&BTreeSet<TopicId>, Vec<usize>)> = Vec::new();
         for (member, subscriber) in subscribers.iter().enumerate() {
-            for topic in &subscriber.topics {
-                takers.entry(*topic).or_default().push(member);
+            let set = *sets
+                .entry(Arc::as_ptr(&subscriber.topics))
+                .or_insert_with(|| {
+                    of_set.push((&subscriber.topics, Vec::new()));
+                    of_set.len() - 1
+                });
+            of_set[set].1.push(member);
+        }
+        let mut sets_of: BTreeMap<TopicId, Vec<usize>> = BTreeMap::new();
+        for (set, (topics, _)) in of_set.iter().enumerate() {
+            for topic in *topics {
+                sets_of.entry(*topic).or_default().push(set);
             }
         }
         let mut known: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
         let mut class_of = BTreeMap::new();
-        for (topic, members) in takers {
+        for (topic, sets) in sets_of {
             let next = known.len();
-            class_of.insert(topic, *known.entry(members).or_insert(next));
+            class_of.insert(topic, *known.entry(sets).or_insert(next));
         }
         let mut classes = vec![BTreeSet::new(); known.len()];
         let mut classes_of = vec![Vec::new(); subscribers.len()];
-        for (members, class) in known {
-            for member in members {
-                classes[class].insert((0, member));
-                classes_of[member].push(class);
+        for (sets, class) in known {
+            for member in sets.iter().flat_map(|set| &of_set[*set].1) {
+                classes[class].insert((0, *member));
+                classes_of[*member].push(class);
             }
         }
         Self {
@@ -105,6 +120,7 @@ impl<'a> Uniform<'a> {
             classes,
             class_of,
             classes_of,
+            held: vec![BTreeMap::new(); subscribers.len()],
         }
     }
 
@@ -117,6 +133,8 @@ impl<'a> Uniform<'a> {
     }
 
     fn give(&mut self, member: usize, topic: TopicId, partition: i32) {
+        let held = self.held[member].entry(self.class_of[&topic]).or_default();
+        held.insert(topic);
         let topic = self.targets[member].entry(topic).or_default();
         topic.insert(partition);
         self.weigh(member, self.loads[member] + 1);
@@ -128,6 +146,8 @@ impl<'a> Uniform<'a> {
         let partition = partitions.pop_last()?;
         if partitions.is_empty() {
             self.targets[member].remove(&topic);
+            let held = self.held[member].get_mut(&self.class_of[&topic]);
+            held.map(|topics| topics.remove(&topic));
         }
         self.weigh(member, self.loads[member] - 1);
         Some(partition)
@@ -193,9 +213,9 @@ impl<'a> Uniform<'a> {
 
     /// A topic of which the member gives one away, and to whom.
     fn better_off(&self, member: usize) -> Option<(TopicId, usize)> {
-        let topics = self.targets[member].keys();
-        let least = topics.filter_map(|topic| {
-            let (load, other) = *self.classes[self.class_of[topic]].first()?;
+        let least = self.held[member].iter().filter_map(|(class, topics)| {
+            let topic = topics.first()?;
+            let (load, other) = *self.classes[*class].first()?;
             Some((load, *topic, other))
         });
         let (load, topic, other) = least.min()?;

@@ -8,8 +8,7 @@ use ottla_protocol::ids::TopicId;
 use ottla_protocol::messages::consumer_groups::{DescribedGroup, Member as DescribedMember};
 
 use super::state::{Consumer, Member, MemberId};
-use super::wire::{described, plain};
-use crate::excerpt;
+use super::wire::{Refusal, described, plain};
 use crate::image::MetadataImage;
 
 /// A member of the consumer protocol, as [`DescribedMember::member_type`] says it.
@@ -37,9 +36,14 @@ pub fn describe_absent(id: &str, is_classic: bool) -> DescribedGroup {
         true => format!("Group {id} is not a consumer group."),
         false => format!("Group {id} not found."),
     };
+    describe_refused(id, Refusal::new(ErrorCode::GroupIdNotFound, message))
+}
+
+/// What is not told of.
+pub fn describe_refused(id: &str, refusal: Refusal) -> DescribedGroup {
     DescribedGroup {
-        error_code: ErrorCode::GroupIdNotFound.code(),
-        error_message: Some(excerpt::message(message)),
+        error_code: refusal.error.code(),
+        error_message: Some(refusal.message),
         group_id: id.to_owned(),
         ..DescribedGroup::default()
     }

@@ -12,7 +12,7 @@ use super::request::Heartbeat;
 use super::sessions::Sessions;
 use super::state::{AWAY_EPOCH, Consumer, Current, Entry, Given, Member, MemberId, MemberState};
 use super::wire::{Refusal, assignment, owned};
-use super::{Draft, wire};
+use super::{Draft, subscription, wire};
 use crate::group::{Client, GroupId, Record};
 use crate::image::MetadataImage;
 use crate::shard::Now;
@@ -32,6 +32,8 @@ pub struct Beat<'a> {
     pub now: Now,
     /// How many members a group may have.
     pub size_max: usize,
+    /// How long lies between two targets of a large group.
+    pub assignment_interval_ms: i32,
 }
 
 /// What it comes to for the member.
@@ -43,6 +45,8 @@ pub struct Told {
     is_assignment_told: bool,
     replaced: Option<MemberId>,
     rebalance_timeout_ms: i32,
+    /// It is to give up others than before.
+    revokes_others: bool,
 }
 
 impl Told {
@@ -68,7 +72,7 @@ impl Told {
         sessions.heard_from(&self.member_id, now, session_timeout_ms);
         let has_to_revoke = current.state == MemberState::UnrevokedPartitions;
         let until = has_to_revoke.then(|| now.after(self.rebalance_timeout_ms));
-        sessions.revokes(&self.member_id, until);
+        sessions.revokes(&self.member_id, until, self.revokes_others);
     }
 }
 
@@ -88,12 +92,14 @@ pub fn give_up(
     image: &MetadataImage,
 ) -> Vec<Record> {
     let mut draft = Draft::of(id, group, Vec::new());
-    for member_id in members.iter().filter(|id| group.members.contains_key(*id)) {
-        draft.remove(member_id);
-    }
-    if !draft.records.is_empty() {
-        draft.forget_regexes();
+    let is_there = |id: &&MemberId| group.members.contains_key(*id);
+    let gone: Vec<&MemberId> = members.iter().filter(is_there).collect();
+    if !gone.is_empty() {
+        // first: of many records only the first ones may get into the log
         draft.bump(image);
+        gone.into_iter()
+            .for_each(|member_id| draft.remove(member_id));
+        draft.forget_regexes();
     }
     draft.records
 }
@@ -150,6 +156,7 @@ impl Beat<'_> {
             is_assignment_told: false,
             replaced: None,
             rebalance_timeout_ms: member.rebalance_timeout_ms,
+            revokes_others: false,
         };
         if epoch == LEAVE_EPOCH {
             draft.remove(&member_id);
@@ -197,9 +204,14 @@ impl Beat<'_> {
         if body.member_epoch != 0 {
             self.check_epoch(&current, says.as_ref())?;
         }
-        let member = self.member(before.as_deref());
-        self.subscribe(draft, sessions, &id, (before.as_deref(), &member));
-        draft.make_target(self.image);
+        self.check_regex(before.as_deref())?;
+        let member = self.member(before.as_ref());
+        self.subscribe(draft, sessions, &id, (before.as_ref(), &member));
+        let (members, interval_ms) = (draft.group.members.len(), self.assignment_interval_ms);
+        let is_due = draft.group.assignment_epoch() < draft.group.group_epoch();
+        if is_due && sessions.may_assign(members, interval_ms, self.now) {
+            draft.make_target(self.image);
+        }
         let next = reconcile(&draft.group, &id, &current, says.as_ref());
         if draft
             .group
@@ -214,6 +226,7 @@ impl Beat<'_> {
             && body.topic_partitions.is_some();
         let is_news = wire::plain(&current.assigned) != wire::plain(&next.assigned);
         Ok(Told {
+            revokes_others: current.revoking != next.revoking,
             member_id: id,
             epoch: next.member_epoch,
             current: Some(next),
@@ -278,6 +291,19 @@ impl Beat<'_> {
         })
     }
 
+    /// Whether a new expression is one; compiled where it is new, and whoever sends it is a member.
+    fn check_regex(&self, before: Option<&Member>) -> Result<(), Refusal> {
+        let Some(regex) = self.body().subscribed_topic_regex.as_ref() else {
+            return Ok(());
+        };
+        let is_known = before.is_some_and(|before| before.regex.as_ref() == Some(regex));
+        if is_known || regex.is_empty() || subscription::compile(regex).is_some() {
+            return Ok(());
+        }
+        let message = format!("SubscribedTopicRegex is none, or too large: {regex}");
+        Err(Refusal::new(ErrorCode::InvalidRegularExpression, message))
+    }
+
     fn check_epoch(
         &self,
         current: &Current,
@@ -285,7 +311,8 @@ impl Beat<'_> {
     ) -> Result<(), Refusal> {
         let sent = self.body().member_epoch;
         // the answer that told the member of its epoch may have been lost
-        let is_late = sent == current.previous_epoch && was_given(says, current);
+        let is_late =
+            sent == current.previous_epoch && says.is_some_and(|owned| was_given(owned, current));
         let is_known = current.state != MemberState::Unknown;
         if is_known && (sent == current.member_epoch || (sent < current.member_epoch && is_late)) {
             return Ok(());
@@ -298,9 +325,19 @@ impl Beat<'_> {
     }
 
     /// The member as it is by this heartbeat, which names what has changed.
-    fn member(&self, before: Option<&Member>) -> Member {
+    fn member(&self, before: Option<&Arc<Member>>) -> Arc<Member> {
         let body = self.body();
-        let mut member = before.cloned().unwrap_or_default();
+        let says_nothing = body.instance_id.is_none()
+            && body.rack_id.is_none()
+            && body.rebalance_timeout_ms < 0
+            && body.server_assignor.is_none()
+            && body.subscribed_topic_names.is_none()
+            && body.subscribed_topic_regex.is_none();
+        if let Some(before) = before.filter(|before| says_nothing && before.client == *self.client)
+        {
+            return Arc::clone(before);
+        }
+        let mut member = before.map(|before| (**before).clone()).unwrap_or_default();
         member.client = self.client.clone();
         if body.instance_id.is_some() {
             member.instance_id.clone_from(&body.instance_id);
@@ -321,7 +358,7 @@ impl Beat<'_> {
             // an empty one ends the subscription
             member.regex = (!regex.is_empty()).then(|| regex.clone());
         }
-        member
+        Arc::new(member)
     }
 
     /// Notes what has changed, and whether the group's epoch has to.
@@ -330,22 +367,25 @@ impl Beat<'_> {
         draft: &mut Draft<'_>,
         sessions: &mut Sessions,
         id: &MemberId,
-        (before, member): (Option<&Member>, &Member),
+        (before, member): (Option<&Arc<Member>>, &Arc<Member>),
     ) {
         let is_there = draft.group.members.contains_key(id);
-        let topics = |of: Option<&Member>| of.map(|of| (of.topics.clone(), of.regex.clone()));
-        let mut is_news = before.is_none() || topics(before) != topics(Some(member));
-        if !is_there || before != Some(member) {
-            draft.put(Entry::Member(id.clone(), Some(Arc::new(member.clone()))));
+        let subscribes_alike =
+            |before: &Arc<Member>| before.topics == member.topics && before.regex == member.regex;
+        let is_same = before.is_some_and(|before| Arc::ptr_eq(before, member));
+        let mut is_news = !is_same && !before.is_some_and(subscribes_alike);
+        if !is_there || (!is_same && before != Some(member)) {
+            draft.put(Entry::Member(id.clone(), Some(Arc::clone(member))));
         }
         if let Some(regex) = &member.regex {
-            let is_stale = sessions.stale_regexes.remove(regex);
-            if is_stale || !draft.group.regexes.contains_key(regex) {
+            let is_known = draft.group.regexes.contains_key(regex);
+            if sessions.is_to_be_resolved(regex, is_known, self.now) {
                 is_news |= draft.resolve(regex, self.image, &self.request.visible, self.now);
             }
         }
         if before.is_some_and(|before| before.regex != member.regex) {
             draft.forget_regexes();
+            sessions.forget_regexes(&draft.group);
         }
         if std::mem::take(&mut sessions.are_topics_news) && !is_news {
             let known = draft.group.epoch.map(|epoch| epoch.topics_hash);

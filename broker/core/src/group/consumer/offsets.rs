@@ -39,6 +39,14 @@ fn is_given(given: &Given, topic: Option<TopicId>, partition: i32, epoch: i32) -
     since.is_some_and(|since| *since <= epoch)
 }
 
+/// What a producer of transactions is told: it knows generations only.
+pub fn in_transaction(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+        error => error,
+    }
+}
+
 impl Consumer {
     /// Whether a commit is a member's, or of nobody where there are no members.
     ///
@@ -59,8 +67,9 @@ impl Consumer {
             return Err(ErrorCode::UnsupportedVersion);
         }
         match epoch {
+            _ if epoch < 0 => Err(ErrorCode::StaleMemberEpoch),
             _ if epoch == current.member_epoch => Ok(May::All),
-            _ if epoch > current.member_epoch || epoch < 0 => Err(ErrorCode::StaleMemberEpoch),
+            _ if epoch > current.member_epoch => Err(ErrorCode::StaleMemberEpoch),
             _ => Ok(May::GivenBy(current, epoch)),
         }
     }
@@ -73,16 +82,12 @@ impl Consumer {
         &self,
         member_id: &str,
         epoch: i32,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<May<'_>, ErrorCode> {
         if epoch < 0 && (self.members.is_empty() || member_id.is_empty()) {
-            return Ok(());
+            return Ok(May::All);
         }
-        let current = self.current.get(member_id);
-        let current = current.ok_or(ErrorCode::UnknownMemberId)?;
-        match epoch == current.member_epoch {
-            true => Ok(()),
-            false => Err(ErrorCode::IllegalGeneration),
-        }
+        let checked = self.check_commit(member_id, epoch, EPOCH_VERSION);
+        checked.map_err(in_transaction)
     }
 
     /// Whether a fetch of offsets is a member's, where it says so.
@@ -90,10 +95,10 @@ impl Consumer {
     /// # Errors
     /// Kafka's.
     pub fn check_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
-        let Some(member_id) = member_id.filter(|_| epoch >= 0) else {
+        if member_id.is_none() && epoch < 0 {
             return Ok(());
-        };
-        let current = self.current.get(member_id);
+        }
+        let current = self.current.get(member_id.unwrap_or(""));
         let current = current.ok_or(ErrorCode::UnknownMemberId)?;
         match epoch == current.member_epoch {
             true => Ok(()),

@@ -104,8 +104,8 @@ fn owns_any(owned: Option<&Partitions>, of: &Given) -> bool {
 }
 
 /// Whether all that the member says it has was given to it.
-pub fn was_given(owned: Option<&Partitions>, current: &Current) -> bool {
-    let mut owned = owned.into_iter().flatten();
+pub fn was_given(owned: &Partitions, current: &Current) -> bool {
+    let mut owned = owned.iter();
     owned.all(|(topic, partitions)| {
         let mut partitions = partitions.iter();
         partitions.all(|partition| has(&current.assigned, *topic, *partition))

@@ -1,9 +1,9 @@
 //! When members of a group are given up that are not heard of, or that do not give up what they
 //! shall not keep. It is soft state: a new coordinator has all sessions begin anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::state::{Consumer, MemberId};
+use super::state::{Consumer, Entry, MemberId};
 use crate::shard::Now;
 
 /// The sessions of a group's members.
@@ -14,9 +14,22 @@ pub struct Sessions {
     armed_ms: Option<u64>,
     /// Whether topics may have changed since it was looked what the group subscribes to.
     pub are_topics_news: bool,
-    /// The expressions that may match others by now.
-    pub stale_regexes: BTreeSet<String>,
+    /// The expressions that were looked at since they may match others, and when.
+    resolved_ms: BTreeMap<String, u64>,
+    /// When any of them was looked at last.
+    any_resolved_ms: Option<u64>,
+    /// When the target was made last.
+    assigned_ms: Option<u64>,
 }
+
+/// How long an expression is taken to match the same where no topic changes: rights may.
+const RESOLVED_MS: u64 = 600_000;
+
+/// How long lies at least between two looks at which topics a group's expressions match.
+const BETWEEN_RESOLVES_MS: u64 = 10_000;
+
+/// A group of more members than this has its targets made some time apart.
+const SMALL: usize = 100;
 
 #[derive(Clone, Copy, Debug)]
 struct Session {
@@ -34,17 +47,74 @@ impl Sessions {
             let current = group.current.get(id);
             let has_to_revoke = current.is_some_and(|current| !current.revoking.is_empty());
             if has_to_revoke && let Some(member) = group.members.get(id) {
-                sessions.revokes(id, Some(now.after(member.rebalance_timeout_ms)));
+                sessions.revokes(id, Some(now.after(member.rebalance_timeout_ms)), true);
             }
         }
-        sessions.topics_change(group);
+        sessions.topics_change();
         sessions
     }
 
-    /// Topics have come, gone or grown.
-    pub fn topics_change(&mut self, group: &Consumer) {
+    /// An entry is as it was before the log refused it.
+    pub fn go_back(&mut self, entry: &Entry, now: Now, timeout_ms: i32) {
+        match entry {
+            Entry::Member(id, None) => self.forget(id),
+            Entry::Member(id, Some(_)) => self.stays(id, now, timeout_ms),
+            Entry::Current(id, Some(current)) => {
+                let has_to_revoke = !current.revoking.is_empty();
+                self.revokes(id, has_to_revoke.then(|| now.after(timeout_ms)), false);
+            }
+            _ => {}
+        }
+        self.topics_change();
+    }
+
+    /// A member that is known has its session still.
+    fn stays(&mut self, id: &MemberId, now: Now, timeout_ms: i32) {
+        if !self.members.contains_key(id) {
+            self.heard_from(id, now, timeout_ms);
+        }
+    }
+
+    /// Topics have come, gone or grown, or who may know of which.
+    pub fn topics_change(&mut self) {
         self.are_topics_news = true;
-        self.stale_regexes = group.regexes.keys().cloned().collect();
+        self.resolved_ms.clear();
+    }
+
+    /// Whether it is to be looked now which topics an expression matches. Where it is known, what
+    /// it matched serves meanwhile.
+    pub fn is_to_be_resolved(&mut self, regex: &str, is_known: bool, now: Now) -> bool {
+        let is_over = |at_ms: u64, after_ms: u64| now.monotonic_ms >= at_ms + after_ms;
+        let looked = self.resolved_ms.get(regex);
+        if is_known && looked.is_some_and(|at_ms| !is_over(*at_ms, RESOLVED_MS)) {
+            return false;
+        }
+        if self
+            .any_resolved_ms
+            .is_some_and(|at_ms| !is_over(at_ms, BETWEEN_RESOLVES_MS))
+        {
+            return false;
+        }
+        self.resolved_ms.insert(regex.to_owned(), now.monotonic_ms);
+        self.any_resolved_ms = Some(now.monotonic_ms);
+        true
+    }
+
+    /// Of expressions that nobody subscribes to any more, nothing is known.
+    pub fn forget_regexes(&mut self, group: &Consumer) {
+        self.resolved_ms
+            .retain(|regex, _| group.regexes.contains_key(regex));
+    }
+
+    /// Whether a target may be made now, which takes the longer the more members there are.
+    pub fn may_assign(&mut self, members: usize, interval_ms: i32, now: Now) -> bool {
+        let interval_ms = u64::try_from(interval_ms).unwrap_or(0);
+        let is_soon = |at_ms: u64| now.monotonic_ms < at_ms + interval_ms;
+        if members > SMALL && self.assigned_ms.is_some_and(is_soon) {
+            return false;
+        }
+        self.assigned_ms = Some(now.monotonic_ms);
+        true
     }
 
     /// Whether nobody has one.
@@ -63,13 +133,14 @@ impl Sessions {
         self.arm(deadline_ms);
     }
 
-    /// A member has until then to give up what it shall not keep, if it had no time for that yet;
-    /// none: it has nothing to give up.
-    pub fn revokes(&mut self, id: &MemberId, until_ms: Option<u64>) {
+    /// A member has until then to give up what it shall not keep, if these are others than before
+    /// or it had no time for them yet; none: it has nothing to give up.
+    pub fn revokes(&mut self, id: &MemberId, until_ms: Option<u64>, are_others: bool) {
         let Some(session) = self.members.get_mut(id) else {
             return;
         };
-        session.revoked_ms = until_ms.map(|until_ms| session.revoked_ms.unwrap_or(until_ms));
+        let before = session.revoked_ms.filter(|_| !are_others);
+        session.revoked_ms = until_ms.map(|until_ms| before.unwrap_or(until_ms));
         if let Some(revoked_ms) = session.revoked_ms {
             self.arm(revoked_ms);
         }

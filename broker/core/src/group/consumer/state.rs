@@ -209,12 +209,6 @@ impl Consumer {
         member.topics.iter().chain(matched)
     }
 
-    /// Whether a member subscribes to the topic.
-    pub fn subscribes_to(&self, topic: &str) -> bool {
-        let mut members = self.members.values();
-        members.any(|member| self.topics_of(member).any(|name| **name == *topic))
-    }
-
     /// Whether anybody is in it.
     pub fn has_members(&self) -> bool {
         !self.members.is_empty()

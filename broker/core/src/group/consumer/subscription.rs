@@ -14,18 +14,23 @@ use crate::image::MetadataImage;
 use crate::metadata::names::is_internal;
 use crate::shard::Now;
 
-/// How large a compiled expression may be.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+/// How long an expression may be, and how large once it is compiled: the time that a name takes
+/// grows with it.
+const REGEX_LENGTH_MAX: usize = 4096;
+const REGEX_BYTES_MAX: usize = 64 << 10;
 
 /// An expression that is to match a whole name.
 pub fn compile(regex: &str) -> Option<Regex> {
+    let compile = |regex: &str| {
+        let builder = &mut RegexBuilder::new(regex);
+        builder.size_limit(REGEX_BYTES_MAX).build().ok()
+    };
+    if regex.len() > REGEX_LENGTH_MAX {
+        return None;
+    }
     // alone first: what is wrong by itself may be right between brackets
-    Regex::new(regex).ok()?;
-    let whole = format!("^(?:{regex})$");
-    RegexBuilder::new(&whole)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .ok()
+    compile(regex)?;
+    compile(&format!("^(?:{regex})$"))
 }
 
 /// The topics that the expression matches; internal ones are for nobody who does not name them.
@@ -41,11 +46,8 @@ pub fn resolve(regex: &str, image: &MetadataImage, visible: &Visible) -> BTreeSe
 impl Consumer {
     /// A number that changes with the topics that are subscribed to: their ids and partitions.
     pub(super) fn topics_hash(&self, image: &MetadataImage) -> i64 {
-        let members = self.members.values();
-        let names = members.flat_map(|member| self.topics_of(member));
-        let names: BTreeSet<&TopicName> = names.collect();
         let mut hash = Fnv::default();
-        for name in names {
+        for name in self.all_topics() {
             if let Some(topic) = image.topic(name) {
                 hash.add(name.as_bytes());
                 hash.add(&topic.id.0.0);
@@ -66,11 +68,28 @@ impl Consumer {
         most.map_or(super::ASSIGNORS[0], |(name, _)| name)
     }
 
-    fn subscribed(&self, member: &Member, image: &MetadataImage) -> BTreeSet<TopicId> {
-        let names = self.topics_of(member);
+    /// The topics of all members, as far as they are known.
+    pub(in crate::group) fn all_topics(&self) -> BTreeSet<&TopicName> {
+        let members = self.members.values();
+        let mut names: BTreeSet<&TopicName> = members.flat_map(|member| &member.topics).collect();
+        names.extend(self.regexes.values().flat_map(|resolved| &resolved.topics));
         names
-            .filter_map(|name| Some(image.topic(name)?.id))
-            .collect()
+    }
+
+    /// The topics that each member subscribes to; one set for those that subscribe to the same.
+    fn subscriptions(&self, image: &MetadataImage) -> Vec<Arc<BTreeSet<TopicId>>> {
+        let mut known: BTreeMap<(&BTreeSet<TopicName>, Option<&str>), Arc<_>> = BTreeMap::new();
+        let subscribed = |member: &Member| {
+            let names = self.topics_of(member);
+            let ids = names.filter_map(|name| Some(image.topic(name)?.id));
+            Arc::new(ids.collect())
+        };
+        let members = self.members.values();
+        let sets = members.map(|member| {
+            let same = (&member.topics, member.regex.as_deref());
+            Arc::clone(known.entry(same).or_insert_with(|| subscribed(member)))
+        });
+        sets.collect()
     }
 }
 
@@ -100,11 +119,13 @@ impl Draft<'_> {
 
     /// Forgets expressions that nobody subscribes to any more.
     pub(super) fn forget_regexes(&mut self) {
-        let is_used = |regex: &String| {
-            let mut members = self.group.members.values();
-            members.any(|member| member.regex.as_ref() == Some(regex))
-        };
-        let unused = self.group.regexes.keys().filter(|regex| !is_used(regex));
+        if self.group.regexes.is_empty() {
+            return;
+        }
+        let members = self.group.members.values();
+        let used: BTreeSet<&String> = members.filter_map(|member| member.regex.as_ref()).collect();
+        let regexes = self.group.regexes.keys();
+        let unused = regexes.filter(|regex| !used.contains(regex));
         let unused: Vec<String> = unused.cloned().collect();
         for regex in unused {
             self.put(Entry::Regex(regex, None));
@@ -123,25 +144,24 @@ impl Draft<'_> {
     /// Makes the target of the group's epoch.
     pub(super) fn make_target(&mut self, image: &MetadataImage) {
         let group = &*self.group;
-        if group.assignment_epoch() >= group.group_epoch() {
-            return;
-        }
         let none = Arc::default();
-        let subscribers = group.members.iter().map(|(id, member)| Subscriber {
+        let members = group.members.iter().zip(group.subscriptions(image));
+        let subscribers = members.map(|((id, member), topics)| Subscriber {
             id,
             instance_id: member.instance_id.as_deref(),
-            topics: group.subscribed(member, image),
+            topics,
             before: group.target.get(id).unwrap_or(&none),
         });
         let subscribers: Vec<Subscriber<'_>> = subscribers.collect();
-        let topics = subscribers.iter().flat_map(|one| &one.topics);
-        let count = |id: &TopicId| {
-            let topic = image.topic_by_id(*id);
+        let names = group.all_topics().into_iter();
+        let topics = names.filter_map(|name| Some(image.topic(name)?.id));
+        let count = |id: TopicId| {
+            let topic = image.topic_by_id(id);
             topic.map_or(0, |topic| {
                 i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
             })
         };
-        let counts: BTreeMap<TopicId, i32> = topics.map(|id| (*id, count(id))).collect();
+        let counts: BTreeMap<TopicId, i32> = topics.map(|id| (id, count(id))).collect();
         let targets = assign(group.assignor(), &subscribers, &counts);
         let changed = subscribers.iter().zip(targets).filter(|(one, target)| {
             let before: Option<&Partitions> = group.target.get(one.id).map(|before| &**before);

@@ -10,9 +10,11 @@
 //! refused …                       the log refuses the records of what follows
 //! wait MS | reload | describe | list | delete
 //! log                             the keys that are written, and how often
-//! classic-join | classic-describe
+//! A txn-commit t-0=5 [epoch=N]    a commit in a producer's transaction
+//! classic-join [session=MS] | classic-describe
 //! ```
 
+mod offsets;
 mod random;
 mod refusals;
 mod world;
@@ -139,6 +141,7 @@ fn an_answer_that_was_lost_is_given_again_and_an_older_epoch_is_fenced() {
         A has t-0
         A has t-0 epoch=1
         A beat epoch=1
+        A has t-0 epoch=1
         A beat epoch=7
         C beat epoch=1
         ",
@@ -155,6 +158,8 @@ fn an_answer_that_was_lost_is_given_again_and_an_older_epoch_is_fenced() {
             A has t-0 epoch=1
                 A: epoch 2
             A beat epoch=1
+                A: FENCED_MEMBER_EPOCH The member's epoch is 2, not 1; it has to join again.
+            A has t-0 epoch=1
                 A: epoch 2
             A beat epoch=7
                 A: FENCED_MEMBER_EPOCH The member's epoch is 2, not 7; it has to join again.
@@ -263,6 +268,8 @@ fn an_expression_matches_whole_names_of_topics_that_are_there() {
         A join regex=a.*|__.*
         topic ac 1
         A beat
+        wait 10000
+        A beat
         B join regex=a.*|__.* topics=xab
         A has
         B beat
@@ -278,6 +285,9 @@ fn an_expression_matches_whole_names_of_topics_that_are_there() {
                 A: epoch 1 has [ab-0]
             topic ac 1
             A beat
+                A: epoch 1
+            wait 10000
+            A beat
                 A: epoch 2 has [ab-0,ac-0]
             B join regex=a.*|__.* topics=xab
                 B: epoch 3 has [xab-0]
@@ -290,70 +300,7 @@ fn an_expression_matches_whole_names_of_topics_that_are_there() {
             A beat topics=xab
                 A: epoch 5 has [ab-0,ac-0,xab-0]
             C join regex=(
-                C: INVALID_REGULAR_EXPRESSION SubscribedTopicRegex is no regular expression: (
-        "#]],
-    );
-}
-
-#[test]
-fn offsets_are_committed_and_fetched_by_the_epoch_that_is_known() {
-    check(
-        "
-        topic t 2
-        A join topics=t
-        B join topics=t
-        A commit t-0=5
-        A commit t-1=5 epoch=2
-        A commit t-1=5 v=8
-        A commit t-1=5 epoch=-1
-        C commit t-1=5
-        A has t-0,t-1
-        A has t-0
-        B beat
-        A commit t-0=6 epoch=1
-        A commit t-1=6 epoch=1
-        A fetch
-        A fetch epoch=1
-        A leave
-        B leave
-        C commit t-1=7 epoch=-1
-        ",
-        &expect![[r#"
-            topic t 2
-            A join topics=t
-                A: epoch 1 has [t-0,t-1]
-            B join topics=t
-                B: epoch 2 has []
-            A commit t-0=5
-                A: NONE
-            A commit t-1=5 epoch=2
-                A: STALE_MEMBER_EPOCH
-            A commit t-1=5 v=8
-                A: UNSUPPORTED_VERSION
-            A commit t-1=5 epoch=-1
-                A: STALE_MEMBER_EPOCH
-            C commit t-1=5
-                C: UNKNOWN_MEMBER_ID
-            A has t-0,t-1
-                A: epoch 1 has [t-0]
-            A has t-0
-                A: epoch 2
-            B beat
-                B: epoch 2 has [t-1]
-            A commit t-0=6 epoch=1
-                A: NONE
-            A commit t-1=6 epoch=1
-                A: STALE_MEMBER_EPOCH
-            A fetch
-                A: NONE t-0=6
-            A fetch epoch=1
-                A: STALE_MEMBER_EPOCH
-            A leave
-                A: epoch -1
-            B leave
-                B: epoch -1
-            C commit t-1=7 epoch=-1
-                C: NONE
+                C: INVALID_REGULAR_EXPRESSION SubscribedTopicRegex is none, or too large: (
         "#]],
     );
 }
@@ -461,6 +408,45 @@ fn what_the_log_refuses_has_not_happened() {
                 A: refused
             A beat
                 A: epoch 1
+        "#]],
+    );
+}
+
+#[test]
+fn who_is_to_give_up_more_has_its_time_anew() {
+    check(
+        "
+        topic t 6
+        A join topics=t rebalance=2000
+        B join topics=t
+        A beat
+        wait 1500
+        C join topics=t
+        A has
+        wait 1999
+        A beat
+        wait 1
+        A beat
+        ",
+        &expect![[r#"
+            topic t 6
+            A join topics=t rebalance=2000
+                A: epoch 1 has [t-0,t-1,t-2,t-3,t-4,t-5]
+            B join topics=t
+                B: epoch 2 has []
+            A beat
+                A: epoch 1 has [t-0,t-1,t-2]
+            wait 1500
+            C join topics=t
+                C: epoch 3 has []
+            A has
+                A: epoch 1 has [t-0,t-1]
+            wait 1999
+            A beat
+                A: epoch 1
+            wait 1
+            A beat
+                A: UNKNOWN_MEMBER_ID Member A is not a member of the group.
         "#]],
     );
 }

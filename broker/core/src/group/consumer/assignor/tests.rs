@@ -35,7 +35,7 @@ fn targets(assignor: &str, members: &[Given], counts: &[i32]) -> Vec<Partitions>
     let subscribers = members.iter().map(|member| Subscriber {
         id: &member.id,
         instance_id: None,
-        topics: member.topics.clone(),
+        topics: Arc::new(member.topics.clone()),
         before: &member.before,
     });
     let subscribers: Vec<Subscriber<'_>> = subscribers.collect();
@@ -147,4 +147,31 @@ fn check(group: &[Given], targets: &[Partitions], counts: &[i32]) {
     for (member, target) in group.iter().zip(targets) {
         assert!(target.keys().all(|topic| member.topics.contains(topic)));
     }
+}
+
+/// Ten thousand topics and a second member: half of the partitions move, one after the other.
+#[test]
+fn who_joins_a_member_of_very_many_topics_gets_half_of_them() {
+    let topics: BTreeSet<TopicId> = (0..10_000_u32)
+        .map(|id| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&id.to_be_bytes());
+            TopicId(Uuid(bytes))
+        })
+        .collect();
+    let counts = topics.iter().map(|id| (*id, 1)).collect();
+    let topics = Arc::new(topics);
+    let all: Partitions = topics.iter().map(|id| (*id, [0].into())).collect();
+    let (none, ids) = (Partitions::new(), ["a", "b"].map(MemberId::from));
+    let subscriber = |id, before| Subscriber {
+        id,
+        instance_id: None,
+        topics: Arc::clone(&topics),
+        before,
+    };
+    let two = [subscriber(&ids[0], &all), subscriber(&ids[1], &none)];
+    let targets = assign(UNIFORM, &two, &counts);
+    assert_eq!(targets[0].len(), 5_000);
+    assert_eq!(targets[1].len(), 5_000);
+    assert!(targets[0].keys().all(|topic| all.contains_key(topic)));
 }

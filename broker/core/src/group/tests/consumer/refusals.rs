@@ -81,3 +81,58 @@ fn a_request_that_makes_no_sense_is_refused_with_a_sentence() {
         "#]],
     );
 }
+
+#[test]
+fn a_classic_member_whose_group_the_log_refuses_is_sent_away() {
+    check(
+        "
+        topic t 1
+        A join topics=t
+        A leave
+        refused classic-join
+        describe
+        A join topics=t
+        describe
+        ",
+        &expect![[r#"
+            topic t 1
+            A join topics=t
+                A: epoch 1 has [t-0]
+            A leave
+                A: epoch -1
+            refused classic-join
+                waits
+            describe
+                Empty 2/1 by uniform
+            A join topics=t
+                A: epoch 3 has [t-0]
+            describe
+                Stable 3/3 by uniform
+                A epoch 3 has [t-0] of [t-0]
+        "#]],
+    );
+}
+
+#[test]
+fn a_classic_member_that_is_refused_ends_no_group() {
+    check(
+        "
+        topic t 1
+        A join topics=t
+        A leave
+        classic-join session=1
+        describe
+        ",
+        &expect![[r#"
+            topic t 1
+            A join topics=t
+                A: epoch 1 has [t-0]
+            A leave
+                A: epoch -1
+            classic-join session=1
+                INVALID_SESSION_TIMEOUT
+            describe
+                Empty 2/1 by uniform
+        "#]],
+    );
+}

@@ -133,8 +133,9 @@ impl World {
             ["classic-describe"] => {
                 self.show(6, Body::DescribeGroup(DescribeGroup(GROUP.to_owned())));
             }
-            ["classic-join"] => self.classic_join(),
-            [member, "commit", rest @ ..] => self.commit(member, rest),
+            ["classic-join", rest @ ..] => self.classic_join(rest),
+            [member, "commit", rest @ ..] => self.commit(member, rest, false),
+            [member, "txn-commit", rest @ ..] => self.commit(member, rest, true),
             [member, "fetch", rest @ ..] => self.fetch(member, rest),
             [member, rest @ ..] => {
                 let (version, body) = self.heartbeat(member, rest);

@@ -3,19 +3,20 @@
 use std::fmt::Write as _;
 
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::Uuid;
+use ottla_protocol::ids::{ProducerEpoch, ProducerId, Uuid};
 use ottla_protocol::messages::groups;
 
 use super::{World, number, option};
-use crate::group::request::{JoinGroup, OffsetFetch};
+use crate::group::request::{JoinGroup, OffsetFetch, TxnOffsetCommit};
 use crate::group::tests::bodies::{GROUP, protocol};
 use crate::group::{Body, Response};
+use crate::shard::Transaction;
 
 impl World {
-    pub(super) fn classic_join(&mut self) {
+    pub(super) fn classic_join(&mut self, words: &[&str]) {
         let body = groups::JoinGroupRequest {
             group_id: GROUP.to_owned(),
-            session_timeout_ms: 10_000,
+            session_timeout_ms: number(words, "session", 10_000),
             rebalance_timeout_ms: 60_000,
             protocol_type: "consumer".to_owned(),
             protocols: vec![protocol("range")],
@@ -32,7 +33,7 @@ impl World {
         self.say(&format!("    {line}"));
     }
 
-    pub(super) fn commit(&mut self, member: &str, words: &[&str]) {
+    pub(super) fn commit(&mut self, member: &str, words: &[&str], is_in_transaction: bool) {
         let known = self.members.entry(member.to_owned()).or_default().clone();
         let (place, offset) = words[0].split_once('=').expect("t-0=5");
         let (topic, index) = place.rsplit_once('-').expect("TOPIC-0");
@@ -56,8 +57,19 @@ impl World {
             ..groups::OffsetCommitRequest::default()
         };
         let version = option(words, "v").map_or(9, |v| v.parse().expect("a version"));
-        let line = match self.ask(version, Body::OffsetCommit(body)) {
-            Some(Response::OffsetCommit(answer)) => {
+        let body = match is_in_transaction {
+            false => Body::OffsetCommit(body),
+            true => Body::TxnOffsetCommit(TxnOffsetCommit {
+                commit: body,
+                transaction: Transaction {
+                    producer_id: ProducerId(1),
+                    producer_epoch: ProducerEpoch(0),
+                    guard: None,
+                },
+            }),
+        };
+        let line = match self.ask(version, body) {
+            Some(Response::OffsetCommit(answer) | Response::TxnOffsetCommit(answer)) => {
                 ErrorCode::from(answer.topics[0].partitions[0].error_code).to_string()
             }
             other => format!("{other:?}"),
