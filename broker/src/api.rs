@@ -16,6 +16,7 @@ mod leader;
 mod log_dirs;
 pub(crate) mod markers;
 mod metadata;
+mod metered;
 mod offsets;
 mod produce;
 mod producer_ids;

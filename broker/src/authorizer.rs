@@ -286,6 +286,14 @@ pub fn sentence(error: ErrorCode) -> String {
     format!("{what} authorization failed.")
 }
 
+/// The user of a principal, `User:name`.
+#[must_use]
+pub fn user(principal: &str) -> &str {
+    principal
+        .split_once(':')
+        .map_or(principal, |(_, name)| name)
+}
+
 /// What the broker calls itself where it replicates from others.
 #[must_use]
 pub fn follower_client_id(broker: &BrokerRegistration) -> String {

@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ottla_core::config::connections::ConnectionLimits;
+use ottla_core::config::connections::{self, ConnectionLimits};
+use ottla_core::quota::connections::ConnectionRates;
+use ottla_core::quota::window::Sampling;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -54,6 +56,10 @@ pub struct Net {
     next_id: AtomicU64,
     /// Connections by address; an address without any is absent. Held for one entry at a time.
     per_ip: Mutex<HashMap<IpAddr, usize>>,
+    /// How fast connections begin.
+    rates: Mutex<ConnectionRates>,
+    /// The listener between brokers, where clients have one of their own.
+    spared: Option<String>,
 }
 
 impl Net {
@@ -75,6 +81,11 @@ impl Net {
             open: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             per_ip: Mutex::default(),
+            rates: Mutex::new(ConnectionRates::new(Sampling::new(
+                settings.quota_windows,
+                settings.quota_window_seconds,
+            ))),
+            spared: spared(settings),
         })
     }
 
@@ -104,7 +115,16 @@ impl Net {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, from)) => self.admit(stream, from, &door, &context, &stop),
+                Ok((stream, from)) => {
+                    let pause = self.pause(&door, &context);
+                    if !pause.is_zero() {
+                        tokio::select! {
+                            () = tokio::time::sleep(pause) => {}
+                            _ = stop.wait_for(|stop| *stop) => return,
+                        }
+                    }
+                    self.admit(stream, from, &door, &context, &stop);
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     let name = &door.name;
@@ -113,6 +133,24 @@ impl Net {
                 }
             }
         }
+    }
+
+    /// For how long a connection that begins now, and all behind it, have to wait.
+    fn pause(&self, door: &Door, context: &Context) -> Duration {
+        let image = context.controller.image();
+        let settings = &context.settings;
+        let layers = image.layers(Some(settings.node_id), &settings.statics);
+        match connections::rate(&layers) {
+            Some(rate) if self.spared.as_deref() != Some(&*door.name) => {
+                self.rates().begin(context.env.now(), rate)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn rates(&self) -> MutexGuard<'_, ConnectionRates> {
+        // whatever is half counted is counted
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn admit(
@@ -132,6 +170,17 @@ impl Net {
             info!("closed a connection from {from}: no more are allowed");
             return;
         };
+        let quota = image.client_quotas.connection_rate(ip);
+        let now = context.env.now();
+        if let Some(delay) = quota.and_then(|rate| self.rates().begin_from(now, ip, rate)) {
+            info!("closed a connection from {from}: its address begins more than its quota");
+            threads::spawn(async move {
+                // at once, it would only try again at once
+                tokio::time::sleep(delay).await;
+                drop((stream, seat));
+            });
+            return;
+        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let client = Client::new(Arc::clone(context), ip, Arc::clone(&door.name), id);
         let (limits, accounts) = (self.limits, self.accounts.clone());
@@ -160,6 +209,17 @@ impl Net {
             }
         });
     }
+}
+
+/// The listener between brokers, where it is not the only one for clients.
+fn spared(settings: &Settings) -> Option<String> {
+    let peers = &settings.controller_listener_names;
+    let clients = settings.listeners.iter();
+    let mut clients = clients.filter(|listener| !listener.name.eq_ignore_ascii_case(peers));
+    let first = clients.next()?;
+    clients.next()?;
+    let named = settings.inter_broker_listener_name.as_ref();
+    Some(named.map_or_else(|| first.name.clone(), |name| name.to_ascii_uppercase()))
 }
 
 /// The encrypted stream, and the client by what its certificate says.

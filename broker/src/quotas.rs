@@ -17,6 +17,7 @@ use ottla_core::image::MetadataImage;
 use ottla_core::quota::window::{Sampling, Window};
 use ottla_core::quota::{ClientQuotas, Key, Rate};
 
+use crate::authorizer;
 use crate::env::Env;
 use crate::metrics::Metrics;
 
@@ -91,6 +92,8 @@ pub struct Allowance {
     pub fetch: Option<Limit>,
     /// What time its requests may take.
     pub request: Option<Limit>,
+    /// Whether what it changes of the metadata is bounded: the active controller counts that.
+    pub is_metered: bool,
 }
 
 impl Allowance {
@@ -152,7 +155,7 @@ impl Quotas {
     #[must_use]
     pub fn allowance(&self, user: &Arc<str>, client_id: Option<&Arc<str>>) -> Arc<Allowance> {
         let mut known = self.known();
-        let name = user.split_once(':').map_or(&**user, |(_, name)| name);
+        let name = authorizer::user(user);
         let client = client_id.map_or("", |id| &**id);
         let mut limit = |key| known.limit(self.env.now(), self.sampling, key, (name, client));
         let (produce, fetch, request) = (
@@ -160,6 +163,10 @@ impl Quotas {
             limit(Key::ConsumerByteRate),
             limit(Key::RequestPercentage),
         );
+        let is_metered = known
+            .quotas
+            .find(Key::ControllerMutationRate, name, client)
+            .is_some();
         Arc::new(Allowance {
             generation: self.generation(),
             user: Arc::clone(user),
@@ -167,6 +174,7 @@ impl Quotas {
             produce,
             fetch,
             request,
+            is_metered,
         })
     }
 

@@ -14,6 +14,7 @@ pub mod features;
 pub mod hand_over;
 mod in_sync;
 mod lost_replicas;
+pub mod metered;
 pub mod names;
 mod partitions;
 mod producer_ids;
@@ -35,6 +36,7 @@ use crate::image::delta::MetadataDelta;
 use crate::image::record::Record;
 use crate::image::{MetadataImage, Topic};
 use elections::Rules;
+use metered::Purse;
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +54,8 @@ pub struct Moment {
     pub now_ms: i64,
     /// Drawn anew for each decision; topic ids and placement come from it.
     pub seed: u64,
+    /// What the client that asks may spend; none where nobody bounds it.
+    pub purse: Option<Purse>,
 }
 
 /// The metadata machine of one node: the image, and what decisions need besides.
@@ -120,7 +124,7 @@ impl Metadata {
             Request::RebalanceLeaders(r) => self.rebalance_leaders(*r),
             Request::HandOver(r) => self.hand_over(r),
             Request::CreateTopics(r) => self.create_topics(moment, r),
-            Request::DeleteTopics(r) => self.delete_topics(r),
+            Request::DeleteTopics(r) => self.delete_topics(moment, r),
             Request::CreatePartitions(r) => self.create_partitions(moment, r),
             Request::AlterConfigs(r) => self.alter_configs(r),
             Request::IncrementalAlterConfigs(r) => self.incremental_alter_configs(r),
@@ -132,6 +136,7 @@ impl Metadata {
             Request::DeleteAcls(r) => self.delete_acls(r),
             Request::AlterUserScramCredentials(r) => self.alter_user_scram_credentials(r),
             Request::AlterClientQuotas(r) => self.alter_client_quotas(r),
+            Request::Metered(r) => self.metered(moment, r),
             Request::LoseReplicas(r) => self.lose_replicas(r),
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: a rate is above zero and finite; an entity without quotas is absent.
 
+pub mod connections;
 #[cfg(test)]
 mod tests;
 pub mod window;

@@ -10,7 +10,8 @@ use ottla_protocol::messages::topics::{
     DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
-use super::forward::{submit, until};
+use super::forward::until;
+use super::metered::metered;
 use super::{Context, RequestContext};
 use crate::authorizer::sentence;
 
@@ -24,7 +25,7 @@ pub async fn create(
     let topics = &mut body.topics;
     let forbidden = topics.extract_if(.., |t| access.create_topic(&t.name).is_err());
     let forbidden: Vec<String> = forbidden.map(|t| t.name).collect();
-    let mut response = create_allowed(context, body).await;
+    let mut response = create_allowed(context, request, body).await;
     for topic in &mut response.topics {
         if !access.may_with_topic(Operation::DescribeConfigs, &topic.name) {
             topic.topic_config_error_code = ErrorCode::TopicAuthorizationFailed.code();
@@ -44,9 +45,14 @@ pub async fn create(
     response
 }
 
-async fn create_allowed(context: &Context, body: CreateTopicsRequest) -> CreateTopicsResponse {
+async fn create_allowed(
+    context: &Context,
+    request: &RequestContext,
+    body: CreateTopicsRequest,
+) -> CreateTopicsResponse {
     let names: Vec<String> = body.topics.iter().map(|t| t.name.clone()).collect();
-    match submit(context, body).await {
+    let timeout_ms = body.timeout_ms;
+    match metered(context, request, timeout_ms, body).await {
         Ok(response) => {
             let created = response.topics.iter().filter(|t| !t.topic_id.is_zero());
             let created: Vec<TopicId> = created.map(|t| TopicId(t.topic_id)).collect();
@@ -110,7 +116,8 @@ async fn delete_allowed(
     body: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
     let asked = body.topics.clone();
-    match submit(context, body).await {
+    let timeout_ms = body.timeout_ms;
+    match metered(context, request, timeout_ms, body).await {
         Ok(mut response) => {
             let gone = response.responses.iter().filter(|r| r.error_code == 0);
             let gone: Vec<TopicId> = gone.map(|r| TopicId(r.topic_id)).collect();
@@ -151,7 +158,7 @@ pub async fn create_partitions(
     let may_alter = |name: &str| access.topic(Operation::Alter, name);
     let forbidden = body.topics.extract_if(.., |t| may_alter(&t.name).is_err());
     let forbidden: Vec<String> = forbidden.map(|t| t.name).collect();
-    let mut response = grow_allowed(context, body).await;
+    let mut response = grow_allowed(context, request, body).await;
     let refused = |name| CreatePartitionsTopicResult {
         name,
         error_code: ErrorCode::TopicAuthorizationFailed.code(),
@@ -163,6 +170,7 @@ pub async fn create_partitions(
 
 async fn grow_allowed(
     context: &Context,
+    request: &RequestContext,
     body: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let validate_only = body.validate_only;
@@ -171,7 +179,8 @@ async fn grow_allowed(
         .iter()
         .map(|t| (t.name.clone(), t.count))
         .collect();
-    match submit(context, body).await {
+    let timeout_ms = body.timeout_ms;
+    match metered(context, request, timeout_ms, body).await {
         Ok(response) => {
             let failed = response.results.iter().filter(|r| r.error_code != 0);
             let failed: Vec<&str> = failed.map(|r| r.name.as_str()).collect();

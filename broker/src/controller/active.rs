@@ -13,9 +13,11 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
 use ottla_core::image::record::Record;
 use ottla_core::liveness::{self, Liveness, Look, Part};
+use ottla_core::metadata::metered::Mutations;
 use ottla_core::metadata::request::{BrokerHeartbeat, FormatCluster, RebalanceLeaders};
 use ottla_core::metadata::{Metadata, Moment, Request, Response};
 use ottla_core::planted::{self, Planted};
+use ottla_core::quota::window::Sampling;
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
@@ -87,6 +89,7 @@ enum Waiter {
 pub struct Active {
     handle: Handle,
     liveness: Liveness,
+    mutations: Mutations,
 }
 
 impl Active {
@@ -99,7 +102,16 @@ impl Active {
             session_timeout: settings.session_timeout,
             rebalance_interval: settings.auto_leader_rebalance.then_some(rebalance),
         });
-        Self { handle, liveness }
+        let (windows, seconds) = (
+            settings.controller_quota_windows,
+            settings.controller_quota_window_seconds,
+        );
+        let mutations = Mutations::new(Sampling::new(windows, seconds));
+        Self {
+            handle,
+            liveness,
+            mutations,
+        }
     }
 
     /// Runs as long as the handle's senders live.
@@ -257,11 +269,18 @@ impl Active {
         let requests = self.requests(messages, &metadata);
         metadata.set_unaware(self.liveness.unaware().clone());
         for (request, waiter) in requests {
+            let now = self.handle.shared.env.now();
+            let purse = self.mutations.purse(now, metadata.image(), &request);
             let moment = Moment {
                 now_ms: self.handle.shared.env.unix_ms(),
                 seed: self.handle.shared.env.random(),
+                purse,
             };
             let decision = metadata.decide(moment, &request);
+            if purse.is_some() {
+                let (image, records) = (metadata.image(), &decision.records);
+                self.mutations.charge(now, image, &request, records);
+            }
             for record in &decision.records {
                 metadata.replay(record);
             }

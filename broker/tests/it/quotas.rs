@@ -6,6 +6,7 @@ use ottla_broker::authorizer::follower_client_id;
 use ottla_broker::node::Surroundings;
 use ottla_client::Connection;
 use ottla_protocol::codec::Request;
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::access::*;
@@ -13,6 +14,7 @@ use ottla_protocol::messages::configs::*;
 use ottla_protocol::messages::fetch::*;
 use ottla_protocol::messages::metadata::MetadataRequest;
 use ottla_protocol::messages::produce::*;
+use ottla_protocol::messages::topics::{CreatableTopic, CreateTopicsRequest};
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -78,6 +80,7 @@ fn records(response: &FetchResponse) -> usize {
 async fn node() -> DevNode {
     let mut node = DevNode::start_with(Surroundings::real(), |settings| {
         settings.quota_windows = 2;
+        settings.controller_quota_windows = 1;
         // throttled is not idle
         settings.connections_max_idle = Some(SHORT);
     })
@@ -88,11 +91,15 @@ async fn node() -> DevNode {
 
 /// Sets a quota of a client id.
 async fn set(node: &mut DevNode, client_id: &str, key: &str, value: f64) {
+    set_of(node, ("client-id", client_id), key, value).await;
+}
+
+async fn set_of(node: &mut DevNode, (kind, name): (&str, &str), key: &str, value: f64) {
     let asked = AlterClientQuotasRequest {
         entries: vec![AlterQuotas {
             entity: vec![AlterQuotaEntity {
-                entity_type: "client-id".into(),
-                entity_name: Some(client_id.into()),
+                entity_type: kind.into(),
+                entity_name: Some(name.into()),
             }],
             ops: vec![OpData {
                 key: key.into(),
@@ -109,6 +116,24 @@ async fn set(node: &mut DevNode, client_id: &str, key: &str, value: f64) {
 fn frame<R: Request>(client_id: &str, version: i16, request: &R) -> Vec<u8> {
     let segments = frame::request(version, 7, client_id, request);
     segments.unwrap().concat()
+}
+
+/// Sets a config of all brokers.
+async fn configure(node: &mut DevNode, name: &str, value: &str) {
+    let asked = IncrementalAlterConfigsRequest {
+        resources: vec![IncrementalAlterConfigsResource {
+            resource_type: 4,
+            configs: vec![IncrementalAlterableConfig {
+                name: name.into(),
+                config_operation: 0,
+                value: Some(value.into()),
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let set = node.ask(1, &asked).await;
+    assert_eq!(set.responses[0].error_code, 0, "{set:?}");
 }
 
 async fn connect(node: &DevNode, client_id: &str) -> Connection<TcpStream> {
@@ -165,20 +190,7 @@ async fn who_hangs_up_while_it_is_throttled_is_let_go() {
     let answer = timeout(LONG, slow.exchange(&produce(-1), 9)).await.unwrap();
     // hours, and answered all the same
     assert!(answer.unwrap().throttle_time_ms > 3_600_000);
-    let limit = IncrementalAlterConfigsRequest {
-        resources: vec![IncrementalAlterConfigsResource {
-            resource_type: 4,
-            configs: vec![IncrementalAlterableConfig {
-                name: "max.connections.per.ip".into(),
-                config_operation: 0,
-                value: Some("1".into()),
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    let set = node.ask(1, &limit).await;
-    assert_eq!(set.responses[0].error_code, 0, "{set:?}");
+    configure(&mut node, "max.connections.per.ip", "1").await;
     let is_served = async |node: &DevNode| {
         let mut other = connect(node, "other").await;
         let metadata = MetadataRequest::default();
@@ -286,4 +298,67 @@ async fn quotas_are_told_as_they_were_set() {
     };
     let refused = node.ask(1, &wrong).await;
     assert_eq!((refused.error_code, refused.entries), (35, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_creates_too_many_partitions_is_refused_or_waits() {
+    let mut node = node().await;
+    set(&mut node, "maker", "controller_mutation_rate", 0.01).await;
+    let create = |name: &str| CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: name.into(),
+            num_partitions: 3,
+            replication_factor: 1,
+            ..Default::default()
+        }],
+        timeout_ms: 5000,
+        validate_only: false,
+    };
+    let first = node.ask_as("maker", 7, &create("a")).await;
+    assert_eq!((first.topics[0].error_code, first.throttle_time_ms), (0, 0));
+    let second = node.ask_as("maker", 7, &create("b")).await;
+    let error = ErrorCode::from(second.topics[0].error_code);
+    assert_eq!(error, ErrorCode::ThrottlingQuotaExceeded);
+    // three at a hundredth a second
+    assert!(second.throttle_time_ms > 200_000, "{second:?}");
+    let old = node.ask_as("maker", 5, &create("b")).await;
+    assert_eq!(old.topics[0].error_code, 0);
+    assert!(old.throttle_time_ms > 500_000, "{old:?}");
+    let other = node.ask_as("other", 7, &create("c")).await;
+    assert_eq!((other.topics[0].error_code, other.throttle_time_ms), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_begin_too_fast_wait_and_those_of_an_address_are_closed() {
+    let mut node = node().await;
+    let metadata = MetadataRequest::default();
+    configure(&mut node, "max.connection.creation.rate", "2").await;
+    let began = Instant::now();
+    for _ in 0..4 {
+        let mut client = connect(&node, "c").await;
+        timeout(LONG, client.exchange(&metadata, 9))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    // two at once, and two a second after that
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    configure(&mut node, "max.connection.creation.rate", "2147483647").await;
+    set_of(
+        &mut node,
+        ("ip", "127.0.0.1"),
+        "connection_creation_rate",
+        1.0,
+    )
+    .await;
+    let served = async || {
+        let mut client = connect(&node, "c").await;
+        let answer = timeout(LONG, client.exchange(&metadata, 9)).await.unwrap();
+        answer.is_ok()
+    };
+    // how many are one too many depends on how fast this is
+    timeout(LONG, async { while served().await {} })
+        .await
+        .unwrap();
 }

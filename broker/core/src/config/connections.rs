@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::value::{Value, address_count};
 use super::{Layers, table};
+use crate::quota::Rate;
 
 /// What holds for one more connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,16 @@ impl ConnectionLimits {
             from_address: own.unwrap_or_else(|| count("max.connections.per.ip")),
         }
     }
+}
+
+/// How many connections may begin in a second, as it is set now. Kafka's largest number bounds
+/// nothing, and zero is as slow as can be.
+#[must_use]
+pub fn rate(layers: &Layers<'_>) -> Option<Rate> {
+    let number = layers.number("max.connection.creation.rate");
+    let number = u32::try_from(number).unwrap_or(0);
+    let is_set = number < i32::MAX.unsigned_abs();
+    Rate::new(f64::from(number).max(0.001)).filter(|_| is_set)
 }
 
 #[test]

@@ -174,6 +174,9 @@ settings! {
     allow_everyone_if_no_acl_found: bool = "allow.everyone.if.no.acl.found", read::flag;
     quota_windows: i64 = "quota.window.num", read::number;
     quota_window_seconds: i64 = "quota.window.size.seconds", read::number;
+    controller_quota_windows: i64 = "controller.quota.window.num", read::number;
+    controller_quota_window_seconds: i64 =
+        "controller.quota.window.size.seconds", read::number;
     replica_lag_time_max: Duration = "replica.lag.time.max.ms", read::milliseconds;
     replica_fetch_wait_max: Duration = "replica.fetch.wait.max.ms", read::milliseconds;
     replica_fetch_bytes_max: i32 = "replica.fetch.max.bytes", read::number;

@@ -9,6 +9,7 @@ use ottla_protocol::messages::topics::{
     CreatePartitionsTopicResult,
 };
 
+use super::metered::{spend, throttle_time_ms};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata, Moment};
 use crate::image::record::{PartitionRecord, Record};
@@ -50,6 +51,7 @@ impl Metadata {
             *times.entry(topic.name.as_str()).or_default() += 1;
         }
         let mut records = Vec::new();
+        let mut purse = moment.purse;
         let mut results = Vec::with_capacity(request.topics.len());
         for (place, topic) in request.topics.iter().enumerate() {
             let is_first = request.topics[..place].iter().all(|t| t.name != topic.name);
@@ -70,8 +72,8 @@ impl Metadata {
                     Some(Refusal::new(ErrorCode::PolicyViolation, message))
                 }
                 Ok(added) => {
-                    records.extend(added);
-                    None
+                    let paid = spend(&mut purse, added.len());
+                    paid.map(|()| records.extend(added)).err()
                 }
                 Err(refusal) => Some(refusal),
             };
@@ -87,7 +89,7 @@ impl Metadata {
         Decision {
             records,
             response: Response::CreatePartitions(CreatePartitionsResponse {
-                throttle_time_ms: 0,
+                throttle_time_ms: throttle_time_ms(purse),
                 results,
             }),
         }

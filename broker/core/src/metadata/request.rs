@@ -4,6 +4,8 @@
 //! [`Request::encode`] and gets those of
 //! [`Response::encode`] back. Each is a number, a version and a body.
 
+mod metered;
+
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -31,6 +33,7 @@ use ottla_protocol::messages::topics::{
     DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
+pub use self::metered::{Metered, MeteredAnswer};
 use crate::ask::Ask;
 use crate::excerpt;
 use crate::image::Endpoint;
@@ -174,6 +177,8 @@ requests! {
         -> AlterUserScramCredentialsResponse;
     30 /// Sets and removes client quotas.
     AlterClientQuotas(AlterClientQuotasRequest) -> AlterClientQuotasResponse;
+    31 /// CreateTopics, CreatePartitions or DeleteTopics of a client that has a quota of it.
+    Metered(Metered) -> Result<MeteredAnswer, Refusal>;
     21 /// A broker has found replicas damaged; answers as of which leader epoch nobody counts them.
     LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
     19 /// A leader's successors have every byte; answers how many lead now.
@@ -191,6 +196,7 @@ impl Request {
             Self::AlterPartitionReassignments(body) => body.timeout_ms,
             Self::ElectLeaders(body) => body.timeout_ms,
             Self::UpdateFeatures(body) => body.timeout_ms,
+            Self::Metered(body) => body.timeout_ms,
             _ => return None,
         };
         Some(Duration::from_millis(

@@ -9,6 +9,7 @@ mod hand_over;
 mod in_sync;
 mod invariants;
 mod lost_replicas;
+mod metered;
 mod reassignments;
 mod scram_credentials;
 mod topics;
@@ -33,6 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) metadata: Metadata,
     pub(crate) log: Vec<Record>,
     seed: u64,
+    pub(crate) purse: Option<Purse>,
 }
 
 impl Cluster {
@@ -51,6 +53,7 @@ impl Cluster {
             metadata: Metadata::new(statics.collect()),
             log: Vec::new(),
             seed: 0,
+            purse: None,
         };
         let cluster_id = "test".to_owned();
         cluster.ask(Request::FormatCluster(FormatCluster { cluster_id }));
@@ -65,6 +68,7 @@ impl Cluster {
         let moment = Moment {
             now_ms: 0,
             seed: self.seed,
+            purse: self.purse,
         };
         let request = Request::decode(request.encode().unwrap()).expect("a request reads back");
         let decision = self.metadata.decide(moment, &request);

@@ -11,6 +11,7 @@ use ottla_protocol::messages::topics::{
     DeleteTopicsResponse,
 };
 
+use super::metered::{spend, throttle_time_ms};
 use super::names;
 use super::partitions::{CREATED_PARTITIONS_MAX, check_same_size};
 use super::request::{Refusal, Response};
@@ -75,7 +76,7 @@ impl Metadata {
         Decision {
             records: creation.records,
             response: Response::CreateTopics(CreateTopicsResponse {
-                throttle_time_ms: 0,
+                throttle_time_ms: throttle_time_ms(creation.moment.purse),
                 topics,
             }),
         }
@@ -94,8 +95,8 @@ impl Metadata {
         } else {
             self.assigned(topic)?
         };
-        creation.partitions += replicas.len();
-        if creation.partitions > CREATED_PARTITIONS_MAX {
+        let partitions = creation.partitions + replicas.len();
+        if partitions > CREATED_PARTITIONS_MAX {
             return Err(Refusal::new(
                 ErrorCode::PolicyViolation,
                 format!("One request creates at most {CREATED_PARTITIONS_MAX} partitions."),
@@ -114,6 +115,8 @@ impl Metadata {
             let index = PartitionIndex(index as i32);
             records.push(Record::Partition(PartitionRecord::of(id, index, &new)));
         }
+        spend(&mut creation.moment.purse, replicas.len())?;
+        creation.partitions = partitions;
         creation.records.extend(records);
         let form = names::collision_form(&topic.name);
         creation.names.insert(form, topic.name.clone());
@@ -298,7 +301,8 @@ impl Metadata {
             .collect()
     }
 
-    pub(super) fn delete_topics(&self, request: &DeleteTopicsRequest) -> Decision {
+    pub(super) fn delete_topics(&self, moment: Moment, request: &DeleteTopicsRequest) -> Decision {
+        let mut purse = moment.purse;
         let mut gone = BTreeSet::new();
         let mut responses = Vec::with_capacity(request.topics.len());
         let by_name = request.topic_names.iter().map(|name| DeleteTopicState {
@@ -307,11 +311,13 @@ impl Metadata {
         });
         for asked in request.topics.iter().cloned().chain(by_name) {
             let outcome = self.topic_to_delete(&asked).and_then(|topic| {
-                if gone.insert(topic.id) {
-                    return Ok(topic);
+                if gone.contains(&topic.id) {
+                    let message = "The topic is named twice.";
+                    return Err(Refusal::new(ErrorCode::InvalidRequest, message));
                 }
-                let message = "The topic is named twice.";
-                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+                spend(&mut purse, topic.partitions.len())?;
+                gone.insert(topic.id);
+                Ok(topic)
             });
             let (topic, refusal) = match outcome {
                 Ok(topic) => (Some(topic), None),
@@ -328,7 +334,7 @@ impl Metadata {
         Decision {
             records: gone.into_iter().map(remove).collect(),
             response: Response::DeleteTopics(DeleteTopicsResponse {
-                throttle_time_ms: 0,
+                throttle_time_ms: throttle_time_ms(purse),
                 responses,
             }),
         }

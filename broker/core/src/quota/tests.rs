@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connections::ConnectionRates;
 use super::window::{Bucket, Sampling, Window};
 use super::*;
 
@@ -256,4 +257,29 @@ fn a_bucket_is_full_at_first_and_may_be_overdrawn_once() {
         bucket.tokens(at(0), Sampling::new(-1, i64::MAX), rate),
         22.0
     );
+}
+
+#[test]
+fn connections_wait_a_window_at_most_and_those_refused_do_not_count() {
+    let sampling = Sampling::new(2, 1);
+    let mut rates = ConnectionRates::new(sampling);
+    for _ in 0..10 {
+        assert_eq!(rates.begin(at(0), rate(10.0)), at(0));
+    }
+    assert_eq!(rates.begin(at(0), rate(10.0)), at(100));
+    assert_eq!(rates.begin(at(0), rate(0.001)), at(1000));
+    let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+    for _ in 0..5 {
+        assert_eq!(rates.begin_from(at(0), here, rate(5.0)), None);
+    }
+    for _ in 0..5 {
+        assert_eq!(rates.begin_from(at(0), here, rate(5.0)), Some(at(200)));
+    }
+    assert_eq!(rates.begin_from(at(0), there, rate(5.0)), None);
+    assert_eq!(rates.begin_from(at(200), here, rate(5.0)), None);
+    // however many addresses come
+    for number in 0..100_000_u32 {
+        let _ = rates.begin_from(at(300), IpAddr::from(number.to_be_bytes()), rate(5.0));
+    }
+    assert!(rates.by_address.len() <= 4096);
 }

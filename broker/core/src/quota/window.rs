@@ -92,6 +92,13 @@ impl Window {
         bounded(wait)
     }
 
+    /// Whether nothing of it counts any more.
+    #[must_use]
+    pub fn is_idle(&self, now: Duration, sampling: Sampling) -> bool {
+        let last = self.samples.back();
+        last.is_none_or(|sample| now.saturating_sub(sample.last) >= sampling.span())
+    }
+
     /// How much was taken, and in which time.
     fn measure(&mut self, now: Duration, sampling: Sampling) -> (f64, Duration) {
         let is_over = |sample: &Sample| now.saturating_sub(sample.last) >= sampling.span();
@@ -143,6 +150,13 @@ impl Bucket {
     pub fn take(&mut self, now: Duration, sampling: Sampling, rate: Rate, amount: f64) {
         let tokens = self.tokens(now, sampling, rate);
         self.tokens = Some((tokens - amount, now));
+    }
+
+    /// Whether nobody looked at it for so long.
+    #[must_use]
+    pub fn is_idle(&self, now: Duration, span: Duration) -> bool {
+        let seen = self.tokens.map_or(Duration::ZERO, |(_, since)| since);
+        now.saturating_sub(seen) >= span
     }
 
     /// How long to wait until none is owed; zero where that is so.

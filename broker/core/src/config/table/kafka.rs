@@ -31,7 +31,6 @@ const NO_MIGRATION: Effect = AcceptedWithoutEffect("a group changes its protocol
 const NO_WINDOWS: Effect =
     AcceptedWithoutEffect("what is copied is paid for by time, and not measured in windows");
 const ONE_DIR: Effect = AcceptedWithoutEffect("a broker has one log directory");
-const NO_QUOTAS: Effect = AcceptedWithoutEffect("no client has a quota of what it changes");
 const VOTERS: Effect =
     AcceptedWithoutEffect("the voters of the quorum stand in controller.quorum.voters");
 const QUORUM: Effect = AcceptedWithoutEffect("the metadata quorum keeps its own times and sizes");
@@ -74,8 +73,6 @@ keys! {
     "controller.quorum.fetch.timeout.ms" Int "2000" AtLeast(0), Broker Restart [] QUORUM, "";
     "controller.quorum.request.timeout.ms" Int "2000" AtLeast(0), Broker Restart [] QUORUM, "";
     "controller.quorum.retry.backoff.ms" Int "20" AtLeast(0), Broker Restart [] QUORUM, "";
-    "controller.quota.window.num" Int "11" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
-    "controller.quota.window.size.seconds" Int "1" AtLeast(1), Broker Restart [] NO_QUOTAS, "";
     "controller.socket.timeout.ms" Int "30000" Any, Broker Restart [] QUORUM, "";
     "create.topic.policy.class.name" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
     "delegation.token.expiry.check.interval.ms" Long "3600000" AtLeast(1),
@@ -139,7 +136,6 @@ keys! {
     "log.flush.offset.checkpoint.interval.ms" Int "60000" AtLeast(0), Broker Restart [] LAYOUT, "";
     "log.flush.start.offset.checkpoint.interval.ms" Int "60000" AtLeast(0),
         Broker Restart [] LAYOUT, "";
-    "max.connection.creation.rate" Int "2147483647" AtLeast(0), Broker Dynamic [] SOCKETS, "";
     "max.request.partition.size.limit" Int "2000" AtLeast(1), Broker Restart [] OWN_WAY, "";
     "metadata.log.dir" String "" Any, Broker Restart [] QUORUM, "";
     "metadata.log.max.record.bytes.between.snapshots" Long "20971520" AtLeast(1),

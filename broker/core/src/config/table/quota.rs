@@ -1,6 +1,6 @@
 //! Settings of client quotas.
 
-use crate::config::Bounds::Between;
+use crate::config::Bounds::{AtLeast, Between};
 use crate::config::Effect::Applied;
 
 keys! {
@@ -11,4 +11,15 @@ keys! {
     "quota.window.size.seconds" Int "1" Between(1, 86_400),
         Broker Restart [] Applied,
         "How long such a window is, in seconds.";
+    "controller.quota.window.num" Int "11" Between(1, 100_000),
+        Broker Restart [] Applied,
+        "How many windows' worth of partitions a client may create and delete at once, where it \
+         has a quota of that.";
+    "controller.quota.window.size.seconds" Int "1" Between(1, 86_400),
+        Broker Restart [] Applied,
+        "How long such a window is, in seconds.";
+    "max.connection.creation.rate" Int "2147483647" AtLeast(0),
+        Broker Dynamic [] Applied,
+        "Connections that may begin in a second; more have to wait. The listener between brokers \
+         does not count, where clients have one of their own.";
 }
