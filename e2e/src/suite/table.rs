@@ -11,8 +11,8 @@ const BEFORE: &str = "\
 Apache Kafka's own command-line tools (4.3.1), kcat and Python's confluent-kafka run unmodified in
 `make test`; each tool is a test in `e2e/tests/it/tools`. Beyond them runs librdkafka's own test
 suite, as it comes with its package: every test that is about a broker, in quick mode, against three
-brokers in three racks. What Apache Kafka's own tests say is on
-[another page](compatibility-kafka.md).
+brokers in three racks. What Apache Kafka's own tests say,
+`make suites` writes into `compatibility-kafka.md`.
 
 ";
 
