@@ -8,7 +8,7 @@
 
 mod access;
 mod link;
-mod moves;
+pub mod moves;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

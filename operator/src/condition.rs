@@ -186,6 +186,34 @@ reasons! {
 }
 
 reasons! {
+    /// Why a KafkaRebalance is done, or is not.
+    RebalanceReason {
+        /// Replicas are where the plan has them, or there was nothing to move.
+        Rebalanced: Ready,
+        /// A plan is being made, or waits for brokers that come or go.
+        Proposing: Reconciling,
+        /// The plan is being carried out, or has consent and waits for its turn.
+        Rebalancing: Reconciling,
+        /// The cluster cannot be reached at the moment.
+        ClusterNotReady: Reconciling,
+        /// The plan waits for the annotation that consents to it.
+        WaitingForApproval: Stalled,
+        /// Somebody has stopped it.
+        Stopped: Stalled,
+        /// There is no such KafkaCluster.
+        ClusterNotFound: Stalled after 10 min,
+        /// It is in another namespace than its cluster.
+        NamespaceNotAdmitted: Stalled,
+        /// The spec speaks of brokers that are not there, or cannot be understood.
+        InvalidSpec: Stalled,
+        /// The cluster refuses the change.
+        Refused: Stalled,
+        /// Annotated to be left alone.
+        Paused: Stalled,
+    }
+}
+
+reasons! {
     /// Why a KafkaUser is, or is not, as its spec says.
     UserReason {
         /// The user has its credentials and its rights.

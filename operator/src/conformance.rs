@@ -15,6 +15,7 @@ mod pods;
 mod quiet;
 mod racks;
 mod reached;
+mod rebalances;
 mod secrets;
 mod settings;
 mod voters;
@@ -55,6 +56,11 @@ use self::plans::{
     a_restart_waits_for_consent_to_its_own_plan,
     consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
     no_broker_is_emptied_without_consent, topics_are_not_copied_or_deleted_without_consent,
+};
+use self::rebalances::{
+    a_plan_moves_nothing_before_somebody_consents_to_it, a_plan_waits_while_brokers_come_or_go,
+    a_rebalance_can_be_stopped_and_planned_anew, a_rebalance_that_is_deleted_leaves_no_throttle,
+    a_spec_that_speaks_of_no_broker_is_told,
 };
 use self::settings::{Kubernetes, Setting};
 use self::voters::{
@@ -168,6 +174,11 @@ in_every_world! {
     brokers_that_vote_can_go,
     no_vote_is_taken_while_another_voter_is_behind,
     a_scale_down_that_is_taken_back_gives_the_votes_back,
+    a_plan_moves_nothing_before_somebody_consents_to_it,
+    a_plan_waits_while_brokers_come_or_go,
+    a_rebalance_can_be_stopped_and_planned_anew,
+    a_rebalance_that_is_deleted_leaves_no_throttle,
+    a_spec_that_speaks_of_no_broker_is_told,
     a_restart_waits_for_consent_to_its_own_plan,
     topics_are_not_copied_or_deleted_without_consent,
     no_broker_is_emptied_without_consent,

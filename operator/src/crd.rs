@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod listener;
+pub mod rebalance;
 pub mod template;
 pub mod topic;
 pub mod user;
@@ -22,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{KafkaCluster, KafkaClusterSpec, KafkaClusterStatus};
+pub use rebalance::{KafkaRebalance, KafkaRebalanceSpec, KafkaRebalanceStatus};
 pub use topic::{KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
 pub use user::{KafkaUser, KafkaUserSpec, KafkaUserStatus};
 
@@ -92,6 +94,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("ottla.io_kafkaclusters.yaml", KafkaCluster::crd()),
         ("ottla.io_kafkatopics.yaml", KafkaTopic::crd()),
         ("ottla.io_kafkausers.yaml", KafkaUser::crd()),
+        ("ottla.io_kafkarebalances.yaml", KafkaRebalance::crd()),
     ]
     .into_iter()
     .map(|(file, mut crd)| {

@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod object;
 pub mod observed;
 pub mod platform;
+pub mod rebalance;
 pub mod run;
 pub mod secrets;
 pub mod session;

@@ -16,7 +16,7 @@ use kube::CustomResourceExt;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
-use crate::crd::{API_VERSION, GROUP, KafkaCluster, KafkaTopic, KafkaUser};
+use crate::crd::{API_VERSION, GROUP, KafkaCluster, KafkaRebalance, KafkaTopic, KafkaUser};
 
 /// The largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -32,6 +32,8 @@ pub enum Object {
     Topic(Box<KafkaTopic>),
     /// A user.
     User(Box<KafkaUser>),
+    /// A plan for replicas.
+    Rebalance(Box<KafkaRebalance>),
 }
 
 /// What is wrong with a file or with one of its documents.
@@ -182,10 +184,13 @@ fn parse_document(lines_before: usize, text: &str) -> Result<Option<Object>, Wro
             .map(|topic| Some(Object::Topic(Box::new(topic)))),
         "KafkaUser" => typed::<KafkaUser>(&object, value, &USER_SCHEMA)
             .map(|user| Some(Object::User(Box::new(user)))),
+        "KafkaRebalance" => typed::<KafkaRebalance>(&object, value, &REBALANCE_SCHEMA)
+            .map(|rebalance| Some(Object::Rebalance(Box::new(rebalance)))),
         _ => Err(Wrong::one(
             &object,
             format!(
-                "{GROUP} has no kind {kind}; the kinds are KafkaCluster, KafkaTopic and KafkaUser."
+                "{GROUP} has no kind {kind}; the kinds are KafkaCluster, KafkaTopic, KafkaUser and \
+                 KafkaRebalance."
             ),
         )),
     }
@@ -194,6 +199,7 @@ fn parse_document(lines_before: usize, text: &str) -> Result<Option<Object>, Wro
 static CLUSTER_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaCluster>);
 static TOPIC_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaTopic>);
 static USER_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaUser>);
+static REBALANCE_SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema_of::<KafkaRebalance>);
 
 fn schema_of<K: CustomResourceExt>() -> serde_json::Value {
     let crd = serde_json::to_value(K::crd()).expect("a CRD made of plain data serializes");

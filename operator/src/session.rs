@@ -11,6 +11,7 @@
 
 mod clusters;
 mod members;
+mod rebalances;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,11 +27,12 @@ use self::members::Index;
 use crate::cluster::reconcile::Reconciler;
 use crate::cluster::turns::Turns;
 use crate::condition::{State, state};
-use crate::crd::{KafkaTopic, KafkaUser};
+use crate::crd::{KafkaRebalance, KafkaTopic, KafkaUser};
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
 use crate::platform::Platform;
+use crate::rebalance::driver::{self as rebalance, Rebalances, RebalancesReport};
 use crate::topic::driver::{self, Reports, TopicsReport, without_cluster};
 use crate::topic::reconcile::{Outcome, Topics};
 use crate::topic::validate::topic_name;
@@ -49,7 +51,8 @@ struct Task {
     wanted: watch::Sender<Wanted>,
     topics: watch::Sender<Arc<Topics>>,
     users: watch::Sender<Arc<Users>>,
-    handles: [tokio::task::JoinHandle<()>; 3],
+    rebalances: watch::Sender<Arc<Rebalances>>,
+    handles: [tokio::task::JoinHandle<()>; 4],
 }
 
 impl Drop for Task {
@@ -74,6 +77,7 @@ pub struct Session<W, F> {
     topics: Index<KafkaTopic>,
     topics_due: Instant,
     users: Index<KafkaUser>,
+    rebalances: Index<KafkaRebalance>,
     /// When the objects that have no cluster are looked at again: how long they wait is told.
     homeless_due: Instant,
     /// Whether brokers are killed rather than stopped in order.
@@ -81,6 +85,10 @@ pub struct Session<W, F> {
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     passes: (mpsc::Sender<TopicsReport>, mpsc::Receiver<TopicsReport>),
     user_passes: (mpsc::Sender<UsersReport>, mpsc::Receiver<UsersReport>),
+    rebalance_passes: (
+        mpsc::Sender<RebalancesReport>,
+        mpsc::Receiver<RebalancesReport>,
+    ),
 }
 
 impl<W, P, F> Session<W, F>
@@ -102,11 +110,13 @@ where
             topics: Index::default(),
             topics_due: Instant::now(),
             users: Index::default(),
+            rebalances: Index::default(),
             homeless_due: Instant::now() + HOMELESS_INTERVAL,
             is_hurried: Arc::new(AtomicBool::new(false)),
             reports: mpsc::channel(REPORTS_MAX),
             passes: mpsc::channel(REPORTS_MAX),
             user_passes: mpsc::channel(REPORTS_MAX),
+            rebalance_passes: mpsc::channel(REPORTS_MAX),
         }
     }
 
@@ -119,15 +129,18 @@ where
                 Some(report) = self.reports.1.recv() => self.handle_report(report),
                 Some(pass) = self.passes.1.recv() => self.handle_pass(pass),
                 Some(pass) = self.user_passes.1.recv() => self.handle_user_pass(pass),
+                Some(pass) = self.rebalance_passes.1.recv() => self.handle_rebalances(pass),
                 () = tokio::time::sleep_until(self.topics_due), if is_due => {}
                 () = tokio::time::sleep_until(self.homeless_due) => {
                     self.homeless_due = Instant::now() + HOMELESS_INTERVAL;
                     self.topics.mark_where(|cluster| !self.tasks.contains_key(cluster));
                     self.users.mark_where(|cluster| !self.tasks.contains_key(cluster));
+                    self.rebalances.mark_where(|cluster| !self.tasks.contains_key(cluster));
                 }
             }
             self.dispatch_topics();
             self.dispatch_users();
+            self.dispatch_rebalances();
             self.world.flush();
         }
     }
@@ -145,6 +158,7 @@ where
                 Some(report) = self.reports.1.recv() => self.handle_report(report),
                 Some(_) = self.passes.1.recv() => {}
                 Some(_) = self.user_passes.1.recv() => {}
+                Some(_) = self.rebalance_passes.1.recv() => {}
                 () = &mut hurry, if !is_hurried => self.is_hurried.store(true, Ordering::Relaxed),
             }
         }
@@ -157,12 +171,12 @@ where
                 Event::Cluster(key, None) => {
                     if self.tasks.remove(&key).is_some() {
                         self.metrics.forget(&key);
-                        self.topics.mark(&key);
-                        self.users.mark(&key);
+                        self.mark(&key);
                     }
                 }
                 Event::Topic(key, topic) => self.topics.apply(&key, topic),
                 Event::User(key, user) => self.users.apply(&key, user),
+                Event::Rebalance(key, one) => self.rebalances.apply(&key, one),
             }
         }
     }
@@ -180,6 +194,7 @@ where
         let (user_view, heard_user_view) = watch::channel(None);
         let (topics, heard_topics) = watch::channel(Arc::new(Topics::new()));
         let (users, heard_users) = watch::channel(Arc::new(Users::new()));
+        let (rebalances, heard_rebalances) = watch::channel(Arc::new(Rebalances::new()));
         let (changes, heard_changes) = watch::channel(None);
         let mut reconciler = (self.reconcilers)(&key);
         reconciler.turn = self.turns.of(&key);
@@ -198,6 +213,13 @@ where
             looks_at_secrets: false,
         };
         let passes = self.passes.0.clone();
+        let rebalances_task = rebalance::run(
+            key.clone(),
+            heard_view.clone(),
+            heard_rebalances,
+            self.rebalance_passes.0.clone(),
+            self.now,
+        );
         let topics_task = driver::run(
             key.clone(),
             heard_view,
@@ -219,13 +241,14 @@ where
             tokio::task::spawn_local(cluster.run()),
             tokio::task::spawn_local(topics_task),
             tokio::task::spawn_local(users_task),
+            tokio::task::spawn_local(rebalances_task),
         ];
-        self.topics.mark(&key);
-        self.users.mark(&key);
+        self.mark(&key);
         let task = Task {
             wanted,
             topics,
             users,
+            rebalances,
             handles,
         };
         self.tasks.insert(key, task);
@@ -250,8 +273,7 @@ where
             Report::Stopped(key) => {
                 self.tasks.remove(&key);
                 self.metrics.forget(&key);
-                self.topics.mark(&key);
-                self.users.mark(&key);
+                self.mark(&key);
                 self.world.release_cluster(&key);
             }
         }
@@ -323,6 +345,13 @@ where
 }
 
 impl<W: World, F> Session<W, F> {
+    /// Has whatever belongs to a cluster given to its task, or told that there is none.
+    fn mark(&mut self, cluster: &ObjectKey) {
+        self.topics.mark(cluster);
+        self.users.mark(cluster);
+        self.rebalances.mark(cluster);
+    }
+
     fn handle_user_pass(&mut self, report: UsersReport) {
         let UsersReport {
             cluster,

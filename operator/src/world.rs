@@ -14,7 +14,7 @@ pub mod kubernetes;
 use std::sync::Arc;
 
 use crate::crd::{KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
-use crate::crd::{KafkaUser, KafkaUserStatus};
+use crate::crd::{KafkaRebalance, KafkaRebalanceStatus, KafkaUser, KafkaUserStatus};
 use crate::object::{Desired, ObjectKey, Wanted};
 
 /// The age of an object among those of its kind: by its creation, or by its place where objects
@@ -32,6 +32,8 @@ pub enum Event {
     Topic(ObjectKey, Option<(Age, Desired<KafkaTopic>)>),
     /// A user changed; none: it is gone, or cannot be understood.
     User(ObjectKey, Option<(Age, Desired<KafkaUser>)>),
+    /// A plan for replicas changed; none: it is gone, or cannot be understood.
+    Rebalance(ObjectKey, Option<(Age, Desired<KafkaRebalance>)>),
 }
 
 /// The kinds.
@@ -43,6 +45,8 @@ pub enum Kind {
     Topic,
     /// KafkaUser.
     User,
+    /// KafkaRebalance.
+    Rebalance,
 }
 
 /// A place of objects.
@@ -89,6 +93,19 @@ pub trait World {
 
     /// Lets go of a user's object that was deleted and is done with.
     fn release_user(&mut self, key: &ObjectKey);
+
+    /// Keeps the status of a KafkaRebalance, as that of a topic.
+    fn set_rebalance_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaRebalanceStatus,
+    ) -> Option<Arc<KafkaRebalance>>;
+
+    /// Whether the deletion of a KafkaRebalance cannot go unnoticed; sees to it where it can.
+    fn holds_rebalance(&mut self, key: &ObjectKey) -> bool;
+
+    /// Lets go of a KafkaRebalance that was deleted and is done with.
+    fn release_rebalance(&mut self, key: &ObjectKey);
 
     /// Takes note that the brokers of a cluster have stopped, as was wanted.
     fn release_cluster(&mut self, key: &ObjectKey);

@@ -76,7 +76,7 @@ const BROKER: [(&str, u8); 25] = [
 ];
 
 /// The floor of each module at the root of `operator/src`, and of modules in them that stand lower.
-const OPERATOR: [(&str, u8); 27] = [
+const OPERATOR: [(&str, u8); 28] = [
     ("main", 5),
     ("lib", 5),
     ("conformance", 5),
@@ -86,6 +86,7 @@ const OPERATOR: [(&str, u8); 27] = [
     ("world", 3),
     ("cluster", 3),
     ("topic", 3),
+    ("rebalance", 3),
     ("user", 3),
     ("cluster/validate", 2),
     ("validated", 2),

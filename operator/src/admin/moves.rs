@@ -21,6 +21,8 @@ use crate::observed::{ObservedCluster, PartitionKey, RegisteredBroker, Sizes};
 const CORDONED: &str = "cordoned.log.dirs";
 /// How long a broker may take to become a voter.
 const VOTERS_TIMEOUT_MS: i32 = 5000;
+/// The setting that holds a broker's copies to a rate.
+const THROTTLED: &str = "follower.replication.throttled.rate";
 /// How long a broker may take to say how large its replicas are: nothing waits for that.
 const SIZES_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -140,6 +142,32 @@ impl Admin {
         let answers = self.alter_configs(RESOURCE_BROKER, &resources).await?;
         let mut answers = answers.into_values();
         answers.next().unwrap_or(Ok(())).map_err(Error::Refused)
+    }
+
+    /// Has brokers copy replicas no faster than so many bytes a second, or as they are set to.
+    ///
+    /// # Errors
+    /// See [`Error`]; what the brokers refuse is one too, but not of one that is gone.
+    pub async fn throttle(&mut self, brokers: &[i32], rate: Option<i64>) -> Result<(), Error> {
+        if brokers.is_empty() {
+            return Ok(());
+        }
+        let changes = BTreeMap::from([(THROTTLED.to_owned(), rate.map(|rate| rate.to_string()))]);
+        let brokers = brokers.iter().map(|id| (id.to_string(), changes.clone()));
+        let resources: BTreeMap<String, _> = brokers.collect();
+        for answer in self
+            .alter_configs(RESOURCE_BROKER, &resources)
+            .await?
+            .into_values()
+        {
+            match answer {
+                Err(refusal) if refusal.code != ErrorCode::BrokerIdNotRegistered => {
+                    return Err(Error::Refused(refusal));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Has the cluster forget a broker that is gone. One that it does not know is forgotten.

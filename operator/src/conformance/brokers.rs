@@ -73,6 +73,8 @@ struct Kafka {
     /// Brokers that the cluster has not forgotten.
     registered: RefCell<BTreeSet<i32>>,
     cordoned: RefCell<BTreeSet<i32>>,
+    /// Brokers that copy no faster than somebody has set them to.
+    throttled: RefCell<BTreeSet<i32>>,
     voters: RefCell<BTreeSet<i32>>,
     /// Topics that Metadata leaves out.
     hidden: RefCell<BTreeSet<String>>,
@@ -106,6 +108,7 @@ impl Brokers {
                 down: RefCell::default(),
                 registered: RefCell::new((0..BROKERS).collect()),
                 cordoned: RefCell::default(),
+                throttled: RefCell::default(),
                 voters: RefCell::new((0..BROKERS).collect()),
                 hidden: RefCell::default(),
                 is_unfenced: Cell::new(false),
@@ -230,6 +233,11 @@ impl Brokers {
     pub fn registered(&self) -> (Vec<i32>, Vec<i32>) {
         let ids = |set: &RefCell<BTreeSet<i32>>| set.borrow().iter().copied().collect();
         (ids(&self.kafka.registered), ids(&self.kafka.cordoned))
+    }
+
+    /// The brokers that are held to a rate.
+    pub fn throttled(&self) -> Vec<i32> {
+        self.kafka.throttled.borrow().iter().copied().collect()
     }
 
     /// Has copies stop once they have so many bytes of [`moves::SIZE_BYTES`].

@@ -11,6 +11,7 @@ fn check(text: &str, expected: Expect) {
             Object::Cluster(c) => format!("cluster {}\n", c.metadata.name.unwrap()),
             Object::Topic(t) => format!("topic {}\n", t.metadata.name.unwrap()),
             Object::User(u) => format!("user {}\n", u.metadata.name.unwrap()),
+            Object::Rebalance(r) => format!("rebalance {}\n", r.metadata.name.unwrap()),
         };
     }
     for problem in parsed.problems {
@@ -100,7 +101,7 @@ fn kinds_and_versions_are_checked() {
             f.yaml, document 1 (KafkaTopic): has apiVersion ottla.io/v1; the version known
                 here is ottla.io/v1alpha1.
             f.yaml, document 2 (KafkaGroup u): ottla.io has no kind KafkaGroup; the kinds
-                are KafkaCluster, KafkaTopic and KafkaUser.
+                are KafkaCluster, KafkaTopic, KafkaUser and KafkaRebalance.
             f.yaml, document 3: has no apiVersion or no kind; begin it with "apiVersion:
                 ottla.io/v1alpha1" and "kind: KafkaTopic".
         "#]],

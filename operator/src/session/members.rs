@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::crd::{KafkaTopic, KafkaUser};
+use crate::crd::{KafkaRebalance, KafkaTopic, KafkaUser};
 use crate::object::{Desired, ObjectKey};
 use crate::world::Age;
-use crate::{topic, user};
+use crate::{rebalance, topic, user};
 
 /// What belongs to a cluster.
 pub trait OfCluster {
@@ -23,6 +23,12 @@ impl OfCluster for KafkaTopic {
 impl OfCluster for KafkaUser {
     fn cluster(&self) -> ObjectKey {
         user::validate::cluster_key(self)
+    }
+}
+
+impl OfCluster for KafkaRebalance {
+    fn cluster(&self) -> ObjectKey {
+        rebalance::cluster_key(self)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::cluster::reconcile::listeners;
 use crate::cluster::validate::is_secured;
 use crate::condition::{ClusterReason, State, Verdict, conditions, now, state};
 use crate::crd::{KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
-use crate::crd::{KafkaUser, KafkaUserStatus};
+use crate::crd::{KafkaRebalance, KafkaRebalanceStatus, KafkaUser, KafkaUserStatus};
 use crate::manifest::Object;
 use crate::object::{Desired, ObjectKey, Wanted};
 use crate::platform::local::ports;
@@ -44,11 +44,13 @@ pub struct Folder {
     clusters: Objects<KafkaCluster>,
     topics: Objects<KafkaTopic>,
     users: Objects<KafkaUser>,
+    rebalances: Objects<KafkaRebalance>,
     data_dir: PathBuf,
     /// What the session was told, so that it is not told again.
     told_clusters: BTreeMap<ObjectKey, Wanted>,
     told_topics: Told<KafkaTopic>,
     told_users: Told<KafkaUser>,
+    told_rebalances: Told<KafkaRebalance>,
     problems: BTreeSet<String>,
     /// What people are told.
     pub lines: Lines,
@@ -67,6 +69,7 @@ impl Folder {
             clusters: Objects::load(data_dir),
             topics: Objects::load(data_dir),
             users: Objects::load(data_dir),
+            rebalances: Objects::load(data_dir),
             data_dir: data_dir.to_owned(),
             manifests,
             started,
@@ -74,6 +77,7 @@ impl Folder {
             told_clusters: BTreeMap::new(),
             told_topics: BTreeMap::new(),
             told_users: BTreeMap::new(),
+            told_rebalances: BTreeMap::new(),
             problems: BTreeSet::new(),
             lines: Lines::default(),
             announced: BTreeSet::new(),
@@ -87,7 +91,8 @@ impl Folder {
             Ok(changed) => {
                 let is_waiting = self.clusters.is_waiting()
                     || self.topics.is_waiting()
-                    || self.users.is_waiting();
+                    || self.users.is_waiting()
+                    || self.rebalances.is_waiting();
                 if changed || self.is_dirty || is_waiting {
                     self.is_dirty = false;
                     return self.merge();
@@ -123,12 +128,19 @@ impl Folder {
                 Object::User(user) => Some((file, &**user)),
                 _ => None,
             });
+        let rebalances = manifests
+            .objects()
+            .filter_map(|(file, object)| match object {
+                Object::Rebalance(rebalance) => Some((file, &**rebalance)),
+                _ => None,
+            });
         let sure = |file: &str| manifests.is_sure_of(file);
         let mut problems: BTreeSet<String> =
             manifests.problems().map(ToString::to_string).collect();
         problems.extend(self.clusters.merge(clusters, sure, now));
         problems.extend(self.topics.merge(topics, sure, now));
         problems.extend(self.users.merge(users, sure, now));
+        problems.extend(self.rebalances.merge(rebalances, sure, now));
         for problem in problems.difference(&self.problems) {
             self.lines.write(problem);
         }
@@ -138,6 +150,8 @@ impl Folder {
         events.extend(topics.map(|(key, topic)| Event::Topic(key, Some(topic))));
         let users = news(&self.users, &mut self.told_users);
         events.extend(users.map(|(key, user)| Event::User(key, Some(user))));
+        let rebalances = news(&self.rebalances, &mut self.told_rebalances);
+        events.extend(rebalances.map(|(key, one)| Event::Rebalance(key, Some(one))));
         events
     }
 
@@ -258,6 +272,7 @@ impl Folder {
     fn draw(&mut self) {
         let complaints = self.clusters.complaints.drain(..);
         let complaints = complaints.chain(self.topics.complaints.drain(..));
+        let complaints = complaints.chain(self.rebalances.complaints.drain(..));
         for complaint in complaints.chain(self.users.complaints.drain(..)) {
             self.lines.write(&complaint);
         }
@@ -337,6 +352,30 @@ impl World for Folder {
         }
     }
 
+    fn set_rebalance_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaRebalanceStatus,
+    ) -> Option<Arc<KafkaRebalance>> {
+        let object = self.rebalances.set_status(key, status)?;
+        let conditions = &object.status.as_ref()?.conditions;
+        self.lines.conditions("KafkaRebalance", key, conditions);
+        Some(object)
+    }
+
+    /// The object stays until it is released.
+    fn holds_rebalance(&mut self, key: &ObjectKey) -> bool {
+        self.rebalances.get(key).is_some()
+    }
+
+    fn release_rebalance(&mut self, key: &ObjectKey) {
+        if self.rebalances.get(key).is_some() {
+            self.rebalances.remove(key);
+            self.told_rebalances.remove(key);
+            self.is_dirty = true;
+        }
+    }
+
     fn release_cluster(&mut self, key: &ObjectKey) {
         self.lines.write(&format!(
             "KafkaCluster {}: all brokers have stopped",
@@ -355,6 +394,7 @@ impl World for Folder {
             Kind::Cluster => "KafkaCluster",
             Kind::Topic => "KafkaTopic",
             Kind::User => "KafkaUser",
+            Kind::Rebalance => "KafkaRebalance",
         };
         self.lines.write(&format!("{kind} {}: {done}", key.name));
     }

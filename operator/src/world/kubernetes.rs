@@ -25,11 +25,11 @@ use self::watches::{OWNED_KINDS, Scope, WatchEvent};
 use self::writer::{Patching, Record, Write, Writer, Written};
 use super::{Event, Kind, World};
 use crate::condition::{
-    ClusterReason, Reason, State, TopicReason, UserReason, Verdict, conditions,
+    ClusterReason, Reason, RebalanceReason, State, TopicReason, UserReason, Verdict, conditions,
 };
 use crate::condition::{spoken, state};
 use crate::crd::{Condition, KafkaCluster, KafkaClusterStatus, KafkaTopic, KafkaTopicStatus};
-use crate::crd::{KafkaUser, KafkaUserStatus};
+use crate::crd::{KafkaRebalance, KafkaRebalanceStatus, KafkaUser, KafkaUserStatus};
 use crate::metrics::Telemetry;
 use crate::object::ObjectKey;
 use crate::object::Wanted;
@@ -39,6 +39,8 @@ use crate::platform::kubernetes::watched::Watched;
 const TOPIC_FINALIZER: &str = "ottla.io/topic";
 /// The finalizer of users, whose credentials and rights go with their objects.
 const USER_FINALIZER: &str = "ottla.io/user";
+/// The finalizer of KafkaRebalances, whose throttle goes with them.
+const REBALANCE_FINALIZER: &str = "ottla.io/rebalance";
 
 /// The world.
 pub struct Kubernetes {
@@ -50,6 +52,7 @@ pub struct Kubernetes {
     clusters: Objects<KafkaCluster>,
     topics: Claimed<KafkaTopic>,
     users: Claimed<KafkaUser>,
+    rebalances: Claimed<KafkaRebalance>,
     /// What is watched.
     scopes: BTreeSet<Scope>,
     /// The kinds of clusters' objects that have been listed once, and where.
@@ -78,6 +81,7 @@ impl Kubernetes {
             clusters: Objects::default(),
             topics: Claimed::new(TOPIC_FINALIZER, TopicReason::InvalidName),
             users: Claimed::new(USER_FINALIZER, UserReason::InvalidSpec),
+            rebalances: Claimed::new(REBALANCE_FINALIZER, RebalanceReason::InvalidSpec),
             listed: BTreeSet::new(),
             changed_clusters: BTreeSet::new(),
         };
@@ -91,6 +95,10 @@ impl Kubernetes {
             ("KafkaCluster", self.clusters.is_complete(&self.scopes)),
             ("KafkaTopic", self.topics.objects.is_complete(&self.scopes)),
             ("KafkaUser", self.users.objects.is_complete(&self.scopes)),
+            (
+                "KafkaRebalance",
+                self.rebalances.objects.is_complete(&self.scopes),
+            ),
         ];
         let owned = OWNED_KINDS.map(|kind| {
             let mut scopes = self.scopes.iter();
@@ -122,6 +130,9 @@ impl Kubernetes {
                 self.topics.handle(scope, event, &mut self.writer);
             }
             WatchEvent::User(scope, event) => self.users.handle(scope, event, &mut self.writer),
+            WatchEvent::Rebalance(scope, event) => {
+                self.rebalances.handle(scope, event, &mut self.writer);
+            }
             WatchEvent::Owned(cluster) => drop(self.changed_clusters.insert(cluster)),
             WatchEvent::OwnedListed(kind, scope) => {
                 self.listed.insert((kind, scope));
@@ -146,6 +157,9 @@ impl Kubernetes {
         }
         for (key, user) in self.users.take_changed(&mut self.writer) {
             events.push(Event::User(key, user));
+        }
+        for (key, one) in self.rebalances.take_changed(&mut self.writer) {
+            events.push(Event::Rebalance(key, one));
         }
         events
     }
@@ -193,6 +207,8 @@ impl Kubernetes {
             self.topics.written(key, *version);
         } else if *kind == KafkaUser::kind(&()) {
             self.users.written(key, *version);
+        } else if *kind == KafkaRebalance::kind(&()) {
+            self.rebalances.written(key, *version);
         } else if let Some(version) = version {
             self.clusters.written(key, *version);
         }
@@ -269,6 +285,27 @@ impl World for Kubernetes {
         self.users.release(key, &mut self.writer);
     }
 
+    fn set_rebalance_status(
+        &mut self,
+        key: &ObjectKey,
+        status: KafkaRebalanceStatus,
+    ) -> Option<Arc<KafkaRebalance>> {
+        let object = self.rebalances.objects.set_status(key, status)?;
+        let status = object.status.as_ref()?;
+        self.writer
+            .patch(patch_status::<KafkaRebalance>(key, status));
+        self.publish_conditions(Some(reference(&*object)), &status.conditions);
+        Some(object)
+    }
+
+    fn holds_rebalance(&mut self, key: &ObjectKey) -> bool {
+        self.rebalances.holds(key, &mut self.writer)
+    }
+
+    fn release_rebalance(&mut self, key: &ObjectKey) {
+        self.rebalances.release(key, &mut self.writer);
+    }
+
     fn release_cluster(&mut self, _: &ObjectKey) {}
 
     fn record(&mut self, kind: Kind, key: &ObjectKey, done: String) {
@@ -279,6 +316,10 @@ impl World for Kubernetes {
             }
             Kind::Topic => self.topics.objects.get(key).map(|one| reference(&**one)),
             Kind::User => self.users.objects.get(key).map(|one| reference(&**one)),
+            Kind::Rebalance => {
+                let one = self.rebalances.objects.get(key);
+                one.map(|one| reference(&**one))
+            }
         };
         self.publish(about, "Changed", done, false);
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ottla_operator::condition::{ClusterReason, State, TopicReason, UserReason};
-use ottla_operator::crd::{KafkaCluster, KafkaTopic, KafkaUser};
+use ottla_operator::condition::{ClusterReason, RebalanceReason, State, TopicReason, UserReason};
+use ottla_operator::crd::{KafkaCluster, KafkaRebalance, KafkaTopic, KafkaUser};
 use serde_json::Value;
 
 #[path = "../../../broker/core/tests/it/paragraph.rs"]
@@ -19,6 +19,10 @@ fn the_page_of_each_kind_is_fresh() {
         ("kafkacluster.md", page::<KafkaCluster>(&cluster_reasons())),
         ("kafkatopic.md", page::<KafkaTopic>(&topic_reasons())),
         ("kafkauser.md", page::<KafkaUser>(&user_reasons())),
+        (
+            "kafkarebalance.md",
+            page::<KafkaRebalance>(&rebalance_reasons()),
+        ),
     ] {
         let path = docs().join(file);
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -44,6 +48,7 @@ fn troubleshooting_explains_every_reason_and_no_other() {
     let mut words: Vec<&str> = cluster_reasons().iter().map(|(word, ..)| *word).collect();
     words.extend(topic_reasons().iter().map(|(word, ..)| *word));
     words.extend(user_reasons().iter().map(|(word, ..)| *word));
+    words.extend(rebalance_reasons().iter().map(|(word, ..)| *word));
     words.sort_unstable();
     words.dedup();
     assert_eq!(
@@ -65,6 +70,7 @@ fn every_reason_and_annotation_of_the_docs_is_used_by_the_code() {
     let mut wanted = reasons("ClusterReason", cluster_reasons());
     wanted.extend(reasons("TopicReason", topic_reasons()));
     wanted.extend(reasons("UserReason", user_reasons()));
+    wanted.extend(reasons("RebalanceReason", rebalance_reasons()));
     for page in std::fs::read_dir(docs()).expect("docs/ is there") {
         let text = std::fs::read_to_string(page.expect("docs/ can be read").path());
         let text = text.unwrap_or_default();
@@ -173,6 +179,18 @@ fn user_reasons() -> Reasons {
     .collect()
 }
 
+fn rebalance_reasons() -> Reasons {
+    let all = RebalanceReason::ALL.iter();
+    all.map(|r| {
+        (
+            r.word(),
+            shown(r.state(), r.patience_minutes()),
+            r.meaning(),
+        )
+    })
+    .collect()
+}
+
 fn shown(state: State, patience_minutes: u32) -> String {
     match patience_minutes {
         0 => format!("{state:?}"),
@@ -223,7 +241,9 @@ fn fields(page: &mut String, path: &str, schema: &Value) {
         if is_required {
             page.push_str(", required");
         }
-        if let Some(default) = field.get("default").filter(|default| !default.is_array()) {
+        // What a status has before anybody has said anything is of no use to anybody.
+        let default = field.get("default").filter(|_| !path.starts_with("status"));
+        if let Some(default) = default.filter(|default| !default.is_array()) {
             let _ = write!(page, ", default `{}`", default.to_string().replace('"', ""));
         }
         let _ = write!(page, ")\n{}", indented("  ", text));

@@ -113,14 +113,17 @@ impl Kafka {
     ) -> IncrementalAlterConfigsResponse {
         let answers = request.resources.into_iter().map(|resource| {
             let config = &resource.configs[0];
-            assert_eq!(config.name, "cordoned.log.dirs", "no other is changed here");
             let broker = resource.resource_name.parse().unwrap();
-            let mut cordoned = self.cordoned.borrow_mut();
+            let mut set = match config.name.as_str() {
+                "cordoned.log.dirs" => self.cordoned.borrow_mut(),
+                "follower.replication.throttled.rate" => self.throttled.borrow_mut(),
+                other => panic!("{other} is not changed here"),
+            };
             let is_known = self.registered.borrow().contains(&broker);
             match config.value {
                 _ if !is_known => false,
-                Some(_) => cordoned.insert(broker),
-                None => cordoned.remove(&broker),
+                Some(_) => set.insert(broker),
+                None => set.remove(&broker),
             };
             IncrementalAlterConfigsResourceResponse {
                 error_code: match is_known {

@@ -59,9 +59,17 @@ pub fn progress(
             partitions_left += 1;
         }
     }
-    if partitions_left == 0 {
-        return None;
-    }
+    (partitions_left > 0).then(|| told((partitions_left, left), moving, before, now))
+}
+
+/// The figures of so many partitions that are not as they should be, and so many bytes.
+#[must_use]
+pub fn told(
+    (partitions_left, left): (i32, u64),
+    mut moving: Vec<MovingPartition>,
+    before: Option<&Reassignment>,
+    now: &str,
+) -> Reassignment {
     moving.truncate(LISTED_MAX);
     let bytes_left = signed(left);
     let started_at = before.map_or(now, |before| before.started_at.as_str());
@@ -79,8 +87,10 @@ pub fn progress(
         seconds_left,
         moving,
     };
-    let is_news = before.is_none_or(|before| is_news(before, &new));
-    Some(if is_news { new } else { before?.clone() })
+    match before.filter(|before| !is_news(before, &new)) {
+        Some(before) => before.clone(),
+        None => new,
+    }
 }
 
 fn is_news(before: &Reassignment, new: &Reassignment) -> bool {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::crd::{FIELD_MANAGER, KafkaCluster, KafkaTopic, KafkaUser};
+use crate::crd::{FIELD_MANAGER, KafkaCluster, KafkaRebalance, KafkaTopic, KafkaUser};
 use crate::object::ObjectKey;
 use crate::platform::kubernetes::apply::INSTANCE;
 use crate::platform::kubernetes::watched::Watched;
@@ -39,6 +39,8 @@ pub enum WatchEvent {
     Topic(Scope, Event<DynamicObject>),
     /// Of a KafkaUser.
     User(Scope, Event<DynamicObject>),
+    /// Of a KafkaRebalance.
+    Rebalance(Scope, Event<DynamicObject>),
     /// An object of this cluster changed; it is in its store.
     Owned(ObjectKey),
     /// All objects of one kind were listed.
@@ -72,6 +74,7 @@ pub fn begin(client: &Client, scopes: &BTreeSet<Scope>) -> (Watched, mpsc::Recei
         watch.custom::<KafkaCluster>(WatchEvent::Cluster);
         watch.custom::<KafkaTopic>(WatchEvent::Topic);
         watch.custom::<KafkaUser>(WatchEvent::User);
+        watch.custom::<KafkaRebalance>(WatchEvent::Rebalance);
         watched.pods.push(watch.owned("Pod"));
         watched.stateful_sets.push(watch.owned("StatefulSet"));
         watched.config_maps.push(watch.owned("ConfigMap"));

@@ -1,0 +1,72 @@
+//! The KafkaRebalances of the session: given to the tasks of their clusters, and what those say.
+
+use std::sync::Arc;
+
+use super::Session;
+use super::members::Index;
+use crate::crd::KafkaRebalance;
+use crate::object::ObjectKey;
+use crate::rebalance::driver::{Outcome, Rebalances, RebalancesReport, without_cluster};
+use crate::world::{Kind, World};
+
+impl<W: World, F> Session<W, F> {
+    pub(super) fn handle_rebalances(&mut self, report: RebalancesReport) {
+        for (key, done) in report.done {
+            self.world.record(Kind::Rebalance, &key, done);
+        }
+        // The last words of a task that has ended are older than what was said since.
+        if !self.tasks.contains_key(&report.cluster) {
+            return;
+        }
+        for (key, outcome) in report.outcomes {
+            self.apply_rebalance(&key, outcome);
+        }
+        // Its task knows already, and need not wake.
+        if let Some(task) = self.tasks.get(&report.cluster) {
+            let held = Arc::new(held(&mut self.world, &self.rebalances, &report.cluster));
+            task.rebalances.send_if_modified(|before| {
+                *before = held;
+                false
+            });
+        }
+        let _ = report.applied.send(());
+    }
+
+    fn apply_rebalance(&mut self, key: &ObjectKey, outcome: Outcome) {
+        match outcome {
+            Outcome::Stands(status) => {
+                if let Some(object) = self.world.set_rebalance_status(key, *status) {
+                    self.rebalances.replace(key, object);
+                }
+            }
+            Outcome::Gone => {
+                self.rebalances.apply(key, None);
+                self.world.release_rebalance(key);
+            }
+        }
+    }
+
+    /// Gives them to the tasks of their clusters, the oldest first.
+    pub(super) fn dispatch_rebalances(&mut self) {
+        for cluster in self.rebalances.take_dirty() {
+            if let Some(task) = self.tasks.get(&cluster) {
+                let held = held(&mut self.world, &self.rebalances, &cluster);
+                task.rebalances.send_replace(Arc::new(held));
+                continue;
+            }
+            let all: Rebalances = self.rebalances.of(&cluster).cloned().collect();
+            for (key, desired) in all {
+                let outcome = without_cluster(&cluster, &desired, &(self.now)());
+                self.apply_rebalance(&key, outcome);
+            }
+        }
+    }
+}
+
+/// Those of a cluster whose deletion cannot go unnoticed.
+fn held(world: &mut impl World, all: &Index<KafkaRebalance>, cluster: &ObjectKey) -> Rebalances {
+    let all = all
+        .of(cluster)
+        .filter(|(key, _)| world.holds_rebalance(key));
+    all.cloned().collect()
+}
