@@ -4,14 +4,18 @@
 //! - [`kills`]: who is killed when, and started again.
 //! - [`copiers`]: Apache Kafka's `TransactionalMessageCopier`, five of them.
 //! - [`matrix`]: one transactional id in the hands of all clients in turn.
+//! - [`connect`]: Kafka Connect, from a file to a file.
+//! - [`mirror`]: MirrorMaker 2, in and out.
 //! - [`streams`]: the smoke test of Kafka Streams.
 //!
 //! Each proof ends with one sentence of what was done and found; where something is not as it must
 //! be, it panics, and the files of its brokers and clients stay.
 
+pub mod connect;
 pub mod copiers;
 pub mod kills;
 pub mod matrix;
+pub mod mirror;
 pub mod streams;
 
 use anyhow::Result;

@@ -4,13 +4,13 @@
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::proofs::kills::Plan;
-use ottla_e2e::proofs::{copiers, matrix, streams};
+use ottla_e2e::proofs::{connect, copiers, matrix, mirror, streams};
 use ottla_e2e::setup;
 
 /// A name, what runs, and what runs it.
 struct Proof(&'static str, &'static str, fn(Plan) -> String);
 
-const PROOFS: [Proof; 3] = [
+const PROOFS: [Proof; 5] = [
     Proof(
         "copiers",
         "five `TransactionalMessageCopier` of Apache Kafka",
@@ -20,6 +20,16 @@ const PROOFS: [Proof; 3] = [
         "streams",
         "Kafka Streams' smoke test with `exactly_once_v2`, two clients",
         streams::run,
+    ),
+    Proof(
+        "mirror",
+        "MirrorMaker 2, from Apache Kafka to ours and back",
+        mirror::run,
+    ),
+    Proof(
+        "connect",
+        "Kafka Connect in distributed mode, exactly once from a file to a file",
+        connect::run,
     ),
     Proof(
         "matrix",

@@ -1,0 +1,169 @@
+//! Kafka Connect in distributed mode, its own topics on our brokers: a file goes line by line into
+//! a topic, exactly once, and from there into another file, while brokers and the worker are
+//! killed.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::kills::{Kills, Plan};
+use super::{committed, make_topic, on_three_brokers};
+use crate::client::tool::java;
+use crate::cluster::{Cluster, eventually};
+use crate::process::{Process, tail};
+use crate::setup;
+
+const TOPIC: &str = "lines";
+/// What is written into the file each time that kills are looked after.
+const LINES_A_STEP: u64 = 10;
+const STEP: Duration = Duration::from_millis(100);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long the last lines may take: a worker that was killed is waited for by its group.
+const REST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A file through Connect under kills: what was done and found.
+///
+/// # Panics
+/// The topic is not the file, or the other file lacks a line.
+#[must_use]
+pub fn run(plan: Plan) -> String {
+    on_three_brokers("connect", |cluster| through(plan, cluster))
+}
+
+fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
+    make_topic(&cluster.bootstrap(), TOPIC, 1)?;
+    let port = setup::free_ports(1)[0];
+    let (source, sink) = (cluster.dir().join("source"), cluster.dir().join("sink"));
+    let mut writing = OpenOptions::new().create(true).append(true).open(&source)?;
+    let mut worker = launch(cluster, port)?;
+    let place = |path: &Path| path.display().to_string();
+    let connectors = [
+        json!({
+            "name": "source", "connector.class": "FileStreamSource", "tasks.max": "1",
+            "file": place(&source), "topic": TOPIC, "exactly.once.support": "required",
+        }),
+        json!({
+            "name": "sink", "connector.class": "FileStreamSink", "tasks.max": "1",
+            "file": place(&sink), "topics": TOPIC,
+        }),
+    ];
+    for connector in &connectors {
+        eventually(WORKER_TIMEOUT, || configure(port, connector))
+            .with_context(|| tail(&worker.output()))?;
+    }
+    let mut kills = Kills::begin(plan);
+    let began = Instant::now();
+    let mut lines = 0;
+    while !kills.is_over() {
+        if kills.step(cluster)? || worker.ended().is_some() {
+            worker.kill();
+            worker = launch(cluster, port)?;
+        }
+        if began.elapsed() < plan.duration {
+            let more: String = (lines..lines + LINES_A_STEP)
+                .map(|line| format!("line {line}\n"))
+                .collect();
+            writing.write_all(more.as_bytes())?;
+            lines += LINES_A_STEP;
+        }
+        std::thread::sleep(STEP);
+    }
+    let told = kills.told();
+    let wanted: Vec<String> = (0..lines).map(|line| format!("line {line}")).collect();
+    let all_of = |got: &[String]| -> Result<()> {
+        let got: BTreeSet<_> = got.iter().collect();
+        let lost = wanted.iter().find(|line| !got.contains(line));
+        ensure!(lost.is_none(), "{} lines, without {lost:?}", got.len());
+        Ok(())
+    };
+    eventually(REST_TIMEOUT, || {
+        let got = committed(cluster, TOPIC, 0)?;
+        ensure!(
+            got.last() == wanted.last(),
+            "{TOPIC} ends in {:?}",
+            got.last()
+        );
+        ensure!(
+            got == wanted,
+            "{TOPIC} is not the file: {} lines",
+            got.len()
+        );
+        Ok(())
+    })
+    .with_context(|| format!("{told}\n{}", tail(&worker.output())))?;
+    let mut written = Vec::new();
+    eventually(REST_TIMEOUT, || {
+        written = read(&sink)?;
+        ensure!(
+            written.last() == wanted.last(),
+            "ends in {:?}",
+            written.last()
+        );
+        all_of(&written)
+    })
+    .with_context(|| format!("{told}\n{}", tail(&worker.output())))?;
+    Ok(format!(
+        "{told} (the client is the worker); {lines} lines of a file: in the topic each once and \
+         in order; in the sink's file all, {} of them again, since a file is no part of a \
+         transaction",
+        written.len() - wanted.len()
+    ))
+}
+
+fn read(path: &Path) -> Result<Vec<String>> {
+    let mut text = String::new();
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text.lines().map(str::to_string).collect())
+}
+
+fn launch(cluster: &Cluster, port: u16) -> Result<Process> {
+    let mut settings = format!(
+        "bootstrap.servers={}\nlisteners=http://127.0.0.1:{port}\ngroup.id=connect\n\
+         exactly.once.source.support=enabled\noffset.flush.interval.ms=2000\n\
+         session.timeout.ms=10000\nconsumer.isolation.level=read_committed\n\
+         offset.storage.partitions=5\n",
+        cluster.bootstrap()
+    );
+    for of in ["key", "value"] {
+        let class = "org.apache.kafka.connect.storage.StringConverter";
+        writeln!(settings, "{of}.converter={class}")?;
+    }
+    for topic in ["offset", "config", "status"] {
+        writeln!(settings, "{topic}.storage.topic=connect-{topic}")?;
+        writeln!(settings, "{topic}.storage.replication.factor=3")?;
+    }
+    let file = cluster.dir().join("worker.properties");
+    std::fs::write(&file, settings)?;
+    let mut command = java(&["-Xmx256M", "-XX:+UseSerialGC"], &[]);
+    command
+        .arg("org.apache.kafka.connect.cli.ConnectDistributed")
+        .arg(file);
+    Process::start(command, &cluster.dir().join("worker.log"))
+}
+
+/// Has the worker run a connector.
+fn configure(port: u16, connector: &Value) -> Result<()> {
+    let name = connector["name"]
+        .as_str()
+        .context("a connector has a name")?;
+    let body = connector.to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(WORKER_TIMEOUT))?;
+    write!(
+        stream,
+        "PUT /connectors/{name}/config HTTP/1.1\r\nHost: connect\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 20"), "{name}: {answer}");
+    Ok(())
+}
