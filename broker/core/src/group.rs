@@ -136,11 +136,9 @@ impl Shard {
             let refusal = join.error(ErrorCode::UnknownMemberId);
             return step.decision.reply(join.token, refusal);
         }
-        if let Some(group) = self.consumer(&id) {
-            if group.has_members() {
-                let refusal = join.error(ErrorCode::InconsistentGroupProtocol);
-                return step.decision.reply(join.token, refusal);
-            }
+        if self.consumer(&id).is_some_and(Consumer::has_members) {
+            let refusal = join.error(ErrorCode::InconsistentGroupProtocol);
+            return step.decision.reply(join.token, refusal);
         }
         soft.with_new(&id, step, |id, classic, step| classic.join(id, join, step));
         // whoever was refused has changed nothing

@@ -255,11 +255,10 @@ fn a_listener_says_how_tokens_are_judged() {
     }
 }
 
-/// A broker that cannot judge tokens does not start.
-#[test]
-fn a_listener_whose_tokens_could_not_be_judged_is_refused() {
+/// Which of the lines about tokens is left out, which one is there instead, and why that is refused.
+fn tokens_that_could_not_be_judged() -> Vec<(usize, String, &'static str)> {
     let own = "listener.name.secure.oauthbearer.sasl.";
-    for (left_out, line, why) in [
+    vec![
         (
             1,
             String::new(),
@@ -324,7 +323,13 @@ fn a_listener_whose_tokens_could_not_be_judged_is_refused() {
             "listener.name.secure.plain.sasl.oauthbearer.scope=x".to_owned(),
             "is of a listener that listeners does not have",
         ),
-    ] {
+    ]
+}
+
+/// A broker that cannot judge tokens does not start.
+#[test]
+fn a_listener_whose_tokens_could_not_be_judged_is_refused() {
+    for (left_out, line, why) in tokens_that_could_not_be_judged() {
         let mut lines = [&KEYSTORE[..], &TOKENS].concat();
         if let Some(place) = (left_out < 4).then_some(KEYSTORE.len() + left_out) {
             lines.remove(place);

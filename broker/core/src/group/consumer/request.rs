@@ -21,9 +21,12 @@ pub struct Heartbeat {
 #[derive(Clone, Debug)]
 pub struct Describe(pub String);
 
+/// Whether a client may know of a topic.
+type MaySee = dyn Fn(&str) -> bool + Send + Sync;
+
 /// Which topics a client may know of; none where all may know all.
 #[derive(Clone, Default)]
-pub struct Visible(pub Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct Visible(pub Option<Arc<MaySee>>);
 
 impl Visible {
     /// Whether the client may know of the topic.

@@ -153,9 +153,10 @@ impl Sessions {
 
     /// Takes out those whose time is over.
     pub fn over(&mut self, now: Now) -> Vec<MemberId> {
-        let is_over = |_: &MemberId, session: &mut Session| session.next_ms() <= now.monotonic_ms;
-        let over = self.members.extract_if(.., is_over);
-        let over = over.map(|(id, _)| id).collect();
+        let is_over = |session: &Session| session.next_ms() <= now.monotonic_ms;
+        let over = self.members.iter().filter(|(_, session)| is_over(session));
+        let over = over.map(|(id, _)| id.clone()).collect();
+        self.members.retain(|_, session| !is_over(session));
         self.armed_ms = self.members.values().map(Session::next_ms).min();
         over
     }

@@ -77,6 +77,9 @@ fn described(cluster: &Cluster, strict: bool, parts: &[(&str, i8, Option<&str>)]
 
 const ALICE: (&str, Option<&str>) = ("user", Some("alice"));
 
+/// A part of a filter: of what, how it matches, and what.
+type Part<'a> = (&'a str, i8, Option<&'a str>);
+
 #[test]
 fn each_entity_stands_for_itself() {
     let mut cluster = Cluster::of(1);
@@ -162,7 +165,7 @@ fn a_quota_is_replaced_kept_in_snapshots_and_removed() {
         &[("controller_mutation_rate", None), ("no_such_rate", None)],
     );
     assert_eq!(
-        alter(&mut cluster, false, &[gone.clone()]),
+        alter(&mut cluster, false, std::slice::from_ref(&gone)),
         "1 records\nNONE "
     );
     assert_eq!(alter(&mut cluster, false, &[gone]), "0 records\nNONE ");
@@ -183,7 +186,7 @@ fn a_filter_tells_names_defaults_and_exact_entities() {
     let entries: Vec<_> = entities.map(|parts| quotas(parts, &rate)).to_vec();
     alter(&mut cluster, false, &entries);
     let alice = ("user", 0, Some("alice"));
-    let cases: [(bool, &[(&str, i8, Option<&str>)], usize); 8] = [
+    let cases: [(bool, &[Part<'_>], usize); 8] = [
         (false, &[], 5),
         (true, &[], 0),
         (false, &[alice], 3),
@@ -197,7 +200,7 @@ fn a_filter_tells_names_defaults_and_exact_entities() {
         let found = described(&cluster, strict, parts);
         assert_eq!(found.lines().count(), count, "{parts:?} {strict}: {found}");
     }
-    let refused: [(&[(&str, i8, Option<&str>)], &str); 7] = [
+    let refused: [(&[Part<'_>], &str); 7] = [
         (
             &[("", 2, None)],
             "INVALID_REQUEST Invalid empty entity type.",
