@@ -17,7 +17,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ottla_core::metadata::Metadata;
-use ottla_core::quota::window::Sampling;
 use ottla_storage::disk::Lock;
 use ottla_storage::{Disk, RealDisk, Store, snapshot_file};
 use tokio::sync::watch;
@@ -28,7 +27,6 @@ use self::certificates::Certificates;
 use self::parts::Parts;
 use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
-use crate::audit::Audit;
 use crate::config::Settings;
 use crate::controller::identity::Identity;
 use crate::controller::lifecycle::{self, Life, Registration};
@@ -41,7 +39,6 @@ use crate::memory;
 use crate::net::Net;
 use crate::oauth::{self, Issuers};
 use crate::peer::{self, Peers};
-use crate::quotas::Quotas;
 use crate::stream::Network;
 use crate::threads;
 use crate::tls;
@@ -247,17 +244,7 @@ impl Node {
         let parts = Parts::open(&settings, &around, &handle, &cluster_id, &connector).await?;
         // this is the first and only time
         let _ = forwarded.set(Box::new(parts.replicas.clone()));
-        let context = Arc::new(Context {
-            settings: Arc::clone(&settings),
-            controller: handle.clone(),
-            replicas: parts.replicas.clone(),
-            coordinator: parts.coordinator.clone(),
-            metrics: parts.metrics.clone(),
-            audit: audit(&settings, &around.env, &parts)?,
-            issuers,
-            quotas: Arc::new(quotas(&settings, &around.env)),
-            env: around.env.clone(),
-        });
+        let context = parts.context(&settings, &around.env, &handle, issuers)?;
         context.issuers.watch(&context.metrics, &stopped);
         context.quotas.follow(&handle.image());
         let listeners = client_endpoints(&settings, &sockets.clients);
@@ -356,20 +343,6 @@ impl Node {
             Err(error) => warn!("the data directory was not closed in order: {error}"),
         }
     }
-}
-
-fn audit(settings: &Settings, env: &Env, parts: &Parts) -> Result<Arc<Audit>, Error> {
-    let path = &settings.audit_log;
-    let started = Audit::start(path, env.clone(), Arc::clone(&parts.metrics));
-    started.map(Arc::new).map_err(|error| Error::Audit {
-        path: path.clone(),
-        error,
-    })
-}
-
-fn quotas(settings: &Settings, env: &Env) -> Quotas {
-    let sampling = Sampling::new(settings.quota_windows, settings.quota_window_seconds);
-    Quotas::new(env.clone(), sampling)
 }
 
 /// Carries changes of the metadata to the partitions and the coordinator before others see them.

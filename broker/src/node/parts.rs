@@ -3,14 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ottla_core::quota::window::Sampling;
 use ottla_storage::Store;
 
 use super::{Error, LOCK_INTERVAL, LOCK_TIMEOUT, Surroundings};
+use crate::api::Context;
+use crate::audit::Audit;
 use crate::brokers::Brokers;
 use crate::config::Settings;
 use crate::controller;
 use crate::coordinator;
+use crate::env::Env;
 use crate::metrics::Metrics;
+use crate::oauth::Issuers;
+use crate::quotas::Quotas;
 use crate::replica::Replicas;
 use crate::tls::Connector;
 
@@ -79,4 +85,39 @@ impl Parts {
             storage_id,
         })
     }
+
+    /// What API handlers work with.
+    pub(super) fn context(
+        &self,
+        settings: &Arc<Settings>,
+        env: &Env,
+        controller: &controller::Handle,
+        issuers: Issuers,
+    ) -> Result<Arc<Context>, Error> {
+        Ok(Arc::new(Context {
+            settings: Arc::clone(settings),
+            controller: controller.clone(),
+            replicas: self.replicas.clone(),
+            coordinator: self.coordinator.clone(),
+            metrics: Arc::clone(&self.metrics),
+            audit: audit(settings, env, self)?,
+            issuers,
+            quotas: Arc::new(quotas(settings, env)),
+            env: env.clone(),
+        }))
+    }
+}
+
+fn audit(settings: &Settings, env: &Env, parts: &Parts) -> Result<Arc<Audit>, Error> {
+    let path = &settings.audit_log;
+    let started = Audit::start(path, env.clone(), Arc::clone(&parts.metrics));
+    started.map(Arc::new).map_err(|error| Error::Audit {
+        path: path.clone(),
+        error,
+    })
+}
+
+fn quotas(settings: &Settings, env: &Env) -> Quotas {
+    let sampling = Sampling::new(settings.quota_windows, settings.quota_window_seconds);
+    Quotas::new(env.clone(), sampling)
 }

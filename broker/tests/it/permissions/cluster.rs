@@ -134,6 +134,11 @@ impl Table {
             ..Default::default()
         })
         .await;
+        self.moves().await;
+    }
+
+    async fn moves(&mut self) {
+        let denied = || With(&[NoCluster]);
         self.row(2, &[cluster(Alter)], denied(), |t| ElectLeadersRequest {
             topic_partitions: Some(vec![TopicPartitions {
                 topic: t.into(),

@@ -255,7 +255,7 @@ fn a_listener_says_how_tokens_are_judged() {
     }
 }
 
-/// Which of the lines about tokens is left out, which one is there instead, and why that is refused.
+/// Which of the lines about tokens is left out, what stands there instead, why that is refused.
 fn tokens_that_could_not_be_judged() -> Vec<(usize, String, &'static str)> {
     let own = "listener.name.secure.oauthbearer.sasl.";
     vec![

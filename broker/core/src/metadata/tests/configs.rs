@@ -192,7 +192,8 @@ fn groups_and_client_metrics_have_configs_too() {
         INVALID_CONFIG: Invalid value 5 for configuration interval.m
         ok
         INVALID_CONFIG: Illegal client matching pattern: colour=red;
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]

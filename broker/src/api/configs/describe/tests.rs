@@ -162,6 +162,10 @@ fn a_broker_tells_settings_that_change_and_those_that_do_not() {
               3:plug.in=
         "#]],
     );
+}
+
+#[test]
+fn all_brokers_tell_what_is_set_for_all_and_another_broker_nothing() {
     check(
         BROKER,
         "",
