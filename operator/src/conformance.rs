@@ -57,6 +57,7 @@ use self::plans::{
     consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
     no_broker_is_emptied_without_consent, topics_are_not_copied_or_deleted_without_consent,
 };
+use self::rebalances::of_two_rebalances_one_goes_after_the_other;
 use self::rebalances::{
     a_plan_moves_nothing_before_somebody_consents_to_it, a_plan_waits_while_brokers_come_or_go,
     a_rebalance_can_be_stopped_and_planned_anew, a_rebalance_that_is_deleted_leaves_no_throttle,
@@ -178,6 +179,7 @@ in_every_world! {
     a_plan_waits_while_brokers_come_or_go,
     a_rebalance_can_be_stopped_and_planned_anew,
     a_rebalance_that_is_deleted_leaves_no_throttle,
+    of_two_rebalances_one_goes_after_the_other,
     a_spec_that_speaks_of_no_broker_is_told,
     a_restart_waits_for_consent_to_its_own_plan,
     topics_are_not_copied_or_deleted_without_consent,

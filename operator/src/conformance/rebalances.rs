@@ -154,3 +154,37 @@ pub async fn a_spec_that_speaks_of_no_broker_is_told<S: Setting>(world: &S) {
     until_reason_is(world, "WaitingForApproval").await;
     assert_eq!(status(world)["plan"]["partitions"], json!(6));
 }
+
+pub async fn of_two_rebalances_one_goes_after_the_other<S: Setting>(world: &S) {
+    let named = |name: &str, annotations: &str| {
+        rebalance(annotations, "").replace("name: even", &format!("name: {name}"))
+    };
+    let status = |name: &str| {
+        let object = world.get("KafkaRebalance", "shop", name);
+        object.map_or(Value::Null, |object| object["status"].clone())
+    };
+    uneven(world).await;
+    for name in ["even", "later"] {
+        world.apply(&named(name, ""));
+    }
+    for name in ["even", "later"] {
+        until_reason(world, "KafkaRebalance", "shop", name, "WaitingForApproval").await;
+    }
+    world.brokers().stop_copies_at(0);
+    for name in ["even", "later"] {
+        let hash = status(name)["plan"]["hash"].clone();
+        world.apply(&named(name, &format!("ottla.io/approve-plan: {hash}")));
+    }
+    for _ in 0..40 {
+        let states = ["even", "later"].map(|name| status(name)["state"].clone());
+        assert_ne!(states, [json!("Rebalancing"), json!("Rebalancing")]);
+        tokio::time::sleep(A_WHILE / 20).await;
+    }
+    world.brokers().finish_copies();
+    until("one is done", || {
+        ["even", "later"]
+            .iter()
+            .any(|name| status(name)["state"] == json!("Ready"))
+    })
+    .await;
+}

@@ -3,7 +3,7 @@
 //! It wakes when one of them or the cluster changes, and soon again while something is on its way;
 //! at rest it asks the brokers nothing. What is to be known of the cluster is what its topics know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,14 +74,18 @@ pub async fn run(
         admin.set_cluster_id(cluster.cluster_id.clone());
         let mut outcomes = BTreeMap::new();
         let mut done = Vec::new();
+        let active = all.iter().filter(|(_, one)| is_active(one));
+        let mut active: BTreeSet<&ObjectKey> = active.map(|(own, _)| own).collect();
         for (own, desired) in all.iter() {
-            let others = all.iter().filter(|(other, _)| other != own);
-            let another = others
-                .filter(|(_, other)| is_active(other))
-                .map(|(other, _)| other);
-            let pass = (&mut admin, &cluster, another.min());
+            let another = active.iter().copied().find(|other| *other != own);
+            let pass = (&mut admin, &cluster, another);
             let (outcome, sentence) = reconcile(pass, (&key, own), desired, &now()).await;
             done.extend(sentence.map(|sentence| (own.clone(), sentence)));
+            if let Outcome::Stands(status) = &outcome
+                && status.state == RebalanceState::Rebalancing
+            {
+                active.insert(own);
+            }
             outcomes.insert(own.clone(), outcome);
         }
         let is_pending = outcomes.values().any(is_pending);
