@@ -146,8 +146,8 @@ pub(crate) struct Shared {
     takes_no_more: watch::Sender<bool>,
     fetchers: fetcher::Fetchers,
     refused: refused::Refusals,
-    /// Room for what producers sent and wait for no more, in bytes.
-    unawaited: Arc<Semaphore>,
+    /// Room for what is on its way to other leaders, in bytes.
+    room: Arc<Semaphore>,
     /// `follower.replication.throttled.rate`, as of the newest image.
     copy_rate: AtomicU64,
     /// What was copied of replicas that are held to a rate.
@@ -261,7 +261,7 @@ impl Replicas {
             takes_no_more: watch::Sender::new(false),
             fetchers: fetcher::Fetchers::default(),
             refused: refused::Refusals::default(),
-            unawaited: Arc::new(Semaphore::new(sent::UNAWAITED_BYTES_MAX)),
+            room: Arc::new(Semaphore::new(sent::ON_THE_WAY_BYTES_MAX)),
             copy_rate: AtomicU64::new(u64::MAX),
             throttle: Mutex::default(),
             sessions: FetchSessions::new(settings.fetch_session_cache_slots_max),

@@ -54,7 +54,7 @@ pub use input::{
     Acks, AlteredIsr, Assignment, Batch, Config, Fetched, FollowerFetch, Guard, Input, Loaded,
     Membership, Origin, ReplicaState, Token,
 };
-pub use on_the_way::OnTheWay;
+pub use on_the_way::{Begun, OnTheWay};
 pub use producers::Producers;
 pub use reads::{Asker, FetchDecision, FetchFrom, LatestOffset, Reader};
 

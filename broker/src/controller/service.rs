@@ -1,8 +1,8 @@
 //! What this node answers its peers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,26 +47,39 @@ pub struct Service {
     forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>>,
 }
 
-/// Takes the batches that other brokers send on, in their order: the first future ends once the
-/// batch is appended or refused, the second gives the outcome.
+/// Takes the batches that other brokers send on, in their order.
 pub trait TakesForwarded: Send + Sync {
-    /// Takes one; not one that follows another that was not taken.
+    /// Takes one, unless its series is broken off. The first future ends once the next one may be
+    /// taken, the second gives the outcome.
     fn take(
         &self,
         batch: wire::ForwardedBatch,
-        follows_untaken: bool,
-    ) -> BoxFuture<'static, Placed>;
+        series: Series,
+    ) -> BoxFuture<'static, OutcomeToCome>;
 
     /// Begins a stream of them; none where no more are taken.
     fn begin(&self) -> Option<TakenStream>;
 }
 
-/// What became of a batch.
-pub struct Placed {
-    /// Else it is in no log, and comes again.
-    pub is_taken: bool,
-    /// Gives the outcome.
-    pub outcome: BoxFuture<'static, wire::ForwardedOutcome>,
+/// Gives what became of a batch.
+pub type OutcomeToCome = BoxFuture<'static, wire::ForwardedOutcome>;
+
+/// The batches of one partition on one stream, one behind the other, from one that left with none
+/// before it on its way. Once one of them is not taken, no later one is: it would be before it.
+#[derive(Clone, Debug, Default)]
+pub struct Series(Arc<AtomicBool>);
+
+impl Series {
+    /// One of them is in no log, and comes again.
+    pub fn break_off(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether one of them was not taken.
+    #[must_use]
+    pub fn is_broken_off(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A stream of them.
@@ -356,7 +369,7 @@ async fn take_forwarded(
     outcomes: mpsc::Sender<wire::ForwardedOutcome>,
 ) {
     let mut is_told = false;
-    let mut untaken = BTreeSet::new();
+    let mut all_series: BTreeMap<_, Series> = BTreeMap::new();
     while let Some(forwarded) = forwarded.get() {
         let batch = tokio::select! {
             no_more = taken.no_more(), if !is_told => {
@@ -371,17 +384,15 @@ async fn take_forwarded(
         };
         let Ok(Some(batch)) = batch else { return };
         let partition = (batch.topic_id.clone(), batch.partition);
+        let series = all_series.entry(partition).or_default();
         if batch.begins {
-            untaken.remove(&partition);
+            *series = Series::default();
         }
-        let placed = forwarded.take(batch, untaken.contains(&partition)).await;
-        if !placed.is_taken {
-            untaken.insert(partition);
-        }
+        let outcome = forwarded.take(batch, series.clone()).await;
         let outcomes = outcomes.clone();
         threads::spawn(async move {
             // as above
-            let _ = outcomes.send(placed.outcome.await).await;
+            let _ = outcomes.send(outcome.await).await;
         });
     }
 }

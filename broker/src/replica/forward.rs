@@ -2,9 +2,10 @@
 //! to the leader.
 //!
 //! One stream to each leader, made when it is first used: batches go out in the order in which they
-//! came, and are appended in it, so a producer's sequences stay in order. What is on its way is
-//! held by the requests that wait for it, which the budget of requests bounds; for what nobody
-//! waits for there is a limit of its own ([`super::sent::UNAWAITED_BYTES_MAX`]).
+//! came, and are appended in it, so a producer's sequences stay in order. What left for an earlier
+//! stream goes before what is sent on the next. The request that a batch came in may end long
+//! before the batch is answered, so what is on its way has a limit of its own
+//! ([`super::sent::ON_THE_WAY_BYTES_MAX`]).
 //!
 //! A batch comes back, to go where the partition is led by now, wherever it is certain that it is
 //! in no log, and where its sequence lets a leader know it again. Nobody can tell of others whose
@@ -16,9 +17,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use ottla_core::partition::{Acks, Appended};
+use ottla_core::partition::{Acks, Appended, Begun};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, ProducerId};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, ProducerId, TopicIdPartition};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Streaming;
@@ -166,6 +167,7 @@ struct Way {
     /// None once the other end takes no more.
     out: Option<Outgoing>,
     last: u64,
+    begun: Begun<TopicIdPartition>,
     waiting: BTreeMap<u64, OnItsWay>,
     /// Nothing is sent before: the other end does not lead, or does not know it yet.
     not_before: Instant,
@@ -176,6 +178,7 @@ impl Way {
         Self {
             out: Some(out),
             last: NO_MORE,
+            begun: Begun::default(),
             waiting: BTreeMap::new(),
             not_before: Instant::now(),
         }
@@ -199,8 +202,9 @@ impl Way {
             tokio::select! {
                 next = next => match next {
                     Some((room, next)) => {
-                        let batch = self.send(next);
-                        room.send(batch);
+                        if let Some(batch) = self.send(next) {
+                            room.send(batch);
+                        }
                     }
                     // what was answered is still to be read
                     None => self.out = None,
@@ -217,15 +221,17 @@ impl Way {
 
     /// The first batch finds room in a stream that was just opened.
     fn first(&mut self, first: Forwarded) {
-        let batch = self.send(first);
-        if let Some(out) = &self.out {
+        if let Some(batch) = self.send(first)
+            && let Some(out) = &self.out
+        {
             // a stream that broke already shows when its outcomes are read
             let _ = out.try_send(batch);
         }
     }
 
-    fn send(&mut self, forwarded: Forwarded) -> wire::ForwardedBatch {
-        self.last += 1;
+    /// The message for a batch; none where another goes before it, which left for an earlier
+    /// stream.
+    fn send(&mut self, forwarded: Forwarded) -> Option<wire::ForwardedBatch> {
         let Forwarded {
             leader_epoch,
             replica,
@@ -235,6 +241,11 @@ impl Way {
             ..
         } = forwarded;
         let id = replica.id;
+        if !self.begun.takes(id, begins, sent.is_sent_on()) {
+            replica.come_back(sent, turn);
+            return None;
+        }
+        self.last += 1;
         let acks = sent.acks;
         let records = std::mem::take(&mut sent.batch).freeze();
         let on_its_way = OnItsWay {
@@ -244,7 +255,7 @@ impl Way {
             turn,
         };
         self.waiting.insert(self.last, on_its_way);
-        wire::ForwardedBatch {
+        Some(wire::ForwardedBatch {
             number: self.last,
             topic_id: Bytes::copy_from_slice(&id.topic_id.0.0),
             partition: id.partition.0,
@@ -256,7 +267,7 @@ impl Way {
             },
             records,
             begins,
-        }
+        })
     }
 
     fn answer(&mut self, outcome: &wire::ForwardedOutcome) {

@@ -12,7 +12,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition, Uuid};
 
 use super::{Replicas, Shared, TopicKey};
-use crate::controller::service::{Placed, TakenStream, TakesForwarded};
+use crate::controller::service::{OutcomeToCome, Series, TakenStream, TakesForwarded};
 use crate::peer::wire;
 
 /// How long a broker that is to lead may take to learn of it, on a machine that is busy.
@@ -25,10 +25,10 @@ impl TakesForwarded for Replicas {
     fn take(
         &self,
         batch: wire::ForwardedBatch,
-        follows_untaken: bool,
-    ) -> BoxFuture<'static, Placed> {
+        series: Series,
+    ) -> BoxFuture<'static, OutcomeToCome> {
         let replicas = self.clone();
-        Box::pin(async move { replicas.append_forwarded(batch, follows_untaken).await })
+        Box::pin(async move { replicas.append_forwarded(batch, series).await })
     }
 
     fn begin(&self) -> Option<TakenStream> {
@@ -44,7 +44,7 @@ impl TakesForwarded for Replicas {
 impl Replicas {
     /// Appends a batch that another broker sends on, once this one knows that it leads. It was
     /// judged by the topic's configs where it came in.
-    async fn append_forwarded(&self, batch: wire::ForwardedBatch, follows_untaken: bool) -> Placed {
+    async fn append_forwarded(&self, batch: wire::ForwardedBatch, series: Series) -> OutcomeToCome {
         let taken = Taken::new(&self.shared);
         let number = batch.number;
         let outcome = move |result: Result<Offset, ErrorCode>| wire::ForwardedOutcome {
@@ -57,11 +57,11 @@ impl Replicas {
             not_taken: true,
             ..outcome(Err(ErrorCode::NotLeaderOrFollower))
         };
-        if follows_untaken {
-            return placed(false, async move { not_taken });
+        if series.is_broken_off() {
+            return Box::pin(async move { not_taken });
         }
         let Ok(topic_id) = <[u8; 16]>::try_from(&batch.topic_id[..]) else {
-            return placed(true, async move { outcome(Err(ErrorCode::InvalidRequest)) });
+            return Box::pin(async move { outcome(Err(ErrorCode::InvalidRequest)) });
         };
         let id = TopicIdPartition {
             topic_id: TopicId(Uuid(topic_id)),
@@ -85,8 +85,8 @@ impl Replicas {
         };
         let topic = TopicKey::Id(id.topic_id);
         let records = BytesMut::from(&batch.records[..]);
-        let produces = self.produce_judged(topic, id.partition, records, acks);
-        placed(!produces.has_untaken(), async move {
+        let produces = self.produce_judged(topic, id.partition, records, acks, &series);
+        Box::pin(async move {
             let _taken = taken;
             let answers = produces.acknowledged(ACKNOWLEDGE_TIMEOUT).await;
             match answers.into_iter().next() {
@@ -108,16 +108,6 @@ impl Replicas {
     #[must_use]
     pub fn owes_outcomes(&self) -> bool {
         self.shared.taken.load(Ordering::Acquire) > 0
-    }
-}
-
-fn placed(
-    is_taken: bool,
-    outcome: impl Future<Output = wire::ForwardedOutcome> + Send + 'static,
-) -> Placed {
-    Placed {
-        is_taken,
-        outcome: Box::pin(outcome),
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ottla_core::metadata::request::{HandOver, HandOverItem};
 use ottla_core::partition::{Batch, HAND_OVER_MAX, Input, Origin, Reception};
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::LeaderEpoch;
+use ottla_protocol::ids::{LeaderEpoch, NodeId};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -127,11 +127,14 @@ impl Replica {
             }
             is_wanted
         });
-        let stays = |sent: &Sent| reception(state, sent, now) == Reception::Park;
+        let first = state.parked.first();
+        let goes = match first.map(|first| reception(state, first, now)) {
+            Some(Reception::Step) => true,
+            Some(Reception::Forward(..)) => state.parked[0].takes_room(&self.shared.room),
+            Some(Reception::Park) | None => false,
+        };
         // whoever was sent on may go where others wait
-        if !state.parked.iter().any(|sent| sent.is_sent_on)
-            && state.parked.first().is_none_or(stays)
-        {
+        if !goes && !state.parked.iter().any(Sent::is_sent_on) {
             return;
         }
         for sent in std::mem::take(&mut state.parked) {
@@ -141,15 +144,21 @@ impl Replica {
 
     fn take_up(self: &Arc<Self>, state: &mut State, mut sent: Sent) -> bool {
         let now = self.shared.env.now();
-        let reception = reception(state, &sent, now);
-        if reception != Reception::Step && !sent.has_room(&self.shared.unawaited) {
+        if sent.follows_untaken() {
+            sent.untaken();
             return true;
         }
+        let (acks, is_sent_on) = (sent.acks, sent.is_sent_on());
+        let is_behind = state.parked.iter().any(|kept| !kept.is_sent_on());
+        let reception = reception(state, &sent, now);
+        let room = || sent.takes_room(&self.shared.room);
+        let Some(reception) = reception.within(acks, is_sent_on, is_behind, room) else {
+            sent.finds_no_room();
+            return true;
+        };
         match reception {
-            Reception::Step if sent.is_sent_on && !state.partition.takes(now, sent.acks) => {
-                sent.answer.untaken();
-            }
-            Reception::Step if sent.is_sent_on => {
+            Reception::Step if is_sent_on && !state.partition.takes(now, acks) => sent.untaken(),
+            Reception::Step if is_sent_on => {
                 for before in state.on_the_way.take_back_now() {
                     self.append(state, before);
                 }
@@ -162,36 +171,47 @@ impl Replica {
                 return false;
             }
             Reception::Forward(leader, leader_epoch) => {
-                let judged = producer_state::data(&sent.header);
-                let (refused, producers) = (&self.shared.refused, state.partition.producers());
-                if refused.is_out_of_turn(now, &sent.place, &judged, producers) {
-                    sent.answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
-                    return true;
-                }
-                // it has come again; where the leader refuses it too, its answer says so
-                refused.came_again(&sent.place, &judged);
-                let begins = state.on_the_way.is_clear();
-                let turn = state
-                    .on_the_way
-                    .leaves((leader, leader_epoch), sent.is_sent_on);
-                let forwarded = Forwarded {
-                    leader,
-                    leader_epoch,
-                    replica: Arc::<Self>::clone(self),
-                    sent,
-                    turn,
-                    begins,
-                };
-                if let Err(forwarded) = self.shared.forward(forwarded) {
-                    // the broker stops
-                    state.on_the_way.is_answered(turn);
-                    let answer = forwarded.sent.answer;
-                    answer.send(Err(ErrorCode::NotLeaderOrFollower));
-                    return true;
-                }
-                return false;
+                return self.send_on(state, sent, (leader, leader_epoch));
             }
         }
+        true
+    }
+
+    /// Says whether it was refused here instead.
+    fn send_on(
+        self: &Arc<Self>,
+        state: &mut State,
+        sent: Sent,
+        (leader, leader_epoch): (NodeId, LeaderEpoch),
+    ) -> bool {
+        let now = self.shared.env.now();
+        let judged = producer_state::data(&sent.header);
+        let (refused, producers) = (&self.shared.refused, state.partition.producers());
+        if refused.is_out_of_turn(now, &sent.place, &judged, producers) {
+            sent.answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
+            return true;
+        }
+        // it has come again; where the leader refuses it too, its answer says so
+        refused.came_again(&sent.place, &judged);
+        let begins = state.on_the_way.is_clear();
+        let turn = state
+            .on_the_way
+            .leaves((leader, leader_epoch), sent.is_sent_on());
+        let forwarded = Forwarded {
+            leader,
+            leader_epoch,
+            replica: Arc::<Self>::clone(self),
+            sent,
+            turn,
+            begins,
+        };
+        let Err(forwarded) = self.shared.forward(forwarded) else {
+            return false;
+        };
+        // the broker stops
+        state.on_the_way.is_answered(turn);
+        let answer = forwarded.sent.answer;
+        answer.send(Err(ErrorCode::NotLeaderOrFollower));
         true
     }
 
@@ -294,7 +314,7 @@ impl Replica {
 /// What becomes of a batch now.
 fn reception(state: &State, sent: &Sent, now: Duration) -> Reception {
     let reception = state.partition.reception(now);
-    match state.on_the_way.reception(reception, sent.is_sent_on) {
+    match state.on_the_way.reception(reception, sent.is_sent_on()) {
         // its coordinator's consent is for one leader: its producer asks for another itself
         Reception::Forward(..) if sent.header.is_transactional() => Reception::Step,
         // no message between brokers is that large

@@ -77,12 +77,6 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Whether one of them is for another broker.
-    pub(super) fn has_untaken(&self) -> bool {
-        let slots = lock(&self.slots);
-        slots.iter().any(|slot| matches!(slot, Slot::Untaken))
-    }
-
     fn is_done(&self) -> bool {
         self.missing.load(Ordering::Acquire) == 0
     }

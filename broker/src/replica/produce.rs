@@ -16,6 +16,7 @@ use super::place::{Place, TopicKey};
 use super::ready::Wakes;
 use super::sent::Sent;
 use super::{Replicas, Shared, producer_state};
+use crate::controller::service::Series;
 
 /// One batch for one partition.
 #[derive(Debug)]
@@ -156,8 +157,8 @@ impl Replicas {
                             frame_bytes,
                             acks,
                             answer,
-                            is_sent_on: false,
-                            unawaited: None,
+                            series: None,
+                            share: None,
                         };
                         begun.is_moved = !replica.produce(sent, wakes);
                         return begun;
@@ -183,6 +184,7 @@ impl Replicas {
         partition: PartitionIndex,
         batch: BytesMut,
         acks: Acks,
+        series: &Series,
     ) -> Produces {
         let pending = Pending::new(1);
         let answer = pending.answer(0);
@@ -208,14 +210,17 @@ impl Replicas {
                     header,
                     acks,
                     answer,
-                    is_sent_on: true,
-                    unawaited: None,
+                    series: Some(series.clone()),
+                    share: None,
                 };
                 replica.produce(sent, &mut wakes);
                 begun.replica = Some(replica);
                 wakes.wake();
             }
-            Err(ErrorCode::NotLeaderOrFollower) => answer.untaken(),
+            Err(ErrorCode::NotLeaderOrFollower) => {
+                series.break_off();
+                answer.untaken();
+            }
             Err(error) => answer.send(Err(error)),
         }
         Produces {
@@ -249,11 +254,6 @@ impl Replica {
 }
 
 impl Produces {
-    /// Whether one of them is for another broker, as far as it is known by now.
-    pub(super) fn has_untaken(&self) -> bool {
-        self.waiting.0.has_untaken()
-    }
-
     /// Waits for all acknowledgements, by the end of `timeout` at the latest.
     pub async fn acknowledged(self, timeout: Duration) -> Vec<Result<Produced, Refused>> {
         let waits = !self.waiting.is_done();

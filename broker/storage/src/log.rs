@@ -29,7 +29,7 @@ use crate::shared::Shared;
 use crate::wal::Operation;
 pub use read::SegmentRead;
 pub(crate) use state::State;
-pub use write::Cut;
+pub use write::{Cut, pins_too_much};
 
 /// What a topic's configs say about its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

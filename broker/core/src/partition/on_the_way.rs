@@ -3,10 +3,13 @@
 //! Invariant: what producers sent here is tried in the order in which they sent it, whatever comes
 //! back and in which order. What another broker sends on to here never waits for what this one has
 //! sent on: it may be what that waits for.
+//!
+//! Whoever sent a batch may have stopped waiting while it is on its way, so the room for those has
+//! a bound of its own.
 
 use std::collections::BTreeSet;
 
-use super::Reception;
+use super::{Acks, Reception};
 use ottla_protocol::ids::{LeaderEpoch, NodeId};
 
 /// The batches of one partition, by whatever the driver knows them.
@@ -97,6 +100,55 @@ impl<T> OnTheWay<T> {
     }
 }
 
+impl Reception {
+    /// The same within the bounds of what is on its way and of what is kept though nobody waits;
+    /// None where there is no room. `is_behind`: another that was sent before it is kept.
+    #[must_use]
+    pub fn within(
+        self,
+        acks: Acks,
+        is_sent_on: bool,
+        is_behind: bool,
+        takes_room: impl FnOnce() -> bool,
+    ) -> Option<Self> {
+        let is_awaited = acks != Acks::None;
+        match self {
+            Self::Step => Some(self),
+            Self::Forward(..) if is_sent_on || !is_behind => match takes_room() {
+                true => Some(self),
+                // it goes once there is room, and what comes then behind it; the broker that sent
+                // it on keeps it itself
+                false => (is_awaited && !is_sent_on).then_some(Self::Park),
+            },
+            // what is kept is dropped soon after nobody waits for it any more
+            Self::Forward(..) | Self::Park => (is_awaited || takes_room()).then_some(Self::Park),
+        }
+    }
+}
+
+/// The partitions of which one stream to a leader carries batches, one behind the other. Those that
+/// left for an earlier stream may be on their way back.
+#[derive(Debug)]
+pub struct Begun<P>(BTreeSet<P>);
+
+impl<P> Default for Begun<P> {
+    fn default() -> Self {
+        Self(BTreeSet::new())
+    }
+}
+
+impl<P: Ord> Begun<P> {
+    /// Whether the stream takes a batch, `begins`: one that left with no other on its way. Else it
+    /// comes back, behind those that left before it.
+    pub fn takes(&mut self, partition: P, begins: bool, is_sent_on: bool) -> bool {
+        if begins {
+            self.0.insert(partition);
+            return true;
+        }
+        is_sent_on || self.0.contains(&partition)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +220,45 @@ mod tests {
         assert_eq!(way.take_back_now(), ["first"]);
         way.comes_back(turns[1], "second");
         assert_eq!(way.take_back(), ["second", "third"]);
+    }
+
+    #[test]
+    fn a_stream_takes_no_batch_before_those_that_left_for_an_earlier_one() {
+        let (mut way, turns) = left(1);
+        let mut second = Begun::default();
+        assert_eq!(way.reception(TO_B, false), TO_B, "the first is away still");
+        let begins = way.is_clear();
+        let later = way.leaves((B, LeaderEpoch(1)), false);
+        way.comes_back(turns[0], "first"); // its stream has ended
+        assert!(!second.takes(0, begins, false));
+        way.comes_back(later, "second");
+        assert_eq!(way.take_back(), ["first", "second"]);
+        assert!(second.takes(0, way.is_clear(), false));
+        way.leaves((B, LeaderEpoch(1)), false);
+        assert!(second.takes(0, way.is_clear(), false), "behind the first");
+        assert!(!second.takes(1, false, false), "another partition");
+        assert!(second.takes(1, false, true), "another broker's waits never");
+        assert!(!second.takes(1, false, false), "and begins nothing");
+    }
+
+    #[test]
+    fn what_is_on_its_way_has_room_whatever_its_acks_are() {
+        use Reception::{Park, Step};
+        let within = |of: Reception, acks, has_room| of.within(acks, false, false, || has_room);
+        for acks in [Acks::None, Acks::Leader, Acks::All] {
+            assert_eq!(within(TO_B, acks, true), Some(TO_B));
+            assert_eq!(within(Step, acks, false), Some(Step));
+            assert_eq!(within(Park, acks, true), Some(Park));
+            let kept = (acks != Acks::None).then_some(Park);
+            assert_eq!(within(TO_B, acks, false), kept, "{acks:?}");
+            assert_eq!(within(Park, acks, false), kept, "{acks:?}");
+            assert_eq!(
+                TO_B.within(acks, false, true, || true),
+                Some(Park),
+                "behind"
+            );
+            assert_eq!(TO_B.within(acks, true, true, || true), Some(TO_B));
+            assert_eq!(TO_B.within(acks, true, false, || false), None);
+        }
     }
 }

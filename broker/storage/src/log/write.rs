@@ -18,6 +18,12 @@ const PINNED_BYTES_MIN: usize = 4096;
 /// The largest distance of an offset from its segment's base.
 const RELATIVE_OFFSET_MAX: i64 = i32::MAX as i64;
 
+/// Whether a slice of so many bytes is to be copied rather than kept with its frame.
+#[must_use]
+pub fn pins_too_much(bytes: usize, frame_bytes: usize) -> bool {
+    bytes < PINNED_BYTES_MIN.max(frame_bytes / PINNED_PART)
+}
+
 /// What an append needs to know of its batches.
 struct Extent {
     base_offset: Offset,
@@ -189,7 +195,7 @@ impl Log {
         if shared.is_full.load(std::sync::atomic::Ordering::Acquire) {
             return Err(shared.full());
         }
-        if batches.len() < PINNED_BYTES_MIN.max(frame_bytes / PINNED_PART) {
+        if pins_too_much(batches.len(), frame_bytes) {
             batches = Bytes::copy_from_slice(&batches);
         }
         let mut state = lock(&log.state);
