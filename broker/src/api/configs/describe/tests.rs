@@ -228,14 +228,11 @@ fn groups_and_subscriptions_tell_what_is_set_and_what_is_not() {
         "m",
         &[],
         expect![[r#"
-        interval.ms=1000 7 3
-          7:interval.ms=1000
-          5:interval.ms=300000
-        match= 5 7
-          5:match=
-        metrics= 5 7
-          5:metrics=
-    "#]],
+            interval.ms=1000 7 3
+              7:interval.ms=1000
+            match= 5 7
+            metrics= 5 7
+        "#]],
     );
     check(
         GROUP,
