@@ -1,7 +1,8 @@
 //! One contender in one row, once: a fresh cluster, an idle moment, a warm-up, the measured load.
 //!
-//! The load comes from Kafka's own ProducerPerformance, the same for both. Its CPU time is not
-//! counted, but it shares the cores with the brokers.
+//! The load comes from Kafka's own ProducerPerformance, that of transactions from a program on
+//! Kafka's own client, the same for both. Its CPU time is not counted, but it shares the cores with
+//! the brokers.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::contender::Contender;
 use super::row::{PARTITIONS, RECORD_BYTES, Row};
 use crate::client::tool::Tool;
 use crate::cluster::{Cluster, Shape};
+use crate::setup;
 
 /// What is measured, each with its unit in its name. Less is better but for the rate.
 pub const METRICS: [&str; 8] = [
@@ -87,14 +89,11 @@ struct Summary {
 }
 
 fn load(cluster: &Cluster, row: &Row, records: u64) -> Result<Summary> {
-    let output = Tool::long_at("ProducerPerformance", &cluster.bootstrap())
-        .args(&["--topic", "bench", "--num-records", &records.to_string()])
-        .args(&["--record-size", &RECORD_BYTES.to_string()])
-        .args(&["--throughput", &row.records_per_second.to_string()])
-        .args(&["--command-property", &format!("acks={}", row.acks)])
-        .args(&["linger.ms=5", "batch.size=65536", "buffer.memory=67108864"])
-        .timeout(LOAD_TIMEOUT)
-        .run()?;
+    let load = match row.transaction_records {
+        Some(each) => transactions(cluster, records / each, each)?,
+        None => plain(cluster, row, records),
+    };
+    let output = load.timeout(LOAD_TIMEOUT).run()?;
     let line = output.line_with(&["records sent", "99.9th"])?;
     let before = |words: &str| number_before(line, words);
     Ok(Summary {
@@ -103,6 +102,23 @@ fn load(cluster: &Cluster, row: &Row, records: u64) -> Result<Summary> {
         p99_ms: before(" ms 99th")?,
         p999_ms: before(" ms 99.9th")?,
     })
+}
+
+fn transactions(cluster: &Cluster, transactions: u64, each: u64) -> Result<Tool> {
+    let kit = setup::provided("proofs")?.join("kit");
+    let counts = [transactions, each, RECORD_BYTES].map(|count| count.to_string());
+    Ok(Tool::long_in("io.ottla.proofs.Committer", &kit)
+        .args(&[&cluster.bootstrap(), "bench"])
+        .args(&counts.each_ref().map(String::as_str)))
+}
+
+fn plain(cluster: &Cluster, row: &Row, records: u64) -> Tool {
+    Tool::long_at("ProducerPerformance", &cluster.bootstrap())
+        .args(&["--topic", "bench", "--num-records", &records.to_string()])
+        .args(&["--record-size", &RECORD_BYTES.to_string()])
+        .args(&["--throughput", &row.records_per_second.to_string()])
+        .args(&["--command-property", &format!("acks={}", row.acks)])
+        .args(&["linger.ms=5", "batch.size=65536", "buffer.memory=67108864"])
 }
 
 /// The number that stands right before these words.

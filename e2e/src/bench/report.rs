@@ -19,7 +19,7 @@ pub struct Pair {
 }
 
 /// What is compared in a row, and which ratio is promised, if any.
-const PROMISES: [(&str, &str, &str); 8] = [
+const PROMISES: [(&str, &str, &str); 10] = [
     ("rf1", "cpu_s_per_gb", "≤ 0.25"),
     ("rf1", "resident_mib_load", "≤ 0.125"),
     ("rf3", "cpu_s_per_gb", "≤ 0.167"),
@@ -28,6 +28,8 @@ const PROMISES: [(&str, &str, &str); 8] = [
     ("rf3-10mb", "p99_ms", "≤ 0.2"),
     ("rf3-10mb", "resident_mib_load", "≤ 0.125"),
     ("rf3-10mb", "cpu_s_per_gb", "≤ 0.167"),
+    ("rf3-transactions", "rate_mb_s", "≥ 5"),
+    ("rf3-transactions", "p99_ms", "≤ 0.25"),
 ];
 
 /// The table of one row, in Markdown. What is promised, is promised against Apache Kafka.
@@ -86,8 +88,9 @@ pub fn page(rows: &[(Row, Vec<Pair>)], machine: &str) -> String {
          each time\na fresh cluster. Ottla calls fdatasync before it acknowledges; Kafka runs with \
          its default, which\nleaves that to the page cache. Records of 1 KiB, {PARTITIONS} \
          partitions, \
-         linger 5 ms, batches of 64 KiB,\nall from Kafka's own ProducerPerformance, which shares \
-         the machine with the brokers. Latency is\nwhat that producer sees. CPU is that of all \
+         linger 5 ms, batches of 64 KiB,\nall from Kafka's own ProducerPerformance or, for \
+         transactions,\na program on its client, which shares the machine with the brokers. \
+         Latency is what that producer\nsees. CPU is that of all \
          brokers together, memory that of the largest one, 1 GiB\nof heap for Kafka, \
          its default. Machine: \
          {machine}.\n\n`make bench QUICK=1` repeats it; the raw figures are in \

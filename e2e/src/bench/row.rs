@@ -13,6 +13,8 @@ pub struct Row {
     pub acks: &'static str,
     /// Records per second; -1 is as fast as it goes.
     pub records_per_second: i64,
+    /// Records of a transaction; `None`: there are none. Latencies are those of transactions then.
+    pub transaction_records: Option<u64>,
     /// Records of the measured run.
     pub records: u64,
     /// Records of a run before it that is not measured, for compilers and caches to warm up.
@@ -26,13 +28,14 @@ pub const RECORD_BYTES: u64 = 1024;
 pub const PARTITIONS: u32 = 12;
 
 /// All rows, at the size that fits ten minutes with three alternations.
-pub const ROWS: [Row; 3] = [
+pub const ROWS: [Row; 4] = [
     Row {
         name: "rf1",
         title: "RF 1, acks=1, as fast as it goes",
         brokers: 1,
         acks: "1",
         records_per_second: -1,
+        transaction_records: None,
         records: 1_000_000,
         warm_up_records: 300_000,
     },
@@ -42,6 +45,7 @@ pub const ROWS: [Row; 3] = [
         brokers: 3,
         acks: "all",
         records_per_second: -1,
+        transaction_records: None,
         records: 500_000,
         warm_up_records: 100_000,
     },
@@ -52,8 +56,19 @@ pub const ROWS: [Row; 3] = [
         acks: "all",
         // 10 MB are 9,765 records of 1 KiB
         records_per_second: 9_765,
+        transaction_records: None,
         records: 160_000,
         warm_up_records: 30_000,
+    },
+    Row {
+        name: "rf3-transactions",
+        title: "RF 3, transactions of 100 records, one after the other",
+        brokers: 3,
+        acks: "all",
+        records_per_second: -1,
+        transaction_records: Some(100),
+        records: 100_000,
+        warm_up_records: 20_000,
     },
 ];
 

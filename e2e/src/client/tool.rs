@@ -25,20 +25,24 @@ impl Tool {
     #[must_use]
     pub fn new(class: &str) -> Self {
         // short-lived: compiling well and collecting in parallel would cost more than they bring
-        Self::with_flags(
-            class,
-            &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M"],
-        )
+        let flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M"];
+        Self::with_flags(class, &flags, &[])
     }
 
     /// A tool that runs for long, with the heap that Kafka's own script gives it.
     #[must_use]
     pub fn long_at(class: &str, bootstrap: &str) -> Self {
-        Self::with_flags(class, &["-Xmx512M"]).args(&["--bootstrap-server", bootstrap])
+        Self::with_flags(class, &["-Xmx512M"], &[]).args(&["--bootstrap-server", bootstrap])
     }
 
-    fn with_flags(class: &str, flags: &[&str]) -> Self {
-        let mut command = java(flags, &[]);
+    /// A program of ours in this folder, which runs for long.
+    #[must_use]
+    pub fn long_in(class: &str, folder: &Path) -> Self {
+        Self::with_flags(class, &["-Xmx512M"], &[folder.display().to_string()])
+    }
+
+    fn with_flags(class: &str, flags: &[&str], places: &[String]) -> Self {
+        let mut command = java(flags, places);
         let whole = if class.contains('.') {
             ""
         } else {
