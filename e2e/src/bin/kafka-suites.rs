@@ -54,7 +54,7 @@ fn main() -> Result<ExitCode> {
     let started = Instant::now();
     let report = run::run(&wishes, &jvm, &known, lanes()?, &mut kept)?;
     if kept.has_all(suites.values().flatten()) {
-        std::fs::write(page(), table::page(&suites, &kept.cases(), &known))?;
+        std::fs::write(page(), table::page(&suites, &kept.cases(&known), &known))?;
     }
     let refused: BTreeMap<_, _> = report.refused.iter().cloned().collect();
     for (name, why) in &refused {

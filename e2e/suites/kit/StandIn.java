@@ -13,7 +13,6 @@ import kafka.server.SharedServer;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.TopicListing;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.acl.AclBinding;
 import org.apache.kafka.common.internals.Plugin;
 import org.apache.kafka.common.network.ListenerName;
 import org.apache.kafka.common.protocol.Errors;
@@ -29,7 +28,6 @@ import org.apache.kafka.metadata.LeaderAndIsr;
 import org.apache.kafka.metadata.LeaderRecoveryState;
 import org.apache.kafka.raft.LogOffsetMetadata;
 import org.apache.kafka.raft.RaftLog;
-import org.apache.kafka.server.authorizer.AclCreateResult;
 import org.apache.kafka.server.authorizer.Authorizer;
 
 import org.mockito.invocation.InvocationOnMock;
@@ -206,16 +204,8 @@ public final class StandIn {
         Authorizer authorizer = Act.as(Authorizer.class)
             .on("acls", call -> asked(admin -> admin.describeAcls(call.getArgument(0)).values()
                 .toCompletionStage().toCompletableFuture().join()))
-            .on("createAcls", call -> createAcls(call.getArgument(1)))
             .object();
         return scala.Option.apply(Plugin.wrapInstance(authorizer, null, name));
-    }
-
-    private List<CompletableFuture<AclCreateResult>> createAcls(List<AclBinding> acls) {
-        asked(admin ->
-            admin.createAcls(acls).all().toCompletionStage().toCompletableFuture().join());
-        return acls.stream()
-            .map(acl -> CompletableFuture.completedFuture(AclCreateResult.SUCCESS)).toList();
     }
 
     /**

@@ -107,13 +107,13 @@ impl Metadata {
         let Some(feature) = FEATURES.iter().find(|f| f.name == name) else {
             return refuse(format!(
                 "Invalid update version {level} for feature {name}. The controller does not \
-                 support this feature"
+                 support this feature."
             ));
         };
         if !(feature.min..=feature.max).contains(&level) {
             return refuse(format!(
                 "Invalid update version {level} for feature {name}. The controller only supports \
-                 versions {}-{}",
+                 versions {}-{}.",
                 feature.min, feature.max
             ));
         }

@@ -76,8 +76,8 @@ fn a_level_goes_up_and_down_within_what_all_brokers_support() {
 fn what_is_not_supported_is_refused_in_kafkas_words() {
     let mut cluster = Cluster::of(1);
     for (name, level, words) in [
-        ("no.version", 1, "does not support this feature"),
-        ("transaction.version", 3, "only supports versions 0-2"),
+        ("no.version", 1, "does not support this feature."),
+        ("transaction.version", 3, "only supports versions 0-2."),
     ] {
         let request = UpdateFeaturesRequest {
             feature_updates: vec![FeatureUpdateKey {
