@@ -42,8 +42,10 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::access::{
     AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
-    DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
-    DescribeUserScramCredentialsRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+    CreateDelegationTokenRequest, DeleteAclsRequest, DescribeAclsRequest,
+    DescribeClientQuotasRequest, DescribeDelegationTokenRequest,
+    DescribeUserScramCredentialsRequest, ExpireDelegationTokenRequest, RenewDelegationTokenRequest,
+    SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::cluster::{
@@ -94,6 +96,7 @@ use crate::metrics::Metrics;
 use crate::oauth::Issuers;
 use crate::quotas::{Allowance, Quotas};
 use crate::replica::Replicas;
+use crate::tokens::Tokens;
 
 /// What a handler works with. Cheap to clone: everything inside is shared.
 #[derive(Clone)]
@@ -110,6 +113,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Who was denied what, and who has changed what.
     pub audit: Arc<Audit>,
+    /// What delegation tokens log in as.
+    pub tokens: Arc<Tokens>,
     /// Who issues tokens of OAUTHBEARER.
     pub issuers: Issuers,
     /// How much clients may take, and have taken.
@@ -166,6 +171,8 @@ pub struct RequestContext {
     pub client_id: Option<Arc<str>>,
     /// Who the client is, and where it connects from.
     pub principal: Principal,
+    /// Whether it has shown who it is by a delegation token.
+    pub is_by_token: bool,
     /// The name of the listener it came through, in capitals.
     pub listener: Arc<str>,
     /// A number for the connection, unique while the broker runs.
@@ -382,6 +389,10 @@ apis! {
     CreateAclsRequest => access::create_acls;
     DeleteAclsRequest => access::delete_acls;
     AlterClientQuotasRequest => access::alter_client_quotas;
+    CreateDelegationTokenRequest => access::create_delegation_token;
+    RenewDelegationTokenRequest => access::renew_delegation_token;
+    ExpireDelegationTokenRequest => access::expire_delegation_token;
+    DescribeDelegationTokenRequest => access::describe_delegation_token;
     AlterUserScramCredentialsRequest => access::alter_user_scram_credentials;
     DescribeClientQuotasRequest => access::describe_client_quotas;
     DescribeUserScramCredentialsRequest => access::describe_user_scram_credentials;

@@ -74,8 +74,12 @@ pub struct Witness {
 impl Witness {
     /// Tells what changes something, and what is denied.
     fn tell(&self, operation: Operation, resource: (ResourceType, &str), verdict: Verdict) {
-        use Operation::{Alter, AlterConfigs, Create, Delete};
-        if verdict.is_allowed() && !matches!(operation, Alter | AlterConfigs | Create | Delete) {
+        use Operation::{Alter, AlterConfigs, Create, CreateTokens, Delete};
+        let changes = matches!(
+            operation,
+            Alter | AlterConfigs | Create | CreateTokens | Delete
+        );
+        if verdict.is_allowed() && !changes {
             return;
         }
         let asker = Asker {
@@ -245,6 +249,16 @@ impl Access {
             resource,
             ErrorCode::TransactionalIdAuthorizationFailed,
         )
+    }
+
+    /// Asks about tokens of a user, of whom the principal is the name.
+    ///
+    /// # Errors
+    /// Kafka's for delegation tokens.
+    pub fn user(&self, operation: Operation, principal: &str) -> Result<(), ErrorCode> {
+        let resource = (ResourceType::User, principal);
+        let error = ErrorCode::DelegationTokenAuthorizationFailed;
+        self.demand(operation, resource, error)
     }
 
     /// Asks about the cluster.

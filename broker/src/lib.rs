@@ -45,3 +45,4 @@ pub mod replica;
 pub mod stream;
 pub mod threads;
 pub mod tls;
+pub mod tokens;

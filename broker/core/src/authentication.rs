@@ -6,6 +6,7 @@
 
 mod bearer;
 pub mod certificate;
+pub mod delegation;
 pub mod jaas;
 pub mod jwks;
 pub mod jwt;
@@ -19,6 +20,7 @@ mod tests;
 
 use std::fmt;
 
+pub use self::delegation::TokenLogin;
 pub use self::scram::Credential;
 pub use self::secret::Secret;
 pub use self::session::{Answer, Expected, Limits, Moment, Session, Unexpected};
@@ -97,6 +99,9 @@ pub trait Users {
     /// Somebody's credential by that mechanism, always the same while there is one: what a user
     /// that does not exist is answered follows from it, so that nobody can tell.
     fn stand_in(&self, mechanism: Mechanism) -> Option<&Credential>;
+
+    /// What the delegation token of that id logs in as by SCRAM, while it holds.
+    fn delegation_token(&self, id: &str, mechanism: Mechanism) -> Option<TokenLogin>;
 
     /// Whom a token of OAUTHBEARER is of.
     ///

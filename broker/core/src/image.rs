@@ -17,6 +17,7 @@ pub use partitions::Partitions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::record::DelegationTokenRecord;
 use crate::acl::Acls;
 use crate::authentication::{Credential, Mechanism};
 use crate::config::{Agreed, ConfigMap, Layers, Scope, TopicConfig};
@@ -51,6 +52,8 @@ pub struct MetadataImage {
     pub scram_credentials: Arc<BTreeMap<(String, Mechanism), Credential>>,
     /// How much clients may take.
     pub client_quotas: Arc<ClientQuotas>,
+    /// Delegation tokens, by their ids.
+    pub delegation_tokens: Arc<BTreeMap<String, DelegationTokenRecord>>,
     /// The first producer id that no block was given out of.
     pub next_producer_id: ProducerId,
     /// The epoch that the next registration of a broker gets.

@@ -9,6 +9,7 @@ mod acls;
 mod brokers;
 pub mod client_quotas;
 mod configs;
+pub mod delegation_tokens;
 mod elections;
 pub mod features;
 pub mod hand_over;
@@ -138,6 +139,10 @@ impl Metadata {
             Request::AlterClientQuotas(r) => self.alter_client_quotas(r),
             Request::Metered(r) => self.metered(moment, r),
             Request::LoseReplicas(r) => self.lose_replicas(r),
+            Request::CreateDelegationToken(r) => self.create_delegation_token(moment, r),
+            Request::RenewDelegationToken(r) => self.renew_delegation_token(moment, r),
+            Request::ExpireDelegationToken(r) => self.expire_delegation_token(moment, r),
+            Request::RemoveExpiredTokens(_) => self.remove_expired_tokens(moment),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Kafka gives where none is configured.
 
 mod client_quotas;
+mod delegation_tokens;
 mod scram_credentials;
 
 use ottla_core::acl::{Acl, Filter, Operation};
@@ -16,6 +17,10 @@ use ottla_protocol::messages::access::{
 };
 
 pub use self::client_quotas::{alter_client_quotas, describe_client_quotas};
+pub use self::delegation_tokens::{
+    create_delegation_token, describe_delegation_token, expire_delegation_token,
+    renew_delegation_token,
+};
 pub use self::scram_credentials::{alter_user_scram_credentials, describe_user_scram_credentials};
 use super::forward::{submit_with, until};
 use super::{Context, RequestContext};

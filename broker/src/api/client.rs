@@ -41,6 +41,7 @@ impl Client {
             api_version: 0,
             client_id: None,
             principal: Principal::anonymous(client_host),
+            is_by_token: false,
             listener,
             connection_id,
             allowance: None,

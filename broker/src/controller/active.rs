@@ -14,6 +14,7 @@ use openraft::error::{ClientWriteError, RaftError};
 use ottla_core::image::record::Record;
 use ottla_core::liveness::{self, Liveness, Look, Part};
 use ottla_core::metadata::metered::Mutations;
+use ottla_core::metadata::request::tokens::RemoveExpiredTokens;
 use ottla_core::metadata::request::{BrokerHeartbeat, FormatCluster, RebalanceLeaders};
 use ottla_core::metadata::{Metadata, Moment, Request, Response};
 use ottla_core::planted::{self, Planted};
@@ -90,6 +91,8 @@ pub struct Active {
     handle: Handle,
     liveness: Liveness,
     mutations: Mutations,
+    /// When delegation tokens were last looked at that may have ended.
+    tokens_seen: Duration,
 }
 
 impl Active {
@@ -111,6 +114,7 @@ impl Active {
             handle,
             liveness,
             mutations,
+            tokens_seen: Duration::ZERO,
         }
     }
 
@@ -357,6 +361,7 @@ impl Active {
                 Message::Wake => {}
             }
         }
+        let settings = &self.handle.shared.settings;
         let now = self.handle.shared.env.now();
         let due = self.liveness.due(now, metadata.image());
         for fence in due.fences {
@@ -364,11 +369,17 @@ impl Active {
             requests.push((Request::FenceBroker(fence), Waiter::Nobody));
         }
         if due.rebalances {
-            let imbalance_percent_max = self.handle.shared.settings.leader_imbalance_percent_max;
             let rebalance = RebalanceLeaders {
-                imbalance_percent_max,
+                imbalance_percent_max: settings.leader_imbalance_percent_max,
             };
             requests.push((Request::RebalanceLeaders(rebalance), Waiter::Nobody));
+        }
+        if now >= self.tokens_seen + settings.delegation_token_check_interval {
+            self.tokens_seen = now;
+            if !metadata.image().delegation_tokens.is_empty() {
+                let sweep = Request::RemoveExpiredTokens(RemoveExpiredTokens {});
+                requests.push((sweep, Waiter::Nobody));
+            }
         }
         requests
     }

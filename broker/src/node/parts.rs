@@ -19,6 +19,7 @@ use crate::oauth::Issuers;
 use crate::quotas::Quotas;
 use crate::replica::Replicas;
 use crate::tls::Connector;
+use crate::tokens::Tokens;
 
 /// What stands on the data directory.
 pub(super) struct Parts {
@@ -101,6 +102,7 @@ impl Parts {
             coordinator: self.coordinator.clone(),
             metrics: Arc::clone(&self.metrics),
             audit: audit(settings, env, self)?,
+            tokens: Arc::new(Tokens::new(settings.delegation_token_secret.clone())),
             issuers,
             quotas: Arc::new(quotas(settings, env)),
             env: env.clone(),

@@ -6,6 +6,7 @@ mod authority;
 #[path = "../../protocol/tests/it/catalogue.rs"]
 #[allow(dead_code, reason = "the protocol's own tests use the rest")]
 mod catalogue;
+mod delegation_tokens;
 mod dev_node;
 #[path = "../../protocol/tests/it/forms.rs"]
 mod forms;
@@ -13,6 +14,7 @@ mod fuzz;
 mod group_ids;
 mod hostile;
 mod idle;
+mod login;
 mod permissions;
 mod quotas;
 mod record_bodies;

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use ottla_broker::config::Settings;
 use ottla_broker::node::{Node, Surroundings};
@@ -14,7 +12,6 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::*;
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::metadata::MetadataRequest;
-use ring::{digest, hmac, pbkdf2};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
@@ -24,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::Authority;
+use crate::login::{handshake, log_in, salted};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -142,57 +140,6 @@ async fn connect(
     let connector = TlsConnector::from(Arc::new(config));
     let stream = tokio::time::timeout(LONG, connector.connect(name, stream)).await??;
     Ok(Connection::new(stream, "test", 1 << 20))
-}
-
-fn salted(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
-    let mut salted = [0; 32];
-    let rounds = iterations.try_into().unwrap();
-    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
-    pbkdf2::derive(algorithm, rounds, salt, password.as_bytes(), &mut salted);
-    salted
-}
-
-async fn token(
-    connection: &mut Tls,
-    token: impl AsRef<[u8]>,
-) -> Result<SaslAuthenticateResponse, ottla_client::Error> {
-    let request = SaslAuthenticateRequest {
-        auth_bytes: Bytes::copy_from_slice(token.as_ref()),
-    };
-    connection.exchange(&request, 2).await
-}
-
-async fn handshake(connection: &mut Tls, mechanism: &str) -> SaslHandshakeResponse {
-    let request = SaslHandshakeRequest {
-        mechanism: mechanism.to_owned(),
-    };
-    connection.exchange(&request, 1).await.unwrap()
-}
-
-/// A client's side of SCRAM-SHA-256, to its last answer.
-async fn log_in(connection: &mut Tls, user: &str, password: &str) -> SaslAuthenticateResponse {
-    let answer = handshake(connection, "SCRAM-SHA-256").await;
-    assert_eq!((answer.error_code, answer.mechanisms.len()), (0, 1));
-    let bare = format!("n={user},r=abc");
-    let first = token(connection, format!("n,,{bare}")).await.unwrap();
-    assert_eq!(first.error_code, 0, "{first:?}");
-    let said = String::from_utf8(first.auth_bytes.to_vec()).unwrap();
-    let field = |name: &str| {
-        let mut fields = said.split(',');
-        fields.find_map(|field| field.strip_prefix(name)).unwrap()
-    };
-    let salt = BASE64.decode(field("s=")).unwrap();
-    let salted = salted(password, &salt, field("i=").parse().unwrap());
-    let mac = |key: &[u8], data: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data);
-    let client_key = mac(&salted, b"Client Key");
-    let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
-    let last = format!("c=biws,r={}", field("r="));
-    let all = format!("{bare},{said},{last}");
-    let signature = mac(stored_key.as_ref(), all.as_bytes());
-    let pairs = client_key.as_ref().iter().zip(signature.as_ref());
-    let proof: Vec<u8> = pairs.map(|(key, signature)| key ^ signature).collect();
-    let last = format!("{last},p={}", BASE64.encode(proof));
-    token(connection, last).await.unwrap()
 }
 
 /// Whether the broker closes the connection, and does not answer this request.

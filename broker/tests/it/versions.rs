@@ -414,6 +414,12 @@ impl Asker {
             upsertions: Vec::new(),
         })
         .await;
+        // who has not logged in makes no tokens
+        self.ask(|_| CreateDelegationTokenRequest::default()).await;
+        self.ask(|_| RenewDelegationTokenRequest::default()).await;
+        self.ask(|_| ExpireDelegationTokenRequest::default()).await;
+        self.ask(|_| DescribeDelegationTokenRequest::default())
+            .await;
         self.ask(|_| DescribeUserScramCredentialsRequest::default())
             .await;
     }

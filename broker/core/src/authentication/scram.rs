@@ -18,7 +18,7 @@ use bytes::Bytes;
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
 
-use super::{Mechanism, Users};
+use super::{Mechanism, TokenLogin, Users};
 
 /// The fewest iterations that a credential may have.
 pub const ITERATIONS_MIN: i32 = 4096;
@@ -83,6 +83,8 @@ pub struct Begun {
     user: String,
     is_known: bool,
     credential: Credential,
+    /// When the delegation token ends that the client logs in by, where it is one.
+    token_until_ms: Option<i64>,
     /// The beginning of the client's first message, which it repeats.
     gs2_header: String,
     /// The client's first message without that.
@@ -112,19 +114,34 @@ pub fn begin(
                 .to_owned(),
         );
     }
-    let known = users.credential(&first.user, mechanism);
-    let stand_in = Credential::stand_in(mechanism, &first.user, users.stand_in(mechanism));
-    let credential = known.cloned().unwrap_or(stand_in);
+    let login = match first.is_by_token {
+        true => users.delegation_token(&first.user, mechanism),
+        false => users
+            .credential(&first.user, mechanism)
+            .map(|credential| TokenLogin {
+                credential: credential.clone(),
+                owner: first.user.clone(),
+                until_ms: i64::MAX,
+            }),
+    };
+    let is_known = login.is_some();
+    let login = login.unwrap_or_else(|| TokenLogin {
+        credential: Credential::stand_in(mechanism, &first.user, users.stand_in(mechanism)),
+        owner: first.user,
+        until_ms: i64::MAX,
+    });
+    let credential = login.credential;
     let nonce = format!("{}{nonce}", first.nonce);
     let salt = BASE64.encode(&credential.salt);
     Ok(Begun {
         mechanism,
-        is_known: known.is_some(),
+        is_known,
         gs2_header: first.gs2_header,
         first_bare: first.bare,
         server_first: format!("r={nonce},s={salt},i={}", credential.iterations),
-        user: first.user,
+        user: login.owner,
         credential,
+        token_until_ms: first.is_by_token.then_some(login.until_ms),
         nonce,
     })
 }
@@ -134,6 +151,13 @@ impl Begun {
     #[must_use]
     pub fn server_first(&self) -> &[u8] {
         self.server_first.as_bytes()
+    }
+
+    /// When the delegation token ends that the client logs in by, where it is one, in milliseconds
+    /// since 1970.
+    #[must_use]
+    pub fn token_until_ms(&self) -> Option<i64> {
+        self.token_until_ms
     }
 
     /// Takes the client's proof: the user and the last answer, where it is right.
@@ -174,6 +198,8 @@ struct ClientFirst {
     bare: String,
     user: String,
     nonce: String,
+    /// Whether the user is the id of a delegation token.
+    is_by_token: bool,
 }
 
 impl ClientFirst {
@@ -191,7 +217,11 @@ impl ClientFirst {
         let mut parts = bare.split(',');
         let user = sasl_name(parts.next()?.strip_prefix("n=")?)?;
         let nonce = parts.next()?.strip_prefix("r=")?;
-        // tokens are not served, and no other extension may be passed over
+        // no other extension may be passed over
+        let is_by_token = match parts.next() {
+            None => false,
+            Some(extension) => extension.strip_prefix("tokenauth=")?.parse().ok()?,
+        };
         if user.is_empty() || !is_nonce(nonce) || parts.next().is_some() {
             return None;
         }
@@ -201,6 +231,7 @@ impl ClientFirst {
             bare: bare.to_owned(),
             user,
             nonce: nonce.to_owned(),
+            is_by_token,
         })
     }
 }

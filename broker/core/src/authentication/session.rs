@@ -120,6 +120,8 @@ struct Shown {
     token: Vec<u8>,
     /// Until when that counts, in milliseconds since 1970, where there is an end to it.
     until_ms: Option<i64>,
+    /// Whether it was by a delegation token.
+    is_by_token: bool,
 }
 
 /// Who has logged in.
@@ -127,6 +129,8 @@ struct Shown {
 struct Login {
     user: Arc<str>,
     mechanism: Mechanism,
+    /// Whether it was by a delegation token.
+    is_by_token: bool,
     at: Duration,
     until: Option<Duration>,
 }
@@ -146,6 +150,12 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> Option<&Arc<str>> {
         self.login.as_ref().map(|login| &login.user)
+    }
+
+    /// Whether who has logged in did so by a delegation token.
+    #[must_use]
+    pub fn is_by_token(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.is_by_token)
     }
 
     /// By what the client logs in, or has logged in.
@@ -319,6 +329,7 @@ impl Session {
         self.login = Some(Login {
             user: shown.user.as_str().into(),
             mechanism,
+            is_by_token: shown.is_by_token,
             at: moment.now,
             until: lifetime.map(|lifetime| moment.now.saturating_add(lifetime)),
         });
@@ -344,25 +355,30 @@ fn step_on(
     nonce: &str,
     users: &dyn Users,
 ) -> Result<Stepped, String> {
-    let shown = |user, token| {
-        Stepped::Shown(Shown {
-            user,
-            token,
-            until_ms: None,
-        })
-    };
     match (mechanism, step) {
         (_, Step::Scram(begun)) => {
+            let until_ms = begun.token_until_ms();
             let (user, token) = begun.finish(token)?;
-            Ok(shown(user, token))
+            Ok(Stepped::Shown(Shown {
+                user,
+                token,
+                until_ms,
+                is_by_token: until_ms.is_some(),
+            }))
         }
         (_, Step::Refused) => Err(bearer::INVALID_TOKEN.to_owned()),
-        (Mechanism::Plain, Step::First) => Ok(shown(plain::judge(token, users)?, Vec::new())),
+        (Mechanism::Plain, Step::First) => Ok(Stepped::Shown(Shown {
+            user: plain::judge(token, users)?,
+            token: Vec::new(),
+            until_ms: None,
+            is_by_token: false,
+        })),
         (Mechanism::OAuthBearer, Step::First) => Ok(match bearer::judge(token, users)? {
             Judged::Taken(bearer) => Stepped::Shown(Shown {
                 user: bearer.name,
                 token: Vec::new(),
                 until_ms: Some(bearer.until_ms),
+                is_by_token: false,
             }),
             Judged::Refused(fault) => Stepped::Refused(fault),
         }),

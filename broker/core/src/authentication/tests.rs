@@ -157,6 +157,14 @@ impl Users for Few {
         Some(&self.credential)
     }
 
+    fn delegation_token(&self, id: &str, mechanism: Mechanism) -> Option<TokenLogin> {
+        (id == "id").then(|| TokenLogin {
+            credential: delegation::credential(&Secret::new("s"), id, mechanism),
+            owner: "owner".to_owned(),
+            until_ms: 60_000,
+        })
+    }
+
     /// `NAME.SECONDS` is a token of that one, until then.
     fn bearer(&self, token: &str) -> Result<Bearer, Refused> {
         let (name, seconds) = token.split_once('.').ok_or(Refused::Malformed)?;
@@ -244,6 +252,16 @@ fn what_is_no_proof_logs_nobody_in() {
             &FINAL[..FINAL.len() - 8],
         ),
         ("nothing", FIRST, ""),
+        (
+            "a user in the place of a token",
+            "n,,n=user,r=rOprNGfwEbeRWgbNEkqO,tokenauth=true",
+            FINAL,
+        ),
+        (
+            "a token whose HMAC is another",
+            "n,,n=id,r=rOprNGfwEbeRWgbNEkqO,tokenauth=true",
+            FINAL,
+        ),
         ("another user", "n,,n=nobody,r=rOprNGfwEbeRWgbNEkqO", FINAL),
     ] {
         let mut session = scram();
@@ -261,7 +279,9 @@ fn what_is_no_proof_logs_nobody_in() {
         "n,,n=us=2Ä,r=x",
         "n,a=other,n=user,r=x",
         "p=tls-unique,,n=user,r=x",
-        "n,,n=user,r=x,tokenauth=true",
+        "n,,n=user,r=x,tokenauth=maybe",
+        "n,,n=user,r=x,tokenauth=true,more=x",
+        "n,,n=user,r=x,other=true",
     ] {
         say(&mut scram(), first).expect_err(first);
     }

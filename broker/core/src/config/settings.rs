@@ -26,6 +26,7 @@ use super::ConfigMap;
 use super::key::Scope;
 use super::table::{self, closest, find};
 use super::value::Value;
+use crate::authentication::Secret;
 
 /// How a broker exits that refuses its settings (EX_CONFIG of sysexits.h): it would again.
 pub const EXIT_CODE_REFUSED: u8 = 78;
@@ -149,6 +150,9 @@ settings! {
         "listener.security.protocol.map", security::protocols;
     authentication_failure_delay: Duration =
         "connection.failed.authentication.delay.ms", read::milliseconds;
+    delegation_token_secret: Option<Secret> = "delegation.token.secret.key", read::secret;
+    delegation_token_check_interval: Duration =
+        "delegation.token.expiry.check.interval.ms", read::milliseconds;
     controller_quorum_voters: Vec<Voter> = "controller.quorum.voters", read::voters;
     log_dirs: Vec<PathBuf> = "log.dirs", read::paths;
     broker_rack: Option<String> = "broker.rack", read::optional;

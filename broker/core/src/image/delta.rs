@@ -24,6 +24,8 @@ pub struct MetadataDelta {
     pub scram_credentials: bool,
     /// Whether client quotas changed.
     pub client_quotas: bool,
+    /// Whether delegation tokens changed.
+    pub delegation_tokens: bool,
 }
 
 /// What changed in one topic.
@@ -50,6 +52,7 @@ impl MetadataDelta {
             acls: old.acls != new.acls,
             scram_credentials: old.scram_credentials != new.scram_credentials,
             client_quotas: old.client_quotas != new.client_quotas,
+            delegation_tokens: old.delegation_tokens != new.delegation_tokens,
             ..Self::default()
         };
         delta.brokers = differing_keys(&old.brokers, &new.brokers);
@@ -99,6 +102,7 @@ impl MetadataDelta {
         self.acls |= later.acls;
         self.scram_credentials |= later.scram_credentials;
         self.client_quotas |= later.client_quotas;
+        self.delegation_tokens |= later.delegation_tokens;
         for (id, topic) in later.topics {
             let entry = self.touch(id, &topic.name);
             entry.deleted |= topic.deleted;

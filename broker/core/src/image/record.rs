@@ -5,6 +5,8 @@
 //! tagged fields that an older broker skips. Its strings may be longer than those of requests:
 //! brokers once took and recorded such.
 
+mod delegation_token;
+
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,6 +15,7 @@ use ottla_protocol::codec::{
 };
 use ottla_protocol::ids::{NodeId, Uuid};
 
+pub use self::delegation_token::{DelegationTokenRecord, RemoveDelegationTokenRecord};
 use super::{ConfigResource, Endpoint, MetadataImage};
 use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
 use crate::authentication::{Credential, Mechanism};
@@ -51,6 +54,10 @@ pub enum Record {
     RemoveScramCredential(RemoveScramCredentialRecord),
     /// A client quota is set or removed.
     ClientQuota(ClientQuotaRecord),
+    /// A delegation token exists, or changed: replaces what was known of it.
+    DelegationToken(DelegationTokenRecord),
+    /// A delegation token is gone.
+    RemoveDelegationToken(RemoveDelegationTokenRecord),
 }
 
 macro_rules! records {
@@ -103,6 +110,8 @@ records! {
     12 ScramCredential ScramCredentialRecord;
     13 RemoveScramCredential RemoveScramCredentialRecord;
     20 ClientQuota ClientQuotaRecord;
+    14 DelegationToken DelegationTokenRecord;
+    15 RemoveDelegationToken RemoveDelegationTokenRecord;
 }
 
 impl Record {

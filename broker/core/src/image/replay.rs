@@ -79,6 +79,15 @@ impl MetadataImage {
                 }
             }
             Record::ClientQuota(r) => replay_client_quota(image, delta, r),
+            Record::DelegationToken(r) => {
+                let tokens = Arc::make_mut(&mut image.delegation_tokens);
+                tokens.insert(r.token_id.clone(), r.clone());
+                delta.delegation_tokens = true;
+            }
+            Record::RemoveDelegationToken(r) => {
+                Arc::make_mut(&mut image.delegation_tokens).remove(&r.token_id);
+                delta.delegation_tokens = true;
+            }
         }
     }
 
@@ -134,6 +143,8 @@ impl MetadataImage {
             let record = |(key, rate): (&_, &_)| ClientQuotaRecord::of(entity, *key, Some(*rate));
             records.extend(quotas.map(record).map(Record::ClientQuota));
         }
+        let tokens = self.delegation_tokens.values();
+        records.extend(tokens.cloned().map(Record::DelegationToken));
         records
     }
 }

@@ -5,6 +5,7 @@
 //! [`Response::encode`] back. Each is a number, a version and a body.
 
 mod metered;
+pub mod tokens;
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub use self::metered::{Metered, MeteredAnswer};
 use crate::ask::Ask;
 use crate::excerpt;
 use crate::image::Endpoint;
-use crate::image::record::{FeatureRangeRecord, FileConfigRecord, write};
+use crate::image::record::{DelegationTokenRecord, FeatureRangeRecord, FileConfigRecord, write};
 
 macro_rules! requests {
     ($($number:literal $(#[doc = $doc:literal])+ $name:ident($request:ty) -> $response:ty;)*) => {
@@ -183,6 +184,14 @@ requests! {
     LoseReplicas(LoseReplicas) -> Result<Vec<LeaderEpoch>, Refusal>;
     19 /// A leader's successors have every byte; answers how many lead now.
     HandOver(HandOver) -> Result<i32, Refusal>;
+    24 /// Creates a delegation token.
+    CreateDelegationToken(tokens::CreateDelegationToken) -> Result<DelegationTokenRecord, Refusal>;
+    25 /// Has a delegation token live on.
+    RenewDelegationToken(tokens::RenewDelegationToken) -> Result<i64, Refusal>;
+    26 /// Ends a delegation token, at once or later.
+    ExpireDelegationToken(tokens::ExpireDelegationToken) -> Result<i64, Refusal>;
+    27 /// Forgets the delegation tokens that have ended.
+    RemoveExpiredTokens(tokens::RemoveExpiredTokens) -> Result<i32, Refusal>;
 }
 
 impl Request {

@@ -4,6 +4,7 @@ mod acls;
 mod brokers;
 mod client_quotas;
 mod configs;
+mod delegation_tokens;
 mod features;
 mod hand_over;
 mod in_sync;
@@ -33,6 +34,8 @@ use crate::image::{ConfigResource, Endpoint, PartitionRegistration};
 pub(crate) struct Cluster {
     pub(crate) metadata: Metadata,
     pub(crate) log: Vec<Record>,
+    /// What time it is.
+    now_ms: i64,
     seed: u64,
     pub(crate) purse: Option<Purse>,
 }
@@ -52,6 +55,7 @@ impl Cluster {
         let mut cluster = Self {
             metadata: Metadata::new(statics.collect()),
             log: Vec::new(),
+            now_ms: 0,
             seed: 0,
             purse: None,
         };
@@ -66,7 +70,7 @@ impl Cluster {
     pub(crate) fn ask(&mut self, request: Request) -> Response {
         self.seed += 1;
         let moment = Moment {
-            now_ms: 0,
+            now_ms: self.now_ms,
             seed: self.seed,
             purse: self.purse,
         };

@@ -10,7 +10,7 @@ use ottla_core::authentication::certificate::Certificate;
 use ottla_core::authentication::jwks::Keys;
 use ottla_core::authentication::jwt::{Bearer, Expected, Refused};
 use ottla_core::authentication::{
-    Credential, Limits, Mechanism, Moment, Secret, Session, Users,
+    Credential, Limits, Mechanism, Moment, Secret, Session, TokenLogin, Users,
 };
 
 /// The keys of the example of RFC 7515, of which nobody has the private ones.
@@ -30,6 +30,14 @@ impl Users for One {
 
     fn stand_in(&self, _: Mechanism) -> Option<&Credential> {
         Some(&self.1)
+    }
+
+    fn delegation_token(&self, id: &str, _: Mechanism) -> Option<TokenLogin> {
+        (id == "user").then(|| TokenLogin {
+            credential: self.1.clone(),
+            owner: id.to_owned(),
+            until_ms: 1,
+        })
     }
 
     fn bearer(&self, token: &str) -> Result<Bearer, Refused> {

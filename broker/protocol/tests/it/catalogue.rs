@@ -68,7 +68,9 @@ pub fn all() -> Vec<Entry> {
             DescribeTransactionsRequest ListTransactionsRequest;
         "access": SaslHandshakeRequest SaslAuthenticateRequest DescribeAclsRequest
             CreateAclsRequest DeleteAclsRequest DescribeUserScramCredentialsRequest
-            AlterUserScramCredentialsRequest DescribeClientQuotasRequest AlterClientQuotasRequest;
+            AlterUserScramCredentialsRequest DescribeClientQuotasRequest AlterClientQuotasRequest
+            CreateDelegationTokenRequest RenewDelegationTokenRequest
+            ExpireDelegationTokenRequest DescribeDelegationTokenRequest;
     }
     macro_rules! records {
         ($($family:literal: $($record:ty)*;)*) => {

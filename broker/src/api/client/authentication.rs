@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 use ottla_core::authentication::jwt::{Bearer, Refused};
-use ottla_core::authentication::{Answer, Credential, Mechanism, Moment, Secret, Users};
+use ottla_core::authentication::{
+    Answer, Credential, Mechanism, Moment, Secret, TokenLogin, Users,
+};
 use ottla_core::config::settings::security::Sasl;
 use ottla_core::image::MetadataImage;
 use ottla_protocol::codec::Reader;
@@ -18,11 +20,13 @@ use ottla_protocol::messages::access::{
 use super::Client;
 use crate::api::{Answered, Call, Error, decode, encode, row};
 use crate::oauth::Issuer;
+use crate::tokens::Tokens;
 
 /// Those who may log in on a listener.
 struct Known<'a> {
     sasl: &'a Sasl,
     image: &'a MetadataImage,
+    tokens: &'a Tokens,
     issuer: Option<&'a Issuer>,
     moment: Moment,
 }
@@ -41,6 +45,11 @@ impl Users for Known<'_> {
         let mut all = self.image.scram_credentials.iter();
         let first = all.find(|((_, of), _)| *of == mechanism);
         first.map(|(_, credential)| credential)
+    }
+
+    fn delegation_token(&self, id: &str, mechanism: Mechanism) -> Option<TokenLogin> {
+        let unix_ms = self.moment.unix_ms;
+        self.tokens.login(self.image, unix_ms, id, mechanism)
     }
 
     fn bearer(&self, token: &str) -> Result<Bearer, Refused> {
@@ -139,6 +148,7 @@ fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
     let known = Known {
         sasl,
         image: &image,
+        tokens: &context.tokens,
         issuer: context
             .issuers
             .of(&client.request.listener)
@@ -158,6 +168,7 @@ fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
     } else if let Some(user) = session.user().filter(|_| session.is_done()) {
         context.metrics.authentications.inc();
         principal.name = format!("User:{user}").into();
+        client.request.is_by_token = session.is_by_token();
     }
     Some(answer)
 }

@@ -266,6 +266,24 @@ impl Table {
             }
         })
         .await;
+        // who has not shown who it is makes no tokens, whatever it may do
+        let not_allowed = || With(&[ErrorCode::DelegationTokenRequestNotAllowed]);
+        self.row(3, &[], not_allowed(), |_| {
+            CreateDelegationTokenRequest::default()
+        })
+        .await;
+        self.row(2, &[], not_allowed(), |_| {
+            RenewDelegationTokenRequest::default()
+        })
+        .await;
+        self.row(2, &[], not_allowed(), |_| {
+            ExpireDelegationTokenRequest::default()
+        })
+        .await;
+        self.row(3, &[], not_allowed(), |_| {
+            DescribeDelegationTokenRequest::default()
+        })
+        .await;
         self.row(0, &[cluster(Describe)], denied(), |_| {
             DescribeUserScramCredentialsRequest::default()
         })

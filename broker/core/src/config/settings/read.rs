@@ -8,6 +8,7 @@ use ottla_protocol::ids::NodeId;
 
 use super::listener::{Listener, Voter};
 use super::security::Protocol;
+use crate::authentication::Secret;
 use crate::config::Value;
 
 /// The name that Kafka's own authorizer has.
@@ -52,6 +53,11 @@ pub fn milliseconds_or_never(value: &Value) -> Result<Option<Duration>, String> 
 /// A text.
 pub fn text(value: &Value) -> Result<String, String> {
     Ok(value.to_string())
+}
+
+/// A text that is shown to nobody; empty is none.
+pub fn secret(value: &Value) -> Result<Option<Secret>, String> {
+    Ok(optional(value)?.map(Secret::new))
 }
 
 /// A text; empty is none.

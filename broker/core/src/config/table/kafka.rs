@@ -22,7 +22,6 @@ const OF_LISTENERS: Effect =
 const NO_LOGIN: Effect = AcceptedWithoutEffect("brokers know one another by certificates");
 const NO_OAUTH: Effect = AcceptedWithoutEffect("brokers judge tokens, and get none for themselves");
 const NO_KERBEROS: Effect = AcceptedWithoutEffect("no listener logs in by Kerberos");
-const NO_TOKENS: Effect = AcceptedWithoutEffect("there are no delegation tokens");
 const LATER: Effect = AcceptedWithoutEffect("share and streams groups are not served");
 const BOTH: Effect =
     AcceptedWithoutEffect("uniform and range are there; uniform, where no member says which");
@@ -75,11 +74,6 @@ keys! {
     "controller.quorum.retry.backoff.ms" Int "20" AtLeast(0), Broker Restart [] QUORUM, "";
     "controller.socket.timeout.ms" Int "30000" Any, Broker Restart [] QUORUM, "";
     "create.topic.policy.class.name" Class "" NOTHING, Broker Restart [] NO_POLICY, "";
-    "delegation.token.expiry.check.interval.ms" Long "3600000" AtLeast(1),
-        Broker Restart [] NO_TOKENS, "";
-    "delegation.token.expiry.time.ms" Long "86400000" AtLeast(1), Broker Restart [] NO_TOKENS, "";
-    "delegation.token.max.lifetime.ms" Long "604800000" AtLeast(1), Broker Restart [] NO_TOKENS, "";
-    "delegation.token.secret.key" Password "" Any, Broker Restart [] NO_TOKENS, "";
     "delete.records.purgatory.purge.interval.requests" Int "1" Any,
         Broker Restart [] NO_PURGATORY, "";
     "early.start.listeners" List "" Any, Broker Restart [] OWN_WAY, "";

@@ -122,6 +122,19 @@ keys! {
         Broker Restart [] Applied,
         "Tokens of OAUTHBEARER are always validated; Kafka's own class for that is taken, and no \
          other.";
+    "delegation.token.secret.key" Password "" Any,
+        Broker Restart [] Applied,
+        "What the HMACs of delegation tokens are made with, the same on every broker. Without it \
+         there are no tokens, and with another one those that were given out log in no more.";
+    "delegation.token.max.lifetime.ms" Long "604800000" AtLeast(1),
+        Broker Restart [] Applied,
+        "How long a delegation token lives at most, however often it is renewed.";
+    "delegation.token.expiry.time.ms" Long "86400000" AtLeast(1),
+        Broker Restart [] Applied,
+        "How long a delegation token lives unless it is renewed.";
+    "delegation.token.expiry.check.interval.ms" Long "3600000" AtLeast(1),
+        Broker Restart [] Applied,
+        "How often delegation tokens that have ended are forgotten; they log in no more before.";
     "connection.failed.authentication.delay.ms" Int "100" Between(0, 10_000),
         Broker Restart [] Applied,
         "How long the answer to a login that failed is held back, in milliseconds.";
