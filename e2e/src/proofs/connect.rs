@@ -75,7 +75,11 @@ fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
         }
         std::thread::sleep(STEP);
     }
-    let told = kills.told();
+    verify(cluster, lines, &sink, &kills.told()).with_context(|| tail(&worker.output()))
+}
+
+/// Whether the topic is the file, and the other file has all of it; tells what was found.
+fn verify(cluster: &mut Cluster, lines: u64, sink: &Path, told: &str) -> Result<String> {
     let wanted: Vec<String> = (0..lines).map(|line| format!("line {line}")).collect();
     let all_of = |got: &[String]| -> Result<()> {
         let got: BTreeSet<_> = got.iter().collect();
@@ -97,10 +101,10 @@ fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
         );
         Ok(())
     })
-    .with_context(|| format!("{told}\n{}", tail(&worker.output())))?;
+    .with_context(|| told.to_owned())?;
     let mut written = Vec::new();
     eventually(REST_TIMEOUT, || {
-        written = read(&sink)?;
+        written = read(sink)?;
         ensure!(
             written.last() == wanted.last(),
             "ends in {:?}",
@@ -108,7 +112,7 @@ fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
         );
         all_of(&written)
     })
-    .with_context(|| format!("{told}\n{}", tail(&worker.output())))?;
+    .with_context(|| told.to_owned())?;
     Ok(format!(
         "{told} (the client is the worker); {lines} lines of a file: in the topic each once and \
          in order; in the sink's file all, {} of them again, since a file is no part of a \

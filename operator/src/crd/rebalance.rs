@@ -8,6 +8,10 @@ use super::Condition;
 use super::topic::{ClusterRef, Reassignment};
 
 /// What is to be made even, and how.
+#[allow(
+    clippy::duplicated_attributes,
+    reason = "each of the columns has its type"
+)]
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "ottla.io",
