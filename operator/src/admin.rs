@@ -9,6 +9,7 @@
 mod access;
 mod link;
 pub mod moves;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,6 +33,7 @@ use ottla_protocol::messages::topics::{
 pub use self::access::Acls;
 pub use self::link::Identity;
 use self::link::Link;
+pub use self::quotas::Rates;
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
 
 /// How long a call may take.

@@ -13,6 +13,7 @@ mod nodes;
 mod plans;
 mod pods;
 mod quiet;
+mod quotas;
 mod racks;
 mod reached;
 mod rebalances;
@@ -57,6 +58,7 @@ use self::plans::{
     consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
     no_broker_is_emptied_without_consent, topics_are_not_copied_or_deleted_without_consent,
 };
+use self::quotas::a_user_has_the_quotas_of_its_spec_and_no_other;
 use self::rebalances::of_two_rebalances_one_goes_after_the_other;
 use self::rebalances::{
     a_plan_moves_nothing_before_somebody_consents_to_it, a_plan_waits_while_brokers_come_or_go,
@@ -193,6 +195,7 @@ in_every_world! {
     a_cluster_that_was_created_plain_goes_on_so_between_brokers,
     a_user_comes_and_goes_with_its_object,
     what_somebody_takes_from_a_user_is_put_back,
+    a_user_has_the_quotas_of_its_spec_and_no_other,
     a_user_is_rotated_by_its_annotation,
     a_user_that_changes_how_it_is_known_is_known_by_nothing_else,
     a_user_of_another_namespace_must_be_admitted,

@@ -173,7 +173,8 @@ pub fn user(namespace: &str, annotations: &str, spec: &str) -> String {
 pub const SCRAM: &str = "authentication: { type: Scram }, acls: [{ resource: { type: Topic, name: \
     payments }, operations: [Read, Write] }]";
 
-async fn until_user<S: Setting>(world: &S, want: &str) {
+/// Waits for what the user says.
+pub async fn until_user<S: Setting>(world: &S, want: &str) {
     until_reason(world, "KafkaUser", "shop", "billing", want).await;
 }
 

@@ -343,6 +343,10 @@ impl Kafka {
             ApiKey::DescribeUserScramCredentials => {
                 reply(reader, &header, |asked| self.describe_scram(asked))
             }
+            ApiKey::DescribeClientQuotas => {
+                reply(reader, &header, |asked| self.describe_quotas(asked))
+            }
+            ApiKey::AlterClientQuotas => reply(reader, &header, |asked| self.alter_quotas(asked)),
             ApiKey::AlterUserScramCredentials => {
                 reply(reader, &header, |asked| self.alter_scram(asked))
             }

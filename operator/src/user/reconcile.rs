@@ -6,6 +6,8 @@
 //! Invariant: a password is in the Secret before brokers have it, so that none is ever lost; every
 //! object given has exactly one [`Outcome`].
 
+mod quotas;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -124,6 +126,7 @@ pub async fn pass(
         Acls::new()
     } else {
         work.keep_passwords(admin, users).await?;
+        work.keep_quotas(admin).await?;
         work.keep_acls(admin).await?
     };
     work.conclude(users, &acls).await;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use ottla_core::acl::{
     Acl, CLUSTER_NAME, Entry, Operation, PatternType, Permission, ResourceType, WILDCARD, is_host,
 };
+use ottla_core::quota::{Key, Rate};
 
+use crate::admin::Rates;
 use crate::condition::{UserReason, Verdict};
 use crate::crd::KafkaUser;
 use crate::crd::cluster::AuthenticationType;
@@ -26,6 +28,8 @@ pub struct ValidatedUser {
     pub authentication: AuthenticationType,
     /// The ACLs it is to have.
     pub acls: BTreeSet<Acl>,
+    /// How much it may take.
+    pub quotas: Rates,
     /// What the annotation [`ROTATE`] has.
     pub rotate: String,
 }
@@ -73,6 +77,12 @@ pub fn principals(user: &KafkaUser) -> Vec<String> {
     std::iter::once(own).chain(told).collect()
 }
 
+/// The user of a principal, as quotas name it.
+#[must_use]
+pub fn user_of(principal: &str) -> &str {
+    principal.strip_prefix("User:").unwrap_or(principal)
+}
+
 /// The name by which a principal logs in with a password; none of one that shows a certificate.
 #[must_use]
 pub fn name_of(principal: &str) -> Option<String> {
@@ -115,8 +125,51 @@ pub fn validate(user: &KafkaUser) -> Result<ValidatedUser, Verdict> {
         name,
         authentication,
         acls,
+        quotas: rates(user)?,
         rotate: rotate.cloned().unwrap_or_default(),
     })
+}
+
+/// How much a user may take, by its spec.
+fn rates(user: &KafkaUser) -> Result<Rates, Verdict> {
+    let Some(quotas) = &user.spec.quotas else {
+        return Ok(Rates::new());
+    };
+    let given = [
+        (
+            "producerByteRate",
+            Key::ProducerByteRate,
+            quotas.producer_byte_rate,
+        ),
+        (
+            "consumerByteRate",
+            Key::ConsumerByteRate,
+            quotas.consumer_byte_rate,
+        ),
+        (
+            "requestPercentage",
+            Key::RequestPercentage,
+            quotas.request_percentage,
+        ),
+        (
+            "controllerMutationRate",
+            Key::ControllerMutationRate,
+            quotas.controller_mutation_rate,
+        ),
+    ];
+    let mut rates = Rates::new();
+    for (field, key, number) in given {
+        let Some(number) = number else {
+            continue;
+        };
+        let rate = Rate::new(number as f64).ok_or_else(|| {
+            invalid(format!(
+                "spec.quotas.{field} is {number}; give 1 or more, or leave it out for no bound."
+            ))
+        })?;
+        rates.insert(key, rate);
+    }
+    Ok(rates)
 }
 
 fn invalid(message: String) -> Verdict {
@@ -262,6 +315,29 @@ mod tests {
                 .acls
                 .iter()
                 .all(|acl| acl.entry.principal == "User:CN=billing")
+        );
+    }
+
+    #[test]
+    fn quotas_are_by_kafkas_keys_and_none_is_zero() {
+        let with = |quotas: &str| {
+            user("billing", &format!("], quotas: {{ {quotas} }}, x: [")).map(|user| user.quotas)
+        };
+        let valid = with("producerByteRate: 1048576, controllerMutationRate: 10").unwrap();
+        let told = valid.iter().map(|(key, rate)| (key.name(), rate.value()));
+        let told: Vec<_> = told.collect();
+        let wanted = [
+            ("producer_byte_rate", 1_048_576.0),
+            ("controller_mutation_rate", 10.0),
+        ];
+        assert_eq!(told, wanted);
+        let verdict = with("requestPercentage: 0").unwrap_err();
+        assert!(
+            verdict
+                .message
+                .contains("spec.quotas.requestPercentage is 0; give 1 or more"),
+            "{}",
+            verdict.message
         );
     }
 

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use ottla_core::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
+use ottla_core::metadata::client_quotas::{answered, changes, describe};
+use ottla_core::quota::{ClientQuotas, Entity, Key, Rate};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::{
-    AclCreationResult, AclDescription, AlterUserScramCredentialsRequest,
-    AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult, CreateAclsRequest,
-    CreateAclsResponse, CredentialInfo, DeleteAclsFilterResult, DeleteAclsRequest,
-    DeleteAclsResponse, DescribeAclsResource, DescribeAclsResponse,
+    AclCreationResult, AclDescription, AlterClientQuotasRequest, AlterClientQuotasResponse,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    AlterUserScramCredentialsResult, CreateAclsRequest, CreateAclsResponse, CredentialInfo,
+    DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsResource,
+    DescribeAclsResponse, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
     DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
     DescribeUserScramCredentialsResult, ScramCredentialUpsertion,
 };
@@ -26,6 +29,7 @@ pub struct Users {
     acls: BTreeSet<Acl>,
     credentials: BTreeMap<String, ScramCredentialUpsertion>,
     keeps_credentials: bool,
+    quotas: ClientQuotas,
 }
 
 impl Brokers {
@@ -45,6 +49,24 @@ impl Brokers {
             format!("{permission} {principal} {operation} {what} {how} {name} from {host}")
         });
         sentences.collect()
+    }
+
+    /// The quotas, one sentence each.
+    pub fn quotas(&self) -> Vec<String> {
+        let users = self.kafka.users.borrow();
+        let all = users.quotas.iter().flat_map(|(entity, rates)| {
+            let of = format!("{:?}", entity.parts().collect::<Vec<_>>());
+            let rates = rates.iter();
+            rates.map(move |(key, rate)| format!("{of} {}={}", key.name(), rate.value()))
+        });
+        all.collect()
+    }
+
+    /// Has somebody set a quota.
+    pub fn set_quota(&self, kind: &str, name: Option<&str>, key: Key, rate: f64) {
+        let entity = Entity::of_parts([(kind, name)]).unwrap();
+        let mut users = self.kafka.users.borrow_mut();
+        users.quotas.set(entity, key, Rate::new(rate).unwrap());
     }
 
     /// Who has a password.
@@ -76,6 +98,38 @@ impl Brokers {
 }
 
 impl Kafka {
+    pub(super) fn describe_quotas(
+        &self,
+        request: DescribeClientQuotasRequest,
+    ) -> DescribeClientQuotasResponse {
+        let users = self.users.borrow();
+        DescribeClientQuotasResponse {
+            entries: Some(describe(&users.quotas, &request).unwrap()),
+            ..DescribeClientQuotasResponse::default()
+        }
+    }
+
+    pub(super) fn alter_quotas(
+        &self,
+        request: AlterClientQuotasRequest,
+    ) -> AlterClientQuotasResponse {
+        let mut users = self.users.borrow_mut();
+        let entries = request.entries.iter().map(|asked| {
+            let (entity, rates) = changes(asked).unwrap();
+            for (key, rate) in rates {
+                match rate {
+                    Some(rate) => users.quotas.set(entity.clone(), key, rate),
+                    None => users.quotas.remove(&entity, key),
+                }
+            }
+            answered(asked, None)
+        });
+        AlterClientQuotasResponse {
+            entries: entries.collect(),
+            ..AlterClientQuotasResponse::default()
+        }
+    }
+
     pub(super) fn create_acls(&self, request: CreateAclsRequest) -> CreateAclsResponse {
         assert!(self.has_acls(), "ACLs of brokers that keep none");
         let mut users = self.users.borrow_mut();

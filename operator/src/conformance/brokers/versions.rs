@@ -2,7 +2,8 @@
 
 use ottla_protocol::codec::Request;
 use ottla_protocol::messages::access::{
-    AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest,
+    AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
+    DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
     DescribeUserScramCredentialsRequest,
 };
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
@@ -39,6 +40,8 @@ pub(super) fn versions() -> ApiVersionsResponse {
             of::<RemoveRaftVoterRequest>(),
             of::<ListPartitionReassignmentsRequest>(),
             of::<AlterPartitionReassignmentsRequest>(),
+            of::<DescribeClientQuotasRequest>(),
+            of::<AlterClientQuotasRequest>(),
             of::<CreateAclsRequest>(),
             of::<DeleteAclsRequest>(),
             of::<DescribeAclsRequest>(),

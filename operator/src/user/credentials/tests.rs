@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::certificates::sign_itself;
@@ -10,6 +10,7 @@ fn user(authentication: AuthenticationType, rotate: &str) -> ValidatedUser {
         name: "billing".to_owned(),
         authentication,
         acls: BTreeSet::new(),
+        quotas: BTreeMap::new(),
         rotate: rotate.to_owned(),
     }
 }
