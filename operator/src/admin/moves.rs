@@ -190,6 +190,8 @@ impl Admin {
     /// See [`Error`]; what the brokers refuse is one too.
     pub async fn add_voter(&mut self, voter_id: i32) -> Result<(), Error> {
         let request = AddRaftVoterRequest {
+            // whichever it is: the connection was made to the right one
+            cluster_id: None,
             voter_id,
             timeout_ms: VOTERS_TIMEOUT_MS,
             ..AddRaftVoterRequest::default()
@@ -209,6 +211,7 @@ impl Admin {
     /// See [`Error`]; what the brokers refuse is one too.
     pub async fn remove_voter(&mut self, voter_id: i32) -> Result<(), Error> {
         let request = RemoveRaftVoterRequest {
+            cluster_id: None,
             voter_id,
             ..RemoveRaftVoterRequest::default()
         };

@@ -202,7 +202,12 @@ impl<P: Platform> Reconciler<P> {
         let quorum = self.look_at_voters(cluster, &valid, states).await;
         let departure = self.depart(cluster, &mut valid, states, &quorum).await;
         let settled = self.settle_voters(&mut valid, states, quorum).await;
-        verdicts.extend(departure.verdict.into_iter().chain(settled.verdict));
+        let mut departing = departure.verdict;
+        if let (Some(departing), Some(changing)) = (&mut departing, &settled.verdict) {
+            // who votes does not go: why it votes still is the other half
+            departing.message = format!("{} {}", departing.message, changing.message);
+        }
+        verdicts.extend(departing.into_iter().chain(settled.verdict));
         done.extend(departure.done.into_iter().chain(settled.done));
         everywhere.retain(|id, _| *id < valid.replicas);
         let desired = passed.settings(desired(&valid, &everywhere, states));

@@ -50,10 +50,17 @@ impl Kafka {
         }
     }
 
+    /// Whether a request that names a cluster, if it names one, is for this one.
+    fn is_meant(&self, cluster_id: Option<&str>) -> bool {
+        cluster_id.is_none_or(|id| *id == **self.cluster_id.borrow())
+    }
+
     pub(super) fn add_voter(&self, request: AddRaftVoterRequest) -> AddRaftVoterResponse {
-        let error = match self.voters.borrow_mut().insert(request.voter_id) {
-            true => ErrorCode::None,
-            false => ErrorCode::DuplicateVoter,
+        let is_new = || self.voters.borrow_mut().insert(request.voter_id);
+        let error = match self.is_meant(request.cluster_id.as_deref()) {
+            false => ErrorCode::InconsistentClusterId,
+            true if is_new() => ErrorCode::None,
+            true => ErrorCode::DuplicateVoter,
         };
         AddRaftVoterResponse {
             error_code: error.code(),
@@ -62,9 +69,11 @@ impl Kafka {
     }
 
     pub(super) fn remove_voter(&self, request: RemoveRaftVoterRequest) -> RemoveRaftVoterResponse {
-        let error = match self.voters.borrow_mut().remove(&request.voter_id) {
-            true => ErrorCode::None,
-            false => ErrorCode::VoterNotFound,
+        let was_there = || self.voters.borrow_mut().remove(&request.voter_id);
+        let error = match self.is_meant(request.cluster_id.as_deref()) {
+            false => ErrorCode::InconsistentClusterId,
+            true if was_there() => ErrorCode::None,
+            true => ErrorCode::VoterNotFound,
         };
         RemoveRaftVoterResponse {
             error_code: error.code(),
