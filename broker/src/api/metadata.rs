@@ -89,12 +89,16 @@ pub async fn handle(
     response
 }
 
-/// The topics asked for; none for all. Version 0 has no null: an empty list means all there.
+/// The topics asked for; none for all. Version 0 has no null: an empty list means all there. With
+/// an id the name is none, also where it is empty: so Java's clients ask.
 fn asked_topics(
     request: &RequestContext,
     body: &MetadataRequest,
 ) -> Option<Vec<MetadataRequestTopic>> {
-    let asked = body.topics.clone()?;
+    let mut asked = body.topics.clone()?;
+    for topic in asked.iter_mut().filter(|topic| !topic.topic_id.is_zero()) {
+        topic.name = None;
+    }
     let means_all = request.api_version == 0 && asked.is_empty();
     (!means_all).then_some(asked)
 }

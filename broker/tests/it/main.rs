@@ -22,5 +22,6 @@ mod secure;
 mod slow_readers;
 mod stalled_disk;
 mod tokens;
+mod topic_ids;
 mod transactions;
 mod versions;
