@@ -27,8 +27,7 @@ impl TakesForwarded for Replicas {
         batch: wire::ForwardedBatch,
         series: Series,
     ) -> BoxFuture<'static, OutcomeToCome> {
-        let replicas = self.clone();
-        Box::pin(async move { replicas.append_forwarded(batch, series).await })
+        Box::pin(self.clone().append_forwarded(batch, series))
     }
 
     fn begin(&self) -> Option<TakenStream> {
@@ -44,7 +43,7 @@ impl TakesForwarded for Replicas {
 impl Replicas {
     /// Appends a batch that another broker sends on, once this one knows that it leads. It was
     /// judged by the topic's configs where it came in.
-    async fn append_forwarded(&self, batch: wire::ForwardedBatch, series: Series) -> OutcomeToCome {
+    async fn append_forwarded(self, batch: wire::ForwardedBatch, series: Series) -> OutcomeToCome {
         let taken = Taken::new(&self.shared);
         let number = batch.number;
         let outcome = move |result: Result<Offset, ErrorCode>| wire::ForwardedOutcome {

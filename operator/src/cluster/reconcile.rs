@@ -202,12 +202,7 @@ impl<P: Platform> Reconciler<P> {
         let quorum = self.look_at_voters(cluster, &valid, states).await;
         let departure = self.depart(cluster, &mut valid, states, &quorum).await;
         let settled = self.settle_voters(&mut valid, states, quorum).await;
-        let mut departing = departure.verdict;
-        if let (Some(departing), Some(changing)) = (&mut departing, &settled.verdict) {
-            // who votes does not go: why it votes still is the other half
-            departing.message = format!("{} {}", departing.message, changing.message);
-        }
-        verdicts.extend(departing.into_iter().chain(settled.verdict));
+        verdicts.extend(with_voters(departure.verdict, settled.verdict));
         done.extend(departure.done.into_iter().chain(settled.done));
         everywhere.retain(|id, _| *id < valid.replicas);
         let desired = passed.settings(desired(&valid, &everywhere, states));
@@ -423,6 +418,17 @@ fn not_yet_verdict(not_yet: &NotYet) -> Verdict {
         ClusterReason::Applying
     };
     Verdict::new(reason, not_yet.message.clone())
+}
+
+/// Who votes does not go: why it votes still is the other half of why it does not.
+fn with_voters(departing: Option<Verdict>, changing: Option<Verdict>) -> Vec<Verdict> {
+    let departing = departing.map(|mut departing| {
+        if let Some(changing) = &changing {
+            departing.message = format!("{} {}", departing.message, changing.message);
+        }
+        departing
+    });
+    departing.into_iter().chain(changing).collect()
 }
 
 #[cfg(test)]
