@@ -191,6 +191,8 @@ fn a_config_that_the_brokers_refuse() -> Result<()> {
     apply(NAMESPACE, &manifest(""))?;
     wait(TIMEOUT, || ready("kafkaclusters", NAMESPACE, CLUSTER))?;
     ensure!(uids()? == before, "brokers were restarted");
+    apply(NAMESPACE, &topic("wide", 1, ""))?;
+    wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, "wide"))?;
     let scaled = command(
         "kubectl",
         &[
@@ -213,6 +215,7 @@ fn a_config_that_the_brokers_refuse() -> Result<()> {
     )?;
     apply(NAMESPACE, &manifest(""))?;
     wait(TIMEOUT, || ready("kafkaclusters", NAMESPACE, CLUSTER))?;
+    kubectl(&["delete", "kafkatopic", "wide", "-n", NAMESPACE])?;
     Ok(())
 }
 

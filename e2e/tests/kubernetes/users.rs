@@ -72,8 +72,8 @@ spec:
 pub fn two_teams_keep_to_their_own_topics() -> Result<()> {
     operator_up()?;
     let listeners = "  listeners:
-    - { name: passwords, port: 9094, type: NodePort, tls: {}, authentication: { type: Scram } }
     - { name: mutual, port: 9095, tls: {}, authentication: { type: MutualTls } }
+    - { name: passwords, port: 9094, type: NodePort, tls: {}, authentication: { type: Scram } }
   topicNamespaces: { matchNames: [team-a, team-b] }
   userNamespaces: { matchNames: [team-a, team-b] }
 ";
