@@ -35,8 +35,8 @@ pub fn the_example_as_it_stands() -> Result<()> {
         60.0,
         begun.elapsed(),
     )?;
-    // alice has a password, and librdkafka before 2.6.1, as the pod has it, sends a nonce that Kafka
-    // and Ottla refuse (CVE-2024-56128): Java logs in by one in the other step
+    // alice has a password, and librdkafka before 2.6.1, as the pod has it, sends a nonce that
+    // Kafka and Ottla refuse (CVE-2024-56128): Java logs in by one in the other step
     let bob = Pod::of_user(EXAMPLE, "bob")?;
     ensure!(read(&bob, "orders")?.is_empty());
     denied(&bob, "orders")?;
