@@ -58,6 +58,33 @@ fn named(group_id: &str) -> Result<(), ErrorCode> {
     }
 }
 
+/// Asks about each group that the client may do `operation` with; all are on their way before the
+/// first answer is waited for.
+async fn ask_each<R: coordinator::Ask>(
+    context: &Context,
+    request: &RequestContext,
+    operation: Operation,
+    ids: Vec<String>,
+    body: impl Fn(&str) -> Result<R, ErrorCode>,
+) -> Vec<(String, Result<R::Answer, ErrorCode>)> {
+    let access = context.access(request);
+    let ask = |id: String| {
+        let body = access.group(operation, &id).and_then(|()| body(&id));
+        let answer = body.map(|body| ask(context, request, &id, body));
+        (id, answer)
+    };
+    let asked: Vec<_> = ids.into_iter().map(ask).collect();
+    let mut answers = Vec::with_capacity(asked.len());
+    for (id, answer) in asked {
+        let answer = match answer {
+            Ok(answer) => answer.await,
+            Err(error) => Err(error),
+        };
+        answers.push((id, answer));
+    }
+    answers
+}
+
 /// Asks the coordinator about a group with members, whose id cannot be empty.
 async fn ask_members<R: coordinator::Ask>(
     context: &Context,

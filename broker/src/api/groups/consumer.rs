@@ -11,7 +11,7 @@ use ottla_protocol::messages::consumer_groups::{
 };
 
 use super::super::{Context, RequestContext};
-use super::{ask, named};
+use super::{ask, ask_each, named};
 use crate::authorizer::{Access, sentence};
 
 /// Answers a ConsumerGroupHeartbeat.
@@ -67,22 +67,16 @@ pub async fn consumer_group_describe(
     body: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
     let access = context.access(request);
-    let asked: Vec<_> = body
-        .group_ids
-        .into_iter()
-        .map(|id| {
-            let permission = access.group(Operation::Describe, &id);
-            let permission = permission.and_then(|()| named(&id));
-            let answer = permission.map(|()| ask(context, request, &id, Describe(id.clone())));
-            (id, answer)
-        })
-        .collect();
-    let mut groups = Vec::with_capacity(asked.len());
-    for (group_id, answer) in asked {
-        let answer = match answer {
-            Ok(answer) => answer.await,
-            Err(error) => Err(error),
-        };
+    let describe = |id: &str| named(id).map(|()| Describe(id.to_owned()));
+    let answers = ask_each(
+        context,
+        request,
+        Operation::Describe,
+        body.group_ids,
+        describe,
+    );
+    let mut groups = Vec::new();
+    for (group_id, answer) in answers.await {
         let group = answer.and_then(|group| match sees_all(&access, &group) {
             true => Ok(group),
             false => Err(ErrorCode::TopicAuthorizationFailed),

@@ -11,7 +11,7 @@ use ottla_protocol::messages::groups::{
 };
 
 use super::super::{Context, RequestContext};
-use super::{ask, client, named};
+use super::{ask, ask_each, client, named};
 use crate::authorizer::Access;
 
 /// Answers a DescribeGroups.
@@ -21,22 +21,10 @@ pub async fn describe_groups(
     body: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
     let access = context.access(request);
-    let asked: Vec<_> = body
-        .groups
-        .into_iter()
-        .map(|id| {
-            let permission = access.group(Operation::Describe, &id);
-            let body = DescribeGroup(id.clone());
-            let answer = permission.map(|()| ask(context, request, &id, body));
-            (id, answer)
-        })
-        .collect();
-    let mut groups = Vec::with_capacity(asked.len());
-    for (group_id, answer) in asked {
-        let answer = match answer {
-            Ok(answer) => answer.await,
-            Err(error) => Err(error),
-        };
+    let describe = |id: &str| Ok(DescribeGroup(id.to_owned()));
+    let answers = ask_each(context, request, Operation::Describe, body.groups, describe);
+    let mut groups = Vec::new();
+    for (group_id, answer) in answers.await {
         let mut group = match answer {
             Ok(group) => group,
             Err(error) => DescribedGroup {
@@ -93,23 +81,16 @@ pub async fn delete_groups(
     request: &RequestContext,
     body: DeleteGroupsRequest,
 ) -> DeleteGroupsResponse {
-    let access = context.access(request);
-    let asked: Vec<_> = body
-        .groups_names
-        .into_iter()
-        .map(|id| {
-            let permission = access.group(Operation::Delete, &id);
-            let body = DeleteGroup(id.clone());
-            let answer = permission.map(|()| ask(context, request, &id, body));
-            (id, answer)
-        })
-        .collect();
-    let mut results = Vec::with_capacity(asked.len());
-    for (group_id, answer) in asked {
-        let answer = match answer {
-            Ok(answer) => answer.await,
-            Err(error) => Err(error),
-        };
+    let delete = |id: &str| Ok(DeleteGroup(id.to_owned()));
+    let answers = ask_each(
+        context,
+        request,
+        Operation::Delete,
+        body.groups_names,
+        delete,
+    );
+    let mut results = Vec::new();
+    for (group_id, answer) in answers.await {
         let error = match answer {
             Ok(error) | Err(error) => error,
         };

@@ -177,3 +177,46 @@ impl Session {
             .map_or(self.deadline_ms, |at| at.min(self.deadline_ms))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(monotonic_ms: u64) -> Now {
+        Now {
+            monotonic_ms,
+            ..Now::default()
+        }
+    }
+
+    #[test]
+    fn an_expression_is_looked_at_again_once_topics_or_rights_change_or_after_ten_minutes() {
+        let mut sessions = Sessions::default();
+        assert!(sessions.is_to_be_resolved("a.*", false, at(0)));
+        assert!(!sessions.is_to_be_resolved("a.*", true, at(599_999)));
+        assert!(sessions.is_to_be_resolved("a.*", true, at(600_000)));
+        sessions.topics_change();
+        assert!(
+            !sessions.is_to_be_resolved("a.*", true, at(609_999)),
+            "just looked"
+        );
+        assert!(
+            !sessions.is_to_be_resolved("b.*", false, at(609_999)),
+            "nor another"
+        );
+        assert!(sessions.is_to_be_resolved("a.*", true, at(610_000)));
+    }
+
+    #[test]
+    fn targets_of_large_groups_are_made_some_time_apart() {
+        let mut sessions = Sessions::default();
+        assert!(sessions.may_assign(SMALL + 1, 1000, at(0)));
+        assert!(!sessions.may_assign(SMALL + 1, 1000, at(999)));
+        assert!(
+            sessions.may_assign(SMALL, 1000, at(999)),
+            "a small one at once"
+        );
+        assert!(!sessions.may_assign(SMALL + 1, 1000, at(1998)));
+        assert!(sessions.may_assign(SMALL + 1, 1000, at(1999)));
+    }
+}
