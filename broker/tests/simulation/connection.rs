@@ -10,6 +10,7 @@ use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::Request;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
+use ottla_protocol::messages::groups::FindCoordinatorRequest;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -78,6 +79,23 @@ impl Connection {
     /// Whether it is connected, as far as is known.
     pub fn is_open(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Asks the next broker who coordinates a group, and talks to that one from now on; says
+    /// whether it was told.
+    pub async fn find_coordinator(&mut self, group: &str) -> bool {
+        self.turn();
+        let request = FindCoordinatorRequest {
+            key: group.to_owned(),
+            ..FindCoordinatorRequest::default()
+        };
+        let answer = self.ask(3, &request).await;
+        let found = answer.filter(|answer| answer.error_code == 0);
+        let node = found.and_then(|answer| usize::try_from(answer.node_id).ok());
+        if let Some(node) = node {
+            self.turn_to(node);
+        }
+        node.is_some()
     }
 
     /// Talks to this broker from now on.

@@ -8,7 +8,6 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::consumer_groups::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, OwnedTopicPartitions,
 };
-use ottla_protocol::messages::groups::FindCoordinatorRequest;
 use ottla_storage::sim::Random;
 
 use super::PAUSE;
@@ -92,18 +91,7 @@ impl Member {
     }
 
     async fn find(&mut self) -> bool {
-        self.connection.turn();
-        let request = FindCoordinatorRequest {
-            key: GROUP.to_owned(),
-            ..FindCoordinatorRequest::default()
-        };
-        let answer = self.connection.ask(3, &request).await;
-        let found = answer.filter(|answer| answer.error_code == 0);
-        let node = found.and_then(|answer| usize::try_from(answer.node_id).ok());
-        if let Some(node) = node {
-            self.connection.turn_to(node);
-        }
-        self.is_found = node.is_some();
+        self.is_found = self.connection.find_coordinator(GROUP).await;
         self.is_found
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{
-    FindCoordinatorRequest, OffsetCommitRequest, OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestTopic,
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetFetchRequest, OffsetFetchRequestTopic,
 };
 
 use super::PAUSE;
@@ -57,18 +57,7 @@ impl Committer {
     }
 
     async fn find(&mut self) -> bool {
-        self.connection.turn();
-        let request = FindCoordinatorRequest {
-            key: NAME.to_owned(),
-            ..FindCoordinatorRequest::default()
-        };
-        let answer = self.connection.ask(3, &request).await;
-        let found = answer.filter(|answer| answer.error_code == 0);
-        let node = found.and_then(|answer| usize::try_from(answer.node_id).ok());
-        if let Some(node) = node {
-            self.connection.turn_to(node);
-        }
-        self.is_found = node.is_some();
+        self.is_found = self.connection.find_coordinator(NAME).await;
         self.is_found
     }
 

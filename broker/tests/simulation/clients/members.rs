@@ -7,9 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{
-    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol,
-    JoinGroupResponse, LeaveGroupRequest, MemberIdentity, SyncGroupRequest,
-    SyncGroupRequestAssignment,
+    HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
+    LeaveGroupRequest, MemberIdentity, SyncGroupRequest, SyncGroupRequestAssignment,
 };
 use ottla_storage::sim::Random;
 
@@ -78,18 +77,7 @@ impl Member {
     }
 
     async fn find(&mut self) -> bool {
-        self.connection.turn();
-        let request = FindCoordinatorRequest {
-            key: GROUP.to_owned(),
-            ..FindCoordinatorRequest::default()
-        };
-        let answer = self.connection.ask(3, &request).await;
-        let found = answer.filter(|answer| answer.error_code == 0);
-        let node = found.and_then(|answer| usize::try_from(answer.node_id).ok());
-        if let Some(node) = node {
-            self.connection.turn_to(node);
-        }
-        self.is_found = node.is_some();
+        self.is_found = self.connection.find_coordinator(GROUP).await;
         self.is_found
     }
 
