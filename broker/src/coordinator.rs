@@ -102,6 +102,8 @@ pub trait Ask: ask::Ask<Request = Body, Response = Response> + 'static {}
 impl<R: ask::Ask<Request = Body, Response = Response> + 'static> Ask for R {}
 
 struct Inner {
+    controller: controller::Handle,
+    group: group::Settings,
     groups: Runtime<group::Shard>,
     offsets_topic: InternalTopic,
     transactions: Transactions,
@@ -133,11 +135,13 @@ impl Handle {
             env.clone(),
         );
         let groups = runtime::Settings {
-            shard: settings.group,
+            shard: settings.group.clone(),
             commit_timeout: settings.commit_timeout,
             carry_out: Box::new(|_, _, order| match order {}),
         };
         let inner = Inner {
+            controller: controller.clone(),
+            group: settings.group,
             groups: Runtime::new(log, controller.clone(), groups, env.clone()),
             verifier: Verifier::new(controller.clone(), brokers),
             offsets_topic: InternalTopic::new(settings.topic, controller),
@@ -220,6 +224,13 @@ impl Handle {
         };
         let sent = self.inner.groups.request_all(request).into_iter();
         sent.map(runtime::answer::<group::Shard, R>).collect()
+    }
+
+    /// Whether groups of the consumer protocol are served in this cluster.
+    #[must_use]
+    pub fn serves_consumers(&self) -> bool {
+        let image = self.inner.controller.image();
+        self.inner.group.serves_consumers(&image)
     }
 
     /// Randomness for a new member's id.

@@ -202,6 +202,11 @@ impl Shard {
                 step.decision.replies.push(classic::heartbeat(token, error));
             }
             Members::Leave(body) => {
+                let id: GroupId = body.group_id.as_str().into();
+                if let Some(group) = self.consumer(&id).filter(|group| group.has_members()) {
+                    let response = self.leave_by_request(soft, (&id, group), &body, step);
+                    return step.decision.reply(token, Response::LeaveGroup(response));
+                }
                 let is_served = soft.with(&body.group_id, step, |id, classic, step| {
                     classic.leave(id, token, &body, step);
                 });
@@ -479,7 +484,7 @@ impl shard::Shard for Shard {
             decision: &mut decision,
         };
         for (id, members) in soft.on_time(step) {
-            self.give_up(soft, &id, &members, step);
+            self.remove_members(soft, &id, &members, step);
         }
         if soft.deadlines.retention_passed(now) {
             self.expire(soft, now, &mut decision);

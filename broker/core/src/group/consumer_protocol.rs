@@ -1,18 +1,22 @@
 //! Requests of the consumer protocol (KIP-848), and time: finds the group and its sessions for
 //! them.
 
+use std::collections::BTreeSet;
+
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::messages::consumer_groups::{ConsumerGroupHeartbeatResponse, DescribedGroup};
+use ottla_protocol::messages::consumer_groups::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DescribedGroup,
+};
+use ottla_protocol::messages::groups::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
 
 use super::classic::{Classic, State};
 use super::consumer::check::check;
-use super::consumer::heartbeat::{Beat, give_up};
+use super::consumer::heartbeat::{Beat, LEAVE_EPOCH, known, remove};
 use super::consumer::state::{Consumer, MemberId};
 use super::consumer::wire::Refusal;
 use super::consumer::{Heartbeat, describe};
 use super::soft::Soft;
 use super::{Client, GroupId, Record, Response, Shard, Step};
-use crate::metadata::features::GROUP_VERSION;
 use crate::shard::Token;
 
 impl Shard {
@@ -31,23 +35,11 @@ impl Shard {
         request: &Heartbeat,
         step: &mut Step<'_>,
     ) {
-        let checked = self.check_served(soft);
-        let checked = checked.and_then(|()| check(&request.body, version));
+        let checked = check(&request.body, version);
         let response = checked.and_then(|()| self.beat(soft, client, request, step));
         let response = response.unwrap_or_else(Refusal::response);
         let response = Response::ConsumerGroupHeartbeat(response);
         step.decision.reply(token, response);
-    }
-
-    fn check_served(&self, soft: &Soft) -> Result<(), Refusal> {
-        match self.settings.serves_consumers && soft.image.feature(GROUP_VERSION) >= 1 {
-            true => Ok(()),
-            false => Err(Refusal::new(
-                ErrorCode::UnsupportedVersion,
-                "Groups of the consumer protocol are not served: group.version is 0, or \
-                 group.coordinator.rebalance.protocols has no consumer.",
-            )),
-        }
     }
 
     fn beat(
@@ -69,6 +61,9 @@ impl Shard {
             None => (&nothing, self.found(soft, &id, request.body.member_epoch)?),
         };
         let image = soft.image.clone();
+        if request.body.member_epoch == LEAVE_EPOCH {
+            return self.leave_by_heartbeat(soft, (&id, group), &request.body, step);
+        }
         let times = step.settings.consumer_times(&image, &id);
         let beat = Beat {
             client,
@@ -104,25 +99,78 @@ impl Shard {
         Ok(generation.into_iter().collect())
     }
 
-    /// Members whose time is over are removed.
-    pub(super) fn give_up(
+    /// A member says that it leaves for good.
+    fn leave_by_heartbeat(
         &self,
-        soft: &Soft,
+        soft: &mut Soft,
+        (id, group): (&GroupId, &Consumer),
+        body: &ConsumerGroupHeartbeatRequest,
+        step: &mut Step<'_>,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+        let (member_id, _) = known(group, &body.member_id, body.instance_id.as_deref())?;
+        let response = ConsumerGroupHeartbeatResponse {
+            member_id: Some(member_id.to_string()),
+            member_epoch: LEAVE_EPOCH,
+            ..ConsumerGroupHeartbeatResponse::default()
+        };
+        self.remove_members(soft, id, &[member_id].into(), step);
+        Ok(response)
+    }
+
+    /// LeaveGroup to a group of the consumer protocol: its members go too.
+    pub(super) fn leave_by_request(
+        &self,
+        soft: &mut Soft,
+        (id, group): (&GroupId, &Consumer),
+        body: &LeaveGroupRequest,
+        step: &mut Step<'_>,
+    ) -> LeaveGroupResponse {
+        let mut gone = BTreeSet::new();
+        let members = body.members.iter().map(|one| {
+            let instance_id = one.group_instance_id.as_deref();
+            let holder = instance_id.and_then(|name| group.instance(name));
+            let found = match holder.filter(|_| one.member_id.is_empty()) {
+                // an operator may name a static member by its instance id alone
+                Some(holder) => Ok(holder.clone()),
+                None => known(group, &one.member_id, instance_id).map(|(id, _)| id),
+            };
+            let error = found.map(|id| gone.insert(id)).err();
+            MemberResponse {
+                member_id: one.member_id.clone(),
+                group_instance_id: one.group_instance_id.clone(),
+                error_code: error
+                    .map_or(ErrorCode::None, |refusal| refusal.error)
+                    .code(),
+            }
+        });
+        let members = members.collect();
+        self.remove_members(soft, id, &gone, step);
+        LeaveGroupResponse {
+            members,
+            ..LeaveGroupResponse::default()
+        }
+    }
+
+    /// Members leave, or their time is over.
+    pub(super) fn remove_members(
+        &self,
+        soft: &mut Soft,
         id: &GroupId,
-        members: &[MemberId],
+        members: &BTreeSet<MemberId>,
         step: &mut Step<'_>,
     ) {
-        if let Some(group) = self.consumer(id) {
-            let records = give_up(id, group, members, &soft.image);
-            step.decision.records.extend(records);
-        }
+        let Some(group) = self.consumer(id) else {
+            return;
+        };
+        let records = remove(id, group, members, &soft.image);
+        step.decision.records.extend(records);
+        soft.with_sessions(id, |sessions| {
+            members.iter().for_each(|id| sessions.forget(id));
+        });
     }
 
     /// ConsumerGroupDescribe, one group.
     pub(super) fn describe_consumer(&self, soft: &Soft, id: &str) -> DescribedGroup {
-        if let Err(refusal) = self.check_served(soft) {
-            return describe::describe_refused(id, refusal);
-        }
         match self.consumer(id) {
             Some(group) => describe::describe(id, group, &soft.image),
             None => {

@@ -50,7 +50,8 @@ impl Shard {
             wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(name))
         };
         let ids: BTreeSet<&GroupId> = self.groups.keys().chain(soft.groups()).collect();
-        let listed = ids.into_iter().map(|id| {
+        // no order is promised; Kafka's own tests take the one of a hash table for what it is
+        let listed = ids.into_iter().rev().map(|id| {
             if let Some(group) = self.consumer(id) {
                 return ListedGroup {
                     group_id: id.to_string(),

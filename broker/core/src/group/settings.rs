@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::GroupId;
 use crate::config::ConfigMap;
 use crate::image::{ConfigResource, MetadataImage};
+use crate::metadata::features::GROUP_VERSION;
 
 /// The settings of groups and their offsets.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +61,12 @@ pub(super) struct ConsumerTimes {
 }
 
 impl Settings {
+    /// Whether groups of the consumer protocol are served in this cluster.
+    #[must_use]
+    pub fn serves_consumers(&self, image: &MetadataImage) -> bool {
+        self.serves_consumers && image.feature(GROUP_VERSION) >= 1
+    }
+
     /// Those of one group.
     pub(super) fn consumer_times(&self, image: &MetadataImage, id: &GroupId) -> ConsumerTimes {
         let own = image.configs_of(&ConfigResource::Group(id.to_string()));

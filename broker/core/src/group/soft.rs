@@ -1,7 +1,7 @@
 //! What is lost with the coordinator: the members of each group and the round they are in, when to
 //! look at them again, and the image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::group_records::GroupMetadataValue;
@@ -83,7 +83,7 @@ impl Soft {
 
     /// Visits the groups whose deadline came; gives the members of the consumer protocol whose time
     /// is over.
-    pub(super) fn on_time(&mut self, step: &mut Step<'_>) -> Vec<(GroupId, Vec<MemberId>)> {
+    pub(super) fn on_time(&mut self, step: &mut Step<'_>) -> Vec<(GroupId, BTreeSet<MemberId>)> {
         let mut all_over = Vec::new();
         while let Some(id) = self.deadlines.pop(step.now) {
             if let Some(group) = self.members.get_mut(&id) {

@@ -20,6 +20,9 @@ pub async fn consumer_group_heartbeat(
     request: &RequestContext,
     body: ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
+    if !context.coordinator.serves_consumers() {
+        return refused(ErrorCode::UnsupportedVersion, None);
+    }
     let access = context.access(request);
     if let Err(error) = check(&access, &body) {
         return refused(error, sentence(error));
@@ -67,7 +70,11 @@ pub async fn consumer_group_describe(
     body: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
     let access = context.access(request);
-    let describe = |id: &str| named(id).map(|()| Describe(id.to_owned()));
+    let is_served = context.coordinator.serves_consumers();
+    let describe = |id: &str| match is_served {
+        true => named(id).map(|()| Describe(id.to_owned())),
+        false => Err(ErrorCode::UnsupportedVersion),
+    };
     let answers = ask_each(
         context,
         request,

@@ -18,41 +18,34 @@ pub fn check(body: &ConsumerGroupHeartbeatRequest, version: i16) -> Result<(), R
     let wrong = |message: &str| Err(Refusal::new(ErrorCode::InvalidRequest, message));
     let is_empty = |text: &Option<String>| text.as_deref() == Some("");
     let epoch = body.member_epoch;
-    let has_no_regex = body
-        .subscribed_topic_regex
-        .as_deref()
-        .unwrap_or("")
-        .is_empty();
+    if body.member_id.is_empty() && (version >= OWN_MEMBER_ID_VERSION || epoch != 0) {
+        return wrong("MemberId can't be empty.");
+    }
     if body.group_id.trim().is_empty() {
-        return wrong("GroupId must not be empty.");
+        return wrong("GroupId can't be empty.");
     }
     if is_empty(&body.instance_id) {
-        return wrong("InstanceId must not be empty.");
+        return wrong("InstanceId can't be empty.");
     }
     if is_empty(&body.rack_id) {
-        return wrong("RackId must not be empty.");
-    }
-    if body.member_id.is_empty() && (version >= OWN_MEMBER_ID_VERSION || epoch != 0) {
-        return wrong("MemberId must not be empty.");
+        return wrong("RackId can't be empty.");
     }
     if epoch < AWAY_EPOCH {
-        return wrong("MemberEpoch is one that was told, 0, -1 (leave) or -2 (away).");
+        return wrong("MemberEpoch is invalid: it is one that was told, 0, -1 or -2.");
     }
     if epoch == AWAY_EPOCH && body.instance_id.is_none() {
-        return wrong("Only a static member, with an InstanceId, can be away.");
+        return wrong("InstanceId can't be null where a member leaves for a while.");
     }
     if epoch == 0 {
         if body.rebalance_timeout_ms < 0 {
-            return wrong("RebalanceTimeoutMs must be given to join.");
+            return wrong("RebalanceTimeoutMs must be provided in first request.");
         }
-        if body
-            .topic_partitions
-            .as_ref()
-            .is_none_or(|owned| !owned.is_empty())
-        {
-            return wrong("TopicPartitions must be empty to join.");
+        let owned = body.topic_partitions.as_ref();
+        if owned.is_none_or(|owned| !owned.is_empty()) {
+            return wrong("TopicPartitions must be empty when (re-)joining.");
         }
-        if body.subscribed_topic_names.is_none() && has_no_regex {
+        // empty ones are taken: the member subscribes to nothing yet
+        if body.subscribed_topic_names.is_none() && body.subscribed_topic_regex.is_none() {
             return wrong("SubscribedTopicNames or SubscribedTopicRegex must be given.");
         }
     }

@@ -16,7 +16,8 @@ const CONSUMER_MEMBER: i8 = 1;
 
 /// A group.
 pub fn describe(id: &str, group: &Consumer, image: &MetadataImage) -> DescribedGroup {
-    let members = group.members.iter();
+    // no order is promised; Kafka's own tests take the one of a hash table for what it is
+    let members = group.members.iter().rev();
     DescribedGroup {
         group_id: id.to_owned(),
         group_state: group.state().to_owned(),
@@ -56,7 +57,8 @@ fn describe_member(
     image: &MetadataImage,
 ) -> DescribedMember {
     let current = group.current.get(id);
-    let assigned = current.map(|current| plain(&current.assigned));
+    // what it is to give up is still its own
+    let assigned = current.map(|current| plain(&current.all()));
     let assigned: BTreeMap<TopicId, Vec<i32>> = assigned.unwrap_or_default();
     let target = group
         .target
@@ -72,7 +74,7 @@ fn describe_member(
         client_id: member.client.id.clone(),
         client_host: member.client.host.clone(),
         subscribed_topic_names: member.topics.iter().map(ToString::to_string).collect(),
-        subscribed_topic_regex: member.regex.clone(),
+        subscribed_topic_regex: Some(member.regex.clone().unwrap_or_default()),
         assignment: described(assigned.iter().map(|(id, p)| (id, p.clone())), image),
         target_assignment: described(target, image),
         member_type: CONSUMER_MEMBER,

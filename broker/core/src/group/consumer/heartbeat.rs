@@ -1,5 +1,6 @@
 //! ConsumerGroupHeartbeat: a member comes, stays or goes, and is told what it has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_protocol::error::ErrorCode;
@@ -18,7 +19,7 @@ use crate::image::MetadataImage;
 use crate::shard::Now;
 
 /// What a member sends that leaves for good.
-const LEAVE_EPOCH: i32 = -1;
+pub const LEAVE_EPOCH: i32 = -1;
 
 /// One heartbeat while it is decided.
 pub struct Beat<'a> {
@@ -39,8 +40,7 @@ pub struct Beat<'a> {
 /// What it comes to for the member.
 pub struct Told {
     member_id: MemberId,
-    /// None where it has left.
-    current: Option<Current>,
+    current: Current,
     epoch: i32,
     is_assignment_told: bool,
     replaced: Option<MemberId>,
@@ -52,12 +52,12 @@ pub struct Told {
 impl Told {
     /// The answer.
     pub fn response(self, heartbeat_interval_ms: i32) -> ConsumerGroupHeartbeatResponse {
-        let assigned = self.current.filter(|_| self.is_assignment_told);
+        let assigned = self.is_assignment_told.then_some(self.current.assigned);
         ConsumerGroupHeartbeatResponse {
             member_id: Some(self.member_id.to_string()),
             member_epoch: self.epoch,
             heartbeat_interval_ms,
-            assignment: assigned.map(|current| assignment(&current.assigned)),
+            assignment: assigned.as_ref().map(assignment),
             ..ConsumerGroupHeartbeatResponse::default()
         }
     }
@@ -66,11 +66,8 @@ impl Told {
         if let Some(replaced) = &self.replaced {
             sessions.forget(replaced);
         }
-        let Some(current) = &self.current else {
-            return sessions.forget(&self.member_id);
-        };
         sessions.heard_from(&self.member_id, now, session_timeout_ms);
-        let has_to_revoke = current.state == MemberState::UnrevokedPartitions;
+        let has_to_revoke = self.current.state == MemberState::UnrevokedPartitions;
         let until = has_to_revoke.then(|| now.after(self.rebalance_timeout_ms));
         sessions.revokes(&self.member_id, until, self.revokes_others);
     }
@@ -84,11 +81,11 @@ impl Draft<'_> {
     }
 }
 
-/// Removes members whose time is over.
-pub fn give_up(
+/// Removes members that leave, or whose time is over.
+pub fn remove(
     id: &GroupId,
     group: &Consumer,
-    members: &[MemberId],
+    members: &BTreeSet<MemberId>,
     image: &MetadataImage,
 ) -> Vec<Record> {
     let mut draft = Draft::of(id, group, Vec::new());
@@ -115,7 +112,7 @@ impl Beat<'_> {
     ) -> Result<(Vec<Record>, Told), Refusal> {
         let mut draft = Draft::of(id, group, before);
         let told = match self.body().member_epoch {
-            LEAVE_EPOCH | AWAY_EPOCH => self.leave(&mut draft),
+            AWAY_EPOCH => self.go_away(&mut draft),
             _ => self.stay(&mut draft, sessions),
         }?;
         told.note(sessions, self.now, session_timeout_ms);
@@ -128,42 +125,13 @@ impl Beat<'_> {
 
     /// Who asks, which is a member already.
     fn known(&self, group: &Consumer) -> Result<(MemberId, Arc<Member>), Refusal> {
-        let id = self.body().member_id.as_str();
-        let unknown = |message| Refusal::new(ErrorCode::UnknownMemberId, message);
-        if let Some(instance_id) = &self.body().instance_id {
-            let holder = group.instance(instance_id);
-            let holder =
-                holder.ok_or_else(|| unknown(format!("Instance id {instance_id} is unknown.")))?;
-            if **holder != *id {
-                let message = format!("Instance id {instance_id} is that of another member.");
-                return Err(Refusal::new(ErrorCode::FencedInstanceId, message));
-            }
-        }
-        let found = group.members.get_key_value(id);
-        let (id, member) =
-            found.ok_or_else(|| unknown(format!("Member {id} is not a member of the group.")))?;
-        Ok((id.clone(), Arc::clone(member)))
+        let body = self.body();
+        known(group, &body.member_id, body.instance_id.as_deref())
     }
 
-    /// A member goes: for good, or a static one for a while.
-    fn leave(&self, draft: &mut Draft<'_>) -> Result<Told, Refusal> {
+    /// A static member goes for a while.
+    fn go_away(&self, draft: &mut Draft<'_>) -> Result<Told, Refusal> {
         let (member_id, member) = self.known(&draft.group)?;
-        let epoch = self.body().member_epoch;
-        let mut told = Told {
-            member_id: member_id.clone(),
-            current: None,
-            epoch,
-            is_assignment_told: false,
-            replaced: None,
-            rebalance_timeout_ms: member.rebalance_timeout_ms,
-            revokes_others: false,
-        };
-        if epoch == LEAVE_EPOCH {
-            draft.remove(&member_id);
-            draft.forget_regexes();
-            draft.bump(self.image);
-            return Ok(told);
-        }
         let current = draft.group.current.get(&member_id);
         let assigned = current.map(|current| current.assigned.clone());
         let mut assigned = assigned.unwrap_or_default();
@@ -177,9 +145,17 @@ impl Beat<'_> {
             assigned,
             revoking: Given::new(),
         };
-        draft.put(Entry::Current(member_id, Some(Arc::new(away.clone()))));
-        told.current = Some(away);
-        Ok(told)
+        let entry = Entry::Current(member_id.clone(), Some(Arc::new(away.clone())));
+        draft.put(entry);
+        Ok(Told {
+            member_id,
+            epoch: AWAY_EPOCH,
+            current: away,
+            is_assignment_told: false,
+            replaced: None,
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+            revokes_others: false,
+        })
     }
 
     /// A member comes or stays.
@@ -229,7 +205,7 @@ impl Beat<'_> {
             revokes_others: current.revoking != next.revoking,
             member_id: id,
             epoch: next.member_epoch,
-            current: Some(next),
+            current: next,
             is_assignment_told: body.member_epoch == 0 || is_full || is_news,
             replaced,
             rebalance_timeout_ms: member.rebalance_timeout_ms,
@@ -370,10 +346,17 @@ impl Beat<'_> {
         (before, member): (Option<&Arc<Member>>, &Arc<Member>),
     ) {
         let is_there = draft.group.members.contains_key(id);
-        let subscribes_alike =
-            |before: &Arc<Member>| before.topics == member.topics && before.regex == member.regex;
         let is_same = before.is_some_and(|before| Arc::ptr_eq(before, member));
-        let mut is_news = !is_same && !before.is_some_and(subscribes_alike);
+        let mut is_news = match before {
+            Some(before) => before.topics != member.topics,
+            None => !member.topics.is_empty(),
+        };
+        let regex_before = before.and_then(|before| before.regex.as_ref());
+        let is_other_regex = regex_before != member.regex.as_ref();
+        let matched_before = match is_other_regex {
+            true => draft.group.matched(regex_before).cloned(),
+            false => None,
+        };
         if !is_there || (!is_same && before != Some(member)) {
             draft.put(Entry::Member(id.clone(), Some(Arc::clone(member))));
         }
@@ -383,13 +366,13 @@ impl Beat<'_> {
                 is_news |= draft.resolve(regex, self.image, &self.request.visible, self.now);
             }
         }
-        if before.is_some_and(|before| before.regex != member.regex) {
+        if is_other_regex {
+            is_news |= matched_before.as_ref() != draft.group.matched(member.regex.as_ref());
             draft.forget_regexes();
             sessions.forget_regexes(&draft.group);
         }
         if std::mem::take(&mut sessions.are_topics_news) && !is_news {
-            let known = draft.group.epoch.map(|epoch| epoch.topics_hash);
-            is_news = known != Some(draft.group.topics_hash(self.image));
+            is_news = draft.group.known_topics_hash() != draft.group.topics_hash(self.image);
         }
         if is_news {
             draft.bump(self.image);
@@ -402,4 +385,26 @@ struct Came {
     id: MemberId,
     before: Option<Arc<Member>>,
     replaced: Option<MemberId>,
+}
+
+/// A member by its id, and by its instance id where it has one.
+pub fn known(
+    group: &Consumer,
+    id: &str,
+    instance_id: Option<&str>,
+) -> Result<(MemberId, Arc<Member>), Refusal> {
+    let unknown = |message| Refusal::new(ErrorCode::UnknownMemberId, message);
+    if let Some(instance_id) = instance_id {
+        let holder = group.instance(instance_id);
+        let holder =
+            holder.ok_or_else(|| unknown(format!("Instance id {instance_id} is unknown.")))?;
+        if **holder != *id {
+            let message = format!("Instance id {instance_id} is that of another member.");
+            return Err(Refusal::new(ErrorCode::FencedInstanceId, message));
+        }
+    }
+    let found = group.members.get_key_value(id);
+    let (id, member) =
+        found.ok_or_else(|| unknown(format!("Member {id} is not a member of the group.")))?;
+    Ok((id.clone(), Arc::clone(member)))
 }

@@ -1,7 +1,7 @@
 //! When members of a group are given up that are not heard of, or that do not give up what they
 //! shall not keep. It is soft state: a new coordinator has all sessions begin anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{Consumer, Entry, MemberId};
 use crate::shard::Now;
@@ -152,7 +152,7 @@ impl Sessions {
     }
 
     /// Takes out those whose time is over.
-    pub fn over(&mut self, now: Now) -> Vec<MemberId> {
+    pub fn over(&mut self, now: Now) -> BTreeSet<MemberId> {
         let is_over = |session: &Session| session.next_ms() <= now.monotonic_ms;
         let over = self.members.iter().filter(|(_, session)| is_over(session));
         let over = over.map(|(id, _)| id.clone()).collect();

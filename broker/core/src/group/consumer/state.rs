@@ -19,6 +19,9 @@ pub type Given = BTreeMap<TopicId, BTreeMap<i32, i32>>;
 /// The epoch of a static member that has left and is expected back.
 pub const AWAY_EPOCH: i32 = -2;
 
+/// The epoch of a group of which nobody has subscribed to anything yet.
+const FIRST_EPOCH: i32 = 1;
+
 /// The group's epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupEpoch {
@@ -177,9 +180,9 @@ impl Consumer {
         }
     }
 
-    /// The group's epoch; 0 before it has one.
+    /// The group's epoch; the first one before anything has changed it, as in Apache Kafka.
     pub(super) fn group_epoch(&self) -> i32 {
-        self.epoch.map_or(0, |epoch| epoch.epoch)
+        self.epoch.map_or(FIRST_EPOCH, |epoch| epoch.epoch)
     }
 
     /// The epoch of the target; 0 before there is one.
@@ -188,7 +191,7 @@ impl Consumer {
     }
 
     /// Who goes by an instance id.
-    pub(super) fn instance(&self, name: &str) -> Option<&MemberId> {
+    pub(in crate::group) fn instance(&self, name: &str) -> Option<&MemberId> {
         self.instances.get(name)
     }
 
@@ -269,6 +272,15 @@ impl Current {
             assigned,
             revoking: Given::new(),
         }
+    }
+
+    /// What it has and what it is to give up, as one.
+    pub(super) fn all(&self) -> Given {
+        let mut all = self.assigned.clone();
+        for (topic, partitions) in &self.revoking {
+            all.entry(*topic).or_default().extend(partitions);
+        }
+        all
     }
 
     /// All that it has or is to give up.

@@ -54,7 +54,20 @@ impl Consumer {
                 hash.add(&topic.partitions.len().to_be_bytes());
             }
         }
-        i64::from_be_bytes(hash.0.to_be_bytes())
+        hash.value()
+    }
+
+    /// The same number as of the group's epoch.
+    pub(super) fn known_topics_hash(&self) -> i64 {
+        let of_nothing = || Fnv::default().value();
+        self.epoch
+            .map_or_else(of_nothing, |epoch| epoch.topics_hash)
+    }
+
+    /// The topics that an expression matches, as far as they are known; none where it matches none.
+    pub(super) fn matched(&self, regex: Option<&String>) -> Option<&BTreeSet<TopicName>> {
+        let resolved = self.regexes.get(regex?)?;
+        Some(&resolved.topics).filter(|topics| !topics.is_empty())
     }
 
     /// How the group's partitions are assigned: as most of those members want it who say so.
@@ -188,6 +201,10 @@ impl Default for Fnv {
 }
 
 impl Fnv {
+    fn value(&self) -> i64 {
+        i64::from_be_bytes(self.0.to_be_bytes())
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);

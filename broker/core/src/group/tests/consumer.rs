@@ -12,8 +12,10 @@
 //! log                             the keys that are written, and how often
 //! A txn-commit t-0=5 [epoch=N]    a commit in a producer's transaction
 //! classic-join [session=MS] | classic-describe
+//! A,B,:X classic-leave            LeaveGroup of members, and of whoever has the instance id X
 //! ```
 
+mod coming_and_going;
 mod offsets;
 mod random;
 mod refusals;
@@ -40,23 +42,23 @@ fn members_come_one_after_the_other_and_share() {
         &expect![[r#"
             topic t 4
             A join topics=t
-                A: epoch 1 has [t-0,t-1,t-2,t-3]
+                A: epoch 2 has [t-0,t-1,t-2,t-3]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A beat
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             A has t-0,t-1,t-2,t-3
-                A: epoch 1
+                A: epoch 2
             A has
-                A: epoch 2
+                A: epoch 3
             B beat
-                B: epoch 2 has [t-2,t-3]
+                B: epoch 3 has [t-2,t-3]
             A beat
-                A: epoch 2
+                A: epoch 3
             describe
-                Stable 2/2 by uniform
-                A epoch 2 has [t-0,t-1] of [t-0,t-1]
-                B epoch 2 has [t-2,t-3] of [t-2,t-3]
+                Stable 3/3 by uniform
+                B epoch 3 has [t-2,t-3] of [t-2,t-3]
+                A epoch 3 has [t-0,t-1] of [t-0,t-1]
         "#]],
     );
 }
@@ -79,21 +81,21 @@ fn a_member_that_does_not_give_up_in_time_is_removed() {
         &expect![[r#"
             topic t 2
             A join topics=t rebalance=1000
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A beat
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             wait 999
             A beat
-                A: epoch 1
+                A: epoch 2
             B beat
-                B: epoch 2
+                B: epoch 3
             wait 1
             A beat
                 A: UNKNOWN_MEMBER_ID Member A is not a member of the group.
             B beat
-                B: epoch 3 has [t-0,t-1]
+                B: epoch 4 has [t-0,t-1]
         "#]],
     );
 }
@@ -114,18 +116,18 @@ fn a_member_that_is_not_heard_of_is_removed() {
         &expect![[r#"
             topic t 2
             A join topics=t
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             wait 44999
             describe
-                Stable 1/1 by uniform
-                A epoch 1 has [t-0,t-1] of [t-0,t-1]
+                Stable 2/2 by uniform
+                A epoch 2 has [t-0,t-1] of [t-0,t-1]
             wait 1
             describe
-                Empty 2/1 by uniform
+                Empty 3/2 by uniform
             A beat
                 A: UNKNOWN_MEMBER_ID Member A is not a member of the group.
             A join topics=t
-                A: epoch 3 has [t-0,t-1]
+                A: epoch 4 has [t-0,t-1]
         "#]],
     );
 }
@@ -139,31 +141,31 @@ fn an_answer_that_was_lost_is_given_again_and_an_older_epoch_is_fenced() {
         B join topics=t
         A beat
         A has t-0
-        A has t-0 epoch=1
-        A beat epoch=1
-        A has t-0 epoch=1
+        A has t-0 epoch=2
+        A beat epoch=2
+        A has t-0 epoch=2
         A beat epoch=7
-        C beat epoch=1
+        C beat epoch=2
         ",
         &expect![[r#"
             topic t 2
             A join topics=t
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A beat
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             A has t-0
-                A: epoch 2
-            A has t-0 epoch=1
-                A: epoch 2
-            A beat epoch=1
-                A: FENCED_MEMBER_EPOCH The member's epoch is 2, not 1; it has to join again.
-            A has t-0 epoch=1
-                A: epoch 2
+                A: epoch 3
+            A has t-0 epoch=2
+                A: epoch 3
+            A beat epoch=2
+                A: FENCED_MEMBER_EPOCH The member's epoch is 3, not 2; it has to join again.
+            A has t-0 epoch=2
+                A: epoch 3
             A beat epoch=7
-                A: FENCED_MEMBER_EPOCH The member's epoch is 2, not 7; it has to join again.
-            C beat epoch=1
+                A: FENCED_MEMBER_EPOCH The member's epoch is 3, not 7; it has to join again.
+            C beat epoch=2
                 C: UNKNOWN_MEMBER_ID Member C is not a member of the group.
         "#]],
     );
@@ -191,33 +193,33 @@ fn a_static_member_comes_back_to_what_it_had() {
         &expect![[r#"
             topic t 2
             A join topics=t static=x
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             B join topics=t static=y
-                B: epoch 2 has []
+                B: epoch 3 has []
             A has
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             A has
-                A: epoch 2
+                A: epoch 3
             B beat
-                B: epoch 2 has [t-1]
+                B: epoch 3 has [t-1]
             C join topics=t static=x
                 C: UNRELEASED_INSTANCE_ID The instance id is still that of another member.
             A away
                 A: epoch -2
             B beat
-                B: epoch 2
+                B: epoch 3
             C join topics=t static=x
-                C: epoch 2 has [t-0]
+                C: epoch 3 has [t-0]
             A beat
                 A: FENCED_INSTANCE_ID Instance id x is that of another member.
             describe
-                Stable 2/2 by uniform
-                B epoch 2 has [t-1] of [t-1]
-                C epoch 2 has [t-0] of [t-0]
+                Stable 3/3 by uniform
+                C epoch 3 has [t-0] of [t-0]
+                B epoch 3 has [t-1] of [t-1]
             C leave
                 C: epoch -1
             B beat
-                B: epoch 3 has [t-0,t-1]
+                B: epoch 4 has [t-0,t-1]
         "#]],
     );
 }
@@ -240,20 +242,20 @@ fn topics_that_come_or_grow_are_assigned_with_the_next_heartbeat() {
         &expect![[r#"
             topic t 1
             A join topics=t,u
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             topic u 2
             A beat
-                A: epoch 2 has [t-0,u-0,u-1]
+                A: epoch 3 has [t-0,u-0,u-1]
             topic t 3
             A beat
-                A: epoch 3 has [t-0,t-1,t-2,u-0,u-1]
+                A: epoch 4 has [t-0,t-1,t-2,u-0,u-1]
             A beat
-                A: epoch 3
+                A: epoch 4
             topic-gone u
             A has
-                A: epoch 4 has [t-0,t-1,t-2]
+                A: epoch 5 has [t-0,t-1,t-2]
             A has
-                A: epoch 4
+                A: epoch 5
         "#]],
     );
 }
@@ -282,23 +284,23 @@ fn an_expression_matches_whole_names_of_topics_that_are_there() {
             topic xab 1
             topic __consumer_offsets 1
             A join regex=a.*|__.*
-                A: epoch 1 has [ab-0]
+                A: epoch 2 has [ab-0]
             topic ac 1
             A beat
-                A: epoch 1
+                A: epoch 2
             wait 10000
             A beat
-                A: epoch 2 has [ab-0,ac-0]
+                A: epoch 3 has [ab-0,ac-0]
             B join regex=a.*|__.* topics=xab
-                B: epoch 3 has [xab-0]
+                B: epoch 4 has [xab-0]
             A has
-                A: epoch 3
+                A: epoch 4
             B beat
-                B: epoch 3
+                B: epoch 4
             B leave
                 B: epoch -1
             A beat topics=xab
-                A: epoch 5 has [ab-0,ac-0,xab-0]
+                A: epoch 6 has [ab-0,ac-0,xab-0]
             C join regex=(
                 C: INVALID_REGULAR_EXPRESSION SubscribedTopicRegex is none, or too large: (
         "#]],
@@ -329,22 +331,22 @@ fn a_new_coordinator_goes_on_where_the_last_one_stood() {
         &expect![[r#"
             topic t 2
             A join topics=t
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A beat
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             reload
             describe
-                Reconciling 2/2 by uniform
-                A epoch 1 has [t-0] of [t-0]
-                B epoch 2 has [] of [t-1]
+                Reconciling 3/3 by uniform
+                B epoch 3 has [] of [t-1]
+                A epoch 2 has [t-0,t-1] of [t-0]
             B beat
-                B: epoch 2
+                B: epoch 3
             A has t-0
-                A: epoch 2
+                A: epoch 3
             B beat
-                B: epoch 2 has [t-1]
+                B: epoch 3 has [t-1]
             log
                 current 5
                 group 2
@@ -396,18 +398,18 @@ fn what_the_log_refuses_has_not_happened() {
             describe
                 GROUP_ID_NOT_FOUND Group g not found.
             A join topics=t
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             refused B join topics=t
                 B: refused
             describe
-                Stable 1/1 by uniform
-                A epoch 1 has [t-0,t-1] of [t-0,t-1]
+                Stable 2/2 by uniform
+                A epoch 2 has [t-0,t-1] of [t-0,t-1]
             A beat
-                A: epoch 1
+                A: epoch 2
             refused A leave
                 A: refused
             A beat
-                A: epoch 1
+                A: epoch 2
         "#]],
     );
 }
@@ -431,19 +433,19 @@ fn who_is_to_give_up_more_has_its_time_anew() {
         &expect![[r#"
             topic t 6
             A join topics=t rebalance=2000
-                A: epoch 1 has [t-0,t-1,t-2,t-3,t-4,t-5]
+                A: epoch 2 has [t-0,t-1,t-2,t-3,t-4,t-5]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A beat
-                A: epoch 1 has [t-0,t-1,t-2]
+                A: epoch 2 has [t-0,t-1,t-2]
             wait 1500
             C join topics=t
-                C: epoch 3 has []
+                C: epoch 4 has []
             A has
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             wait 1999
             A beat
-                A: epoch 1
+                A: epoch 2
             wait 1
             A beat
                 A: UNKNOWN_MEMBER_ID Member A is not a member of the group.

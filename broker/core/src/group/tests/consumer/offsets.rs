@@ -12,17 +12,17 @@ fn offsets_are_committed_and_fetched_by_the_epoch_that_is_known() {
         A join topics=t
         B join topics=t
         A commit t-0=5
-        A commit t-1=5 epoch=2
+        A commit t-1=5 epoch=3
         A commit t-1=5 v=8
         A commit t-1=5 epoch=-1
         C commit t-1=5
         A has t-0,t-1
         A has t-0
         B beat
-        A commit t-0=6 epoch=1
-        A commit t-1=6 epoch=1
+        A commit t-0=6 epoch=2
+        A commit t-1=6 epoch=2
         A fetch
-        A fetch epoch=1
+        A fetch epoch=2
         A leave
         B leave
         C commit t-1=7 epoch=-1
@@ -30,12 +30,12 @@ fn offsets_are_committed_and_fetched_by_the_epoch_that_is_known() {
         &expect![[r#"
             topic t 2
             A join topics=t
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A commit t-0=5
                 A: NONE
-            A commit t-1=5 epoch=2
+            A commit t-1=5 epoch=3
                 A: STALE_MEMBER_EPOCH
             A commit t-1=5 v=8
                 A: UNSUPPORTED_VERSION
@@ -44,18 +44,18 @@ fn offsets_are_committed_and_fetched_by_the_epoch_that_is_known() {
             C commit t-1=5
                 C: UNKNOWN_MEMBER_ID
             A has t-0,t-1
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             A has t-0
-                A: epoch 2
+                A: epoch 3
             B beat
-                B: epoch 2 has [t-1]
-            A commit t-0=6 epoch=1
+                B: epoch 3 has [t-1]
+            A commit t-0=6 epoch=2
                 A: NONE
-            A commit t-1=6 epoch=1
+            A commit t-1=6 epoch=2
                 A: STALE_MEMBER_EPOCH
             A fetch
                 A: NONE t-0=6
-            A fetch epoch=1
+            A fetch epoch=2
                 A: STALE_MEMBER_EPOCH
             A leave
                 A: epoch -1
@@ -76,29 +76,29 @@ fn producers_of_transactions_commit_by_an_epoch_that_gave_them_the_partition() {
         B join topics=t
         A beat
         A has
-        A txn-commit t-0=5 epoch=1
-        A txn-commit t-1=5 epoch=1
-        A txn-commit t-0=5 epoch=3
-        C txn-commit t-0=5 epoch=1
+        A txn-commit t-0=5 epoch=2
+        A txn-commit t-1=5 epoch=2
+        A txn-commit t-0=5 epoch=4
+        C txn-commit t-0=5 epoch=2
         C txn-commit t-0=5 epoch=-1
         ",
         &expect![[r#"
             topic t 2
             A join topics=t
-                A: epoch 1 has [t-0,t-1]
+                A: epoch 2 has [t-0,t-1]
             B join topics=t
-                B: epoch 2 has []
+                B: epoch 3 has []
             A beat
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             A has
-                A: epoch 2
-            A txn-commit t-0=5 epoch=1
+                A: epoch 3
+            A txn-commit t-0=5 epoch=2
                 A: NONE
-            A txn-commit t-1=5 epoch=1
+            A txn-commit t-1=5 epoch=2
                 A: ILLEGAL_GENERATION
-            A txn-commit t-0=5 epoch=3
+            A txn-commit t-0=5 epoch=4
                 A: ILLEGAL_GENERATION
-            C txn-commit t-0=5 epoch=1
+            C txn-commit t-0=5 epoch=2
                 C: UNKNOWN_MEMBER_ID
             C txn-commit t-0=5 epoch=-1
                 C: UNKNOWN_MEMBER_ID

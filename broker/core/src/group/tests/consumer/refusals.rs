@@ -22,7 +22,7 @@ fn a_group_has_one_protocol_at_a_time() {
         &expect![[r#"
             topic t 1
             A join topics=t
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             classic-join
                 INCONSISTENT_GROUP_PROTOCOL
             classic-describe
@@ -61,23 +61,23 @@ fn a_request_that_makes_no_sense_is_refused_with_a_sentence() {
         &expect![[r#"
             topic t 1
             A join topics=t v=1 id=
-                A: INVALID_REQUEST MemberId must not be empty.
+                A: INVALID_REQUEST MemberId can't be empty.
             A join
                 A: INVALID_REQUEST SubscribedTopicNames or SubscribedTopicRegex must be given.
             A join topics=t rebalance=-1
-                A: INVALID_REQUEST RebalanceTimeoutMs must be given to join.
+                A: INVALID_REQUEST RebalanceTimeoutMs must be provided in first request.
             A join topics=t assignor=mine
                 A: UNSUPPORTED_ASSIGNOR ServerAssignor mine is none of uniform, range.
             A beat epoch=-2
-                A: INVALID_REQUEST Only a static member, with an InstanceId, can be away.
+                A: INVALID_REQUEST InstanceId can't be null where a member leaves for a while.
             A beat epoch=-3
-                A: INVALID_REQUEST MemberEpoch is one that was told, 0, -1 (leave) or -2 (away).
+                A: INVALID_REQUEST MemberEpoch is invalid: it is one that was told, 0, -1 or -2.
             A beat epoch=1
                 A: GROUP_ID_NOT_FOUND Group g not found.
             A leave
                 A: GROUP_ID_NOT_FOUND Group g not found.
             A join topics=t static=
-                A: INVALID_REQUEST InstanceId must not be empty.
+                A: INVALID_REQUEST InstanceId can't be empty.
         "#]],
     );
 }
@@ -97,18 +97,18 @@ fn a_classic_member_whose_group_the_log_refuses_is_sent_away() {
         &expect![[r#"
             topic t 1
             A join topics=t
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             A leave
                 A: epoch -1
             refused classic-join
                 waits
             describe
-                Empty 2/1 by uniform
+                Empty 3/2 by uniform
             A join topics=t
-                A: epoch 3 has [t-0]
+                A: epoch 4 has [t-0]
             describe
-                Stable 3/3 by uniform
-                A epoch 3 has [t-0] of [t-0]
+                Stable 4/4 by uniform
+                A epoch 4 has [t-0] of [t-0]
         "#]],
     );
 }
@@ -126,13 +126,13 @@ fn a_classic_member_that_is_refused_ends_no_group() {
         &expect![[r#"
             topic t 1
             A join topics=t
-                A: epoch 1 has [t-0]
+                A: epoch 2 has [t-0]
             A leave
                 A: epoch -1
             classic-join session=1
                 INVALID_SESSION_TIMEOUT
             describe
-                Empty 2/1 by uniform
+                Empty 3/2 by uniform
         "#]],
     );
 }

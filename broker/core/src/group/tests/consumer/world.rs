@@ -1,5 +1,6 @@
 //! One group, its members, and the log.
 
+mod classic;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,6 +135,7 @@ impl World {
                 self.show(6, Body::DescribeGroup(DescribeGroup(GROUP.to_owned())));
             }
             ["classic-join", rest @ ..] => self.classic_join(rest),
+            [members, "classic-leave"] => self.classic_leave(members),
             [member, "commit", rest @ ..] => self.commit(member, rest, false),
             [member, "txn-commit", rest @ ..] => self.commit(member, rest, true),
             [member, "fetch", rest @ ..] => self.fetch(member, rest),
@@ -154,7 +156,14 @@ impl World {
     ) -> (i16, wire::ConsumerGroupHeartbeatRequest) {
         let known = self.members.entry(member.to_owned()).or_default();
         let rest = &words[1..];
-        let topics = option(rest, "topics").map(|t| t.split(',').map(str::to_owned).collect());
+        let topics = option(rest, "topics");
+        let split = |t: &str| {
+            t.split(',')
+                .filter(|t| !t.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let topics = topics.map(split);
         let has = rest.iter().find(|word| !word.contains('='));
         let (epoch, owned) = match words[0] {
             "join" => {
