@@ -270,8 +270,8 @@ impl Brokers {
     async fn serve_one(&self, broker: i32, listener: &TcpListener) {
         let listener = tokio::net::TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
         while let Ok((stream, _)) = listener.accept().await {
-            // An answer that waited for the acknowledgement of the one before would be late by 40 ms
-            // of the kernel's time: by seconds of a test's.
+            // An answer that waited for the acknowledgement of the one before would be late by
+            // 40 ms of the kernel's time: by seconds of a test's.
             stream.set_nodelay(true).unwrap();
             let kafka = Rc::clone(&self.kafka);
             tokio::task::spawn_local(async move { kafka.greet(broker, stream).await });
