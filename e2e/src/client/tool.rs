@@ -35,6 +35,12 @@ impl Tool {
         Self::with_flags(class, &["-Xmx512M"], &[]).args(&["--bootstrap-server", bootstrap])
     }
 
+    /// A tool whose machine has these flags.
+    #[must_use]
+    pub fn flagged(class: &str, flags: &[&str]) -> Self {
+        Self::with_flags(class, flags, &[])
+    }
+
     /// A program of ours in this folder, which runs for long.
     #[must_use]
     pub fn long_in(class: &str, folder: &Path) -> Self {

@@ -14,5 +14,6 @@ mod secure;
 mod shared;
 mod start;
 mod strays;
+mod tokens;
 mod tools;
 mod transactions;

@@ -14,7 +14,7 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/core/", 28_500),
     ("broker/storage/", 9_300),
     ("broker/src/", 27_000),
-    ("operator/", 23_700),
+    ("operator/", 23_900),
 ];
 
 /// A wing that takes less than this share of its budget has a budget that holds nothing back.

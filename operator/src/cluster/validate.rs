@@ -100,7 +100,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         durability: spec.durability,
         storage: spec.storage.clone(),
         rack: spec.rack.clone(),
-        listeners: spec.listeners.clone(),
+        listeners: security::listeners(spec),
         config,
         unmanaged,
         resources: spec.resources.clone().unwrap_or_default(),

@@ -11,8 +11,8 @@ use super::template::Template;
 use super::{Condition, KafkaConfig};
 
 pub use super::listener::{
-    Authentication, AuthenticationType, Authorization, AuthorizationType, Listener, ListenerTls,
-    ListenerType,
+    Authentication, AuthenticationType, Authorization, AuthorizationType, Listener,
+    ListenerAuthentication, ListenerAuthenticationType, ListenerTls, ListenerType,
 };
 
 /// What a user wants of a Kafka cluster.

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("!has(self.authentication) || \
         self.authentication.type != 'MutualTls' || has(self.tls)")
-        .message("MutualTls needs tls: clients show their certificates in the handshake of TLS")
+        .message("MutualTls needs tls: clients show their certificates in the handshake of TLS"),
+    validation = Rule::new("!has(self.authentication) || \
+        self.authentication.type != 'OAuth' || has(self.tls)")
+        .message("OAuth needs tls: who reads a token along the way logs in by it")
 )]
 pub struct Listener {
     /// The listener's name, unique in the cluster.
@@ -41,7 +44,7 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Who clients are. Without it nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authentication: Option<Authentication>,
+    pub authentication: Option<ListenerAuthentication>,
 }
 
 /// The certificate of a listener.
@@ -62,6 +65,90 @@ pub struct ListenerTls {
 }
 
 /// How clients of a listener say who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+#[x_kube(
+    validation = Rule::new("self.type != 'OAuth' || \
+        has(self.jwksEndpoint) && has(self.issuer) && has(self.audiences)")
+        .message("OAuth needs jwksEndpoint, issuer and audiences: a token that cannot be judged is \
+            not taken"),
+    validation = Rule::new("self.type == 'OAuth' || !has(self.jwksEndpoint) && \
+        !has(self.issuer) && !has(self.audiences) && !has(self.principalClaim) && \
+        !has(self.trustedCertificates)")
+        .message("all but the type is for OAuth alone")
+)]
+pub struct ListenerAuthentication {
+    /// Scram: by name and password, SCRAM-SHA-512. MutualTls: by a certificate. OAuth: by a token
+    /// that an issuer has signed, OAUTHBEARER.
+    #[serde(rename = "type")]
+    pub type_: ListenerAuthenticationType,
+    /// OAuth: where the issuer's keys are, a JSON Web Key Set behind https:// or http://; in local
+    /// mode a file by file:/// as well.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024), regex(pattern = "^(https?://|file:///)[^\\s]+$"))]
+    pub jwks_endpoint: String,
+    /// OAuth: who must have issued a token, its claim iss.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024), regex(pattern = "^[^\\s]+$"))]
+    pub issuer: String,
+    /// OAuth: whom a token must be for, one of these in its claim aud.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 256), regex(pattern = "^[^,\\s]+$"))
+    )]
+    pub audiences: Vec<String>,
+    /// OAuth: the claim that says whose a token is. Empty: sub.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256), regex(pattern = "^[^\\s]+$"))]
+    pub principal_claim: String,
+    /// OAuth: certificates in PEM of which one must have signed that of the jwksEndpoint. Empty:
+    /// the authorities of the brokers' image, or of this machine in local mode.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 65536))]
+    pub trusted_certificates: String,
+}
+
+/// How clients of a listener say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ListenerAuthenticationType {
+    /// By name and password, SCRAM-SHA-512.
+    Scram,
+    /// By a certificate.
+    MutualTls,
+    /// By a token that an issuer has signed, OAUTHBEARER.
+    OAuth,
+}
+
+impl From<ListenerAuthenticationType> for ListenerAuthentication {
+    /// That one, and no more.
+    fn from(type_: ListenerAuthenticationType) -> Self {
+        Self {
+            type_,
+            jwks_endpoint: String::new(),
+            issuer: String::new(),
+            audiences: Vec::new(),
+            principal_claim: String::new(),
+            trusted_certificates: String::new(),
+        }
+    }
+}
+
+impl ListenerAuthentication {
+    /// How the KafkaUsers say who they are that log in there; none where others know the users.
+    #[must_use]
+    pub fn of_users(&self) -> Option<AuthenticationType> {
+        match self.type_ {
+            ListenerAuthenticationType::Scram => Some(AuthenticationType::Scram),
+            ListenerAuthenticationType::MutualTls => Some(AuthenticationType::MutualTls),
+            ListenerAuthenticationType::OAuth => None,
+        }
+    }
+}
+
+/// How a user says who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
@@ -71,7 +158,7 @@ pub struct Authentication {
     pub type_: AuthenticationType,
 }
 
-/// How clients say who they are.
+/// How a user says who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum AuthenticationType {

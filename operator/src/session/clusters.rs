@@ -320,7 +320,7 @@ fn ways(cluster: &KafkaCluster, valid: &ValidatedCluster, step: &Step) -> Vec<Wa
     let place = |one: &Listener| of_spec.clone().position(|other| other.name == one.name);
     all.sort_by_key(|one| place(one).unwrap_or(usize::MAX));
     let ways = all.into_iter().filter_map(|listener| {
-        let authentication = listener.authentication.as_ref()?.type_;
+        let authentication = listener.authentication.as_ref()?.of_users()?;
         let bootstrap = step.status.listeners.get(&listener.name).cloned();
         let trusted = certificates.filter(|_| listener.tls.is_some());
         Some(Way {

@@ -10,7 +10,7 @@ use super::super::settings::security::{is_truststore, keystore, made_of, signers
 use crate::certificates::authority::Authority;
 use crate::certificates::{DAY, Data, Pair, Use, Wanted, check, expires, sign, written};
 use crate::condition::{ClusterReason, Verdict};
-use crate::crd::cluster::{AuthenticationType, CertificateStatus, Listener};
+use crate::crd::cluster::{CertificateStatus, Listener, ListenerAuthenticationType};
 use crate::fingerprint::fingerprint;
 use crate::object::secret_name;
 use crate::validated::{BROKERS, ValidatedCluster};
@@ -119,7 +119,7 @@ pub fn plan(
             secret => planned.take(listener, secret, found.given.get(secret), now),
         }
         let authentication = listener.authentication.as_ref().map(|it| it.type_);
-        if authentication == Some(AuthenticationType::MutualTls) {
+        if authentication == Some(ListenerAuthenticationType::MutualTls) {
             let file = truststore(&listener.name);
             if let Some(users) = &planned.users {
                 planned.put(file, users.trusted());

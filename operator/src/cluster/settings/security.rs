@@ -3,8 +3,12 @@
 
 use std::path::Path;
 
+use ottla_core::config::settings::security::lines;
+
 use super::{PEER_LISTENER, listener_name};
-use crate::crd::cluster::{Authentication, AuthenticationType, Listener, ListenerTls};
+use crate::crd::cluster::{
+    Listener, ListenerAuthentication, ListenerAuthenticationType, ListenerTls,
+};
 use crate::platform::Properties;
 use crate::validated::{BROKERS, ValidatedCluster};
 
@@ -19,6 +23,22 @@ const OWN_PRINCIPAL_RULE: &str = "RULE:CN=(.*)/ottla:$1/";
 
 const PROTOCOLS: &str = "listener.security.protocol.map";
 const SCRAM: &str = "SCRAM-SHA-512";
+const OAUTH: &str = "OAUTHBEARER";
+
+/// The settings of OAUTHBEARER, behind the listener.
+const MECHANISMS: &str = "sasl.enabled.mechanisms";
+const KEYS: &str = "oauthbearer.sasl.oauthbearer.jwks.endpoint.url";
+const ISSUER: &str = "oauthbearer.sasl.oauthbearer.expected.issuer";
+const AUDIENCES: &str = "oauthbearer.sasl.oauthbearer.expected.audience";
+const PRINCIPAL: &str = "oauthbearer.sasl.oauthbearer.sub.claim.name";
+const MODULE: &str = "oauthbearer.sasl.jaas.config";
+
+/// The options of the module around the certificates of an issuer.
+const TRUSTED: [&str; 2] = [
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+     ssl.truststore.type=\"PEM\" ssl.truststore.certificates=\"",
+    "\";",
+];
 
 /// The settings; none where the spec asks for nothing of the kind.
 #[must_use]
@@ -35,13 +55,13 @@ pub fn properties(cluster: &ValidatedCluster, certificates: &Path) -> Properties
         let protocol = match (&listener.tls, authentication) {
             (None, None) => "PLAINTEXT",
             (None, Some(_)) => "SASL_PLAINTEXT",
-            (Some(_), Some(AuthenticationType::Scram)) => "SASL_SSL",
-            (Some(_), _) => "SSL",
+            (Some(_), None | Some(ListenerAuthenticationType::MutualTls)) => "SSL",
+            (Some(_), Some(_)) => "SASL_SSL",
         };
         protocols.push(format!("{name}:{protocol}"));
         let key = |setting: &str| format!("listener.name.{}.{setting}", listener.name);
         if listener.tls.is_some() {
-            let is_mutual = authentication == Some(AuthenticationType::MutualTls);
+            let is_mutual = authentication == Some(ListenerAuthenticationType::MutualTls);
             stores(
                 &mut set,
                 &listener.name,
@@ -50,8 +70,14 @@ pub fn properties(cluster: &ValidatedCluster, certificates: &Path) -> Properties
                 is_mutual,
             );
         }
-        if authentication == Some(AuthenticationType::Scram) {
-            set(&key("sasl.enabled.mechanisms"), SCRAM.to_owned());
+        match &listener.authentication {
+            Some(it) if it.type_ == ListenerAuthenticationType::Scram => {
+                set(&key(MECHANISMS), SCRAM.to_owned());
+            }
+            Some(it) if it.type_ == ListenerAuthenticationType::OAuth => {
+                tokens(it, |setting, value| set(&key(setting), value));
+            }
+            _ => {}
         }
     }
     if cluster.mutual_tls {
@@ -79,6 +105,39 @@ pub fn properties(cluster: &ValidatedCluster, certificates: &Path) -> Properties
         set("super.users", all.join(";"));
     }
     settings
+}
+
+/// The settings by which a listener judges tokens.
+fn tokens(asked: &ListenerAuthentication, mut set: impl FnMut(&str, String)) {
+    set(MECHANISMS, OAUTH.to_owned());
+    set(KEYS, asked.jwks_endpoint.clone());
+    set(ISSUER, asked.issuer.clone());
+    set(AUDIENCES, asked.audiences.join(","));
+    if !asked.principal_claim.is_empty() {
+        set(PRINCIPAL, asked.principal_claim.clone());
+    }
+    if !asked.trusted_certificates.is_empty() {
+        let words = asked.trusted_certificates.split_whitespace();
+        let pem = words.collect::<Vec<_>>().join(" ");
+        set(MODULE, format!("{}{pem}{}", TRUSTED[0], TRUSTED[1]));
+    }
+}
+
+/// How a listener with these settings judges tokens.
+fn read_tokens(setting: impl Fn(&str) -> String) -> ListenerAuthentication {
+    let audiences = setting(AUDIENCES);
+    let audiences = audiences.split(',').filter(|one| !one.is_empty());
+    let module = setting(MODULE);
+    let trusted = module.strip_prefix(TRUSTED[0]);
+    let trusted = trusted.and_then(|rest| rest.strip_suffix(TRUSTED[1]));
+    ListenerAuthentication {
+        type_: ListenerAuthenticationType::OAuth,
+        jwks_endpoint: setting(KEYS),
+        issuer: setting(ISSUER),
+        audiences: audiences.map(str::to_owned).collect(),
+        principal_claim: setting(PRINCIPAL),
+        trusted_certificates: lines(trusted.unwrap_or_default()),
+    }
 }
 
 /// The settings that name the files of one listener's certificates.
@@ -150,14 +209,18 @@ pub fn read(settings: &Properties, listener: &mut Listener) {
     let mut pairs = protocols.split(',').filter_map(|one| one.split_once(':'));
     let protocol = pairs.find(|(known, _)| *known == name);
     let protocol = protocol.map_or("PLAINTEXT", |(_, protocol)| protocol);
-    let key = format!("listener.name.{}.ssl.client.auth", listener.name);
-    let authentication = if protocol.starts_with("SASL") {
-        Some(AuthenticationType::Scram)
-    } else {
-        settings.get(&key).map(|_| AuthenticationType::MutualTls)
+    let setting = |setting: &str| {
+        let key = format!("listener.name.{}.{setting}", listener.name);
+        settings.get(&key).cloned().unwrap_or_default()
+    };
+    let authentication = match protocol.starts_with("SASL") {
+        true if setting(MECHANISMS) == OAUTH => Some(read_tokens(setting)),
+        true => Some(ListenerAuthenticationType::Scram.into()),
+        false if setting("ssl.client.auth").is_empty() => None,
+        false => Some(ListenerAuthenticationType::MutualTls.into()),
     };
     listener.tls = protocol.ends_with("SSL").then(ListenerTls::default);
-    listener.authentication = authentication.map(|type_| Authentication { type_ });
+    listener.authentication = authentication;
 }
 
 #[cfg(test)]
@@ -194,7 +257,11 @@ mod tests {
     const LISTENERS: &str = "{ name: plain, port: 9092 }, { name: tls, port: 9192, tls: {} }, \
         { name: scram, port: 9292, authentication: { type: Scram } }, \
         { name: both, port: 9392, tls: {}, authentication: { type: Scram } }, \
-        { name: mutual, port: 9492, tls: {}, authentication: { type: MutualTls } }";
+        { name: mutual, port: 9492, tls: {}, authentication: { type: MutualTls } }, \
+        { name: tokens, port: 9592, tls: {}, authentication: { type: OAuth, jwksEndpoint: \
+        'https://idp/keys', issuer: 'https://idp', audiences: [kafka, orders], principalClaim: \
+        email, trustedCertificates: \"-----BEGIN CERTIFICATE-----\\nAA\\nBB\\n-----END \
+        CERTIFICATE-----\\n\" } }";
 
     /// What is in force while a restart waits is read back from the brokers' settings.
     #[test]

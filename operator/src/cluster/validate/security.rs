@@ -1,16 +1,19 @@
 //! What a spec says of who may connect and what they may do, and whether it goes together.
 
+use ottla_core::config::settings::security::lines;
+
 use super::invalid;
 use crate::condition::Verdict;
 use crate::crd::KafkaClusterSpec;
-use crate::crd::cluster::{AuthenticationType, Listener};
+use crate::crd::cluster::{Listener, ListenerAuthentication, ListenerAuthenticationType};
 use crate::validated::{BROKER_PORT, BROKERS};
 
 /// Settings by which a broker encrypts and authenticates, in the words of the spec.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("listener.security.protocol.map", "spec.listeners"),
     ("listener.name.", "spec.listeners"),
     ("sasl.enabled.mechanisms", "spec.listeners"),
+    ("sasl.oauthbearer.", "spec.listeners"),
     ("authorizer.class.name", "spec.authorization"),
     ("super.users", "spec.authorization.superUsers"),
 ];
@@ -76,7 +79,16 @@ fn check_listener(place: usize, listener: &Listener, mutual_tls: bool) -> Result
              with certificates meet; choose another."
         )));
     }
-    let is_mutual = authentication.is_some_and(|it| it.type_ == AuthenticationType::MutualTls);
+    if let Some(asked) = authentication {
+        let refused = |why: &str| {
+            invalid(format!(
+                "spec.listeners[{place}] ({name}).authentication {why}"
+            ))
+        };
+        check_tokens(asked, listener.tls.is_some()).map_err(refused)?;
+    }
+    let mutual = ListenerAuthenticationType::MutualTls;
+    let is_mutual = authentication.is_some_and(|it| it.type_ == mutual);
     if is_mutual && listener.tls.is_none() {
         return Err(invalid(format!(
             "spec.listeners[{place}] ({name}) authenticates by MutualTls and has no tls: clients \
@@ -96,6 +108,55 @@ fn check_listener(place: usize, listener: &Listener, mutual_tls: bool) -> Result
         )));
     }
     Ok(())
+}
+
+/// Whether tokens can be judged by what stands there; or what is wrong, as the end of a sentence.
+fn check_tokens(asked: &ListenerAuthentication, has_tls: bool) -> Result<(), &'static str> {
+    if asked.type_ != ListenerAuthenticationType::OAuth {
+        let is_bare = *asked == ListenerAuthentication::from(asked.type_);
+        return match is_bare {
+            true => Ok(()),
+            false => Err("has fields that are for the type OAuth alone; remove them."),
+        };
+    }
+    let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+    let url = &asked.jwks_endpoint;
+    let schemes = ["https://", "http://", "file:///"];
+    let is_address = schemes.iter().any(|scheme| url.starts_with(scheme)) && is_word(url);
+    let is_audience = |audience: &String| is_word(audience) && !audience.contains(',');
+    let pem = &asked.trusted_certificates;
+    let is_pem = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=- \r\n".contains(&byte);
+    let has_pem = pem.contains("-----BEGIN CERTIFICATE-----") && pem.bytes().all(is_pem);
+    if !has_tls {
+        Err(
+            "of the type OAuth needs tls: who reads a token along the way logs in by it; add \
+             `tls: {}`.",
+        )
+    } else if !is_address {
+        Err("needs jwksEndpoint, the address of the issuer's keys: https://, http:// or file:///.")
+    } else if !is_word(&asked.issuer) {
+        Err("needs issuer, what tokens have in their claim iss, without spaces.")
+    } else if asked.audiences.is_empty() || !asked.audiences.iter().all(is_audience) {
+        Err("needs audiences, what tokens have in their claim aud, without spaces and commas.")
+    } else if asked.principal_claim.contains(char::is_whitespace) {
+        Err("has a principalClaim with spaces; give the name of a claim.")
+    } else if !pem.is_empty() && !has_pem {
+        Err("has trustedCertificates that are no certificates in PEM; give such, or nothing.")
+    } else {
+        Ok(())
+    }
+}
+
+/// The listeners of the spec, each as it can be read back from what brokers are told.
+pub(super) fn listeners(spec: &KafkaClusterSpec) -> Vec<Listener> {
+    let mut listeners = spec.listeners.clone();
+    for asked in listeners
+        .iter_mut()
+        .filter_map(|one| one.authentication.as_mut())
+    {
+        asked.trusted_certificates = lines(&asked.trusted_certificates);
+    }
+    listeners
 }
 
 fn check_settings(spec: &KafkaClusterSpec) -> Result<(), Verdict> {
@@ -121,11 +182,63 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_named_with_what_to_do() {
         let mutual = "authentication: { type: MutualTls }";
+        let tokens = |tls: &str, fields: &str| {
+            let oauth = format!("authentication: {{ type: OAuth, {fields} }}");
+            format!("listeners: [{{ name: a, port: 9092, {tls} {oauth} }}]")
+        };
+        let (keys, issuer) = ("jwksEndpoint: 'https://i/k', ", "issuer: i, ");
         for (spec, exists, says) in [
             (
                 format!("listeners: [{{ name: a, port: 9092, {mutual} }}]"),
                 None,
                 "spec.listeners[0] (a) authenticates by MutualTls and has no tls",
+            ),
+            (
+                tokens("", &format!("{keys}{issuer}audiences: [k]")),
+                None,
+                "spec.listeners[0] (a).authentication of the type OAuth needs tls",
+            ),
+            (
+                tokens("tls: {},", &format!("{issuer}audiences: [k]")),
+                None,
+                "needs jwksEndpoint",
+            ),
+            (
+                tokens(
+                    "tls: {},",
+                    "jwksEndpoint: 'ftp://i', issuer: i, audiences: [k]",
+                ),
+                None,
+                "needs jwksEndpoint",
+            ),
+            (
+                tokens("tls: {},", &format!("{keys}audiences: [k]")),
+                None,
+                "needs issuer",
+            ),
+            (
+                tokens("tls: {},", &format!("{keys}{issuer}")),
+                None,
+                "needs audiences",
+            ),
+            (
+                tokens("tls: {},", &format!("{keys}{issuer}audiences: ['a,b']")),
+                None,
+                "needs audiences",
+            ),
+            (
+                tokens(
+                    "tls: {},",
+                    &format!("{keys}{issuer}audiences: [k], trustedCertificates: x"),
+                ),
+                None,
+                "no certificates in PEM",
+            ),
+            (
+                "listeners: [{ name: a, port: 9092, authentication: { type: Scram, issuer: i } }]"
+                    .to_owned(),
+                None,
+                "for the type OAuth alone",
             ),
             (
                 "listeners: [{ name: a, port: 9090, tls: {} }]".to_owned(),

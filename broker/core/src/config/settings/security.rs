@@ -374,7 +374,8 @@ impl Reader<'_> {
 }
 
 /// PEM in lines, as it should be: in a properties file it is often one line.
-fn lines(text: &str) -> String {
+#[must_use]
+pub fn lines(text: &str) -> String {
     let mut lines = String::new();
     for (place, part) in text.split("-----").enumerate() {
         // between two marks stands what begins or ends, around them the body

@@ -1,0 +1,223 @@
+//! Clients that log in by tokens: such as an issuer has signed, and such as brokers give out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use ottla_e2e::client::tool::Tool;
+use ottla_e2e::client::{Output, run};
+use ottla_e2e::cluster::{Cluster, Shape};
+use ottla_e2e::setup;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+
+/// An issuer with one key.
+struct Issuer(EcdsaKeyPair);
+
+impl Issuer {
+    fn new() -> Result<Self> {
+        let random = SystemRandom::new();
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random);
+        let key = key.ok().context("a key is drawn")?;
+        let key = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random);
+        Ok(Self(key.ok().context("it is a key")?))
+    }
+
+    fn jwks(&self) -> String {
+        let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
+        let (x, y) = (BASE64.encode(x), BASE64.encode(y));
+        format!(
+            "{{\"keys\":[{{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\
+             \"x\":\"{x}\",\"y\":\"{y}\"}}]}}"
+        )
+    }
+
+    /// A token that holds for so many seconds.
+    fn token(&self, user: &str, seconds: u64) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let claims = format!(
+            "{{\"iss\":\"https://issuer\",\"aud\":\"kafka\",\"sub\":\"{user}\",\"scope\":\"kafka\",\
+             \"iat\":{now},\"exp\":{}}}",
+            now + seconds
+        );
+        let header = BASE64.encode("{\"alg\":\"ES256\",\"kid\":\"k\"}");
+        let signed = format!("{header}.{}", BASE64.encode(claims));
+        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes());
+        let signature = signature.ok().context("it is signed")?;
+        Ok(format!("{signed}.{}", BASE64.encode(signature)))
+    }
+}
+
+/// A broker with a listener for tokens of that issuer, and one for users by SCRAM who may have
+/// tokens made.
+fn start(name: &str, issuer: &Issuer) -> Result<(Cluster, PathBuf)> {
+    let dir = setup::scratch(&format!("{name}-keys"));
+    std::fs::write(dir.join("jwks"), issuer.jwks())?;
+    let keys = format!("file://{}", dir.join("jwks").display());
+    let shape = Shape::new(name, 1)
+        .listener("TOKENS")
+        .listener("USERS")
+        .with(
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TOKENS:SASL_PLAINTEXT,USERS:SASL_PLAINTEXT",
+        )
+        .with("inter.broker.listener.name", "PLAINTEXT")
+        .with(
+            "listener.name.tokens.sasl.enabled.mechanisms",
+            "OAUTHBEARER",
+        )
+        .with(
+            "listener.name.users.sasl.enabled.mechanisms",
+            "SCRAM-SHA-256",
+        )
+        .with("sasl.oauthbearer.jwks.endpoint.url", &keys)
+        .with("sasl.oauthbearer.expected.issuer", "https://issuer")
+        .with("sasl.oauthbearer.expected.audience", "kafka")
+        .with("sasl.oauthbearer.clock.skew.seconds", "0")
+        .with("delegation.token.secret.key", "a secret of the brokers")
+        .with(
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        )
+        .with("super.users", "User:ANONYMOUS");
+    let cluster = Cluster::start(shape)?;
+    let plain = cluster.bootstrap();
+    Tool::at("TopicCommand", &plain)
+        .line("--create --topic orders --partitions 1 --replication-factor 1")
+        .run()?;
+    Tool::at("AclCommand", &plain)
+        .line("--add --allow-principal User:alice --operation Write --topic orders")
+        .run()?;
+    Ok((cluster, dir))
+}
+
+/// librdkafka with the tokens of that file.
+fn librdkafka(cluster: &Cluster, tokens: &Path, action: &[&str]) -> Result<Output> {
+    let mut command = Command::new(setup::python());
+    command
+        .arg(setup::checkout().join("e2e/clients/login.py"))
+        .arg(format!(
+            "bootstrap.servers={}",
+            cluster.bootstrap_of("TOKENS")
+        ))
+        .arg("security.protocol=SASL_PLAINTEXT")
+        .arg("sasl.mechanism=OAUTHBEARER")
+        .arg(format!("token.file={}", tokens.display()))
+        .args(action);
+    run(command, &[], Duration::from_secs(60))
+}
+
+/// The topics that Kafka's own tool sees with that file of settings.
+fn topics(bootstrap: &str, flags: &[&str], properties: &Path) -> Result<Output> {
+    let properties = properties.display().to_string();
+    Tool::flagged("org.apache.kafka.tools.TopicCommand", flags)
+        .args(&["--bootstrap-server", bootstrap])
+        .args(&["--list", "--command-config", &properties])
+        .output()
+}
+
+#[test]
+fn clients_log_in_by_tokens_of_an_issuer() -> Result<()> {
+    let issuer = Issuer::new()?;
+    let (cluster, dir) = start("issuer", &issuer)?;
+    let file = |name: &str, tokens: &[String]| -> Result<PathBuf> {
+        let path = dir.join(name);
+        std::fs::write(&path, tokens.join("\n"))?;
+        Ok(path)
+    };
+    // librdkafka: tokens of a few seconds each, and no record is lost when the next one is shown
+    let tokens = (1..20).map(|n| issuer.token("alice", 4 * n));
+    let alice = file("alice", &tokens.collect::<Result<Vec<_>>>()?)?;
+    let flow = librdkafka(&cluster, &alice, &["flow", "orders", "12"])?;
+    flow.success()?.line_with(&["sent"])?;
+    let bob = file("bob", &[issuer.token("bob", 600)?])?;
+    let denied = librdkafka(&cluster, &bob, &["produce", "orders"])?;
+    denied.line_with(&["Topic authorization failed"])?;
+    let foreign = file("foreign", &[Issuer::new()?.token("alice", 600)?])?;
+    let refused = librdkafka(&cluster, &foreign, &["list"])?;
+    ensure!(refused.code != 0, "{}", refused.all());
+
+    // Java, whose token is in a file
+    let bootstrap = cluster.bootstrap_of("TOKENS");
+    for (name, token, sees) in [
+        ("alice", issuer.token("alice", 600)?, true),
+        ("foreign", Issuer::new()?.token("alice", 600)?, false),
+    ] {
+        let url = format!("file://{}", file(name, &[token])?.display());
+        let properties = dir.join(format!("{name}.properties"));
+        let package = "org.apache.kafka.common.security.oauthbearer";
+        std::fs::write(
+            &properties,
+            format!(
+                "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n\
+                 sasl.oauthbearer.token.endpoint.url={url}\n\
+                 sasl.login.callback.handler.class={package}.OAuthBearerLoginCallbackHandler\n\
+                 sasl.jaas.config={package}.OAuthBearerLoginModule required;\n"
+            ),
+        )?;
+        let allowed = format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={url}");
+        let allowed_files = allowed.replace(".urls=file://", ".files=");
+        let seen = topics(&bootstrap, &[&allowed, &allowed_files], &properties)?;
+        if sees {
+            ensure!(seen.stdout.trim() == "orders", "{}", seen.all());
+        } else {
+            seen.line_with(&["invalid_token"])?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn delegation_tokens_are_made_by_kafkas_tool_and_log_in() -> Result<()> {
+    let (cluster, dir) = start("delegation", &Issuer::new()?)?;
+    let (plain, users) = (cluster.bootstrap(), cluster.bootstrap_of("USERS"));
+    Tool::at("kafka.admin.ConfigCommand", &plain)
+        .line("--alter --entity-type users --entity-name alice --add-config")
+        .args(&["SCRAM-SHA-256=[password=secret]"])
+        .run()?;
+    let properties = |name: &str, login: &str| -> Result<PathBuf> {
+        let path = dir.join(name);
+        let module = "org.apache.kafka.common.security.scram.ScramLoginModule";
+        std::fs::write(
+            &path,
+            format!(
+                "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\n\
+                 sasl.jaas.config={module} required {login};\n"
+            ),
+        )?;
+        Ok(path)
+    };
+    let alice = properties("alice", "username=\"alice\" password=\"secret\"")?;
+    let tool = |config: &Path, line: &str| {
+        let config = config.display().to_string();
+        Tool::at("DelegationTokenCommand", &users)
+            .args(&["--command-config", &config])
+            .line(line)
+            .output()
+    };
+    let made = tool(&alice, "--create --max-life-time-period -1")?.success()?;
+    let row = made.line_with(&["User:alice"])?;
+    let words: Vec<&str> = row.split_whitespace().collect();
+    let [id, hmac, ..] = words.as_slice() else {
+        anyhow::bail!("no token in {row}");
+    };
+    let login = format!("username=\"{id}\" password=\"{hmac}\" tokenauth=\"true\"");
+    let by_token = properties("token", &login)?;
+    let seen = topics(&users, &[], &by_token)?;
+    ensure!(seen.stdout.trim() == "orders", "{}", seen.all());
+    let refused = tool(&by_token, "--create --max-life-time-period -1")?;
+    refused.line_with(&["not allowed"])?;
+    let listed = tool(&alice, "--describe")?.success()?;
+    listed.line_with(&[id, "User:alice"])?;
+    let renewed = format!("--renew --renew-time-period -1 --hmac {hmac}");
+    tool(&alice, &renewed)?.success()?;
+    let expired = format!("--expire --expiry-time-period -1 --hmac {hmac}");
+    tool(&alice, &expired)?.success()?;
+    let gone = topics(&users, &[], &by_token)?;
+    gone.line_with(&["invalid credentials"])?;
+    Ok(())
+}
