@@ -23,7 +23,8 @@ use super::{Mechanism, Users, plain};
 /// Why nobody logs in, as far as anybody is told.
 const FAILED: &str = "authentication failed";
 
-/// How soon after a login another one is taken.
+/// How soon after a login that was made again another one is taken. The first may be made again at
+/// once: its token may be about to end.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 
 /// What a listener allows.
@@ -87,6 +88,8 @@ pub struct Session {
     limits: Arc<Limits>,
     state: State,
     login: Option<Login>,
+    /// When the login was last made again.
+    again_at: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -131,7 +134,6 @@ struct Login {
     mechanism: Mechanism,
     /// Whether it was by a delegation token.
     is_by_token: bool,
-    at: Duration,
     until: Option<Duration>,
 }
 
@@ -143,6 +145,7 @@ impl Session {
             limits,
             state: State::Fresh,
             login: None,
+            again_at: None,
         }
     }
 
@@ -220,10 +223,11 @@ impl Session {
         name: &str,
         nonce: String,
     ) -> ErrorCode {
-        if let Some(login) = &self.login
-            && (login.until.is_none() || now < login.at + AGAIN_MIN)
-        {
-            return ErrorCode::IllegalSaslState;
+        if let Some(login) = &self.login {
+            if login.until.is_none() || self.again_at.is_some_and(|at| now < at + AGAIN_MIN) {
+                return ErrorCode::IllegalSaslState;
+            }
+            self.again_at = Some(now);
         }
         let enabled = Mechanism::named(name).filter(|one| self.limits.mechanisms.contains(one));
         let Some(mechanism) = enabled else {
@@ -330,7 +334,6 @@ impl Session {
             user: shown.user.as_str().into(),
             mechanism,
             is_by_token: shown.is_by_token,
-            at: moment.now,
             until: lifetime.map(|lifetime| moment.now.saturating_add(lifetime)),
         });
         self.state = State::Done;
