@@ -2,9 +2,11 @@
 
 login.py KEY=VALUE... list            prints the topics that the user may see
 login.py KEY=VALUE... produce TOPIC   one record
+login.py KEY=VALUE... say TOPIC TEXT  one record with that text
 login.py KEY=VALUE... flow TOPIC S    records for so many seconds; prints how many, and every error
 
-With token.file=PATH it logs in by the first token in that file, a line each, that holds a while.
+With token.file=PATH it logs in by the first token in that file, a line each, that holds a while;
+with token=TOKEN by that one.
 """
 
 import base64
@@ -30,16 +32,17 @@ def on_delivery(error, _):
 
 
 def token(_):
-    for line in open(token_file):
+    for line in [token_text] if token_text else open(token_file):
         claims = line.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-        if claims["exp"] > time.time() + 1.5:
+        if claims["exp"] > time.time() + 3:
             break
     return line.strip(), claims["exp"]
 
 
 token_file = settings.pop("token.file", None)
-if token_file:
+token_text = settings.pop("token", None)
+if token_file or token_text:
     settings["oauth_cb"] = token
 producer = Producer({**settings, "error_cb": on_error, "linger.ms": 5})
 sent = 0
@@ -49,7 +52,8 @@ try:
     else:
         end = time.monotonic() + (float(rest[1]) if action == "flow" else 0)
         while True:
-            producer.produce(rest[0], b"%d" % sent, on_delivery=on_delivery)
+            text = rest[1] if action == "say" else str(sent)
+            producer.produce(rest[0], text.encode(), on_delivery=on_delivery)
             sent += 1
             producer.poll(0.005)
             if time.monotonic() >= end:

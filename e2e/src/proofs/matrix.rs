@@ -139,7 +139,7 @@ fn program(name: &str) -> Result<Command> {
             command.arg(setup::checkout().join("e2e/proofs/writer.py"));
             Ok(command)
         }
-        "franz-go" => Ok(bound_to_us(&setup::provided("franz")?)),
+        "franz-go" => Ok(bound_to_us(&setup::provided("franz")?.join("takeover"))),
         _ => {
             let folder = setup::provided("proofs")?;
             // before Kafka's own jars, which are what there is of the newest one

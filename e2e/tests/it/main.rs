@@ -10,6 +10,7 @@ mod groups;
 mod hostile;
 mod kcat;
 mod local;
+mod logins;
 mod secure;
 mod shared;
 mod start;

@@ -14,7 +14,7 @@ use ottla_e2e::setup;
 
 #[path = "../../../broker/tests/it/authority.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
-mod authority;
+pub mod authority;
 
 use authority::Authority;
 

@@ -7,5 +7,6 @@ mod configs;
 mod groups;
 mod load;
 mod partitions;
+mod quotas;
 mod records;
 mod topics;

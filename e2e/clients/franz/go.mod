@@ -1,4 +1,4 @@
-module ottla.io/proofs/franz
+module ottla.io/clients/franz
 
 go 1.25.0
 
