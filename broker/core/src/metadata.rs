@@ -37,6 +37,7 @@ use crate::image::delta::MetadataDelta;
 use crate::image::record::Record;
 use crate::image::{MetadataImage, Topic};
 use elections::Rules;
+use features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 use metered::Purse;
 
 /// What a request comes to.
@@ -156,6 +157,7 @@ impl Metadata {
             min_insync_replicas_after: layers
                 .min_insync_replicas(topic.target_replication_factor()),
             allows_unclean: layers.get("unclean.leader.election.enable").flag(),
+            keeps_eligible: self.image.feature(ELIGIBLE_LEADER_REPLICAS_VERSION) > 0,
             durability: layers.durability(),
             unaware: &self.unaware,
         }

@@ -89,6 +89,10 @@ public class KafkaClusterTestKit implements AutoCloseable {
     /** More would not survive more failures of the tests' sizes. */
     private static final int VOTERS_MAX = 3;
 
+    /** Features whose levels go down. */
+    private static final List<Feature> FEATURES =
+        List.of(Feature.TRANSACTION_VERSION, Feature.ELIGIBLE_LEADER_REPLICAS_VERSION);
+
     private final TestKitNodes nodes;
     private final boolean deletes;
     private final SortedMap<Integer, Broker> processes = new TreeMap<>();
@@ -139,7 +143,7 @@ public class KafkaClusterTestKit implements AutoCloseable {
                 broker.start();
             }
             waitForReadyBrokers();
-            setTransactionVersion();
+            setFeatures();
         } catch (Exception failure) {
             // a test does not close what has not started
             close();
@@ -147,15 +151,19 @@ public class KafkaClusterTestKit implements AutoCloseable {
         }
     }
 
-    /** As the test asks for; new clusters have the newest. */
-    private void setTransactionVersion() throws Exception {
-        String name = "transaction.version";
-        short wanted = nodes.bootstrapMetadata().featureLevel(name);
-        if (wanted < Feature.TRANSACTION_VERSION.latestProduction()) {
-            FeatureUpdate update =
-                new FeatureUpdate(wanted, FeatureUpdate.UpgradeType.SAFE_DOWNGRADE);
+    /** The levels that the test asks for; new clusters have the newest. */
+    private void setFeatures() throws Exception {
+        Map<String, FeatureUpdate> updates = new HashMap<>();
+        for (Feature feature : FEATURES) {
+            short wanted = nodes.bootstrapMetadata().featureLevel(feature.featureName());
+            if (wanted < feature.latestProduction()) {
+                updates.put(feature.featureName(),
+                    new FeatureUpdate(wanted, FeatureUpdate.UpgradeType.SAFE_DOWNGRADE));
+            }
+        }
+        if (!updates.isEmpty()) {
             try (Admin admin = admin()) {
-                admin.updateFeatures(Map.of(name, update), new UpdateFeaturesOptions()).all().get();
+                admin.updateFeatures(updates, new UpdateFeaturesOptions()).all().get();
             }
         }
     }

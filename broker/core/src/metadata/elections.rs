@@ -9,7 +9,9 @@
 //! Who may lead, the first that there is:
 //! 1. a member of the ISR that is active, in the order of the replicas;
 //! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader
-//!    advances no high watermark then, so the replica still holds all that is committed (KIP-966);
+//!    advances no high watermark then, so the replica still holds all that is committed (KIP-966).
+//!    At level 0 of `eligible.leader.replicas.version` nobody becomes one: the last member of an ISR
+//!    stays in it instead, and is waited for;
 //! 3. who led last, where ISR and ELR are empty because their data is in doubt, and either there is
 //!    no other replica or the topic's records are durable in memory only, so that nobody has more;
 //! 4. with `unclean.leader.election.enable`, or asked for by name, any active replica: acknowledged
@@ -43,6 +45,8 @@ pub(super) struct Rules<'a> {
     pub min_insync_replicas_after: usize,
     /// unclean.leader.election.enable.
     pub allows_unclean: bool,
+    /// Whether who leaves an ISR may stay eligible: the level of eligible.leader.replicas.version.
+    pub keeps_eligible: bool,
     /// When acknowledged records are durable.
     pub durability: Durability,
     /// Brokers that may still lead in epochs of the past.
@@ -118,6 +122,7 @@ impl<'a> Change<'a> {
     pub(super) fn finish(mut self, election: Election) -> Option<PartitionRegistration> {
         self.complete_reassignment();
         let unclean = self.elect(election);
+        self.keep_last_in_sync();
         self.keep_eligible(unclean);
         self.keep_successor();
         if self.new == *self.old && !self.begins_epoch {
@@ -280,12 +285,24 @@ impl<'a> Change<'a> {
         was_last && nobody_has_more && !has_better
     }
 
+    /// Where nobody is kept as eligible, the last one in sync stays in the ISR when it goes: when it
+    /// comes back, it leads.
+    fn keep_last_in_sync(&mut self) {
+        let stays = |n: &NodeId| self.lost != Some(*n) && self.new.replicas.contains(n);
+        let had = self.old.isr.iter().copied().filter(stays);
+        if !self.rules.keeps_eligible && self.new.isr.is_empty() {
+            self.new.isr = had.collect();
+        }
+    }
+
     fn keep_eligible(&mut self, unclean: bool) {
         // as leaders count, or one of them would commit what the eligible lack
         let settled = self.new.settled_replicas();
         let needed = self.rules.min_insync_replicas.min(settled);
         let is_enough = self.new.isr.len() >= needed && !planted::is(Planted::EligibleForGood);
-        if unclean || is_enough {
+        // who was kept while it was the rule still is all there is to choose from
+        let is_over = !self.rules.keeps_eligible && !self.new.isr.is_empty();
+        if unclean || is_enough || is_over {
             self.new.elr.clear();
         } else {
             let fit = |n: &NodeId| self.is_eligible(*n) && !self.new.isr.contains(n);

@@ -11,6 +11,7 @@ use ottla_protocol::messages::cluster::{
 
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
+use crate::image::ConfigResource;
 use crate::image::record::{FeatureRecord, Record};
 use crate::transaction::TransactionVersion;
 use crate::transaction::state::TRANSACTION_VERSION;
@@ -28,6 +29,10 @@ pub struct Feature {
     pub default: i16,
 }
 
+/// Finalized at level 1, who leaves an ISR that is below min ISR stays eligible to lead (KIP-966).
+/// At level 0 nobody outside an ISR is, and its last member stays in it.
+pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
+
 /// Finalized at level 1, groups may have the consumer protocol.
 pub const GROUP_VERSION: &str = "group.version";
 
@@ -37,8 +42,8 @@ pub const METADATA_VERSION: i16 = 30;
 /// What this binary supports, by name, in order.
 pub const FEATURES: &[Feature] = &[
     Feature {
-        name: "eligible.leader.replicas.version",
-        min: 1,
+        name: ELIGIBLE_LEADER_REPLICAS_VERSION,
+        min: 0,
         max: 1,
         default: 1,
     },
@@ -86,6 +91,13 @@ impl Metadata {
                 }));
             }
             first = first.or(refusal);
+        }
+        let ends_eligibility = |record: &Record| {
+            matches!(record, Record::Feature(r)
+                if r.name == ELIGIBLE_LEADER_REPLICAS_VERSION && r.level == 0)
+        };
+        if records.iter().any(ends_eligibility) {
+            self.forget_eligible(&ConfigResource::Cluster, &mut records);
         }
         // all or nothing, as clients of version 2 expect, and one answer for all
         if request.validate_only || first.is_some() {

@@ -1,8 +1,11 @@
 use expect_test::expect;
 use ottla_protocol::ids::{LeaderEpoch, PartitionEpoch, PartitionIndex};
-use ottla_protocol::messages::cluster::{ElectLeadersRequest, TopicPartitions};
+use ottla_protocol::messages::cluster::{
+    ElectLeadersRequest, FeatureUpdateKey, TopicPartitions, UpdateFeaturesRequest,
+};
 
 use super::*;
+use crate::metadata::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 use crate::metadata::request::{AlterPartition, AlterPartitionItem, IsrMember, RebalanceLeaders};
 
 /// The ISR that `node` asks for, by the registration as it is.
@@ -119,6 +122,104 @@ fn below_min_isr_those_who_left_stay_eligible() {
     cluster.fence(0);
     cluster.check(expect![[r#"
         t-0 leader 2 epochs 1/5 replicas 0,1,2 isr 2 elr 0
+    "#]]);
+}
+
+/// Finalizes a level of eligible.leader.replicas.version.
+fn keep_eligible(cluster: &mut Cluster, level: i16, upgrade_type: i8) {
+    let request = UpdateFeaturesRequest {
+        feature_updates: vec![FeatureUpdateKey {
+            feature: ELIGIBLE_LEADER_REPLICAS_VERSION.to_owned(),
+            max_version_level: level,
+            upgrade_type,
+            ..FeatureUpdateKey::default()
+        }],
+        ..UpdateFeaturesRequest::default()
+    };
+    let Response::UpdateFeatures(response) = cluster.ask(Request::UpdateFeatures(request)) else {
+        panic!("another answer");
+    };
+    assert_eq!(
+        outcome(response.error_code, response.error_message.as_deref()),
+        "ok"
+    );
+}
+
+#[test]
+fn where_nobody_is_kept_eligible_the_last_in_sync_is_waited_for() {
+    let mut cluster = Cluster::of(3);
+    keep_eligible(&mut cluster, 0, 2);
+    cluster.create("t", &[&[0, 1, 2]], &[]);
+    cluster.create(
+        "u",
+        &[&[0, 1]],
+        &[("unclean.leader.election.enable", "true")],
+    );
+    for (name, isr) in [("t", &[0, 1][..]), ("t", &[0]), ("u", &[0])] {
+        let shrunk = item(&cluster, name, isr);
+        assert_eq!(alter(&mut cluster, 0, shrunk), "ok\n");
+    }
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0
+        u-0 leader 0 epochs 0/1 replicas 0,1 isr 0
+    "#]]);
+    cluster.fence(0);
+    cluster.check(expect![[r#"
+        t-0 leader none epochs 1/3 replicas 0,1,2 isr 0 last 0
+        u-0 leader 1 epochs 1/2 replicas 0,1 isr 1
+    "#]]);
+    // 1 is alive, and not in sync: it is not elected, though it is there
+    cluster.start(1);
+    cluster.start(0);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 2/4 replicas 0,1,2 isr 0
+        u-0 leader 1 epochs 3/4 replicas 0,1 isr 1
+    "#]]);
+}
+
+#[test]
+fn who_was_eligible_before_is_so_no_more_unless_there_is_nobody_else() {
+    let mut cluster = Cluster::of(3);
+    for name in ["led", "waits"] {
+        cluster.create(name, &[&[0, 1, 2]], &[]);
+        for isr in [&[0, 1][..], &[0]] {
+            let shrunk = item(&cluster, name, isr);
+            assert_eq!(alter(&mut cluster, 0, shrunk), "ok\n");
+        }
+    }
+    cluster.create("lone", &[&[1]], &[]);
+    cluster.fence(1);
+    cluster.check(expect![[r#"
+        led-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0 elr 1
+        lone-0 leader none epochs 1/1 replicas 1 isr  elr 1 last 1
+        waits-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0 elr 1
+    "#]]);
+    keep_eligible(&mut cluster, 0, 2);
+    cluster.check(expect![[r#"
+        led-0 leader 0 epochs 0/3 replicas 0,1,2 isr 0
+        lone-0 leader none epochs 1/1 replicas 1 isr  elr 1 last 1
+        waits-0 leader 0 epochs 0/3 replicas 0,1,2 isr 0
+    "#]]);
+    cluster.fence(0);
+    cluster.check(expect![[r#"
+        led-0 leader none epochs 1/4 replicas 0,1,2 isr 0 last 0
+        lone-0 leader none epochs 1/1 replicas 1 isr  elr 1 last 1
+        waits-0 leader none epochs 1/4 replicas 0,1,2 isr 0 last 0
+    "#]]);
+    cluster.start(1);
+    cluster.start(0);
+    cluster.check(expect![[r#"
+        led-0 leader 0 epochs 2/5 replicas 0,1,2 isr 0
+        lone-0 leader 1 epochs 2/2 replicas 1 isr 1
+        waits-0 leader 0 epochs 2/5 replicas 0,1,2 isr 0
+    "#]]);
+    // and kept from then on
+    keep_eligible(&mut cluster, 1, 1);
+    cluster.fence(0);
+    cluster.check(expect![[r#"
+        led-0 leader none epochs 3/6 replicas 0,1,2 isr  elr 0 last 0
+        lone-0 leader 1 epochs 2/2 replicas 1 isr 1
+        waits-0 leader none epochs 3/6 replicas 0,1,2 isr  elr 0 last 0
     "#]]);
 }
 

@@ -7,6 +7,7 @@ use ottla_protocol::messages::cluster::*;
 use ottla_protocol::messages::topics::*;
 
 use super::*;
+use crate::metadata::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 use crate::metadata::request::{AlterPartition, AlterPartitionItem, IsrMember, RebalanceLeaders};
 use crate::placement::mix;
 
@@ -140,9 +141,23 @@ fn alter(cluster: &mut Cluster, dice: &mut Dice) {
     }));
 }
 
+fn change_level(cluster: &mut Cluster, level: i16) {
+    const UNSAFE_DOWNGRADE: i8 = 3;
+    let upgrade_type = if level == 0 { UNSAFE_DOWNGRADE } else { 1 };
+    cluster.ask(Request::UpdateFeatures(UpdateFeaturesRequest {
+        feature_updates: vec![FeatureUpdateKey {
+            feature: ELIGIBLE_LEADER_REPLICAS_VERSION.to_owned(),
+            max_version_level: level,
+            upgrade_type,
+            ..FeatureUpdateKey::default()
+        }],
+        ..UpdateFeaturesRequest::default()
+    }));
+}
+
 type Seen = BTreeMap<TopicIdPartition, Arc<PartitionRegistration>>;
 
-fn check(cluster: &Cluster, before: &Seen, seed: u64) -> Seen {
+fn check(cluster: &Cluster, before: &Seen, keeps_last: bool, seed: u64) -> Seen {
     let image = cluster.metadata.image();
     let mut seen = Seen::new();
     assert_eq!(image.topics.len(), image.topic_names.len());
@@ -160,10 +175,19 @@ fn check(cluster: &Cluster, before: &Seen, seed: u64) -> Seen {
             assert!(p.leader.is_none_or(|n| p.isr.contains(&n)), "{}", shown());
             let may_follow = |n| p.leader != Some(n) && p.isr.contains(&n) && image.is_unfenced(n);
             assert!(p.successor.is_none_or(may_follow), "{}", shown());
-            // a fenced broker neither leads nor is in sync
+            // a fenced broker neither leads nor is in sync, but for the last one that was, where
+            // nobody is kept eligible instead
             let led = p.leader.is_none_or(|n| image.is_unfenced(n));
+            let is_last = p.isr.len() == 1 && p.leader.is_none();
+            let waits = is_last && keeps_last;
             assert!(
-                led && p.isr.iter().all(|n| image.is_unfenced(*n)),
+                led && (waits || p.isr.iter().all(|n| image.is_unfenced(*n))),
+                "{}",
+                shown()
+            );
+            let is_kept = image.feature(ELIGIBLE_LEADER_REPLICAS_VERSION) > 0;
+            assert!(
+                is_kept || p.elr.is_empty() || p.isr.is_empty(),
                 "{}",
                 shown()
             );
@@ -198,12 +222,17 @@ fn whatever_is_asked_the_image_stays_sound() {
     for seed in 0..20 {
         let mut cluster = Cluster::of(BROKERS);
         let mut dice = Dice(mix(seed));
+        // in every other run the level of eligible.leader.replicas.version changes on the way
+        let keeps_last = seed % 2 == 1;
         let mut seen = Seen::new();
         let mut deltas = MetadataDelta::default();
         let mut old = MetadataImage::default();
         for at in 0..STEPS {
+            if keeps_last && dice.below(30) == 0 {
+                change_level(&mut cluster, dice.below(2) as i16);
+            }
             step(&mut cluster, &mut dice);
-            seen = check(&cluster, &seen, seed);
+            seen = check(&cluster, &seen, keeps_last, seed);
             deltas.merge(cluster.metadata.take_delta());
             if at % 50 == 0 {
                 let new = cluster.metadata.image().clone();
