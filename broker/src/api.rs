@@ -140,6 +140,13 @@ impl Context {
         )
     }
 
+    /// Whether the delegation token of that id is there and has not ended.
+    fn token_holds(&self, id: &str) -> bool {
+        let image = self.controller.image();
+        let token = image.delegation_tokens.get(id);
+        token.is_some_and(|token| !token.is_over(self.env.unix_ms()))
+    }
+
     /// Whether `request` comes from a broker, or from a client that may do `operation` with the
     /// cluster or act as a broker.
     fn may_act_as_broker(

@@ -131,6 +131,13 @@ impl Client {
                 self.context.metrics.sessions_expired.inc();
             }
             admitted?;
+            let token = session.delegation_token().filter(|_| session.is_done());
+            if let Some(token) = token.filter(|_| header.api_key != ApiKey::SaslHandshake)
+                && !self.context.token_holds(token)
+            {
+                self.context.metrics.sessions_expired.inc();
+                return Err(Unexpected::Expired.into());
+            }
         }
         if self.request.client_id.as_deref() != header.client_id.as_deref() {
             self.request.client_id = header.client_id.as_deref().map(Arc::from);

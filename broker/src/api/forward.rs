@@ -21,6 +21,7 @@ pub(super) async fn submit<R: controller::Ask>(
     context.controller.submit(body).await.map_err(|error| {
         let code = match error {
             controller::Error::NoController => ErrorCode::NotController,
+            controller::Error::TooLong { .. } => ErrorCode::InvalidRequest,
             // it may have been carried out
             controller::Error::TimedOut
             | controller::Error::NotShown

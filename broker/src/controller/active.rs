@@ -1,22 +1,24 @@
 //! The active controller: one task that decides requests and keeps the brokers' leases.
 //!
 //! Requests that wait are decided together, each on the outcome of those before it; their records
-//! become one entry of the log, and they are answered when it is applied. Whether this node may
+//! become one entry of the log, or a few where they are many, and they are answered when it is
+//! applied. Whether this node may
 //! decide, who holds a lease and who has lost it is `core::liveness`'s.
 
+mod unwritten;
+
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
-use openraft::error::{ClientWriteError, RaftError};
-use ottla_core::image::record::Record;
 use ottla_core::liveness::{self, Liveness, Look, Part};
 use ottla_core::metadata::metered::Mutations;
 use ottla_core::metadata::request::tokens::RemoveExpiredTokens;
 use ottla_core::metadata::request::{BrokerHeartbeat, FormatCluster, RebalanceLeaders};
-use ottla_core::metadata::{Metadata, Moment, Request, Response};
+use ottla_core::metadata::{Decision, Metadata, Moment, Request, Response};
 use ottla_core::planted::{self, Planted};
 use ottla_core::quota::window::Sampling;
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
@@ -25,12 +27,18 @@ use tracing::{info, warn};
 
 use super::machine::encode_records;
 use super::raft::{Records, Types};
-use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL, WAIT_TIMEOUT};
+use super::{Handle, RETRY_INTERVAL, WAIT_TIMEOUT};
 use crate::peer::wire;
 use crate::threads;
+use unwritten::Unwritten;
 
 /// Requests decided together at most.
 const BATCH_REQUESTS_MAX: usize = 256;
+
+/// How long the records of an entry are about at most: those of the request with which they come to
+/// more are the last. An entry goes to another voter in one message, which is at most
+/// [`crate::peer::MESSAGE_BYTES_MAX`] long.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// How long a new active controller may take to know all that is committed.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,6 +92,15 @@ enum Waiter {
     Submit(oneshot::Sender<Outcome>),
     Beat(wire::Beat, oneshot::Sender<wire::Standing>),
     Nobody,
+}
+
+impl Waiter {
+    /// Says that nothing was done; a beat is answered by dropping it.
+    fn refuse(self) {
+        if let Self::Submit(reply) = self {
+            let _ = reply.send(Outcome::NotController);
+        }
+    }
 }
 
 /// The task's state.
@@ -264,43 +281,54 @@ impl Active {
         });
     }
 
-    /// Decides `messages` as one batch, makes the outcome durable, and answers.
+    /// Decides `messages` in their order, makes the outcome durable, and answers.
     async fn serve(&mut self, messages: Vec<Message>) {
         let (mut metadata, _) = self.applied();
+        let mut requests = VecDeque::from(self.requests(messages, &metadata));
+        metadata.set_unaware(self.liveness.unaware().clone());
+        while !requests.is_empty() {
+            if !self.serve_some(&mut metadata, &mut requests).await {
+                // it may be committed yet, and what the beats said is lost: nothing is decided
+                // before this node is sure again of what is, and has heard all anew
+                self.liveness.forget();
+                return requests.into_iter().for_each(|(_, waiter)| waiter.refuse());
+            }
+        }
+    }
+
+    /// Takes requests until their records fill an entry, decides and answers them; says whether
+    /// that is committed.
+    async fn serve_some(
+        &mut self,
+        metadata: &mut Metadata,
+        requests: &mut VecDeque<(Request, Waiter)>,
+    ) -> bool {
         let before = metadata.image().clone();
         let mut records = Vec::new();
+        let mut entry = BytesMut::new();
         let mut outcomes = Vec::new();
-        let requests = self.requests(messages, &metadata);
-        metadata.set_unaware(self.liveness.unaware().clone());
-        for (request, waiter) in requests {
-            let now = self.handle.shared.env.now();
-            let purse = self.mutations.purse(now, metadata.image(), &request);
-            let moment = Moment {
-                now_ms: self.handle.shared.env.unix_ms(),
-                seed: self.handle.shared.env.random(),
-                purse,
-            };
-            let decision = metadata.decide(moment, &request);
-            if purse.is_some() {
-                let (image, records) = (metadata.image(), &decision.records);
-                self.mutations.charge(now, image, &request, records);
-            }
-            for record in &decision.records {
-                metadata.replay(record);
+        while entry.len() < ENTRY_BYTES_MAX
+            && let Some((request, waiter)) = requests.pop_front()
+        {
+            let decision = self.decide(metadata, &request);
+            outcomes.push((waiter, decision.response));
+            match encode_records(&decision.records) {
+                Ok(encoded) => entry.extend_from_slice(&encoded),
+                Err(error) => {
+                    Unwritten::encoded(&error).answer(outcomes);
+                    return false;
+                }
             }
             records.extend(decision.records);
-            outcomes.push((waiter, decision.response));
         }
         let applied = if records.is_empty() {
             *self.handle.shared.applied.borrow()
         } else {
-            match self.write(&records).await {
+            match self.write(entry.freeze()).await {
                 Ok(index) => index,
                 Err(unwritten) => {
-                    // it may be committed yet, and what the beats said is lost: nothing is decided
-                    // before this node is sure again of what is, and has heard all anew
-                    self.liveness.forget();
-                    return unwritten.answer(outcomes);
+                    unwritten.answer(outcomes);
+                    return false;
                 }
             }
         };
@@ -308,26 +336,27 @@ impl Active {
         for (waiter, response) in outcomes {
             self.answer(waiter, response, applied);
         }
+        true
     }
 
-    /// Commits records as one entry; gives its index.
-    async fn write(&self, records: &[Record]) -> Result<u64, Unwritten> {
-        let entry = encode_records(records).map_err(|error| Unwritten {
-            is_refused: false,
-            why: error.to_string(),
-        })?;
-        let written = self.handle.shared.raft.client_write(Records(entry));
-        match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
-            Ok(Ok(written)) => Ok(written.log_id.index),
-            Ok(Err(error)) => Err(Unwritten {
-                is_refused: is_refused(&error),
-                why: error.to_string(),
-            }),
-            Err(_) => Err(Unwritten {
-                is_refused: false,
-                why: format!("no majority took it within {ATTEMPT_TIMEOUT:?}"),
-            }),
+    /// Decides one request, and has the metadata be as it says.
+    fn decide(&mut self, metadata: &mut Metadata, request: &Request) -> Decision {
+        let now = self.handle.shared.env.now();
+        let purse = self.mutations.purse(now, metadata.image(), request);
+        let moment = Moment {
+            now_ms: self.handle.shared.env.unix_ms(),
+            seed: self.handle.shared.env.random(),
+            purse,
+        };
+        let decision = metadata.decide(moment, request);
+        if purse.is_some() {
+            let (image, records) = (metadata.image(), &decision.records);
+            self.mutations.charge(now, image, request, records);
         }
+        for record in &decision.records {
+            metadata.replay(record);
+        }
+        decision
     }
 
     /// The requests that the messages come to, and those that are due by themselves.
@@ -425,31 +454,6 @@ impl Active {
                     },
                 };
                 let _ = reply.send(standing);
-            }
-        }
-    }
-}
-
-fn is_refused(error: &RaftError<Types, ClientWriteError<Types>>) -> bool {
-    use ClientWriteError::ForwardToLeader;
-    matches!(error, RaftError::APIError(ForwardToLeader(_)))
-}
-
-/// Records that are not known to be committed.
-struct Unwritten {
-    /// They are not, and this node is not the one to commit them.
-    is_refused: bool,
-    why: String,
-}
-
-impl Unwritten {
-    /// Beats are answered by dropping them.
-    fn answer(self, outcomes: Vec<(Waiter, Response)>) {
-        info!("a metadata change was not committed here: {}", self.why);
-        for (waiter, _) in outcomes {
-            if let Waiter::Submit(reply) = waiter {
-                let outcome = self.is_refused.then_some(Outcome::NotController);
-                let _ = reply.send(outcome.unwrap_or(Outcome::Uncertain));
             }
         }
     }

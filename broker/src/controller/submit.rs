@@ -1,10 +1,12 @@
 //! A request's way to the active controller, and its answer's way back.
 //!
 //! Whoever asks waits no longer than [`SUBMIT_TIMEOUT`], wherever the active controller is and
-//! whatever it does.
+//! whatever it does. What is too long for the way is refused by the broker that is asked, the
+//! active one too, so that the answer does not depend on which one that is.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ottla_core::ask;
 use ottla_core::metadata::{Request, Response};
 use ottla_protocol::ids::NodeId;
@@ -21,6 +23,10 @@ const SUBMIT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long it may do so at least, however little time whoever asks has.
 const SUBMIT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
+/// How long a request may be. What is decided by it is not much longer, and goes to the other
+/// voters in one piece ([`super::active::ENTRY_BYTES_MAX`]).
+const REQUEST_BYTES_MAX: usize = 8 << 20;
+
 /// How long an answer waits for this broker's own image to show its outcome.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -30,6 +36,14 @@ pub enum Error {
     /// No active controller was found before the deadline.
     #[error("no active controller was reached in time; a majority of the quorum must be up")]
     NoController,
+    /// It is longer than [`REQUEST_BYTES_MAX`], or a name in it than 32,767 bytes.
+    #[error("{request} is too long to be carried out at once ({why}): ask for less at a time")]
+    TooLong {
+        /// What was asked.
+        request: &'static str,
+        /// What is too long.
+        why: String,
+    },
     /// The request reached a controller, whose answer did not come; it may have been carried out.
     #[error("the active controller did not answer in time")]
     TimedOut,
@@ -54,7 +68,8 @@ impl Handle {
     /// there and visible in this broker's image.
     ///
     /// # Errors
-    /// As [`Error`] tells; the request was not carried out in the case of `NoController` only.
+    /// As [`Error`] tells; the request was not carried out in the cases of `NoController` and
+    /// `TooLong` only.
     pub async fn submit<R: Ask>(&self, body: R) -> Result<R::Answer, Error> {
         let request = body.into_request();
         let response = self.submit_until_answered(&request).await?;
@@ -66,11 +81,12 @@ impl Handle {
     async fn submit_until_answered(&self, request: &Request) -> Result<Response, Error> {
         // a client that got no answer in its time asks again, perhaps for the opposite: what it
         // asked first must not be carried out after that
+        let encoded = encoded(request)?;
         let patience = request.timeout().unwrap_or(SUBMIT_TIMEOUT);
         let deadline = Instant::now() + patience.clamp(SUBMIT_TIMEOUT_MIN, SUBMIT_TIMEOUT);
         let mut reached = false;
         loop {
-            let attempt = tokio::time::timeout_at(deadline, self.attempt(request)).await;
+            let attempt = tokio::time::timeout_at(deadline, self.attempt(request, &encoded)).await;
             // one that was cut off may have been carried out
             match attempt.unwrap_or(Outcome::Uncertain) {
                 Outcome::Done { response, applied } => {
@@ -99,11 +115,11 @@ impl Handle {
         }
     }
 
-    async fn attempt(&self, request: &Request) -> Outcome {
+    async fn attempt(&self, request: &Request, encoded: &Bytes) -> Outcome {
         match self.active() {
             None => Outcome::NotController,
             Some(node) if node == self.node_id() => self.submit_here(request.clone()).await,
-            Some(node) => self.forward(node, request).await,
+            Some(node) => self.forward(node, encoded.clone()).await,
         }
     }
 
@@ -121,12 +137,9 @@ impl Handle {
         })
     }
 
-    async fn forward(&self, node: NodeId, request: &Request) -> Outcome {
+    async fn forward(&self, node: NodeId, request: Bytes) -> Outcome {
         let Some(address) = self.peer_address(node) else {
             return Outcome::NotController;
-        };
-        let Ok(request) = request.encode() else {
-            return Outcome::NotController; // nothing was sent
         };
         let mut client = self.shared.peers.client(node, &address);
         let message = wire::SubmitRequest { request };
@@ -156,5 +169,22 @@ impl Handle {
         // late is better than never: most answers are right even where the image lags behind
         let waited = tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await;
         matches!(waited, Ok(Ok(_)))
+    }
+}
+
+/// The request's bytes, where they are few enough.
+fn encoded(request: &Request) -> Result<Bytes, Error> {
+    let too_long = |why: String| Error::TooLong {
+        request: request.name(),
+        why,
+    };
+    let bytes = request
+        .encode()
+        .map_err(|error| too_long(error.to_string()))?;
+    match bytes.len() {
+        length if length > REQUEST_BYTES_MAX => Err(too_long(format!(
+            "{length} bytes of at most {REQUEST_BYTES_MAX}"
+        ))),
+        _ => Ok(bytes),
     }
 }

@@ -1,6 +1,7 @@
 //! A node and one other voter, which is told what to answer.
 
 mod liveness;
+mod long_requests;
 mod returning_voter;
 mod slow_link;
 mod storage;

@@ -82,6 +82,21 @@ impl Secure {
         (connection, answer)
     }
 
+    /// The audit log once so many of its lines have these words.
+    async fn audit(&self, words: &str, count: usize) -> String {
+        let is_there = async {
+            loop {
+                let text = std::fs::read_to_string(self.dir.path().join("audit.log")).unwrap();
+                if text.lines().filter(|line| line.contains(words)).count() >= count {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let text = tokio::time::timeout(Duration::from_secs(20), is_there).await;
+        text.expect("it tells of that")
+    }
+
     async fn allow(&self, user: &str, resource: (i8, &str), operation: i8) {
         let creation = AclCreation {
             resource_type: resource.0,
@@ -191,17 +206,27 @@ async fn a_token_logs_in_as_its_owner_and_makes_no_other_token() {
     let (_, unknown) = secure.by_token("unknown", &made.hmac).await;
     assert_eq!(expire(&mut root, &made.hmac, 0).await, ErrorCode::None);
     let (_, over) = secure.by_token(&made.token_id, &made.hmac).await;
-    assert_eq!(expire(&mut root, &made.hmac, -1).await, ErrorCode::None);
-    let (_, gone) = secure.by_token(&made.token_id, &made.hmac).await;
+    let leaked = create(&mut root, None).await;
+    let (mut stranger, answer) = secure.by_token(&leaked.token_id, &leaked.hmac).await;
+    assert_eq!(answer.error_code, 0, "{answer:?}");
+    assert!(is_super(&mut stranger).await);
+    assert_eq!(expire(&mut root, &leaked.hmac, -1).await, ErrorCode::None);
+    let (_, gone) = secure.by_token(&leaked.token_id, &leaked.hmac).await;
     for answer in [as_user, wrong, unknown, over, gone] {
         let failed = ErrorCode::SaslAuthenticationFailed.code();
         assert_eq!(answer.error_code, failed, "{answer:?}");
         let message = answer.error_message.unwrap();
         assert!(message.contains("invalid credentials"), "{message}");
     }
+    // nor do connections go on that were let in before
+    for connection in [&mut by_token, &mut stranger] {
+        let describe = DescribeAclsRequest::default();
+        let late = connection.exchange(&describe, 3).await;
+        assert!(late.is_err(), "who logged in by it is let go");
+    }
     let not_found = ErrorCode::DelegationTokenNotFound;
-    assert_eq!(expire(&mut root, &made.hmac, -1).await, not_found);
-    let audit = std::fs::read_to_string(secure.dir.path().join("audit.log")).unwrap();
+    assert_eq!(expire(&mut root, &leaked.hmac, -1).await, not_found);
+    let audit = secure.audit("authentication failed", 5).await;
     assert!(
         !audit.contains(&password) && !audit.contains("s3cret"),
         "{audit}"
@@ -250,8 +275,11 @@ async fn tokens_of_others_are_for_whom_acls_allow_it() {
         .allow("bob", (user, "User:alice"), describes_all)
         .await;
     assert_eq!(describe(&mut bob, None).await.1.len(), 3);
-    assert_eq!(expire(&mut bob, &of_alice.hmac, -1).await, ErrorCode::None);
-    assert_eq!(expire(&mut bob, &third.hmac, -1).await, mismatch);
+    // who asked for a token sees it, and has no say in how long it lives
+    for hmac in [&of_alice.hmac, &third.hmac] {
+        assert_eq!(expire(&mut bob, hmac, -1).await, mismatch);
+        assert_eq!(expire(&mut alice, hmac, -1).await, ErrorCode::None);
+    }
     secure.node.stop().await;
 }
 
@@ -265,7 +293,7 @@ async fn tokens_are_off_without_a_secret_and_go_when_they_have_ended() {
     assert_eq!(describe(&mut root, None).await, (disabled, Vec::new()));
     secure.node.stop().await;
     let secure = Secure::start(
-        "delegation.token.secret.key=s\ndelegation.token.expiry.time.ms=1000\n\
+        "delegation.token.secret.key=s\ndelegation.token.expiry.time.ms=5000\n\
          delegation.token.expiry.check.interval.ms=100\n",
     )
     .await;
@@ -273,7 +301,7 @@ async fn tokens_are_off_without_a_secret_and_go_when_they_have_ended() {
     let made = create(&mut root, None).await;
     let (mut by_token, answer) = secure.by_token(&made.token_id, &made.hmac).await;
     assert!(
-        (1..=1000).contains(&answer.session_lifetime_ms),
+        (1..=5000).contains(&answer.session_lifetime_ms),
         "{answer:?}"
     );
     assert!(is_super(&mut by_token).await);

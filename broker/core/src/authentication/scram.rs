@@ -11,6 +11,7 @@
 //! a secret of the cluster, and fails at its proof as with a wrong password.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -85,6 +86,8 @@ pub struct Begun {
     credential: Credential,
     /// When the delegation token ends that the client logs in by, where it is one.
     token_until_ms: Option<i64>,
+    /// Its id.
+    token_id: Option<Arc<str>>,
     /// The beginning of the client's first message, which it repeats.
     gs2_header: String,
     /// The client's first message without that.
@@ -125,6 +128,7 @@ pub fn begin(
             }),
     };
     let is_known = login.is_some();
+    let token_id = first.is_by_token.then(|| first.user.as_str().into());
     let login = login.unwrap_or_else(|| TokenLogin {
         credential: Credential::stand_in(mechanism, &first.user, users.stand_in(mechanism)),
         owner: first.user,
@@ -142,6 +146,7 @@ pub fn begin(
         user: login.owner,
         credential,
         token_until_ms: first.is_by_token.then_some(login.until_ms),
+        token_id,
         nonce,
     })
 }
@@ -158,6 +163,12 @@ impl Begun {
     #[must_use]
     pub fn token_until_ms(&self) -> Option<i64> {
         self.token_until_ms
+    }
+
+    /// The id of the delegation token that the client logs in by, where it is one.
+    #[must_use]
+    pub fn delegation_token(&self) -> Option<Arc<str>> {
+        self.token_id.clone()
     }
 
     /// Takes the client's proof: the user and the last answer, where it is right.

@@ -123,8 +123,8 @@ struct Shown {
     token: Vec<u8>,
     /// Until when that counts, in milliseconds since 1970, where there is an end to it.
     until_ms: Option<i64>,
-    /// Whether it was by a delegation token.
-    is_by_token: bool,
+    /// The id of the delegation token that it was by.
+    delegation_token: Option<Arc<str>>,
 }
 
 /// Who has logged in.
@@ -132,8 +132,8 @@ struct Shown {
 struct Login {
     user: Arc<str>,
     mechanism: Mechanism,
-    /// Whether it was by a delegation token.
-    is_by_token: bool,
+    /// The id of the delegation token that it was by.
+    delegation_token: Option<Arc<str>>,
     until: Option<Duration>,
 }
 
@@ -155,10 +155,10 @@ impl Session {
         self.login.as_ref().map(|login| &login.user)
     }
 
-    /// Whether who has logged in did so by a delegation token.
+    /// The id of the delegation token by which the client has logged in.
     #[must_use]
-    pub fn is_by_token(&self) -> bool {
-        self.login.as_ref().is_some_and(|login| login.is_by_token)
+    pub fn delegation_token(&self) -> Option<&str> {
+        self.login.as_ref()?.delegation_token.as_deref()
     }
 
     /// By what the client logs in, or has logged in.
@@ -333,7 +333,7 @@ impl Session {
         self.login = Some(Login {
             user: shown.user.as_str().into(),
             mechanism,
-            is_by_token: shown.is_by_token,
+            delegation_token: shown.delegation_token.clone(),
             until: lifetime.map(|lifetime| moment.now.saturating_add(lifetime)),
         });
         self.state = State::Done;
@@ -361,12 +361,13 @@ fn step_on(
     match (mechanism, step) {
         (_, Step::Scram(begun)) => {
             let until_ms = begun.token_until_ms();
+            let delegation_token = begun.delegation_token();
             let (user, token) = begun.finish(token)?;
             Ok(Stepped::Shown(Shown {
                 user,
                 token,
                 until_ms,
-                is_by_token: until_ms.is_some(),
+                delegation_token,
             }))
         }
         (_, Step::Refused) => Err(bearer::INVALID_TOKEN.to_owned()),
@@ -374,14 +375,14 @@ fn step_on(
             user: plain::judge(token, users)?,
             token: Vec::new(),
             until_ms: None,
-            is_by_token: false,
+            delegation_token: None,
         })),
         (Mechanism::OAuthBearer, Step::First) => Ok(match bearer::judge(token, users)? {
             Judged::Taken(bearer) => Stepped::Shown(Shown {
                 user: bearer.name,
                 token: Vec::new(),
                 until_ms: Some(bearer.until_ms),
-                is_by_token: false,
+                delegation_token: None,
             }),
             Judged::Refused(fault) => Stepped::Refused(fault),
         }),

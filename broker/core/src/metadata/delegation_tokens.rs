@@ -1,7 +1,8 @@
 //! Creating, renewing and ending delegation tokens (KIP-48).
 //!
-//! Invariants: no token outlives its max timestamp; only its owner, its requester and its renewers
-//! change it; without a secret in the brokers' files there is none.
+//! Invariants: no token outlives its max timestamp, nor lives on for longer at a time than the
+//! settings say; only its owner and its renewers change it; without a secret in the brokers' files
+//! there is none.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,6 @@ use ottla_protocol::error::ErrorCode;
 use super::request::tokens::{CreateDelegationToken, ExpireDelegationToken, RenewDelegationToken};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata, Moment};
-use crate::authentication::{Secret, delegation};
 use crate::image::record::{DelegationTokenRecord, Record, RemoveDelegationTokenRecord};
 
 /// The setting that has the secret.
@@ -24,6 +24,10 @@ const OF_ONE_REQUESTER_MAX: usize = 1000;
 
 /// The most principals that may renew a token.
 const RENEWERS_MAX: usize = 100;
+
+/// How long the names of all that have to do with a token may be together. The metadata of every
+/// broker keep them.
+const PRINCIPALS_BYTES_MAX: usize = 8192;
 
 impl Metadata {
     pub(super) fn create_delegation_token(
@@ -46,9 +50,18 @@ impl Metadata {
         moment: Moment,
         request: &CreateDelegationToken,
     ) -> Result<DelegationTokenRecord, Refusal> {
-        self.token_secret()?;
+        self.check_enabled()?;
         if request.renewers.len() > RENEWERS_MAX {
             let message = format!("A token has at most {RENEWERS_MAX} renewers.");
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        }
+        let named = [&request.owner, &request.requester];
+        let named = named.into_iter().chain(&request.renewers);
+        if named.map(String::len).sum::<usize>() > PRINCIPALS_BYTES_MAX {
+            let message = format!(
+                "A token's owner, requester and renewers have at most {PRINCIPALS_BYTES_MAX} bytes \
+                 together."
+            );
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         }
         let tokens = self.image.delegation_tokens.values();
@@ -64,7 +77,7 @@ impl Metadata {
         let now_ms = moment.now_ms;
         let longest_ms = self.token_time_ms(LIFETIME_MAX);
         let lifetime_ms = match request.max_lifetime_ms {
-            ..0 => longest_ms,
+            ..=0 => longest_ms,
             asked => asked.min(longest_ms),
         };
         let max_ms = now_ms.saturating_add(lifetime_ms);
@@ -87,12 +100,11 @@ impl Metadata {
         request: &RenewDelegationToken,
     ) -> Decision {
         let renewed = || {
-            let token = self.token(&request.hmac)?;
-            is_alive(token, moment)?;
-            may_change(token, &request.requester)?;
+            let token = self.token_to_change(moment, &request.token_id, &request.requester)?;
+            let longest_ms = self.token_time_ms(EXPIRY);
             let period_ms = match request.period_ms {
-                ..0 => self.token_time_ms(EXPIRY),
-                asked => asked,
+                ..=0 => longest_ms,
+                asked => asked.min(longest_ms),
             };
             Ok(ending(token, moment, period_ms))
         };
@@ -107,12 +119,10 @@ impl Metadata {
         request: &ExpireDelegationToken,
     ) -> Decision {
         let expired = || {
-            let token = self.token(&request.hmac)?;
-            may_change(token, &request.requester)?;
+            let token = self.token_to_change(moment, &request.token_id, &request.requester)?;
             if request.period_ms < 0 {
-                return Ok((removed(&token.token_id), moment.now_ms));
+                return Ok((removed(&token.token_id), request.period_ms));
             }
-            is_alive(token, moment)?;
             Ok(ending(token, moment, request.period_ms))
         };
         let (records, answer) = changed(expired());
@@ -131,50 +141,46 @@ impl Metadata {
         }
     }
 
-    fn token_secret(&self) -> Result<Secret, Refusal> {
-        let secret = self.static_configs.get(SECRET).map(ToString::to_string);
-        let secret = secret.filter(|secret| !secret.is_empty());
-        secret.map(Secret::new).ok_or_else(|| {
-            let message =
-                "Delegation Token feature is not enabled: set delegation.token.secret.key.";
-            Refusal::new(ErrorCode::DelegationTokenAuthDisabled, message)
-        })
+    fn check_enabled(&self) -> Result<(), Refusal> {
+        let secret = self.static_configs.get(SECRET);
+        if secret.is_some_and(|secret| !secret.to_string().is_empty()) {
+            return Ok(());
+        }
+        let message = "Delegation Token feature is not enabled: set delegation.token.secret.key.";
+        Err(Refusal::new(
+            ErrorCode::DelegationTokenAuthDisabled,
+            message,
+        ))
     }
 
-    /// The token of that HMAC.
-    fn token(&self, hmac: &[u8]) -> Result<&DelegationTokenRecord, Refusal> {
-        let secret = self.token_secret()?;
-        let mut tokens = self.image.delegation_tokens.values();
-        let found = tokens.find(|token| delegation::is_hmac(&secret, &token.token_id, hmac));
-        found.ok_or_else(|| {
-            let message = "There is no token of that HMAC.";
-            Refusal::new(ErrorCode::DelegationTokenNotFound, message)
-        })
+    /// The token of that id, where it holds still and `who` may change it: asked in Kafka's order.
+    fn token_to_change(
+        &self,
+        moment: Moment,
+        id: &str,
+        who: &str,
+    ) -> Result<&DelegationTokenRecord, Refusal> {
+        self.check_enabled()?;
+        let refuse = |error: ErrorCode, message: &str| Err(Refusal::new(error, message));
+        let Some(token) = self.image.delegation_tokens.get(id) else {
+            return refuse(
+                ErrorCode::DelegationTokenNotFound,
+                "There is no such token.",
+            );
+        };
+        if token.is_over(moment.now_ms) {
+            return refuse(ErrorCode::DelegationTokenExpired, "The token has expired.");
+        }
+        if token.owner != who && !token.renewers.iter().any(|renewer| renewer == who) {
+            let message = "Only its owner and its renewers change a token.";
+            return refuse(ErrorCode::DelegationTokenOwnerMismatch, message);
+        }
+        Ok(token)
     }
 
     fn token_time_ms(&self, setting: &str) -> i64 {
         let layers = self.image.layers(None, &self.static_configs);
         layers.get(setting).number()
-    }
-}
-
-fn is_alive(token: &DelegationTokenRecord, moment: Moment) -> Result<(), Refusal> {
-    match token.is_over(moment.now_ms) {
-        false => Ok(()),
-        true => Err(Refusal::new(
-            ErrorCode::DelegationTokenExpired,
-            "The token has expired.",
-        )),
-    }
-}
-
-fn may_change(token: &DelegationTokenRecord, requester: &str) -> Result<(), Refusal> {
-    match token.is_known_to(requester) {
-        true => Ok(()),
-        false => Err(Refusal::new(
-            ErrorCode::DelegationTokenOwnerMismatch,
-            "Only its owner and its renewers change a token.",
-        )),
     }
 }
 

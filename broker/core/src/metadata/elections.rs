@@ -10,8 +10,8 @@
 //! 1. a member of the ISR that is active, in the order of the replicas;
 //! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader
 //!    advances no high watermark then, so the replica still holds all that is committed (KIP-966).
-//!    At level 0 of `eligible.leader.replicas.version` nobody becomes one: the last member of an ISR
-//!    stays in it instead, and is waited for;
+//!    At level 0 of `eligible.leader.replicas.version` nobody becomes one: the last member of an
+//!    ISR stays in it instead, and is waited for;
 //! 3. who led last, where ISR and ELR are empty because their data is in doubt, and either there is
 //!    no other replica or the topic's records are durable in memory only, so that nobody has more;
 //! 4. with `unclean.leader.election.enable`, or asked for by name, any active replica: acknowledged
@@ -285,8 +285,8 @@ impl<'a> Change<'a> {
         was_last && nobody_has_more && !has_better
     }
 
-    /// Where nobody is kept as eligible, the last one in sync stays in the ISR when it goes: when it
-    /// comes back, it leads.
+    /// Where nobody is kept as eligible, the last one in sync stays in the ISR when it goes: once
+    /// it is back, it leads.
     fn keep_last_in_sync(&mut self) {
         let stays = |n: &NodeId| self.lost != Some(*n) && self.new.replicas.contains(n);
         let had = self.old.isr.iter().copied().filter(stays);

@@ -3,6 +3,7 @@
 //!
 //! Who has not shown who it is, or only by a token, makes none and hears of none.
 
+use bytes::Bytes;
 use ottla_core::acl::{ANONYMOUS, Operation, ResourceType};
 use ottla_core::authentication::delegation;
 use ottla_core::config::settings::security::Protocol;
@@ -119,14 +120,14 @@ pub async fn renew_delegation_token(
     request: &RequestContext,
     body: RenewDelegationTokenRequest,
 ) -> RenewDelegationTokenResponse {
-    let asked = RenewDelegationToken {
-        hmac: body.hmac,
+    let asked = |token_id| RenewDelegationToken {
+        token_id,
         requester: request.principal.name.to_string(),
         period_ms: body.renew_period_ms,
     };
-    let renewed = match may_ask(context, request) {
-        true => decided(submit(context, asked).await),
-        false => Err(ErrorCode::DelegationTokenRequestNotAllowed),
+    let renewed = match id_of(context, request, &body.hmac).await {
+        Ok(id) => decided(submit(context, asked(id)).await),
+        Err(error) => Err(error),
     };
     RenewDelegationTokenResponse {
         error_code: renewed.err().unwrap_or(ErrorCode::None).code(),
@@ -141,14 +142,14 @@ pub async fn expire_delegation_token(
     request: &RequestContext,
     body: ExpireDelegationTokenRequest,
 ) -> ExpireDelegationTokenResponse {
-    let asked = ExpireDelegationToken {
-        hmac: body.hmac,
+    let asked = |token_id| ExpireDelegationToken {
+        token_id,
         requester: request.principal.name.to_string(),
         period_ms: body.expiry_time_period_ms,
     };
-    let expired = match may_ask(context, request) {
-        true => decided(submit(context, asked).await),
-        false => Err(ErrorCode::DelegationTokenRequestNotAllowed),
+    let expired = match id_of(context, request, &body.hmac).await {
+        Ok(id) => decided(submit(context, asked(id)).await),
+        Err(error) => Err(error),
     };
     ExpireDelegationTokenResponse {
         error_code: expired.err().unwrap_or(ErrorCode::None).code(),
@@ -221,6 +222,28 @@ pub async fn describe_delegation_token(
         tokens: tokens.collect(),
         ..DescribeDelegationTokenResponse::default()
     }
+}
+
+/// The id of the token of that HMAC, where the client may ask about it. The active controller is
+/// asked by that: it would have to try all tokens.
+async fn id_of(
+    context: &Context,
+    request: &RequestContext,
+    hmac: &Bytes,
+) -> Result<String, ErrorCode> {
+    if !may_ask(context, request) {
+        return Err(ErrorCode::DelegationTokenRequestNotAllowed);
+    }
+    if context.settings.delegation_token_secret.is_none() {
+        return Err(ErrorCode::DelegationTokenAuthDisabled);
+    }
+    let id = || context.tokens.id(&context.controller.image(), hmac);
+    if let Some(id) = id() {
+        return Ok(id);
+    }
+    // another broker may have made it in this moment
+    until(context, |image| context.tokens.id(image, hmac).is_some()).await;
+    id().ok_or(ErrorCode::DelegationTokenNotFound)
 }
 
 /// Whether the client has shown who it is, by something that is more than a token.

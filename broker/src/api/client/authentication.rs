@@ -168,7 +168,7 @@ fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
     } else if let Some(user) = session.user().filter(|_| session.is_done()) {
         context.metrics.authentications.inc();
         principal.name = format!("User:{user}").into();
-        client.request.is_by_token = session.is_by_token();
+        client.request.is_by_token = session.delegation_token().is_some();
     }
     Some(answer)
 }

@@ -1,6 +1,5 @@
 //! What is asked of delegation tokens.
 
-use bytes::Bytes;
 use ottla_protocol::codec::Kafka;
 
 /// See [`super::Request::CreateDelegationToken`]; the answer is the token as it is recorded.
@@ -15,46 +14,33 @@ pub struct CreateDelegationToken {
     pub requester: String,
     /// Who else may renew it.
     pub renewers: Vec<String>,
-    /// How long it may live at most; negative for as long as there is.
+    /// How long it may live at most; 0 or less for as long as there is.
     pub max_lifetime_ms: i64,
 }
 
 /// See [`super::Request::RenewDelegationToken`]; the answer is when it ends.
-#[derive(Clone, PartialEq, Eq, Kafka)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 #[kafka(versions = "0", flexible = "0+")]
 pub struct RenewDelegationToken {
-    /// The token's HMAC.
-    pub hmac: Bytes,
+    /// The token's id, which the broker that was asked knows by the HMAC.
+    pub token_id: String,
     /// Who asks.
     pub requester: String,
-    /// How long it is to live from now; negative for as long as the settings say.
+    /// How long it is to live from now; 0 or less for as long as the settings say.
     pub period_ms: i64,
 }
 
 /// See [`super::Request::ExpireDelegationToken`]; the answer is when it ends.
-#[derive(Clone, PartialEq, Eq, Kafka)]
+#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
 #[kafka(versions = "0", flexible = "0+")]
 pub struct ExpireDelegationToken {
-    /// The token's HMAC.
-    pub hmac: Bytes,
+    /// The token's id, which the broker that was asked knows by the HMAC.
+    pub token_id: String,
     /// Who asks.
     pub requester: String,
     /// How long it is to live from now; negative to end it at once.
     pub period_ms: i64,
 }
-
-// no HMAC is shown
-macro_rules! shown_without_hmac {
-    ($($name:ident)*) => {
-        $(impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "{}({:?}, {} ms)", stringify!($name), self.requester, self.period_ms)
-            }
-        })*
-    };
-}
-
-shown_without_hmac! { RenewDelegationToken ExpireDelegationToken }
 
 /// See [`super::Request::RemoveExpiredTokens`]; the answer is how many have gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Kafka)]
