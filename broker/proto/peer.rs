@@ -171,6 +171,9 @@ pub struct DescribeResponse {
     /// Whether the node may not vote, for it may have lost its disk.
     #[prost(bool, tag = "8")]
     pub without_vote: bool,
+    /// Whether it never votes: it is a broker and no controller.
+    #[prost(bool, tag = "10")]
+    pub never_votes: bool,
 }
 /// Nested message and enum types in `DescribeResponse`.
 pub mod describe_response {

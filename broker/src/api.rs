@@ -9,6 +9,8 @@ mod api_versions;
 mod client;
 mod cluster;
 mod configs;
+mod controllers;
+mod error;
 mod fetch;
 mod forward;
 mod groups;
@@ -35,9 +37,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use ottla_core::acl::Operation;
-use ottla_core::authentication::Unexpected;
 use ottla_protocol::api::ApiKey;
-use ottla_protocol::codec::{self, Decode, Reader, Request, Segments};
+use ottla_protocol::codec::{Decode, Reader, Request, Segments};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::messages::access::{
@@ -85,6 +86,7 @@ use ottla_protocol::messages::transactions::{
 };
 
 pub use self::client::Client;
+pub use self::error::Error;
 use crate::audit::Audit;
 use crate::authorizer::{self, Access, Principal, Witness};
 use crate::budget::Share;
@@ -182,6 +184,8 @@ pub struct RequestContext {
     pub is_by_token: bool,
     /// The name of the listener it came through, in capitals.
     pub listener: Arc<str>,
+    /// Whether that is the controllers'.
+    pub asks_controller: bool,
     /// A number for the connection, unique while the broker runs.
     pub connection_id: u64,
     /// The quotas that hold for the client; none while nobody has one, and for brokers.
@@ -228,62 +232,6 @@ pub enum Call {
         /// many wait.
         pipelined_max: usize,
     },
-}
-
-/// Why a request has no answer: the connection is closed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The bytes are no request.
-    #[error("its bytes are no Kafka request: {0}")]
-    Frame(#[from] frame::Error),
-    /// The request's body is malformed.
-    #[error("a malformed {api} request of version {version}: {error}")]
-    Body {
-        /// The API.
-        api: ApiKey,
-        /// Its version.
-        version: i16,
-        /// What is wrong.
-        error: codec::Error,
-    },
-    /// A version outside the range that is served, of an API other than ApiVersions.
-    #[error("{api} of version {version} is not served")]
-    Unsupported {
-        /// The API.
-        api: ApiKey,
-        /// Its version.
-        version: i16,
-    },
-    /// The answer cannot be said in the request's version.
-    #[error("the answer to {api} of version {version} cannot be written: {error}")]
-    Encode {
-        /// The API.
-        api: ApiKey,
-        /// Its version.
-        version: i16,
-        /// What is wrong.
-        error: codec::Error,
-    },
-    /// A request that is not served now: the client has not logged in, or too long ago.
-    #[error(transparent)]
-    Unexpected(#[from] Unexpected),
-    /// A login that failed, of which the client learns in no other way.
-    #[error("the client has not authenticated")]
-    NotAuthenticated,
-    /// A Produce with acks=0 failed, of which the client learns in no other way.
-    #[error("a produce with acks=0 was refused")]
-    Unacknowledged,
-}
-
-impl Error {
-    /// Whether the client sent nonsense, which deserves a line in the log.
-    #[must_use]
-    pub fn is_garbage(&self) -> bool {
-        !matches!(
-            self,
-            Self::Unacknowledged | Self::NotAuthenticated | Self::Unexpected(Unexpected::Expired)
-        )
-    }
 }
 
 /// A row of the table.

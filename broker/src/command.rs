@@ -172,7 +172,11 @@ async fn serve(settings: Settings, started: Instant) -> anyhow::Result<()> {
         () = node.ready() => {
             let bootstrap = node.bootstrap().join(",");
             let ms = started.elapsed().as_millis();
-            print(&format!("ready in {ms} ms, bootstrap.servers={bootstrap}\n"))?;
+            let what = match node.context().settings.roles.broker {
+                true => "servers",
+                false => "controllers",
+            };
+            print(&format!("ready in {ms} ms, bootstrap.{what}={bootstrap}\n"))?;
         }
         failure = node.failed() => anyhow::bail!(failure),
         () = &mut stop => {

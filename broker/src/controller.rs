@@ -17,6 +17,7 @@
 //! - [`active`]: the active controller's one task
 //! - [`handle`], [`quorum`]: what the rest of the broker asks of all this
 //! - [`lifecycle`]: this broker's registration, lease and controlled shutdown
+//! - [`presence`]: the same of a controller that is no broker
 //! - [`suspects`]: brokers that seem to be gone, before the active controller says so
 
 pub mod active;
@@ -27,6 +28,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod machine;
 pub mod network;
+pub mod presence;
 mod quorum;
 pub mod raft;
 pub mod service;
@@ -110,6 +112,8 @@ struct Shared {
     may_vote: AtomicBool,
     /// Why this voter waits, where too few others can tell what it has forgotten.
     standstill: watch::Sender<Option<Standstill>>,
+    /// How this node stands, where it is a controller and no broker.
+    presence: watch::Sender<presence::Standing>,
     /// The first term in which this node takes part, in [`formation`]'s words.
     first_term: AtomicU64,
     abstention: Abstention,
@@ -202,6 +206,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         applied,
         may_vote: AtomicBool::new(may_vote),
         standstill: watch::Sender::default(),
+        presence: presence::begin(),
         first_term: AtomicU64::new(first_term),
         abstention,
         lease_until_ms: AtomicI64::new(i64::MIN),

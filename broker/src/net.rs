@@ -45,6 +45,21 @@ pub struct Door {
     pub tls: Option<Arc<Tls>>,
 }
 
+/// A connection that has come in.
+pub struct Arrival {
+    /// The connection.
+    pub stream: Stream,
+    /// Where it comes from.
+    pub from: SocketAddr,
+    /// The listener's name, in capitals.
+    pub listener: Arc<str>,
+    /// The certificates by which both sides have still to shake hands; none where they have, or
+    /// nothing is encrypted.
+    pub tls: Option<Arc<Tls>>,
+    /// What the client's certificate says, where it has shown one.
+    pub name: Option<String>,
+}
+
 /// What all listeners of a broker share: the counts of connections and the account of bytes.
 #[derive(Debug)]
 pub struct Net {
@@ -123,7 +138,14 @@ impl Net {
                             _ = stop.wait_for(|stop| *stop) => return,
                         }
                     }
-                    self.admit(stream, from, &door, &context, &stop);
+                    let arrival = Arrival {
+                        stream,
+                        from,
+                        listener: Arc::clone(&door.name),
+                        tls: door.tls.clone(),
+                        name: None,
+                    };
+                    self.admit(arrival, &context, &stop);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -153,14 +175,20 @@ impl Net {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(
+    /// Serves a connection until it ends by itself or `stop` becomes true, if one more may be.
+    pub fn admit(
         self: &Arc<Self>,
-        stream: Stream,
-        from: SocketAddr,
-        door: &Door,
+        arrival: Arrival,
         context: &Arc<Context>,
         stop: &watch::Receiver<bool>,
     ) {
+        let Arrival {
+            stream,
+            from,
+            listener,
+            tls,
+            name,
+        } = arrival;
         let ip = from.ip().to_canonical();
         let image = context.controller.image();
         let settings = &context.settings;
@@ -182,9 +210,13 @@ impl Net {
             return;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let client = Client::new(Arc::clone(context), ip, Arc::clone(&door.name), id);
+        let client = Client::new(Arc::clone(context), ip, listener, id);
+        let client = match &name {
+            Some(name) => client.named(name),
+            None => client,
+        };
         let (limits, accounts) = (self.limits, self.accounts.clone());
-        let (tls, context, stop) = (door.tls.clone(), Arc::clone(context), stop.clone());
+        let (context, stop) = (Arc::clone(context), stop.clone());
         threads::spawn(async move {
             let (stream, client) = match tls {
                 None => (stream, client),

@@ -6,6 +6,7 @@
 //! the broker is ready when it is unfenced.
 
 mod certificates;
+mod controllers;
 mod hanging;
 mod pages;
 mod parts;
@@ -27,11 +28,12 @@ use self::certificates::Certificates;
 use self::parts::Parts;
 use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
+use crate::brokers::Brokers;
 use crate::config::Settings;
 use crate::controller::identity::Identity;
 use crate::controller::lifecycle::{self, Life, Registration};
 use crate::controller::service::{Service, TakesForwarded};
-use crate::controller::{self, Components, Publisher, formation};
+use crate::controller::{self, Components, Publisher, formation, presence};
 use crate::defaults;
 use crate::descriptors::Descriptors;
 use crate::env::Env;
@@ -196,7 +198,8 @@ impl Surroundings {
 /// A node that runs.
 pub struct Node {
     context: Arc<Context>,
-    life: Life,
+    /// None of a controller that is no broker.
+    life: Option<Life>,
     net: Arc<Net>,
     /// Ends what serves clients.
     stop_clients: watch::Sender<bool>,
@@ -228,10 +231,12 @@ impl Node {
         let (handle, mut publisher) = started.map_err(|error| directory_error(&settings, error))?;
         let forwarded: Arc<OnceLock<Box<dyn TakesForwarded>>> = Arc::default();
         let peer = peer_endpoint(&settings, sockets.peers.as_ref());
+        let late_clients = controllers::LateClients::default();
         if let Some(listener) = sockets.peers {
             let service = Service::new(handle.clone(), Arc::clone(&forwarded));
             let tls = certificates.of(peers_name);
-            let door = peer::Door { listener, tls };
+            let clients = late_clients.taken(&settings, around.network);
+            let door = peer::Door::new(listener, tls, clients);
             threads::spawn(peer::serve(door, links, service, stopped.clone()));
         }
         threads::spawn(formation::run(handle.clone(), address_of(&peer)));
@@ -248,7 +253,10 @@ impl Node {
         context.issuers.watch(&context.metrics, &stopped);
         context.quotas.follow(&handle.image());
         let listeners = client_endpoints(&settings, &sockets.clients);
-        let bootstrap = listeners.iter().map(address_of).collect();
+        let bootstrap = match settings.roles.broker {
+            true => listeners.iter().map(address_of).collect(),
+            false => vec![address_of(&peer)],
+        };
         let registration = Registration {
             listeners,
             peer,
@@ -256,13 +264,12 @@ impl Node {
             clean_shutdown: take_clean_mark(&settings, &*around.disk),
             features: lifecycle::features(),
         };
-        let hanging = hanging::watch(Arc::clone(&context), parts.brokers, stop.subscribe());
-        threads::spawn(hanging);
-        let life = lifecycle::start(handle.clone(), registration);
+        let life = begin_life(&context, registration, parts.brokers, &stop);
         threads::spawn(publish(publisher, Arc::clone(&context), life.clone()));
         let net = around.net(&settings);
-        late.tell(&context, &life, &net, &certificates);
+        late.tell(&context, life.as_ref(), &net, &certificates);
         let (stop_clients, clients_stopped) = watch::channel(false);
+        late_clients.begin(&net, &context, &clients_stopped);
         let doors = certificates.doors(sockets.clients);
         let serve = |door| {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
@@ -288,17 +295,27 @@ impl Node {
         &self.context
     }
 
-    /// Where clients reach it: `host:port` of each advertised listener.
+    /// Where clients reach it: `host:port` of each advertised listener; of a controller that is no
+    /// broker, of that of controllers.
     #[must_use]
     pub fn bootstrap(&self) -> &[String] {
         &self.bootstrap
     }
 
-    /// Waits until the broker is registered, unfenced and serving.
+    /// Waits until the broker is registered, unfenced and serving; of a controller that is no
+    /// broker, until it follows the quorum.
     pub async fn ready(&self) {
-        let mut standing = self.life.standing();
-        // the sender lives as long as the node
-        let _ = standing.wait_for(|standing| standing.is_unfenced).await;
+        // the senders live as long as the node
+        match &self.life {
+            Some(life) => {
+                let mut standing = life.standing();
+                let _ = standing.wait_for(|standing| standing.is_unfenced).await;
+            }
+            None => {
+                let mut presence = self.context.controller.presence();
+                let _ = presence.wait_for(Result::is_ok).await;
+            }
+        }
     }
 
     /// Waits until the data directory or the metadata log fails, and says why. The process should
@@ -317,13 +334,9 @@ impl Node {
     /// Stops in order: leaderships move away, clients are let go, data is made durable.
     pub async fn stop(self) {
         let settings = &self.context.settings;
-        if settings.controlled_shutdown {
-            self.life
-                .shut_down(
-                    &self.context.controller,
-                    settings.controlled_shutdown_timeout,
-                )
-                .await;
+        if let Some(life) = self.life.filter(|_| settings.controlled_shutdown) {
+            let patience = settings.controlled_shutdown_timeout;
+            life.shut_down(&self.context.controller, patience).await;
         }
         // whoever waits for the other end is gone when the sends fail
         let _ = self.stop_clients.send(true);
@@ -345,8 +358,25 @@ impl Node {
     }
 }
 
+/// Has the node registered as what it is; a controller that is no broker has no lease to keep.
+fn begin_life(
+    context: &Arc<Context>,
+    registration: Registration,
+    brokers: Brokers,
+    stop: &watch::Sender<bool>,
+) -> Option<Life> {
+    let handle = context.controller.clone();
+    if !context.settings.roles.broker {
+        threads::spawn(presence::run(handle, registration.into()));
+        return None;
+    }
+    let watch = hanging::watch(Arc::clone(context), brokers, stop.subscribe());
+    threads::spawn(watch);
+    Some(lifecycle::start(handle, registration))
+}
+
 /// Carries changes of the metadata to the partitions and the coordinator before others see them.
-async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Life) {
+async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Option<Life>) {
     let me = context.controller.node_id();
     while let Some(published) = publisher.next().await {
         let (image, delta) = (Arc::clone(&published.image), published.delta.clone());
@@ -363,7 +393,7 @@ async fn publish(mut publisher: Publisher, context: Arc<Context>, life: Life) {
             .get(&me)
             .map(|broker| broker.broker_epoch);
         publisher.done(published);
-        if let Some(epoch) = epoch {
+        if let (Some(epoch), Some(life)) = (epoch, &life) {
             life.set_applied(epoch);
         }
     }

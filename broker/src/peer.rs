@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,26 +147,45 @@ fn client(channel: Channel) -> PeerClient<Channel> {
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
+/// What HTTP/2 begins with. No length of a frame of Kafka does: that would be of 1.2 GiB.
+const HTTP2_FIRST: u8 = b'P';
+
+/// Takes connections of clients of controllers, with the name of their certificate where they show
+/// one.
+pub type TakesClients = Arc<dyn Fn(Stream, SocketAddr, Option<String>) + Send + Sync>;
+
 /// Where connections of peers come from.
 pub struct Door {
     /// The listener.
     pub listener: Listener,
     /// The certificates that both sides show; none where nothing is encrypted.
     pub tls: Option<Arc<Tls>>,
+    /// Who takes clients that speak Kafka's protocol here; none where nobody does.
+    pub clients: Option<TakesClients>,
 }
 
 impl From<Listener> for Door {
     fn from(listener: Listener) -> Self {
-        let tls = None;
-        Self { listener, tls }
+        Self::new(listener, None, None)
     }
 }
 
 impl Door {
-    /// The next connection; handshakes go on beside each other.
+    /// A door at a listener.
+    #[must_use]
+    pub fn new(listener: Listener, tls: Option<Arc<Tls>>, clients: Option<TakesClients>) -> Self {
+        Self {
+            listener,
+            tls,
+            clients,
+        }
+    }
+
+    /// The next connection of a peer; handshakes go on beside each other.
     async fn accept(&self, handshakes: &mut JoinSet<Option<Stream>>) -> Stream {
         loop {
-            let is_full = handshakes.len() >= HANDSHAKES_MAX;
+            // without certificates nobody has to shake hands before others do
+            let is_full = self.tls.is_some() && handshakes.len() >= HANDSHAKES_MAX;
             tokio::select! {
                 biased; // no chance is drawn for it
                 Some(done) = handshakes.join_next() => {
@@ -174,14 +193,16 @@ impl Door {
                         return stream;
                     }
                 }
-                accepted = self.listener.accept(), if !is_full => match (accepted, &self.tls) {
-                    (Ok((stream, _)), None) => return stream,
-                    (Ok((stream, from)), Some(tls)) => {
-                        let tls = Arc::clone(tls);
+                accepted = self.listener.accept(), if !is_full => match accepted {
+                    Ok((stream, _)) if self.tls.is_none() && self.clients.is_none() => {
+                        return stream;
+                    }
+                    Ok((stream, from)) => {
+                        let (tls, clients) = (self.tls.clone(), self.clients.clone());
                         handshakes.spawn(threads::served(async move {
-                            let shaking = tls.accept(stream);
+                            let shaking = shake_hands(stream, from, tls, clients);
                             match tokio::time::timeout(HANDSHAKE_TIMEOUT, shaking).await {
-                                Ok(Ok((stream, _))) => return Some(stream),
+                                Ok(Ok(stream)) => return stream,
                                 Ok(Err(error)) => warn!("refused a peer from {from}: {error}"),
                                 Err(_) => warn!("refused a peer from {from}: it is too slow"),
                             }
@@ -189,11 +210,33 @@ impl Door {
                         }));
                     }
                     // out of descriptors: it passes, and peers try again
-                    (Err(_), _) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
         }
     }
+}
+
+/// The connection once it is encrypted, if a peer has made it: clients go where they are taken.
+async fn shake_hands(
+    stream: Stream,
+    from: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    clients: Option<TakesClients>,
+) -> io::Result<Option<Stream>> {
+    let (mut stream, name) = match tls {
+        Some(tls) => tls.accept(stream).await?,
+        None => (stream, None),
+    };
+    let Some(takes) = clients else {
+        return Ok(Some(stream));
+    };
+    match stream.peek().await? {
+        Some(HTTP2_FIRST) => return Ok(Some(stream)),
+        Some(_) => takes(stream, from, name),
+        None => {} // somebody looked whether this node is there
+    }
+    Ok(None)
 }
 
 /// Answers peers at `door` until `stop` becomes true.

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ottla_telemetry::Accept;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net;
 use tokio_rustls::TlsStream;
 
@@ -119,6 +119,24 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream),
             _ => None,
+        }
+    }
+
+    /// The first byte that the other side sends, which stays to be read; none where it closes.
+    /// On a network in memory only peers speak, and none waits for their first byte.
+    ///
+    /// # Errors
+    /// What the system says, or TLS.
+    pub async fn peek(&mut self) -> io::Result<Option<u8>> {
+        match self {
+            Self::Tcp(stream) => {
+                let mut first = [0];
+                let read = stream.peek(&mut first).await?;
+                Ok((read > 0).then_some(first[0]))
+            }
+            Self::Tls(stream) => Ok(stream.fill_buf().await?.first().copied()),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => Ok(None),
         }
     }
 

@@ -20,97 +20,22 @@ mod apache;
 mod disk;
 mod network;
 mod properties;
+mod shape;
 
 pub use disk::Disk;
 pub use network::Network;
-
-/// Whose brokers run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
-    /// `ottla-broker`.
-    Ottla,
-    /// `kafka.Kafka` of the jars.
-    Apache,
-}
-
-impl Server {
-    /// Ours, unless the environment asks for Apache Kafka.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        match std::env::var("OTTLA_E2E_SERVER").as_deref() {
-            Ok("apache") => Self::Apache,
-            _ => Self::Ottla,
-        }
-    }
-}
-
-/// What cluster to start.
-#[derive(Clone, Debug)]
-pub struct Shape {
-    /// Whose brokers.
-    pub server: Server,
-    /// Names the folder.
-    pub name: String,
-    /// How many; every one is a voter of the metadata quorum.
-    pub brokers: u16,
-    /// Whether each stands in a rack of its own.
-    pub racks: bool,
-    /// Names of listeners for clients besides PLAINTEXT.
-    pub listeners: Vec<String>,
-    /// Settings beyond those that every cluster of the tests has.
-    pub settings: Vec<(String, String)>,
-    /// Heap of a JVM broker.
-    pub heap: String,
-    /// The folder of another build's `ottla-broker`.
-    pub build: Option<PathBuf>,
-    /// The size of a disk of its own for each broker, in MiB; `None`: all share ours. Needs root.
-    pub disk_mib: Option<u32>,
-    /// Whether each is in a network namespace of its own. Needs root.
-    pub has_network: bool,
-}
-
-impl Shape {
-    /// A cluster of this many brokers with the settings that suit most tests.
-    #[must_use]
-    pub fn new(name: &str, brokers: u16) -> Self {
-        Self {
-            server: Server::from_environment(),
-            name: name.to_string(),
-            brokers,
-            racks: true,
-            listeners: Vec::new(),
-            settings: Vec::new(),
-            heap: "512M".to_string(),
-            build: None,
-            disk_mib: None,
-            has_network: false,
-        }
-    }
-
-    /// Adds a listener for clients.
-    #[must_use]
-    pub fn listener(mut self, name: &str) -> Self {
-        self.listeners.push(name.to_string());
-        self
-    }
-
-    /// Adds a setting, over the one the tests would use.
-    #[must_use]
-    pub fn with(mut self, key: &str, value: &str) -> Self {
-        self.settings.push((key.to_string(), value.to_string()));
-        self
-    }
-}
+pub use shape::{Server, Shape};
 
 /// A running cluster; dropped, it is killed and its folder removed unless a test is failing.
 pub struct Cluster {
     shape: Shape,
     dir: PathBuf,
+    /// With the controllers behind them.
     brokers: Vec<Broker>,
     network: Option<Network>,
 }
 
-/// One broker of a cluster, running or not.
+/// One broker of a cluster, or one of its controllers, running or not.
 pub struct Broker {
     id: u16,
     host: String,
@@ -186,7 +111,8 @@ impl Cluster {
     pub fn start(shape: Shape) -> Result<Self> {
         let dir = setup::scratch(&shape.name);
         let ports_each = 3 + shape.listeners.len();
-        let ports = setup::free_ports(usize::from(shape.brokers) * ports_each);
+        let nodes = shape.brokers + shape.controllers;
+        let ports = setup::free_ports(usize::from(nodes) * ports_each);
         let network = match shape.has_network {
             true => Some(Network::make(shape.brokers)?),
             false => None,
@@ -195,7 +121,7 @@ impl Cluster {
             Some(network) => network.address(id),
             None => "127.0.0.1".into(),
         };
-        let brokers = (0..shape.brokers)
+        let brokers = (0..nodes)
             .zip(ports.chunks(ports_each))
             .map(|(id, ports)| Broker {
                 id,
@@ -215,13 +141,13 @@ impl Cluster {
             network,
         };
         cluster.make_disks()?;
-        for id in 0..cluster.shape.brokers {
+        for id in 0..nodes {
             std::fs::write(cluster.file(id, "properties"), cluster.properties(id))?;
         }
         if cluster.shape.server == Server::Apache {
             apache::format(&cluster)?;
         }
-        for id in 0..cluster.shape.brokers {
+        for id in 0..nodes {
             cluster.launch(id)?;
         }
         cluster.wait_ready()?;
@@ -275,8 +201,28 @@ impl Cluster {
     /// `host:port` of every broker, separated by commas.
     #[must_use]
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<_> = self.brokers.iter().map(Broker::address).collect();
+        let brokers = self.brokers.iter().take(usize::from(self.size()));
+        let addresses: Vec<_> = brokers.map(Broker::address).collect();
         addresses.join(",")
+    }
+
+    /// `host:port` of every voter's listener of controllers, separated by commas.
+    #[must_use]
+    pub fn bootstrap_controllers(&self) -> String {
+        let voters = self.voters();
+        let addresses: Vec<_> = voters
+            .map(|b| format!("{}:{}", b.host, b.peer_port))
+            .collect();
+        addresses.join(",")
+    }
+
+    /// Those that form the metadata quorum: the controllers, or all brokers where there are none.
+    pub(crate) fn voters(&self) -> impl Iterator<Item = &Broker> {
+        let brokers = match self.shape.controllers {
+            0 => 0,
+            _ => self.size(),
+        };
+        self.brokers.iter().skip(usize::from(brokers))
     }
 
     /// The broker with this id.
@@ -367,12 +313,12 @@ impl Cluster {
     pub fn wait_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            let running = self.brokers.iter().filter(|b| b.process.is_some()).count();
-            let all_see_all = self
-                .brokers
-                .iter()
-                .filter(|broker| broker.process.is_some())
-                .all(|broker| kcat::broker_count(&broker.address()) == Some(running));
+            let brokers = self.brokers.iter().take(usize::from(self.size()));
+            let running = brokers.filter(|broker| broker.process.is_some());
+            let count = running.clone().count();
+            let all_see_all = running
+                .into_iter()
+                .all(|broker| kcat::broker_count(&broker.address()) == Some(count));
             if all_see_all {
                 return Ok(());
             }

@@ -35,6 +35,8 @@ pub struct MetadataImage {
     pub cluster_id: Arc<str>,
     /// Every registered broker, fenced ones included.
     pub brokers: Arc<BTreeMap<NodeId, Arc<BrokerRegistration>>>,
+    /// Every registered controller that is no broker.
+    pub controllers: Arc<BTreeMap<NodeId, Arc<ControllerRegistration>>>,
     /// Every topic by name.
     pub topics: Arc<BTreeMap<TopicName, Arc<Topic>>>,
     /// The name of every topic by id. Invariant: the same topics as in `topics`.
@@ -85,6 +87,19 @@ pub struct BrokerRegistration {
     pub fenced: bool,
     /// A broker on its way out gets no leadership.
     pub in_controlled_shutdown: bool,
+}
+
+/// A controller that is no broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControllerRegistration {
+    /// Its id.
+    pub node_id: NodeId,
+    /// The identity of its data directory.
+    pub storage_id: Uuid,
+    /// Where peers and clients of controllers reach it.
+    pub peer: Endpoint,
+    /// Feature levels that its binary supports.
+    pub features: BTreeMap<String, (i16, i16)>,
 }
 
 /// Where a listener is reached.
@@ -178,6 +193,16 @@ impl MetadataImage {
     /// The broker of that id, fenced or not.
     pub fn broker(&self, node: NodeId) -> Option<&Arc<BrokerRegistration>> {
         self.brokers.get(&node)
+    }
+
+    /// The identity of the data directory of a broker or a controller, and where its peers reach
+    /// it; none where it has not registered.
+    pub fn node(&self, node: NodeId) -> Option<(Uuid, &Endpoint)> {
+        let broker = self.brokers.get(&node).map(|b| (b.storage_id, &b.peer));
+        broker.or_else(|| {
+            let controller = self.controllers.get(&node)?;
+            Some((controller.storage_id, &controller.peer))
+        })
     }
 
     /// Whether the broker is registered and not fenced.

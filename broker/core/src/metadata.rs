@@ -9,6 +9,7 @@ mod acls;
 mod brokers;
 pub mod client_quotas;
 mod configs;
+mod controllers;
 pub mod delegation_tokens;
 mod elections;
 pub mod features;
@@ -144,6 +145,7 @@ impl Metadata {
             Request::RenewDelegationToken(r) => self.renew_delegation_token(moment, r),
             Request::ExpireDelegationToken(r) => self.expire_delegation_token(moment, r),
             Request::RemoveExpiredTokens(_) => self.remove_expired_tokens(moment),
+            Request::RegisterController(r) => self.register_controller(r),
         }
     }
 

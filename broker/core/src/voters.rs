@@ -28,6 +28,8 @@ pub struct Member {
     pub is_voter: bool,
     /// Whether it may vote: it has told so just now, and has not lost its disk.
     pub may_vote: bool,
+    /// Whether it is no controller, and never votes.
+    pub never_votes: bool,
     /// How many entries its log has.
     pub log_end: u64,
 }
@@ -82,6 +84,10 @@ pub fn decide(change: Change, sight: &Sight) -> Result<Step, Refusal> {
                 let message = format!("node {node} is a voter already");
                 return refused(ErrorCode::DuplicateVoter, message);
             }
+            if member.never_votes {
+                let message = format!("node {node} is no controller by its process.roles");
+                return refused(ErrorCode::InvalidRequest, message);
+            }
             if !is_close(member) {
                 let lacks = end.saturating_sub(member.log_end);
                 let message = format!("node {node} still lacks {lacks} entries of the metadata");
@@ -131,12 +137,13 @@ mod tests {
     use super::*;
 
     /// Each line: a case, the nodes as `node@end`, the leader first, with `-` before those that do
-    /// not vote, `!` behind those that do not answer, and `half` where a change is half done; then
-    /// what is to change.
+    /// not vote, `--` before those that never do, `!` behind those that do not answer, and `half`
+    /// where a change is half done; then what is to change.
     const CASES: &str = "
         one more                        : 0@9 -1@9 : +1 => write
         a second one                    : 0@9 1@9 -2@9 : +2 => write
         who does not follow             : 0@9 : +1 => InvalidRequest
+        who is no controller            : 0@9 --1@9 : +1 => InvalidRequest
         who votes                       : 0@9 1@9 : +1 => DuplicateVoter
         who lacks much                  : 0@900 -1@9 : +1 => RequestTimedOut
         while another is away           : 0@9 1@9! -2@9 : +2 => RequestTimedOut
@@ -189,6 +196,7 @@ mod tests {
         let member = Member {
             is_voter: !text.starts_with('-'),
             may_vote: !text.ends_with('!'),
+            never_votes: text.starts_with("--"),
             log_end: end.parse().expect("an end"),
         };
         (id.parse().expect("a node"), member)

@@ -8,14 +8,19 @@ use ottla_protocol::messages::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::{Call, Context, Error, row, table};
+use super::{Call, Context, Error, controllers, row, table};
 
 /// The first version that may tell of features whose lowest level is 0.
 const LEVEL_0_VERSION: i16 = 4;
 
 /// Answers at once. A version that is not known is answered in the form of version 0, which every
 /// client reads, with the ranges from which it can choose.
-pub fn call(context: &Context, header: &RequestHeader, reader: Reader) -> Result<Call, Error> {
+pub fn call(
+    context: &Context,
+    header: &RequestHeader,
+    reader: Reader,
+    asks_controller: bool,
+) -> Result<Call, Error> {
     let known = row::<ApiVersionsRequest>();
     let version = header.api_version;
     let (version, error) = if (known.version_min..=known.version_max).contains(&version) {
@@ -36,7 +41,7 @@ pub fn call(context: &Context, header: &RequestHeader, reader: Reader) -> Result
     };
     let response = match error {
         ErrorCode::InvalidRequest => refusal(error),
-        _ => response(context, version, error),
+        _ => response(context, version, error, asks_controller),
     };
     let segments = frame::response(header, version, &response);
     let api = header.api_key;
@@ -54,7 +59,12 @@ fn refusal(error: ErrorCode) -> ApiVersionsResponse {
     }
 }
 
-fn response(context: &Context, version: i16, error: ErrorCode) -> ApiVersionsResponse {
+fn response(
+    context: &Context,
+    version: i16,
+    error: ErrorCode,
+    asks_controller: bool,
+) -> ApiVersionsResponse {
     let image = context.controller.image();
     let finalized = image
         .features
@@ -64,7 +74,8 @@ fn response(context: &Context, version: i16, error: ErrorCode) -> ApiVersionsRes
             max_version_level: *level,
             min_version_level: *level,
         });
-    let api_keys = table().map(|api| ApiVersion {
+    let served = table().filter(|api| !asks_controller || controllers::serve(api.key));
+    let api_keys = served.map(|api| ApiVersion {
         api_key: api.key.key(),
         min_version: api.version_min,
         max_version: api.version_max,

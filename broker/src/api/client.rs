@@ -13,7 +13,7 @@ use ottla_protocol::api::ApiKey;
 use ottla_protocol::codec::Reader;
 use ottla_protocol::frame::RequestHeader;
 
-use super::{Call, Context, Error, RequestContext, api_versions, begin};
+use super::{Call, Context, Error, RequestContext, api_versions, begin, controllers};
 use crate::authorizer::{self, Principal};
 
 /// The client of one connection: who it is, and how far its login has come.
@@ -35,6 +35,8 @@ impl Client {
         connection_id: u64,
     ) -> Self {
         let security = context.settings.security(&listener);
+        let controllers = &context.settings.controller_listener_names;
+        let asks_controller = listener.eq_ignore_ascii_case(controllers);
         let limits = security.sasl.as_ref().map(|sasl| Arc::clone(&sasl.limits));
         let request = RequestContext {
             api_key: ApiKey::ApiVersions,
@@ -43,6 +45,7 @@ impl Client {
             principal: Principal::anonymous(client_host),
             is_by_token: false,
             listener,
+            asks_controller,
             connection_id,
             allowance: None,
             throttle: Duration::ZERO,
@@ -149,9 +152,16 @@ impl Client {
         let began = self.context.env.now();
         let api = header.api_key;
         let call = match api {
-            ApiKey::ApiVersions => api_versions::call(&self.context, &header, reader),
+            ApiKey::ApiVersions => {
+                let asks_controller = self.request.asks_controller;
+                api_versions::call(&self.context, &header, reader, asks_controller)
+            }
             ApiKey::SaslHandshake => authentication::handshake(self, &header, reader),
             ApiKey::SaslAuthenticate => authentication::authenticate(self, header, reader),
+            _ if self.request.asks_controller && !controllers::serve(api) => {
+                let version = header.api_version;
+                return Err(Error::Unsupported { api, version });
+            }
             _ => {
                 self.renew_allowance();
                 self.charge(bytes);

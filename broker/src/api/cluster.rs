@@ -1,7 +1,7 @@
 //! DescribeCluster, UnregisterBroker, UpdateFeatures.
 
 use ottla_core::acl::Operation;
-use ottla_core::image::BrokerRegistration;
+use ottla_core::image::MetadataImage;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::cluster::{
@@ -14,7 +14,7 @@ use ottla_protocol::messages::metadata::{
 
 use super::forward::{submit_with, until};
 use super::metadata::contact;
-use super::{Context, RequestContext};
+use super::{Context, RequestContext, controllers};
 use crate::authorizer::NOT_ASKED;
 
 const BROKERS: i8 = 1;
@@ -23,33 +23,72 @@ const CONTROLLERS: i8 = 2;
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 
-/// DescribeCluster. Of controllers (`bootstrap.controllers`) it names the voters, by the same
-/// listener.
+/// DescribeCluster: of brokers on their listeners, of controllers (`bootstrap.controllers`) on
+/// theirs.
 pub async fn describe(
     context: &Context,
     request: &RequestContext,
     body: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    if ![BROKERS, CONTROLLERS].contains(&body.endpoint_type) {
-        let message = "The endpoint type is neither brokers nor controllers.";
+    if let Err((code, message)) = check_endpoint(body.endpoint_type, request.asks_controller) {
         return DescribeClusterResponse {
-            error_code: ErrorCode::UnsupportedEndpointType.code(),
-            error_message: Some(message.to_owned()),
+            error_code: code.code(),
+            error_message: Some(message),
             endpoint_type: BROKERS,
             ..DescribeClusterResponse::default()
         };
     }
     let image = context.controller.image();
-    let voters = context.controller.voters();
-    let is_asked_for = |b: &BrokerRegistration| match body.endpoint_type {
-        // the controllers are brokers, and serve what is asked of either
-        CONTROLLERS => voters.contains_key(&b.node_id),
-        _ => true,
+    let (brokers, controller_id) = match request.asks_controller {
+        true => (controllers::listed(context), context.controller.active()),
+        false => {
+            let brokers = brokers(&image, request, body.include_fenced_brokers);
+            (brokers, Some(contact(context, &image)))
+        }
     };
-    let shown = image
-        .brokers
-        .values()
-        .filter(|b| is_asked_for(b) && (!b.fenced || body.include_fenced_brokers));
+    DescribeClusterResponse {
+        endpoint_type: body.endpoint_type,
+        cluster_id: image.cluster_id.to_string(),
+        controller_id: controller_id.map_or(-1, |node| node.0),
+        brokers,
+        cluster_authorized_operations: match body.include_cluster_authorized_operations {
+            true => context.access(request).cluster_operations(),
+            false => NOT_ASKED,
+        },
+        ..DescribeClusterResponse::default()
+    }
+}
+
+/// Whether what is asked for is what answers on this listener; a refusal in Kafka's words.
+fn check_endpoint(wanted: i8, asks_controller: bool) -> Result<(), (ErrorCode, String)> {
+    match (wanted, asks_controller) {
+        (BROKERS, false) | (CONTROLLERS, true) => Ok(()),
+        (BROKERS | CONTROLLERS, _) => {
+            let (is, wants) = match asks_controller {
+                true => ("CONTROLLER", "BROKER"),
+                false => ("BROKER", "CONTROLLER"),
+            };
+            let message = format!(
+                "The request was sent to an endpoint of type {is}, but we wanted an endpoint of \
+                 type {wants}"
+            );
+            Err((ErrorCode::MismatchedEndpointType, message))
+        }
+        _ => {
+            let message = format!("Unsupported endpoint type {wanted}");
+            Err((ErrorCode::UnsupportedEndpointType, message))
+        }
+    }
+}
+
+/// The brokers by the listener that was asked.
+fn brokers(
+    image: &MetadataImage,
+    request: &RequestContext,
+    includes_fenced: bool,
+) -> Vec<DescribeClusterBroker> {
+    let shown = image.brokers.values();
+    let shown = shown.filter(|b| !b.fenced || includes_fenced);
     let brokers = shown.filter_map(|b| {
         let listener = b.listener(&request.listener)?;
         Some(DescribeClusterBroker {
@@ -60,17 +99,7 @@ pub async fn describe(
             is_fenced: b.fenced && request.api_version >= 2,
         })
     });
-    DescribeClusterResponse {
-        endpoint_type: body.endpoint_type,
-        cluster_id: image.cluster_id.to_string(),
-        controller_id: contact(context, &image).0,
-        brokers: brokers.collect(),
-        cluster_authorized_operations: match body.include_cluster_authorized_operations {
-            true => context.access(request).cluster_operations(),
-            false => NOT_ASKED,
-        },
-        ..DescribeClusterResponse::default()
-    }
+    brokers.collect()
 }
 
 /// UnregisterBroker; answers once the broker is gone, here too.

@@ -79,7 +79,7 @@ pub async fn describe(
     }
 }
 
-/// AddRaftVoter: a broker that follows becomes a voter. It is reached where it is already, so the
+/// AddRaftVoter: a node that follows becomes a voter. It is reached where it is already, so the
 /// listeners are not looked at.
 pub async fn add_voter(
     context: &Context,
@@ -129,9 +129,9 @@ async fn change_voter(
         let message = format!("this is cluster {}", image.cluster_id);
         return (ErrorCode::InconsistentClusterId.code(), Some(message));
     }
-    let registered = image.broker(NodeId(voter)).map(|broker| broker.storage_id);
+    let registered = image.node(NodeId(voter)).map(|(directory, _)| directory);
     if directory != Uuid::ZERO && registered.is_some_and(|registered| registered != directory) {
-        let message = format!("broker {voter} has another directory");
+        let message = format!("node {voter} has another directory");
         let code = match change {
             Change::Add(_) => ErrorCode::InvalidVoterKey,
             Change::Remove(_) => ErrorCode::VoterNotFound,
@@ -147,8 +147,8 @@ async fn change_voter(
 fn partition(image: &MetadataImage, quorum: &Quorum, with_nodes: bool) -> DescribedQuorumPartition {
     let replica = |node: &QuorumNode| ReplicaState {
         replica_id: node.node_id.0,
-        replica_directory_id: match image.broker(node.node_id) {
-            Some(broker) if with_nodes => broker.storage_id,
+        replica_directory_id: match image.node(node.node_id) {
+            Some((directory, _)) if with_nodes => directory,
             _ => Uuid::ZERO,
         },
         log_end_offset: node.log_end_offset,
@@ -168,14 +168,14 @@ fn partition(image: &MetadataImage, quorum: &Quorum, with_nodes: bool) -> Descri
 
 fn nodes(image: &MetadataImage, quorum: &Quorum) -> Vec<Node> {
     let voters = quorum.voters.iter();
-    let registered = voters.filter_map(|v| image.broker(v.node_id));
+    let registered = voters.filter_map(|v| Some((v.node_id, image.node(v.node_id)?.1)));
     registered
-        .map(|broker| Node {
-            node_id: broker.node_id.0,
+        .map(|(node, peer)| Node {
+            node_id: node.0,
             listeners: vec![Listener {
-                name: broker.peer.name.clone(),
-                host: broker.peer.host.clone(),
-                port: broker.peer.port,
+                name: peer.name.clone(),
+                host: peer.host.clone(),
+                port: peer.port,
             }],
         })
         .collect()

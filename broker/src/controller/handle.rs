@@ -125,8 +125,8 @@ impl Handle {
             return Some(voter.address());
         }
         let image = self.image();
-        match image.brokers.get(&node).map(|broker| &broker.peer) {
-            Some(peer) => Some(format!("{}:{}", peer.host, peer.port)),
+        match image.node(node) {
+            Some((_, peer)) => Some(format!("{}:{}", peer.host, peer.port)),
             None => self.voters().remove(&node),
         }
     }

@@ -66,7 +66,7 @@ impl Identity {
 /// Asks the voters of which cluster they are, until this node serves or a majority is of another.
 pub async fn watch(handle: Handle) {
     let shared = &handle.shared;
-    while !handle.has_lease() {
+    while !handle.has_lease() && handle.presence().borrow().is_err() {
         let voters = handle.voters().len();
         let others = formation::ask(&handle, &BTreeMap::new()).await.clusters;
         if let Some(known) = shared.identity.known.get() {

@@ -22,7 +22,7 @@ pub struct Quorum {
     pub high_watermark: i64,
     /// The voters.
     pub voters: Vec<QuorumNode>,
-    /// Brokers that follow without a vote.
+    /// Nodes that follow without a vote.
     pub observers: Vec<QuorumNode>,
 }
 
@@ -161,6 +161,7 @@ impl Handle {
             committed: metrics.local_committed.map_or(0, |id| id.index),
             progress: progress.collect(),
             without_vote: !self.shared.may_vote.load(Ordering::Acquire),
+            never_votes: !self.shared.settings.roles.controller,
         }
     }
 }

@@ -120,7 +120,7 @@ impl Handle {
         if !raft.is_leader() {
             return Attempt::NotController;
         }
-        let step = match decide(change, &self.sight().await) {
+        let step = match decide(change, &self.sight(change).await) {
             Ok(step) => step,
             Err(Refusal { code, message }) => return Attempt::Refused(Refused(code, message)),
         };
@@ -151,10 +151,16 @@ impl Handle {
         }
     }
 
-    /// The quorum as this node sees it, which leads.
-    async fn sight(&self) -> Sight {
+    /// The quorum as this node sees it, which leads, with whom `change` adds.
+    async fn sight(&self, change: Change) -> Sight {
         let (me, own) = (self.node_id().0 as u64, self.describe());
         let mut whom = self.voters();
+        if let Change::Add(node) = change
+            && let Some(node) = own.progress.iter().find(|p| p.node_id == node)
+        {
+            let node_id = NodeId(node.node_id as i32);
+            whom.entry(node_id).or_insert_with(|| node.address.clone());
+        }
         whom.remove(&self.node_id());
         let answers = describe(self, &whom).await;
         let members = own.progress.iter().map(|node| {
@@ -163,6 +169,7 @@ impl Handle {
             let member = Member {
                 is_voter: node.voter,
                 may_vote: follows || node.node_id == me && self.may_vote(),
+                never_votes: answer.is_some_and(|a| a.never_votes),
                 log_end: match answer {
                     Some(answer) => own_end(answer),
                     None => u64::try_from(node.log_end_offset).unwrap_or(0),

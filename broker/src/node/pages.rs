@@ -26,7 +26,8 @@ const HARMS_MAX: usize = 100;
 /// The pages of one node.
 pub struct NodePages {
     context: Arc<Context>,
-    life: Life,
+    /// None of a controller that is no broker.
+    life: Option<Life>,
     net: Arc<Net>,
     certificates: Certificates,
 }
@@ -83,7 +84,11 @@ impl Pages for NodePages {
     }
 
     fn ready(&self) -> Result<(), String> {
-        let standing = *self.life.standing().borrow();
+        let Some(life) = &self.life else {
+            let standing = *self.context.controller.presence().borrow();
+            return standing.map_err(str::to_owned);
+        };
+        let standing = *life.standing().borrow();
         if !standing.is_registered {
             return Err("waiting for registration; a majority of the voters must be up".into());
         }
@@ -196,13 +201,13 @@ impl LatePages {
     pub(super) fn tell(
         &self,
         context: &Arc<Context>,
-        life: &Life,
+        life: Option<&Life>,
         net: &Arc<Net>,
         certificates: &Certificates,
     ) {
         let pages = NodePages {
             context: Arc::clone(context),
-            life: life.clone(),
+            life: life.cloned(),
             net: Arc::clone(net),
             certificates: certificates.clone(),
         };

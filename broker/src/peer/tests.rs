@@ -126,6 +126,7 @@ async fn an_encrypted_connection_whose_process_ends_is_closed() {
     let connector = Connector::new(Network::Tcp, Some(Arc::clone(&tls)));
     let peers = Peers::new(connector.clone());
     let door = Door {
+        clients: None,
         listener,
         tls: Some(tls),
     };

@@ -26,17 +26,16 @@ impl Cluster {
         let broker = &self.brokers[usize::from(id)];
         let many = self.shape.brokers >= 3;
         let replication = if many { "3" } else { "1" };
-        let voters: Vec<_> = self
-            .brokers
-            .iter()
+        let voters = self.voters();
+        let voters: Vec<_> = voters
             .map(|b| format!("{}@{}:{}", b.id, b.host, b.peer_port))
             .collect();
-        let mut listeners = format!(
-            "PLAINTEXT://{host}:{},CONTROLLER://{host}:{}",
-            broker.port,
-            broker.peer_port,
-            host = broker.host
-        );
+        let is_broker = id < self.shape.brokers;
+        let mut listeners = format!("CONTROLLER://{}:{}", broker.host, broker.peer_port);
+        if is_broker {
+            let clients = format!("PLAINTEXT://{}:{},", broker.host, broker.port);
+            listeners.insert_str(0, &clients);
+        }
         for (name, port) in self.shape.listeners.iter().zip(&broker.listener_ports) {
             let _ = write!(listeners, ",{name}://{}:{port}", broker.host);
         }
@@ -58,6 +57,10 @@ impl Cluster {
         ]
         .map(|(key, value)| (key.to_string(), value))
         .into();
+        if self.shape.controllers > 0 {
+            let role = if is_broker { "broker" } else { "controller" };
+            pairs.push(("process.roles".into(), role.into()));
+        }
         if self.shape.racks {
             pairs.push(("broker.rack".into(), format!("zone-{id}")));
         }

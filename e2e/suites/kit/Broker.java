@@ -25,7 +25,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** One broker, a process. Stopped and started again it has the same data and the same ports. */
+/**
+ * One broker or one controller, a process. Stopped and started again it has the same data and the
+ * same ports.
+ */
 public final class Broker {
     private static final String BINARY = System.getProperty("ottla.broker");
     private static final String FILE = "server.properties";
@@ -60,6 +63,11 @@ public final class Broker {
     /** Where clients connect. */
     public String address() {
         return "localhost:" + port();
+    }
+
+    /** Where clients of controllers connect. */
+    public String controllerAddress() {
+        return "localhost:" + port(nodes.controllerListenerName().value());
     }
 
     int port() {

@@ -28,6 +28,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 
 /**
@@ -70,7 +71,7 @@ public class KafkaClusterTestKit implements AutoCloseable {
 
         /**
          * The cluster, not yet started. Kafka runs a test with controllers beside the brokers and
-         * again with controllers in them; both are the same here, so the second ends at once.
+         * again with controllers in them, which is the same code here: the second ends at once.
          */
         public KafkaClusterTestKit build() throws Exception {
             List<?> own = nodes.brokerNodes().values().stream()
@@ -86,8 +87,7 @@ public class KafkaClusterTestKit implements AutoCloseable {
         }
     }
 
-    /** More would not survive more failures of the tests' sizes. */
-    private static final int VOTERS_MAX = 3;
+    private static final int POLL_MS = 20;
 
     /** Features whose levels go down. */
     private static final List<Feature> FEATURES =
@@ -95,6 +95,7 @@ public class KafkaClusterTestKit implements AutoCloseable {
 
     private final TestKitNodes nodes;
     private final boolean deletes;
+    /** Of brokers and controllers. */
     private final SortedMap<Integer, Broker> processes = new TreeMap<>();
     private final List<Integer> voters;
     private final Map<Integer, BrokerServer> brokers = new TreeMap<>();
@@ -106,30 +107,26 @@ public class KafkaClusterTestKit implements AutoCloseable {
             throws Exception {
         this.nodes = nodes;
         this.deletes = deletes;
-        this.voters = chooseVoters(List.copyOf(nodes.brokerNodes().keySet()));
+        this.voters = List.copyOf(nodes.controllerNodes().keySet());
         SortedMap<Integer, Settings> settings = new TreeMap<>();
+        for (TestKitNode node : nodes.controllerNodes().values()) {
+            settings.put(node.id(), Settings.ofController(nodes, node, asked));
+        }
         for (TestKitNode node : nodes.brokerNodes().values()) {
             settings.put(node.id(), Settings.of(nodes, node, asked));
         }
         String quorum = voters.stream().map(id -> settings.get(id).voter(id))
             .collect(Collectors.joining(","));
         settings.forEach((id, own) -> {
-            own.join(voters.contains(id), quorum);
-            Broker broker = new Broker(id, own, nodes);
-            processes.put(id, broker);
-            brokers.put(id, StandIn.ofBroker(this, broker));
+            own.join(nodes.brokerNodes().containsKey(id), voters.contains(id), quorum);
+            processes.put(id, new Broker(id, own, nodes));
         });
-        // tests know controllers by ids that no broker needs to have
-        for (int id : nodes.controllerNodes().keySet()) {
-            Broker broker = processes.get(voters.contains(id) ? id : voters.get(0));
-            controllers.put(id, StandIn.ofController(this, broker));
+        for (int id : nodes.brokerNodes().keySet()) {
+            brokers.put(id, StandIn.ofBroker(this, processes.get(id)));
         }
-    }
-
-    /** The brokers with the highest ids, since tests stop those with the lowest. */
-    private static List<Integer> chooseVoters(List<Integer> ids) {
-        int count = ids.size() < VOTERS_MAX ? 1 : VOTERS_MAX;
-        return ids.subList(ids.size() - count, ids.size());
+        for (int id : voters) {
+            controllers.put(id, StandIn.ofController(this, processes.get(id)));
+        }
     }
 
     /** A broker formats its folder when it starts. */
@@ -174,7 +171,8 @@ public class KafkaClusterTestKit implements AutoCloseable {
         if (alive * 2 <= voters.size()) {
             return;
         }
-        List<Broker> running = processes.values().stream().filter(Broker::isRunning).toList();
+        List<Broker> running = brokers.keySet().stream().map(processes::get)
+            .filter(Broker::isRunning).toList();
         List<Integer> ids = running.stream().map(Broker::id).toList();
         for (Broker broker : running) {
             broker.awaitBrokers(ids);
@@ -193,12 +191,13 @@ public class KafkaClusterTestKit implements AutoCloseable {
 
     /** Where clients connect. */
     public String bootstrapServers() {
-        return processes.values().stream().map(Broker::address).collect(Collectors.joining(","));
+        return brokers.keySet().stream().map(id -> processes.get(id).address())
+            .collect(Collectors.joining(","));
     }
 
-    /** Where clients of controllers connect: each broker takes their requests. */
+    /** Where clients of controllers connect. */
     public String bootstrapControllers() {
-        return voters.stream().map(id -> processes.get(id).address())
+        return voters.stream().map(id -> processes.get(id).controllerAddress())
             .collect(Collectors.joining(","));
     }
 
@@ -220,7 +219,8 @@ public class KafkaClusterTestKit implements AutoCloseable {
         } else {
             all.putIfAbsent("bootstrap.servers", bootstrapServers());
         }
-        if (nodes.brokerListenerProtocol() == SecurityProtocol.SASL_PLAINTEXT) {
+        boolean hasLogins = nodes.brokerListenerProtocol() == SecurityProtocol.SASL_PLAINTEXT;
+        if (hasLogins && !asksControllers) {
             Login.ofAdmin().forEach(all::putIfAbsent);
         }
         return Admin.create(all);
@@ -236,9 +236,16 @@ public class KafkaClusterTestKit implements AutoCloseable {
         return brokers;
     }
 
-    /** The active controller as an object is nowhere: this says so to the test. */
-    public Controller waitForActiveController() {
-        return controllers.values().iterator().next().controller();
+    /** A stand-in for the active controller, once there is one. */
+    public Controller waitForActiveController() throws InterruptedException {
+        for (;;) {
+            for (ControllerServer server : controllers.values()) {
+                if (server.controller().isActive()) {
+                    return server.controller();
+                }
+            }
+            TimeUnit.MILLISECONDS.sleep(POLL_MS);
+        }
     }
 
     /** Stand-ins for the quorum's members. */

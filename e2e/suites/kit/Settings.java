@@ -19,7 +19,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.Collectors;
 
-/** The properties of one broker: what the test asks for, and what makes a cluster of processes. */
+/** The properties of a node: what the test asks for, and what makes a cluster of processes. */
 public final class Settings {
     /** The kernel hands these out to nobody by itself, so a broker finds its port free again. */
     private static final int PORT_MIN = 10_000;
@@ -36,19 +36,36 @@ public final class Settings {
         this.controllerListener = controllerListener;
     }
 
-    /** For this node: its own properties win over those of all, and both over what tests expect. */
+    /** For a broker, which may be a controller too. */
     public static Settings of(TestKitNodes nodes, TestKitNode node, Map<String, Object> asked)
             throws IOException {
+        Settings settings = common(nodes, node, asked);
+        settings.put("log.dirs", String.join(",", node.logDataDirectories()));
+        settings.openPorts();
+        return settings;
+    }
+
+    /** For a controller that is no broker. */
+    public static Settings ofController(
+            TestKitNodes nodes, TestKitNode node, Map<String, Object> asked) throws IOException {
+        Settings settings = common(nodes, node, asked);
+        settings.put("log.dirs", node.metadataDirectory());
+        settings.put("listeners", settings.controllerListener + "://localhost:0");
+        settings.remove("advertised.listeners");
+        settings.remove("inter.broker.listener.name");
+        settings.openPorts();
+        return settings;
+    }
+
+    /** Its own properties win over those of all, and both over what tests expect. */
+    private static Settings common(
+            TestKitNodes nodes, TestKitNode node, Map<String, Object> asked) {
         Settings settings = new Settings(nodes.controllerListenerName().value());
         Map<String, String> properties = settings.properties;
         properties.putAll(expected(nodes));
-        // here the brokers are the controllers
-        nodes.controllerNodes().values().forEach(one -> properties.putAll(one.propertyOverrides()));
         asked.forEach((name, value) -> properties.put(name, text(value)));
         properties.putAll(node.propertyOverrides());
         properties.put("node.id", Integer.toString(node.id()));
-        properties.put("log.dirs", String.join(",", node.logDataDirectories()));
-        settings.openPorts();
         return settings;
     }
 
@@ -119,8 +136,9 @@ public final class Settings {
     }
 
     /** Makes it a member of the cluster. */
-    public void join(boolean votes, String quorum) {
-        properties.put("process.roles", votes ? "broker,controller" : "broker");
+    public void join(boolean isBroker, boolean votes, String quorum) {
+        String role = isBroker ? "broker" : "controller";
+        properties.put("process.roles", isBroker && votes ? "broker,controller" : role);
         properties.put("controller.quorum.voters", quorum);
     }
 

@@ -59,9 +59,6 @@ public final class StandIn {
     public static BrokerServer ofBroker(KafkaClusterTestKit cluster, Broker broker) {
         StandIn own = new StandIn(cluster, broker);
         return own.server(Act.as(BrokerServer.class))
-            .on("startup", call -> own.start())
-            .on("shutdown", call -> own.stop())
-            .on("awaitShutdown", call -> null)
             .on("isShutdown", call -> !broker.isRunning())
             .on("brokerState", call ->
                 broker.isRunning() ? BrokerState.RUNNING : BrokerState.NOT_RUNNING)
@@ -84,10 +81,14 @@ public final class StandIn {
             .object();
     }
 
-    /** What both have. A controller is asked where its broker is. */
+    /** What both have. */
     private <T> Act<T> server(Act<T> act) {
         return act.on("config", call -> config)
-            .on("clusterId", call -> broker.metadata(List.of()).clusterId())
+            .on("startup", call -> start())
+            .on("shutdown", call -> stop())
+            .on("awaitShutdown", call -> null)
+            .on("clusterId", call -> asked(admin -> admin.describeCluster().clusterId()
+                .toCompletionStage().toCompletableFuture().join()))
             .on("authorizerPlugin", call -> authorizer())
             .on("socketServer", call ->
                 Act.as(SocketServer.class).on("boundPort", this::port).object());
@@ -105,9 +106,7 @@ public final class StandIn {
     }
 
     private int port(InvocationOnMock call) {
-        String listener = call.<ListenerName>getArgument(0).value();
-        boolean isControllers = config.controllerListenerNames().contains(listener);
-        return isControllers ? broker.port() : broker.port(listener);
+        return broker.port(call.<ListenerName>getArgument(0).value());
     }
 
     private <T> T asked(Function<Admin, T> question) {
@@ -118,6 +117,9 @@ public final class StandIn {
 
     private Controller controller() {
         return Act.as(Controller.class)
+            .on("isActive", call -> broker.isRunning() && asked(admin -> admin
+                .describeMetadataQuorum().quorumInfo().toCompletionStage().toCompletableFuture()
+                .join().leaderId() == broker.id()))
             .on("findAllTopicIds", call -> asked(admin -> admin.listTopics().listings()
                 .toCompletionStage().toCompletableFuture().thenApply(topics -> topics.stream()
                     .collect(Collectors.toMap(TopicListing::name, TopicListing::topicId)))

@@ -2,6 +2,7 @@
 //! Apache Kafka, which shows whether a test is true.
 
 mod compaction;
+mod controllers;
 mod corpus;
 mod damage;
 mod failover;

@@ -8,6 +8,7 @@
 pub mod listener;
 pub mod properties;
 mod read;
+mod roles;
 pub mod security;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use ottla_protocol::ids::NodeId;
 
 pub use self::listener::{Listener, Voter};
 use self::properties::Property;
+pub use self::roles::Roles;
 use self::security::{ListenerSecurity, Protocol};
 use super::ConfigMap;
 use super::key::Scope;
@@ -140,6 +142,7 @@ macro_rules! settings {
 
 settings! {
     node_id: NodeId = "node.id", read::node_id;
+    roles: Roles = "process.roles", read::roles;
     listeners: Vec<Listener> = "listeners", read::listeners;
     advertised_listeners: Vec<Listener> = "advertised.listeners", read::listeners;
     controller_listener_names: String = "controller.listener.names", read::text;
@@ -301,17 +304,7 @@ impl Settings {
             place: place.to_owned(),
             reason,
         };
-        let is_peer = |l: &Listener, names: &str| l.name.eq_ignore_ascii_case(names);
-        let clients = self
-            .listeners
-            .iter()
-            .filter(|l| !is_peer(l, &self.controller_listener_names));
-        if clients.count() == 0 {
-            return Err(conflict(
-                "listeners names no listener for clients; add one, as PLAINTEXT://0.0.0.0:9092"
-                    .into(),
-            ));
-        }
+        self.fit_roles().map_err(conflict)?;
         for listener in &self.advertised_listeners {
             let known = self.listeners.iter().any(|l| l.name == listener.name);
             if !known {
@@ -413,6 +406,9 @@ impl Settings {
 
     /// The listener that the settings name, or the first one that brokers can use.
     fn choose_inter_broker_listener(&mut self) -> Result<(), String> {
+        if !self.roles.broker {
+            return Ok(()); // it replicates nothing
+        }
         let wanted = self.inter_broker_protocol;
         let is_usable = |listener: &&Listener| {
             let protocol = self.security(&listener.name).protocol;

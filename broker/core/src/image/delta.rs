@@ -12,6 +12,8 @@ use super::{ConfigResource, MetadataImage, Topic};
 pub struct MetadataDelta {
     /// Brokers that registered, changed or left.
     pub brokers: BTreeSet<NodeId>,
+    /// Whether controllers that are no brokers came, changed or left.
+    pub controllers: bool,
     /// Topics created, changed or deleted.
     pub topics: BTreeMap<TopicId, TopicDelta>,
     /// Resources whose dynamic configs changed.
@@ -48,6 +50,7 @@ impl MetadataDelta {
     /// What differs between two images: for a snapshot that replaces all one had.
     pub fn between(old: &MetadataImage, new: &MetadataImage) -> Self {
         let mut delta = Self {
+            controllers: old.controllers != new.controllers,
             features: old.features != new.features,
             acls: old.acls != new.acls,
             scram_credentials: old.scram_credentials != new.scram_credentials,
@@ -98,6 +101,7 @@ impl MetadataDelta {
     pub fn merge(&mut self, later: Self) {
         self.brokers.extend(later.brokers);
         self.configs.extend(later.configs);
+        self.controllers |= later.controllers;
         self.features |= later.features;
         self.acls |= later.acls;
         self.scram_credentials |= later.scram_credentials;

@@ -6,6 +6,7 @@
 //! brokers once took and recorded such.
 
 mod delegation_token;
+mod nodes;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use ottla_protocol::codec::{
 use ottla_protocol::ids::{NodeId, Uuid};
 
 pub use self::delegation_token::{DelegationTokenRecord, RemoveDelegationTokenRecord};
+pub use self::nodes::{ControllerRecord, FeatureRangeRecord, RemoveControllerRecord};
 use super::{ConfigResource, Endpoint, MetadataImage};
 use crate::acl::{Acl, Entry, Operation, PatternType, Permission, ResourceType};
 use crate::authentication::{Credential, Mechanism};
@@ -32,6 +34,10 @@ pub enum Record {
     Broker(BrokerRecord),
     /// A broker is no longer part of the cluster.
     RemoveBroker(RemoveBrokerRecord),
+    /// A controller that is no broker registered: replaces what was known of it.
+    Controller(ControllerRecord),
+    /// A controller is no longer part of the cluster, or is a broker now.
+    RemoveController(RemoveControllerRecord),
     /// A topic exists.
     Topic(TopicRecord),
     /// A topic and its partitions and configs are gone.
@@ -112,6 +118,8 @@ records! {
     20 ClientQuota ClientQuotaRecord;
     14 DelegationToken DelegationTokenRecord;
     15 RemoveDelegationToken RemoveDelegationTokenRecord;
+    21 Controller ControllerRecord;
+    22 RemoveController RemoveControllerRecord;
 }
 
 impl Record {
@@ -204,17 +212,6 @@ impl FileConfigRecord {
         };
         records.iter().map(value).collect()
     }
-}
-
-/// What levels of a feature a binary supports.
-#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
-pub struct FeatureRangeRecord {
-    /// The feature's name.
-    pub name: String,
-    /// The lowest level.
-    pub min: i16,
-    /// The highest level.
-    pub max: i16,
 }
 
 /// See [`Record::RemoveBroker`].

@@ -10,9 +10,9 @@ use ottla_protocol::ids::{
 
 use super::delta::MetadataDelta;
 use super::record::{
-    BrokerRecord, ClientQuotaRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord,
-    FeatureRecord, FileConfigRecord, PartitionRecord, ProducerIdsRecord, Record,
-    ScramCredentialRecord, TopicRecord,
+    BrokerRecord, ClientQuotaRecord, ClusterRecord, ConfigRecord, ControllerRecord,
+    FeatureRangeRecord, FeatureRecord, FileConfigRecord, PartitionRecord, ProducerIdsRecord,
+    Record, ScramCredentialRecord, TopicRecord,
 };
 use super::{
     BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, Partitions, Topic,
@@ -38,6 +38,15 @@ impl MetadataImage {
                 Arc::make_mut(&mut image.brokers).remove(&node);
                 delta.brokers.insert(node);
                 agree(image, delta);
+            }
+            Record::Controller(r) => {
+                let controllers = Arc::make_mut(&mut image.controllers);
+                controllers.insert(NodeId(r.node_id), r.registration());
+                delta.controllers = true;
+            }
+            Record::RemoveController(r) => {
+                Arc::make_mut(&mut image.controllers).remove(&NodeId(r.node_id));
+                delta.controllers = true;
             }
             Record::Topic(r) => replay_topic(image, delta, r),
             Record::RemoveTopic(r) => replay_remove_topic(image, delta, TopicId(r.topic_id)),
@@ -113,6 +122,8 @@ impl MetadataImage {
         }
         let brokers = self.brokers.values();
         records.extend(brokers.map(|b| Record::Broker(BrokerRecord::of(b))));
+        let controllers = self.controllers.values();
+        records.extend(controllers.map(|c| Record::Controller(ControllerRecord::of(c))));
         for topic in self.topics.values() {
             records.push(Record::Topic(TopicRecord {
                 topic_id: topic.id.0,
@@ -174,11 +185,7 @@ fn replay_broker(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &Broke
         listeners: r.listeners.clone(),
         peer: r.peer.clone(),
         rack: r.rack.as_deref().map(Arc::from),
-        features: r
-            .features
-            .iter()
-            .map(|f| (f.name.clone(), (f.min, f.max)))
-            .collect(),
+        features: FeatureRangeRecord::levels(&r.features),
         fenced: r.fenced,
         in_controlled_shutdown: r.in_controlled_shutdown,
         configs: r.configs.as_deref().map(FileConfigRecord::configs),
@@ -331,15 +338,7 @@ impl BrokerRecord {
             listeners: b.listeners.clone(),
             peer: b.peer.clone(),
             rack: b.rack.as_deref().map(str::to_owned),
-            features: b
-                .features
-                .iter()
-                .map(|(name, (min, max))| FeatureRangeRecord {
-                    name: name.clone(),
-                    min: *min,
-                    max: *max,
-                })
-                .collect(),
+            features: FeatureRangeRecord::all(&b.features),
             fenced: b.fenced,
             in_controlled_shutdown: b.in_controlled_shutdown,
             configs: b.configs.as_ref().map(FileConfigRecord::of),

@@ -27,8 +27,8 @@ use super::request::{
 use super::{Decision, Metadata};
 use crate::config::Durability;
 use crate::image::record::{
-    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRecord, FileConfigRecord, PartitionRecord,
-    Record, RemoveBrokerRecord,
+    BrokerRecord, ClusterRecord, ConfigRecord, FeatureRangeRecord, FeatureRecord, FileConfigRecord,
+    PartitionRecord, Record, RemoveBrokerRecord,
 };
 use crate::image::{BrokerRegistration, ConfigResource, PartitionRegistration};
 use crate::planted::{self, Planted};
@@ -85,10 +85,11 @@ impl Metadata {
                 ));
             }
         }
-        if let Some(refusal) = self.unsupported_feature(request) {
+        let whose = format!("Broker {}", request.node_id);
+        if let Err(refusal) = self.check_features(&whose, &request.features) {
             return refuse(refusal);
         }
-        let mut records = Vec::new();
+        let mut records = Vec::from_iter(self.forget_controller(request.node_id));
         if let Some(previous) = previous {
             self.replace_incarnation(previous, request, &mut records);
         }
@@ -124,24 +125,7 @@ impl Metadata {
         }
     }
 
-    fn unsupported_feature(&self, request: &RegisterBroker) -> Option<Refusal> {
-        self.image.features.iter().find_map(|(name, level)| {
-            let mut supported = request.features.iter();
-            let fits = supported.any(|f| f.name == *name && (f.min..=f.max).contains(level));
-            (!fits).then(|| {
-                Refusal::new(
-                    ErrorCode::UnsupportedVersion,
-                    format!(
-                        "Broker {} does not support level {level} of feature {name}.",
-                        request.node_id
-                    ),
-                )
-            })
-        })
-    }
-
     fn registration(&self, request: &RegisterBroker) -> BrokerRegistration {
-        let features = request.features.iter();
         BrokerRegistration {
             node_id: request.node_id,
             incarnation_id: request.incarnation_id,
@@ -150,7 +134,7 @@ impl Metadata {
             listeners: request.listeners.clone(),
             peer: request.peer.clone(),
             rack: request.rack.as_deref().map(Arc::from),
-            features: features.map(|f| (f.name.clone(), (f.min, f.max))).collect(),
+            features: FeatureRangeRecord::levels(&request.features),
             configs: request.configs.as_deref().map(FileConfigRecord::configs),
             fenced: true,
             // a drain ends with its incarnation
@@ -319,6 +303,9 @@ impl Metadata {
     }
 
     fn unregister(&self, node: NodeId) -> Result<Vec<Record>, Refusal> {
+        if let Some(record) = self.forget_controller(node) {
+            return Ok(vec![record]);
+        }
         if self.image.broker(node).is_none() {
             return Err(Refusal::new(
                 ErrorCode::BrokerIdNotRegistered,

@@ -224,7 +224,7 @@ impl Metadata {
                     return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, message));
                 }
             }
-            ConfigResource::Broker(node) if self.image.broker(*node).is_none() => {
+            ConfigResource::Broker(node) if self.image.node(*node).is_none() => {
                 return Err(Refusal::new(
                     ErrorCode::BrokerIdNotRegistered,
                     format!("No broker with id {node} found."),

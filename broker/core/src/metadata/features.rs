@@ -2,7 +2,9 @@
 //!
 //! Only what the broker really does is supported. A client that finds `share.version` or
 //! `streams.version` missing falls back to classic groups, as it does with older clusters. A level
-//! is finalized only where every registered broker supports it.
+//! is finalized only where every registered broker and controller supports it.
+
+use std::collections::BTreeMap;
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::cluster::{
@@ -133,11 +135,15 @@ impl Metadata {
             Some((min, max)) => !(*min..=*max).contains(&level),
             None => level != 0,
         };
-        let mut brokers = self.image.brokers.values();
-        if let Some(broker) = brokers.find(|broker| lacks(broker.features.get(name))) {
+        let brokers = self.image.brokers.values();
+        let brokers = brokers.map(|b| ("Broker", b.node_id, &b.features));
+        let controllers = self.image.controllers.values();
+        let controllers = controllers.map(|c| ("Controller", c.node_id, &c.features));
+        let lacking = |(_, _, levels): &(_, _, &BTreeMap<_, _>)| lacks(levels.get(name));
+        if let Some((kind, id, _)) = brokers.chain(controllers).find(lacking) {
             return refuse(format!(
-                "Invalid update version {level} for feature {name}. Broker {} does not support it.",
-                broker.node_id
+                "Invalid update version {level} for feature {name}. {kind} {id} does not support \
+                 it."
             ));
         }
         let observed = self.image.feature(name);

@@ -5,6 +5,7 @@
 //! [`Response::encode`] back. Each is a number, a version and a body.
 
 mod metered;
+mod registration;
 pub mod tokens;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ottla_protocol::codec::{Context, Decode, Error, Kafka, Reader, Value, Writer};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{
-    BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId, Uuid,
+    BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
 };
 use ottla_protocol::messages::access::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlterUserScramCredentialsRequest,
@@ -35,10 +36,10 @@ use ottla_protocol::messages::topics::{
 };
 
 pub use self::metered::{Metered, MeteredAnswer};
+pub use self::registration::{RegisterBroker, RegisterController};
 use crate::ask::Ask;
 use crate::excerpt;
-use crate::image::Endpoint;
-use crate::image::record::{DelegationTokenRecord, FeatureRangeRecord, FileConfigRecord, write};
+use crate::image::record::{DelegationTokenRecord, write};
 
 macro_rules! requests {
     ($($number:literal $(#[doc = $doc:literal])+ $name:ident($request:ty) -> $response:ty;)*) => {
@@ -192,6 +193,8 @@ requests! {
     ExpireDelegationToken(tokens::ExpireDelegationToken) -> Result<i64, Refusal>;
     27 /// Forgets the delegation tokens that have ended.
     RemoveExpiredTokens(tokens::RemoveExpiredTokens) -> Result<i32, Refusal>;
+    32 /// A controller that is no broker says that it is there; answers its id.
+    RegisterController(RegisterController) -> Result<NodeId, Refusal>;
 }
 
 impl Request {
@@ -304,34 +307,6 @@ impl Refusal {
 pub struct FormatCluster {
     /// The identity, as text.
     pub cluster_id: String,
-}
-
-/// See [`Request::RegisterBroker`].
-#[derive(Clone, Debug, PartialEq, Eq, Kafka)]
-#[kafka(versions = "0", flexible = "0+")]
-pub struct RegisterBroker {
-    /// The broker's id.
-    pub node_id: NodeId,
-    /// Which cluster the broker believes to belong to.
-    pub cluster_id: String,
-    /// Drawn anew by each process.
-    pub incarnation_id: Uuid,
-    /// The identity of its data directory, drawn when that was made.
-    pub storage_id: Uuid,
-    /// Whether its last incarnation ended in order, so that also unsynced records are there.
-    pub clean_shutdown: bool,
-    /// Where clients reach it.
-    pub listeners: Vec<Endpoint>,
-    /// Where brokers reach it.
-    pub peer: Endpoint,
-    /// Its failure domain.
-    #[kafka(nullable = "0+", default = null)]
-    pub rack: Option<String>,
-    /// Feature levels that its binary supports.
-    pub features: Vec<FeatureRangeRecord>,
-    /// What its file sets of the configs that all brokers must agree on; null if it did not tell.
-    #[kafka(versions = "0+", nullable = "0+", default = null, tag = 0)]
-    pub configs: Option<Vec<FileConfigRecord>>,
 }
 
 /// See [`Request::BrokerHeartbeat`].

@@ -4,6 +4,7 @@ mod acls;
 mod brokers;
 mod client_quotas;
 mod configs;
+mod controllers;
 mod delegation_tokens;
 mod features;
 mod hand_over;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ottla_protocol::ids::NodeId;
 
 use super::listener::{Listener, Voter};
+use super::roles::Roles;
 use super::security::Protocol;
 use crate::authentication::Secret;
 use crate::config::Value;
@@ -30,6 +31,19 @@ pub fn limit(value: &Value) -> Result<usize, String> {
 /// A broker id.
 pub fn node_id(value: &Value) -> Result<NodeId, String> {
     number(value).map(NodeId)
+}
+
+/// What a node is.
+pub fn roles(value: &Value) -> Result<Roles, String> {
+    let has = |role| items(value).any(|item| item == role);
+    let roles = Roles {
+        broker: has("broker"),
+        controller: has("controller"),
+    };
+    match roles.broker || roles.controller {
+        true => Ok(roles),
+        false => Err("give broker, controller or both".to_owned()),
+    }
 }
 
 /// `true` or `false`.

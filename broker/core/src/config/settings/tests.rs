@@ -145,6 +145,38 @@ fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
     }
 }
 
+/// Each line: a file, `;` between its lines, and what it comes to: the listeners, or the refusal.
+const ROLES: &str = "
+    node.id=1 => PLAINTEXT://:9092 CONTROLLER://:9091
+    process.roles=controller => CONTROLLER://:9091
+    process.roles=controller;listeners=CONTROLLER://:1 => CONTROLLER://:1
+    process.roles=controller;listeners=A://:1,CONTROLLER://:2 => serves no clients of brokers
+    process.roles=controller;controller.listener.names=C => listeners does not name C, by which
+    process.roles=broker => process.roles=broker has no vote, and controller.quorum.voters is empty
+    process.roles=broker;controller.quorum.voters=0@h:1 => names this node, 0, and
+    process.roles=broker;controller.quorum.voters=1@h:1 => PLAINTEXT://:9092 CONTROLLER://:9091
+    process.roles=broker;controller.quorum.voters=1@h:1;listeners=A://:1 => gets the metadata; add
+    process.roles=broker,controller;listeners=CONTROLLER://:1 => no listener for clients
+    process.roles= => give broker, controller or both
+    process.roles=voter => of broker, controller
+";
+
+#[test]
+fn what_a_node_is_says_where_it_listens() {
+    for line in ROLES.lines().filter(|line| !line.is_empty()) {
+        let (file, wanted) = line.split_once(" => ").unwrap();
+        let file = file.trim().replace(';', "\n");
+        let told = match Settings::from_properties("f", &file) {
+            Ok(settings) => {
+                let listeners = settings.listeners.iter().map(ToString::to_string);
+                listeners.collect::<Vec<_>>().join(" ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(told.contains(wanted), "{file}: {told}");
+    }
+}
+
 /// A file with a plain listener, and one called SECURE that speaks `protocol`.
 fn secure(protocol: &str, lines: &[&str]) -> Result<Settings, String> {
     let text = format!(

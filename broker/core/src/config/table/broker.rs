@@ -8,24 +8,33 @@ keys! {
         Broker Restart ["broker.id"] Applied,
         "The id of this broker, unique in the cluster. In Kubernetes and locally it is the \
          ordinal.";
+    "process.roles" List "broker,controller" OneOf(&["broker", "controller"]),
+        Broker Restart [] Applied,
+        "What this node is. `broker`: it holds partitions and never votes. `controller`: it votes, \
+         or may come to, holds no partition and has no listener but that of \
+         `controller.listener.names`. Both: a broker that may vote; whether it does, \
+         `controller.quorum.voters` and AddRaftVoter say, so that any broker can take the place of \
+         a voter that is lost.";
     "listeners" List "PLAINTEXT://:9092,CONTROLLER://:9091" Any,
         Broker Restart [] Applied,
         "Where the broker listens: `NAME://host:port`, separated by commas. The one that \
-         `controller.listener.names` names is for peers (gRPC); all others are for clients.";
+         `controller.listener.names` names is for peers (gRPC); all others are for clients. A \
+         controller that is no broker has that one alone.";
     "advertised.listeners" List "" Any,
         Broker Restart [] Applied,
         "What clients are told to connect to, by listener name. Where one is missing: its host in \
          `listeners`, or the host's name.";
     "controller.listener.names" String "CONTROLLER" Any,
         Broker Restart [] Applied,
-        "The name of the listener for peers.";
+        "The name of the listener for peers. Of a node that may vote it serves Kafka's clients as \
+         well, with what they ask controllers (`bootstrap.controllers`).";
     "inter.broker.listener.name" String "" Any,
         Broker Restart [] Applied,
         "The listener that other brokers replicate from. Empty: the first one for clients.";
     "controller.quorum.voters" List "" Any,
         Broker Restart [] Applied,
         "The voters of the metadata quorum, `id@host:port` of their peer listeners, the same list \
-         on every broker. Empty: this broker alone. Once the quorum is there the brokers agree on \
+         on every node. Empty: this node alone. Once the quorum is there the brokers agree on \
          who votes, and this says where to look for them: AddRaftVoter and RemoveRaftVoter change \
          who does.";
     "log.dirs" List "./data" Any,

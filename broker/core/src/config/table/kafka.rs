@@ -33,8 +33,6 @@ const ONE_DIR: Effect = AcceptedWithoutEffect("a broker has one log directory");
 const VOTERS: Effect =
     AcceptedWithoutEffect("the voters of the quorum stand in controller.quorum.voters");
 const QUORUM: Effect = AcceptedWithoutEffect("the metadata quorum keeps its own times and sizes");
-const ROLES: Effect =
-    AcceptedWithoutEffect("who votes stands in controller.quorum.voters; every node is a broker");
 const NO_REPORTERS: Effect = AcceptedWithoutEffect("metrics are at ottla.http.listener");
 const NO_POLICY: Effect = AcceptedWithoutEffect("no class is loaded");
 const SOCKETS: Effect =
@@ -152,8 +150,6 @@ keys! {
         "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"
         OneOf(&["", DEFAULT_PRINCIPALS]),
         Broker Dynamic [] ONE_PRINCIPAL, "";
-    "process.roles" List "broker,controller" OneOf(&["broker", "controller"]),
-        Broker Restart [] ROLES, "";
     "producer.purgatory.purge.interval.requests" Int "1000" Any, Broker Restart [] NO_PURGATORY, "";
     "queued.max.requests" Int "500" AtLeast(1), Broker Restart [] THREADS, "";
     "remote.fetch.max.wait.ms" Int "500" AtLeast(1), Broker Dynamic [] TIERED, "";
