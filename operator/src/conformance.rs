@@ -59,15 +59,15 @@ use self::plans::{
     no_broker_is_emptied_without_consent, topics_are_not_copied_or_deleted_without_consent,
 };
 use self::quotas::a_user_has_the_quotas_of_its_spec_and_no_other;
-use self::rebalances::of_two_rebalances_one_goes_after_the_other;
 use self::rebalances::{
     a_plan_moves_nothing_before_somebody_consents_to_it, a_plan_waits_while_brokers_come_or_go,
     a_rebalance_can_be_stopped_and_planned_anew, a_rebalance_that_is_deleted_leaves_no_throttle,
-    a_spec_that_speaks_of_no_broker_is_told,
+    a_spec_that_speaks_of_no_broker_is_told, of_two_rebalances_one_goes_after_the_other,
 };
 use self::settings::{Kubernetes, Setting};
 use self::voters::{
-    a_scale_down_that_is_taken_back_gives_the_votes_back, brokers_that_vote_can_go,
+    a_scale_down_that_is_taken_back_gives_the_votes_back,
+    a_vote_that_somebody_gave_is_taken_before_its_broker_goes, brokers_that_vote_can_go,
     no_vote_is_taken_while_another_voter_is_behind,
 };
 
@@ -177,6 +177,7 @@ in_every_world! {
     brokers_that_vote_can_go,
     no_vote_is_taken_while_another_voter_is_behind,
     a_scale_down_that_is_taken_back_gives_the_votes_back,
+    a_vote_that_somebody_gave_is_taken_before_its_broker_goes,
     a_plan_moves_nothing_before_somebody_consents_to_it,
     a_plan_waits_while_brokers_come_or_go,
     a_rebalance_can_be_stopped_and_planned_anew,

@@ -33,6 +33,8 @@ const INTERNAL_TOPICS: [(&str, &str); 2] = [
 pub const CERTIFICATES: &str = "certificates";
 /// The most brokers of a cluster.
 pub const REPLICAS_MAX: i32 = 100;
+/// The most brokers that vote by a spec.
+pub const CONTROLLERS_MAX: i32 = 5;
 /// A cluster that can be built as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedCluster {

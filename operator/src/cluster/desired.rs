@@ -9,7 +9,7 @@ use super::settings::{Difference, check, difference, is_dynamic, properties, vot
 use super::validate::{Observed, is_own_setting};
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, Endpoints, Properties};
-use crate::validated::ValidatedCluster;
+use crate::validated::{CONTROLLERS_MAX, ValidatedCluster};
 
 /// What was decided when the cluster was created: by its status, or by the brokers that exist.
 /// `left` is how many an earlier cluster has left data of.
@@ -33,7 +33,10 @@ pub(super) fn existing(
             .chain(states.keys().copied())
             .max()
             .map_or(left, |last| last + 1),
-        controllers: states.values().filter_map(voters).max().or(said),
+        // all that may have voted: files are where voters are looked for
+        controllers: (states.values().filter_map(voters).max())
+            .or(said)
+            .or((left > 0).then_some(left.min(CONTROLLERS_MAX))),
         mutual_tls: mutual_tls.or_else(|| cluster.status.as_ref()?.mutual_tls),
     }
 }

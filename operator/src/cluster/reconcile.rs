@@ -277,9 +277,9 @@ impl<P: Platform> Reconciler<P> {
         let told = status.map_or(&[][..], |status| &status.leaving);
         let (admin, platform) = (&mut self.admin, &mut self.platform);
         let departures = &mut self.departures;
-        let votes = voters.voting(valid);
+        let voting = voters.voting();
         departures
-            .step(admin, platform, valid, states, (told, &votes))
+            .step(admin, platform, valid, states, (told, voting.as_ref()))
             .await
     }
 

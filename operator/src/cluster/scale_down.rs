@@ -59,15 +59,15 @@ struct Sight {
 
 impl Departures {
     /// Goes on with what is under way, and removes brokers that may be: those are in `valid` no
-    /// more. `told` are the brokers whose leaving stands in the status, `voting` those that vote,
-    /// or may.
+    /// more. `told` are the brokers whose leaving stands in the status, `voting` those that vote;
+    /// while that is not known nobody goes but those that were told to.
     pub async fn step(
         &mut self,
         admin: &mut Admin,
         platform: &mut impl Platform,
         valid: &mut ValidatedCluster,
         states: &BTreeMap<i32, BrokerState>,
-        (told, voting): (&[i32], &BTreeSet<i32>),
+        (told, voting): (&[i32], Option<&BTreeSet<i32>>),
     ) -> Departure {
         let mut departure = Departure::default();
         let mut stand: BTreeSet<i32> = told.iter().chain(&valid.leaving).copied().collect();
@@ -103,7 +103,7 @@ impl Departures {
                     // Whether the others may go is not known.
                     valid.leaving.retain(|id| told.contains(id));
                     take_out(valid, |id| {
-                        self.removed.contains(id) && !voting.contains(id)
+                        self.removed.contains(id) && !self.may_vote(*id, voting)
                     });
                 }
                 Err(_) => {}
@@ -134,7 +134,7 @@ impl Departures {
         admin: &mut Admin,
         valid: &mut ValidatedCluster,
         sight: &Sight,
-        (told, voting): (&[i32], &BTreeSet<i32>),
+        (told, voting): (&[i32], Option<&BTreeSet<i32>>),
     ) -> Option<Verdict> {
         let mut left = 0;
         let mut waits = None;
@@ -160,7 +160,7 @@ impl Departures {
             let is_stopping = self.removed.contains(id);
             since.is_some_and(|since| is_stopping || since.elapsed() >= EMPTY_FOR)
         };
-        take_out(valid, |id| is_empty(id) && !voting.contains(id));
+        take_out(valid, |id| is_empty(id) && !self.may_vote(*id, voting));
         if valid.leaving.is_empty() {
             return None;
         }
@@ -170,6 +170,11 @@ impl Departures {
             _ => format!("{left} replicas are yet to be moved away"),
         };
         Some(scaling_down(&valid.leaving, &how))
+    }
+
+    /// Whether a broker that is to go votes, or may: one that was told to go was seen not to.
+    fn may_vote(&self, id: i32, voting: Option<&BTreeSet<i32>>) -> bool {
+        voting.map_or_else(|| !self.removed.contains(&id), |votes| votes.contains(&id))
     }
 
     /// How many replicas a broker still has, which is cordoned first; or why that is not known.

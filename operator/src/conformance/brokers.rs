@@ -76,6 +76,7 @@ struct Kafka {
     /// Brokers that copy no faster than somebody has set them to.
     throttled: RefCell<BTreeSet<i32>>,
     voters: RefCell<BTreeSet<i32>>,
+    is_quorum_hidden: Cell<bool>,
     /// Topics that Metadata leaves out.
     hidden: RefCell<BTreeSet<String>>,
     /// Whether brokers that are down count as serving still.
@@ -110,6 +111,7 @@ impl Brokers {
                 cordoned: RefCell::default(),
                 throttled: RefCell::default(),
                 voters: RefCell::new((0..BROKERS).collect()),
+                is_quorum_hidden: Cell::new(false),
                 hidden: RefCell::default(),
                 is_unfenced: Cell::new(false),
                 secrets: RefCell::default(),

@@ -129,6 +129,7 @@ pub async fn brokers_that_are_to_go_are_emptied_first_and_then_forgotten<S: Sett
     let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
     assert_eq!(orders["status"]["replicas"], json!(1));
     assert_eq!(world.brokers().replicas("unmanaged"), [0]);
+    assert_eq!(world.brokers().voters(), [0], "nobody has gone with a vote");
 }
 
 pub async fn a_scale_down_that_is_taken_back_cancels_what_is_not_done<S: Setting>(world: &S) {

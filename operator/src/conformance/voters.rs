@@ -94,3 +94,28 @@ pub async fn a_scale_down_that_is_taken_back_gives_the_votes_back<S: Setting>(wo
     world.brokers().finish_copies();
     until_cluster(world, "BrokersReady").await;
 }
+
+pub async fn a_vote_that_somebody_gave_is_taken_before_its_broker_goes<S: Setting>(world: &S) {
+    let of = |replicas: i32| {
+        let wanted = format!("replicas: {replicas}, controllers: 1");
+        world.apply(&cluster("").replace("replicas: 3", &wanted));
+    };
+    world.brokers().set_voters(&[0]);
+    of(3);
+    until_cluster(world, "BrokersReady").await;
+    until("it is told", || status(world)["controllers"] == json!(1)).await;
+    world.brokers().set_voters(&[0, 2]);
+    world.brokers().hide_quorum(true);
+    of(2);
+    let is_cordoned = || world.brokers().registered().1 == [2];
+    until("it is to go", is_cordoned).await;
+    tokio::time::sleep(2 * A_WHILE).await;
+    let replicas = status(world)["replicas"].clone();
+    assert_eq!(replicas, json!(3), "nobody knows who votes");
+
+    world.brokers().hide_quorum(false);
+    let is_forgotten = || world.brokers().registered() == (vec![0, 1], vec![]);
+    until("it is forgotten", is_forgotten).await;
+    assert_eq!(world.brokers().voters(), [0]);
+    until_cluster(world, "BrokersReady").await;
+}

@@ -14,7 +14,7 @@ use crate::validated::ValidatedCluster;
 
 /// What is known of the voters.
 pub(super) enum Voters {
-    /// They are those that the brokers' files name, since those were seen to be so.
+    /// They were seen to be those that the brokers' files name, or nobody needs to know yet.
     Named,
     /// The quorum as it is.
     Seen(ObservedQuorum),
@@ -23,11 +23,11 @@ pub(super) enum Voters {
 }
 
 impl Voters {
-    /// Who votes, or may.
-    pub(super) fn voting(&self, valid: &ValidatedCluster) -> BTreeSet<i32> {
+    /// Who votes; none where that was not looked at now.
+    pub(super) fn voting(&self) -> Option<BTreeSet<i32>> {
         match self {
-            Self::Seen(quorum) => quorum.voters.keys().copied().collect(),
-            Self::Named | Self::Unknown(_) => (0..valid.controllers).collect(),
+            Self::Seen(quorum) => Some(quorum.voters.keys().copied().collect()),
+            Self::Named | Self::Unknown(_) => None,
         }
     }
 }
@@ -44,7 +44,8 @@ pub(super) struct Settled {
 }
 
 impl<P: Platform> Reconciler<P> {
-    /// Asks who votes, unless that is what the brokers' files say and is to be.
+    /// Asks who votes, unless it was seen to be what the brokers' files say and is to be. Where
+    /// brokers are to go it is asked anew: an earlier cluster, or somebody, may have had them vote.
     pub(super) async fn look_at_voters(
         &mut self,
         cluster: &KafkaCluster,
@@ -55,8 +56,8 @@ impl<P: Platform> Reconciler<P> {
         let is_formed = before.is_some_and(|before| before.cluster_id.is_some());
         let told = before.and_then(|before| before.controllers);
         let to_be = wanted(valid.controllers_wanted, valid.staying());
-        let is_settled = told.is_none_or(|told| told == to_be) && valid.controllers == to_be;
-        if !is_formed || is_settled || states.is_empty() {
+        let is_settled = told == Some(to_be) && valid.controllers == to_be;
+        if valid.leaving.is_empty() && (!is_formed || is_settled || states.is_empty()) {
             return Voters::Named;
         }
         match self.admin.quorum().await {
@@ -76,12 +77,7 @@ impl<P: Platform> Reconciler<P> {
     ) -> Settled {
         let wanted = wanted(valid.controllers_wanted, valid.staying());
         let quorum = match voters {
-            Voters::Named => {
-                return Settled {
-                    voting: Some(valid.controllers),
-                    ..Settled::default()
-                };
-            }
+            Voters::Named => return Settled::default(),
             Voters::Unknown(why) => return changing(wanted, None, &format!("that waits: {why}")),
             Voters::Seen(quorum) => quorum,
         };

@@ -14,11 +14,27 @@ impl Brokers {
     pub fn voters(&self) -> Vec<i32> {
         self.kafka.voters.borrow().iter().copied().collect()
     }
+
+    /// Has nobody be told who votes, or everybody again.
+    pub fn hide_quorum(&self, is_hidden: bool) {
+        self.kafka.is_quorum_hidden.set(is_hidden);
+    }
+
+    /// Has these vote, as somebody's own tool does.
+    pub fn set_voters(&self, voters: &[i32]) {
+        *self.kafka.voters.borrow_mut() = voters.iter().copied().collect();
+    }
 }
 
 impl Kafka {
     /// None is behind but those that are down.
     pub(super) fn quorum(&self) -> DescribeQuorumResponse {
+        if self.is_quorum_hidden.get() {
+            return DescribeQuorumResponse {
+                error_code: ErrorCode::ClusterAuthorizationFailed.code(),
+                ..DescribeQuorumResponse::default()
+            };
+        }
         let (voters, down) = (self.voters.borrow(), self.down.borrow());
         let states = voters.iter().map(|replica_id| ReplicaState {
             replica_id: *replica_id,

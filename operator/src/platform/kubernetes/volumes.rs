@@ -19,12 +19,13 @@ use super::apply::not_taken;
 use super::quantity::is_smaller;
 use super::refusals::Refusals;
 use crate::platform::NotYet;
-use crate::validated::REPLICAS_MAX;
+use crate::validated::{CONTROLLERS_MAX, REPLICAS_MAX};
 
 /// How often a volume that grows is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many brokers have claims, from the first one on. `name` is that of a broker's claim.
+/// How many brokers have claims, from the first one on, or had: whoever may have voted counts also
+/// behind one whose claim is lost. `name` is that of a broker's claim.
 ///
 /// # Errors
 /// Why that is not known.
@@ -32,11 +33,13 @@ pub async fn count(
     claims: &Api<PersistentVolumeClaim>,
     name: impl Fn(i32) -> String,
 ) -> Result<i32, NotYet> {
+    let mut count = 0;
     for broker in 0..REPLICAS_MAX {
         let claim = name(broker);
         match claims.get_opt(&claim).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(broker),
+            Ok(Some(_)) => count = broker + 1,
+            Ok(None) if broker >= CONTROLLERS_MAX => break,
+            Ok(None) => {}
             Err(error) => {
                 return Err(NotYet {
                     is_stuck: false,
@@ -48,7 +51,7 @@ pub async fn count(
             }
         }
     }
-    Ok(REPLICAS_MAX)
+    Ok(count)
 }
 
 /// What was asked of the volumes of one cluster.
