@@ -174,6 +174,9 @@ pub struct DescribeResponse {
     /// Whether it never votes: it is a broker and no controller.
     #[prost(bool, tag = "10")]
     pub never_votes: bool,
+    /// The last entry of the log.
+    #[prost(message, optional, tag = "11")]
+    pub last_log_id: ::core::option::Option<LogId>,
 }
 /// Nested message and enum types in `DescribeResponse`.
 pub mod describe_response {

@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use ottla_core::image::MetadataImage;
 use ottla_core::metadata::Metadata;
-use ottla_core::returning_voter::Standstill;
+use ottla_core::returning_voter::{LastEntry, Standstill};
 use ottla_core::suspects::Suspects;
 use ottla_storage::Disk;
 use tokio::sync::{mpsc, watch};
@@ -114,9 +114,13 @@ struct Shared {
     standstill: watch::Sender<Option<Standstill>>,
     /// How this node stands, where it is a controller and no broker.
     presence: watch::Sender<presence::Standing>,
+    /// What whoever leads has to have that this node votes for while it may not vote.
+    votes_from: watch::Sender<Option<LastEntry>>,
     /// The first term in which this node takes part, in [`formation`]'s words.
     first_term: AtomicU64,
     abstention: Abstention,
+    /// Held while the voters change.
+    changing_voters: Arc<tokio::sync::Mutex<()>>,
     /// Until when the lease stands, by the node's clock in milliseconds.
     lease_until_ms: AtomicI64,
     /// Whether the data directory's disk hangs: then this broker beats no more.
@@ -207,8 +211,10 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         may_vote: AtomicBool::new(may_vote),
         standstill: watch::Sender::default(),
         presence: presence::begin(),
+        votes_from: watch::Sender::default(),
         first_term: AtomicU64::new(first_term),
         abstention,
+        changing_voters: Arc::default(),
         lease_until_ms: AtomicI64::new(i64::MIN),
         is_disk_stalled: AtomicBool::new(false),
         broker_epoch: AtomicI64::new(-1),

@@ -16,6 +16,12 @@
 //! disks is back, and say so. None goes on by the word of fewer: what the others alone had may be
 //! applied somewhere already, or may come back with a disk.
 //!
+//! Where all others that vote have told and none of them leads, they may need its vote to elect
+//! one: of a pair either does. Nobody counts any more on what it acknowledged, and whatever of that
+//! was committed one of them has: so whoever has the last entry of all their logs has all of it. It
+//! votes for such a one, and is elected itself once it is such a one, from the next term on: its
+//! own forgotten votes were for earlier ones.
+//!
 //! Only a quorum that is being formed has no leader to wait for. It shows by the logs of the
 //! others, and by all of them: what is committed is on some disk, though a broker that has just
 //! started may not know that it is committed.
@@ -26,6 +32,17 @@ use std::fmt;
 /// How many entries the formation writes: who the voters are. Each later one is a leader's, and a
 /// majority that may vote has elected that leader.
 const FORMATION_ENTRIES: u64 = 1;
+
+/// The last entry of a log: of two logs the one with the later one has more, as leaders go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastEntry {
+    /// The term in which it was written.
+    pub term: u64,
+    /// Who led then.
+    pub leader: u64,
+    /// Its place in the log.
+    pub index: u64,
+}
 
 /// A node that may not vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +58,8 @@ pub struct Returning {
     pub is_empty: bool,
     /// The term that its disk knows.
     pub term: u64,
+    /// The last entry of its log.
+    pub last: Option<LastEntry>,
 }
 
 /// What a voter answers.
@@ -60,6 +79,8 @@ pub struct Answer {
     pub is_heard: bool,
     /// Who votes, by its log; none where that says nothing.
     pub voters: BTreeSet<u64>,
+    /// The last entry of its log, where it tells.
+    pub last: Option<LastEntry>,
 }
 
 /// What the node does.
@@ -73,6 +94,15 @@ pub enum Next {
         from_term: u64,
         /// How many entries it needs to vote from then on, where that can be told.
         entries: Option<u64>,
+    },
+    /// Nobody leads: it votes for whoever has all that it may have acknowledged, and then follows.
+    Elect {
+        /// The first term in which it takes part.
+        from_term: u64,
+        /// What the log of whom it votes for has at least.
+        least: LastEntry,
+        /// Whether it has that itself, and knows the last term, so that it may be elected.
+        stands: bool,
     },
     /// It is no voter, and follows whoever leads in `from_term` or later until it becomes one.
     Observe {
@@ -171,9 +201,35 @@ impl Returning {
         {
             return Next::Observe { from_term };
         }
+        if let Some(elect) = self.elect(&memberships, answers) {
+            return elect;
+        }
         let leader = leader.filter(|_| self.term >= from_term);
         let entries = leader.map(|leader| leader.log_end);
         Next::Follow { from_term, entries }
+    }
+
+    /// What it does where it votes, and all others that do have told that none of them leads.
+    fn elect(&self, memberships: &BTreeSet<&BTreeSet<u64>>, answers: &[Answer]) -> Option<Next> {
+        let voters: BTreeSet<u64> = memberships.iter().copied().flatten().copied().collect();
+        if !voters.contains(&self.node_id) {
+            return None;
+        }
+        let (mut term, mut least) = (0, None);
+        for id in voters.iter().filter(|id| **id != self.node_id) {
+            let other = answers.iter().find(|answer| answer.node_id == *id)?;
+            if other.without_vote || other.leader == Some(*id) || other.voters.is_empty() {
+                return None;
+            }
+            term = term.max(other.term);
+            least = least.max(Some(other.last?));
+        }
+        let least = least?;
+        Some(Next::Elect {
+            from_term: term.saturating_add(1),
+            least,
+            stands: self.last >= Some(least) && self.term >= term,
+        })
     }
 
     /// Why it waits, where it votes and too few that know answer; none while the quorum works
@@ -245,9 +301,9 @@ mod tests {
 
     /// Each line: a case, then the node: how many voters its settings name from 1 on, its term
     /// where it is not empty, `as` whom it is, where that is not the first that does not answer,
-    /// and who votes by its log, `of`; then answers as `node@term leader end`, `lost` where it may
-    /// not vote either, `heard` where it leads and a majority answers it, `of` who votes by its
-    /// log.
+    /// `of` who votes by its log, and its `last` entry as `term.index`; then answers as `node@term
+    /// leader end`, `of` and `last` the same, `lost` where it may not vote either, `heard` where it
+    /// leads and a majority answers it.
     const CASES: &str = "
         both others, and one leads     : 3 @5 : 2@5 2 90, 3@5 2 80 => follow 5 up to 90
         an empty one hears them first  : 3 : 2@5 2 90, 3@5 2 80 => follow 5
@@ -266,6 +322,32 @@ mod tests {
         two of three lost their disks  : 3 : 2@5 - 90, 3@0 - 0 lost => ask
         a pair has one other           : 2 @5 : 2@5 2 90 => follow 5 up to 90
         one alone that has entries     : 1 @5 : => ask
+        a pair, nobody leads           : 2 @5 : 2@5 - 90 of 1+2 last 5.89 => elect from 6 by 5.89
+        that lost its disk just now    : 2 : 2@5 - 90 of 1+2 last 5.89 => elect from 6 by 5.89
+        it has what the other one has  : 2 @5 last 5.89 : 2@5 - 90 of 1+2 last 5.89 \
+            => elect from 6 by 5.89 or itself
+        a longer log of an earlier term: 2 @5 last 5.80 : 2@5 - 90 of 1+2 last 4.89 \
+            => elect from 6 by 4.89 or itself
+        it knows an earlier term only  : 2 @5 last 5.89 : 2@6 - 90 of 1+2 last 5.89 \
+            => elect from 7 by 5.89
+        one of the version before      : 2 @5 : 2@5 - 90 of 1+2 => follow 5
+        one that knows no voters yet   : 2 @5 : 2@5 - 90 last 5.89 => follow 5
+        it was just made a voter       : 1 as 2 of 1 : 1@5 - 9 of 1+2 last 5.8 \
+            => elect from 6 by 5.8
+        and has it in its log          : 1 @5 as 2 of 1+2 last 5.8 : 1@5 - 9 of 1+2 last 5.8 \
+            => elect from 6 by 5.8 or itself
+        all three have told            : 3 : 2@7 - 90 of 1+2+3 last 6.89, \
+            3@7 - 80 of 1+2+3 last 7.79 => elect from 8 by 7.79
+        one of them leads              : 3 : 2@7 2 90 of 1+2+3 last 6.89, \
+            3@7 - 80 of 1+2+3 last 6.79 => follow 7
+        one led before                 : 3 : 2@7 - 90 of 1+2+3 last 6.89, \
+            3@6 3 80 of 1+2+3 last 6.79 => follow 7
+        one more votes, and is silent  : 3 : 2@7 - 90 of 1+2+3+4 last 6.89, \
+            3@7 - 9 of 1+2+3 last 6.8 => ask
+        one of five lost its disk too  : 5 : 2@7 - 9 of 1+2+3+4+5 last 6.8, 3@0 - 0 lost, \
+            4@7 - 9 of 1+2+3+4+5 last 6.8, 5@7 - 9 of 1+2+3+4+5 last 6.8 => follow 7
+        it does not vote               : 2 as 3 : 1@5 - 9 of 1+2 last 5.8, 2@5 - 9 of 1+2 last 5.8 \
+            => follow 5
         all have just started          : 3 : 2@7 - 90, 3@7 - 80 => follow 7
         only one has what is committed : 3 : 2@1 - 3, 3@1 - 2 => follow 1
         one that knows is enough       : 3 : 2@1 - 3 => ask
@@ -334,6 +416,16 @@ mod tests {
             known: after(&own, "of").map(voters).unwrap_or_default(),
             is_empty: term.is_none(),
             term: term.map_or(0, |term| term.parse().expect("a term")),
+            last: after(&own, "last").map(last),
+        }
+    }
+
+    fn last(text: &str) -> LastEntry {
+        let (term, index) = text.split_once('.').expect("an index");
+        LastEntry {
+            term: term.parse().expect("a term"),
+            leader: 0,
+            index: index.parse().expect("an index"),
         }
     }
 
@@ -359,6 +451,7 @@ mod tests {
             without_vote: words.contains(&"lost"),
             is_heard: words.contains(&"heard"),
             voters: after(&words, "of").map(voters).unwrap_or_default(),
+            last: after(&words, "last").map(last),
         }
     }
 
@@ -370,6 +463,14 @@ mod tests {
                 format!("follow {from_term}{}", entries.unwrap_or_default())
             }
             Next::Observe { from_term } => format!("observe {from_term}"),
+            Next::Elect {
+                from_term,
+                least: LastEntry { term, index, .. },
+                stands,
+            } => {
+                let own = if stands { " or itself" } else { "" };
+                format!("elect from {from_term} by {term}.{index}{own}")
+            }
             Next::Vote { from_term, forms } => {
                 let what = if forms { "form" } else { "vote" };
                 format!("{what} from {from_term}")

@@ -1,9 +1,9 @@
 //! Whether the voters of the metadata quorum may change now, one at a time.
 //!
 //! A change is begun only where it leaves a quorum that works: of the voters that are to be, as of
-//! those that are, a majority follows closely and votes. Whoever is to vote has to have what the
-//! others have, or nothing more would be committed until then. A leader gives its leadership away
-//! before it gives its vote.
+//! those that are, a majority follows closely and votes. Whoever is to vote has to be there and to
+//! have what the others have, or nothing more would be committed until then. A leader gives its
+//! leadership away before it gives its vote.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,9 @@ pub enum Change {
 pub struct Member {
     /// Whether it votes by the newest membership.
     pub is_voter: bool,
-    /// Whether it may vote: it has told so just now, and has not lost its disk.
+    /// Whether it has answered just now, and follows the active controller or is it.
+    pub is_there: bool,
+    /// Whether it may vote, as it has told just now: it has not lost its disk.
     pub may_vote: bool,
     /// Whether it is no controller, and never votes.
     pub never_votes: bool,
@@ -88,6 +90,10 @@ pub fn decide(change: Change, sight: &Sight) -> Result<Step, Refusal> {
                 let message = format!("node {node} is no controller by its process.roles");
                 return refused(ErrorCode::InvalidRequest, message);
             }
+            if !member.is_there {
+                let message = format!("node {node} does not answer, or does not follow");
+                return refused(ErrorCode::RequestTimedOut, message);
+            }
             if !is_close(member) {
                 let lacks = end.saturating_sub(member.log_end);
                 let message = format!("node {node} still lacks {lacks} entries of the metadata");
@@ -146,6 +152,8 @@ mod tests {
         who is no controller            : 0@9 --1@9 : +1 => InvalidRequest
         who votes                       : 0@9 1@9 : +1 => DuplicateVoter
         who lacks much                  : 0@900 -1@9 : +1 => RequestTimedOut
+        one that is away                : 0@9 -1@9! : +1 => RequestTimedOut
+        one that is away, half done     : 0@9 1@9! half : +1 => RequestTimedOut
         while another is away           : 0@9 1@9! -2@9 : +2 => RequestTimedOut
         while another is behind         : 0@900 1@9 -2@900 : +2 => RequestTimedOut
         one that was half done          : 0@9 1@9 half : +1 => write
@@ -195,7 +203,8 @@ mod tests {
         let (id, end) = plain.split_once('@').expect("an end");
         let member = Member {
             is_voter: !text.starts_with('-'),
-            may_vote: !text.ends_with('!'),
+            is_there: !text.ends_with('!'),
+            may_vote: !text.ends_with('!') && !text.starts_with('-'),
             never_votes: text.starts_with("--"),
             log_end: end.parse().expect("an end"),
         };

@@ -157,6 +157,7 @@ impl Active {
                 messages.push(message);
             }
             if self.ensure_active().await {
+                self.handle.finish_change();
                 self.serve(messages).await;
             } else {
                 refuse(messages);

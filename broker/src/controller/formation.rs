@@ -16,13 +16,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::BasicNode;
-use ottla_core::returning_voter::{Answer, Next, Returning, Standstill};
+use ottla_core::returning_voter::{Answer, LastEntry, Next, Returning, Standstill};
 use ottla_protocol::ids::NodeId;
 use ottla_storage::{Disk, snapshot_file};
 use tracing::{error, info, warn};
 
 use super::log::other;
-use super::raft::Types;
+use super::raft::{LogId, Types, log_id_from_wire};
 use super::{Handle, WAIT_TIMEOUT};
 use crate::config::Voter;
 use crate::peer::wire;
@@ -79,8 +79,16 @@ pub async fn run(handle: Handle, address: String) {
             error!("{why}");
         }
         handle.stands_still(standstill);
-        match returning.next(&others.answers) {
+        let next = returning.next(&others.answers);
+        handle.help_elect(next);
+        match next {
             Next::Ask => {}
+            Next::Elect { from_term, .. } => {
+                handle.shared.first_term.store(from_term, Ordering::Release);
+                if handle.is_active() {
+                    return allow_votes(&handle, from_term).await; // it has what it lacked
+                }
+            }
             Next::Observe { from_term } => {
                 handle.shared.first_term.store(from_term, Ordering::Release);
                 join(&handle, &address).await;
@@ -125,6 +133,7 @@ fn returning(handle: &Handle) -> Returning {
         known: handle.known_voters(),
         is_empty: handle.shared.log.is_empty(),
         term: handle.shared.log.term(),
+        last: handle.shared.log.last().as_ref().map(last_entry),
     }
 }
 
@@ -133,6 +142,16 @@ impl Handle {
     #[must_use]
     pub fn standstill(&self) -> Option<Standstill> {
         *self.shared.standstill.borrow()
+    }
+
+    /// Has this node vote for whoever has enough, and be elected, while `next` says so.
+    fn help_elect(&self, next: Next) {
+        let (least, stands) = match next {
+            Next::Elect { least, stands, .. } => (Some(least), stands),
+            _ => (None, false),
+        };
+        self.shared.votes_from.send_replace(least);
+        self.shared.raft.runtime_config().elect(stands);
     }
 
     fn stands_still(&self, why: Option<Standstill>) {
@@ -275,6 +294,16 @@ fn answer(told: &wire::DescribeResponse, lately: Duration) -> Answer {
         without_vote: told.without_vote,
         is_heard: is_heard(told, lately),
         voters: voters.map(|node| node.node_id).collect(),
+        last: (told.last_log_id.as_ref()).map(|id| last_entry(&log_id_from_wire(id))),
+    }
+}
+
+/// An entry in the words of core.
+pub(super) fn last_entry(id: &LogId) -> LastEntry {
+    LastEntry {
+        term: id.leader_id.term,
+        leader: id.leader_id.node_id,
+        index: id.index,
     }
 }
 

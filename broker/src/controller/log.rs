@@ -160,10 +160,16 @@ impl LogStore {
     /// How many entries it has, from the first one ever.
     #[must_use]
     pub fn end(&self) -> u64 {
+        let last = self.last();
+        last.map_or(0, |id| id.index.saturating_add(1))
+    }
+
+    /// The last entry that it has, or had.
+    #[must_use]
+    pub fn last(&self) -> Option<LogId> {
         let shared = self.shared();
-        let last = shared.entries.last_key_value().map(|(index, _)| *index);
-        let last = last.or(shared.purged.map(|id| id.index));
-        last.map_or(0, |index| index.saturating_add(1))
+        let last = shared.entries.last_key_value();
+        last.map(|(_, entry)| entry.log_id).or(shared.purged)
     }
 
     /// The highest term that the disk knows.

@@ -7,7 +7,7 @@ use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use ottla_protocol::ids::NodeId;
 
-use super::raft::Types;
+use super::raft::{Types, log_id_to_wire};
 use super::{ATTEMPT_TIMEOUT, Error, Handle};
 use crate::peer::wire;
 
@@ -160,6 +160,7 @@ impl Handle {
             term: metrics.current_term.max(self.shared.log.term()),
             committed: metrics.local_committed.map_or(0, |id| id.index),
             progress: progress.collect(),
+            last_log_id: self.shared.log.last().as_ref().map(log_id_to_wire),
             without_vote: !self.shared.may_vote.load(Ordering::Acquire),
             never_votes: !self.shared.settings.roles.controller,
         }

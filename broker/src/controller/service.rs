@@ -18,10 +18,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::active::{Message, Outcome};
-use super::formation::NO_TERM;
+use super::formation::{NO_TERM, last_entry};
 use super::machine::Snapshot;
 use super::raft::{
-    Incomplete, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
+    Incomplete, LogId, append_from_wire, appended_to_wire, ballot_from_wire, log_id_from_wire,
     snapshot_meta_from_wire, vote_from_wire, vote_to_wire, voted_to_wire,
 };
 use super::{Handle, voters};
@@ -121,6 +121,15 @@ impl Service {
         ))
     }
 
+    /// While such a node knows what that is at least, it votes for whoever has it.
+    fn check_may_vote_for(&self, last: Option<&LogId>) -> Result<(), Status> {
+        let least = *self.handle.shared.votes_from.borrow();
+        match least {
+            Some(least) if last.map(last_entry) >= Some(least) => Ok(()),
+            _ => self.check_may_vote(),
+        }
+    }
+
     /// A node that lost its disk may have voted in a later term: whoever leads in an earlier one is
     /// not followed any more.
     fn check_term(&self, term: u64) -> Result<(), Status> {
@@ -167,8 +176,8 @@ impl Peer for Service {
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
         self.handle.shared.identity.check(&request)?;
-        self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
+        self.check_may_vote_for(rpc.last_log_id.as_ref())?;
         self.check_term(rpc.vote.leader_id().term)?;
         let response = self.handle.shared.raft.vote(rpc).await.map_err(failed)?;
         Ok(Response::new(voted_to_wire(&response)))
@@ -176,8 +185,8 @@ impl Peer for Service {
 
     async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answered<wire::VoteResponse> {
         self.handle.shared.identity.check(&request)?;
-        self.check_may_vote()?;
         let rpc = ballot_from_wire(&request.into_inner()).map_err(malformed)?;
+        self.check_may_vote_for(rpc.last_log_id.as_ref())?;
         let response = self
             .handle
             .shared

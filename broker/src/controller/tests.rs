@@ -155,13 +155,8 @@ impl Peer for Other {
     }
 }
 
-/// A node of a quorum of two, whose other voter is `other`.
-async fn beside(other: Other) -> Handle {
-    beside_on(other, &SimDisk::new(7)).await
-}
-
-/// The same, with what is on that disk.
-async fn beside_on(other: Other, disk: &SimDisk) -> Handle {
+/// Has `other` answer, and says where.
+async fn serve_other(other: Other) -> std::net::SocketAddr {
     let listener = Network::Tcp.listen("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = watch::channel(false);
@@ -169,6 +164,17 @@ async fn beside_on(other: Other, disk: &SimDisk) -> Handle {
         let _keep = stop;
         serve(listener, Links::default(), other, stopped).await
     });
+    address
+}
+
+/// A node of a quorum of two, whose other voter is `other`.
+async fn beside(other: Other) -> Handle {
+    beside_on(other, &SimDisk::new(7)).await
+}
+
+/// The same, with what is on that disk.
+async fn beside_on(other: Other, disk: &SimDisk) -> Handle {
+    let address = serve_other(other).await;
     let text = format!(
         "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\nlog.dirs=/data\n\
          controller.quorum.voters=1@127.0.0.1:1,{OTHER}@{address}\n"

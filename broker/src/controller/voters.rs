@@ -1,23 +1,29 @@
 //! Who votes in the metadata quorum, and how that changes: `voters` in core decides, openraft does
 //! it by joint consensus, in two entries of the log.
 //!
-//! A change that an active controller left half done is finished by asking for it again.
+//! Both steps are taken in a task of their own, whoever asked and however long that one waits. What
+//! an active controller left half done, the next one finishes: between the two steps majorities of
+//! both sets of voters are needed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
+use openraft::{BasicNode, ChangeMembers};
 use ottla_core::voters::{Change, Member, Refusal, Sight, Step, decide};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::formation::{describe, own_end};
 use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
 use crate::peer::wire;
+use crate::peer::wire::describe_response::Progress;
+use crate::threads;
 
 /// How long a change may look for the active controller and wait for its answer at most.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -75,12 +81,20 @@ impl Handle {
     pub async fn change_voter(&self, change: Change, patience: Duration) -> Result<(), Refused> {
         let deadline = Instant::now() + patience.min(CHANGE_TIMEOUT);
         let mut last = "no active controller was reached in time".to_owned();
+        let mut may_be_done = false;
+        let done = match change {
+            Change::Add(_) => ErrorCode::DuplicateVoter,
+            Change::Remove(_) => ErrorCode::VoterNotFound,
+        };
         loop {
             let attempt = tokio::time::timeout_at(deadline, self.attempt_change(change)).await;
             match attempt {
                 Ok(Attempt::Changed) => return Ok(()),
+                Ok(Attempt::Refused(refused)) if may_be_done && refused.0 == done => return Ok(()),
+                // who lags may catch up meanwhile
+                Ok(Attempt::Refused(Refused(ErrorCode::RequestTimedOut, why))) => last = why,
                 Ok(Attempt::Refused(refused)) => return Err(refused),
-                Ok(Attempt::Uncertain(why)) => last = why,
+                Ok(Attempt::Uncertain(why)) => (last, may_be_done) = (why, true),
                 Ok(Attempt::NotController) => {}
                 Err(_) => "the active controller did not answer in time".clone_into(&mut last),
             }
@@ -140,35 +154,89 @@ impl Handle {
             Change::Add(node) => ChangeMembers::AddVoterIds([node].into()),
             Change::Remove(node) => ChangeMembers::RemoveVoters([node].into()),
         };
-        let written = raft.change_membership(changes, true);
-        match tokio::time::timeout(ATTEMPT_TIMEOUT, written).await {
-            Ok(Ok(_)) => {
+        let Some(begun) = self.begin(changes) else {
+            return Attempt::Uncertain("another change of the voters is under way".to_owned());
+        };
+        match tokio::time::timeout(ATTEMPT_TIMEOUT, begun).await {
+            Ok(Ok(Ok(()))) => {
                 info!("the voters have changed: {change:?}");
                 Attempt::Changed
             }
-            Ok(Err(error)) => Attempt::Uncertain(error.to_string()),
+            Ok(Ok(Err(why))) => Attempt::Uncertain(why),
+            Ok(Err(_)) => Attempt::Uncertain("this node stops".to_owned()),
             Err(_) => Attempt::Uncertain("no majority has taken it in time".to_owned()),
         }
     }
 
-    /// The quorum as this node sees it, which leads, with whom `change` adds.
+    /// Has the voters changed, both steps, though nobody may wait for it; none while another change
+    /// is under way.
+    fn begin(
+        &self,
+        changes: ChangeMembers<u64, BasicNode>,
+    ) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let changing = Arc::clone(&self.shared.changing_voters);
+        let changing = changing.try_lock_owned().ok()?;
+        let (done, outcome) = oneshot::channel();
+        let raft = self.shared.raft.clone();
+        threads::spawn(async move {
+            let changed = raft.change_membership(changes, true).await;
+            drop(changing);
+            // whoever asked may have gone
+            let _ = done.send(changed.map(drop).map_err(|error| error.to_string()));
+        });
+        Some(outcome)
+    }
+
+    /// Takes the second step of a change of which the first one is committed, where nobody else
+    /// does: who began it has gone.
+    pub(super) fn finish_change(&self) {
+        let is_half_done = {
+            let metrics = self.shared.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let stored = &metrics.membership_config;
+            let is_joint = stored.membership().get_joint_config().len() > 1;
+            is_joint
+                && stored
+                    .log_id()
+                    .is_some_and(|at| Some(at) <= metrics.last_applied)
+        };
+        // nobody is added: that is what openraft wants to be told
+        if is_half_done
+            && self
+                .begin(ChangeMembers::AddVoterIds(BTreeSet::new()))
+                .is_some()
+        {
+            info!("a change of the voters that was half done is finished");
+        }
+    }
+
+    /// The quorum as this node sees it, which leads: by the word of the voters, and of the node
+    /// that is to become one.
     async fn sight(&self, change: Change) -> Sight {
         let (me, own) = (self.node_id().0 as u64, self.describe());
-        let mut whom = self.voters();
-        if let Change::Add(node) = change
-            && let Some(node) = own.progress.iter().find(|p| p.node_id == node)
-        {
+        let asked = |node: &&Progress| match change {
+            Change::Add(new) => node.voter || node.node_id == new,
+            Change::Remove(_) => node.voter,
+        };
+        let whom = own.progress.iter().filter(asked);
+        let whom = whom.filter(|node| node.node_id != me).map(|node| {
             let node_id = NodeId(node.node_id as i32);
-            whom.entry(node_id).or_insert_with(|| node.address.clone());
-        }
-        whom.remove(&self.node_id());
-        let answers = describe(self, &whom).await;
+            let address = self.peer_address(node_id);
+            (node_id, address.unwrap_or_else(|| node.address.clone()))
+        });
+        let answers = describe(self, &whom.collect()).await;
+        let lately = self.shared.settings.election_timeout;
         let members = own.progress.iter().map(|node| {
             let answer = answers.iter().find(|answer| answer.node_id == node.node_id);
-            let follows = answer.is_some_and(|a| a.term == own.term && !a.without_vote);
+            let follows = answer.is_some_and(|answer| follows(answer, &own, node, lately));
+            let is_me = node.node_id == me;
             let member = Member {
                 is_voter: node.voter,
-                may_vote: follows || node.node_id == me && self.may_vote(),
+                is_there: is_me || follows,
+                may_vote: match answer {
+                    Some(answer) => answer.term == own.term && !answer.without_vote,
+                    None => is_me && self.may_vote(),
+                },
                 never_votes: answer.is_some_and(|a| a.never_votes),
                 log_end: match answer {
                     Some(answer) => own_end(answer),
@@ -190,6 +258,22 @@ impl Handle {
     fn may_vote(&self) -> bool {
         self.shared.may_vote.load(Ordering::Acquire)
     }
+}
+
+/// Whether a node that answers takes what the leader sends, which describes itself as `leader` and
+/// the node as `node`: it is of this cluster and term, and was heard lately.
+fn follows(
+    answer: &wire::DescribeResponse,
+    leader: &wire::DescribeResponse,
+    node: &Progress,
+    lately: Duration,
+) -> bool {
+    let itself = leader.progress.iter();
+    let mut itself = itself.filter(|itself| itself.node_id == leader.node_id);
+    let now = itself.next().map_or(0, |itself| itself.last_fetch_ms);
+    answer.term == leader.term
+        && answer.cluster_id == leader.cluster_id
+        && now.abs_diff(node.last_fetch_ms) <= lately.as_millis() as u64
 }
 
 /// How an attempt ended, for who asked.

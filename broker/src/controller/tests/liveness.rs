@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub(super) struct Voter {
     pub(super) handle: Handle,
     pub(super) publisher: Option<Publisher>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Voter {
@@ -43,7 +43,16 @@ impl Voter {
 
     /// A node that is part of nothing yet.
     pub(super) async fn begin(node: u32, voters: &str, snapshot_entries: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::begin_in(tempfile::tempdir().unwrap(), node, voters, snapshot_entries).await
+    }
+
+    /// The same, with what is in that folder.
+    async fn begin_in(
+        dir: tempfile::TempDir,
+        node: u32,
+        voters: &str,
+        snapshot_entries: u64,
+    ) -> Self {
         let text = format!(
             "node.id={node}\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:9\n\
              controller.quorum.voters={voters}\nbroker.session.timeout.ms=1500\nlog.dirs={}\n",
@@ -63,8 +72,16 @@ impl Voter {
         Self {
             handle,
             publisher: Some(publisher),
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Ends, and begins once more with what is on its disk.
+    pub(super) async fn start_again(self, voters: &str) -> Self {
+        let raft = &self.handle.shared.raft;
+        raft.shutdown().await.expect("it ends");
+        let node = self.handle.node_id().0.unsigned_abs();
+        Self::begin_in(self.dir, node, voters, defaults::SNAPSHOT_ENTRIES).await
     }
 
     /// Applies what is published until `holds`.

@@ -36,7 +36,9 @@ keys! {
         "The voters of the metadata quorum, `id@host:port` of their peer listeners, the same list \
          on every node. Empty: this node alone. Once the quorum is there the brokers agree on \
          who votes, and this says where to look for them: AddRaftVoter and RemoveRaftVoter change \
-         who does.";
+         who does. Name a node here, in the file of every node, before it gets a vote, and until \
+         it has none: a voter that loses its disk asks those that its file names, and forms a new \
+         cluster where that is itself alone.";
     "log.dirs" List "./data" Any,
         Broker Restart ["log.dir"] Applied,
         "The data directory.";
