@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla_core::config::connections::{self, ConnectionLimits};
+use ottla_core::quota::Rate;
 use ottla_core::quota::connections::ConnectionRates;
 use ottla_core::quota::window::Sampling;
 use tokio::sync::watch;
@@ -43,6 +44,8 @@ pub struct Door {
     pub name: Arc<str>,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<Arc<Tls>>,
+    /// How many connections may begin there in a second, where it has a limit of its own.
+    pub creation_rate: Option<Rate>,
 }
 
 /// A connection that has come in.
@@ -162,12 +165,13 @@ impl Net {
         let image = context.controller.image();
         let settings = &context.settings;
         let layers = image.layers(Some(settings.node_id), &settings.statics);
-        match connections::rate(&layers) {
-            Some(rate) if self.spared.as_deref() != Some(&*door.name) => {
-                self.rates().begin(context.env.now(), rate)
-            }
-            _ => Duration::ZERO,
-        }
+        let is_spared = self.spared.as_deref() == Some(&*door.name);
+        let of_all = connections::rate(&layers).filter(|_| !is_spared);
+        let now = context.env.now();
+        let of_all = of_all.map(|rate| self.rates().begin(now, rate));
+        let of_door = door.creation_rate;
+        let of_door = of_door.map(|rate| self.rates().begin_at(now, &door.name, rate));
+        of_all.max(of_door).unwrap_or_default()
     }
 
     fn rates(&self) -> MutexGuard<'_, ConnectionRates> {

@@ -270,7 +270,7 @@ impl Node {
         late.tell(&context, life.as_ref(), &net, &certificates);
         let (stop_clients, clients_stopped) = watch::channel(false);
         late_clients.begin(&net, &context, &clients_stopped);
-        let doors = certificates.doors(sockets.clients);
+        let doors = certificates.doors(&context.settings, sockets.clients);
         let serve = |door| {
             let (net, context) = (Arc::clone(&net), Arc::clone(&context));
             threads::spawn(net.serve(door, context, clients_stopped.clone()))

@@ -5,8 +5,9 @@
 //! as the metadata have them, and a meter for each user and client id that is counted.
 //!
 //! Invariants: while nobody has a quota, a request costs one look at a number; a change reaches
-//! every connection with its next request; there are at most [`METERS_MAX`] meters, however many
-//! names clients give themselves.
+//! every connection with its next request; there are at most [`METERS_MAX`] meters of client ids,
+//! however many names clients give themselves, and these names cost no user its own meter: what is
+//! owed by quotas of users alone stays until it is paid.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,8 +22,11 @@ use crate::authorizer;
 use crate::env::Env;
 use crate::metrics::Metrics;
 
-/// How many users and client ids are counted at a time.
+/// How many client ids are counted at a time.
 const METERS_MAX: usize = 4096;
+
+/// Client ids that begin with the same so many bytes are counted together.
+const NAME_BYTES_MAX: usize = 256;
 
 /// Who took nothing for so long is forgotten.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -42,7 +46,10 @@ pub struct Quotas {
 struct Known {
     quotas: Arc<ClientQuotas>,
     changes: u64,
-    meters: BTreeMap<Who, Arc<Meter>>,
+    /// Those of users alone: as many as can log in.
+    of_users: BTreeMap<Who, Arc<Meter>>,
+    /// Those of client ids, which anybody makes up.
+    of_client_ids: BTreeMap<Who, Arc<Meter>>,
 }
 
 /// Whom a meter counts: those of a user, of a client id, or of both.
@@ -64,6 +71,8 @@ struct Meter {
 struct Taken {
     window: Window,
     last: Duration,
+    /// When nothing will be owed any more.
+    owes_until: Duration,
 }
 
 impl Meter {
@@ -180,39 +189,40 @@ impl Quotas {
 
     /// Counts what was taken; gives for how long the client is to wait.
     pub fn take(&self, limit: &Limit, amount: f64) -> Duration {
+        told(limit, self.count(limit, amount))
+    }
+
+    fn count(&self, limit: &Limit, amount: f64) -> Duration {
         let now = self.env.now();
         let mut taken = limit.meter.lock();
         taken.last = now;
         taken.window.take(now, self.sampling, amount);
         let wait = taken.window.wait(now, self.sampling, limit.rate);
-        drop(taken);
-        self.told(limit, wait)
+        // what was taken counts for no longer
+        taken.owes_until = now.saturating_add(wait.min(self.sampling.span()));
+        wait
     }
 
     /// Counts time that a request took; the wait is a window at most, as in Kafka.
     pub fn take_time(&self, limit: &Limit, time: Duration) -> Duration {
         let percent = time.as_secs_f64() * 100.0;
-        self.take(limit, percent).min(self.sampling.window)
+        let wait = self.count(limit, percent).min(self.sampling.window);
+        told(limit, wait)
+    }
+
+    /// For how long the client is to wait because of the time that its requests took.
+    pub fn wait_for_time(&self, limit: &Limit) -> Duration {
+        self.owed(limit).min(self.sampling.window)
     }
 
     /// For how long the client is to wait before it takes more; zero where it need not.
     pub fn wait(&self, limit: &Limit) -> Duration {
-        let now = self.env.now();
-        let wait = limit
-            .meter
-            .lock()
-            .window
-            .wait(now, self.sampling, limit.rate);
-        self.told(limit, wait)
+        told(limit, self.owed(limit))
     }
 
-    fn told(&self, limit: &Limit, wait: Duration) -> Duration {
-        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        limit
-            .meter
-            .throttled_ms
-            .fetch_add(millis, Ordering::Relaxed);
-        wait
+    fn owed(&self, limit: &Limit) -> Duration {
+        let mut taken = limit.meter.lock();
+        taken.window.wait(self.env.now(), self.sampling, limit.rate)
     }
 
     /// How many bytes who took nothing lately may take at once.
@@ -227,7 +237,7 @@ impl Quotas {
         let mut known = self.known();
         known.forget(now, IDLE_MAX);
         metrics.throttled.clear();
-        for (who, meter) in &known.meters {
+        for (who, meter) in known.of_users.iter().chain(&known.of_client_ids) {
             let throttled_ms = meter.throttled_ms.load(Ordering::Relaxed);
             if throttled_ms > 0 {
                 let labels = [
@@ -255,16 +265,24 @@ impl Known {
         let who = Who {
             key,
             user: found.by_user.then(|| user.to_owned()),
-            client_id: found.by_client_id.then(|| client_id.to_owned()),
+            client_id: found.by_client_id.then(|| beginning(client_id).to_owned()),
         };
-        if self.meters.len() >= METERS_MAX && !self.meters.contains_key(&who) {
-            self.make_room(now, sampling);
-        }
-        let meter = self.meters.entry(who).or_insert_with(|| {
+        let meters = match who.client_id {
+            None => &mut self.of_users,
+            Some(_) => {
+                let meters = &mut self.of_client_ids;
+                if meters.len() >= METERS_MAX && !meters.contains_key(&who) {
+                    make_room(meters, now, sampling.span());
+                }
+                meters
+            }
+        };
+        let meter = meters.entry(who).or_insert_with(|| {
             Arc::new(Meter {
                 taken: Mutex::new(Taken {
                     window: Window::default(),
                     last: now,
+                    owes_until: now,
                 }),
                 throttled_ms: AtomicU64::new(0),
             })
@@ -275,24 +293,52 @@ impl Known {
         })
     }
 
-    /// Forgets those who are not connected and took nothing for so long.
+    /// Forgets those who are not connected, owe nothing and took nothing for so long.
     fn forget(&mut self, now: Duration, idle_max: Duration) {
-        let is_idle = |meter: &Arc<Meter>| now.saturating_sub(meter.lock().last) >= idle_max;
-        self.meters
-            .retain(|_, meter| Arc::strong_count(meter) > 1 || !is_idle(meter));
+        forget(&mut self.of_users, now, idle_max);
+        forget(&mut self.of_client_ids, now, idle_max);
     }
+}
 
-    /// Makes room for more: first go those of whom nothing counts any more, then the half that took
-    /// nothing for longest. Whoever of them is connected begins anew.
-    fn make_room(&mut self, now: Duration, sampling: Sampling) {
-        self.forget(now, sampling.span());
-        if self.meters.len() >= METERS_MAX {
-            let mut times: Vec<_> = self.meters.values().map(|m| m.lock().last).collect();
-            times.sort_unstable();
-            let oldest = times[times.len() / 2];
-            self.meters.retain(|_, meter| meter.lock().last > oldest);
-        }
+fn forget(meters: &mut BTreeMap<Who, Arc<Meter>>, now: Duration, idle_max: Duration) {
+    let is_idle = |meter: &Arc<Meter>| {
+        let taken = meter.lock();
+        taken.owes_until <= now && now.saturating_sub(taken.last) >= idle_max
+    };
+    meters.retain(|_, meter| Arc::strong_count(meter) > 1 || !is_idle(meter));
+}
+
+/// Makes room for more: first go those of whom nothing counts any more, then half of the rest:
+/// whoever owes nothing before whoever owes less than others, and of those who owe nothing the ones
+/// that took nothing for longest. Whoever of them is connected begins anew.
+fn make_room(meters: &mut BTreeMap<Who, Arc<Meter>>, now: Duration, span: Duration) {
+    forget(meters, now, span);
+    if meters.len() < METERS_MAX {
+        return;
     }
+    let place = |meter: &Arc<Meter>| {
+        let taken = meter.lock();
+        (taken.owes_until.max(now), taken.last)
+    };
+    let mut places: Vec<_> = meters.values().map(place).collect();
+    places.sort_unstable();
+    let last = places[places.len() / 2];
+    meters.retain(|_, meter| place(meter) > last);
+}
+
+/// As much of a client id as is kept.
+fn beginning(client_id: &str) -> &str {
+    let ends = client_id.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.take_while(|end| *end <= NAME_BYTES_MAX).last();
+    &client_id[..end.unwrap_or(0)]
+}
+
+/// Counts what the client is told.
+fn told(limit: &Limit, wait: Duration) -> Duration {
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let throttled_ms = &limit.meter.throttled_ms;
+    throttled_ms.fetch_add(millis, Ordering::Relaxed);
+    wait
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! ApiVersions: what this broker serves, and the features of the cluster.
 
+use std::time::Duration;
+
 use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_protocol::codec::Reader;
 use ottla_protocol::error::ErrorCode;
@@ -8,18 +10,20 @@ use ottla_protocol::messages::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
+use super::throttle::millis;
 use super::{Call, Context, Error, controllers, row, table};
 
 /// The first version that may tell of features whose lowest level is 0.
 const LEVEL_0_VERSION: i16 = 4;
 
-/// Answers at once. A version that is not known is answered in the form of version 0, which every
+/// Answers at once, and tells for how long the client is to wait. A version that is not known is answered in the form of version 0, which every
 /// client reads, with the ranges from which it can choose.
 pub fn call(
     context: &Context,
     header: &RequestHeader,
     reader: Reader,
     asks_controller: bool,
+    throttle: Duration,
 ) -> Result<Call, Error> {
     let known = row::<ApiVersionsRequest>();
     let version = header.api_version;
@@ -39,10 +43,11 @@ pub fn call(
     } else {
         (0, ErrorCode::UnsupportedVersion)
     };
-    let response = match error {
+    let mut response = match error {
         ErrorCode::InvalidRequest => refusal(error),
         _ => response(context, version, error, asks_controller),
     };
+    response.throttle_time_ms = millis(throttle);
     let segments = frame::response(header, version, &response);
     let api = header.api_key;
     segments.map(Call::Done).map_err(|error| Error::Encode {

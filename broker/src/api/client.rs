@@ -116,6 +116,26 @@ impl Client {
         }
     }
 
+    /// Answers ApiVersions. What is owed of the time of requests is told and waited for, as with
+    /// any other; the time that this one takes counts from the next on.
+    fn tell_versions(&mut self, header: &RequestHeader, reader: Reader) -> Result<Call, Error> {
+        // before a login a connection lives for seconds, and nobody has a quota
+        if self.is_authenticated() {
+            self.renew_allowance();
+        }
+        let allowance = self.request.allowance.clone();
+        let limit = allowance.as_ref().and_then(|it| it.request.as_ref());
+        let (context, began) = (&self.context, self.context.env.now());
+        let owed = limit.map_or(Duration::ZERO, |limit| context.quotas.wait_for_time(limit));
+        let asks_controller = self.request.asks_controller;
+        let call = api_versions::call(context, header, reader, asks_controller, owed);
+        if let Some(limit) = limit {
+            let took = context.env.now().saturating_sub(began);
+            self.request.throttle = context.quotas.take_time(limit, took).max(owed);
+        }
+        call
+    }
+
     /// Begins the request in `frame`.
     ///
     /// # Errors
@@ -152,10 +172,7 @@ impl Client {
         let began = self.context.env.now();
         let api = header.api_key;
         let call = match api {
-            ApiKey::ApiVersions => {
-                let asks_controller = self.request.asks_controller;
-                api_versions::call(&self.context, &header, reader, asks_controller)
-            }
+            ApiKey::ApiVersions => self.tell_versions(&header, reader),
             ApiKey::SaslHandshake => authentication::handshake(self, &header, reader),
             ApiKey::SaslAuthenticate => authentication::authenticate(self, header, reader),
             _ if self.request.asks_controller && !controllers::serve(api) => {

@@ -13,7 +13,8 @@ use ottla_protocol::messages::metadata::{
 };
 use ottla_protocol::messages::topics::{CreatableTopic, CreateTopicsRequest};
 
-use super::forward::{submit, until};
+use super::forward::until;
+use super::metered::metered;
 use super::{Context, RequestContext};
 use crate::authorizer::{Access, NOT_ASKED};
 
@@ -33,7 +34,7 @@ pub async fn handle(
     let access = context.access(request);
     let refused = match &asked {
         Some(asked) if body.allow_auto_topic_creation => {
-            create_missing(context, &access, asked).await
+            create_missing(context, request, &access, asked).await
         }
         _ => Vec::new(),
     };
@@ -107,6 +108,7 @@ fn asked_topics(
 /// returns those that could not be.
 async fn create_missing(
     context: &Context,
+    request: &RequestContext,
     access: &Access,
     asked: &[MetadataRequestTopic],
 ) -> Vec<(String, ErrorCode)> {
@@ -142,7 +144,7 @@ async fn create_missing(
         timeout_ms: CREATION_WAIT_MAX_MS,
         ..CreateTopicsRequest::default()
     };
-    match submit(context, create).await {
+    match metered(context, request, CREATION_WAIT_MAX_MS, create).await {
         Ok(response) => {
             let is_there =
                 |code: i16| code == 0 || ErrorCode::from(code) == ErrorCode::TopicAlreadyExists;
@@ -154,8 +156,13 @@ async fn create_missing(
                 made.iter().all(|t| image.topic(&t.name).is_some())
             })
             .await;
+            let why = |code: i16| match ErrorCode::from(code) {
+                // no client knows of it here
+                ErrorCode::ThrottlingQuotaExceeded => ErrorCode::LeaderNotAvailable,
+                other => other,
+            };
             let refused = refused.into_iter();
-            forbidden.extend(refused.map(|t| (t.name, ErrorCode::from(t.error_code))));
+            forbidden.extend(refused.map(|t| (t.name, why(t.error_code))));
         }
         // clients ask again by themselves
         _ => forbidden.extend(

@@ -41,6 +41,8 @@ fn strict_since(api: ApiKey) -> i16 {
     match api {
         ApiKey::CreateTopics => 6,
         ApiKey::DeleteTopics => 5,
+        // its clients are not told, and ask again
+        ApiKey::Metadata => 0,
         _ => 3,
     }
 }

@@ -35,10 +35,15 @@ impl Certificates {
     }
 
     /// The clients' listeners, each with its own.
-    pub(super) fn doors(&self, clients: Vec<(Arc<str>, Listener)>) -> impl Iterator<Item = Door> {
+    pub(super) fn doors(
+        &self,
+        settings: &Settings,
+        clients: Vec<(Arc<str>, Listener)>,
+    ) -> impl Iterator<Item = Door> {
         clients.into_iter().map(|(name, listener)| Door {
             listener,
             tls: self.of(&name),
+            creation_rate: settings.security(&name).creation_rate,
             name,
         })
     }

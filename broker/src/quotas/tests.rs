@@ -95,14 +95,40 @@ async fn however_many_names_there_are_few_are_remembered() {
     for number in 0..2 * METERS_MAX {
         tokio::time::advance(Duration::from_micros(10)).await;
         produce(&quotas, "", &format!("client-{number}"), 1.0);
-        assert!(quotas.known().meters.len() <= METERS_MAX);
+        assert!(quotas.known().of_client_ids.len() <= METERS_MAX);
     }
-    // who took too much a while ago was forgotten for the others' sake
-    assert_eq!(produce(&quotas, "", "first", 0.0), 0);
+    // who took too much is not forgotten for the others' sake
+    assert!(produce(&quotas, "", "first", 0.0) > 9000);
+    // however long they are
+    let long = "é".repeat(10_000);
+    produce(&quotas, "", &long, 1.0);
+    let known = quotas.known();
+    let names = known.of_client_ids.keys().flat_map(|who| &who.client_id);
+    assert!(names.map(String::len).max() == Some(NAME_BYTES_MAX));
+    drop(known);
     tokio::time::advance(IDLE_MAX).await;
     quotas.tell(&Metrics::default());
-    assert!(quotas.known().meters.len() <= 1);
+    assert!(quotas.known().of_client_ids.len() <= 1);
     drop(held);
+}
+
+/// A client makes client ids up: that must not empty the account of its user, nor where it has
+/// taken more than the others take of theirs.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_owes_is_not_forgotten_because_of_client_ids() {
+    let quotas = quotas();
+    quotas.follow(&image(&[
+        (&[("user", Some("alice"))], 100.0),
+        (&[("client-id", None)], 1.0),
+    ]));
+    assert_eq!(produce(&quotas, "alice", "a", 100_000.0), 990_000);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    for number in 0..3 * METERS_MAX {
+        tokio::time::advance(Duration::from_micros(10)).await;
+        produce(&quotas, "", &format!("client-{number}"), 20.0);
+    }
+    assert!(produce(&quotas, "alice", "a", 0.0) > 900_000);
+    assert!(quotas.known().of_client_ids.len() <= METERS_MAX);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,4 +156,9 @@ async fn time_is_waited_for_a_window_at_most() {
         quotas.take_time(limit, Duration::from_secs(9)),
         Duration::from_secs(1)
     );
+    // what is told is counted, and not what would have been
+    let metrics = Metrics::default();
+    quotas.tell(&metrics);
+    let line = "{quota=\"request_percentage\",user=\"alice\",client_id=\"\"} 1100\n";
+    assert!(metrics.page().contains(line), "{}", metrics.page());
 }

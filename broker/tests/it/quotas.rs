@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ottla_broker::authorizer::follower_client_id;
+use ottla_broker::config::Settings;
 use ottla_broker::node::Surroundings;
 use ottla_client::Connection;
 use ottla_protocol::codec::Request;
@@ -10,9 +11,10 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
 use ottla_protocol::ids::NodeId;
 use ottla_protocol::messages::access::*;
+use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::configs::*;
 use ottla_protocol::messages::fetch::*;
-use ottla_protocol::messages::metadata::MetadataRequest;
+use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_protocol::messages::produce::*;
 use ottla_protocol::messages::topics::{CreatableTopic, CreateTopicsRequest};
 use ottla_protocol::record::NewRecord;
@@ -267,6 +269,10 @@ async fn time_of_requests_is_a_quota_too_and_brokers_have_none() {
     let told = node.ask_as("busy", 9, &metadata).await.throttle_time_ms;
     assert!((1..=1000).contains(&told), "{told}");
     assert_eq!(node.ask_as("other", 9, &metadata).await.throttle_time_ms, 0);
+    let hello = ApiVersionsRequest::default();
+    let told = node.ask_as("busy", 2, &hello).await.throttle_time_ms;
+    assert!((1..=1000).contains(&told), "{told}");
+    assert_eq!(node.ask_as("other", 2, &hello).await.throttle_time_ms, 0);
     let image = node.node.context().controller.image();
     let us = follower_client_id(image.broker(NodeId(0)).unwrap());
     set(&mut node, &us, "request_percentage", 0.000_001).await;
@@ -326,6 +332,49 @@ async fn who_creates_too_many_partitions_is_refused_or_waits() {
     assert!(old.throttle_time_ms > 500_000, "{old:?}");
     let other = node.ask_as("other", 7, &create("c")).await;
     assert_eq!((other.topics[0].error_code, other.throttle_time_ms), (0, 0));
+    // nor does it get them by asking where they are
+    let ask = |name: &str| MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            name: Some(name.into()),
+            ..Default::default()
+        }]),
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    };
+    let told = node.ask_as("maker", 9, &ask("d")).await.topics[0].error_code;
+    assert_eq!(ErrorCode::from(told), ErrorCode::LeaderNotAvailable);
+    let told = node.ask_as("maker", 9, &ask("d")).await.topics[0].error_code;
+    assert_eq!(ErrorCode::from(told), ErrorCode::LeaderNotAvailable);
+    let told = node.ask_as("other", 9, &ask("d")).await.topics[0].error_code;
+    assert_eq!(ErrorCode::from(told), ErrorCode::None);
+}
+
+/// Four connections begin where two may at once, and two a second after that.
+async fn four_connections_wait(node: &DevNode) {
+    let began = Instant::now();
+    for _ in 0..4 {
+        let mut client = connect(node, "c").await;
+        let metadata = MetadataRequest::default();
+        let answer = timeout(LONG, client.exchange(&metadata, 9)).await;
+        answer.unwrap().unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_has_a_limit_of_its_own_of_how_fast_connections_begin() {
+    let node = DevNode::start_with(Surroundings::real(), |settings| {
+        let dir = settings.log_dirs[0].display();
+        let text = format!(
+            "node.id=0\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
+             controller.quorum.voters=0@127.0.0.1:9091\nottla.http.listener=\nlog.dirs={dir}\n\
+             quota.window.num=2\nlistener.name.plaintext.max.connection.creation.rate=2\n"
+        );
+        *settings = Settings::from_properties("f", &text).unwrap();
+    })
+    .await;
+    four_connections_wait(&node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -333,17 +382,7 @@ async fn connections_that_begin_too_fast_wait_and_those_of_an_address_are_closed
     let mut node = node().await;
     let metadata = MetadataRequest::default();
     configure(&mut node, "max.connection.creation.rate", "2").await;
-    let began = Instant::now();
-    for _ in 0..4 {
-        let mut client = connect(&node, "c").await;
-        timeout(LONG, client.exchange(&metadata, 9))
-            .await
-            .unwrap()
-            .unwrap();
-    }
-    // two at once, and two a second after that
-    let took = began.elapsed();
-    assert!(took >= Duration::from_millis(900), "{took:?}");
+    four_connections_wait(&node).await;
     configure(&mut node, "max.connection.creation.rate", "2147483647").await;
     set_of(
         &mut node,

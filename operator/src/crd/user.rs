@@ -92,7 +92,9 @@ pub struct KafkaUserSpec {
     #[schemars(length(max = 100))]
     pub acls: Vec<UserAcl>,
 
-    /// How much it may take of each broker. What is not given has no bound, whoever sets one.
+    /// How much it may take of each broker. A quota of the user alone that is not among these is
+    /// removed; those that Kafka's tools set for a user and a client id together, or for all users
+    /// or client ids, hold as Kafka has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<UserQuotas>,
 }

@@ -35,12 +35,16 @@ impl ConnectionLimits {
     }
 }
 
-/// How many connections may begin in a second, as it is set now. Kafka's largest number bounds
-/// nothing, and zero is as slow as can be.
+/// How many connections may begin in a second, as it is set now.
 #[must_use]
 pub fn rate(layers: &Layers<'_>) -> Option<Rate> {
-    let number = layers.number("max.connection.creation.rate");
-    let number = u32::try_from(number).unwrap_or(0);
+    creation_rate(&layers.get("max.connection.creation.rate"))
+}
+
+/// The rate of that number. Kafka's largest bounds nothing, and zero is as slow as can be.
+#[must_use]
+pub(super) fn creation_rate(value: &Value) -> Option<Rate> {
+    let number = u32::try_from(value.number()).unwrap_or(0);
     let is_set = number < i32::MAX.unsigned_abs();
     Rate::new(f64::from(number).max(0.001)).filter(|_| is_set)
 }

@@ -96,11 +96,11 @@ impl Metadata {
     }
 }
 
-/// The tokens of those who have changed something lately.
+/// The tokens of those who have changed something lately: whoever has all of them is not kept.
 #[derive(Debug)]
 pub struct Mutations {
     sampling: Sampling,
-    buckets: BTreeMap<Who, Bucket>,
+    buckets: BTreeMap<Who, (Bucket, Rate)>,
 }
 
 /// Those who are counted together: of a user, of a client id, or of both.
@@ -117,20 +117,15 @@ impl Mutations {
     }
 
     /// What the client that asks has to spend; none where nobody bounds it.
-    pub fn purse(
-        &mut self,
-        now: Duration,
-        image: &MetadataImage,
-        request: &Request,
-    ) -> Option<Purse> {
+    pub fn purse(&self, now: Duration, image: &MetadataImage, request: &Request) -> Option<Purse> {
         let Request::Metered(asked) = request else {
             return None;
         };
-        let (rate, bucket) = self.bucket(now, image, asked)?;
-        let sampling = self.sampling;
-        let bucket = self.buckets.entry(bucket).or_default();
+        let (rate, who) = whose(image, asked)?;
+        let kept = self.buckets.get(&who).map(|(bucket, _)| *bucket);
+        let tokens = kept.unwrap_or_default().tokens(now, self.sampling, rate);
         Some(Purse {
-            left_millis: (bucket.tokens(now, sampling, rate) * 1000.0) as i64,
+            left_millis: (tokens * 1000.0) as i64,
             rate,
             is_strict: asked.is_strict,
             has_refused: false,
@@ -146,38 +141,50 @@ impl Mutations {
         records: &[Record],
     ) {
         let partitions: usize = records.iter().map(|record| changed(image, record)).sum();
-        if let Request::Metered(asked) = request
-            && let Some((rate, bucket)) = self.bucket(now, image, asked)
+        if partitions > 0
+            && let Request::Metered(asked) = request
+            && let Some((rate, who)) = whose(image, asked)
         {
-            let sampling = self.sampling;
-            let bucket = self.buckets.entry(bucket).or_default();
-            bucket.take(now, sampling, rate, partitions as f64);
+            if self.buckets.len() >= CLIENTS_MAX && !self.buckets.contains_key(&who) {
+                self.make_room(now);
+            }
+            let kept = self.buckets.entry(who);
+            let (bucket, known) = kept.or_insert_with(|| (Bucket::default(), rate));
+            *known = rate;
+            bucket.take(now, self.sampling, rate, partitions as f64);
         }
     }
 
-    fn bucket(
-        &mut self,
-        now: Duration,
-        image: &MetadataImage,
-        asked: &Metered,
-    ) -> Option<(Rate, Who)> {
-        let (user, client_id) = (&asked.user, &asked.client_id);
-        let quotas = &image.client_quotas;
-        let found = quotas.find(Key::ControllerMutationRate, user, client_id)?;
-        let who = (
-            found.by_user.then(|| user.clone()),
-            found.by_client_id.then(|| client_id.clone()),
-        );
-        if self.buckets.len() >= CLIENTS_MAX && !self.buckets.contains_key(&who) {
-            // who was not here for all windows owes little; if all were, all begin anew
-            let span = self.sampling.span();
-            self.buckets.retain(|_, bucket| !bucket.is_idle(now, span));
-            if self.buckets.len() >= CLIENTS_MAX {
-                self.buckets.clear();
-            }
-        }
-        Some((found.rate, who))
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.buckets.len()
     }
+
+    /// Forgets those who have all tokens, and then the half that lacks the least.
+    fn make_room(&mut self, now: Duration) {
+        let sampling = self.sampling;
+        let lack = |(mut bucket, rate): (Bucket, Rate)| bucket.lack(now, sampling, rate);
+        self.buckets.retain(|_, kept| lack(*kept) > 0.0);
+        if self.buckets.len() >= CLIENTS_MAX {
+            let mut all: Vec<_> = std::mem::take(&mut self.buckets).into_iter().collect();
+            all.sort_by(|(_, a), (_, b)| lack(*b).total_cmp(&lack(*a)));
+            all.truncate(CLIENTS_MAX / 2);
+            self.buckets.extend(all);
+        }
+    }
+}
+
+/// The rate that holds for the client that asks, and those it is counted with.
+fn whose(image: &MetadataImage, asked: &Metered) -> Option<(Rate, Who)> {
+    let (user, client_id) = (&asked.user, &asked.client_id);
+    let quotas = &image.client_quotas;
+    let found = quotas.find(Key::ControllerMutationRate, user, client_id)?;
+    let who = (
+        found.by_user.then(|| user.clone()),
+        found.by_client_id.then(|| client_id.clone()),
+    );
+    Some((found.rate, who))
 }
 
 /// How many partitions a record creates or deletes.

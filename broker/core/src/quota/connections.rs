@@ -1,4 +1,5 @@
-//! How fast connections may begin (KIP-612): all of a broker's together, and those of an address.
+//! How fast connections may begin (KIP-612): all of a broker's together, those at a listener, and
+//! those of an address.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ const ADDRESSES_MAX: usize = 4096;
 pub struct ConnectionRates {
     sampling: Sampling,
     all: Window,
+    by_listener: BTreeMap<String, Window>,
     pub(super) by_address: BTreeMap<IpAddr, Window>,
 }
 
@@ -25,15 +27,20 @@ impl ConnectionRates {
         Self {
             sampling,
             all: Window::default(),
+            by_listener: BTreeMap::new(),
             by_address: BTreeMap::new(),
         }
     }
 
     /// One more begins: for how long it, and all behind it, have to wait. That is a window at most.
     pub fn begin(&mut self, now: Duration, rate: Rate) -> Duration {
-        self.all.take(now, self.sampling, 1.0);
-        let wait = self.all.wait(now, self.sampling, rate);
-        wait.min(self.sampling.window)
+        one_more(&mut self.all, now, self.sampling, rate)
+    }
+
+    /// The same of a listener's own rate.
+    pub fn begin_at(&mut self, now: Duration, listener: &str, rate: Rate) -> Duration {
+        let window = self.by_listener.entry(listener.to_owned()).or_default();
+        one_more(window, now, self.sampling, rate)
     }
 
     /// One more begins from an address: after which time it is closed, where it is one too many.
@@ -56,4 +63,9 @@ impl ConnectionRates {
         window.take(now, sampling, -1.0);
         Some(wait.min(sampling.window))
     }
+}
+
+fn one_more(window: &mut Window, now: Duration, sampling: Sampling, rate: Rate) -> Duration {
+    window.take(now, sampling, 1.0);
+    window.wait(now, sampling, rate).min(sampling.window)
 }

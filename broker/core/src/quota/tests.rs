@@ -268,6 +268,10 @@ fn connections_wait_a_window_at_most_and_those_refused_do_not_count() {
     }
     assert_eq!(rates.begin(at(0), rate(10.0)), at(100));
     assert_eq!(rates.begin(at(0), rate(0.001)), at(1000));
+    // a listener's own rate counts what begins there alone
+    assert_eq!(rates.begin_at(at(0), "A", rate(1.0)), at(0));
+    assert_eq!(rates.begin_at(at(0), "A", rate(1.0)), at(1000));
+    assert_eq!(rates.begin_at(at(0), "B", rate(1.0)), at(0));
     let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
     for _ in 0..5 {
         assert_eq!(rates.begin_from(at(0), here, rate(5.0)), None);

@@ -152,11 +152,10 @@ impl Bucket {
         self.tokens = Some((tokens - amount, now));
     }
 
-    /// Whether nobody looked at it for so long.
+    /// For how many seconds nothing may be taken until it is full.
     #[must_use]
-    pub fn is_idle(&self, now: Duration, span: Duration) -> bool {
-        let seen = self.tokens.map_or(Duration::ZERO, |(_, since)| since);
-        now.saturating_sub(seen) >= span
+    pub fn lack(&mut self, now: Duration, sampling: Sampling, rate: Rate) -> f64 {
+        sampling.span().as_secs_f64() - self.tokens(now, sampling, rate) / rate.value()
     }
 
     /// How long to wait until none is owed; zero where that is so.

@@ -14,8 +14,10 @@ use std::time::Duration;
 use self::oauth::OAuth;
 use crate::authentication::principals::PrincipalRules;
 use crate::authentication::{Limits, Mechanism, Secret, jaas};
+use crate::config::connections::creation_rate;
 use crate::config::key::Scope;
 use crate::config::{ConfigMap, Value, table};
+use crate::quota::Rate;
 
 /// How the settings of one listener begin.
 const PREFIX: &str = "listener.name.";
@@ -29,8 +31,12 @@ const CALLBACKS: &str = "sasl.server.callback.handler.class";
 /// mechanism before them or not.
 const OAUTH: &str = "sasl.oauthbearer.";
 
+/// How many connections may begin at a listener in a second, besides what holds for all.
+const CREATION_RATE: &str = "max.connection.creation.rate";
+
 /// Other settings that a listener may have of its own, besides all that begin with `ssl.`.
-const OF_A_LISTENER: [&str; 3] = [
+const OF_A_LISTENER: [&str; 4] = [
+    CREATION_RATE,
     "sasl.enabled.mechanisms",
     "sasl.server.max.receive.size",
     SESSION_MAX,
@@ -102,6 +108,8 @@ pub struct ListenerSecurity {
     pub tls: Option<Tls>,
     /// Who may log in and how, where that is by SASL.
     pub sasl: Option<Sasl>,
+    /// How many connections may begin there in a second, where it has a limit of its own.
+    pub creation_rate: Option<Rate>,
 }
 
 /// Certificates, and what is asked of clients'.
@@ -215,6 +223,9 @@ impl Reader<'_> {
             protocol,
             tls: protocol.has_tls().then(|| self.tls()).transpose()?,
             sasl: protocol.has_sasl().then(|| self.sasl()).transpose()?,
+            creation_rate: self
+                .own
+                .and_then(|own| creation_rate(own.get(CREATION_RATE)?)),
         })
     }
 

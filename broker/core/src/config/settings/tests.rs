@@ -2,6 +2,7 @@ use super::security::oauth::{Endpoint, KeysAt};
 use super::security::{ClientAuth, Pem, Protocol};
 use super::*;
 use crate::authentication::Mechanism;
+use crate::quota::Rate;
 
 fn refusal(text: &str) -> String {
     Settings::from_properties("server.properties", text)
@@ -202,6 +203,8 @@ fn a_listener_has_settings_of_its_own() {
          PlainLoginModule required user_a=\"p\";",
         "listener.name.secure.scram-sha-512.connections.max.reauth.ms=5000",
         "ssl.enabled.protocols=TLSv1.3",
+        "listener.name.secure.max.connection.creation.rate=7",
+        "max.connection.creation.rate=9",
     ];
     let lines = [&KEYSTORE[..], &of_all, &own].concat();
     let settings = secure("SASL_SSL", &lines).unwrap();
@@ -218,6 +221,8 @@ fn a_listener_has_settings_of_its_own() {
     assert_eq!(session_max[&Mechanism::ScramSha512], Duration::from_secs(5));
     assert_eq!(session_max.len(), 1);
     assert_eq!(sasl.passwords["a"].reveal(), "p");
+    let rate = |listener| settings.security(listener).creation_rate.map(Rate::value);
+    assert_eq!((rate("secure"), rate("plain")), (Some(7.0), None));
     assert_eq!(settings.security("PLAIN").protocol, Protocol::Plaintext);
     assert_eq!(
         settings.inter_broker_listener_name.as_deref(),

@@ -21,5 +21,6 @@ keys! {
     "max.connection.creation.rate" Int "2147483647" AtLeast(0),
         Broker Dynamic [] Applied,
         "Connections that may begin in a second; more have to wait. The listener between brokers \
-         does not count, where clients have one of their own.";
+         does not count, where clients have one of their own. A listener may have a limit of its \
+         own as well, as `listener.name.secure.max.connection.creation.rate` in the broker's file.";
 }

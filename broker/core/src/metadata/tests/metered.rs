@@ -117,6 +117,46 @@ impl Controller {
     }
 }
 
+/// Names that clients give themselves cost nobody else what it owes, and nothing where they change
+/// nothing.
+#[test]
+fn what_is_owed_stays_owed_however_many_others_ask() {
+    let mut controller = Controller::new();
+    let parts = [("user", None), ("client-id", None)];
+    let entity = Entity::of_parts(parts).unwrap();
+    let quota = ClientQuotaRecord::of(&entity, Key::ControllerMutationRate, Rate::new(1.0));
+    let metadata = &mut controller.cluster.metadata;
+    metadata.replay(&Record::ClientQuota(quota));
+    let image = controller.cluster.metadata.image().clone();
+    assert_eq!(controller.create("alice", true, &[("a", 50)]), "NONE 0");
+    let is_partition = |record: &&Record| matches!(record, Record::Partition(_));
+    let partition = controller.cluster.log.iter().find(is_partition).cloned();
+    let (mutations, partition) = (&mut controller.mutations, [partition.unwrap()]);
+    let asked = |number: usize| {
+        Request::Metered(Metered {
+            user: "bob".to_owned(),
+            client_id: format!("client-{number}"),
+            is_strict: true,
+            timeout_ms: 1000,
+            request: bytes::Bytes::new(),
+        })
+    };
+    controller.now += Duration::from_secs(12);
+    for number in 0..5000 {
+        let asked = asked(number);
+        assert!(mutations.purse(controller.now, &image, &asked).is_some());
+        mutations.charge(controller.now, &image, &asked, &[]);
+    }
+    assert_eq!(mutations.kept(), 1);
+    for number in 0..5000 {
+        mutations.charge(controller.now, &image, &asked(number), &partition);
+        assert!(mutations.kept() <= 4096);
+    }
+    // 50 were taken where 2 were there, and 12 have come back
+    let refused = controller.create("alice", true, &[("b", 1)]);
+    assert_eq!(refused, "THROTTLING_QUOTA_EXCEEDED 36000");
+}
+
 #[test]
 fn who_owes_nothing_may_overdraw_and_then_waits() {
     let mut controller = Controller::new();
