@@ -3,7 +3,7 @@
 //! Keys are fetched in the background: at the start, at an interval, after a failure, and when a
 //! token names one that is not known, but for that no more often than [`UNKNOWN_KEY_INTERVAL`].
 //! Invariants: no login waits for the network; keys that could be had once stay in use until others
-//! can be had.
+//! can be had; while there have never been any, no token is judged, and the broker is not ready.
 
 mod fetch;
 #[cfg(test)]
@@ -69,6 +69,12 @@ impl Issuers {
         self.0.get(listener)
     }
 
+    /// The names of the listeners whose keys could not be had yet.
+    pub fn without_keys(&self) -> impl Iterator<Item = &str> {
+        let issuers = self.0.iter().filter(|(_, issuer)| !issuer.has_keys());
+        issuers.map(|(listener, _)| listener.as_str())
+    }
+
     /// Fetches the keys of all of them until `stop` becomes true.
     pub fn watch(&self, metrics: &Arc<Metrics>, stop: &watch::Receiver<bool>) {
         for issuer in self.0.values() {
@@ -112,6 +118,12 @@ impl Issuer {
         judged
     }
 
+    /// Whether there are keys to judge tokens by.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        !self.keys().is_empty()
+    }
+
     fn keys(&self) -> Arc<Keys> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&keys)
@@ -151,9 +163,9 @@ impl Issuer {
                     metrics.token_keys_failures.inc();
                     if told.as_ref() != Some(&why) {
                         let error = self.error(&why);
-                        match self.keys().is_empty() {
-                            true => warn!("{error}; nobody logs in by tokens until they can"),
-                            false => warn!("{error}; the keys in use stay"),
+                        match self.has_keys() {
+                            false => warn!("{error}; nobody logs in by tokens until they can"),
+                            true => warn!("{error}; the keys in use stay"),
                         }
                     }
                     told = Some(why);

@@ -16,8 +16,9 @@ use super::{Call, Context, Error, controllers, row, table};
 /// The first version that may tell of features whose lowest level is 0.
 const LEVEL_0_VERSION: i16 = 4;
 
-/// Answers at once, and tells for how long the client is to wait. A version that is not known is answered in the form of version 0, which every
-/// client reads, with the ranges from which it can choose.
+/// Answers at once, and tells for how long the client is to wait. A version that is not known is
+/// answered in the form of version 0, which every client reads, with the ranges from which it can
+/// choose.
 pub fn call(
     context: &Context,
     header: &RequestHeader,

@@ -45,6 +45,9 @@ pub enum Error {
     /// A login that failed, of which the client learns in no other way.
     #[error("the client has not authenticated")]
     NotAuthenticated,
+    /// A login by a token while the keys of its issuer could not be had yet.
+    #[error("the keys of the token's issuer are not there yet")]
+    NoKeys,
     /// A Produce with acks=0 failed, of which the client learns in no other way.
     #[error("a produce with acks=0 was refused")]
     Unacknowledged,
@@ -56,7 +59,10 @@ impl Error {
     pub fn is_garbage(&self) -> bool {
         !matches!(
             self,
-            Self::Unacknowledged | Self::NotAuthenticated | Self::Unexpected(Unexpected::Expired)
+            Self::Unacknowledged
+                | Self::NotAuthenticated
+                | Self::NoKeys
+                | Self::Unexpected(Unexpected::Expired)
         )
     }
 }

@@ -101,6 +101,12 @@ impl Pages for NodePages {
         if let Some(reason) = self.context.replicas.full_disk() {
             return Err(reason);
         }
+        if let Some(listener) = self.context.issuers.without_keys().next() {
+            return Err(format!(
+                "waiting for the keys that tokens of the listener {listener} are signed by; the \
+                 log says why they cannot be had"
+            ));
+        }
         let image = self.context.controller.image();
         let me = self.context.controller.node_id();
         let mut behind = Vec::new();

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::Authority;
-use crate::login::{handshake, log_in, salted};
+use crate::login::{handshake, log_in, salted, token};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -201,6 +201,11 @@ async fn a_user_logs_in_by_scram_and_nothing_is_served_before() {
     assert_eq!(listed[0].credential_infos[0].iterations, 4096);
     let again = handshake(&mut good, "SCRAM-SHA-256").await;
     assert_eq!(again.error_code, ErrorCode::IllegalSaslState.code());
+    // nor is another token taken, and the client stays who it is
+    let late = token(&mut good, "n,,n=root,r=abc").await.unwrap();
+    assert_eq!(late.error_code, ErrorCode::IllegalSaslState.code());
+    let asked = DescribeUserScramCredentialsRequest::default();
+    assert_eq!(good.call(&asked).await.unwrap().error_code, 0);
 
     for (user, password) in [("root", "pen"), ("nobody", "pencil")] {
         let mut bad = secure.connect(tls13, None).await.unwrap();
@@ -294,6 +299,31 @@ async fn what_is_no_login_is_closed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(8));
+    secure.node.stop().await;
+}
+
+/// Who guesses waits after each guess, whatever the version of its handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bare_token_that_is_wrong_costs_its_sender_time() {
+    let secure = Secure::start("SASL_SSL", &[]).await;
+    let mut stream = tls_stream(&secure).await;
+    // SaslHandshake of version 0, without a client id
+    let mechanism = "SCRAM-SHA-256";
+    let mut frame = vec![0, 17, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0, 13];
+    frame.extend_from_slice(mechanism.as_bytes());
+    let length = u32::try_from(frame.len()).unwrap();
+    stream.write_all(&length.to_be_bytes()).await.unwrap();
+    stream.write_all(&frame).await.unwrap();
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await.unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[4..6], [0, 0], "no error");
+    let began = std::time::Instant::now();
+    stream.write_all(b"\0\0\0\x05wrong").await.unwrap();
+    assert!(is_closed(&mut stream).await);
+    let delay = secure.node.context().settings.authentication_failure_delay;
+    assert!(began.elapsed() >= delay, "after {:?}", began.elapsed());
     secure.node.stop().await;
 }
 

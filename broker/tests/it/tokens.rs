@@ -8,13 +8,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use ottla_broker::config::Settings;
 use ottla_broker::node::{Node, Surroundings};
+use ottla_broker::threads;
 use ottla_client::Connection;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::*;
 use ottla_protocol::messages::metadata::MetadataRequest;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -71,14 +73,20 @@ struct Guarded {
 impl Guarded {
     async fn start() -> Self {
         let (issuer, dir) = (Issuer::new("one"), tempfile::tempdir().unwrap());
+        let path = dir.path().join("jwks");
+        std::fs::write(&path, issuer.jwks()).unwrap();
+        Self::start_with(issuer, dir, &format!("file://{}", path.display())).await
+    }
+
+    /// A node whose issuer's keys are at that address.
+    async fn start_with(issuer: Issuer, dir: tempfile::TempDir, keys: &str) -> Self {
         let at = |name: &str| dir.path().join(name).display().to_string();
-        std::fs::write(at("jwks"), issuer.jwks()).unwrap();
         let text = format!(
             "log.dirs={}\nottla.http.listener=\nottla.audit.log={}\n\
              listeners=PLAIN://127.0.0.1:0,TOKENS://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
              listener.security.protocol.map=PLAIN:PLAINTEXT,TOKENS:SASL_PLAINTEXT\n\
              listener.name.tokens.sasl.enabled.mechanisms=OAUTHBEARER\n\
-             listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://{}\n\
+             listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url={keys}\n\
              sasl.oauthbearer.expected.audience=kafka\n\
              sasl.oauthbearer.expected.issuer=https://issuer\n\
              sasl.oauthbearer.clock.skew.seconds=0\n\
@@ -86,7 +94,6 @@ impl Guarded {
              super.users=User:root\n",
             at("data"),
             at("audit.log"),
-            at("jwks"),
         );
         let settings = Settings::from_properties("test", &text).unwrap();
         let node = Node::start(settings, Surroundings::real()).await.unwrap();
@@ -105,19 +112,34 @@ impl Guarded {
 }
 
 async fn say(connection: &mut Connection<TcpStream>, message: &str) -> SaslAuthenticateResponse {
+    try_say(connection, message).await.expect("an answer")
+}
+
+/// None where the connection ends.
+async fn try_say(
+    connection: &mut Connection<TcpStream>,
+    message: &str,
+) -> Option<SaslAuthenticateResponse> {
     let request = SaslAuthenticateRequest {
         auth_bytes: Bytes::copy_from_slice(message.as_bytes()),
     };
-    connection.exchange(&request, 2).await.unwrap()
+    connection.exchange(&request, 2).await.ok()
 }
 
 async fn log_in(connection: &mut Connection<TcpStream>, message: &str) -> SaslAuthenticateResponse {
+    try_log_in(connection, message).await.expect("an answer")
+}
+
+async fn try_log_in(
+    connection: &mut Connection<TcpStream>,
+    message: &str,
+) -> Option<SaslAuthenticateResponse> {
     let request = SaslHandshakeRequest {
         mechanism: "OAUTHBEARER".to_owned(),
     };
     let answer = connection.exchange(&request, 1).await.unwrap();
     assert_eq!((answer.error_code, answer.mechanisms.len()), (0, 1));
-    say(connection, message).await
+    try_say(connection, message).await
 }
 
 /// What the client is answered that asks for all ACLs, or none where the connection ends.
@@ -191,11 +213,17 @@ async fn who_shows_a_token_of_another_issuer_is_told_and_let_go() {
         let last = say(&mut connection, "\x01").await;
         assert_eq!(last.error_code, ErrorCode::SaslAuthenticationFailed.code());
         assert_eq!(asks(&mut connection).await, None);
-        let audit = std::fs::read_to_string(guarded.file("audit.log")).unwrap();
-        assert!(
-            audit.contains(&format!("authentication failed: {why}")),
-            "{audit}"
-        );
+        // a thread of its own writes it
+        let written = async {
+            loop {
+                let audit = std::fs::read_to_string(guarded.file("audit.log")).unwrap_or_default();
+                if audit.contains(&format!("authentication failed: {why}")) {
+                    return audit;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let audit = tokio::time::timeout(LONG, written).await.expect(why);
         assert!(!audit.contains("eyJ"), "no token is in it: {audit}");
     }
     let mut early = guarded.connect().await;
@@ -203,6 +231,53 @@ async fn who_shows_a_token_of_another_issuer_is_told_and_let_go() {
     let request = MetadataRequest::default();
     let asked = tokio::time::timeout(LONG, early.exchange(&request, 12)).await;
     assert!(asked.expect("it ends").is_err(), "before a login");
+    guarded.node.stop().await;
+}
+
+/// A client takes the answer that its token is not good for final; so it gets none while nobody can
+/// know, and it comes again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_keys_cannot_be_had_a_good_token_is_not_refused() {
+    let (issuer, dir) = (Issuer::new("one"), tempfile::tempdir().unwrap());
+    let body = issuer.jwks();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys", listener.local_addr().unwrap());
+    let (answer, go_on) = tokio::sync::watch::channel(false);
+    threads::spawn(async move {
+        let mut waits = go_on.clone();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if waits.wait_for(|answer| *answer).await.is_err() {
+                return;
+            }
+            let length = body.len();
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            let _ = stream.write_all(text.as_bytes()).await;
+        }
+    });
+    let guarded = Guarded::start_with(issuer, dir, &url).await;
+    let message = guarded.issuer.message("root", 600);
+    for _ in 0..3 {
+        let mut connection = guarded.connect().await;
+        let answer = try_log_in(&mut connection, &message).await;
+        assert!(answer.is_none(), "it is told {answer:?}");
+    }
+    let waiting: Vec<_> = guarded.node.context().issuers.without_keys().collect();
+    assert_eq!(waiting, ["TOKENS"]);
+    answer.send(true).unwrap();
+    let taken = async {
+        loop {
+            let mut connection = guarded.connect().await;
+            if let Some(answer) = try_log_in(&mut connection, &message).await {
+                assert_eq!((answer.error_code, answer.auth_bytes.len()), (0, 0));
+                return asks(&mut connection).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let asked = tokio::time::timeout(LONG, taken).await.expect("in time");
+    assert_eq!(asked, Some(ErrorCode::None));
+    assert_eq!(guarded.node.context().issuers.without_keys().count(), 0);
     guarded.node.stop().await;
 }
 

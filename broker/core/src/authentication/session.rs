@@ -249,8 +249,11 @@ impl Session {
         names.map(|mechanism| mechanism.name().to_owned())
     }
 
-    /// Takes the next token of the exchange.
+    /// Takes the next token of the exchange; one out of turn changes nothing.
     pub fn authenticate(&mut self, moment: Moment, token: &[u8], users: &dyn Users) -> Answer {
+        if self.is_done() {
+            return Answer::out_of_turn();
+        }
         let is_told = match &self.state {
             State::Exchange { step, .. } => matches!(step, Step::Refused),
             _ => false,
@@ -279,7 +282,7 @@ impl Session {
             nonce,
         } = state
         else {
-            // what asks out of turn is refused before
+            // `admit` refuses it before a handshake, and nothing is read behind the end
             return Err("SaslAuthenticate without SaslHandshake".to_owned());
         };
         if token.len() > self.limits.token_bytes_max {
@@ -395,6 +398,20 @@ fn step_on(
 }
 
 impl Answer {
+    /// That of a token from a client that has logged in, or need not.
+    #[must_use]
+    pub fn out_of_turn() -> Self {
+        Self {
+            error: ErrorCode::IllegalSaslState,
+            message: Some(
+                "SaslAuthenticate request received after successful authentication".to_owned(),
+            ),
+            token: Vec::new(),
+            session_lifetime_ms: 0,
+            failure: None,
+        }
+    }
+
     fn went_on(token: Vec<u8>, session_lifetime_ms: i64) -> Self {
         Self {
             error: ErrorCode::None,

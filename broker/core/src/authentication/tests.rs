@@ -344,6 +344,22 @@ fn nothing_else_is_served_before_a_login() {
 }
 
 #[test]
+fn a_token_after_the_login_is_refused_and_changes_nothing() {
+    let mut session = session(None);
+    session.handshake(at(0), 1, "PLAIN", String::new());
+    say(&mut session, "\0alice\0secret").unwrap();
+    for token in ["\0alice\0secret", "\0alice\0wrong", ""] {
+        assert_eq!(session.admit(at(1), ApiKey::SaslAuthenticate), Ok(()));
+        let answer = session.authenticate(moment(1), token.as_bytes(), &Few::new());
+        assert_eq!(answer.error, ErrorCode::IllegalSaslState);
+        assert_eq!(answer.failure, None);
+        assert!(session.is_done() && !session.is_over());
+        assert_eq!(session.user().map(|user| &**user), Some("alice"));
+    }
+    assert_eq!(session.admit(at(1), ApiKey::Fetch), Ok(()));
+}
+
+#[test]
 fn a_mechanism_that_is_not_enabled_ends_the_connection() {
     for name in ["SCRAM-SHA-512", "GSSAPI", "plain", ""] {
         let mut session = session(None);

@@ -93,17 +93,8 @@ pub(super) fn authenticate(
 ) -> Result<Call, Error> {
     served::<SaslAuthenticateRequest>(&header)?;
     let body = decode::<SaslAuthenticateRequest>(&header, reader)?;
-    let Some(answer) = take(client, &body.auth_bytes) else {
-        let response = SaslAuthenticateResponse {
-            error_code: ErrorCode::IllegalSaslState.code(),
-            error_message: Some(
-                "SaslAuthenticate request received after successful authentication".to_owned(),
-            ),
-            ..SaslAuthenticateResponse::default()
-        };
-        return done(encode::<SaslAuthenticateRequest>(&header, &response)?);
-    };
-    let has_failed = answer.error != ErrorCode::None;
+    let answer = take(client, &body.auth_bytes)?;
+    let has_failed = answer.error == ErrorCode::SaslAuthenticationFailed;
     let response = SaslAuthenticateResponse {
         error_code: answer.error.code(),
         error_message: answer.message,
@@ -125,8 +116,17 @@ pub(super) fn authenticate(
 
 /// A token without a request around it, after SaslHandshake of version 0; the answer is one too.
 pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Error> {
-    let answer = take(client, token).filter(|answer| answer.error == ErrorCode::None);
-    let answer = answer.ok_or(Error::NotAuthenticated)?;
+    let answer = take(client, token)?;
+    if answer.error != ErrorCode::None {
+        let delay = client.context.settings.authentication_failure_delay;
+        return Ok(Call::Waiting {
+            future: Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                Err(Error::NotAuthenticated)
+            }),
+            pipelined_max: 1,
+        });
+    }
     let mut frame = Vec::with_capacity(4 + answer.token.len());
     // it is shorter than the largest request
     let length = i32::try_from(answer.token.len()).unwrap_or(i32::MAX);
@@ -135,10 +135,13 @@ pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Erro
     Ok(Call::Done(vec![Bytes::from(frame)]))
 }
 
-/// What the client's token is answered; none on a listener where nobody logs in, or where somebody
-/// has.
-fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
-    let (session, sasl) = (client.session.as_mut()?, client.security.sasl.as_ref()?);
+/// What the client's token is answered. While there have never been keys to judge tokens by, the
+/// connection ends without a word: clients take an answer for final, and come again after an end.
+fn take(client: &mut Client, token: &[u8]) -> Result<Answer, Error> {
+    let (session, sasl) = match (&mut client.session, &client.security.sasl) {
+        (Some(session), Some(sasl)) => (session, sasl),
+        _ => return Ok(Answer::out_of_turn()), // nobody logs in here
+    };
     let context = &client.context;
     let moment = Moment {
         now: context.env.now(),
@@ -156,7 +159,14 @@ fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
         moment,
     };
     let mechanism = session.mechanism();
+    let is_by_issuer = mechanism == Some(Mechanism::OAuthBearer);
+    if is_by_issuer && known.issuer.is_some_and(|issuer| !issuer.has_keys()) {
+        return Err(Error::NoKeys);
+    }
     let answer = session.authenticate(moment, token, &known);
+    if answer.error == ErrorCode::IllegalSaslState {
+        return Ok(answer);
+    }
     let principal = &mut client.request.principal;
     if let Some(why) = &answer.failure {
         context.metrics.authentication_failures.inc();
@@ -170,7 +180,7 @@ fn take(client: &mut Client, token: &[u8]) -> Option<Answer> {
         principal.name = format!("User:{user}").into();
         client.request.is_by_token = session.delegation_token().is_some();
     }
-    Some(answer)
+    Ok(answer)
 }
 
 fn done(answered: Option<Answered>) -> Result<Call, Error> {
