@@ -73,6 +73,7 @@ impl From<&config::Settings> for Settings {
                 group_size_max: settings.group_size_max,
                 consumer_group_size_max: settings.consumer_group_size_max,
                 serves_consumers: settings.group_protocols.contains("consumer"),
+                migration: group::Migration::named(&settings.consumer_group_migration_policy),
                 statics: Arc::new(settings.statics.clone()),
                 offset_metadata_bytes_max: settings.offset_metadata_bytes_max,
                 offsets_retention_ms: i64::from(settings.offsets_retention_minutes) * 60_000,

@@ -12,7 +12,9 @@ pub mod consumer;
 mod consumer_protocol;
 mod deadlines;
 mod describe;
+mod members;
 mod membership;
+mod migration;
 mod offsets;
 mod open;
 pub mod record;
@@ -29,14 +31,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_protocol::codec;
-use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerId, TopicId, TopicName};
 use ottla_protocol::messages::group_records::GroupMetadataValue;
 use ottla_protocol::record::ControlRecord;
 
-use classic::Classic;
 use consumer::sessions::Sessions;
 use consumer::state::{Consumer, Entry};
+use members::Members;
 use offsets::Offsets;
 use open::{Open, Pending};
 use record::CommittedOffset;
@@ -44,7 +45,7 @@ use soft::Soft;
 
 pub use record::Record;
 pub use request::{Body, Client, Request, Response};
-pub use settings::Settings;
+pub use settings::{Migration, Settings};
 
 use crate::image::MetadataImage;
 use crate::image::delta::MetadataDelta;
@@ -128,28 +129,6 @@ impl Shard {
         changed
     }
 
-    /// A JoinGroup may create its group.
-    fn join(&self, soft: &mut Soft, join: classic::Join, step: &mut Step<'_>) {
-        let id: GroupId = join.body.group_id.as_str().into();
-        let is_known = soft.classic(&id).is_some() || self.groups.contains_key(&id);
-        if !is_known && !join.body.member_id.is_empty() {
-            let refusal = join.error(ErrorCode::UnknownMemberId);
-            return step.decision.reply(join.token, refusal);
-        }
-        if self.consumer(&id).is_some_and(Consumer::has_members) {
-            let refusal = join.error(ErrorCode::InconsistentGroupProtocol);
-            return step.decision.reply(join.token, refusal);
-        }
-        soft.with_new(&id, step, |id, classic, step| classic.join(id, join, step));
-        // whoever was refused has changed nothing
-        let is_classic_now = soft
-            .classic(&id)
-            .is_some_and(|classic| !classic.is_vestige());
-        if let Some(group) = self.consumer(&id).filter(|_| is_classic_now) {
-            describe::end_consumer(&id, group, step.decision);
-        }
-    }
-
     /// A part of a group is as it was: members that were removed are in it again, and if it has
     /// begun to be a classic group, it is none.
     fn go_back(
@@ -181,54 +160,11 @@ impl Shard {
         soft.begin_sessions(id, group, now, times.session_timeout_ms);
     }
 
-    /// What a request about a group's members comes to.
-    fn serve_members(&self, soft: &mut Soft, token: Token, body: Members, step: &mut Step<'_>) {
-        let unknown = ErrorCode::UnknownMemberId;
-        match body {
-            Members::Sync(body) => {
-                let id = body.group_id.clone();
-                let serve = |id: &GroupId, classic: &mut Classic, step: &mut Step<'_>| {
-                    classic.sync(id, token, body, step);
-                };
-                if !soft.with(&id, step, serve) {
-                    step.decision.reply(token, classic::sync_error(unknown));
-                }
-            }
-            Members::Heartbeat(body) => {
-                let mut error = unknown;
-                soft.with(&body.group_id, step, |_, classic, step| {
-                    error = classic.heartbeat(&body, step);
-                });
-                step.decision.replies.push(classic::heartbeat(token, error));
-            }
-            Members::Leave(body) => {
-                let id: GroupId = body.group_id.as_str().into();
-                if let Some(group) = self.consumer(&id).filter(|group| group.has_members()) {
-                    let response = self.leave_by_request(soft, (&id, group), &body, step);
-                    return step.decision.reply(token, Response::LeaveGroup(response));
-                }
-                let is_served = soft.with(&body.group_id, step, |id, classic, step| {
-                    classic.leave(id, token, &body, step);
-                });
-                if !is_served {
-                    step.decision.reply(token, classic::leave_unknown(&body));
-                }
-            }
-        }
-    }
-
     /// Sets the next retention check where there is something to check.
     fn plan_retention(&self, soft: &mut Soft, now: Now, decision: &Decision) {
         let is_needed = !self.groups.is_empty() || !soft.is_empty() || !decision.records.is_empty();
         soft.deadlines.retention(now, &self.settings, is_needed);
     }
-}
-
-/// The requests of members that have joined.
-enum Members {
-    Sync(ottla_protocol::messages::groups::SyncGroupRequest),
-    Heartbeat(ottla_protocol::messages::groups::HeartbeatRequest),
-    Leave(ottla_protocol::messages::groups::LeaveGroupRequest),
 }
 
 impl shard::Shard for Shard {

@@ -211,6 +211,7 @@ settings! {
     group_session_timeout_max: Duration = "group.max.session.timeout.ms", read::milliseconds;
     group_size_max: usize = "group.max.size", read::number;
     consumer_group_size_max: usize = "group.consumer.max.size", read::number;
+    consumer_group_migration_policy: String = "group.consumer.migration.policy", read::text;
     group_protocols: BTreeSet<String> =
         "group.coordinator.rebalance.protocols", read::names;
     transaction_timeout_max: Duration = "transaction.max.timeout.ms", read::milliseconds;

@@ -18,30 +18,29 @@ mod answers;
 mod join;
 mod leave;
 mod member;
+mod migration;
 mod rebalance;
 mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::group_records::{GroupMetadataValue, MemberMetadata};
 use ottla_protocol::messages::groups::DescribedGroupMember;
 
+use super::consumer::classic::PROTOCOL_TYPE;
 use super::{Decision, GroupId, Record};
 use crate::shard::Now;
 use member::{Member, ParkedJoin};
 use rebalance::JoinTimer;
 
-pub(super) use answers::{heartbeat, leave_unknown, sync_error};
+pub(super) use answers::{heartbeat, join_error, leave_unknown, sync_error};
 pub(super) use join::Join;
+pub(super) use migration::not_upgraded;
 
 /// A member's id; cheap to clone.
 type MemberId = Arc<str>;
-
-/// The protocol type of consumers, whose subscriptions the coordinator can read.
-const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 /// Where the group stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -331,7 +330,7 @@ impl Classic {
     }
 
     pub(super) fn is_consumer_protocol(&self) -> bool {
-        self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE)
+        self.protocol_type.as_deref() == Some(PROTOCOL_TYPE)
     }
 
     /// The protocol in use, once everybody has it.
@@ -363,7 +362,7 @@ impl Classic {
     }
 
     /// Writes the generation as it is now.
-    fn write(&mut self, id: &GroupId, decision: &mut Decision) {
+    pub(super) fn write(&mut self, id: &GroupId, decision: &mut Decision) {
         self.is_in_log = true;
         let value = Some(self.to_record());
         decision.records.push(Record::Group {
@@ -407,6 +406,7 @@ impl Classic {
             is_in_log: true,
             ..Self::default()
         };
+        let awaits_rebalance = value.leader.is_none();
         let protocol_type = value.protocol_type;
         let name = value.protocol.unwrap_or_default();
         for stored in value.members {
@@ -421,13 +421,10 @@ impl Classic {
         } else {
             group.state = State::Stable;
         }
-        group
-    }
-
-    /// The assignments of all members become empty.
-    fn reset_assignments(&mut self) {
-        for member in self.members.values_mut() {
-            member.assignment = Bytes::new();
+        if awaits_rebalance && !group.members.is_empty() {
+            group.awaits_rebalance();
+            group.await_joins(now);
         }
+        group
     }
 }

@@ -14,9 +14,12 @@
 //!
 //! Invariant: no partition is two members', whether they have it or are to give it up.
 
+pub(super) mod advance;
 mod assignor;
 pub(super) mod check;
+pub(super) mod classic;
 pub(super) mod describe;
+pub(super) mod embedded;
 pub(super) mod heartbeat;
 mod offsets;
 mod reconcile;

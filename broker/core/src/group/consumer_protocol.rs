@@ -9,10 +9,12 @@ use ottla_protocol::messages::consumer_groups::{
 };
 use ottla_protocol::messages::groups::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
 
-use super::classic::{Classic, State};
+use super::classic::State;
+use super::consumer::advance::Terms;
 use super::consumer::check::check;
-use super::consumer::heartbeat::{Beat, LEAVE_EPOCH, known, remove};
-use super::consumer::state::{Consumer, MemberId};
+use super::consumer::heartbeat::{Beat, LEAVE_EPOCH, known};
+use super::consumer::sessions::Sessions;
+use super::consumer::state::Consumer;
 use super::consumer::wire::Refusal;
 use super::consumer::{Heartbeat, describe};
 use super::soft::Soft;
@@ -24,6 +26,11 @@ impl Shard {
     pub(super) fn consumer(&self, id: &str) -> Option<&Consumer> {
         let group = self.groups.get(id)?;
         (!group.consumer.is_nothing()).then_some(&group.consumer)
+    }
+
+    /// The group, where members of the consumer protocol are in it, or were and others stayed.
+    pub(super) fn consumers(&self, id: &str) -> Option<&Consumer> {
+        self.consumer(id).filter(|group| group.has_members())
     }
 
     /// ConsumerGroupHeartbeat.
@@ -50,32 +57,51 @@ impl Shard {
         step: &mut Step<'_>,
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         let id: GroupId = request.body.group_id.as_str().into();
-        let state = soft.classic(&id).map_or(State::Empty, Classic::state);
-        if state != State::Empty {
-            let message = format!("Group {id} is not a consumer group.");
-            return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
-        }
         let nothing = Consumer::default();
-        let (group, before) = match self.consumer(&id) {
-            Some(group) => (group, Vec::new()),
-            None => (&nothing, self.found(soft, &id, request.body.member_epoch)?),
+        let epoch = request.body.member_epoch;
+        let classic = soft.classic(&id);
+        let classic = classic.filter(|classic| classic.state() != State::Empty);
+        let upgraded = match classic.filter(|_| self.consumers(&id).is_none()) {
+            Some(classic) if epoch == 0 => Some(self.upgrade(soft, &id, classic)?),
+            Some(_) => {
+                let message = format!("Group {id} is not a consumer group.");
+                return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
+            }
+            None => None,
         };
-        let image = soft.image.clone();
-        if request.body.member_epoch == LEAVE_EPOCH {
+        let (group, before) = match (&upgraded, self.consumer(&id)) {
+            (Some((group, records)), _) => (group, records.clone()),
+            (None, Some(group)) => (group, Vec::new()),
+            (None, None) => (&nothing, self.found(soft, &id, epoch)?),
+        };
+        if epoch == LEAVE_EPOCH {
             return self.leave_by_heartbeat(soft, (&id, group), &request.body, step);
         }
+        let image = soft.image.clone();
         let times = step.settings.consumer_times(&image, &id);
         let beat = Beat {
-            client,
             request,
-            image: &image,
-            now: step.now,
-            size_max: step.settings.consumer_group_size_max,
-            assignment_interval_ms: times.assignment_interval_ms,
+            terms: Terms {
+                client,
+                image: &image,
+                now: step.now,
+                size_max: step.settings.consumer_group_size_max,
+                assignment_interval_ms: times.assignment_interval_ms,
+                visible: &request.visible,
+            },
         };
-        let (records, told) = soft.with_sessions(&id, |sessions| {
-            beat.decide((&id, group), before, sessions, times.session_timeout_ms)
-        })?;
+        let timeout_ms = times.session_timeout_ms;
+        let decide =
+            |sessions: &mut Sessions| beat.decide((&id, group), before, sessions, timeout_ms);
+        let (records, told) = match upgraded {
+            Some(_) => {
+                let mut sessions = Sessions::begin(group, step.now, timeout_ms);
+                let decided = decide(&mut sessions)?;
+                soft.become_consumers(&id, sessions, step.decision);
+                decided
+            }
+            None => soft.with_sessions(&id, decide)?,
+        };
         step.decision.records.extend(records);
         Ok(told.response(times.heartbeat_interval_ms))
     }
@@ -149,24 +175,6 @@ impl Shard {
             members,
             ..LeaveGroupResponse::default()
         }
-    }
-
-    /// Members leave, or their time is over.
-    pub(super) fn remove_members(
-        &self,
-        soft: &mut Soft,
-        id: &GroupId,
-        members: &BTreeSet<MemberId>,
-        step: &mut Step<'_>,
-    ) {
-        let Some(group) = self.consumer(id) else {
-            return;
-        };
-        let records = remove(id, group, members, &soft.image);
-        step.decision.records.extend(records);
-        soft.with_sessions(id, |sessions| {
-            members.iter().for_each(|id| sessions.forget(id));
-        });
     }
 
     /// ConsumerGroupDescribe, one group.

@@ -22,6 +22,8 @@ pub struct Settings {
     pub consumer_group_size_max: usize,
     /// Whether `group.coordinator.rebalance.protocols` has `consumer`.
     pub serves_consumers: bool,
+    /// `group.consumer.migration.policy`
+    pub migration: Migration,
     /// All that the broker's file sets, for what a group may have of its own.
     pub statics: Arc<ConfigMap>,
     /// `offset.metadata.max.bytes`
@@ -41,11 +43,51 @@ impl Default for Settings {
             group_size_max: 5_000,
             consumer_group_size_max: 5_000,
             serves_consumers: true,
+            migration: Migration::default(),
             statics: Arc::default(),
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
         }
+    }
+}
+
+/// Which way a group with members may go between the two protocols.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Migration {
+    /// From the classic protocol to the consumer protocol, and back.
+    #[default]
+    Bidirectional,
+    /// To the consumer protocol.
+    Upgrade,
+    /// Back to the classic one.
+    Downgrade,
+    /// Neither: members of both are never in a group at once.
+    Disabled,
+}
+
+impl Migration {
+    /// By Kafka's word for it.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "upgrade" => Self::Upgrade,
+            "downgrade" => Self::Downgrade,
+            "disabled" => Self::Disabled,
+            _ => Self::Bidirectional,
+        }
+    }
+
+    pub(super) fn is_enabled(self) -> bool {
+        self != Self::Disabled
+    }
+
+    pub(super) fn upgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Upgrade)
+    }
+
+    pub(super) fn downgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Downgrade)
     }
 }
 

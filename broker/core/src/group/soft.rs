@@ -116,6 +116,27 @@ impl Soft {
         self.with_sessions(id, |sessions| *sessions = Sessions::begin(group, now, ms));
     }
 
+    /// The group is one of the consumer protocol from now on: whoever waits in it joins again.
+    pub(super) fn become_consumers(
+        &mut self,
+        id: &GroupId,
+        sessions: Sessions,
+        decision: &mut Decision,
+    ) {
+        if let Some(mut classic) = self.forget(id) {
+            classic.send_away(ErrorCode::RebalanceInProgress, decision);
+        }
+        self.with_sessions(id, |known| *known = sessions);
+    }
+
+    /// The group is one of the classic protocol from now on.
+    pub(super) fn become_classic(&mut self, id: &GroupId, classic: Classic) {
+        self.forget(id);
+        let group = self.members.entry(id.clone()).or_default();
+        group.classic = classic;
+        self.deadlines.schedule(id, group);
+    }
+
     /// Forgets a group that a rejected or forgotten request created.
     fn drop_vestige(&mut self, id: &GroupId) {
         if self.members.get(id).is_some_and(Membership::is_vestige) {

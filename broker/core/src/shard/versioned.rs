@@ -32,15 +32,16 @@ pub(crate) fn split_version(mut bytes: &[u8]) -> Result<(i16, &[u8]), Error> {
 
 /// A key's fields.
 pub(crate) fn decode_key<M: Message>(fields: &[u8]) -> Result<M, Error> {
-    decode(fields, KEY_SCHEMA_VERSION)
+    decode_fields(fields, KEY_SCHEMA_VERSION)
 }
 
 pub(crate) fn decode_value<M: Message>(bytes: &[u8]) -> Result<M, Error> {
     let (version, fields) = split_version(bytes)?;
-    decode(fields, version)
+    decode_fields(fields, version)
 }
 
-fn decode<M: Message>(bytes: &[u8], version: i16) -> Result<M, Error> {
+/// Fields of a version.
+pub(crate) fn decode_fields<M: Message>(bytes: &[u8], version: i16) -> Result<M, Error> {
     let mut reader = Reader::new(BytesMut::from(bytes));
     M::decode(&mut reader, version)
 }

@@ -199,6 +199,13 @@ keys! {
     "group.consumer.max.size" Int "5000" AtLeast(1),
         Broker Restart [] Applied,
         "Members of a group with the consumer protocol at most.";
+    "group.consumer.migration.policy" String "bidirectional"
+        OneOf(&["bidirectional", "disabled", "downgrade", "upgrade"]),
+        Broker Restart [] Applied,
+        "Which way a group with members may go between the protocols: with `upgrade`, a member of \
+         the consumer protocol may join a classic group, which becomes a consumer group; with \
+         `downgrade`, a consumer group becomes a classic one again when the last member of the \
+         consumer protocol leaves. An empty group is of whichever protocol its next member has.";
     "group.coordinator.rebalance.protocols" List "classic,consumer"
         OneOf(&["classic", "consumer", "share", "streams"]),
         Broker Restart [] Applied,

@@ -26,7 +26,6 @@ const LATER: Effect = AcceptedWithoutEffect("share and streams groups are not se
 const BOTH: Effect =
     AcceptedWithoutEffect("uniform and range are there; uniform, where no member says which");
 const BOUNDS: Effect = AcceptedWithoutEffect("a group's own configs are held against it, no more");
-const NO_MIGRATION: Effect = AcceptedWithoutEffect("a group changes its protocol once it is empty");
 const NO_WINDOWS: Effect =
     AcceptedWithoutEffect("what is copied is paid for by time, and not measured in windows");
 const ONE_DIR: Effect = AcceptedWithoutEffect("a broker has one log directory");
@@ -82,8 +81,6 @@ keys! {
         Broker Restart [] BOUNDS, "";
     "group.consumer.max.heartbeat.interval.ms" Int "15000" AtLeast(1), Broker Restart [] BOUNDS, "";
     "group.consumer.max.session.timeout.ms" Int "60000" AtLeast(1), Broker Restart [] BOUNDS, "";
-    "group.consumer.migration.policy" String "bidirectional" Any,
-        Broker Restart [] NO_MIGRATION, "";
     "group.consumer.min.assignment.interval.ms" Int "0" AtLeast(0), Broker Restart [] BOUNDS, "";
     "group.consumer.min.heartbeat.interval.ms" Int "5000" AtLeast(1), Broker Restart [] BOUNDS, "";
     "group.consumer.min.session.timeout.ms" Int "45000" AtLeast(1), Broker Restart [] BOUNDS, "";

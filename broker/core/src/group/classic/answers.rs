@@ -14,7 +14,7 @@ use crate::shard::{After, Reply, Token};
 const JOIN_NULL_PROTOCOL_VERSION: i16 = 7;
 
 /// A refused JoinGroup.
-pub(super) fn join_error(version: i16, member_id: &str, error: ErrorCode) -> Response {
+pub(in crate::group) fn join_error(version: i16, member_id: &str, error: ErrorCode) -> Response {
     Response::JoinGroup(JoinGroupResponse {
         error_code: error.code(),
         generation_id: -1,

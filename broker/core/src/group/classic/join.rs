@@ -9,9 +9,10 @@ use ottla_protocol::ids::Uuid;
 use ottla_protocol::messages::groups::{JoinGroupRequest, JoinGroupResponse};
 
 use super::super::{Client, Decision, GroupId, Response, Settings, Step};
-use super::member::{Member, ParkedJoin, Protocol};
+use super::member::{Member, ParkedJoin};
 use super::{Classic, MemberId, State, answers};
 use crate::excerpt::beginning;
+use crate::group::consumer::state::Protocol;
 use crate::shard::Token;
 
 /// From this version on a dynamic member is first given its id, so that one that gives up on a slow
@@ -49,7 +50,7 @@ impl Join {
 
     /// A new id: the client's (or the instance's) own name and a random UUID as Java prints it. Of
     /// the longest names only the beginning, so that the id is a string too.
-    fn new_member_id(&self) -> MemberId {
+    pub(in crate::group) fn new_member_id(&self) -> MemberId {
         let name = self.instance_id().unwrap_or(&self.client.id);
         let name = beginning(name, MEMBER_NAME_BYTES_MAX);
         let bits = u128::from_be_bytes(self.fresh.0);
@@ -66,7 +67,7 @@ impl Join {
     }
 
     /// Before version 1 the session timeout was both.
-    fn rebalance_timeout_ms(&self) -> i32 {
+    pub(in crate::group) fn rebalance_timeout_ms(&self) -> i32 {
         match self.body.rebalance_timeout_ms {
             timeout if timeout < 0 => self.body.session_timeout_ms,
             timeout => timeout,
@@ -75,7 +76,7 @@ impl Join {
 
     /// The subscriptions, copied out of the request's buffer, which is larger and shorter lived. A
     /// protocol that is named twice counts once, or it would have more members than there are.
-    fn protocols(&self) -> Vec<Protocol> {
+    pub(in crate::group) fn protocols(&self) -> Vec<Protocol> {
         let mut seen = BTreeSet::new();
         let asked = self.body.protocols.iter();
         let protocols = asked
@@ -85,6 +86,26 @@ impl Join {
                 metadata: Bytes::copy_from_slice(&protocol.metadata),
             });
         protocols.collect()
+    }
+
+    /// Whether the member is first given its id.
+    pub(in crate::group) fn needs_member_id(&self) -> bool {
+        self.body.member_id.is_empty()
+            && self.instance_id().is_none()
+            && self.version >= MEMBER_ID_REQUIRED_VERSION
+    }
+
+    /// Whether the member may be silent for as long as it asks.
+    pub(in crate::group) fn check_session_timeout(
+        &self,
+        settings: &Settings,
+    ) -> Result<(), ErrorCode> {
+        let asked_ms = self.body.session_timeout_ms;
+        let may = settings.session_timeout_min_ms..=settings.session_timeout_max_ms;
+        match may.contains(&asked_ms) {
+            true => Ok(()),
+            false => Err(ErrorCode::InvalidSessionTimeout),
+        }
     }
 
     fn parked(&self) -> ParkedJoin {
@@ -115,12 +136,7 @@ impl Classic {
     }
 
     fn check_join(&self, join: &Join, settings: &Settings) -> Result<(), ErrorCode> {
-        let session_timeout_ms = join.body.session_timeout_ms;
-        if session_timeout_ms < settings.session_timeout_min_ms
-            || session_timeout_ms > settings.session_timeout_max_ms
-        {
-            return Err(ErrorCode::InvalidSessionTimeout);
-        }
+        join.check_session_timeout(settings)?;
         if !self.supports(&join.body) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
@@ -162,7 +178,7 @@ impl Classic {
                 None => self.add(id, member_id, join, step),
             };
         }
-        if join.version < MEMBER_ID_REQUIRED_VERSION {
+        if !join.needs_member_id() {
             return self.add(id, member_id, join, step);
         }
         if self.pending.len() >= step.settings.group_size_max {

@@ -5,6 +5,7 @@ use ottla_protocol::messages::group_records::MemberMetadata;
 
 use super::super::Client;
 use super::MemberId;
+use crate::group::consumer::state::Protocol;
 use crate::shard::{Now, Token};
 
 /// A join that waits for the rebalance.
@@ -12,13 +13,6 @@ use crate::shard::{Now, Token};
 pub(super) struct ParkedJoin {
     pub(super) token: Token,
     pub(super) version: i16,
-}
-
-/// A protocol (a consumer's assignor) and what the member says under it (its subscription).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Protocol {
-    pub(super) name: String,
-    pub(super) metadata: Bytes,
 }
 
 /// One member.

@@ -4,6 +4,7 @@ use ottla_protocol::error::ErrorCode;
 
 use super::super::{GroupId, Response, Step};
 use super::{Classic, MemberId, State};
+use crate::shard::Now;
 
 /// What ends the wait for members to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Classic {
     }
 
     /// There is a reason to rebalance: begins, or goes on with the one that runs.
-    pub(super) fn rebalance(&mut self, id: &GroupId, step: &mut Step<'_>) {
+    pub(in crate::group) fn rebalance(&mut self, id: &GroupId, step: &mut Step<'_>) {
         match self.state {
             State::PreparingRebalance => {}
             State::Empty => return self.begin_first_rebalance(step),
@@ -74,19 +75,23 @@ impl Classic {
 
     fn begin_rebalance(&mut self, step: &mut Step<'_>) {
         self.sync_deadline_ms = None;
-        self.transition(State::PreparingRebalance, step.now);
-        self.wait_for_joins(step);
+        self.await_joins(step.now);
     }
 
-    fn wait_for_joins(&mut self, step: &mut Step<'_>) {
-        let at_ms = step.now.after(self.rebalance_timeout_ms());
+    /// All members are to join again.
+    pub(super) fn await_joins(&mut self, now: Now) {
+        self.transition(State::PreparingRebalance, now);
+        self.wait_for_joins(now);
+    }
+
+    fn wait_for_joins(&mut self, now: Now) {
+        let at_ms = now.after(self.rebalance_timeout_ms());
         self.join_timer = Some(JoinTimer::Rebalance { at_ms });
         self.arm(at_ms);
     }
 
     /// The generation gets no assignments: those who wait for theirs join again.
     fn abandon_generation(&mut self, step: &mut Step<'_>) {
-        self.reset_assignments();
         let waiting: Vec<_> = self
             .members
             .iter_mut()
@@ -132,7 +137,7 @@ impl Classic {
         }
         if !self.elect_leader() {
             // only static members, none of which joined: they stay until their sessions are over
-            return self.wait_for_joins(step);
+            return self.wait_for_joins(step.now);
         }
         self.join_timer = None;
         self.generation += 1;

@@ -11,7 +11,8 @@ use super::state::{Consumer, Member, MemberId};
 use super::wire::{Refusal, described, plain};
 use crate::image::MetadataImage;
 
-/// A member of the consumer protocol, as [`DescribedMember::member_type`] says it.
+/// The protocol of a member, as [`DescribedMember::member_type`] says it.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 /// A group.
@@ -77,6 +78,9 @@ fn describe_member(
         subscribed_topic_regex: Some(member.regex.clone().unwrap_or_default()),
         assignment: described(assigned.iter().map(|(id, p)| (id, p.clone())), image),
         target_assignment: described(target, image),
-        member_type: CONSUMER_MEMBER,
+        member_type: match member.classic {
+            Some(_) => CLASSIC_MEMBER,
+            None => CONSUMER_MEMBER,
+        },
     }
 }

@@ -8,13 +8,14 @@ use ottla_protocol::messages::consumer_groups::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
 };
 
-use super::reconcile::{reconcile, was_given};
+use super::advance::{Moves, Terms};
+use super::reconcile::was_given;
 use super::request::Heartbeat;
 use super::sessions::Sessions;
 use super::state::{AWAY_EPOCH, Consumer, Current, Entry, Given, Member, MemberId, MemberState};
 use super::wire::{Refusal, assignment, owned};
 use super::{Draft, subscription, wire};
-use crate::group::{Client, GroupId, Record};
+use crate::group::{GroupId, Record};
 use crate::image::MetadataImage;
 use crate::shard::Now;
 
@@ -23,18 +24,10 @@ pub const LEAVE_EPOCH: i32 = -1;
 
 /// One heartbeat while it is decided.
 pub struct Beat<'a> {
-    /// Who asks.
-    pub client: &'a Client,
     /// What it asks.
     pub request: &'a Heartbeat,
-    /// By which topics and partitions.
-    pub image: &'a MetadataImage,
-    /// By which time.
-    pub now: Now,
-    /// How many members a group may have.
-    pub size_max: usize,
-    /// How long lies between two targets of a large group.
-    pub assignment_interval_ms: i32,
+    /// By which time and topics.
+    pub terms: Terms<'a>,
 }
 
 /// What it comes to for the member.
@@ -69,15 +62,7 @@ impl Told {
         sessions.heard_from(&self.member_id, now, session_timeout_ms);
         let has_to_revoke = self.current.state == MemberState::UnrevokedPartitions;
         let until = has_to_revoke.then(|| now.after(self.rebalance_timeout_ms));
-        sessions.revokes(&self.member_id, until, self.revokes_others);
-    }
-}
-
-impl Draft<'_> {
-    fn remove(&mut self, member_id: &MemberId) {
-        self.put(Entry::Current(member_id.clone(), None));
-        self.put(Entry::Target(member_id.clone(), None));
-        self.put(Entry::Member(member_id.clone(), None));
+        sessions.owes(&self.member_id, until, self.revokes_others);
     }
 }
 
@@ -115,7 +100,7 @@ impl Beat<'_> {
             AWAY_EPOCH => self.go_away(&mut draft),
             _ => self.stay(&mut draft, sessions),
         }?;
-        told.note(sessions, self.now, session_timeout_ms);
+        told.note(sessions, self.terms.now, session_timeout_ms);
         Ok((draft.records, told))
     }
 
@@ -182,21 +167,14 @@ impl Beat<'_> {
         }
         self.check_regex(before.as_deref())?;
         let member = self.member(before.as_ref());
-        self.subscribe(draft, sessions, &id, (before.as_ref(), &member));
-        let (members, interval_ms) = (draft.group.members.len(), self.assignment_interval_ms);
-        let is_due = draft.group.assignment_epoch() < draft.group.group_epoch();
-        if is_due && sessions.may_assign(members, interval_ms, self.now) {
-            draft.make_target(self.image);
-        }
-        let next = reconcile(&draft.group, &id, &current, says.as_ref());
-        if draft
-            .group
-            .current
-            .get(&id)
-            .is_none_or(|before| **before != next)
-        {
-            draft.put(Entry::Current(id.clone(), Some(Arc::new(next.clone()))));
-        }
+        let moves = Moves {
+            id: &id,
+            before: before.as_ref(),
+            member: &member,
+            current: &current,
+            owned: says.as_ref(),
+        };
+        let next = draft.advance(&self.terms, sessions, &moves);
         let is_full = body.rebalance_timeout_ms >= 0
             && (body.subscribed_topic_names.is_some() || body.subscribed_topic_regex.is_some())
             && body.topic_partitions.is_some();
@@ -225,10 +203,10 @@ impl Beat<'_> {
             return self.replace(draft, &old, id);
         }
         let before = draft.group.members.get(&id).cloned();
-        if before.is_none() && draft.group.members.len() >= self.size_max {
+        if before.is_none() && draft.group.members.len() >= self.terms.size_max {
             let message = format!(
                 "The group has {} members, as many as it may.",
-                self.size_max
+                self.terms.size_max
             );
             return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
         }
@@ -239,30 +217,28 @@ impl Beat<'_> {
         })
     }
 
-    /// A static member that had left for a while is back under another id.
+    /// A static member that had left for a while, or was of the classic protocol, is back under
+    /// another id.
     fn replace(
         &self,
         draft: &mut Draft<'_>,
         old: &MemberId,
         id: MemberId,
     ) -> Result<Came, Refusal> {
-        let current = draft.group.current.get(old).cloned();
-        let is_away = |current: &Arc<Current>| current.member_epoch == AWAY_EPOCH;
-        let Some(current) = current.filter(is_away) else {
+        let current = draft.group.current.get(old);
+        let is_away = current.is_some_and(|current| current.member_epoch == AWAY_EPOCH);
+        let before = draft.group.members.get(old).cloned();
+        let is_classic = before
+            .as_ref()
+            .is_some_and(|member| member.classic.is_some());
+        if !is_away && !is_classic {
             let message = "The instance id is still that of another member.";
             return Err(Refusal::new(ErrorCode::UnreleasedInstanceId, message));
-        };
-        let member = draft.group.members.get(old).cloned();
-        let target = draft.group.target.get(old).cloned();
-        draft.remove(old);
-        draft.put(Entry::Member(id.clone(), member.clone()));
-        draft.put(Entry::Target(id.clone(), target));
-        let assigned = current.assigned.clone();
-        let joining = Arc::new(Current::joining(assigned));
-        draft.put(Entry::Current(id.clone(), Some(joining)));
+        }
+        draft.replace(old, &id);
         Ok(Came {
             id,
-            before: member,
+            before,
             replaced: Some(old.clone()),
         })
     }
@@ -308,13 +284,16 @@ impl Beat<'_> {
             && body.rebalance_timeout_ms < 0
             && body.server_assignor.is_none()
             && body.subscribed_topic_names.is_none()
-            && body.subscribed_topic_regex.is_none();
-        if let Some(before) = before.filter(|before| says_nothing && before.client == *self.client)
+            && body.subscribed_topic_regex.is_none()
+            && before.is_none_or(|before| before.classic.is_none());
+        if let Some(before) =
+            before.filter(|before| says_nothing && before.client == *self.terms.client)
         {
             return Arc::clone(before);
         }
         let mut member = before.map(|before| (**before).clone()).unwrap_or_default();
-        member.client = self.client.clone();
+        member.client = self.terms.client.clone();
+        member.classic = None;
         if body.instance_id.is_some() {
             member.instance_id.clone_from(&body.instance_id);
         }
@@ -335,48 +314,6 @@ impl Beat<'_> {
             member.regex = (!regex.is_empty()).then(|| regex.clone());
         }
         Arc::new(member)
-    }
-
-    /// Notes what has changed, and whether the group's epoch has to.
-    fn subscribe(
-        &self,
-        draft: &mut Draft<'_>,
-        sessions: &mut Sessions,
-        id: &MemberId,
-        (before, member): (Option<&Arc<Member>>, &Arc<Member>),
-    ) {
-        let is_there = draft.group.members.contains_key(id);
-        let is_same = before.is_some_and(|before| Arc::ptr_eq(before, member));
-        let mut is_news = match before {
-            Some(before) => before.topics != member.topics,
-            None => !member.topics.is_empty(),
-        };
-        let regex_before = before.and_then(|before| before.regex.as_ref());
-        let is_other_regex = regex_before != member.regex.as_ref();
-        let matched_before = match is_other_regex {
-            true => draft.group.matched(regex_before).cloned(),
-            false => None,
-        };
-        if !is_there || (!is_same && before != Some(member)) {
-            draft.put(Entry::Member(id.clone(), Some(Arc::clone(member))));
-        }
-        if let Some(regex) = &member.regex {
-            let is_known = draft.group.regexes.contains_key(regex);
-            if sessions.is_to_be_resolved(regex, is_known, self.now) {
-                is_news |= draft.resolve(regex, self.image, &self.request.visible, self.now);
-            }
-        }
-        if is_other_regex {
-            is_news |= matched_before.as_ref() != draft.group.matched(member.regex.as_ref());
-            draft.forget_regexes();
-            sessions.forget_regexes(&draft.group);
-        }
-        if std::mem::take(&mut sessions.are_topics_news) && !is_news {
-            is_news = draft.group.known_topics_hash() != draft.group.topics_hash(self.image);
-        }
-        if is_news {
-            draft.bump(self.image);
-        }
     }
 }
 

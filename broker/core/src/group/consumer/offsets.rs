@@ -14,21 +14,22 @@ const EPOCH_VERSION: i16 = 9;
 pub enum May<'a> {
     /// Any.
     All,
-    /// Those that it was given in the epoch that it knows, or before (KIP-1251).
-    GivenBy(&'a Current, i32),
+    /// Those that it was given in the epoch that it knows, or before (KIP-1251); the error for
+    /// others.
+    GivenBy(&'a Current, i32, ErrorCode),
 }
 
 impl May<'_> {
     /// Whether the offset of a partition may be committed.
     pub fn commit(&self, image: &MetadataImage, topic: &str, partition: i32) -> ErrorCode {
-        let Self::GivenBy(current, epoch) = self else {
+        let Self::GivenBy(current, epoch, stale) = self else {
             return ErrorCode::None;
         };
         let id = image.topic(topic).map(|topic| topic.id);
         let is_given = |given: &Given| is_given(given, id, partition, *epoch);
         match is_given(&current.assigned) || is_given(&current.revoking) {
             true => ErrorCode::None,
-            false => ErrorCode::StaleMemberEpoch,
+            false => *stale,
         }
     }
 }
@@ -48,6 +49,15 @@ pub fn in_transaction(error: ErrorCode) -> ErrorCode {
 }
 
 impl Consumer {
+    /// What a member is told whose epoch is another: in the classic protocol it is a generation.
+    fn stale(&self, member_id: &str) -> ErrorCode {
+        let member = self.members.get(member_id);
+        match member.is_some_and(|member| member.classic.is_some()) {
+            true => ErrorCode::IllegalGeneration,
+            false => ErrorCode::StaleMemberEpoch,
+        }
+    }
+
     /// Whether a commit is a member's, or of nobody where there are no members.
     ///
     /// # Errors
@@ -63,14 +73,15 @@ impl Consumer {
         }
         let current = self.current.get(member_id);
         let current = current.ok_or(ErrorCode::UnknownMemberId)?;
-        if version < EPOCH_VERSION {
+        let stale = self.stale(member_id);
+        if version < EPOCH_VERSION && stale == ErrorCode::StaleMemberEpoch {
             return Err(ErrorCode::UnsupportedVersion);
         }
         match epoch {
-            _ if epoch < 0 => Err(ErrorCode::StaleMemberEpoch),
+            _ if epoch < 0 => Err(stale),
             _ if epoch == current.member_epoch => Ok(May::All),
-            _ if epoch > current.member_epoch => Err(ErrorCode::StaleMemberEpoch),
-            _ => Ok(May::GivenBy(current, epoch)),
+            _ if epoch > current.member_epoch => Err(stale),
+            _ => Ok(May::GivenBy(current, epoch, stale)),
         }
     }
 
@@ -98,11 +109,12 @@ impl Consumer {
         if member_id.is_none() && epoch < 0 {
             return Ok(());
         }
-        let current = self.current.get(member_id.unwrap_or(""));
+        let member_id = member_id.unwrap_or("");
+        let current = self.current.get(member_id);
         let current = current.ok_or(ErrorCode::UnknownMemberId)?;
         match epoch == current.member_epoch {
             true => Ok(()),
-            false => Err(ErrorCode::StaleMemberEpoch),
+            false => Err(self.stale(member_id)),
         }
     }
 }

@@ -34,20 +34,21 @@ const SMALL: usize = 100;
 #[derive(Clone, Copy, Debug)]
 struct Session {
     deadline_ms: u64,
-    /// When it has to have given up what it shall not keep.
-    revoked_ms: Option<u64>,
+    /// When it has to have done what it was told to: given up what it shall not keep, joined again
+    /// or asked for what it has.
+    owes_ms: Option<u64>,
 }
 
 impl Sessions {
     /// All sessions begin now, and topics may be others.
     pub fn begin(group: &Consumer, now: Now, timeout_ms: i32) -> Self {
         let mut sessions = Self::default();
-        for id in group.members.keys() {
-            sessions.heard_from(id, now, timeout_ms);
+        for (id, member) in &group.members {
+            sessions.heard_from(id, now, member.session_timeout_ms(timeout_ms));
             let current = group.current.get(id);
             let has_to_revoke = current.is_some_and(|current| !current.revoking.is_empty());
-            if has_to_revoke && let Some(member) = group.members.get(id) {
-                sessions.revokes(id, Some(now.after(member.rebalance_timeout_ms)), true);
+            if has_to_revoke {
+                sessions.owes(id, Some(now.after(member.rebalance_timeout_ms)), true);
             }
         }
         sessions.topics_change();
@@ -58,10 +59,12 @@ impl Sessions {
     pub fn go_back(&mut self, entry: &Entry, now: Now, timeout_ms: i32) {
         match entry {
             Entry::Member(id, None) => self.forget(id),
-            Entry::Member(id, Some(_)) => self.stays(id, now, timeout_ms),
+            Entry::Member(id, Some(member)) => {
+                self.stays(id, now, member.session_timeout_ms(timeout_ms));
+            }
             Entry::Current(id, Some(current)) => {
                 let has_to_revoke = !current.revoking.is_empty();
-                self.revokes(id, has_to_revoke.then(|| now.after(timeout_ms)), false);
+                self.owes(id, has_to_revoke.then(|| now.after(timeout_ms)), false);
             }
             _ => {}
         }
@@ -127,22 +130,22 @@ impl Sessions {
         let deadline_ms = now.after(timeout_ms);
         let session = self.members.entry(id.clone()).or_insert(Session {
             deadline_ms,
-            revoked_ms: None,
+            owes_ms: None,
         });
         session.deadline_ms = deadline_ms;
         self.arm(deadline_ms);
     }
 
-    /// A member has until then to give up what it shall not keep, if these are others than before
-    /// or it had no time for them yet; none: it has nothing to give up.
-    pub fn revokes(&mut self, id: &MemberId, until_ms: Option<u64>, are_others: bool) {
+    /// A member has until then to do what it is told to, if that is something new or it had no
+    /// time for it yet; none: there is nothing for it to do.
+    pub fn owes(&mut self, id: &MemberId, until_ms: Option<u64>, is_new: bool) {
         let Some(session) = self.members.get_mut(id) else {
             return;
         };
-        let before = session.revoked_ms.filter(|_| !are_others);
-        session.revoked_ms = until_ms.map(|until_ms| before.unwrap_or(until_ms));
-        if let Some(revoked_ms) = session.revoked_ms {
-            self.arm(revoked_ms);
+        let before = session.owes_ms.filter(|_| !is_new);
+        session.owes_ms = until_ms.map(|until_ms| before.unwrap_or(until_ms));
+        if let Some(owes_ms) = session.owes_ms {
+            self.arm(owes_ms);
         }
     }
 
@@ -173,7 +176,7 @@ impl Sessions {
 
 impl Session {
     fn next_ms(&self) -> u64 {
-        self.revoked_ms
+        self.owes_ms
             .map_or(self.deadline_ms, |at| at.min(self.deadline_ms))
     }
 }

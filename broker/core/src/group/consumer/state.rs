@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ottla_protocol::ids::{TopicId, TopicName};
 
 use crate::group::Client;
@@ -48,6 +49,42 @@ pub struct Member {
     pub rebalance_timeout_ms: i32,
     /// How it wants partitions to be assigned.
     pub server_assignor: Option<String>,
+    /// What it said of itself in JoinGroup, where it speaks the classic protocol.
+    pub classic: Option<ClassicMember>,
+}
+
+/// A protocol (a consumer's assignor) and what the member says under it (its subscription).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protocol {
+    /// The protocol's name.
+    pub name: String,
+    /// What the member says under it.
+    pub metadata: Bytes,
+}
+
+/// A member of the classic protocol in a group of the consumer protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassicMember {
+    /// How long it may be silent.
+    pub session_timeout_ms: i32,
+    /// Its assignors and subscriptions, the one that it likes best first.
+    pub protocols: Vec<Protocol>,
+}
+
+impl ClassicMember {
+    /// The assignor that it likes best, and its subscription.
+    pub(super) fn preferred(&self) -> (&str, &[u8]) {
+        let first = self.protocols.first();
+        first.map_or(("", &[]), |one| (one.name.as_str(), &one.metadata))
+    }
+}
+
+impl Member {
+    /// How long it may be silent, of which the group's own time is that of consumers.
+    pub(super) fn session_timeout_ms(&self, of_consumers: i32) -> i32 {
+        let classic = self.classic.as_ref();
+        classic.map_or(of_consumers, |classic| classic.session_timeout_ms)
+    }
 }
 
 /// Where a member stands.
@@ -108,7 +145,7 @@ pub enum Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
     pub(super) epoch: Option<GroupEpoch>,
-    pub(super) members: BTreeMap<MemberId, Arc<Member>>,
+    pub(in crate::group) members: BTreeMap<MemberId, Arc<Member>>,
     pub(super) target_epoch: Option<i32>,
     pub(super) target: BTreeMap<MemberId, Arc<Partitions>>,
     pub(super) current: BTreeMap<MemberId, Arc<Current>>,
@@ -181,12 +218,12 @@ impl Consumer {
     }
 
     /// The group's epoch; the first one before anything has changed it, as in Apache Kafka.
-    pub(super) fn group_epoch(&self) -> i32 {
+    pub(in crate::group) fn group_epoch(&self) -> i32 {
         self.epoch.map_or(FIRST_EPOCH, |epoch| epoch.epoch)
     }
 
     /// The epoch of the target; 0 before there is one.
-    pub(super) fn assignment_epoch(&self) -> i32 {
+    pub(in crate::group) fn assignment_epoch(&self) -> i32 {
         self.target_epoch.unwrap_or(0)
     }
 
@@ -212,25 +249,55 @@ impl Consumer {
         member.topics.iter().chain(matched)
     }
 
+    /// How many members it has.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A member.
+    pub fn member(&self, id: &str) -> Option<&Member> {
+        self.members.get(id).map(|member| &**member)
+    }
+
+    /// What a member is to have.
+    pub fn target_of(&self, id: &str) -> Option<&Partitions> {
+        self.target.get(id).map(|target| &**target)
+    }
+
     /// Whether anybody is in it.
     pub fn has_members(&self) -> bool {
         !self.members.is_empty()
     }
 
+    /// What a member has, or is still to give up.
+    pub fn owned_by(&self, id: &str) -> Partitions {
+        let mut owned = Partitions::new();
+        for (topic, partition) in self
+            .current
+            .get(id)
+            .into_iter()
+            .flat_map(|c| c.partitions())
+        {
+            owned.entry(topic).or_default().insert(partition);
+        }
+        owned
+    }
+
+    /// Whether a member was told of all its target, and others have nothing of it still.
+    pub fn has_target(&self, id: &str) -> bool {
+        let current = self.current.get(id);
+        current.is_some_and(|current| {
+            current.state == MemberState::Stable && current.member_epoch == self.assignment_epoch()
+        })
+    }
+
     /// Kafka's name of the state that the group is in.
     pub fn state(&self) -> &'static str {
-        let is_there = |id: &MemberId| {
-            let current = self.current.get(id);
-            current.is_some_and(|current| {
-                current.state == MemberState::Stable
-                    && current.member_epoch == self.assignment_epoch()
-            })
-        };
         if self.members.is_empty() {
             "Empty"
         } else if self.group_epoch() > self.assignment_epoch() {
             "Assigning"
-        } else if self.members.keys().all(is_there) {
+        } else if self.members.keys().all(|id| self.has_target(id)) {
             "Stable"
         } else {
             "Reconciling"
@@ -284,7 +351,7 @@ impl Current {
     }
 
     /// All that it has or is to give up.
-    fn partitions(&self) -> impl Iterator<Item = (TopicId, i32)> {
+    fn partitions(&self) -> impl Iterator<Item = (TopicId, i32)> + use<'_> {
         let topics = self.assigned.iter().chain(&self.revoking);
         topics.flat_map(|(topic, given)| given.keys().map(|partition| (*topic, *partition)))
     }

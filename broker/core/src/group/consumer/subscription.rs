@@ -45,7 +45,7 @@ pub fn resolve(regex: &str, image: &MetadataImage, visible: &Visible) -> BTreeSe
 
 impl Consumer {
     /// A number that changes with the topics that are subscribed to: their ids and partitions.
-    pub(super) fn topics_hash(&self, image: &MetadataImage) -> i64 {
+    pub(in crate::group) fn topics_hash(&self, image: &MetadataImage) -> i64 {
         let mut hash = Fnv::default();
         for name in self.all_topics() {
             if let Some(topic) = image.topic(name) {

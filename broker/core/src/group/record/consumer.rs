@@ -10,7 +10,8 @@ use ottla_protocol::messages::consumer_group_records as wire;
 
 use super::Error;
 use crate::group::consumer::state::{
-    Current, Entry, Given, GroupEpoch, Member, MemberState, Partitions, Resolved,
+    ClassicMember, Current, Entry, Given, GroupEpoch, Member, MemberState, Partitions, Protocol,
+    Resolved,
 };
 use crate::group::{Client, GroupId, Record};
 use crate::shard::versioned::{decode_key, decode_value, encode_key, encode_value};
@@ -108,7 +109,20 @@ fn member_value(member: &Member) -> wire::ConsumerGroupMemberMetadataValue {
         subscribed_topic_regex: member.regex.clone(),
         rebalance_timeout_ms: member.rebalance_timeout_ms,
         server_assignor: member.server_assignor.clone(),
-        classic_member_metadata: None,
+        classic_member_metadata: member.classic.as_ref().map(classic_value),
+    }
+}
+
+fn classic_value(classic: &ClassicMember) -> wire::ClassicMemberMetadata {
+    let protocols = classic.protocols.iter();
+    wire::ClassicMemberMetadata {
+        session_timeout_ms: classic.session_timeout_ms,
+        supported_protocols: protocols
+            .map(|protocol| wire::ClassicProtocol {
+                name: protocol.name.clone(),
+                metadata: protocol.metadata.clone(),
+            })
+            .collect(),
     }
 }
 
@@ -225,6 +239,20 @@ fn member(value: wire::ConsumerGroupMemberMetadataValue) -> Member {
         regex: value.subscribed_topic_regex,
         rebalance_timeout_ms: value.rebalance_timeout_ms,
         server_assignor: value.server_assignor,
+        classic: value.classic_member_metadata.map(classic_member),
+    }
+}
+
+fn classic_member(value: wire::ClassicMemberMetadata) -> ClassicMember {
+    let protocols = value.supported_protocols.into_iter();
+    ClassicMember {
+        session_timeout_ms: value.session_timeout_ms,
+        protocols: protocols
+            .map(|protocol| Protocol {
+                name: protocol.name,
+                metadata: protocol.metadata,
+            })
+            .collect(),
     }
 }
 

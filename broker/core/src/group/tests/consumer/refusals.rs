@@ -36,7 +36,8 @@ fn a_group_has_one_protocol_at_a_time() {
             classic-describe
                 NONE PreparingRebalance
             A join topics=t
-                A: GROUP_ID_NOT_FOUND Group g is not a consumer group.
+                A: GROUP_ID_NOT_FOUND Cannot upgrade classic group g to consumer group because the
+                    embedded consumer protocol is malformed.
             list
                 g classic "consumer" PreparingRebalance
         "#]],
@@ -71,7 +72,8 @@ fn a_request_that_makes_no_sense_is_refused_with_a_sentence() {
             A beat epoch=-2
                 A: INVALID_REQUEST InstanceId can't be null where a member leaves for a while.
             A beat epoch=-3
-                A: INVALID_REQUEST MemberEpoch is invalid: it is one that was told, 0, -1 or -2.
+                A: INVALID_REQUEST MemberEpoch is invalid: it is one that was told, 0, -1 or
+                    -2.
             A beat epoch=1
                 A: GROUP_ID_NOT_FOUND Group g not found.
             A leave
@@ -101,7 +103,7 @@ fn a_classic_member_whose_group_the_log_refuses_is_sent_away() {
             A leave
                 A: epoch -1
             refused classic-join
-                waits
+                COORDINATOR_NOT_AVAILABLE
             describe
                 Empty 3/2 by uniform
             A join topics=t

@@ -1,6 +1,7 @@
 //! One group, its members, and the log.
 
 mod classic;
+mod consumers;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,22 +15,24 @@ use ottla_protocol::ids::{TopicId, Uuid};
 use ottla_protocol::messages::consumer_groups as wire;
 use ottla_protocol::messages::groups;
 
+use crate::group::consumer::Describe;
 use crate::group::consumer::state::Entry;
-use crate::group::consumer::{Describe, Heartbeat, Visible};
 use crate::group::request::{DeleteGroup, DescribeGroup};
 use crate::group::soft::Soft;
 use crate::group::tests::bodies::GROUP;
-use crate::group::{Body, Client, Decision, Record, Request, Response, Settings, Shard};
+use crate::group::{Body, Client, Decision, Migration, Record, Request, Response, Settings, Shard};
 use crate::image::delta::{MetadataDelta, TopicDelta};
 use crate::image::{MetadataImage, Topic};
 use crate::metadata::features::GROUP_VERSION;
-use crate::shard::{Now, Shard as _, Token};
+use crate::shard::{After, Now, Shard as _, Token};
 
 pub(super) type Partitions = BTreeSet<(String, i32)>;
 
 /// What a member knows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
+    /// Its id, where the coordinator gave it one.
+    pub(super) id: Option<String>,
     pub(super) epoch: i32,
     pub(super) instance_id: Option<String>,
     /// What it was told to have.
@@ -46,6 +49,14 @@ pub(super) struct World {
     log: Vec<(Bytes, Option<Bytes>)>,
     pub(super) is_refusing: bool,
     pub(super) members: BTreeMap<String, Known>,
+    /// Whether what was asked last has no answer yet.
+    is_waiting: bool,
+    /// Who waits for an answer.
+    waiting: BTreeMap<Token, String>,
+    /// What came to those who waited.
+    pub(super) waited: Vec<(String, String)>,
+    /// The members that each leader was told of last, and what they said.
+    pub(super) led: BTreeMap<String, Vec<(String, Bytes)>>,
     tokens: u64,
     seen: String,
 }
@@ -81,7 +92,7 @@ fn partitions(text: &str) -> Partitions {
     names.map(partition).collect()
 }
 
-fn shown(partitions: &Partitions) -> String {
+pub(super) fn shown(partitions: &Partitions) -> String {
     let names = partitions
         .iter()
         .map(|(topic, index)| format!("{topic}-{index}"));
@@ -109,12 +120,46 @@ impl World {
             log: Vec::new(),
             is_refusing: false,
             members: BTreeMap::new(),
+            is_waiting: false,
+            waiting: BTreeMap::new(),
+            waited: Vec::new(),
+            led: BTreeMap::new(),
             tokens: 0,
             seen: String::new(),
         }
     }
 
-    fn say(&mut self, line: &str) {
+    /// The name of a member by its id.
+    fn name_of(&self, id: &str) -> String {
+        let mut members = self.members.iter();
+        let found = members.find(|(name, known)| match &known.id {
+            Some(known) => known == id,
+            None => classic::is_made_of(id, name),
+        });
+        found.map_or_else(|| id.to_owned(), |(name, _)| name.clone())
+    }
+
+    pub(super) fn id_of(&self, member: &str) -> String {
+        let id = self.members.get(member).and_then(|known| known.id.clone());
+        id.unwrap_or_else(|| member.to_owned())
+    }
+
+    pub(super) fn set_policy(&mut self, policy: Migration) {
+        self.shard.settings.migration = policy;
+    }
+
+    /// A member is gone: an answer is nobody's.
+    pub(super) fn stop_waiting(&mut self, member: &str) {
+        self.waiting.retain(|_, waits| waits != member);
+    }
+
+    /// The end of what was said.
+    pub(super) fn seen(&self) -> &str {
+        let lines = self.seen.rmatch_indices('\n').nth(60);
+        &self.seen[lines.map_or(0, |(at, _)| at)..]
+    }
+
+    pub(super) fn say(&mut self, line: &str) {
         writeln!(self.seen, "{line}").expect("a string takes all");
     }
 
@@ -136,6 +181,15 @@ impl World {
             }
             ["classic-join", rest @ ..] => self.classic_join(rest),
             [members, "classic-leave"] => self.classic_leave(members),
+            [
+                member,
+                what @ ("join-group" | "sync-group" | "heartbeat"),
+                rest @ ..,
+            ] => {
+                let answer = self.classic(member, what, rest);
+                self.say(&format!("    {member}: {answer}"));
+            }
+            ["policy", policy] => self.shard.settings.migration = Migration::named(policy),
             [member, "commit", rest @ ..] => self.commit(member, rest, false),
             [member, "txn-commit", rest @ ..] => self.commit(member, rest, true),
             [member, "fetch", rest @ ..] => self.fetch(member, rest),
@@ -147,113 +201,6 @@ impl World {
             }
             [] => {}
         }
-    }
-
-    fn heartbeat(
-        &mut self,
-        member: &str,
-        words: &[&str],
-    ) -> (i16, wire::ConsumerGroupHeartbeatRequest) {
-        let known = self.members.entry(member.to_owned()).or_default();
-        let rest = &words[1..];
-        let topics = option(rest, "topics");
-        let split = |t: &str| {
-            t.split(',')
-                .filter(|t| !t.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        let topics = topics.map(split);
-        let has = rest.iter().find(|word| !word.contains('='));
-        let (epoch, owned) = match words[0] {
-            "join" => {
-                let instance_id = option(rest, "static").map(str::to_owned);
-                *known = Known {
-                    instance_id: instance_id.or(known.instance_id.take()),
-                    ..Known::default()
-                };
-                (0, Some(Partitions::new()))
-            }
-            "leave" => (-1, None),
-            "away" => (-2, None),
-            "has" => {
-                known.has = has.map_or_else(|| known.told.clone(), |has| partitions(has));
-                (known.epoch, Some(known.has.clone()))
-            }
-            _ => (known.epoch, None),
-        };
-        let is_joining = words[0] == "join";
-        let body = wire::ConsumerGroupHeartbeatRequest {
-            group_id: GROUP.to_owned(),
-            member_id: option(rest, "id").unwrap_or(member).to_owned(),
-            member_epoch: number(rest, "epoch", epoch),
-            instance_id: known.instance_id.clone(),
-            rack_id: None,
-            rebalance_timeout_ms: match is_joining {
-                true => number(rest, "rebalance", 60_000),
-                false => -1,
-            },
-            subscribed_topic_names: topics,
-            subscribed_topic_regex: option(rest, "regex").map(str::to_owned),
-            server_assignor: option(rest, "assignor").map(str::to_owned),
-            topic_partitions: owned.map(|owned| self.owned(&owned)),
-        };
-        let version = option(rest, "v").map_or(1, |v| v.parse().expect("a version"));
-        (version, body)
-    }
-
-    fn owned(&self, partitions: &Partitions) -> Vec<wire::OwnedTopicPartitions> {
-        let topics = partitions.iter().filter_map(|(topic, index)| {
-            Some(wire::OwnedTopicPartitions {
-                topic_id: self.image.topic(topic)?.id.0,
-                partitions: vec![*index],
-            })
-        });
-        topics.collect()
-    }
-
-    /// Joins, or says that it lives, as members do that go by what they are told.
-    pub(super) fn act(&mut self, member: &str, words: &str) -> String {
-        let words: Vec<&str> = words.split_whitespace().collect();
-        let (version, body) = self.heartbeat(member, &words);
-        self.beat(member, version, body)
-    }
-
-    /// A heartbeat, and what the member learns by it.
-    fn beat(
-        &mut self,
-        member: &str,
-        version: i16,
-        body: wire::ConsumerGroupHeartbeatRequest,
-    ) -> String {
-        let request = Heartbeat {
-            body,
-            fresh: Uuid([7; 16]),
-            visible: Visible::default(),
-        };
-        let Some(Response::ConsumerGroupHeartbeat(answer)) =
-            self.ask(version, Body::ConsumerGroupHeartbeat(request))
-        else {
-            return "refused".to_owned();
-        };
-        if answer.error_code != 0 {
-            let error = ErrorCode::from(answer.error_code);
-            return format!("{error} {}", answer.error_message.unwrap_or_default());
-        }
-        let known = self.members.entry(member.to_owned()).or_default();
-        known.epoch = answer.member_epoch;
-        let Some(assignment) = answer.assignment else {
-            return format!("epoch {}", answer.member_epoch);
-        };
-        let mut told = Partitions::new();
-        for topic in assignment.topic_partitions {
-            let name = self.image.topic_by_id(TopicId(topic.topic_id));
-            let name = name.map_or_else(|| "?".to_owned(), |topic| topic.name.to_string());
-            told.extend(topic.partitions.iter().map(|index| (name.clone(), *index)));
-        }
-        let text = format!("epoch {} has [{}]", answer.member_epoch, shown(&told));
-        self.members.entry(member.to_owned()).or_default().told = told;
-        text
     }
 
     fn ask(&mut self, version: i16, body: Body) -> Option<Response> {
@@ -269,27 +216,53 @@ impl World {
             body,
         };
         let decision = self.shard.decide(&mut self.soft, self.now, token, request);
-        let is_refused = self.is_refusing && !decision.records.is_empty();
         let replies = self.perform(decision);
+        self.tell_others(token, &replies);
         let found = replies.into_iter().find(|(of, _)| *of == token);
-        found.filter(|_| !is_refused).map(|(_, response)| response)
+        self.is_waiting = found.is_none();
+        found.and_then(|(_, response)| response)
     }
 
-    fn perform(&mut self, decision: Decision) -> Vec<(Token, Response)> {
+    /// Answers that members waited for.
+    fn tell_others(&mut self, asked: Token, replies: &[(Token, Option<Response>)]) {
+        let waited = replies.iter().filter(|(token, _)| *token != asked);
+        for (token, response) in waited {
+            let Some(member) = self.waiting.remove(token) else {
+                continue;
+            };
+            let told = match response {
+                Some(Response::JoinGroup(answer)) => self.joined(&member, answer),
+                Some(Response::SyncGroup(answer)) => self.synced(&member, answer),
+                Some(other) => panic!("{other:?}"),
+                None => "refused".to_owned(),
+            };
+            self.say(&format!("    {member} waited: {told}"));
+            self.waited.push((member, told));
+        }
+    }
+
+    /// The answers; none for what the log has refused.
+    fn perform(&mut self, decision: Decision) -> Vec<(Token, Option<Response>)> {
         let mut undos = Vec::new();
+        let is_refused = self.is_refusing && !decision.records.is_empty();
         for record in decision.records {
             if !self.is_refusing {
                 self.log.push(record.encode().expect("short strings"));
             }
             undos.push(self.shard.replay(record));
         }
+        let mut replies = Vec::new();
+        for reply in decision.replies {
+            let is_lost = is_refused && reply.after != After::Nothing;
+            replies.push((reply.token, (!is_lost).then_some(reply.response)));
+        }
         if self.is_refusing {
             for undo in undos.into_iter().rev() {
-                self.shard.undo(&mut self.soft, self.now, undo);
+                let sent_away = self.shard.undo(&mut self.soft, self.now, undo);
+                replies.extend(sent_away.into_iter().map(|r| (r.token, Some(r.response))));
             }
         }
-        let replies = decision.replies.into_iter();
-        replies.map(|reply| (reply.token, reply.response)).collect()
+        replies
     }
 
     pub(super) fn topic(&mut self, name: &str, count: usize) {
@@ -323,7 +296,8 @@ impl World {
         delta.topics.insert(id, topic);
         let (soft, image) = (&mut self.soft, &self.image);
         let decision = self.shard.on_image(soft, self.now, image, &delta);
-        self.perform(decision);
+        let replies = self.perform(decision);
+        self.tell_others(Token(0), &replies);
     }
 
     /// Stops at each deadline on the way.
@@ -332,7 +306,8 @@ impl World {
         while let Some(at_ms) = Shard::next_deadline_ms(&self.soft).filter(|at| *at <= end_ms) {
             self.now.monotonic_ms = self.now.monotonic_ms.max(at_ms);
             let decision = self.shard.on_deadline(&mut self.soft, self.now);
-            self.perform(decision);
+            let replies = self.perform(decision);
+            self.tell_others(Token(0), &replies);
         }
         self.now.monotonic_ms = end_ms;
     }
@@ -342,11 +317,14 @@ impl World {
         let (soft, decision) = self.shard.on_loaded(self.now, &self.image);
         self.soft = soft;
         self.perform(decision);
+        for (_, member) in std::mem::take(&mut self.waiting) {
+            self.waited.push((member, "refused".to_owned()));
+        }
     }
 
     /// What the log gives.
     pub(super) fn replayed(&self) -> Shard {
-        let mut shard = Shard::new(Settings::default());
+        let mut shard = Shard::new(self.shard.settings.clone());
         for (key, value) in &self.log {
             let record = Shard::decode(key, value.as_deref()).expect("well formed");
             shard.replay(record.expect("known"));
@@ -365,6 +343,17 @@ impl World {
             place += 1;
             last.get(key) == Some(&(place - 1)) && value.is_some()
         });
+    }
+
+    /// The ids of the group's members, whichever its protocol.
+    pub(super) fn ids(&mut self) -> BTreeSet<String> {
+        let group = self.described();
+        let mut ids: BTreeSet<String> = group.members.into_iter().map(|m| m.member_id).collect();
+        let body = Body::DescribeGroup(DescribeGroup(GROUP.to_owned()));
+        if let Some(Response::DescribeGroup(group)) = self.ask(6, body) {
+            ids.extend(group.members.into_iter().map(|member| member.member_id));
+        }
+        ids
     }
 
     pub(super) fn described(&mut self) -> wire::DescribedGroup {
@@ -399,7 +388,10 @@ impl World {
             };
             let line = format!(
                 "    {} epoch {} has [{}] of [{}]",
-                member.member_id,
+                match member.member_type {
+                    0 => format!("{} (classic)", self.name_of(&member.member_id)),
+                    _ => self.name_of(&member.member_id),
+                },
                 member.member_epoch,
                 all(&member.assignment),
                 all(&member.target_assignment)

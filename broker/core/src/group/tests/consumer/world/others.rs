@@ -47,7 +47,7 @@ impl World {
         let body = groups::OffsetCommitRequest {
             group_id: GROUP.to_owned(),
             generation_id_or_member_epoch: number(words, "epoch", known.epoch),
-            member_id: member.to_owned(),
+            member_id: self.id_of(member),
             retention_time_ms: -1,
             topics: vec![groups::OffsetCommitRequestTopic {
                 name: topic.to_owned(),
@@ -81,7 +81,7 @@ impl World {
         let known = self.members.entry(member.to_owned()).or_default().clone();
         let group = groups::OffsetFetchRequestGroup {
             group_id: GROUP.to_owned(),
-            member_id: Some(member.to_owned()),
+            member_id: Some(self.id_of(member)),
             member_epoch: number(words, "epoch", known.epoch),
             topics: None,
         };

@@ -1,0 +1,176 @@
+//! Between the two protocols: what a group with members becomes (KIP-848, online migration).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::groups::JoinGroupResponse;
+
+use super::member::Member;
+use super::{Classic, MemberId, State};
+use crate::group::GroupId;
+use crate::group::consumer::classic::PROTOCOL_TYPE;
+use crate::group::consumer::embedded;
+use crate::group::consumer::state::{
+    self, ClassicMember, Consumer, Current, Entry, Given, GroupEpoch, MemberState, Partitions,
+};
+use crate::group::consumer::wire::Refusal;
+use crate::image::MetadataImage;
+use crate::shard::Now;
+
+/// Why a group stays one of the classic protocol.
+pub(in crate::group) fn not_upgraded(id: &GroupId, why: &str) -> Refusal {
+    let message = format!("Cannot upgrade classic group {id} to consumer group because {why}.");
+    Refusal::new(ErrorCode::GroupIdNotFound, message)
+}
+
+const MALFORMED: &str = "the embedded consumer protocol is malformed";
+const CUSTOM_ASSIGNOR: &str = "an unsupported custom assignor is in use. Please refer to the \
+    documentation or switch to a default assignor before re-attempting the upgrade";
+
+impl Classic {
+    /// How many members it has.
+    pub(in crate::group) fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The group of the consumer protocol that it becomes, each member with what it has; in the
+    /// order in which it is written.
+    ///
+    /// # Errors
+    /// Its members are no consumers, or what they said cannot be read or would be lost.
+    pub(in crate::group) fn upgraded(
+        &self,
+        id: &GroupId,
+        image: &MetadataImage,
+    ) -> Result<Vec<Entry>, Refusal> {
+        if !self.is_consumer_protocol() {
+            let why = "the group does not use the consumer embedded protocol";
+            return Err(not_upgraded(id, why));
+        }
+        let epoch = self.generation;
+        let mut group = Consumer::default();
+        let (mut members, mut targets, mut currents) = (Vec::new(), Vec::new(), Vec::new());
+        let mut taken = BTreeSet::new();
+        for (member_id, member) in &self.members {
+            let new = self.upgraded_member(member).ok_or(MALFORMED);
+            let new = Arc::new(new.map_err(|why| not_upgraded(id, why))?);
+            let mut given = assignment(member, image).map_err(|why| not_upgraded(id, why))?;
+            // a partition that two members were given is the first one's
+            for (topic, partitions) in &mut given {
+                partitions.retain(|partition| taken.insert((*topic, *partition)));
+            }
+            given.retain(|_, partitions| !partitions.is_empty());
+            let assigned = given.iter().map(|(topic, partitions)| {
+                (*topic, partitions.iter().map(|p| (*p, epoch)).collect())
+            });
+            let current = Current {
+                member_epoch: epoch,
+                previous_epoch: epoch,
+                state: MemberState::Stable,
+                assigned: assigned.collect(),
+                revoking: Given::new(),
+            };
+            let entry = Entry::Member(member_id.clone(), Some(new));
+            group.put(entry.clone());
+            members.push(entry);
+            targets.push(Entry::Target(member_id.clone(), Some(Arc::new(given))));
+            currents.push(Entry::Current(member_id.clone(), Some(Arc::new(current))));
+        }
+        members.push(Entry::Group(Some(GroupEpoch {
+            epoch,
+            topics_hash: group.topics_hash(image),
+        })));
+        targets.push(Entry::TargetEpoch(Some(epoch)));
+        Ok([members, targets, currents].concat())
+    }
+
+    fn upgraded_member(&self, member: &Member) -> Option<state::Member> {
+        let name = self.protocol_name.as_deref().unwrap_or("");
+        let protocols = &member.protocols;
+        let ours = protocols.iter().find(|protocol| protocol.name == name);
+        let said = embedded::subscription(&ours.or(protocols.first())?.metadata)?;
+        Some(state::Member {
+            instance_id: member.instance_id.clone(),
+            rack_id: said.rack_id,
+            client: member.client.clone(),
+            topics: said.topics.into_iter().map(Into::into).collect(),
+            regex: None,
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+            server_assignor: None,
+            classic: Some(ClassicMember {
+                session_timeout_ms: member.session_timeout_ms,
+                protocols: protocols.clone(),
+            }),
+        })
+    }
+
+    /// The classic group that members of the classic protocol become, with their partitions.
+    pub(in crate::group) fn downgraded<'a>(
+        members: impl Iterator<Item = (&'a MemberId, &'a state::Member, Partitions)>,
+        generation: i32,
+        image: &MetadataImage,
+        now: Now,
+    ) -> Self {
+        let mut group = Self {
+            generation,
+            ..Self::default()
+        };
+        let mut all = Vec::new();
+        for (id, member, partitions) in members {
+            let Some(classic) = &member.classic else {
+                continue;
+            };
+            let session_deadline_ms = now.after(classic.session_timeout_ms);
+            let new = Member {
+                instance_id: member.instance_id.clone(),
+                client: member.client.clone(),
+                session_timeout_ms: classic.session_timeout_ms,
+                rebalance_timeout_ms: member.rebalance_timeout_ms,
+                protocols: classic.protocols.clone(),
+                session_deadline_ms,
+                ..Member::default()
+            };
+            group.add_member(id.clone(), new, PROTOCOL_TYPE);
+            all.push((id, partitions));
+        }
+        group.protocol_name = group.select_protocol();
+        let name = group.protocol_name.clone().unwrap_or_default();
+        for (id, partitions) in all {
+            if let Some(member) = group.members.get_mut(id) {
+                let metadata = member.metadata(&name);
+                member.assignment = embedded::assigned(&partitions, &metadata, image);
+            }
+        }
+        group.transition(State::Stable, now);
+        group
+    }
+
+    /// Its members are to be assigned anew, which a coordinator that reads this from the log knows
+    /// by there being no leader.
+    pub(in crate::group) fn awaits_rebalance(&mut self) {
+        self.leader = None;
+    }
+
+    /// The answer to a member whose join made the group what it is: it asks for its assignment, and
+    /// makes none.
+    pub(in crate::group) fn joined_as_follower(&self, member_id: &str) -> JoinGroupResponse {
+        JoinGroupResponse {
+            leader: String::new(),
+            members: Vec::new(),
+            ..self.joined(member_id)
+        }
+    }
+}
+
+/// What a member has; nothing before its first assignment.
+fn assignment(member: &Member, image: &MetadataImage) -> Result<Partitions, &'static str> {
+    if member.assignment.is_empty() {
+        return Ok(Partitions::new());
+    }
+    let assignment = embedded::assignment(&member.assignment).ok_or(MALFORMED)?;
+    match assignment.user_data.is_some_and(|data| !data.is_empty()) {
+        true => Err(CUSTOM_ASSIGNOR),
+        false => Ok(embedded::given(&assignment.assigned_partitions, image)),
+    }
+}
