@@ -91,7 +91,8 @@ public class KafkaClusterTestKit implements AutoCloseable {
 
     /** Features whose levels go down. */
     private static final List<Feature> FEATURES =
-        List.of(Feature.TRANSACTION_VERSION, Feature.ELIGIBLE_LEADER_REPLICAS_VERSION);
+        List.of(Feature.TRANSACTION_VERSION, Feature.GROUP_VERSION,
+            Feature.ELIGIBLE_LEADER_REPLICAS_VERSION);
 
     private final TestKitNodes nodes;
     private final boolean deletes;

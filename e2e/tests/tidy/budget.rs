@@ -11,7 +11,7 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/protocol/", 8_000),
     ("broker/client/", 475),
     ("broker/telemetry/", 450),
-    ("broker/core/", 28_500),
+    ("broker/core/", 29_200),
     ("broker/storage/", 9_300),
     ("broker/src/", 28_000),
     ("operator/", 23_900),
