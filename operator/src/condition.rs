@@ -198,6 +198,8 @@ reasons! {
         ClusterNotReady: Reconciling,
         /// The plan waits for the annotation that consents to it.
         WaitingForApproval: Stalled,
+        /// Brokers that were to have no replicas keep some, which no other broker can take.
+        ReplicasRemain: Stalled,
         /// Somebody has stopped it.
         Stopped: Stalled,
         /// There is no such KafkaCluster.

@@ -24,6 +24,11 @@ metrics! {
         topics: Gauge = "ottla_operator_topics", "objects";
         /// KafkaUsers that exist.
         users: Gauge = "ottla_operator_users", "objects";
+        /// KafkaRebalances that exist.
+        rebalances: Gauge = "ottla_operator_rebalances", "objects";
+        /// Partitions that the KafkaRebalances of a KafkaCluster still have to move.
+        rebalancing: Family<Labels, Gauge> =
+            "ottla_operator_rebalance_partitions_left", "partitions";
         /// Whether a KafkaCluster is Ready.
         cluster_ready: Family<Labels, Gauge> = "ottla_operator_cluster_ready", "0 or 1";
         /// Time of one step of a KafkaCluster: observe, plan, act.
@@ -62,6 +67,12 @@ impl Metrics {
         errors.inc_by(u64::from(state == Some(State::Stalled)));
     }
 
+    /// Tells how many partitions a cluster's KafkaRebalances still have to move.
+    pub fn rebalancing(&self, cluster: &ObjectKey, partitions_left: i64) {
+        let gauge = self.rebalancing.get_or_create(&labels(cluster));
+        gauge.set(partitions_left);
+    }
+
     /// Tells when the first of a cluster's certificates expires.
     pub fn certified(&self, cluster: &ObjectKey, certificates: &[CertificateStatus]) {
         let expiries = certificates.iter().filter_map(|one| {
@@ -81,6 +92,7 @@ impl Metrics {
     pub fn forget(&self, cluster: &ObjectKey) {
         let labels = labels(cluster);
         self.cluster_ready.remove(&labels);
+        self.rebalancing.remove(&labels);
         self.reconcile_time.remove(&labels);
         self.reconcile_errors.remove(&labels);
         self.certificate_expiry.remove(&labels);
@@ -151,11 +163,13 @@ mod tests {
         telemetry
             .metrics
             .stepped(&key("bills"), took, Some(State::Ready));
+        telemetry.metrics.rebalancing(&key("orders"), 40);
         let page = telemetry.metrics();
         let labels = "{namespace=\"shop\",name=\"orders\"}";
         for line in [
             format!("ottla_operator_cluster_ready{labels} 0"),
             format!("ottla_operator_reconcile_errors_total{labels} 1"),
+            format!("ottla_operator_rebalance_partitions_left{labels} 40"),
             format!("ottla_operator_reconcile_seconds_count{labels} 2"),
         ] {
             assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");

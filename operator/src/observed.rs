@@ -48,6 +48,8 @@ pub struct RegisteredBroker {
     pub rack: Option<String>,
     /// Whether it is registered and does not serve.
     pub is_fenced: bool,
+    /// Whether it has said, where it was asked how large its replicas are, that it is to get none.
+    pub is_cordoned: bool,
 }
 
 /// A partition, by its topic's name and its index.

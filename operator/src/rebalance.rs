@@ -1,5 +1,7 @@
 //! `KafkaRebalance`: plans by which replicas are spread anew, made, consented to, carried out.
 
+pub mod around;
+pub mod carry_out;
 pub mod driver;
 pub mod plan;
 pub mod reconcile;

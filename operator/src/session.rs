@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -89,6 +89,8 @@ pub struct Session<W, F> {
         mpsc::Sender<RebalancesReport>,
         mpsc::Receiver<RebalancesReport>,
     ),
+    /// KafkaRebalances whose statuses are yet to be written, and whose task waits for that.
+    unwritten: Vec<(Vec<ObjectKey>, oneshot::Sender<()>)>,
 }
 
 impl<W, P, F> Session<W, F>
@@ -117,6 +119,7 @@ where
             passes: mpsc::channel(REPORTS_MAX),
             user_passes: mpsc::channel(REPORTS_MAX),
             rebalance_passes: mpsc::channel(REPORTS_MAX),
+            unwritten: Vec::new(),
         }
     }
 
@@ -142,6 +145,7 @@ where
             self.dispatch_users();
             self.dispatch_rebalances();
             self.world.flush();
+            self.tell_written();
         }
     }
 

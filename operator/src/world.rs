@@ -107,6 +107,10 @@ pub trait World {
     /// Lets go of a KafkaRebalance that was deleted and is done with.
     fn release_rebalance(&mut self, key: &ObjectKey);
 
+    /// Whether the status of a KafkaRebalance that was said last is where the next operator finds
+    /// it.
+    fn has_written_rebalance(&self, key: &ObjectKey) -> bool;
+
     /// Takes note that the brokers of a cluster have stopped, as was wanted.
     fn release_cluster(&mut self, key: &ObjectKey);
 

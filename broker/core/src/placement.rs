@@ -84,7 +84,8 @@ struct Placer<'a> {
 
 /// Whether a broker is not to get replicas (KIP-1066): its cordoned.log.dirs names its directory,
 /// or all, and it has one.
-fn is_cordoned(image: &MetadataImage, node: NodeId) -> bool {
+#[must_use]
+pub fn is_cordoned(image: &MetadataImage, node: NodeId) -> bool {
     let own = image.configs_of(&ConfigResource::Broker(node));
     let cordoned = own.and_then(|own| own.get("cordoned.log.dirs"));
     cordoned.is_some_and(|dirs| !dirs.items().is_empty())

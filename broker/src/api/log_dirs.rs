@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_core::acl::Operation;
+use ottla_core::placement::is_cordoned;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -66,7 +67,7 @@ pub async fn describe(
                 usable_bytes + used_bytes
             },
             usable_bytes,
-            ..DescribeLogDirsResult::default()
+            is_cordoned: is_cordoned(&context.controller.image(), context.controller.node_id()),
         }],
         ..DescribeLogDirsResponse::default()
     }

@@ -46,6 +46,7 @@ impl Admin {
                 address: format!("{}:{}", broker.host, broker.port),
                 rack: broker.rack,
                 is_fenced: broker.is_fenced,
+                is_cordoned: false,
             };
             (broker.broker_id, registered)
         });
@@ -249,11 +250,11 @@ impl Admin {
         Ok(count)
     }
 
-    /// How large the replicas of these partitions are. Each broker knows its own: who does not
-    /// answer soon is left out.
+    /// How large the replicas of these partitions are; brokers are marked that are to get no
+    /// replicas. Each broker knows its own: who does not answer soon is left out.
     pub async fn sizes(
         &mut self,
-        brokers: &BTreeMap<i32, RegisteredBroker>,
+        brokers: &mut BTreeMap<i32, RegisteredBroker>,
         partitions: impl Iterator<Item = PartitionKey>,
     ) -> Sizes {
         let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
@@ -275,6 +276,9 @@ impl Admin {
         let mut sizes = Sizes::new();
         for (broker, answer) in futures::future::join_all(asked).await {
             let directories = answer.map(|answer| answer.results).unwrap_or_default();
+            if let Some(registered) = brokers.get_mut(&broker) {
+                registered.is_cordoned = directories.iter().any(|one| one.is_cordoned);
+            }
             for topic in directories
                 .into_iter()
                 .flat_map(|directory| directory.topics)

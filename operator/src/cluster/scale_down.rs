@@ -244,7 +244,10 @@ async fn forget(admin: &mut Admin, id: i32, sight: &Sight) -> bool {
     match sight.brokers.get(&id) {
         None => true,
         Some(broker) if broker.is_fenced && held(&sight.cluster, id) == 0 => {
-            uncordon(admin, id).await.is_ok() && admin.unregister(id).await.is_ok()
+            // What was set on it would hold for a later broker of its id.
+            uncordon(admin, id).await.is_ok()
+                && admin.throttle(&[id], None).await.is_ok()
+                && admin.unregister(id).await.is_ok()
         }
         Some(_) => false,
     }

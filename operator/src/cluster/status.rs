@@ -195,6 +195,17 @@ fn brokers(
     brokers
 }
 
+/// The status of one that is being deleted.
+#[must_use]
+pub fn deleting(cluster: &KafkaCluster, now: &str) -> KafkaClusterStatus {
+    let message = "The cluster is being deleted.";
+    let verdict = Verdict::new(ClusterReason::Deleting, message);
+    let mut status = cluster.status.clone().unwrap_or_default();
+    let generation = cluster.metadata.generation.unwrap_or_default();
+    status.conditions = conditions(&status.conditions, &verdict, generation, now);
+    status
+}
+
 fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (id, state) in seen.states {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::access::{SCRAM, known, user};
 use super::api::faults::{Course, Fault, Verb};
+use super::rebalances::{hash, rebalance};
 use super::settings::{Kubernetes, Setting, run};
 use super::{cluster, reason, topic};
 use crate::condition::State;
@@ -22,12 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(200);
 const TRIES_MAX: usize = 24;
 
 /// What the operator writes, and removes.
-const WRITES: [(&str, Verb); 17] = [
+const WRITES: [(&str, Verb); 19] = [
     ("kafkaclusters", Verb::Status),
     ("kafkatopics", Verb::Status),
     ("kafkatopics", Verb::Patch),
     ("kafkausers", Verb::Status),
     ("kafkausers", Verb::Patch),
+    ("kafkarebalances", Verb::Status),
+    ("kafkarebalances", Verb::Patch),
     ("secrets", Verb::Patch),
     ("secrets", Verb::Delete),
     ("services", Verb::Patch),
@@ -42,14 +45,18 @@ const WRITES: [(&str, Verb); 17] = [
     ("events", Verb::Create),
 ];
 
+const REBALANCE: &str = "KafkaRebalance";
+
 /// What it asks for.
-const READS: [(&str, Verb); 17] = [
+const READS: [(&str, Verb); 19] = [
     ("kafkaclusters", Verb::List),
     ("kafkaclusters", Verb::Watch),
     ("kafkatopics", Verb::List),
     ("kafkatopics", Verb::Watch),
     ("kafkausers", Verb::List),
     ("kafkausers", Verb::Watch),
+    ("kafkarebalances", Verb::List),
+    ("kafkarebalances", Verb::Watch),
     ("secrets", Verb::Get),
     ("pods", Verb::List),
     ("pods", Verb::Watch),
@@ -114,6 +121,38 @@ fn is_gone(world: &Kubernetes, name: &str) -> bool {
     world.get("KafkaTopic", "shop", name).is_none()
 }
 
+const HELD_TO_A_RATE: &str = "throttle: 1000000";
+
+/// Consents to the plan of the KafkaRebalance, once there is one.
+async fn consent(world: &Kubernetes) {
+    let waits = || reason(Some(&object(world, REBALANCE, "even"))) == "WaitingForApproval";
+    until("a plan waits for consent", waits).await;
+    let approved = format!("ottla.io/approve-plan: {}", hash(world));
+    world.apply(&rebalance(&approved, HELD_TO_A_RATE));
+}
+
+/// Waits until the KafkaRebalance is done, also where its plan was made anew, and deletes it.
+async fn until_even(world: &Kubernetes) {
+    while !is_ready(&object(world, REBALANCE, "even")) {
+        let is_told = || {
+            let object = object(world, REBALANCE, "even");
+            is_ready(&object) || reason(Some(&object)) == "WaitingForApproval"
+        };
+        until("replicas are spread anew", is_told).await;
+        if !is_ready(&object(world, REBALANCE, "even")) {
+            consent(world).await;
+            // The status that is there may be one of before.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    assert_eq!(world.brokers().throttled(), Vec::<i32>::new());
+    world.delete(REBALANCE, "shop", "even");
+    until("the KafkaRebalance is gone", || {
+        object(world, REBALANCE, "even").is_null()
+    })
+    .await;
+}
+
 /// The cluster that is asked for first, with another image and a larger volume then, and with a
 /// setting that needs a restart and a listener less in the end.
 const BEFORE: &str = "config: { num.partitions: 2 }, storage: { size: 1Gi }, listeners: \
@@ -126,8 +165,8 @@ const AFTER: &str = "config: { num.partitions: 3 }, storage: { size: 2Gi }, imag
                      listeners: [{ name: internal, port: 9092, tls: {}, authentication: { type: \
                      Scram } }]";
 
-/// A cluster comes up with its topics and its user and is changed; one topic goes, another is
-/// handed over, and the user goes.
+/// A cluster comes up with its topics and its user, has its replicas spread anew and is changed;
+/// one topic goes, another is handed over, and the user goes.
 async fn story(world: &Kubernetes) {
     world.api.judge(rules::broken);
     world.brokers().watch_over(world.api.clone());
@@ -139,9 +178,14 @@ async fn story(world: &Kubernetes) {
     until_ready(world, "KafkaTopic", "payments").await;
     until_ready(world, "KafkaTopic", "older").await;
     until_ready(world, "KafkaUser", "billing").await;
+    let held = &object(world, "KafkaUser", "billing")["metadata"]["finalizers"];
+    assert_eq!(*held, json!(["ottla.io/user"]));
+    world.apply(&rebalance("", HELD_TO_A_RATE));
+    consent(world).await;
 
     world.apply(&cluster(BETWEEN));
     until_ready(world, "KafkaCluster", "orders").await;
+    until_even(world).await;
     world.apply(&cluster(AFTER));
     world.apply(&topic("shop", "younger", "topicName: refunds"));
     let conflict = || reason(Some(&object(world, "KafkaTopic", "younger"))) == "Conflict";
@@ -272,16 +316,24 @@ async fn refuse_for_long(world: &Kubernetes, resource: &str, verb: Verb, code: u
     let api = &world.api;
     world.apply(&cluster(BEFORE));
     world.apply(&topic("shop", "payments", ""));
+    // Two partitions with one leader: there is something to make even.
+    world.apply(&topic("shop", "bills", ""));
     world.apply(&user("shop", "", SCRAM));
     until_ready(world, "KafkaCluster", "orders").await;
     until_ready(world, "KafkaTopic", "payments").await;
+    until_ready(world, "KafkaTopic", "bills").await;
     until_ready(world, "KafkaUser", "billing").await;
+    world.apply(&rebalance("", HELD_TO_A_RATE));
+    let waits = || reason(Some(&object(world, REBALANCE, "even"))) == "WaitingForApproval";
+    until("a plan waits for consent", waits).await;
     api.judge(rules::broken);
     let before = api.times(resource, verb).len();
     api.fail(Fault::next(resource, verb, usize::MAX, Course::Code(code)));
     world.apply(&cluster(AFTER));
     world.apply(&topic("shop", "refunds", ""));
     world.apply(&user("shop", "", SCRAM).replace("billing", "refunding"));
+    let approved = format!("ottla.io/approve-plan: {}", hash(world));
+    world.apply(&rebalance(&approved, HELD_TO_A_RATE));
     world.delete("KafkaTopic", "shop", "payments");
     world.delete("KafkaUser", "shop", "billing");
     tokio::time::sleep(LONG).await;
@@ -299,6 +351,7 @@ async fn refuse_for_long(world: &Kubernetes, resource: &str, verb: Verb, code: u
     until_ready(world, "KafkaCluster", "orders").await;
     until_ready(world, "KafkaTopic", "refunds").await;
     until_ready(world, "KafkaUser", "refunding").await;
+    until_even(world).await;
     until("the other one is gone", || is_gone(world, "payments")).await;
     until("the user is gone", || {
         object(world, "KafkaUser", "billing").is_null()

@@ -226,7 +226,10 @@ pub async fn a_broker_that_was_to_go_and_stays_gets_its_share_again<S: Setting>(
     let holds = |topic: &str| world.brokers().replicas(topic).contains(&2);
     until("it is emptied", || !holds("a") && !holds("b")).await;
 
+    world.brokers().stop_copies_at(0);
     world.apply(&cluster_of(3));
+    until_cluster(world, "ScalingUp").await;
+    world.brokers().finish_copies();
     let has_share = || holds("a") || holds("b") || holds("payments");
     until("it has its share again", has_share).await;
     until_cluster(world, "BrokersReady").await;

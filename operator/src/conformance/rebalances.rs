@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::settings::Setting;
+use super::api::faults::{Course, Fault, Verb};
+use super::settings::{Kubernetes, Setting, run};
 use super::{A_WHILE, cluster, until, until_cluster, until_reason};
 
 const TOPICS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-fn rebalance(annotations: &str, spec: &str) -> String {
+/// A KafkaRebalance `even` of the cluster.
+pub(super) fn rebalance(annotations: &str, spec: &str) -> String {
     format!(
         "apiVersion: ottla.io/v1alpha1\nkind: KafkaRebalance\n\
          metadata: {{ name: even, namespace: shop, annotations: {{ {annotations} }} }}\n\
@@ -20,7 +22,8 @@ fn status<S: Setting>(world: &S) -> Value {
     object.map_or(Value::Null, |object| object["status"].clone())
 }
 
-fn hash<S: Setting>(world: &S) -> String {
+/// What consents to its plan.
+pub(super) fn hash<S: Setting>(world: &S) -> String {
     let hash = status(world)["plan"]["hash"].as_str().map(str::to_owned);
     hash.unwrap_or_default()
 }
@@ -181,10 +184,57 @@ pub async fn of_two_rebalances_one_goes_after_the_other<S: Setting>(world: &S) {
         tokio::time::sleep(A_WHILE / 20).await;
     }
     world.brokers().finish_copies();
-    until("one is done", || {
-        ["even", "later"]
-            .iter()
-            .any(|name| status(name)["state"] == json!("Ready"))
+    for name in ["even", "later"] {
+        // Of the second one nothing is left to do.
+        until_reason(world, "KafkaRebalance", "shop", name, "Rebalanced").await;
+    }
+}
+
+#[test]
+fn a_throttle_goes_with_the_broker_that_it_was_set_on() {
+    run(Kubernetes::new(), async |world: &Kubernetes| {
+        throttle_and_remove(world).await;
+    });
+}
+
+async fn throttle_and_remove<S: Setting>(world: &S) {
+    uneven(world).await;
+    world.brokers().stop_copies_at(0);
+    world.apply(&rebalance("", "throttle: 1000000"));
+    until_reason_is(world, "WaitingForApproval").await;
+    let approved = format!("ottla.io/approve-plan: {}", hash(world));
+    world.apply(&rebalance(&approved, "throttle: 1000000"));
+    until("it is held to a rate", || {
+        world.brokers().throttled() == [0, 1, 2]
     })
     .await;
+    world.apply(&cluster("").replace("replicas: 3", "replicas: 2"));
+    world.brokers().finish_copies();
+    let is_forgotten = || world.brokers().registered().0 == [0, 1];
+    until("broker 2 is forgotten", is_forgotten).await;
+    until_reason_is(world, "Rebalanced").await;
+    assert_eq!(world.brokers().throttled(), Vec::<i32>::new());
+}
+
+/// On Kubernetes only: a folder takes what is said.
+#[test]
+fn nothing_moves_before_the_api_server_has_taken_that_it_will() {
+    run(Kubernetes::new(), async |world: &Kubernetes| {
+        uneven(world).await;
+        world.apply(&rebalance("", "throttle: 1000000"));
+        until_reason_is(world, "WaitingForApproval").await;
+        world.brokers().stop_copies_at(0);
+        let (kind, refused) = ("kafkarebalances", Course::Code(500));
+        let refusal = Fault::next(kind, Verb::Status, usize::MAX, refused);
+        world.api.fail(refusal);
+        let approved = format!("ottla.io/approve-plan: {}", hash(world));
+        world.apply(&rebalance(&approved, "throttle: 1000000"));
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(world.brokers().throttled(), Vec::<i32>::new());
+        world.api.mend();
+        until("it is held to a rate", || {
+            world.brokers().throttled() == [0, 1, 2]
+        })
+        .await;
+    });
 }

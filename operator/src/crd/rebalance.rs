@@ -94,13 +94,15 @@ pub struct KafkaRebalanceSpec {
 
     /// What is made even: Replicas, the number of them; Bytes, what they hold; Leaders, the
     /// partitions whose preferred leader a broker is. An earlier one goes before a later one.
-    /// Default: Replicas and Leaders. No partition is in fewer racks afterwards.
+    /// Default: Replicas and Leaders. No partition is in fewer racks afterwards, but where a broker
+    /// is to give everything and no other one is in a rack that lacks it; the plan counts those.
     #[serde(default = "default_goals", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
     pub goals: Vec<RebalanceGoal>,
 
     /// How many bytes a second each broker copies at most while this is carried out. Default: what
-    /// the brokers are set to.
+    /// the brokers are set to. It may change meanwhile. A rate that was set on one of these brokers
+    /// alone is gone afterwards; that of the cluster's spec.config holds again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub throttle: Option<i64>,
@@ -152,10 +154,18 @@ pub struct KafkaRebalanceStatus {
     /// The plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<RebalancePlan>,
-    /// Which replicas it moves.
+    /// Which replicas it moves now, at most 500. Of a larger plan the others follow in turns of as
+    /// many, each planned from where replicas are by then, until as many are moved as the plan has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500))]
     pub moves: Vec<RebalanceMove>,
+    /// How many partitions earlier turns had.
+    #[serde(default)]
+    pub moved: i32,
+    /// How many partitions of the plan did not come to be where it has them: others moved or
+    /// deleted them, or a broker that was to have them has gone.
+    #[serde(default)]
+    pub missed: i32,
     /// What is left of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Reassignment>,
@@ -197,11 +207,12 @@ pub enum RebalanceState {
 pub struct RebalancePlan {
     /// What consents to it.
     pub hash: String,
-    /// The metadata.generation that it was made for.
-    pub generation: i64,
+    /// What stands for the spec that it was made for, the throttle left out.
+    #[serde(default)]
+    pub spec: String,
     /// The plan in one line.
     pub summary: String,
-    /// How many partitions move.
+    /// How many partitions move, in all turns together.
     pub partitions: i32,
     /// How many bytes are copied; none where brokers did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,6 +242,9 @@ pub struct RebalanceSkew {
 pub struct RebalanceMove {
     /// Its topic.
     pub topic: String,
+    /// Kafka's own id of that topic: one that is made again under its name is another.
+    #[serde(default)]
+    pub topic_id: String,
     /// Its index.
     pub partition: i32,
     /// Its replicas when the plan was made, the preferred leader first.

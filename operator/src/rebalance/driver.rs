@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::reconcile::{Around, Decision, Look, decide, is_due};
+use super::around::{Around, Decision, Look};
+use super::reconcile::{decide, is_due};
 use super::status::said;
 use crate::admin::{Admin, Error};
 use crate::condition::{RebalanceReason, State, Verdict, state};
@@ -145,19 +146,32 @@ async fn reconcile(
         );
     }
     let busy = busy(cluster, another);
+    let state = object.status.as_ref().map(|status| status.state);
+    // Who waits asks for nothing; what is under way goes on.
+    let waits = busy.is_some() && state != Some(RebalanceState::Rebalancing);
     let acted = async {
-        let look = look(admin, object).await?;
+        let look = match waits {
+            true => Look::default(),
+            false => look(admin, object).await?,
+        };
         let decision = decide(object, &around(&look, cluster, busy.as_deref(), now));
         perform(admin, &decision).await?;
         Ok::<Decision, Error>(decision)
     };
     match acted.await {
         Ok(decision) => (Outcome::Stands(Box::new(decision.status)), decision.done),
-        Err(Error::Refused(refusal)) => {
+        Err(error) => stands(&failed(&error)),
+    }
+}
+
+/// What a call that failed is told as.
+fn failed(error: &Error) -> Verdict {
+    match error {
+        Error::Refused(refusal) => {
             let message = format!("The cluster says: {}", refusal.message);
-            stands(&Verdict::new(RebalanceReason::Refused, message))
+            Verdict::new(RebalanceReason::Refused, message)
         }
-        Err(error) => stands(&not_ready(&error.to_string())),
+        other => not_ready(&other.to_string()),
     }
 }
 
@@ -229,13 +243,14 @@ fn not_ready(why: &str) -> Verdict {
     Verdict::new(RebalanceReason::ClusterNotReady, message)
 }
 
-/// Sizes are asked for where they matter: of what the plan moves, or of everything for a new one.
+/// Sizes are asked for where they matter: of what the plan moves, or of everything for a new one
+/// and for the next turn of one.
 async fn look(admin: &mut Admin, object: &KafkaRebalance) -> Result<Look, Error> {
     let topics = admin.describe_moves(None).await?.topics;
-    let brokers = admin.brokers().await?;
+    let mut brokers = admin.brokers().await?;
     let status = object.status.as_ref();
     let keys: Vec<PartitionKey> = match status {
-        Some(status) if status.state == RebalanceState::Rebalancing => {
+        Some(status) if status.state == RebalanceState::Rebalancing && !status.moves.is_empty() => {
             let moves = status.moves.iter();
             let moves = moves.filter(|one| topics.contains_key(&one.topic));
             moves
@@ -251,7 +266,7 @@ async fn look(admin: &mut Admin, object: &KafkaRebalance) -> Result<Look, Error>
             all.collect()
         }
     };
-    let sizes = admin.sizes(&brokers, keys.into_iter()).await;
+    let sizes = admin.sizes(&mut brokers, keys.into_iter()).await;
     Ok(Look {
         topics,
         brokers,
@@ -281,11 +296,13 @@ async fn leave(
 ) -> Outcome {
     let status = desired.object.status.as_ref();
     let throttled = status.map_or(&[][..], |status| &status.throttled);
-    if throttled.is_empty() || cluster.deleting || !cluster.was_up {
+    if throttled.is_empty() || !cluster.was_up {
         return Outcome::Gone;
     }
     match admin.throttle(throttled, None).await {
         Ok(()) => Outcome::Gone,
+        // The brokers may be gone before; where they are not, their volumes stay with the throttle.
+        Err(_) if cluster.deleting => Outcome::Gone,
         Err(error) => {
             let verdict = not_ready(&error.to_string());
             Outcome::Stands(Box::new(said(&desired.object, &verdict, now)))
@@ -324,3 +341,6 @@ fn is_news(all: &Rebalances, own: &ObjectKey, outcome: &Outcome) -> bool {
         Outcome::Gone => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,15 @@
 //! Which replicas move, so that brokers are even. Pure.
 //!
 //! One step after the other takes a replica from a broker with more and gives it to one with less,
-//! as long as that makes the two more even; so there are no more moves than it takes. First go the
+//! as long as that makes the two more even; so there are no more moves than it takes, and however
+//! many of the first ones are carried out, brokers are more even than before. First go the
 //! replicas of brokers that are to have none, then each goal in its turn, and none undoes what one
 //! before it has made even. Leaders need no copies: the replicas of a partition change places.
 //!
-//! Invariant: a partition gets at most one new replica by the goals, is in no fewer racks
-//! afterwards, and goes to no broker that does not serve or is to go.
+//! Invariant: a partition gets at most one new replica by the goals, and is in no fewer racks
+//! afterwards; nothing goes to a broker that does not serve, is cordoned or is to go. A broker that
+//! is to have nothing may cost a partition a rack, where no other broker saves that; such
+//! partitions are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +17,8 @@ use crate::crd::rebalance::{RebalanceGoal, RebalanceMode};
 use crate::observed::{ObservedTopic, PartitionKey, RegisteredBroker, Sizes};
 use crate::topic::moves::size;
 
-/// At most so many partitions are in a plan; what is left is in the next one.
-pub const MOVES_MAX: usize = 500;
+/// At most so many partitions are listed in a status and moved in one turn.
+pub const TURN_MAX: usize = 500;
 /// Brokers whose bytes differ by no more than this part of what each has on average, in percent,
 /// are even.
 const BYTES_PERCENT: u64 = 5;
@@ -52,8 +55,14 @@ type Loads = BTreeMap<i32, [u64; 3]>;
 pub struct Proposal {
     /// From which replicas to which.
     pub moves: BTreeMap<PartitionKey, (Vec<i32>, Vec<i32>)>,
+    /// The same partitions, what helps most first.
+    pub order: Vec<PartitionKey>,
     /// How many bytes are copied; none where a broker does not say.
     pub bytes: Option<u64>,
+    /// How many partitions are in fewer racks afterwards.
+    pub fewer_racks: usize,
+    /// How many partitions stay on brokers that are to have none.
+    pub remaining: usize,
     /// Of each goal the least and the most that a broker has, before and after.
     pub skew: Vec<(RebalanceGoal, (u64, u64), (u64, u64))>,
 }
@@ -65,9 +74,18 @@ struct Planner<'a> {
     placed: BTreeMap<PartitionKey, Vec<i32>>,
     /// Those that have got a new replica.
     copied: BTreeSet<PartitionKey>,
-    touched: BTreeSet<PartitionKey>,
+    /// Those that have changed, in the order in which they did.
+    touched: Vec<PartitionKey>,
     loads: Loads,
+    /// From whom to whom nothing could be given.
+    hopeless: BTreeSet<(i32, i32)>,
 }
+
+/// Who has what may be given, by broker, what is given first at the front: how it compares, whether
+/// the preferred leader is given away, and which partition.
+type Givers = BTreeMap<i32, BTreeSet<(u64, bool, PartitionKey)>>;
+/// The partitions that a broker is the preferred leader of, by broker.
+type Led = BTreeMap<i32, BTreeSet<PartitionKey>>;
 
 /// Plans. Partitions that are moving already stay as they are.
 #[must_use]
@@ -96,8 +114,9 @@ pub fn propose(facts: Facts<'_>, wish: &Wish<'_>) -> Proposal {
         wish,
         placed: placed.clone(),
         copied: BTreeSet::new(),
-        touched: BTreeSet::new(),
+        touched: Vec::new(),
         loads,
+        hopeless: BTreeSet::new(),
     };
     if wish.mode == RebalanceMode::RemoveBrokers {
         planner.empty_named();
@@ -107,6 +126,23 @@ pub fn propose(facts: Facts<'_>, wish: &Wish<'_>) -> Proposal {
         }
     }
     planner.conclude(&placed, &before)
+}
+
+/// How many partitions some brokers hold, by what is planned or else by what there is.
+#[must_use]
+pub fn held(
+    topics: &BTreeMap<String, ObservedTopic>,
+    brokers: &BTreeSet<i32>,
+    planned: &BTreeMap<PartitionKey, Vec<i32>>,
+) -> usize {
+    let all = topics.iter().flat_map(|(name, topic)| {
+        (0..).zip(&topic.partitions).map(move |(index, partition)| {
+            let planned = planned.get(&(name.clone(), index)).cloned();
+            planned.unwrap_or_else(|| partition.target())
+        })
+    });
+    all.filter(|replicas| replicas.iter().any(|id| brokers.contains(id)))
+        .count()
 }
 
 /// What a replica adds to a broker's load.
@@ -125,9 +161,9 @@ fn part(goal: RebalanceGoal) -> usize {
 impl Planner<'_> {
     /// Whether a broker may get replicas.
     fn gets(&self, id: i32) -> bool {
-        let serves = |broker: &RegisteredBroker| !broker.is_fenced;
+        let takes = |broker: &RegisteredBroker| !broker.is_fenced && !broker.is_cordoned;
         let is_named = self.wish.named.contains(&id);
-        self.facts.brokers.get(&id).is_some_and(serves)
+        self.facts.brokers.get(&id).is_some_and(takes)
             && !self.facts.leaving.contains(&id)
             && match self.wish.mode {
                 RebalanceMode::Full => true,
@@ -163,11 +199,7 @@ impl Planner<'_> {
                 .zip(own)
                 .for_each(|(part, own)| *part = part.saturating_add(own));
         }
-        self.touched.insert(key.clone());
-    }
-
-    fn is_full(&self) -> bool {
-        self.touched.len() >= MOVES_MAX
+        self.touched.push(key.clone());
     }
 
     /// The brokers named give each of their replicas to the one that has least of the first goal.
@@ -179,7 +211,7 @@ impl Planner<'_> {
             let mut replicas = self.placed[&key].clone();
             let before = self.racks(&replicas);
             for place in 0..replicas.len() {
-                if !self.wish.named.contains(&replicas[place]) || self.is_full() {
+                if !self.wish.named.contains(&replicas[place]) {
                     continue;
                 }
                 let others = self.loads.keys().copied();
@@ -199,46 +231,74 @@ impl Planner<'_> {
 
     /// Makes brokers even in the last one of these goals, without harm to those before it.
     fn make_even(&mut self, goals: &[RebalanceGoal]) {
-        let Some((goal, earlier)) = goals.split_last() else {
-            return;
+        match goals.split_last() {
+            Some((RebalanceGoal::Leaders, _)) => self.swap_leaders(),
+            Some((goal, earlier)) => self.copy_replicas(*goal, earlier),
+            None => {}
+        }
+    }
+
+    /// Each partition is given once, the largest first where bytes count, else the smallest.
+    fn copy_replicas(&mut self, goal: RebalanceGoal, earlier: &[RebalanceGoal]) {
+        let rank = |sizes, key: &PartitionKey, place| {
+            let bytes = size(sizes, key);
+            let rank = match goal {
+                RebalanceGoal::Bytes => u64::MAX - bytes,
+                _ => bytes,
+            };
+            (rank, place == 0, key.clone())
         };
-        while !self.is_full() {
-            let step = match goal {
-                RebalanceGoal::Leaders => self.best_swap(),
-                _ => self.best_copy(*goal, earlier),
-            };
-            let Some((key, replicas)) = step else {
-                return;
-            };
-            if *goal != RebalanceGoal::Leaders {
-                self.copied.insert(key.clone());
+        let mut givers = Givers::new();
+        for (key, replicas) in &self.placed {
+            for (place, id) in replicas.iter().enumerate() {
+                if !self.copied.contains(key) {
+                    let given = givers.entry(*id).or_default();
+                    given.insert(rank(self.facts.sizes, key, place));
+                }
             }
+        }
+        self.hopeless.clear();
+        // Whether nothing has moved since all brokers were tried.
+        let mut is_last = true;
+        loop {
+            let Some((key, replicas)) = self.best_copy(goal, earlier, &givers) else {
+                if is_last {
+                    return;
+                }
+                // What has moved may have made room.
+                self.hopeless.clear();
+                is_last = true;
+                continue;
+            };
+            is_last = false;
+            for (place, id) in self.placed[&key].iter().enumerate() {
+                let given = givers.entry(*id).or_default();
+                given.remove(&rank(self.facts.sizes, &key, place));
+            }
+            self.copied.insert(key.clone());
             self.put(&key, replicas);
         }
     }
 
-    /// Whether a broker with so much should give to one with so little something so large.
-    fn helps(&self, goal: RebalanceGoal, (more, less): (u64, u64), what: u64) -> bool {
-        let tolerated = match goal {
+    /// Brokers that differ by no more than this are even.
+    fn tolerated(&self, goal: RebalanceGoal) -> u64 {
+        match goal {
             RebalanceGoal::Bytes => {
                 let all: u64 = self.loads.values().map(|load| load[part(goal)]).sum();
                 all / (self.loads.len().max(1) as u64) / 100 * BYTES_PERCENT
             }
             _ => 1,
-        };
-        let differ = more.saturating_sub(less);
-        differ > tolerated
-            && what > 0
-            && what.saturating_mul(2) <= differ.saturating_add(tolerated / 2)
+        }
     }
 
-    /// The replica of a broker with most that goes to one with least: of bytes the largest that
-    /// fits, else the smallest.
+    /// The replica of a broker with most that goes to one with least.
     fn best_copy(
-        &self,
+        &mut self,
         goal: RebalanceGoal,
         earlier: &[RebalanceGoal],
+        all: &Givers,
     ) -> Option<(PartitionKey, Vec<i32>)> {
+        let tolerated = self.tolerated(goal);
         let mut getters: Vec<i32> = self
             .loads
             .keys()
@@ -252,79 +312,117 @@ impl Planner<'_> {
             givers.retain(|id| !self.wish.named.contains(id));
         }
         for getter in &getters {
-            for giver in givers.iter().filter(|giver| *giver != getter) {
-                let best = self.best_of(goal, earlier, (*giver, *getter));
-                if best.is_some() {
-                    return best;
+            for giver in &givers {
+                if self.hopeless.contains(&(*giver, *getter)) {
+                    continue;
                 }
+                let differ = self
+                    .load(*giver, goal)
+                    .saturating_sub(self.load(*getter, goal));
+                if differ <= tolerated {
+                    break; // the next ones have even less
+                }
+                // Half of the difference makes the two even; a little more does as well.
+                let most = differ.saturating_add(tolerated / 2) / 2;
+                let given = all.get(giver).into_iter().flatten();
+                let best = given
+                    .filter(|(_, is_led, key)| {
+                        let what = weight(key, usize::from(!is_led), self.facts.sizes);
+                        (1..=most).contains(&what[part(goal)])
+                            && earlier.iter().all(|goal| {
+                                let (more, less) =
+                                    (self.load(*giver, *goal), self.load(*getter, *goal));
+                                more.saturating_sub(less) >= what[part(*goal)]
+                            })
+                    })
+                    .find_map(|(_, _, key)| Some((key, self.after(key, *giver, *getter)?)));
+                if let Some((key, after)) = best {
+                    return Some((key.clone(), after));
+                }
+                self.hopeless.insert((*giver, *getter));
             }
         }
         None
     }
 
-    fn best_of(
-        &self,
-        goal: RebalanceGoal,
-        earlier: &[RebalanceGoal],
-        (giver, getter): (i32, i32),
-    ) -> Option<(PartitionKey, Vec<i32>)> {
-        let loads = |goal| (self.load(giver, goal), self.load(getter, goal));
-        let own = |key: &PartitionKey, place| weight(key, place, self.facts.sizes);
-        let fits = self.placed.iter().filter_map(|(key, replicas)| {
-            let place = replicas.iter().position(|id| *id == giver)?;
-            if replicas.contains(&getter) || self.copied.contains(key) {
-                return None;
-            }
-            let own = own(key, place);
-            let is_harmless = |goal: &RebalanceGoal| {
-                let (more, less) = loads(*goal);
-                more.saturating_sub(less) >= own[part(*goal)]
-            };
-            if !self.helps(goal, loads(goal), own[part(goal)]) || !earlier.iter().all(is_harmless) {
-                return None;
-            }
-            let mut after = replicas.clone();
-            after[place] = getter;
-            (self.racks(&after) >= self.racks(replicas)).then_some((key, after, place))
-        });
-        let bytes = |key: &PartitionKey| size(self.facts.sizes, key);
-        let best = fits.min_by_key(|(key, _, place)| match goal {
-            RebalanceGoal::Bytes => (u64::MAX - bytes(key), *place == 0, (*key).clone()),
-            _ => (bytes(key), *place == 0, (*key).clone()),
-        });
-        best.map(|(key, after, _)| (key.clone(), after))
+    /// The replicas of a partition once one broker has its place in it instead of another, where
+    /// that may be.
+    fn after(&self, key: &PartitionKey, giver: i32, getter: i32) -> Option<Vec<i32>> {
+        let replicas = self.placed.get(key)?;
+        let place = replicas.iter().position(|id| *id == giver)?;
+        if replicas.contains(&getter) {
+            return None;
+        }
+        let mut after = replicas.clone();
+        after[place] = getter;
+        (self.racks(&after) >= self.racks(replicas)).then_some(after)
     }
 
-    /// A partition whose preferred leader has most of them, and that has a replica with least.
-    fn best_swap(&self) -> Option<(PartitionKey, Vec<i32>)> {
-        let leads = |id: i32| self.load(id, RebalanceGoal::Leaders);
-        let swaps = self.placed.iter().flat_map(|(key, replicas)| {
-            (1..replicas.len()).map(move |place| (key, replicas, place))
-        });
-        let swaps = swaps.filter(|(_, replicas, place)| {
-            self.gets(replicas[*place]) && leads(replicas[0]) > leads(replicas[*place]) + 1
-        });
-        let best = swaps.max_by_key(|(key, replicas, place)| {
-            let gain = leads(replicas[0]) - leads(replicas[*place]);
-            (gain, std::cmp::Reverse(((*key).clone(), *place)))
-        });
-        best.map(|(key, replicas, place)| {
-            let mut replicas = replicas.clone();
+    /// Has the preferred leaders of partitions change places with others of their replicas.
+    fn swap_leaders(&mut self) {
+        let mut led = Led::new();
+        for (key, replicas) in &self.placed {
+            if let Some(leader) = replicas.first() {
+                led.entry(*leader).or_default().insert(key.clone());
+            }
+        }
+        while let Some((key, place)) = self.best_swap(&led) {
+            let mut replicas = self.placed[&key].clone();
+            led.entry(replicas[0]).or_default().remove(&key);
             replicas.swap(0, place);
-            (key.clone(), replicas)
-        })
+            led.entry(replicas[0]).or_default().insert(key.clone());
+            self.put(&key, replicas);
+        }
+    }
+
+    /// A partition whose preferred leader has most of them, and the place of a replica with least.
+    fn best_swap(&self, led: &Led) -> Option<(PartitionKey, usize)> {
+        let leads = |id: i32| self.load(id, RebalanceGoal::Leaders);
+        let getters = self.loads.keys().filter(|id| self.gets(**id));
+        let least = getters.map(|id| leads(*id)).min()?;
+        let mut givers: Vec<i32> = self.loads.keys().copied().collect();
+        givers.sort_by_key(|id| (u64::MAX - leads(*id), *id));
+        let mut best: Option<(u64, &PartitionKey, usize)> = None;
+        for giver in givers {
+            let most = leads(giver).saturating_sub(least);
+            for key in led.get(&giver).into_iter().flatten() {
+                if most <= best.map_or(1, |(gain, ..)| gain) {
+                    break; // nobody who leads as few gains more
+                }
+                for (place, id) in self.placed[key].iter().enumerate().skip(1) {
+                    let gain = leads(giver).saturating_sub(leads(*id));
+                    if self.gets(*id) && gain > best.map_or(1, |(gain, ..)| gain) {
+                        best = Some((gain, key, place));
+                    }
+                }
+            }
+        }
+        best.map(|(_, key, place)| (key.clone(), place))
+    }
+
+    /// How many partitions, those that others move among them, brokers keep that are to have none.
+    fn remaining(&self) -> usize {
+        if self.wish.mode != RebalanceMode::RemoveBrokers {
+            return 0;
+        }
+        held(self.facts.topics, self.wish.named, &self.placed)
     }
 
     fn conclude(self, before: &BTreeMap<PartitionKey, Vec<i32>>, loads: &Loads) -> Proposal {
-        let touched = self
-            .touched
-            .iter()
-            .filter(|key| before[*key] != self.placed[*key]);
-        let moves = touched.map(|key| {
-            let (from, to) = (before[key].clone(), self.placed[key].clone());
-            (key.clone(), (from, to))
-        });
-        let moves: BTreeMap<PartitionKey, (Vec<i32>, Vec<i32>)> = moves.collect();
+        let mut moves = BTreeMap::new();
+        let mut order = Vec::new();
+        for key in &self.touched {
+            let (from, to) = (&before[key], &self.placed[key]);
+            if from != to
+                && moves
+                    .insert(key.clone(), (from.clone(), to.clone()))
+                    .is_none()
+            {
+                order.push(key.clone());
+            }
+        }
+        let fewer = |(from, to): &&(Vec<i32>, Vec<i32>)| self.racks(to) < self.racks(from);
+        let fewer_racks = moves.values().filter(fewer).count();
         let mut bytes = Some(0_u64);
         for (key, (from, to)) in &moves {
             let copies = to.iter().filter(|id| !from.contains(id)).count() as u64;
@@ -344,7 +442,10 @@ impl Planner<'_> {
         Proposal {
             skew: skew.collect(),
             moves,
+            order,
             bytes,
+            fewer_racks,
+            remaining: self.remaining(),
         }
     }
 }

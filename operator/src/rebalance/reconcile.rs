@@ -7,63 +7,25 @@
 //! The plan stands in the status, move by move, and nothing else is remembered: which of them are
 //! done, the replicas tell. A partition that somebody else has moved meanwhile is left alone.
 //!
-//! Invariant: nothing moves but by a plan that was consented to by its own hash; of all
-//! KafkaRebalances of a cluster one is carried out at a time, and none begins a move while brokers
-//! come or go.
+//! A status has room for so many moves. A larger plan is carried out in turns: once the moves that
+//! are listed are done, the next ones are planned by the same spec from where replicas are by then.
+//!
+//! Invariant: nothing moves but by a plan that was consented to by its own hash, and no more
+//! partitions than it has; of all KafkaRebalances of a cluster one is carried out at a time, and
+//! none begins a move while brokers come or go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::plan::{Facts, Wish, propose};
-use super::status::{concluded, put_plan, waiting};
+use super::around::{Around, Decision, conclude, proposal, rebalanced, remaining};
+use super::carry_out::{Stage, carry_on, hold_to_rate, stage};
+use super::status::{made_for, put_plan, waiting};
 use crate::admin::moves::Targets;
 use crate::approval::APPROVE;
 use crate::cluster::rebalance::REBALANCE;
 use crate::condition::{RebalanceReason, Verdict};
 use crate::crd::rebalance::{RebalanceMode, RebalanceState};
 use crate::crd::{KafkaRebalance, KafkaRebalanceStatus};
-use crate::observed::{ObservedPartition, ObservedTopic, PartitionKey, RegisteredBroker, Sizes};
 use crate::spoken;
-use crate::topic::moves::progress::{bytes_left, told};
-use crate::topic::moves::{BYTES_MAX, PARTITIONS_MAX, size};
-
-/// The cluster as it is.
-#[derive(Clone, Debug, Default)]
-pub struct Look {
-    /// All topics.
-    pub topics: BTreeMap<String, ObservedTopic>,
-    /// The brokers that are registered.
-    pub brokers: BTreeMap<i32, RegisteredBroker>,
-    /// How large replicas are.
-    pub sizes: Sizes,
-}
-
-/// What one of them goes by.
-#[derive(Clone, Debug)]
-pub struct Around<'a> {
-    /// The cluster.
-    pub look: &'a Look,
-    /// The brokers that are to go.
-    pub leaving: &'a BTreeSet<i32>,
-    /// Why no moves begin now, and no plan is made; half a sentence.
-    pub busy: Option<&'a str>,
-    /// What time it is.
-    pub now: &'a str,
-}
-
-/// What is done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Decision {
-    /// What it says then.
-    pub status: KafkaRebalanceStatus,
-    /// Reassignments to begin, or to cancel.
-    pub targets: Targets,
-    /// The brokers that copy no faster than this.
-    pub throttle: Option<(Vec<i32>, i64)>,
-    /// The brokers that copy as they are set to again.
-    pub lifted: Vec<i32>,
-    /// What was done, as a sentence.
-    pub done: Option<String>,
-}
 
 /// What somebody asks of it by the annotation.
 struct Asked<'a> {
@@ -108,7 +70,7 @@ pub fn is_due(object: &KafkaRebalance) -> bool {
 /// Whether its plan was made for another spec.
 fn is_outdated(object: &KafkaRebalance, before: &KafkaRebalanceStatus) -> bool {
     let plan = before.plan.as_ref();
-    plan.is_none_or(|plan| Some(plan.generation) != object.metadata.generation)
+    plan.is_none_or(|plan| plan.spec != made_for(object))
 }
 
 /// Decides.
@@ -118,7 +80,7 @@ pub fn decide(object: &KafkaRebalance, around: &Around<'_>) -> Decision {
     let asked = asked(object, &before);
     let is_new = asked.refreshes || is_outdated(object, &before);
     let mut status = before.clone();
-    if asked.stops || asked.refreshes {
+    if asked.stops || asked.refreshes || asked.value.is_empty() {
         asked.value.clone_into(&mut status.asked);
     }
     match before.state {
@@ -126,6 +88,9 @@ pub fn decide(object: &KafkaRebalance, around: &Around<'_>) -> Decision {
             stop(object, status, is_new && !asked.stops, around)
         }
         RebalanceState::Rebalancing => carry_on(object, status, around),
+        RebalanceState::Ready if asked.stops => {
+            conclude(object, status, rebalanced(&before), around)
+        }
         _ if asked.stops => {
             status.state = RebalanceState::Stopped;
             conclude(object, status, stopped(), around)
@@ -134,29 +99,16 @@ pub fn decide(object: &KafkaRebalance, around: &Around<'_>) -> Decision {
         RebalanceState::ProposalReady | RebalanceState::Approved => {
             let plan = before.plan.as_ref();
             let hash = plan.map(|plan| plan.hash.as_str());
-            if before.state == RebalanceState::Approved
-                || asked.approved.is_some_and(|by| Some(by) == hash)
-            {
+            if asked.approved.is_some_and(|by| Some(by) == hash) {
                 return begin(object, status, around);
             }
+            status.state = RebalanceState::ProposalReady;
             let verdict = plan.map_or_else(|| proposing("A plan is made."), waiting);
             conclude(object, status, verdict, around)
         }
         RebalanceState::Ready => conclude(object, status, rebalanced(&before), around),
         RebalanceState::Stopped => conclude(object, status, stopped(), around),
         RebalanceState::NotReady => plan_anew(object, status, around),
-    }
-}
-
-fn conclude(
-    object: &KafkaRebalance,
-    status: KafkaRebalanceStatus,
-    verdict: Verdict,
-    around: &Around<'_>,
-) -> Decision {
-    Decision {
-        status: concluded(object, status, &verdict, around.now),
-        ..Decision::default()
     }
 }
 
@@ -170,14 +122,6 @@ fn stopped() -> Verdict {
          plan."
     );
     Verdict::new(RebalanceReason::Stopped, message)
-}
-
-fn rebalanced(status: &KafkaRebalanceStatus) -> Verdict {
-    let message = match status.plan.as_ref().filter(|_| !status.moves.is_empty()) {
-        Some(plan) => format!("It is done: {}.", plan.summary),
-        None => "Brokers are even; there is nothing to move.".to_owned(),
-    };
-    Verdict::new(RebalanceReason::Rebalanced, message)
 }
 
 /// Makes a plan.
@@ -196,30 +140,30 @@ fn plan_anew(
         let verdict = Verdict::new(RebalanceReason::InvalidSpec, message);
         return conclude(object, status, verdict, around);
     }
-    if let Some(id) = named
-        .iter()
-        .find(|id| !around.look.brokers.contains_key(id))
-    {
-        let message = format!("spec.brokers has {id}, and the cluster has no such broker.");
-        let verdict = Verdict::new(RebalanceReason::InvalidSpec, message);
-        return conclude(object, status, verdict, around);
-    }
     if let Some(why) = around.busy {
         let verdict = proposing(format!("A plan waits: {why}."));
         return conclude(object, status, verdict, around);
     }
-    let facts = Facts {
-        topics: &around.look.topics,
-        brokers: &around.look.brokers,
-        leaving: around.leaving,
-        sizes: &around.look.sizes,
-    };
-    let wish = Wish {
-        mode: object.spec.mode,
-        named: &named,
-        goals: &object.spec.goals,
-    };
-    let moves_any = put_plan(&mut status, object, &propose(facts, &wish));
+    for id in &named {
+        let verdict = match around.look.brokers.get(id) {
+            None => {
+                let message = format!("spec.brokers has {id}, and the cluster has no such broker.");
+                Verdict::new(RebalanceReason::InvalidSpec, message)
+            }
+            Some(broker) if broker.is_fenced && object.spec.mode == RebalanceMode::AddBrokers => {
+                proposing(format!("A plan waits: broker {id} does not serve."))
+            }
+            Some(_) => continue,
+        };
+        return conclude(object, status, verdict, around);
+    }
+    let proposal = proposal(object, around);
+    if proposal.moves.is_empty()
+        && let Some(verdict) = remaining(object, proposal.remaining)
+    {
+        return conclude(object, status, verdict, around);
+    }
+    let moves_any = put_plan(&mut status, object, &proposal, &around.look.topics);
     let verdict = match status.plan.as_ref().filter(|_| moves_any) {
         Some(plan) => {
             status.state = RebalanceState::ProposalReady;
@@ -239,29 +183,19 @@ fn begin(
     mut status: KafkaRebalanceStatus,
     around: &Around<'_>,
 ) -> Decision {
-    let is_as_planned = |one: &crate::crd::rebalance::RebalanceMove| {
-        let partition = partition(around.look, &one.topic, one.partition);
-        partition.is_some_and(|partition| partition.target() == one.from)
-    };
-    if !status.moves.iter().all(is_as_planned) {
-        // What was consented to would be something else by now.
-        return plan_anew(object, status, around);
-    }
     if let Some(why) = around.busy {
         status.state = RebalanceState::Approved;
         let message = format!("The plan is approved and waits: {why}.");
         let verdict = Verdict::new(RebalanceReason::Rebalancing, message);
         return conclude(object, status, verdict, around);
     }
-    status.state = RebalanceState::Rebalancing;
-    if object.spec.throttle.is_some() {
-        let brokers = status
-            .moves
-            .iter()
-            .flat_map(|one| one.from.iter().chain(&one.to));
-        let brokers: BTreeSet<i32> = brokers.copied().collect();
-        status.throttled = brokers.into_iter().collect();
+    let mut moves = status.moves.iter();
+    if !moves.all(|one| stage(one, around) == Stage::Due) {
+        // What was consented to would be something else by now.
+        return plan_anew(object, status, around);
     }
+    status.state = RebalanceState::Rebalancing;
+    hold_to_rate(object, &mut status);
     let plan = status.plan.clone().unwrap_or_default();
     let message = format!("The plan is carried out: {}.", plan.summary);
     let verdict = Verdict::new(RebalanceReason::Rebalancing, message);
@@ -271,112 +205,6 @@ fn begin(
     }
 }
 
-fn partition<'a>(look: &'a Look, topic: &str, index: i32) -> Option<&'a ObservedPartition> {
-    let index = usize::try_from(index).ok()?;
-    look.topics.get(topic)?.partitions.get(index)
-}
-
-/// How far a move is.
-enum Stage {
-    Due,
-    UnderWay,
-    /// Or somebody else has moved the partition.
-    Done,
-}
-
-fn stage(partition: Option<&ObservedPartition>, (from, to): (&[i32], &[i32])) -> Stage {
-    let set = |ids: &[i32]| ids.iter().copied().collect::<BTreeSet<i32>>();
-    let Some(partition) = partition else {
-        return Stage::Done;
-    };
-    let target = partition.target();
-    match partition.is_moving() {
-        true if set(&target) == set(to) => Stage::UnderWay,
-        false if partition.replicas == from => Stage::Due,
-        _ => Stage::Done,
-    }
-}
-
-fn carry_on(
-    object: &KafkaRebalance,
-    mut status: KafkaRebalanceStatus,
-    around: &Around<'_>,
-) -> Decision {
-    let look = around.look;
-    let (mut copying, mut bytes) = under_way(look);
-    let mut decision = Decision::default();
-    let (mut count, mut left) = (0, 0_u64);
-    for one in &status.moves {
-        let key: PartitionKey = (one.topic.clone(), one.partition);
-        let found = partition(look, &one.topic, one.partition);
-        let new = one.to.iter().filter(|id| !one.from.contains(id));
-        let whole = size(&look.sizes, &key).saturating_mul(new.clone().count() as u64);
-        match (stage(found, (&one.from, &one.to)), found) {
-            (Stage::UnderWay, Some(partition)) => {
-                count += 1;
-                left = left.saturating_add(bytes_left(partition, &key, &look.sizes));
-            }
-            (Stage::Due, _) if !new.clone().any(|id| around.leaving.contains(id)) => {
-                count += 1;
-                left = left.saturating_add(whole);
-                let fits = bytes == 0 || bytes.saturating_add(whole) <= BYTES_MAX;
-                let serves = |id: &i32| look.brokers.get(id).is_some_and(|one| !one.is_fenced);
-                if around.busy.is_none()
-                    && copying < PARTITIONS_MAX
-                    && fits
-                    && new.clone().all(serves)
-                {
-                    copying += 1;
-                    bytes = bytes.saturating_add(whole);
-                    decision.targets.insert(key, Some(one.to.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-    if count == 0 {
-        status.state = RebalanceState::Ready;
-        status.progress = None;
-        decision.lifted = std::mem::take(&mut status.throttled);
-        let verdict = rebalanced(&status);
-        decision.done = Some("all replicas are where the plan has them".to_owned());
-        decision.status = concluded(object, status, &verdict, around.now);
-        return decision;
-    }
-    if let Some(rate) = object.spec.throttle {
-        decision.throttle = Some((status.throttled.clone(), rate));
-    }
-    let progress = told(
-        (count, left),
-        Vec::new(),
-        status.progress.as_ref(),
-        around.now,
-    );
-    let message = match around.busy {
-        Some(why) => format!("The next moves wait: {why}. {}.", progress.summary),
-        None => format!("Replicas move: {}.", progress.summary),
-    };
-    let verdict = Verdict::new(RebalanceReason::Rebalancing, message);
-    status.progress = Some(progress);
-    decision.status = concluded(object, status, &verdict, around.now);
-    decision
-}
-
-/// How many partitions are moving, whoever began that, and how many bytes are left of it.
-fn under_way(look: &Look) -> (usize, u64) {
-    let (mut partitions, mut bytes) = (0, 0_u64);
-    for (name, topic) in &look.topics {
-        for (index, partition) in (0..).zip(&topic.partitions) {
-            if partition.is_moving() {
-                partitions += 1;
-                let left = bytes_left(partition, &(name.clone(), index), &look.sizes);
-                bytes = bytes.saturating_add(left);
-            }
-        }
-    }
-    (partitions, bytes)
-}
-
 /// Cancels what is under way. What was moved stays.
 fn stop(
     object: &KafkaRebalance,
@@ -384,10 +212,8 @@ fn stop(
     is_planned_anew: bool,
     around: &Around<'_>,
 ) -> Decision {
-    let under_way = status.moves.iter().filter(|one| {
-        let found = partition(around.look, &one.topic, one.partition);
-        matches!(stage(found, (&one.from, &one.to)), Stage::UnderWay)
-    });
+    let moves = status.moves.iter();
+    let under_way = moves.filter(|one| matches!(stage(one, around), Stage::UnderWay(_)));
     let targets: Targets = under_way
         .map(|one| ((one.topic.clone(), one.partition), None))
         .collect();

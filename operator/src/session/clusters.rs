@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::approval::{TopicChanges, What};
 use crate::cluster::certificates;
 use crate::cluster::reconcile::{Reconciler, Step};
-use crate::condition::{ClusterReason, State, Verdict, conditions, spoken, state};
+use crate::cluster::status::deleting;
+use crate::condition::{State, spoken, state};
 use crate::crd::cluster::{Listener, ReclaimPolicy};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::metrics::Metrics;
@@ -91,11 +92,7 @@ impl<P: Platform> ClusterTask<P> {
     }
 
     async fn report_deleting(&self, cluster: &KafkaCluster) {
-        let message = "The cluster is being deleted.";
-        let verdict = Verdict::new(ClusterReason::Deleting, message);
-        let mut status = cluster.status.clone().unwrap_or_default();
-        let generation = cluster.metadata.generation.unwrap_or_default();
-        status.conditions = conditions(&status.conditions, &verdict, generation, &(self.now)());
+        let status = deleting(cluster, &(self.now)());
         let (told, _) = oneshot::channel();
         let report = Report::Status(self.key.clone(), Box::new(status), told);
         let _ = self.reports.send(report).await;

@@ -18,9 +18,14 @@ impl<W: World, F> Session<W, F> {
         if !self.tasks.contains_key(&report.cluster) {
             return;
         }
+        let keys: Vec<ObjectKey> = report.outcomes.keys().cloned().collect();
         for (key, outcome) in report.outcomes {
             self.apply_rebalance(&key, outcome);
         }
+        let all = self.rebalances.of(&report.cluster);
+        let left = all.filter_map(|(_, one)| one.object.status.as_ref()?.progress.as_ref());
+        let left = left.map(|progress| i64::from(progress.partitions_left));
+        self.metrics.rebalancing(&report.cluster, left.sum());
         // Its task knows already, and need not wake.
         if let Some(task) = self.tasks.get(&report.cluster) {
             let held = Arc::new(held(&mut self.world, &self.rebalances, &report.cluster));
@@ -29,7 +34,20 @@ impl<W: World, F> Session<W, F> {
                 false
             });
         }
-        let _ = report.applied.send(());
+        self.unwritten.push((keys, report.applied));
+    }
+
+    /// Has tasks go on whose statuses are written: what is done by a plan has to be known to the
+    /// operator that comes after this one.
+    pub(super) fn tell_written(&mut self) {
+        let all = std::mem::take(&mut self.unwritten);
+        for (keys, applied) in all {
+            if keys.iter().all(|key| self.world.has_written_rebalance(key)) {
+                let _ = applied.send(());
+            } else {
+                self.unwritten.push((keys, applied));
+            }
+        }
     }
 
     fn apply_rebalance(&mut self, key: &ObjectKey, outcome: Outcome) {

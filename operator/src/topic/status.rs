@@ -116,3 +116,6 @@ fn in_sync(observed: &ObservedTopic) -> String {
     let all: usize = observed.partitions.iter().map(|p| p.replicas.len()).sum();
     format!("{isr}/{all}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,3 +83,20 @@ pub(super) fn refused_by_broker(refusal: &Refusal) -> Verdict {
     };
     Verdict::new(reason, format!("The cluster says: {}", refusal.message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_brokers_refuse_for_a_moment_is_asked_for_again() {
+        for (code, reason) in [
+            (ErrorCode::NotController, "Applying"),
+            (ErrorCode::ClusterAuthorizationFailed, "Refused"),
+        ] {
+            let message = "No.".to_owned();
+            let verdict = refused_by_broker(&Refusal { code, message });
+            assert_eq!(verdict.reason.word, reason, "{code:?}");
+        }
+    }
+}

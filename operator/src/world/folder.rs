@@ -376,6 +376,10 @@ impl World for Folder {
         }
     }
 
+    fn has_written_rebalance(&self, _: &ObjectKey) -> bool {
+        true
+    }
+
     fn release_cluster(&mut self, key: &ObjectKey) {
         self.lines.write(&format!(
             "KafkaCluster {}: all brokers have stopped",

@@ -306,6 +306,10 @@ impl World for Kubernetes {
         self.rebalances.release(key, &mut self.writer);
     }
 
+    fn has_written_rebalance(&self, key: &ObjectKey) -> bool {
+        !self.writer.is_patching(&KafkaRebalance::kind(&()), key)
+    }
+
     fn release_cluster(&mut self, _: &ObjectKey) {}
 
     fn record(&mut self, kind: Kind, key: &ObjectKey, done: String) {
@@ -330,6 +334,7 @@ impl World for Kubernetes {
         metrics.clusters.set(count(self.clusters.len()));
         metrics.topics.set(count(self.topics.objects.len()));
         metrics.users.set(count(self.users.objects.len()));
+        metrics.rebalances.set(count(self.rebalances.objects.len()));
     }
 }
 

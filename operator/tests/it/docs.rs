@@ -71,14 +71,7 @@ fn every_reason_and_annotation_of_the_docs_is_used_by_the_code() {
     wanted.extend(reasons("TopicReason", topic_reasons()));
     wanted.extend(reasons("UserReason", user_reasons()));
     wanted.extend(reasons("RebalanceReason", rebalance_reasons()));
-    for page in std::fs::read_dir(docs()).expect("docs/ is there") {
-        let text = std::fs::read_to_string(page.expect("docs/ can be read").path());
-        let text = text.unwrap_or_default();
-        let names = text.split(|c: char| !(c.is_ascii_alphanumeric() || "./-".contains(c)));
-        let annotations = names.filter(|name| name.starts_with("ottla.io/"));
-        let annotations = annotations.filter(|name| !name.starts_with("ottla.io/v1"));
-        wanted.extend(annotations.map(|name| name.trim_end_matches(['.', '-']).to_owned()));
-    }
+    wanted.extend(annotations());
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
     wanted.retain(|name| {
         !code
@@ -89,6 +82,118 @@ fn every_reason_and_annotation_of_the_docs_is_used_by_the_code() {
         wanted.is_empty(),
         "in the docs, and nowhere in the code: {wanted:?}"
     );
+}
+
+/// What the docs name, a test has seen: each reason in a test of its kind, and each annotation.
+#[test]
+fn every_reason_and_annotation_of_the_docs_stands_in_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = Vec::new();
+    for folder in ["src", "../e2e/tests"] {
+        collect_tests(&root.join(folder), &mut tests);
+    }
+    let mut lacking = Vec::new();
+    for (kind, reasons) in [
+        ("Cluster", cluster_reasons()),
+        ("Topic", topic_reasons()),
+        ("User", user_reasons()),
+        ("Rebalance", rebalance_reasons()),
+    ] {
+        for (word, ..) in reasons {
+            let is_seen = tests
+                .iter()
+                .any(|test| test.is_of(kind) && test.names(word));
+            if !is_seen {
+                lacking.push(format!("{kind}Reason::{word}"));
+            }
+        }
+    }
+    for name in annotations() {
+        if !tests.iter().any(|test| test.text.contains(&name)) {
+            lacking.push(name);
+        }
+    }
+    assert!(
+        lacking.is_empty(),
+        "in the docs, and in no test: {lacking:?}"
+    );
+}
+
+/// A function of a test, with the path of its file and with what `KIND` stands for there.
+struct Test {
+    path: String,
+    text: String,
+}
+
+impl Test {
+    /// Whether it is about a kind.
+    fn is_of(&self, kind: &str) -> bool {
+        let lower = kind.to_lowercase();
+        self.path.contains(&format!("/{lower}"))
+            || self.text.contains(&format!("Kafka{kind}"))
+            || self.text.contains(&format!("kafka{lower}s"))
+            || self.text.contains(&format!("until_{lower}("))
+    }
+
+    /// Whether it has a reason in quotes, be it with its message, or by its name in the code.
+    fn names(&self, reason: &str) -> bool {
+        let forms = [
+            format!("\"{reason}\""),
+            format!("\"{reason}: "),
+            format!(" {reason}: "),
+            format!("Reason::{reason}"),
+        ];
+        forms.iter().any(|form| self.text.contains(form))
+    }
+}
+
+/// The functions of all tests below a folder.
+fn collect_tests(folder: &Path, tests: &mut Vec<Test>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            collect_tests(&path, tests);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let path = path.to_string_lossy().into_owned();
+        let is_test = ["/conformance", "/tests/", "/tests.rs"];
+        let text = match is_test.iter().any(|part| path.contains(part)) {
+            true => text.as_str(),
+            false => text.split_once("mod tests {").map_or("", |(_, own)| own),
+        };
+        let kind = text.split_once("const KIND: &str = \"");
+        let kind = kind.and_then(|(_, rest)| rest.split('"').next());
+        let kind = kind.unwrap_or("KIND").to_owned();
+        let mut function = String::new();
+        for line in text.lines().chain(["fn "]) {
+            let words = line.trim_start().trim_start_matches("pub ");
+            if words.trim_start_matches("async ").starts_with("fn ") {
+                tests.push(Test {
+                    path: path.clone(),
+                    text: std::mem::take(&mut function).replace("KIND", &kind),
+                });
+            }
+            function += line;
+            function.push('\n');
+        }
+    }
+}
+
+/// The annotations that pages of the docs name.
+fn annotations() -> Vec<String> {
+    let mut all = Vec::new();
+    for page in std::fs::read_dir(docs()).expect("docs/ is there") {
+        let text = std::fs::read_to_string(page.expect("docs/ can be read").path());
+        let text = text.unwrap_or_default();
+        let names = text.split(|c: char| !(c.is_ascii_alphanumeric() || "./-".contains(c)));
+        let names = names.filter(|name| name.starts_with("ottla.io/"));
+        let names = names.filter(|name| !name.starts_with("ottla.io/v1"));
+        all.extend(names.map(|name| name.trim_end_matches(['.', '-']).to_owned()));
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Rules and dashboards of the chart ask for metrics that there are.

@@ -197,7 +197,8 @@ impl<P: Platform> Reconciler<P> {
             newcomers,
         };
         let concerned = concerned(&situation, true).into_iter();
-        let sizes = self.admin.sizes(&brokers, concerned).await;
+        let mut asked = brokers.clone();
+        let sizes = self.admin.sizes(&mut asked, concerned).await;
         Ok(bytes(&situation, &sizes))
     }
 }

@@ -1,5 +1,6 @@
 //! Steps on a platform that only writes down what it is asked to do.
 
+mod reasons;
 mod turns;
 
 use std::collections::BTreeMap;

@@ -131,3 +131,19 @@ fn changing(wanted: i32, voting: Option<i32>, how: &str) -> Settled {
         voting,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_that_change_are_told_with_why_that_waits() {
+        let settled = changing(3, Some(1), "that waits: broker 2 is behind");
+        let verdict = settled.verdict.unwrap();
+        assert_eq!(verdict.reason.word, "ChangingVoters");
+        assert_eq!(
+            verdict.message,
+            "Brokers 0 to 2 are to vote in the metadata quorum: that waits: broker 2 is behind."
+        );
+    }
+}

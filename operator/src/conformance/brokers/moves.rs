@@ -180,6 +180,7 @@ impl Kafka {
         });
         let directory = DescribeLogDirsResult {
             topics: described.collect(),
+            is_cordoned: self.cordoned.borrow().contains(&broker),
             ..DescribeLogDirsResult::default()
         };
         DescribeLogDirsResponse {

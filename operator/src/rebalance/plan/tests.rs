@@ -1,5 +1,5 @@
 //! Plans in text: partitions as `topic-0: 0 1 2 @ 100`, bytes behind the sign; brokers as
-//! `0/rack`, `!` behind those that do not serve.
+//! `0/rack`, `!` behind those that do not serve, `*` behind those that are cordoned.
 
 use super::*;
 use crate::observed::ObservedPartition;
@@ -13,13 +13,14 @@ struct Cluster {
 impl Cluster {
     fn of(brokers: &str, partitions: &str) -> Self {
         let brokers = brokers.split_whitespace().map(|word| {
-            let plain = word.trim_end_matches('!');
+            let plain = word.trim_end_matches(['!', '*']);
             let (id, rack) = plain
                 .split_once('/')
                 .map_or((plain, None), |(id, r)| (id, Some(r)));
             let broker = RegisteredBroker {
                 rack: rack.map(str::to_owned),
                 is_fenced: word.ends_with('!'),
+                is_cordoned: word.ends_with('*'),
                 ..RegisteredBroker::default()
             };
             (id.parse().unwrap(), broker)
@@ -162,6 +163,9 @@ fn who_goes_or_does_not_serve_gets_nothing() {
         goals: &[Replicas],
     };
     assert!(propose(cluster.facts(&leaving), &wish).moves.is_empty());
+    let cordoned = Cluster::of("0 1*", "a: 0\na: 0\n");
+    let proposal = cordoned.propose(Full, &[], &[Replicas]);
+    assert!(proposal.moves.is_empty(), "{}", shown(&proposal));
 }
 
 #[test]
@@ -184,4 +188,66 @@ fn what_moves_already_stays_as_it_is() {
     cluster.topics.get_mut("a").unwrap().partitions[0].adding = vec![0];
     let proposal = cluster.propose(Full, &[], &[Replicas]);
     assert_eq!(proposal.moves.keys().next().map(|key| key.1), Some(1));
+}
+
+/// What is carried out in turns may stop after any of them.
+#[test]
+fn each_move_makes_brokers_more_even_and_there_are_as_many_as_it_takes() {
+    let mut partitions = String::new();
+    for index in 0..1_800 {
+        let others = if index % 2 == 0 { "1 2" } else { "2 1" };
+        partitions += &format!("t{:02}: 0 {others} @ {}\n", index % 30, index % 7);
+    }
+    let cluster = Cluster::of("0 1 2 3", &partitions);
+    let proposal = cluster.propose(Full, &[], &[Replicas, Leaders]);
+    let skew: Vec<_> = proposal.skew.iter().map(|(_, _, after)| *after).collect();
+    assert_eq!(skew, [(1_350, 1_350), (450, 450)]);
+    let copied = |(from, to): &&(Vec<i32>, Vec<i32>)| from.contains(&3) != to.contains(&3);
+    assert_eq!(proposal.moves.values().filter(copied).count(), 1_350);
+    assert_eq!(proposal.order.len(), proposal.moves.len());
+    let mut held = BTreeMap::from([(0, 1_800), (1, 1_800), (2, 1_800), (3, 0)]);
+    for key in proposal.order.iter().take(500) {
+        let (from, to) = &proposal.moves[key];
+        from.iter().for_each(|id| *held.get_mut(id).unwrap() -= 1);
+        to.iter().for_each(|id| *held.get_mut(id).unwrap() += 1);
+    }
+    let differ = held.values().max().unwrap() - held.values().min().unwrap();
+    assert!(differ < 1_200, "{held:?}");
+}
+
+#[test]
+fn a_rack_that_is_lost_with_its_broker_is_counted() {
+    let cluster = Cluster::of("0/a 1/b 2/c 3/a", "a: 0 1 2\nb: 0 1 3\n");
+    let proposal = cluster.propose(RemoveBrokers, &[2], &[Replicas]);
+    assert_eq!((proposal.moves.len(), proposal.fewer_racks), (1, 1));
+    let full = cluster.propose(Full, &[], &[Replicas]);
+    assert_eq!(full.fewer_racks, 0);
+}
+
+#[test]
+fn what_no_other_broker_can_take_remains() {
+    let cluster = Cluster::of("0 1 2", "a: 0 1 2\nb: 2\n");
+    let proposal = cluster.propose(RemoveBrokers, &[2], &[Replicas]);
+    assert_eq!((proposal.moves.len(), proposal.remaining), (1, 1));
+}
+
+/// Which replica a broker gives to which other is found among its own, not among all: the plan is
+/// made on the thread that keeps the operator's Lease.
+#[test]
+fn a_large_cluster_with_new_brokers_in_three_racks_becomes_even() {
+    let mut brokers = String::new();
+    for id in 0..50 {
+        brokers += &format!("{id}/{} ", id % 3);
+    }
+    let mut partitions = String::new();
+    for index in 0..4_000 {
+        let first = index % 45;
+        let replicas = [first, (first + 1) % 45, (first + 2) % 45];
+        let [a, b, c] = replicas;
+        partitions += &format!("t{}: {a} {b} {c} @ {}\n", index % 100, index % 97);
+    }
+    let cluster = Cluster::of(&brokers, &partitions);
+    let proposal = cluster.propose(Full, &[], &[Replicas, Bytes, Leaders]);
+    let (least, most) = proposal.skew[0].2;
+    assert!(least >= 230 && most <= 250, "{least} to {most}");
 }

@@ -63,6 +63,7 @@ pub async fn move_replicas(
     } = coming_and_going;
     let cluster = admin.describe_moves(None).await?;
     let brokers = admin.brokers().await?;
+    let mut asked = brokers.clone();
     let situation = Situation {
         topics: &cluster.topics,
         wanted,
@@ -71,7 +72,7 @@ pub async fn move_replicas(
         newcomers,
     };
     let sizes = admin
-        .sizes(&brokers, concerned(&situation, false).into_iter())
+        .sizes(&mut asked, concerned(&situation, false).into_iter())
         .await;
     let mut moves = plan(&situation, &sizes);
     if coming_and_going.is_held {

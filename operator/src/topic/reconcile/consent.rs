@@ -117,8 +117,8 @@ pub(super) async fn hold(
             indices.map(|(index, _)| -> PartitionKey { (name.clone(), index) })
         });
         let keys: Vec<PartitionKey> = keys.collect();
-        if let Ok(brokers) = admin.brokers().await {
-            found = changes(&admin.sizes(&brokers, keys.into_iter()).await);
+        if let Ok(mut brokers) = admin.brokers().await {
+            found = changes(&admin.sizes(&mut brokers, keys.into_iter()).await);
         }
     }
     let waiting = found.iter().filter(|(_, change)| waits(change));
