@@ -5,9 +5,11 @@
 //! - [`contender`]: who is measured.
 //! - [`row`]: what is measured.
 //! - [`measure`]: one contender, one row, once.
+//! - [`open_ids`]: the load of many transactional ids.
 //! - [`report`]: medians, ratios and their spread; the page and the raw data.
 
 pub mod contender;
 pub mod measure;
+pub mod open_ids;
 pub mod report;
 pub mod row;

@@ -3,8 +3,8 @@
 //!
 //! [`Shard`] keeps [`crate::shard`]'s contract:
 //! - *durable* is each id's [`Transaction`]: who its producer is, and how far its transaction is;
-//! - *soft* ([`soft::Soft`]) is when to look at which of them, and the cluster's
-//!   `transaction.version`;
+//! - *soft* ([`soft::Soft`]) is when to look at which of them, who waits for the markers of which,
+//!   and the cluster's `transaction.version`;
 //! - *orders* are the markers that end a transaction in its partitions.
 //!
 //! ```text
@@ -30,6 +30,7 @@ mod describe;
 mod end;
 mod init;
 pub mod markers;
+mod parked;
 mod partitions;
 pub mod record;
 pub mod request;
@@ -146,25 +147,24 @@ impl Shard {
     /// Who the producer is, is settled with the markers: until then the one that goes on is to
     /// wait, not to be refused.
     fn settled(&self, id: &str, producer: Producer) -> Result<&Transaction, ErrorCode> {
-        let current = self.transactions.get(id);
-        match current.is_some_and(|current| current.status.is_prepared()) {
+        match self.is_prepared(id) {
             true => Err(ErrorCode::ConcurrentTransactions),
             false => self.of_producer(id, producer),
         }
     }
 
+    /// Whether markers of the id are being written.
+    fn is_prepared(&self, id: &str) -> bool {
+        let current = self.transactions.get(id);
+        current.is_some_and(|current| current.status.is_prepared())
+    }
+
     /// The id's state, where it is this producer's.
     fn of_producer(&self, id: &str, producer: Producer) -> Result<&Transaction, ErrorCode> {
-        let unknown = ErrorCode::InvalidProducerIdMapping;
-        let transaction = self.transactions.get(id).ok_or(unknown)?;
-        if transaction.producer.id != producer.id {
-            Err(unknown)
-        } else if transaction.producer.epoch != producer.epoch && !planted::is(Planted::EpochUnseen)
-        {
-            Err(ErrorCode::ProducerFenced)
-        } else {
-            Ok(transaction)
-        }
+        let transaction = self.transactions.get(id);
+        let transaction = transaction.ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        transaction.check_producer(producer)?;
+        Ok(transaction)
     }
 
     /// Forgets the ids that were not used for long, at most [`EXPIRED_MAX`] at a time.
@@ -270,6 +270,10 @@ impl shard::Shard for Shard {
             Body::InitProducerId(body) => {
                 Response::InitProducerId(self.init_producer_id(version, &body, step))
             }
+            Body::AddPartitions(body) if self.is_prepared(&body.transactional_id) => {
+                step.soft.parked.park(now, token, version, body);
+                return decision;
+            }
             Body::AddPartitions(body) => {
                 Response::AddPartitions(self.add_partitions(version, &body, step))
             }
@@ -298,7 +302,8 @@ impl shard::Shard for Shard {
     }
 
     fn next_deadline_ms(soft: &Soft) -> Option<u64> {
-        soft.deadlines.next()
+        let deadlines = [soft.deadlines.next(), soft.parked.next()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn on_deadline(&self, soft: &mut Soft, now: Now) -> Decision {
@@ -310,6 +315,10 @@ impl shard::Shard for Shard {
         };
         while let Some(id) = step.soft.deadlines.pop(now) {
             self.on_time(&id, step);
+        }
+        while let Some(token) = step.soft.parked.give_up(now) {
+            let answer = Response::AddPartitions(ErrorCode::ConcurrentTransactions);
+            step.decision.reply(token, answer);
         }
         if step.soft.deadlines.expiration_passed(now, &self.settings) {
             self.expire_ids(step);

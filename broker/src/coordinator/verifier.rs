@@ -1,5 +1,7 @@
 //! Asks transactions' coordinators whether partitions are part of them, or to make them so
-//! (KIP-890). Whatever is asked of one coordinator while a request is on its way shares the next.
+//! (KIP-890). Whatever is asked of one coordinator while several requests are on their way shares
+//! the next. Several, since an answer waits for the slowest of its transactions: for one that goes
+//! on right after another, that is for the markers of the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,9 @@ const VERSION: i16 = 5;
 
 /// The internal topic of the coordinators that are asked.
 const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// Requests that may be on their way to one coordinator at a time.
+const IN_FLIGHT_MAX: usize = 4;
 
 /// How many transactions are asked about at once; the others wait for the next request.
 const TRANSACTIONS_MAX: usize = 1_000;
@@ -51,8 +56,15 @@ struct Asked {
     answer: oneshot::Sender<Answer>,
 }
 
-/// What is to be asked of one coordinator. A queue that is there has a task that empties it.
-type Queues = BTreeMap<NodeId, Vec<Asked>>;
+/// What is to be asked of one coordinator.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Asked>,
+    /// Tasks that empty it, each with a request on its way. Invariant: at least one.
+    tasks: usize,
+}
+
+type Queues = BTreeMap<NodeId, Queue>;
 
 /// The way to the coordinators of transactions. Cheap to clone.
 #[derive(Clone)]
@@ -111,24 +123,34 @@ impl Inner {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says whether nobody empties the queue yet.
+    /// Says whether one task more is to empty the queue.
     fn enqueue(&self, node: NodeId, asked: Asked) -> bool {
         let mut queues = self.queues();
-        let is_new = !queues.contains_key(&node);
-        queues.entry(node).or_default().push(asked);
-        is_new
+        let queue = queues.entry(node).or_default();
+        queue.waiting.push(asked);
+        let has_room = queue.tasks < IN_FLIGHT_MAX;
+        queue.tasks += usize::from(has_room);
+        has_room
     }
 
-    /// What is asked next: of each transactional id once, since answers name nothing else.
+    /// What a task asks next: of each transactional id once, since answers name nothing else. The
+    /// task ends where there is nothing.
     fn next(&self, node: NodeId) -> Vec<Asked> {
         let mut queues = self.queues();
+        let Some(queue) = queues.get_mut(&node) else {
+            return Vec::new();
+        };
         let mut ids = BTreeSet::new();
-        let waiting = queues.remove(&node).unwrap_or_default();
-        let (next, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|asked| {
+        let waiting = std::mem::take(&mut queue.waiting).into_iter();
+        let (next, later): (Vec<_>, Vec<_>) = waiting.partition(|asked| {
             ids.len() < TRANSACTIONS_MAX && ids.insert(asked.membership.transactional_id.clone())
         });
-        if !next.is_empty() {
-            queues.insert(node, later); // empty or not: this task goes on
+        queue.waiting = later;
+        if next.is_empty() {
+            queue.tasks -= 1;
+            if queue.tasks == 0 {
+                queues.remove(&node);
+            }
         }
         next
     }

@@ -1,7 +1,7 @@
 //! One contender in one row, once: a fresh cluster, an idle moment, a warm-up, the measured load.
 //!
 //! The load comes from Kafka's own ProducerPerformance, that of transactions from a program on
-//! Kafka's own client, the same for both. Its CPU time is not counted, but it shares the cores with
+//! Kafka's own client, that of many transactional ids from [`open_ids`], the same for both. Its CPU time is not counted, but it shares the cores with
 //! the brokers.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::contender::Contender;
-use super::row::{PARTITIONS, RECORD_BYTES, Row};
+use super::open_ids;
+use super::row::{Load, PARTITIONS, RECORD_BYTES, Row};
 use crate::client::tool::Tool;
 use crate::cluster::{Cluster, Shape};
 use crate::setup;
@@ -26,6 +27,9 @@ pub const METRICS: [&str; 8] = [
     "resident_mib_idle",
     "start_ms",
 ];
+
+/// What is produced to.
+const TOPIC: &str = "bench";
 
 const IDLE: Duration = Duration::from_secs(3);
 const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
@@ -72,7 +76,7 @@ fn create_topic(cluster: &Cluster, row: &Row) -> Result<()> {
         .args(&[
             "--create",
             "--topic",
-            "bench",
+            TOPIC,
             "--replication-factor",
             &replicas,
         ])
@@ -81,17 +85,24 @@ fn create_topic(cluster: &Cluster, row: &Row) -> Result<()> {
     Ok(())
 }
 
-struct Summary {
-    records_per_second: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
+/// What a load says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// How many records were produced each second.
+    pub records_per_second: f64,
+    /// The latency that half of them have at most.
+    pub p50_ms: f64,
+    /// The same of 99 %.
+    pub p99_ms: f64,
+    /// The same of 99.9 %.
+    pub p999_ms: f64,
 }
 
 fn load(cluster: &Cluster, row: &Row, records: u64) -> Result<Summary> {
-    let load = match row.transaction_records {
-        Some(each) => transactions(cluster, records / each, each)?,
-        None => plain(cluster, row, records),
+    let load = match row.load {
+        Load::OpenIds => return open_ids::load(&cluster.bootstrap(), TOPIC, records),
+        Load::Transactions { records: each } => transactions(cluster, records / each, each)?,
+        Load::Plain => plain(cluster, row, records),
     };
     let output = load.timeout(LOAD_TIMEOUT).run()?;
     let line = output.line_with(&["records sent", "99.9th"])?;
@@ -108,13 +119,13 @@ fn transactions(cluster: &Cluster, transactions: u64, each: u64) -> Result<Tool>
     let kit = setup::provided("proofs")?.join("kit");
     let counts = [transactions, each, RECORD_BYTES].map(|count| count.to_string());
     Ok(Tool::long_in("io.ottla.proofs.Committer", &kit)
-        .args(&[&cluster.bootstrap(), "bench"])
+        .args(&[&cluster.bootstrap(), TOPIC])
         .args(&counts.each_ref().map(String::as_str)))
 }
 
 fn plain(cluster: &Cluster, row: &Row, records: u64) -> Tool {
     Tool::long_at("ProducerPerformance", &cluster.bootstrap())
-        .args(&["--topic", "bench", "--num-records", &records.to_string()])
+        .args(&["--topic", TOPIC, "--num-records", &records.to_string()])
         .args(&["--record-size", &RECORD_BYTES.to_string()])
         .args(&["--throughput", &row.records_per_second.to_string()])
         .args(&["--command-property", &format!("acks={}", row.acks)])

@@ -13,12 +13,27 @@ pub struct Row {
     pub acks: &'static str,
     /// Records per second; -1 is as fast as it goes.
     pub records_per_second: i64,
-    /// Records of a transaction; `None`: there are none. Latencies are those of transactions then.
-    pub transaction_records: Option<u64>,
+    /// What the producers do.
+    pub load: Load,
     /// Records of the measured run.
     pub records: u64,
     /// Records of a run before it that is not measured, for compilers and caches to warm up.
     pub warm_up_records: u64,
+}
+
+/// What the producers of a row do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// One produces as Kafka's ProducerPerformance does.
+    Plain,
+    /// One commits transactions, one after the other. Latencies are those of transactions.
+    Transactions {
+        /// Records of each.
+        records: u64,
+    },
+    /// As many transactional ids as there are records have a transaction open at the same time;
+    /// then all commit. Latencies and rate are those of the commits.
+    OpenIds,
 }
 
 /// Bytes of every record's value.
@@ -28,14 +43,14 @@ pub const RECORD_BYTES: u64 = 1024;
 pub const PARTITIONS: u32 = 12;
 
 /// All rows, at the size that fits ten minutes with three alternations.
-pub const ROWS: [Row; 4] = [
+pub const ROWS: [Row; 5] = [
     Row {
         name: "rf1",
         title: "RF 1, acks=1, as fast as it goes",
         brokers: 1,
         acks: "1",
         records_per_second: -1,
-        transaction_records: None,
+        load: Load::Plain,
         records: 1_000_000,
         warm_up_records: 300_000,
     },
@@ -45,7 +60,7 @@ pub const ROWS: [Row; 4] = [
         brokers: 3,
         acks: "all",
         records_per_second: -1,
-        transaction_records: None,
+        load: Load::Plain,
         records: 500_000,
         warm_up_records: 100_000,
     },
@@ -56,7 +71,7 @@ pub const ROWS: [Row; 4] = [
         acks: "all",
         // 10 MB are 9,765 records of 1 KiB
         records_per_second: 9_765,
-        transaction_records: None,
+        load: Load::Plain,
         records: 160_000,
         warm_up_records: 30_000,
     },
@@ -66,17 +81,29 @@ pub const ROWS: [Row; 4] = [
         brokers: 3,
         acks: "all",
         records_per_second: -1,
-        transaction_records: Some(100),
+        load: Load::Transactions { records: 100 },
         records: 100_000,
         warm_up_records: 20_000,
+    },
+    Row {
+        name: "rf3-open-ids",
+        title: "RF 3, 10,000 transactional ids with a transaction open, then committed by 64 clients",
+        brokers: 3,
+        acks: "all",
+        records_per_second: -1,
+        load: Load::OpenIds,
+        records: 10_000,
+        warm_up_records: 1_000,
     },
 ];
 
 impl Row {
-    /// The row with so many times the records.
+    /// The row with so many times the records, where their number is not what it is about.
     #[must_use]
     pub fn longer(mut self, times: u64) -> Self {
-        self.records *= times;
+        if self.load != Load::OpenIds {
+            self.records *= times;
+        }
         self
     }
 

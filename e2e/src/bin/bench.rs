@@ -1,8 +1,8 @@
 //! `bench [--quick] [--row NAME] [--only ours|apache] [--against DIR]`: side by side with Apache
 //! Kafka, or with the `ottla-broker` in DIR.
 //!
-//! A whole run beside Apache Kafka writes `docs/performance.md` and `docs/performance.json`.
-//! Anything else prints and writes nothing.
+//! A run beside Apache Kafka writes its rows into `docs/performance.md` and
+//! `docs/performance.json`, where the others stay. Anything else prints and writes nothing.
 
 use std::path::Path;
 
@@ -94,8 +94,8 @@ fn main() -> Result<()> {
         println!("\n{}", report::table(&row, &pairs, &other));
         results.push((row, pairs));
     }
-    if options.row.is_none() && options.other.is_none() {
-        write(&results)?;
+    if options.other.is_none() {
+        write(results)?;
     }
     Ok(())
 }
@@ -124,12 +124,18 @@ fn pairs(row: &Row, other: &Contender, quick: bool) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-fn write(results: &[(Row, Vec<Pair>)]) -> Result<()> {
+fn write(fresh: Vec<(Row, Vec<Pair>)>) -> Result<()> {
     let machine = machine();
     let docs = setup::checkout().join("docs");
-    std::fs::write(docs.join("performance.md"), report::page(results, &machine))?;
-    let raw = serde_json::to_string_pretty(&report::raw(results, &machine))?;
-    std::fs::write(docs.join("performance.json"), raw + "\n")?;
+    let json = docs.join("performance.json");
+    let before = std::fs::read_to_string(&json).unwrap_or_default();
+    let results = report::merged(&before, fresh);
+    std::fs::write(
+        docs.join("performance.md"),
+        report::page(&results, &machine),
+    )?;
+    let raw = serde_json::to_string_pretty(&report::raw(&results, &machine))?;
+    std::fs::write(json, raw + "\n")?;
     println!("written: docs/performance.md, docs/performance.json");
     Ok(())
 }

@@ -236,7 +236,7 @@ impl Partition {
                 });
                 self.marks.log_end_offset = batch.next_offset();
                 self.undos.extend(self.producers.appended(&batch));
-                self.settle_verification(&batch);
+                self.settle_verification(&batch, origin);
                 effects.push(Effect::WakeFollowers);
                 Appended {
                     base_offset: batch.base_offset,

@@ -17,6 +17,7 @@ use ottla_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::record::ControlRecord;
 
 pub use check::Check;
+pub(super) use check::EPOCH_PER_TRANSACTION;
 pub use transactions::{Aborted, Transactions, Unreplicated};
 
 use super::Batch;

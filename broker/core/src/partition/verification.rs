@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 
-use super::producers::Check;
+use super::producers::{Check, EPOCH_PER_TRANSACTION};
 use super::{Batch, Guard, Origin, Partition, Role};
 use crate::planted::{self, Planted};
 
@@ -40,6 +40,17 @@ impl Verifications {
                 self.by_producer.remove(&id);
             }
         }
+    }
+}
+
+/// Whether this is a marker of a transaction with an epoch of its own, as its coordinator said.
+fn bears_next_epoch(origin: Origin) -> bool {
+    match origin {
+        Origin::Marker {
+            transaction_version,
+            of: None,
+        } => transaction_version >= EPOCH_PER_TRANSACTION,
+        _ => false,
     }
 }
 
@@ -160,15 +171,24 @@ impl Partition {
         }
     }
 
-    /// What is in the log now was verified, or ends what was asked about.
-    pub(super) fn settle_verification(&mut self, batch: &Batch) {
-        if batch.is_transactional
-            && let Role::Leader(leader) = &mut self.role
-        {
-            let by_producer = &mut leader.verifications.by_producer;
-            let settled = by_producer.remove_entry(&batch.producer_id);
-            leader.verifications.settled = settled;
+    /// What is in the log now was verified, or ends what was asked about. Not so a marker with an
+    /// epoch for each transaction: it bears that of the next one, whose coordinator may have waited
+    /// for this very marker, and has agreed once it knew of it.
+    pub(super) fn settle_verification(&mut self, batch: &Batch, origin: Origin) {
+        if !batch.is_transactional {
+            return;
         }
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let by_producer = &mut leader.verifications.by_producer;
+        let is_of_next = |known: &Verification| {
+            bears_next_epoch(origin) && known.producer_epoch >= batch.producer_epoch
+        };
+        let is_settled = by_producer.get(&batch.producer_id);
+        let is_settled = is_settled.is_some_and(|known| !is_of_next(known));
+        let settled = is_settled.then(|| by_producer.remove_entry(&batch.producer_id));
+        leader.verifications.settled = settled.flatten();
     }
 
     /// The log has what was appended.

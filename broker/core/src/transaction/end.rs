@@ -192,7 +192,9 @@ impl Shard {
                 && current.update_ms == request.prepared_ms
         });
         if let Some(current) = current {
-            step.put(id, current.completed(step.now));
+            let completed = current.completed(step.now);
+            step.put(id, completed.clone());
+            self.add_parked(id, completed, step);
         }
         current.is_some()
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use ottla_protocol::error::ErrorCode;
 
-use super::request::{AddPartitions, VerifyPartitions};
-use super::state::{Partitions, Status, TransactionVersion};
-use super::{Shard, Step};
+use super::request::{AddPartitions, Response, VerifyPartitions};
+use super::state::{Partitions, Status, Transaction, TransactionVersion};
+use super::{Shard, Step, TransactionalId};
+use crate::shard::Now;
 
 /// The first version that brokers send for their clients: theirs is the second transaction version.
 const BROKERS_VERSION: i16 = 4;
@@ -22,6 +23,24 @@ pub(super) fn told(error: ErrorCode, version: i16) -> ErrorCode {
     }
 }
 
+/// The transaction with more partitions; none where it has them. It is not prepared.
+fn added_to(
+    current: &Transaction,
+    version: i16,
+    request: &AddPartitions,
+    now: Now,
+) -> Result<Option<Transaction>, ErrorCode> {
+    current.check_producer(request.producer)?;
+    if current.status == Status::Ongoing && current.has(&request.partitions) {
+        return Ok(None);
+    }
+    let version = match version >= BROKERS_VERSION {
+        true => TransactionVersion::SECOND,
+        false => TransactionVersion::FIRST,
+    };
+    Ok(Some(current.with(&request.partitions, version, now)))
+}
+
 impl Shard {
     pub(super) fn add_partitions(
         &self,
@@ -29,32 +48,42 @@ impl Shard {
         request: &AddPartitions,
         step: &mut Step<'_>,
     ) -> ErrorCode {
-        match self.add(version, request, step) {
-            Ok(()) => ErrorCode::None,
+        let id = &request.transactional_id;
+        if id.is_empty() {
+            return ErrorCode::InvalidRequest;
+        }
+        let added = self.settled(id, request.producer);
+        let added = added.and_then(|current| added_to(current, version, request, step.now));
+        match added {
+            Ok(added) => {
+                added.map(|added| step.put(&id.as_str().into(), added));
+                ErrorCode::None
+            }
             Err(error) => told(error, version),
         }
     }
 
-    fn add(
+    /// The id's transaction is complete: what waited for that is done, in its order.
+    pub(super) fn add_parked(
         &self,
-        version: i16,
-        request: &AddPartitions,
+        id: &TransactionalId,
+        mut current: Transaction,
         step: &mut Step<'_>,
-    ) -> Result<(), ErrorCode> {
-        if request.transactional_id.is_empty() {
-            return Err(ErrorCode::InvalidRequest);
+    ) {
+        for waiting in step.soft.parked.take(id) {
+            let added = added_to(&current, waiting.version, &waiting.request, step.now);
+            let error = match added {
+                Ok(None) => ErrorCode::None,
+                Ok(Some(added)) => {
+                    current = added.clone();
+                    step.put(id, added);
+                    ErrorCode::None
+                }
+                Err(error) => told(error, waiting.version),
+            };
+            let answer = Response::AddPartitions(error);
+            step.decision.reply(waiting.token, answer);
         }
-        let current = self.settled(&request.transactional_id, request.producer)?;
-        if current.status == Status::Ongoing && current.has(&request.partitions) {
-            return Ok(());
-        }
-        let version = match version >= BROKERS_VERSION {
-            true => TransactionVersion::SECOND,
-            false => TransactionVersion::FIRST,
-        };
-        let added = current.with(&request.partitions, version, step.now);
-        step.put(&request.transactional_id.as_str().into(), added);
-        Ok(())
     }
 
     /// The partitions that are not in the transaction.

@@ -1,7 +1,8 @@
-//! What is lost with the coordinator: when to look at which transaction, and the cluster's level of
-//! `transaction.version`.
+//! What is lost with the coordinator: when to look at which transaction, who waits for its end, and
+//! the cluster's level of `transaction.version`.
 
 use super::deadlines::Deadlines;
+use super::parked::Parked;
 use super::state::{Status, Transaction, TransactionVersion};
 use super::{Settings, TransactionalId};
 use crate::image::MetadataImage;
@@ -18,6 +19,7 @@ pub struct Soft {
     /// By whose rules the coordinator itself ends transactions.
     pub(super) version: TransactionVersion,
     pub(super) deadlines: Deadlines,
+    pub(super) parked: Parked,
 }
 
 impl Soft {
@@ -25,6 +27,7 @@ impl Soft {
         Self {
             version: TransactionVersion::finalized(image),
             deadlines: Deadlines::new(now, settings),
+            parked: Parked::default(),
         }
     }
 

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, TopicName};
 
 use super::{Ending, TransactionalId};
 use crate::image::MetadataImage;
+use crate::planted::{self, Planted};
 use crate::shard::Now;
 
 /// Kafka's name of the feature that says by which rules transactions go.
@@ -311,6 +313,20 @@ impl Transaction {
             },
             partitions: Partitions::new(),
             ..self.step(now)
+        }
+    }
+
+    /// Whether it is this producer's.
+    ///
+    /// # Errors
+    /// What another one is told.
+    pub(super) fn check_producer(&self, producer: Producer) -> Result<(), ErrorCode> {
+        if self.producer.id != producer.id {
+            Err(ErrorCode::InvalidProducerIdMapping)
+        } else if self.producer.epoch != producer.epoch && !planted::is(Planted::EpochUnseen) {
+            Err(ErrorCode::ProducerFenced)
+        } else {
+            Ok(())
         }
     }
 

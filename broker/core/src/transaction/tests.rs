@@ -2,6 +2,7 @@ mod ending;
 mod expiring;
 mod initializing;
 mod markers;
+mod parked;
 mod random;
 mod record;
 mod rotation;

@@ -8,7 +8,7 @@ use super::super::Batch;
 use super::{AppendedBatch, Open, Producer, Producers, sequence_after};
 
 /// The transactions of KIP-890 part 2: each has an epoch of its own, and its marker the next one.
-const EPOCH_PER_TRANSACTION: i8 = 2;
+pub(in super::super) const EPOCH_PER_TRANSACTION: i8 = 2;
 
 /// Whether a batch may be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

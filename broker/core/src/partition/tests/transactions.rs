@@ -373,17 +373,39 @@ fn the_first_batch_of_a_transaction_is_verified_unless_a_marker_came() {
     );
 }
 
-/// The marker of the transaction before, which the coordinator waits for, overtakes its consent to
-/// the next one.
+/// The marker of the transaction before, which the coordinator waits for, may overtake its consent
+/// to the next one. With an epoch for each transaction it shows which one it ends.
 #[test]
-fn what_a_marker_overtook_is_asked_about_again() {
+fn consent_to_a_transaction_outlasts_the_marker_of_the_one_before() {
     runs(
         "offsets 5/0 2            => 0
          verify 5/1 0+2           => guarded
          commit 5/1 c0 v2         => 2
-         verified 0 5/1 0+2       => CONCURRENT_TRANSACTIONS
-         verify 5/1 0+2           => guarded
-         verified 1 5/1 0+2       => 3",
+         commit 5/1 c0 v2         => 3
+         verified 0 5/1 0+2       => 4
+         commit 5/2 c0 v2         => 6
+         verify 5/2 0+2           => guarded
+         abort 5/3 c0 v2          => 7
+         verified 1 5/2 0+2       => CONCURRENT_TRANSACTIONS
+         verify 5/3 0+2           => guarded
+         verify 5/3 2+2           => guarded
+         commit 5/3 c0 v2         => 8
+         refused 8                => stable 0
+         verified 3 5/3 2+2       => OUT_OF_ORDER_SEQUENCE_NUMBER
+         verified 2 5/3 0+2       => 8",
+    );
+}
+
+#[test]
+fn without_epochs_what_a_marker_overtook_is_asked_about_again() {
+    runs(
+        "data 5/0 0+2             => 0
+         commit 5/0 c0            => 2
+         verify 5/0 2+2           => guarded
+         commit 5/0 c0            => 3
+         verified 0 5/0 2+2       => CONCURRENT_TRANSACTIONS
+         verify 5/0 2+2           => guarded
+         verified 1 5/0 2+2       => 4",
     );
 }
 

@@ -21,6 +21,7 @@ fn a_transaction_by_the_first_rules() {
         commit 1/0
         abort 1/0
         add 1/0 t-1
+        wait 50
         verify 1/0 t-0
         ",
         expect![[r#"
@@ -53,6 +54,7 @@ fn a_transaction_by_the_first_rules() {
             abort 1/0
               INVALID_TXN_STATE
             add 1/0 t-1
+            wait 50
               CONCURRENT_TRANSACTIONS
             verify 1/0 t-0
               CONCURRENT_TRANSACTIONS
@@ -127,6 +129,7 @@ fn a_transaction_by_the_second_rules() {
         abort v=5 1/1
         commit v=5 1/1
         add v=5 1/1 t-0
+        wait 50
         verify 1/1 t-0
         written
         commit v=5 1/0
@@ -158,6 +161,7 @@ fn a_transaction_by_the_second_rules() {
             commit v=5 1/1
               CONCURRENT_TRANSACTIONS
             add v=5 1/1 t-0
+            wait 50
               CONCURRENT_TRANSACTIONS
             verify 1/1 t-0
               CONCURRENT_TRANSACTIONS
@@ -314,6 +318,7 @@ fn what_the_log_refused_did_not_happen() {
         abort 1/0
         refused written
         add 1/0 t-0
+        wait 50
         written
         add 1/0 t-0
         ",
@@ -340,6 +345,7 @@ fn what_the_log_refused_did_not_happen() {
               [1/0 CompleteAbort]
               refused
             add 1/0 t-0
+            wait 50
               CONCURRENT_TRANSACTIONS
             written
               [1/0 CompleteAbort]

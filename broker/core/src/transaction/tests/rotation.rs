@@ -122,7 +122,6 @@ fn who_goes_on_with_the_next_id_before_the_markers_are_written_is_told_to_wait()
         "
         add v=5 1/32766 t-0
         commit v=5 1/32766
-        add v=5 2/0 t-0
         verify 2/0 t-0
         abort v=5 2/0
         init as=2/0
@@ -138,8 +137,6 @@ fn who_goes_on_with_the_next_id_before_the_markers_are_written_is_told_to_wait()
               [1/32767 PrepareCommit t-0 then 2 last epoch 32766]
               2/0
               write commit 1/32767 t-0 level 2
-            add v=5 2/0 t-0
-              CONCURRENT_TRANSACTIONS
             verify 2/0 t-0
               CONCURRENT_TRANSACTIONS
             abort v=5 2/0

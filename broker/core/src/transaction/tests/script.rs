@@ -14,7 +14,8 @@
 //! reload                                                 another coordinator replays the log
 //! ```
 //! There is one transactional id. Fresh producer ids are 1, 2, …; below an answer stands the state,
-//! where it changed: producer, status, partitions, and what is not as usual.
+//! where it changed: producer, status, partitions, and what is not as usual. What is parked has no
+//! answer yet.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub(super) struct Runner {
     is_refusing: bool,
     log: Vec<(Bytes, Option<Bytes>)>,
     ids: i64,
+    tokens: u64,
     ending: Option<Ending>,
     /// The one before it.
     ending_before: Option<Ending>,
@@ -111,6 +113,7 @@ impl Runner {
             is_refusing: false,
             log: Vec::new(),
             ids: 0,
+            tokens: 0,
             ending: None,
             ending_before: None,
             seen: String::new(),
@@ -242,9 +245,9 @@ impl Runner {
     fn ask(&mut self, version: i16, body: Body) {
         let request = Request { version, body };
         let again = request.clone();
-        let decision = self
-            .shard
-            .decide(&mut self.soft, self.now, Token(0), request);
+        let token = Token(self.tokens);
+        self.tokens += 1;
+        let decision = self.shard.decide(&mut self.soft, self.now, token, request);
         let needs_id = decision.replies.iter().any(|reply| {
             matches!(
                 reply.response,
@@ -331,7 +334,8 @@ impl Runner {
                 return;
             }
             let decision = self.shard.on_deadline(&mut self.soft, self.now);
-            if !decision.records.is_empty() || !decision.orders.is_empty() {
+            let comes_to_nothing = decision == Decision::default();
+            if !comes_to_nothing {
                 self.take(decision);
                 // the log takes the next one
                 self.is_refusing = false;
