@@ -25,8 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an answer may take: it may wait for a commit of the other broker's.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many connections to one broker are kept while nothing is asked.
-const IDLE_CONNECTIONS_MAX: usize = 2;
+/// How many connections to one broker are kept while nothing is asked: as many as one busy asker
+/// has requests on their way, so that none is opened for each of them.
+const IDLE_CONNECTIONS_MAX: usize = 4;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
