@@ -1,8 +1,8 @@
 //! One contender in one row, once: a fresh cluster, an idle moment, a warm-up, the measured load.
 //!
 //! The load comes from Kafka's own ProducerPerformance, that of transactions from a program on
-//! Kafka's own client, that of many transactional ids from [`open_ids`], the same for both. Its CPU time is not counted, but it shares the cores with
-//! the brokers.
+//! Kafka's own client, that of many transactional ids from [`open_ids`], the same for both. Its CPU
+//! time is not counted, but it shares the cores with the brokers.
 
 use std::time::{Duration, Instant};
 

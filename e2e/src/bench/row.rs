@@ -87,7 +87,7 @@ pub const ROWS: [Row; 5] = [
     },
     Row {
         name: "rf3-open-ids",
-        title: "RF 3, 10,000 transactional ids with a transaction open, then committed by 64 clients",
+        title: "RF 3, 10,000 transactional ids with open transactions, committed by 64 clients",
         brokers: 3,
         acks: "all",
         records_per_second: -1,

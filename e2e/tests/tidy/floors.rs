@@ -32,7 +32,7 @@ const CRATES: [(&str, &[&str]); 11] = [
             "ottla-telemetry",
         ],
     ),
-    ("e2e", &["ottla-protocol"]),
+    ("e2e", &["ottla-protocol", "ottla-client"]),
 ];
 
 /// What decides and what keeps bytes is built without a runtime, a network or a source of chance.

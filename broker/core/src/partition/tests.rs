@@ -7,6 +7,7 @@ mod lease;
 mod moves_on;
 mod stranded;
 mod transactions;
+mod verification;
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::ProducerId;
 use ottla_protocol::messages::transactions::{EndTxnRequest, EndTxnResponse};
 
-use super::partitions::told;
+use super::partitions::{add_parked, told};
 use super::request::{Answered, Complete, EndTxn, Expire};
 use super::soft::RETRY_MS;
 use super::state::{NO_EPOCH, Producer, Status, Transaction, TransactionVersion};
@@ -194,7 +194,7 @@ impl Shard {
         if let Some(current) = current {
             let completed = current.completed(step.now);
             step.put(id, completed.clone());
-            self.add_parked(id, completed, step);
+            add_parked(id, completed, step);
         }
         current.is_some()
     }

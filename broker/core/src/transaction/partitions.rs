@@ -41,6 +41,24 @@ fn added_to(
     Ok(Some(current.with(&request.partitions, version, now)))
 }
 
+/// The id's transaction is complete: what waited for that is done, in its order.
+pub(super) fn add_parked(id: &TransactionalId, mut current: Transaction, step: &mut Step<'_>) {
+    for waiting in step.soft.parked.take(id) {
+        let added = added_to(&current, waiting.version, &waiting.request, step.now);
+        let error = match added {
+            Ok(None) => ErrorCode::None,
+            Ok(Some(added)) => {
+                current = added.clone();
+                step.put(id, added);
+                ErrorCode::None
+            }
+            Err(error) => told(error, waiting.version),
+        };
+        let answer = Response::AddPartitions(error);
+        step.decision.reply(waiting.token, answer);
+    }
+}
+
 impl Shard {
     pub(super) fn add_partitions(
         &self,
@@ -56,33 +74,12 @@ impl Shard {
         let added = added.and_then(|current| added_to(current, version, request, step.now));
         match added {
             Ok(added) => {
-                added.map(|added| step.put(&id.as_str().into(), added));
+                if let Some(added) = added {
+                    step.put(&id.as_str().into(), added);
+                }
                 ErrorCode::None
             }
             Err(error) => told(error, version),
-        }
-    }
-
-    /// The id's transaction is complete: what waited for that is done, in its order.
-    pub(super) fn add_parked(
-        &self,
-        id: &TransactionalId,
-        mut current: Transaction,
-        step: &mut Step<'_>,
-    ) {
-        for waiting in step.soft.parked.take(id) {
-            let added = added_to(&current, waiting.version, &waiting.request, step.now);
-            let error = match added {
-                Ok(None) => ErrorCode::None,
-                Ok(Some(added)) => {
-                    current = added.clone();
-                    step.put(id, added);
-                    ErrorCode::None
-                }
-                Err(error) => told(error, waiting.version),
-            };
-            let answer = Response::AddPartitions(error);
-            step.decision.reply(waiting.token, answer);
         }
     }
 
