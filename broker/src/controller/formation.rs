@@ -69,6 +69,11 @@ pub async fn run(handle: Handle, address: String) {
     let mut lost_told = 0;
     let mut heard = BTreeMap::new();
     loop {
+        if handle.is_active() {
+            // it was elected since it has what it lacked, whoever answers now
+            let from_term = handle.shared.first_term.load(Ordering::Acquire);
+            return allow_votes(&handle, from_term).await;
+        }
         let others = ask(&handle, &heard).await;
         heard.extend(others.voters);
         let returning = returning(&handle);
@@ -85,9 +90,6 @@ pub async fn run(handle: Handle, address: String) {
             Next::Ask => {}
             Next::Elect { from_term, .. } => {
                 handle.shared.first_term.store(from_term, Ordering::Release);
-                if handle.is_active() {
-                    return allow_votes(&handle, from_term).await; // it has what it lacked
-                }
             }
             Next::Observe { from_term } => {
                 handle.shared.first_term.store(from_term, Ordering::Release);
