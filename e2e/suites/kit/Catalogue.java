@@ -21,7 +21,7 @@ public final class Catalogue {
         for (String path : jars) {
             try (JarFile jar = new JarFile(path)) {
                 jar.stream().map(entry -> entry.getName())
-                    .filter(name -> name.endsWith("Test.class") && !name.contains("$"))
+                    .filter(name -> name.endsWith("Test.class"))
                     .map(name -> name.replace('/', '.').replaceAll("\\.class$", ""))
                     .filter(Catalogue::isOnCluster).sorted().forEach(System.out::println);
             }
@@ -32,6 +32,11 @@ public final class Catalogue {
         try {
             Class<?> type = Class.forName(name, false, Catalogue.class.getClassLoader());
             List<Method> methods = Arrays.asList(type.getDeclaredMethods());
+            if (name.contains("$")) {
+                // the same tests once more, on a cluster with other settings
+                return Modifier.isStatic(type.getModifiers()) && type.getSuperclass() != null
+                    && isOnCluster(type.getSuperclass().getName());
+            }
             return !Modifier.isAbstract(type.getModifiers())
                 && (methods.stream().anyMatch(Catalogue::isTest) || mentionsKit(type, methods));
         } catch (ClassNotFoundException | LinkageError ofAnotherModule) {

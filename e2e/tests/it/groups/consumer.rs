@@ -109,3 +109,53 @@ fn java_reads_by_it_and_the_tools_show_the_group() -> Result<()> {
     ensure!(deleted.stdout.contains("successful"), "{}", deleted.stdout);
     Ok(())
 }
+
+#[test]
+fn eager_members_become_members_of_it_one_by_one_and_back() -> Result<()> {
+    members_migrate("consumer-eager", "range")
+}
+
+#[test]
+fn cooperative_members_become_members_of_it_one_by_one_and_back() -> Result<()> {
+    members_migrate("consumer-cooperative", "cooperative-sticky")
+}
+
+/// A classic group becomes a consumer group and one of its own again, while its members work.
+fn members_migrate(name: &str, classic: &str) -> Result<()> {
+    let (cluster, mut members) = begin(name)?;
+    let bootstrap = cluster.bootstrap();
+    let is_listed = |kind: &str| -> Result<()> {
+        let listed = Tool::at(COMMAND, &bootstrap)
+            .args(&["--list", "--state", "--type", kind])
+            .run()?;
+        listed.line_with(&["workers", "Stable"])?;
+        Ok(())
+    };
+    members.tell(&format!("start a {classic}"))?;
+    members.tell(&format!("start b {classic}"))?;
+    members.tell("settle 2")?;
+    is_listed("classic")?;
+    members.tell("start c consumer")?;
+    members.tell("settle 3")?;
+    is_listed("consumer")?;
+    members.tell("stop a")?;
+    members.tell("start d consumer")?;
+    members.tell("settle 3")?;
+    members.tell("stop b")?;
+    members.tell("settle 2")?;
+    members.tell(&format!("start e {classic}"))?;
+    members.tell("settle 3")?;
+    is_listed("consumer")?;
+    members.tell("stop c")?;
+    members.tell("stop d")?;
+    let state = members.tell("settle 1")?;
+    is_listed("classic")?;
+    ensure!(count(&state, "committed") == u64::from(RECORDS), "{state}");
+    let consumed = count(&state, "consumed");
+    ensure!(
+        consumed == u64::from(RECORDS),
+        "nothing is read twice: {state}"
+    );
+    members.quit()?;
+    Ok(())
+}
