@@ -249,10 +249,12 @@ public class KafkaClusterTestKit implements AutoCloseable {
         }
     }
 
-    /** Stand-ins for the quorum's members. */
+    /** Stand-ins for the quorum's members, which brokers are too. */
     public Map<Integer, KafkaRaftManager<ApiMessageAndVersion>> raftManagers() {
         Map<Integer, KafkaRaftManager<ApiMessageAndVersion>> managers = new TreeMap<>();
-        controllers.forEach((id, controller) -> managers.put(id, controller.raftManager()));
+        ControllerServer any = controllers.values().iterator().next();
+        processes.keySet().forEach(id ->
+            managers.put(id, controllers.getOrDefault(id, any).raftManager()));
         return managers;
     }
 

@@ -66,6 +66,7 @@ public final class Settings {
         asked.forEach((name, value) -> properties.put(name, text(value)));
         properties.putAll(node.propertyOverrides());
         properties.put("node.id", Integer.toString(node.id()));
+        properties.put("cluster.id", nodes.clusterId());
         return settings;
     }
 
@@ -121,6 +122,9 @@ public final class Settings {
             ports.put(parts[0], Integer.valueOf(parts[parts.length - 1]));
         }
         properties.put("listeners", String.join(",", listeners));
+        // where the test advertises another host, the controllers' is the machine's all the same
+        properties.computeIfPresent("advertised.listeners", (name, advertised) ->
+            advertised + "," + controllerListener + "://localhost:" + ports.get(controllerListener));
     }
 
     private static int freePort() {
@@ -160,6 +164,8 @@ public final class Settings {
                 .filter(one -> !one.startsWith(controllerListener + "://"))
                 .collect(Collectors.joining(","));
             all.put("listeners", clients);
+            all.computeIfPresent("advertised.listeners", (name, advertised) ->
+                advertised.replaceAll("," + controllerListener + "://[^,]*$", ""));
         }
         return all;
     }

@@ -26,6 +26,8 @@ import org.apache.kafka.metadata.BrokerState;
 import org.apache.kafka.metadata.KRaftMetadataCache;
 import org.apache.kafka.metadata.LeaderAndIsr;
 import org.apache.kafka.metadata.LeaderRecoveryState;
+import org.apache.kafka.raft.KafkaRaftClient;
+import org.apache.kafka.raft.LeaderAndEpoch;
 import org.apache.kafka.raft.LogOffsetMetadata;
 import org.apache.kafka.raft.RaftLog;
 import org.apache.kafka.server.authorizer.Authorizer;
@@ -34,7 +36,9 @@ import org.mockito.invocation.InvocationOnMock;
 
 import java.io.IOException;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
@@ -76,7 +80,7 @@ public final class StandIn {
     public static ControllerServer ofController(KafkaClusterTestKit cluster, Broker broker) {
         StandIn own = new StandIn(cluster, broker);
         return own.server(Act.as(ControllerServer.class))
-            .on("raftManager", call -> raftManager())
+            .on("raftManager", call -> own.raftManager())
             .on("controller", call -> own.controller())
             .object();
     }
@@ -115,11 +119,20 @@ public final class StandIn {
         }
     }
 
+    private LeaderAndEpoch leaderAndEpoch() {
+        // brokers may advertise what nobody reaches
+        try (Admin admin = cluster.admin(Map.of(), true)) {
+            return admin.describeMetadataQuorum().quorumInfo().toCompletionStage()
+                .thenApply(quorum -> new LeaderAndEpoch(
+                    OptionalInt.of(quorum.leaderId()), (int) quorum.leaderEpoch()))
+                .toCompletableFuture().join();
+        }
+    }
+
     private Controller controller() {
         return Act.as(Controller.class)
-            .on("isActive", call -> broker.isRunning() && asked(admin -> admin
-                .describeMetadataQuorum().quorumInfo().toCompletionStage().toCompletableFuture()
-                .join().leaderId() == broker.id()))
+            .on("isActive", call ->
+                broker.isRunning() && leaderAndEpoch().isLeader(broker.id()))
             .on("findAllTopicIds", call -> asked(admin -> admin.listTopics().listings()
                 .toCompletionStage().toCompletableFuture().thenApply(topics -> topics.stream()
                     .collect(Collectors.toMap(TopicListing::name, TopicListing::topicId)))
@@ -214,10 +227,13 @@ public final class StandIn {
      * Tests wait until every broker has applied the whole metadata log. Each broker's image was
      * looked at over the wire just before, so the log may count as empty.
      */
-    private static KafkaRaftManager<?> raftManager() {
+    private KafkaRaftManager<?> raftManager() {
         RaftLog log = Act.as(RaftLog.class)
             .on("endOffset", call -> new LogOffsetMetadata(0)).object();
-        return Act.as(KafkaRaftManager.class).on("raftLog", call -> log).object();
+        KafkaRaftClient<?> client = Act.as(KafkaRaftClient.class)
+            .on("leaderAndEpoch", call -> leaderAndEpoch()).object();
+        return Act.as(KafkaRaftManager.class)
+            .on("raftLog", call -> log).on("client", call -> client).object();
     }
 
     private static SharedServer sharedServer() {
