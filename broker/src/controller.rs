@@ -58,7 +58,7 @@ use self::formation::{Abstention, NO_TERM};
 use self::identity::Identity;
 use self::log::LogStore;
 use self::machine::{Machine, Published, Raft, State};
-use self::network::Factory;
+use self::network::{Factory, Moved};
 pub use self::quorum::{Quorum, QuorumNode};
 pub use self::submit::{Ask, Error};
 pub use self::voters::Refused;
@@ -104,6 +104,7 @@ struct Shared {
     state: Arc<Mutex<State>>,
     messages: mpsc::Sender<Message>,
     identity: Identity,
+    moved: Moved,
     /// What this node believes of others.
     suspects: watch::Sender<Suspects>,
     image: watch::Receiver<Arc<MetadataImage>>,
@@ -181,10 +182,12 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     let (published_sender, published) = mpsc::unbounded_channel();
     let machine = Machine::open(disk, &dir, metadata, published_sender, inline)?;
     let state = machine.state();
+    let moved = Moved::default();
     let factory = Factory {
         peers: peers.clone(),
         identity: identity.clone(),
         voters: settings.controller_quorum_voters.clone(),
+        moved: moved.clone(),
     };
     let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
     let config = defaults::openraft(&settings, snapshot_entries).map_err(io::Error::other)?;
@@ -205,6 +208,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         state,
         messages,
         identity: identity.clone(),
+        moved,
         suspects: suspects.clone(),
         image,
         applied,

@@ -4,8 +4,10 @@
 //! more entries than a slow link takes in time, and a snapshot has a deadline for each of its parts
 //! instead of one for the whole.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,6 +42,30 @@ const APPEND_BYTES_MAX: usize = 256 << 10;
 /// How long a node that was not reached is left alone.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Where nodes are that have joined from another address than before, and the how many-th time it
+/// was that one did. openraft keeps its way to a node as long as it leads, whatever the membership
+/// says by then. Cheap to clone: all clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Moved(Arc<Mutex<BTreeMap<NodeId, (u64, String)>>>);
+
+impl Moved {
+    /// The membership says that the node is there now.
+    pub fn tell(&self, node: NodeId, address: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (times, told) = known.entry(node).or_default();
+        if told != address {
+            *times += 1;
+            address.clone_into(told);
+        }
+    }
+
+    /// The last time that it was told of the node, and the address.
+    fn of(&self, node: NodeId) -> (u64, String) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&node).cloned().unwrap_or_default()
+    }
+}
+
 /// Makes the connections that openraft asks for.
 #[derive(Clone)]
 pub struct Factory {
@@ -49,6 +75,8 @@ pub struct Factory {
     pub identity: Identity,
     /// Where the voters are: settings, which win over what the log remembers.
     pub voters: Vec<Voter>,
+    /// Where others are by now.
+    pub moved: Moved,
 }
 
 /// The way to one node.
@@ -58,9 +86,23 @@ pub struct Connection {
     target: NodeId,
     address: String,
     identity: Identity,
+    /// None of one whose address settings say.
+    moved: Option<Moved>,
+    /// The last time that is followed.
+    moved_times: u64,
 }
 
 impl Connection {
+    /// Goes to where the node is by now.
+    fn follow(&mut self) {
+        let Some(moved) = &self.moved else { return };
+        let (times, address) = moved.of(self.target);
+        if times != self.moved_times {
+            self.client = self.peers.client(self.target, &address);
+            (self.moved_times, self.address) = (times, address);
+        }
+    }
+
     fn request<T>(&self, message: T, limit: Duration) -> tonic::Request<T> {
         let mut request = self.identity.sign(tonic::Request::new(message));
         request.set_timeout(limit);
@@ -81,6 +123,9 @@ impl RaftNetworkFactory<Types> for Factory {
             target,
             address,
             identity: self.identity.clone(),
+            // what was told before now, the membership says too
+            moved_times: self.moved.of(target).0,
+            moved: voter.is_none().then(|| self.moved.clone()),
         }
     }
 }
@@ -128,6 +173,7 @@ impl RaftNetworkV2<Types> for Connection {
         mut rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, Failure> {
+        self.follow();
         let is_heartbeat = rpc.entries.is_empty();
         let sent = fitting(&rpc.entries);
         let is_cut = sent < rpc.entries.len();
@@ -178,6 +224,7 @@ impl RaftNetworkV2<Types> for Connection {
         cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        self.follow();
         let mut first = Some((vote_to_wire(&vote), snapshot_meta_to_wire(&snapshot.meta)));
         let mut left = snapshot.snapshot;
         let mut parts = Vec::new();

@@ -304,6 +304,8 @@ impl Peer for Service {
             let node = BasicNode::new(&request.address);
             let set = openraft::ChangeMembers::SetNodes([(request.node_id, node)].into());
             raft.change_membership(set, true).await.map_err(failed)?;
+            let node = NodeId(request.node_id as i32);
+            self.handle.shared.moved.tell(node, &request.address);
             Answer::Joined(true)
         };
         Ok(Response::new(wire::JoinResponse {

@@ -2,6 +2,7 @@
 
 mod liveness;
 mod long_requests;
+mod moved;
 mod returning_voter;
 mod slow_link;
 mod storage;
@@ -21,7 +22,7 @@ use ottla_core::metadata::{Metadata, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, Uuid};
 use ottla_storage::sim::SimDisk;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::{Status, Streaming};
 
 use super::{Components, Error, Handle, Identity, formation, raft, start};
@@ -40,6 +41,8 @@ const OTHER: u64 = 2;
 struct Other {
     /// Whether entries that are sent to it stay without an answer.
     is_silent: Arc<AtomicBool>,
+    /// Wakes whoever waits for entries, or a heartbeat, to be sent to it.
+    is_followed: Arc<Notify>,
     /// What it answers requests to the active controller.
     response: Option<Response>,
     /// By which index of the log it says that it decided.
@@ -63,6 +66,7 @@ impl Peer for Other {
         if self.is_silent.load(Ordering::Acquire) {
             std::future::pending::<()>().await;
         }
+        self.is_followed.notify_one();
         let result = Some(wire::append_response::Result::Success(true));
         answered(wire::AppendResponse { result })
     }
