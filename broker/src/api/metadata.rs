@@ -133,10 +133,15 @@ async fn create_missing(
     if missing.is_empty() {
         return forbidden;
     }
+    // what this broker's file says wins over the active controller's
+    let own = |key| {
+        let value = context.settings.statics.get(key);
+        value.map_or(-1, |value| value.number() as i32)
+    };
     let topic = |name: &&str| CreatableTopic {
         name: (*name).to_owned(),
-        num_partitions: -1,
-        replication_factor: -1,
+        num_partitions: own("num.partitions"),
+        replication_factor: own("default.replication.factor") as i16,
         ..CreatableTopic::default()
     };
     let create = CreateTopicsRequest {

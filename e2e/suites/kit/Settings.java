@@ -123,8 +123,9 @@ public final class Settings {
         }
         properties.put("listeners", String.join(",", listeners));
         // where the test advertises another host, the controllers' is the machine's all the same
-        properties.computeIfPresent("advertised.listeners", (name, advertised) ->
-            advertised + "," + controllerListener + "://localhost:" + ports.get(controllerListener));
+        String own = controllerListener + "://localhost:" + ports.get(controllerListener);
+        properties.computeIfPresent("advertised.listeners",
+            (name, advertised) -> advertised + "," + own);
     }
 
     private static int freePort() {
