@@ -113,6 +113,8 @@ struct Shared {
     may_vote: AtomicBool,
     /// Why this voter waits, where too few others can tell what it has forgotten.
     standstill: watch::Sender<Option<Standstill>>,
+    /// Where the log ended, for who asks whether others follow.
+    ends: Mutex<quorum::Ends>,
     /// How this node stands, where it is a controller and no broker.
     presence: watch::Sender<presence::Standing>,
     /// What whoever leads has to have that this node votes for while it may not vote.
@@ -214,6 +216,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         applied,
         may_vote: AtomicBool::new(may_vote),
         standstill: watch::Sender::default(),
+        ends: Mutex::default(),
         presence: presence::begin(),
         votes_from: watch::Sender::default(),
         first_term: AtomicU64::new(first_term),

@@ -64,6 +64,8 @@ impl From<&config::Settings> for Settings {
     fn from(settings: &config::Settings) -> Self {
         let ms = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
         let check_interval = ms(settings.offsets_retention_check_interval);
+        let voters = settings.controller_quorum_voters.iter();
+        let voters = voters.map(|voter| voter.node_id);
         let segment_bytes = settings.offsets_topic_segment_bytes.to_string();
         Self {
             group: group::Settings {
@@ -89,7 +91,7 @@ impl From<&config::Settings> for Settings {
                     ("segment.bytes", segment_bytes),
                     ("compression.type", "producer".to_owned()),
                 ],
-                voter_count: settings.controller_quorum_voters.len(),
+                voters: voters.collect(),
             },
             transactions: transactions::Settings::from(settings),
             commit_timeout: settings.offsets_commit_timeout,

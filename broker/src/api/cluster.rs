@@ -15,7 +15,7 @@ use ottla_protocol::messages::metadata::{
 use super::forward::{submit_with, until};
 use super::metadata::contact;
 use super::{Context, RequestContext, controllers};
-use crate::authorizer::NOT_ASKED;
+use crate::authorizer::{NOT_ASKED, sentence};
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -24,13 +24,21 @@ const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 
 /// DescribeCluster: of brokers on their listeners, of controllers (`bootstrap.controllers`) on
-/// theirs.
+/// theirs, where that takes the right to alter the cluster.
 pub async fn describe(
     context: &Context,
     request: &RequestContext,
     body: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    if let Err((code, message)) = check_endpoint(body.endpoint_type, request.asks_controller) {
+    let permission = match request.asks_controller {
+        // where peers come in, whoever asks is no client as others are
+        true => context.access(request).cluster(Operation::Alter),
+        false => Ok(()),
+    };
+    let permission = permission.map_err(|error| (error, sentence(error)));
+    let checked =
+        permission.and_then(|()| check_endpoint(body.endpoint_type, request.asks_controller));
+    if let Err((code, message)) = checked {
         return DescribeClusterResponse {
             error_code: code.code(),
             error_message: Some(message),
@@ -102,7 +110,8 @@ fn brokers(
     brokers.collect()
 }
 
-/// UnregisterBroker; answers once the broker is gone, here too.
+/// UnregisterBroker; answers once the broker is gone, here too. A controller that votes stays: what
+/// is finalized would not look at it, and it decides by its vote.
 pub async fn unregister_broker(
     context: &Context,
     request: &RequestContext,
@@ -110,6 +119,17 @@ pub async fn unregister_broker(
 ) -> UnregisterBrokerResponse {
     let node = NodeId(body.broker_id);
     let permission = context.access(request).cluster(Operation::Alter);
+    let is_controller = context.controller.image().controllers.contains_key(&node);
+    if permission.is_ok() && is_controller && context.controller.voters().contains_key(&node) {
+        return UnregisterBrokerResponse {
+            error_code: ErrorCode::InvalidRequest.code(),
+            error_message: Some(format!(
+                "Controller {node} votes in the metadata quorum. Take its vote with \
+                 kafka-metadata-quorum remove-controller, and unregister it then."
+            )),
+            ..UnregisterBrokerResponse::default()
+        };
+    }
     match submit_with(context, permission, body).await {
         Ok(response) => {
             if response.error_code == 0 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::stream;
 use ottla_core::image::record::{FeatureRangeRecord, FileConfigRecord};
 use ottla_core::image::{Endpoint, MetadataImage};
-use ottla_core::metadata::features::{FEATURES, Feature};
+use ottla_core::metadata::features::registered;
 use ottla_core::metadata::request::RegisterBroker;
 use ottla_core::planted::{self, Planted};
 use ottla_protocol::ids::{BrokerEpoch, NodeId, Uuid};
@@ -150,12 +150,12 @@ fn leads_what_others_could(image: &MetadataImage, node: NodeId) -> bool {
 /// What this binary supports.
 #[must_use]
 pub fn features() -> Vec<FeatureRangeRecord> {
-    let range = |f: &Feature| FeatureRangeRecord {
-        name: f.name.to_owned(),
-        min: f.min,
-        max: f.max,
+    let range = |(name, min, max): (&str, i16, i16)| FeatureRangeRecord {
+        name: name.to_owned(),
+        min,
+        max,
     };
-    FEATURES.iter().map(range).collect()
+    registered().into_iter().map(range).collect()
 }
 
 /// The task's state.

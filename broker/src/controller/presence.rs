@@ -14,13 +14,10 @@ use super::{Handle, Quorum, QuorumNode, lifecycle};
 const LAG_MAX_MS: i64 = 3000;
 
 /// Why a controller takes no part now, in the words of `/readyz`.
-pub type Standing = Result<(), &'static str>;
+pub type Standing = Result<(), String>;
 
-/// At the start.
-const NO_QUORUM: Standing = Err(
-    "waiting for the metadata quorum; a majority of its voters must \
-                                 be up",
-);
+/// Without a majority.
+const NO_QUORUM: &str = "waiting for the metadata quorum; a majority of its voters must be up";
 
 /// What registration tells of a controller.
 #[derive(Clone, Debug)]
@@ -45,7 +42,7 @@ impl From<lifecycle::Registration> for Registration {
 
 /// How a controller stands; before it has looked, without a quorum.
 pub(super) fn begin() -> watch::Sender<Standing> {
-    watch::Sender::new(NO_QUORUM)
+    watch::Sender::new(Err(NO_QUORUM.to_owned()))
 }
 
 /// Registers this node where the metadata do not know it as it is, and looks how it stands, until
@@ -57,35 +54,71 @@ pub async fn run(handle: Handle, registration: Registration) {
         peer: registration.peer,
         features: registration.features,
     };
-    let wanted = record.registration();
+    let refusal = watch::Sender::new(None);
+    // a request may take long without a majority; how this node stands is told meanwhile
+    tokio::join!(
+        keep_registered(&handle, &record, &refusal),
+        look(&handle, &record, &refusal)
+    );
+}
+
+fn is_registered(handle: &Handle, controller: &ControllerRecord) -> bool {
+    let image = handle.image();
+    let known = image.controllers.get(&handle.node_id());
+    known == Some(&controller.registration())
+}
+
+async fn keep_registered(
+    handle: &Handle,
+    controller: &ControllerRecord,
+    refusal: &watch::Sender<Option<String>>,
+) {
     loop {
-        let known = handle.image();
-        if known.controllers.get(&handle.node_id()) != Some(&wanted) {
-            register(&handle, record.clone(), &known.cluster_id).await;
+        if !is_registered(handle, controller) {
+            let request = RegisterController {
+                cluster_id: handle.image().cluster_id.to_string(),
+                controller: controller.clone(),
+            };
+            match handle.submit(request).await {
+                Ok(Ok(_)) => {
+                    info!("registered as a controller");
+                    refusal.send_replace(None);
+                }
+                Ok(Err(refused)) => {
+                    let is_new = refusal.borrow().as_ref() != Some(&refused.message);
+                    if is_new {
+                        warn!("registration was refused: {}", refused.message);
+                        refusal.send_replace(Some(refused.message));
+                    }
+                }
+                Err(error) => debug!("registration has to wait: {error}"),
+            }
         }
+        tokio::time::sleep(handle.shared.settings.heartbeat_interval).await;
+    }
+}
+
+async fn look(
+    handle: &Handle,
+    controller: &ControllerRecord,
+    refusal: &watch::Sender<Option<String>>,
+) {
+    loop {
         let standing = match handle.quorum().await {
             Ok(quorum) => standing(&quorum, handle.node_id()),
-            Err(_) => NO_QUORUM,
+            Err(_) => Err(NO_QUORUM.to_owned()),
         };
+        let standing = standing.and_then(|()| match &*refusal.borrow() {
+            _ if is_registered(handle, controller) => Ok(()),
+            Some(why) => Err(format!("the registration is refused: {why}")),
+            None => Err("waiting for registration".to_owned()),
+        });
         handle.shared.presence.send_if_modified(|before| {
             let has_changed = *before != standing;
             *before = standing;
             has_changed
         });
         tokio::time::sleep(handle.shared.settings.heartbeat_interval).await;
-    }
-}
-
-async fn register(handle: &Handle, controller: ControllerRecord, cluster_id: &str) {
-    let cluster_id = cluster_id.to_owned();
-    let request = RegisterController {
-        cluster_id,
-        controller,
-    };
-    match handle.submit(request).await {
-        Ok(Ok(_)) => info!("registered as a controller"),
-        Ok(Err(refusal)) => warn!("registration was refused: {}", refusal.message),
-        Err(error) => debug!("registration has to wait: {error}"),
     }
 }
 
@@ -102,11 +135,11 @@ fn standing(quorum: &Quorum, node: NodeId) -> Standing {
     let voters = quorum.voters.iter();
     let heard = voters.filter(|voter: &&QuorumNode| is_near(voter.last_fetch_ms));
     if 2 * heard.count() <= quorum.voters.len() {
-        return NO_QUORUM;
+        return Err(NO_QUORUM.to_owned());
     }
     match of(node) {
         Some(own) if is_near(own.last_caught_up_ms) => Ok(()),
-        _ => Err("waiting to catch up with the metadata of the active controller"),
+        _ => Err("waiting to catch up with the metadata of the active controller".to_owned()),
     }
 }
 
@@ -128,6 +161,7 @@ mod tests {
         0@0/0 1@0/0 2@0/0 => Ok
         0@0/0 1@0/0 2@9/9 => Ok
         0@0/0 1@0/9 2@0/0 => catch up
+        0@0/0 1@0/1 2@0/0 => Ok
         0@0/0 1@9/9 2@0/0 => catch up
         0@0/0 1@9/9 2@9/9 => quorum
         1@0/0 0@9/9 2@9/9 => quorum

@@ -1,6 +1,7 @@
 //! The metadata quorum as a whole: who is in it, how far each of them is, and leaving it in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use openraft::Instant;
@@ -10,6 +11,10 @@ use ottla_protocol::ids::NodeId;
 use super::raft::{Types, log_id_to_wire};
 use super::{ATTEMPT_TIMEOUT, Error, Handle};
 use crate::peer::wire;
+
+/// How long [`Ends`] are kept, and how far they are apart.
+const ENDS_KEPT_MS: i64 = 10_000;
+const ENDS_APART_MS: i64 = 100;
 
 /// What DescribeQuorum shows.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,44 @@ pub struct QuorumNode {
     pub last_fetch_ms: i64,
     /// When it last had everything, in milliseconds since 1970; -1 where unknown.
     pub last_caught_up_ms: i64,
+}
+
+/// Where the log of the active controller ended, as often as somebody asked how others follow.
+///
+/// While metadata are written the last entry is always on its way to others: who has all that was
+/// there a moment ago had everything then.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// In which it is active: another term may have had another end.
+    term: u64,
+    /// Ends, and when they were looked at in milliseconds, the last one last.
+    seen: VecDeque<(i64, i64)>,
+}
+
+impl Ends {
+    fn look(&mut self, term: u64, end: i64, now: i64) {
+        if self.term != term {
+            *self = Self::default();
+            self.term = term;
+        }
+        self.seen
+            .retain(|(_, at)| (0..=ENDS_KEPT_MS).contains(&(now - at)));
+        let last = self.seen.back();
+        if last.is_none_or(|(_, at)| now - at >= ENDS_APART_MS) {
+            self.seen.push_back((end, now));
+        }
+    }
+
+    /// When who has all before `matched`, and was heard of last at `heard_ms`, had everything; -1
+    /// where that is unknown.
+    fn had_everything_ms(&self, end: i64, matched: i64, heard_ms: i64) -> i64 {
+        if matched >= end {
+            return heard_ms;
+        }
+        let mut seen = self.seen.iter().rev();
+        let seen = seen.find(|(end, _)| *end <= matched);
+        seen.map_or(-1, |(_, at)| heard_ms.min(*at))
+    }
 }
 
 impl Handle {
@@ -121,6 +164,8 @@ impl Handle {
         // openraft's figures lag, at a start by everything; who lost its disk goes by them
         let end = metrics.last_log_index.map_or(0, |index| index + 1);
         let end = end.max(self.shared.log.end()) as i64;
+        let mut ends = (self.shared.ends.lock()).unwrap_or_else(PoisonError::into_inner);
+        ends.look(metrics.current_term, end, now);
         let known = membership.membership().nodes();
         let known = known.map(|(id, node)| (*id, node.addr.clone()));
         let mut nodes: BTreeMap<u64, String> = known.collect();
@@ -149,7 +194,7 @@ impl Handle {
                 voter: voters.contains(&id),
                 log_end_offset,
                 last_fetch_ms: heard_ms,
-                last_caught_up_ms: if log_end_offset >= end { heard_ms } else { -1 },
+                last_caught_up_ms: ends.had_everything_ms(end, log_end_offset, heard_ms),
                 address,
             }
         });
@@ -164,5 +209,45 @@ impl Handle {
             without_vote: !self.shared.may_vote.load(Ordering::Acquire),
             never_votes: !self.shared.settings.roles.controller,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ends;
+
+    #[test]
+    fn who_lacks_what_is_written_just_now_had_everything_a_moment_ago() {
+        let mut ends = Ends::default();
+        let mut told = Vec::new();
+        // an entry each 20 ms, and a look each 250 ms
+        for look in 0..40 {
+            let (now, end) = (100_000 + look * 250, 1000 + look * 12);
+            ends.look(1, end, now);
+            let mut ago = |matched: i64| match ends.had_everything_ms(end, matched, now) {
+                -1 => told.push("unknown".to_owned()),
+                at => told.push((now - at).to_string()),
+            };
+            if look == 39 {
+                // the one that has it all, lacks one, follows slowly, has stopped, knows nothing
+                for matched in [end, end - 1, end - 30, 1005, -1] {
+                    ago(matched);
+                }
+            }
+        }
+        assert_eq!(told, ["0", "250", "750", "9750", "unknown"]);
+        assert_eq!(
+            ends.had_everything_ms(1468, 1467, 5),
+            5,
+            "not after it was heard of"
+        );
+        ends.look(2, 1468, 110_000);
+        assert_eq!(
+            ends.had_everything_ms(1468, 1467, 110_000),
+            -1,
+            "of another term"
+        );
+        ends.look(2, 1469, 50_000);
+        assert_eq!(ends.seen.len(), 1, "a clock that was set back forgets");
     }
 }

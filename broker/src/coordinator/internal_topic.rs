@@ -32,15 +32,16 @@ pub struct Settings {
     pub min_in_sync: Option<i16>,
     /// Its configs.
     pub configs: Vec<(&'static str, String)>,
-    /// How many voters the quorum has: so many brokers are to be expected at least.
-    pub voter_count: usize,
+    /// Who votes by the file: those that are no controllers alone are brokers that may still come.
+    pub voters: Vec<NodeId>,
 }
 
 /// The topic, and the way to the coordinators in it.
 pub(super) struct InternalTopic {
     settings: Settings,
     controller: controller::Handle,
-    creation: tokio::sync::Mutex<()>,
+    /// Whether it was said that brokers are missing.
+    creation: tokio::sync::Mutex<bool>,
 }
 
 impl InternalTopic {
@@ -92,9 +93,9 @@ impl InternalTopic {
             return Ok(());
         }
         // one creation at a time: the others wait for its outcome
-        let _creation = self.creation.lock().await;
+        let mut has_said = self.creation.lock().await;
         if self.of(&self.controller.image()).is_none() {
-            self.create().await?;
+            self.create(&mut has_said).await?;
         }
         let mut images = self.controller.subscribe();
         let is_there = |image: &Arc<MetadataImage>| {
@@ -108,11 +109,19 @@ impl InternalTopic {
         }
     }
 
-    async fn create(&self) -> Result<(), ErrorCode> {
+    async fn create(&self, has_said: &mut bool) -> Result<(), ErrorCode> {
         let topic = self.settings.name;
         let image = self.controller.image();
-        let replication_factor =
-            replication_factor(&self.settings, &image).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        let Some(replication_factor) = replication_factor(&self.settings, &image) else {
+            if !std::mem::replace(has_said, true) {
+                warn!(
+                    "{topic} is created once all brokers of controller.quorum.voters are \
+                     registered, or as many as it has replicas; until then no group or \
+                     transaction of it is served"
+                );
+            }
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        };
         let request = request(&self.settings, replication_factor);
         let error = match self.controller.submit(request).await {
             Ok(response) => {
@@ -127,6 +136,13 @@ impl InternalTopic {
         match error {
             ErrorCode::None => {
                 info!(replication_factor, "{topic} created");
+                let wanted = self.settings.replication_factor;
+                if replication_factor < wanted {
+                    warn!(
+                        "{topic} has {replication_factor} replicas of {wanted}, as there are no \
+                         more brokers; kafka-reassign-partitions gives it more"
+                    );
+                }
                 Ok(())
             }
             ErrorCode::TopicAlreadyExists => Ok(()),
@@ -145,12 +161,14 @@ fn index(topic: &Topic, key: &str) -> Option<PartitionIndex> {
 }
 
 /// As many replicas as are set, or as there are brokers that take new ones where that is fewer.
-/// Brokers that are still to come count: a cluster of three that starts must not end up with one
-/// copy because one was first. Those that are cordoned do not.
+/// Brokers among the voters that are still to come count: a cluster of three that starts must not
+/// end up with one copy because one was first. Those that are cordoned do not, nor controllers.
 fn replication_factor(settings: &Settings, image: &MetadataImage) -> Option<i16> {
     let candidates = candidates(image).len();
     let cordoned = image.brokers.len().saturating_sub(candidates);
-    let expected = settings.voter_count.max(image.brokers.len());
+    let voters = settings.voters.iter();
+    let voting = voters.filter(|voter| !image.controllers.contains_key(*voter));
+    let expected = voting.count().max(image.brokers.len());
     let expected = i16::try_from(expected.saturating_sub(cordoned)).unwrap_or(i16::MAX);
     let wanted = settings.replication_factor.min(expected);
     let registered = i16::try_from(candidates).unwrap_or(i16::MAX);
@@ -177,5 +195,78 @@ fn request(settings: &Settings, replication_factor: i16) -> CreateTopicsRequest 
         }],
         timeout_ms: CREATION_TIMEOUT_MS,
         validate_only: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ottla_core::image::{BrokerRegistration, ControllerRegistration};
+
+    use super::*;
+
+    /// Each line: what the file names as voters, which controllers and which brokers are
+    /// registered, how many replicas are set; and with how many the topic is made.
+    const CASES: &str = "
+        0,1,2 | - | 0 | 3 => None
+        0,1,2 | - | 0,1 | 3 => None
+        0,1,2 | - | 0,1,2 | 3 => Some(3)
+        0,1,2 | - | 1,2,3 | 3 => Some(3)
+        0 | - | 0 | 3 => Some(1)
+        - | - | 0 | 3 => Some(1)
+        0 | - | 0,1,2,3 | 3 => Some(3)
+        0,1 | - | 0 | 1 => Some(1)
+        100,101,102 | 100,101,102 | 0 | 3 => Some(1)
+        100,101,102 | 100,101,102 | 0,1 | 3 => Some(2)
+        100,101,102 | 100,101,102 | 0,1,2,3 | 3 => Some(3)
+        100,101,102 | 100 | 0 | 3 => None
+        0,1,100 | 100 | 0 | 3 => None
+        0,1,100 | 100 | 0,1 | 3 => Some(2)
+        100 | 100 | - | 3 => None
+    ";
+
+    fn nodes(text: &str) -> Vec<NodeId> {
+        let ids = text.split(',').filter_map(|id| id.trim().parse().ok());
+        ids.map(NodeId).collect()
+    }
+
+    #[test]
+    fn a_topic_waits_for_the_brokers_among_the_voters_and_for_no_controller() {
+        for case in CASES.lines().filter(|case| case.contains("=>")) {
+            let (given, wanted) = case.split_once(" => ").unwrap();
+            let given: Vec<&str> = given.split('|').map(str::trim).collect();
+            let settings = Settings {
+                name: "__consumer_offsets",
+                partition_count: 50,
+                replication_factor: given[3].parse().unwrap(),
+                min_in_sync: None,
+                configs: Vec::new(),
+                voters: nodes(given[0]),
+            };
+            let broker = |node_id| {
+                let broker = BrokerRegistration {
+                    node_id,
+                    ..BrokerRegistration::default()
+                };
+                (node_id, Arc::new(broker))
+            };
+            let controller = |node_id| {
+                let controller = ControllerRegistration {
+                    node_id,
+                    ..ControllerRegistration::default()
+                };
+                (node_id, Arc::new(controller))
+            };
+            let brokers: BTreeMap<_, _> = nodes(given[2]).into_iter().map(broker).collect();
+            let controllers: BTreeMap<_, _> = nodes(given[1]).into_iter().map(controller).collect();
+            let image = MetadataImage {
+                brokers: Arc::new(brokers),
+                controllers: Arc::new(controllers),
+                ..MetadataImage::default()
+            };
+            let told = format!("{:?}", replication_factor(&settings, &image));
+            assert_eq!(told, wanted, "{case}");
+        }
     }
 }

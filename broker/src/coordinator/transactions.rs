@@ -50,6 +50,8 @@ impl From<&config::Settings> for Settings {
     fn from(settings: &config::Settings) -> Self {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let check_interval_ms = ms(settings.transactional_id_expiration_check_interval);
+        let voters = settings.controller_quorum_voters.iter();
+        let voters = voters.map(|voter| voter.node_id);
         let segment_bytes = settings.transaction_topic_segment_bytes.to_string();
         Self {
             shard: transaction::Settings {
@@ -70,7 +72,7 @@ impl From<&config::Settings> for Settings {
                     ("segment.bytes", segment_bytes),
                     ("unclean.leader.election.enable", "false".to_owned()),
                 ],
-                voter_count: settings.controller_quorum_voters.len(),
+                voters: voters.collect(),
             },
         }
     }

@@ -85,8 +85,7 @@ impl Pages for NodePages {
 
     fn ready(&self) -> Result<(), String> {
         let Some(life) = &self.life else {
-            let standing = *self.context.controller.presence().borrow();
-            return standing.map_err(str::to_owned);
+            return self.context.controller.presence().borrow().clone();
         };
         let standing = *life.standing().borrow();
         if !standing.is_registered {

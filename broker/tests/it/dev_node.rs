@@ -73,9 +73,14 @@ impl DevNode {
 
     /// From now on the client is this user.
     pub fn be(&mut self, user: &str) {
+        self.be_on("PLAINTEXT", user);
+    }
+
+    /// From now on the client is this user on that listener.
+    pub fn be_on(&mut self, listener: &str, user: &str) {
         let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let context = Arc::clone(self.node.context());
-        self.client = Client::new(context, host, "PLAINTEXT".into(), 1).named(user);
+        self.client = Client::new(context, host, listener.into(), 1).named(user);
     }
 
     /// Makes a topic with one partition.

@@ -18,6 +18,7 @@ mod login;
 mod permissions;
 mod quotas;
 mod record_bodies;
+mod roles;
 mod secure;
 mod slow_readers;
 mod stalled_disk;

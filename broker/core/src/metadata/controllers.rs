@@ -8,6 +8,7 @@
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::NodeId;
 
+use super::features::CONTROLLERS_VERSION;
 use super::request::{Refusal, RegisterController, Response};
 use super::{Decision, Metadata};
 use crate::image::record::{ControllerRecord, FeatureRangeRecord, Record, RemoveControllerRecord};
@@ -41,6 +42,18 @@ impl Metadata {
                 format!(
                     "Node {node} is registered as a broker. Move its replicas away and unregister \
                      it, or give the controller another node.id."
+                ),
+            ));
+        }
+        // who does not know controllers could not read its record, and would never start again
+        let mut brokers = self.image.brokers.values();
+        if let Some(old) = brokers.find(|b| !b.features.contains_key(CONTROLLERS_VERSION)) {
+            let old = old.node_id;
+            return Err(Refusal::new(
+                ErrorCode::UnsupportedVersion,
+                format!(
+                    "Broker {old} is of a version that knows no controllers. Upgrade it, or \
+                     unregister it where it is gone for good; then controller {node} registers."
                 ),
             ));
         }

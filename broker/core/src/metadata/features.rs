@@ -75,6 +75,19 @@ pub const FEATURES: &[Feature] = &[
     },
 ];
 
+/// What a node that knows controllers that are no brokers tells with its registration, and no
+/// client: the metadata of a cluster that has one cannot be read without it.
+pub const CONTROLLERS_VERSION: &str = "ottla.controllers.version";
+
+/// What a node of this binary registers with, by name, in order: the lowest and highest level.
+#[must_use]
+pub fn registered() -> Vec<(&'static str, i16, i16)> {
+    let features = FEATURES.iter().map(|f| (f.name, f.min, f.max));
+    let mut all: Vec<_> = features.chain([(CONTROLLERS_VERSION, 0, 1)]).collect();
+    all.sort_unstable();
+    all
+}
+
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 const UNSAFE_DOWNGRADE: i8 = 3;

@@ -102,12 +102,12 @@ impl Cluster {
                 port: 9092,
                 security_protocol: 0,
             }],
-            features: super::features::FEATURES
-                .iter()
-                .map(|f| FeatureRangeRecord {
-                    name: f.name.to_owned(),
-                    min: f.min,
-                    max: f.max,
+            features: super::features::registered()
+                .into_iter()
+                .map(|(name, min, max)| FeatureRangeRecord {
+                    name: name.to_owned(),
+                    min,
+                    max,
                 })
                 .collect(),
             ..RegisterBroker::default()

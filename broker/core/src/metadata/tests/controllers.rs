@@ -63,6 +63,25 @@ fn a_controller_is_no_broker_and_holds_no_partition() {
     assert_eq!(image.node(NodeId(100)).unwrap().0, Uuid([7; 16]));
 }
 
+/// The record of a controller is not to be read by a version that knows none.
+#[test]
+fn no_controller_registers_before_all_brokers_know_controllers() {
+    let mut cluster = Cluster::of(2);
+    let mut old = cluster.registration(2);
+    old.features
+        .retain(|f| f.name != "ottla.controllers.version");
+    cluster.ask(Request::RegisterBroker(old));
+    let records = cluster.log.len();
+    let refused = register(&mut cluster, 100, |_| {});
+    assert!(
+        refused.starts_with("UNSUPPORTED_VERSION: Broker 2 is of a version"),
+        "{refused}"
+    );
+    assert_eq!(cluster.log.len(), records);
+    cluster.start(2);
+    assert_eq!(register(&mut cluster, 100, |_| {}), "100\n");
+}
+
 #[test]
 fn a_controller_is_forgotten_or_becomes_a_broker() {
     let mut cluster = Cluster::of(1);
