@@ -12,9 +12,13 @@ use tokio::time::Instant;
 
 use super::MarkerAnswer;
 
-/// A batch takes no more records once it has this many bytes, and no further decision once it has
-/// half of that: so the records of a decision up to that half are in one batch.
-const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// A batch takes no further decision once it has this many bytes.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// It takes no more records of a decision once it has this many: the records of a decision are in
+/// one batch, so that no crash and no refusal leaves a part of them, which may say what was never
+/// so. A group of 5,000 members that becomes one of another protocol has about 9 MiB.
+const DECISION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// No more is decided while so many records wait for a log that refuses them.
 const RECORDS_MAX: usize = 8_192;
@@ -127,8 +131,8 @@ impl<S: Shard> Unappended<S> {
         let mut count = 0;
         for record in &self.records {
             let limit = match record.begins {
-                true => BATCH_BYTES_MAX / 2,
-                false => BATCH_BYTES_MAX,
+                true => BATCH_BYTES,
+                false => DECISION_BYTES_MAX,
             };
             let is_other = record.transaction != transaction;
             if count > 0 && (builder.bytes() >= limit || is_other) {

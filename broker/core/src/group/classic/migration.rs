@@ -77,9 +77,12 @@ impl Classic {
             targets.push(Entry::Target(member_id.clone(), Some(Arc::new(given))));
             currents.push(Entry::Current(member_id.clone(), Some(Arc::new(current))));
         }
+        // of no topics: what the members have is the target, and may be less than there is. They
+        // were in the midst of a rebalance, or topics have grown. So whoever joins has the epoch
+        // change, whatever it subscribes to.
         members.push(Entry::Group(Some(GroupEpoch {
             epoch,
-            topics_hash: group.topics_hash(image),
+            topics_hash: Consumer::default().topics_hash(image),
         })));
         targets.push(Entry::TargetEpoch(Some(epoch)));
         Ok([members, targets, currents].concat())

@@ -25,6 +25,7 @@ mod not_migrated;
 mod offsets;
 mod random;
 mod refusals;
+mod upgraded;
 mod world;
 
 use expect_test::expect;

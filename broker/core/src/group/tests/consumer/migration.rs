@@ -406,15 +406,15 @@ fn static_members_change_their_protocol_in_place() {
             B beat
                 B: GROUP_ID_NOT_FOUND Group g is not a consumer group.
             E join topics=t static=X
-                E: epoch 3 has [t-0]
+                E: epoch 4 has [t-0]
             list
-                g consumer "consumer" Stable
+                g consumer "consumer" Reconciling
             E beat
-                E: epoch 3
+                E: epoch 4
             describe
-                Stable 3/3 by uniform
+                Reconciling 4/4 by uniform
                 D (classic) epoch 3 has [t-1] of [t-1]
-                E epoch 3 has [t-0] of [t-0]
+                E epoch 4 has [t-0] of [t-0]
             F join-group static=Y
                 F: FENCED_INSTANCE_ID
             F join-group static=Z
