@@ -76,7 +76,6 @@ public final class Settings {
         String clients = nodes.brokerListenerName().value();
         String controllers = nodes.controllerListenerName().value();
         properties.put("auto.create.topics.enable", "true");
-        properties.put("default.replication.factor", "1");
         properties.put("unstable.api.versions.enable", "true");
         properties.put("unstable.feature.versions.enable", "true");
         properties.put("listeners", clients + "://localhost:0");
@@ -145,6 +144,10 @@ public final class Settings {
         String role = isBroker ? "broker" : "controller";
         properties.put("process.roles", isBroker && votes ? "broker,controller" : role);
         properties.put("controller.quorum.voters", quorum);
+        if (votes) {
+            // Kafka's default, which a broker's file would turn into what its user has chosen
+            properties.putIfAbsent("default.replication.factor", "1");
+        }
     }
 
     /** As {@code controller.quorum.voters} names it. */
