@@ -191,10 +191,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         voters: settings.controller_quorum_voters.clone(),
         moved: moved.clone(),
     };
-    let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
-    let config = defaults::openraft(&settings, snapshot_entries).map_err(io::Error::other)?;
-    let raft = Raft::new(node_id, Arc::new(config), factory, log.clone(), machine).await;
-    let raft = raft.map_err(io::Error::other)?;
+    let raft = open_raft(&settings, snapshot_entries, factory, (log.clone(), machine)).await?;
     raft.runtime_config().elect(may_vote);
     let first_term = if may_vote { 0 } else { NO_TERM };
     let (messages, inbox) = mpsc::channel(QUEUE_REQUESTS_MAX);
@@ -238,6 +235,18 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         applied: applied_sender,
     };
     Ok((handle, publisher))
+}
+
+async fn open_raft(
+    settings: &Settings,
+    snapshot_entries: u64,
+    factory: Factory,
+    (log, machine): (LogStore, Machine),
+) -> io::Result<Raft> {
+    let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
+    let config = defaults::openraft(settings, snapshot_entries).map_err(io::Error::other)?;
+    let raft = Raft::new(node_id, Arc::new(config), factory, log, machine).await;
+    raft.map_err(io::Error::other)
 }
 
 /// Opens the log, once its disk is not full; says whether this node may vote by it.

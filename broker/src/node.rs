@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 use self::certificates::Certificates;
 use self::parts::Parts;
-use self::sockets::{Sockets, address_of, client_endpoints, peer_endpoint};
+use self::sockets::{Sockets, address_of, bootstrap_of, client_endpoints, peer_endpoint};
 use crate::api::Context;
 use crate::brokers::Brokers;
 use crate::config::Settings;
@@ -253,10 +253,7 @@ impl Node {
         context.issuers.watch(&context.metrics, &stopped);
         context.quotas.follow(&handle.image());
         let listeners = client_endpoints(&settings, &sockets.clients);
-        let bootstrap = match settings.roles.broker {
-            true => listeners.iter().map(address_of).collect(),
-            false => vec![address_of(&peer)],
-        };
+        let bootstrap = bootstrap_of(&settings, &listeners, &peer);
         let registration = Registration {
             listeners,
             peer,

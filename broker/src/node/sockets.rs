@@ -134,6 +134,18 @@ pub(super) fn peer_endpoint(settings: &Settings, socket: Option<&Listener>) -> E
     }
 }
 
+/// Where clients reach a node: at its listeners, or at that of controllers where it is no broker.
+pub(super) fn bootstrap_of(
+    settings: &Settings,
+    listeners: &[Endpoint],
+    peer: &Endpoint,
+) -> Vec<String> {
+    match settings.roles.broker {
+        true => listeners.iter().map(address_of).collect(),
+        false => vec![address_of(peer)],
+    }
+}
+
 /// `host:port`.
 pub(super) fn address_of(endpoint: &Endpoint) -> String {
     format!("{}:{}", endpoint.host, endpoint.port)

@@ -53,15 +53,7 @@ impl MetadataImage {
             Record::Partition(r) => replay_partition(image, delta, r),
             Record::Config(r) => replay_config(image, delta, r),
             Record::ProducerIds(r) => image.next_producer_id = ProducerId(r.next_producer_id),
-            Record::Feature(r) => {
-                let features = Arc::make_mut(&mut image.features);
-                if r.level == 0 {
-                    features.remove(&r.name);
-                } else {
-                    features.insert(r.name.clone(), r.level);
-                }
-                delta.features = true;
-            }
+            Record::Feature(r) => replay_feature(image, delta, r),
             Record::Acl(r) => {
                 if let Some(acl) = r.acl() {
                     Arc::make_mut(&mut image.acls).insert(acl);
@@ -158,6 +150,15 @@ impl MetadataImage {
         records.extend(tokens.cloned().map(Record::DelegationToken));
         records
     }
+}
+
+fn replay_feature(image: &mut MetadataImage, delta: &mut MetadataDelta, r: &FeatureRecord) {
+    let features = Arc::make_mut(&mut image.features);
+    match r.level {
+        0 => drop(features.remove(&r.name)),
+        level => drop(features.insert(r.name.clone(), level)),
+    }
+    delta.features = true;
 }
 
 fn replay_client_quota(

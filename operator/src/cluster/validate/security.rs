@@ -180,6 +180,7 @@ mod tests {
     use crate::crd::KafkaCluster;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table is of one piece")]
     fn what_does_not_go_together_is_named_with_what_to_do() {
         let mutual = "authentication: { type: MutualTls }";
         let tokens = |tls: &str, fields: &str| {
