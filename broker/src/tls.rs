@@ -1,8 +1,9 @@
 //! TLS: the certificates of a listener, and the connections that are made with them.
 //!
-//! What a listener needs stands in PEM files, which are looked at every [`LOOK_INTERVAL`]. Once
-//! they have changed and make sense, new connections have the new certificates; where they make
-//! none, the old ones stay, and the log says why. Connections that are open keep theirs.
+//! What a listener needs stands in files of PEM or PKCS#12, which are looked at every
+//! [`LOOK_INTERVAL`]. Once they have changed and make sense, new connections have the new
+//! certificates; where they make none, the old ones stay, and the log says why. Connections that
+//! are open keep theirs.
 //!
 //! Brokers connect to each other with the certificates of the listener that they meet on.
 
@@ -12,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ottla_core::authentication::certificate::Certificate;
-use ottla_core::config::settings::security::{ClientAuth, Pem, Tls as TlsSettings};
+use ottla_core::authentication::pkcs12;
+use ottla_core::config::settings::security::{ClientAuth, Pem, Store, Tls as TlsSettings};
 use ottla_storage::serving;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use tokio::sync::watch;
@@ -30,7 +32,7 @@ use crate::threads;
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The largest file of PEM that is read.
+/// The largest file of certificates that is read.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// Why certificates are not to be used: one sentence.
@@ -258,13 +260,15 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
 
 /// The bytes of the keystore and of the truststore; empty where there is none.
 fn read(listener: &str, settings: &TlsSettings) -> Result<[Vec<u8>; 2], Error> {
-    let bytes = |pem: &Pem| match pem {
-        Pem::Inline(text) => Ok(text.reveal().as_bytes().to_vec()),
-        Pem::File(path) => read_file(path).map_err(|error| Error::Unreadable {
-            listener: listener.to_owned(),
-            path: path.display().to_string(),
-            error,
-        }),
+    let bytes = |store: &Store| match store {
+        Store::Pem(Pem::Inline(text)) => Ok(text.reveal().as_bytes().to_vec()),
+        Store::Pem(Pem::File(path)) | Store::Pkcs12(path, _) => {
+            read_file(path).map_err(|error| Error::Unreadable {
+                listener: listener.to_owned(),
+                path: path.display().to_string(),
+                error,
+            })
+        }
     };
     let truststore = settings.truststore.as_ref().map(bytes).transpose()?;
     Ok([bytes(&settings.keystore)?, truststore.unwrap_or_default()])
@@ -287,17 +291,23 @@ fn loaded(
     [keystore, truststore]: &[Vec<u8>; 2],
     env: &Env,
 ) -> Result<Loaded, Error> {
-    let refused = |pem: Option<&Pem>, store: &str, reason: String| Error::Refused {
+    let refused = |named: Option<&Store>, store: &str, reason: String| Error::Refused {
         listener: listener.to_owned(),
-        what: match pem {
-            Some(Pem::File(path)) => path.display().to_string(),
+        what: match named {
+            Some(Store::Pem(Pem::File(path)) | Store::Pkcs12(path, _)) => {
+                path.display().to_string()
+            }
             _ => format!("the {store}"),
         },
         reason,
     };
     let wrong_key = |reason| refused(Some(&settings.keystore), "keystore", reason);
     let wrong_trust = |reason| refused(settings.truststore.as_ref(), "truststore", reason);
-    let (chain, key) = chain_and_key(keystore).map_err(wrong_key)?;
+    let own = match &settings.keystore {
+        Store::Pem(_) => chain_and_key(keystore),
+        Store::Pkcs12(_, passwords) => chain_and_key_of(keystore, passwords),
+    };
+    let (chain, key) = own.map_err(wrong_key)?;
     let not_after = in_time(&chain, env).map_err(wrong_key)?;
     let provider = Arc::new(ring::default_provider());
     let mut versions: Vec<&SupportedProtocolVersion> = Vec::new();
@@ -308,10 +318,11 @@ fn loaded(
             "{error}; give the key of the first certificate, with those that sign it behind it"
         ))
     };
-    let roots = match settings.truststore {
-        Some(_) => Some(Arc::new(roots(truststore).map_err(wrong_trust)?)),
-        None => None,
-    };
+    let trusted = settings.truststore.as_ref().map(|store| match store {
+        Store::Pem(_) => roots(truststore),
+        Store::Pkcs12(_, passwords) => roots_of(truststore, passwords),
+    });
+    let roots = trusted.transpose().map_err(wrong_trust)?.map(Arc::new);
     let client_auth = match is_mutual {
         true => ClientAuth::Required,
         false => settings.client_auth,
@@ -374,6 +385,17 @@ fn chain_and_key(pem: &[u8]) -> Result<ChainAndKey, String> {
     Ok((chain, key))
 }
 
+/// The same out of PKCS#12.
+fn chain_and_key_of(store: &[u8], passwords: &pkcs12::Passwords) -> Result<ChainAndKey, String> {
+    let store = pkcs12::open(store, passwords).map_err(|refused| refused.to_string())?;
+    let key = store.key.ok_or("it has no private key; add it")?;
+    let chain: Vec<_> = store.certificates.into_iter().map(Into::into).collect();
+    match chain.is_empty() {
+        true => Err("it has no certificate; add the one of its key".to_owned()),
+        false => Ok((chain, PrivatePkcs8KeyDer::from(key).into())),
+    }
+}
+
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let read = read.map_err(|error| format!("{error}; give PEM"))?;
@@ -384,8 +406,21 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 pub(crate) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    all_of(certificates(pem)?)
+}
+
+/// The same out of PKCS#12.
+fn roots_of(store: &[u8], passwords: &pkcs12::Passwords) -> Result<RootCertStore, String> {
+    let store = pkcs12::open(store, passwords).map_err(|refused| refused.to_string())?;
+    match store.certificates.is_empty() {
+        true => Err("it has no certificate; add those that sign others".to_owned()),
+        false => all_of(store.certificates.into_iter().map(Into::into).collect()),
+    }
+}
+
+fn all_of(certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
+    for certificate in certificates {
         let added = roots.add(certificate);
         added.map_err(|error| format!("{error}; give certificates that sign others"))?;
     }

@@ -7,9 +7,11 @@
 mod bearer;
 pub mod certificate;
 pub mod delegation;
+mod der;
 pub mod jaas;
 pub mod jwks;
 pub mod jwt;
+pub mod pkcs12;
 mod plain;
 pub mod principals;
 pub mod scram;

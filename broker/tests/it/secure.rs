@@ -1,9 +1,15 @@
 //! Listeners that encrypt and authenticate, and clients that nobody should let in.
 
+#[path = "../../core/src/authentication/pkcs12/tests/stores.rs"]
+#[allow(dead_code, reason = "core's own tests use the rest")]
+mod stores;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ottla_broker::config::Settings;
 use ottla_broker::node::{Node, Surroundings};
@@ -399,6 +405,43 @@ fn replace(path: &Path, text: &str) {
     let part = path.with_extension("part");
     std::fs::write(&part, text).unwrap();
     std::fs::rename(&part, path).unwrap();
+}
+
+/// Keytool's own store serves as keystore and as truststore; a wrong password is one sentence.
+#[tokio::test]
+async fn a_store_of_pkcs12_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keystore.p12");
+    std::fs::write(&file, STANDARD.decode(stores::KEYTOOL).unwrap()).unwrap();
+    for (password, why) in [
+        ("changeit", None),
+        ("wrong", Some("its password is another one")),
+    ] {
+        let (file, data) = (file.display(), dir.path().join("data"));
+        let text = format!(
+            "node.id=0\ncontroller.quorum.voters=0@127.0.0.1:9091\nlog.dirs={}\n\
+             listeners=PLAIN://127.0.0.1:0,SECURE://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
+             listener.security.protocol.map=PLAIN:PLAINTEXT,SECURE:SSL\n\
+             ssl.keystore.type=PKCS12\nssl.keystore.location={file}\n\
+             ssl.keystore.password={password}\nssl.truststore.type=PKCS12\n\
+             ssl.truststore.location={file}\nssl.truststore.password=changeit\n\
+             ssl.client.auth=required\nottla.http.listener=\n",
+            data.display(),
+        );
+        let settings = Settings::from_properties("test", &text).unwrap();
+        match (Node::start(settings, Surroundings::real()).await, why) {
+            (Ok(node), None) => node.stop().await,
+            (Err(refused), Some(why)) => {
+                let refused = refused.to_string();
+                assert!(
+                    refused.contains(why) && refused.contains("keystore.p12"),
+                    "{refused}"
+                );
+            }
+            (Ok(_), Some(_)) => panic!("{password} is taken"),
+            (Err(refused), None) => panic!("{refused}"),
+        }
+    }
 }
 
 #[tokio::test]

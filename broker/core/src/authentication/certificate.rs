@@ -3,6 +3,8 @@
 //! Certificates are verified elsewhere; this reads the few fields that names and warnings go by.
 //! The subject is written as Java does it (RFC 2253), since ACLs name principals so.
 
+use super::der::{BITS, Der, OBJECT_ID, SEQUENCE, SET};
+
 /// The fields of a certificate that are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -14,9 +16,6 @@ pub struct Certificate {
     pub not_after: i64,
 }
 
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OBJECT_ID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// The version, which is there in all but the oldest.
@@ -45,14 +44,8 @@ impl Certificate {
     /// Reads a certificate's DER; none where it is none.
     #[must_use]
     pub fn read(der: &[u8]) -> Option<Self> {
-        let whole = Der(der).element(SEQUENCE)?;
-        let mut fields = Der(Der(whole).element(SEQUENCE)?);
-        if fields.tag() == Some(VERSION) {
-            fields.next()?;
-        }
-        for _serial_algorithm_issuer in 0..3 {
-            fields.next()?;
-        }
+        let mut fields = behind_the_algorithm(der)?;
+        fields.next()?; // the issuer
         let mut validity = Der(fields.element(SEQUENCE)?);
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         let subject = name(fields.element(SEQUENCE)?)?;
@@ -64,36 +57,36 @@ impl Certificate {
     }
 }
 
-/// Elements of DER, one after the other.
-struct Der<'a>(&'a [u8]);
+/// The names of who signed a certificate and of whose it is, as they are encoded.
+pub(super) fn issuer_and_subject(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut fields = behind_the_algorithm(der)?;
+    let issuer = fields.element(SEQUENCE)?;
+    fields.next()?; // the validity
+    Some((issuer, fields.element(SEQUENCE)?))
+}
 
-impl<'a> Der<'a> {
-    fn tag(&self) -> Option<u8> {
-        self.0.first().copied()
+/// The public key of a certificate, without its algorithm: what is in its bit string.
+pub(super) fn public_key(der: &[u8]) -> Option<&[u8]> {
+    let mut fields = behind_the_algorithm(der)?;
+    for _issuer_validity_subject in 0..3 {
+        fields.next()?;
     }
+    let mut key = Der(fields.element(SEQUENCE)?);
+    key.element(SEQUENCE)?;
+    key.element(BITS)
+}
 
-    /// The next element: its tag, and what is in it.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&[tag, first], rest) = self.0.split_first_chunk()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(first), rest),
-            0x81..=0x84 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                let length = bytes.iter().fold(0_u32, |sum, b| sum << 8 | u32::from(*b));
-                (usize::try_from(length).ok()?, rest)
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
+/// The fields of a certificate from its issuer on.
+fn behind_the_algorithm(der: &[u8]) -> Option<Der<'_>> {
+    let whole = Der(der).element(SEQUENCE)?;
+    let mut fields = Der(Der(whole).element(SEQUENCE)?);
+    if fields.tag() == Some(VERSION) {
+        fields.next()?;
     }
-
-    /// What is in the next element, where it has this tag.
-    fn element(&mut self, wanted: u8) -> Option<&'a [u8]> {
-        let (tag, content) = self.next()?;
-        (tag == wanted).then_some(content)
+    for _serial_and_algorithm in 0..2 {
+        fields.next()?;
     }
+    Some(fields)
 }
 
 /// A point in time: `yymmddhhmmssZ` or, in full, `yyyymmddhhmmssZ`.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::oauth::OAuth;
+use crate::authentication::pkcs12::Passwords;
 use crate::authentication::principals::PrincipalRules;
 use crate::authentication::{Limits, Mechanism, Secret, jaas};
 use crate::config::connections::creation_rate;
@@ -115,10 +116,10 @@ pub struct ListenerSecurity {
 /// Certificates, and what is asked of clients'.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
-    /// The chain of certificates and their key, in one PEM.
-    pub keystore: Pem,
+    /// The chain of certificates and their key.
+    pub keystore: Store,
     /// Whom clients' certificates must be signed by.
-    pub truststore: Option<Pem>,
+    pub truststore: Option<Store>,
     /// Whether clients are asked for certificates.
     pub client_auth: ClientAuth,
     /// Whether TLS 1.2 is spoken.
@@ -127,6 +128,15 @@ pub struct Tls {
     pub tls13: bool,
     /// What a certificate's subject is called.
     pub principals: PrincipalRules,
+}
+
+/// Where certificates are, and in which form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In PEM.
+    Pem(Pem),
+    /// In a file of PKCS#12, which is read again when it changes.
+    Pkcs12(PathBuf, Passwords),
 }
 
 /// Where PEM is.
@@ -273,10 +283,11 @@ impl Reader<'_> {
                 self.key("ssl.truststore.type"),
             ));
         }
-        if self.text("ssl.key.password").is_some() {
+        let is_pem = matches!(keystore, Store::Pem(_));
+        if is_pem && self.text("ssl.key.password").is_some() {
             return Err(format!(
-                "{} is set, and an encrypted key is not read; give a key that is not encrypted, \
-                 in a file that only the broker reads",
+                "{} is set, and an encrypted key in PEM is not read; give a key that is not \
+                 encrypted, in a file that only the broker reads, or a keystore of PKCS12",
                 self.key("ssl.key.password")
             ));
         }
@@ -300,12 +311,13 @@ impl Reader<'_> {
         })
     }
 
-    fn keystore(&self) -> Result<Option<Pem>, String> {
+    fn keystore(&self) -> Result<Option<Store>, String> {
         let chain = self.text("ssl.keystore.certificate.chain");
         let key = self.text("ssl.keystore.key");
         match (chain, key) {
             (Some(chain), Some(key)) => {
-                Ok(Some(Pem::Inline(Secret::new(lines(&(chain + " " + &key))))))
+                let pem = Secret::new(lines(&(chain + " " + &key)));
+                Ok(Some(Store::Pem(Pem::Inline(pem))))
             }
             (None, None) => self.store("ssl.keystore", "ssl.keystore.certificate.chain"),
             _ => Err(format!(
@@ -316,22 +328,38 @@ impl Reader<'_> {
         }
     }
 
-    /// A store of PEM by its file, or by the setting that holds it itself.
-    fn store(&self, store: &str, inline: &str) -> Result<Option<Pem>, String> {
+    /// A store by its file, or by the setting that holds its PEM itself.
+    fn store(&self, store: &str, inline: &str) -> Result<Option<Store>, String> {
         if let Some(pem) = self.text(inline) {
-            return Ok(Some(Pem::Inline(Secret::new(lines(&pem)))));
+            let pem = Secret::new(lines(&pem));
+            return Ok(Some(Store::Pem(Pem::Inline(pem))));
         }
         let Some(path) = self.text(&format!("{store}.location")) else {
             return Ok(None);
         };
         let kind = format!("{store}.type");
-        match self.get(&kind) {
-            found if found.to_string().eq_ignore_ascii_case("PEM") => {
-                Ok(Some(Pem::File(PathBuf::from(path))))
+        let found = self.get(&kind).to_string();
+        match found.to_ascii_uppercase().as_str() {
+            "PEM" => Ok(Some(Store::Pem(Pem::File(PathBuf::from(path))))),
+            "PKCS12" => {
+                let password = format!("{store}.password");
+                let Some(secret) = self.text(&password) else {
+                    return Err(format!(
+                        "{path} is a store of PKCS12 and has no password; give {}",
+                        self.key(&password)
+                    ));
+                };
+                let key = self.text("ssl.key.password").map(Secret::new);
+                let passwords = Passwords {
+                    store: Secret::new(secret),
+                    key,
+                };
+                Ok(Some(Store::Pkcs12(PathBuf::from(path), passwords)))
             }
-            found => Err(format!(
-                "{path} is a store of the type {found}, which is not read; give PEM (`openssl \
-                 pkcs12 -nodes -in STORE` and `keytool -exportcert -rfc` make it) and set {}=PEM",
+            _ => Err(format!(
+                "{path} is a store of the type {found}, which is not read; make it PKCS12 \
+                 (`keytool -importkeystore -srckeystore STORE -destkeystore NEW -deststoretype \
+                 PKCS12`) or PEM and set {}",
                 self.key(&kind)
             )),
         }

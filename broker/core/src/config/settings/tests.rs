@@ -1,5 +1,5 @@
 use super::security::oauth::{Endpoint, KeysAt};
-use super::security::{ClientAuth, Pem, Protocol};
+use super::security::{ClientAuth, Pem, Protocol, Store};
 use super::*;
 use crate::authentication::Mechanism;
 use crate::quota::Rate;
@@ -210,8 +210,8 @@ fn a_listener_has_settings_of_its_own() {
     let settings = secure("SASL_SSL", &lines).unwrap();
     let security = settings.security("secure");
     let tls = security.tls.as_ref().unwrap();
-    assert_eq!(tls.keystore, Pem::File("/k".into()));
-    assert_eq!(tls.truststore, Some(Pem::File("/t".into())));
+    assert_eq!(tls.keystore, Store::Pem(Pem::File("/k".into())));
+    assert_eq!(tls.truststore, Some(Store::Pem(Pem::File("/t".into()))));
     assert_eq!(tls.client_auth, ClientAuth::Required);
     assert!(tls.tls13 && !tls.tls12);
     let sasl = security.sasl.as_ref().unwrap();
@@ -384,7 +384,7 @@ fn pem_in_one_line_becomes_lines() {
     let key = "ssl.keystore.key=-----BEGIN PRIVATE KEY-----CC-----END PRIVATE KEY-----";
     let settings = secure("SSL", &[chain, key]).unwrap();
     let security = settings.security("SECURE");
-    let Pem::Inline(pem) = &security.tls.as_ref().unwrap().keystore else {
+    let Store::Pem(Pem::Inline(pem)) = &security.tls.as_ref().unwrap().keystore else {
         panic!("it stands in the settings");
     };
     assert_eq!(
@@ -403,6 +403,11 @@ fn what_cannot_protect_a_listener_is_refused_in_a_sentence() {
             vec!["ssl.keystore.location=/k"],
             "/k is a store of the type JKS",
         ),
+        (
+            "SSL",
+            vec!["ssl.keystore.location=/k", "ssl.keystore.type=PKCS12"],
+            "/k is a store of PKCS12 and has no password; give listener.name.secure.ssl.keystore",
+        ),
         ("SSL", vec!["ssl.keystore.key=x"], "go together; give both"),
         (
             "SSL",
@@ -412,7 +417,7 @@ fn what_cannot_protect_a_listener_is_refused_in_a_sentence() {
         (
             "SSL",
             of("ssl.key.password=x"),
-            "an encrypted key is not read",
+            "an encrypted key in PEM is not read",
         ),
         ("SSL", of("ssl.enabled.protocols="), "give TLSv1.3"),
         (

@@ -263,12 +263,10 @@ keys! {
     "ssl.endpoint.identification.algorithm" String "https" Any, Broker Dynamic [] VERIFIED, "";
     "ssl.engine.factory.class" Class "" NOTHING, Broker Dynamic [] RUSTLS, "";
     "ssl.keymanager.algorithm" String "SunX509" Any, Broker Dynamic [] RUSTLS, "";
-    "ssl.keystore.password" Password "" Any, Broker Dynamic [] RUSTLS, "";
     "ssl.protocol" String "TLSv1.3" Any, Broker Dynamic [] RUSTLS, "";
     "ssl.provider" String "" Any, Broker Dynamic [] RUSTLS, "";
     "ssl.secure.random.implementation" String "" Any, Broker Dynamic [] RUSTLS, "";
     "ssl.trustmanager.algorithm" String "PKIX" Any, Broker Dynamic [] RUSTLS, "";
-    "ssl.truststore.password" Password "" Any, Broker Dynamic [] RUSTLS, "";
     "telemetry.max.bytes" Int "1048576" AtLeast(1), Broker Restart [] NO_REPORTERS, "";
     "unclean.leader.election.interval.ms" Long "300000" AtLeast(1), Broker Restart [] AT_ONCE, "";
     "unstable.api.versions.enable" Boolean "false" Any, Broker Restart [] NOTHING_UNSTABLE, "";

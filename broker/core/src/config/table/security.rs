@@ -22,14 +22,19 @@ keys! {
          `inter.broker.listener.name` names one.";
     "ssl.keystore.type" String "JKS" Any,
         Broker Restart [] Applied,
-        "The type of the keystore. PEM is read; `openssl pkcs12 -nodes` makes it from the others. \
-         As all settings that begin with `ssl.`, one listener may have its own, as \
-         `listener.name.secure.ssl.keystore.type`, with its name in small letters.";
+        "The type of the keystore: PEM, or PKCS12 as keytool writes it since Java 17 and `openssl \
+         pkcs12 -export` since OpenSSL 3.0. As all settings that begin with `ssl.`, one listener \
+         may have its own, as `listener.name.secure.ssl.keystore.type`, with its name in small \
+         letters.";
     "ssl.keystore.location" String "" Any,
         Broker Restart [] Applied,
-        "A file of PEM with the chain of certificates and their key, not encrypted. It is read \
-         again within 5 s when it changes; what then makes no sense is told in the log, and the \
-         old certificates stay in use.";
+        "A file of PEM with the chain of certificates and their key, not encrypted, or one of \
+         PKCS#12, of which the first key is taken with its certificates. It is read again \
+         within 5 s when it changes; what then makes no sense is told in the log, and the old \
+         certificates stay in use.";
+    "ssl.keystore.password" Password "" Any,
+        Broker Restart [] Applied,
+        "The password of a keystore of PKCS12.";
     "ssl.keystore.certificate.chain" Password "" Any,
         Broker Restart [] Applied,
         "The chain of certificates itself, in PEM, in the place of a file.";
@@ -38,14 +43,18 @@ keys! {
         "The key itself, in PEM, in the place of a file.";
     "ssl.key.password" Password "" Any,
         Broker Restart [] Applied,
-        "An encrypted key is not read, so a listener of TLS refuses this.";
+        "The password of the key in a keystore of PKCS12, where it is not the keystore's. An \
+         encrypted key in PEM is not read, so a listener of TLS refuses this beside PEM.";
     "ssl.truststore.type" String "JKS" Any,
         Broker Restart [] Applied,
-        "The type of the truststore, of which PEM is read.";
+        "The type of the truststore: PEM or PKCS12.";
     "ssl.truststore.location" String "" Any,
         Broker Restart [] Applied,
-        "A file of PEM with the certificates that sign those of clients. It is read again as the \
-         keystore is.";
+        "A file of PEM or PKCS#12 with the certificates that sign those of clients. It is read \
+         again as the keystore is.";
+    "ssl.truststore.password" Password "" Any,
+        Broker Restart [] Applied,
+        "The password of a truststore of PKCS12.";
     "ssl.truststore.certificates" Password "" Any,
         Broker Restart [] Applied,
         "These certificates themselves, in PEM, in the place of a file.";
