@@ -140,6 +140,9 @@ class Member(threading.Thread):
     def commit(self):
         try:
             for partition in self.consumer.commit(asynchronous=False) or []:
+                # of a partition that nothing was read of nothing is committed
+                if partition.offset < 0:
+                    continue
                 with self.world.lock:
                     known = self.world.committed.get(partition.partition, 0)
                     self.world.committed[partition.partition] = max(known, partition.offset)
