@@ -49,7 +49,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 24] = [
+const KEPT_SEEDS: [(u64, &str); 25] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -145,6 +145,10 @@ const KEPT_SEEDS: [(u64, &str); 24] = [
         88_019,
         "what was sent behind a batch that had come again, and was on its way to the new leader, \
          was refused for good",
+    ),
+    (
+        310_172,
+        "a reassignment that was cancelled took the ISR, and what is acknowledged, to one replica",
     ),
 ];
 

@@ -151,10 +151,26 @@ impl Metadata {
                 "Cancelling would leave no replica in sync: only added replicas are.",
             ));
         }
-        change.new.replicas = original;
+        let is_enough = change.new.isr.len() >= self.least_in_sync(topic, partition);
+        let kept = match is_enough {
+            true => Vec::new(),
+            // as in a reassignment to the original ones
+            false => only(&partition.isr, |n| !original.contains(n)),
+        };
+        if !is_enough {
+            change.new.isr.clone_from(&partition.isr);
+        }
+        change.new.replicas = original.into_iter().chain(kept.iter().copied()).collect();
         change.new.adding_replicas.clear();
-        change.new.removing_replicas.clear();
+        change.new.removing_replicas = kept;
         Ok(change.finish(Election::Online))
+    }
+
+    /// How many replicas have to stay in the ISR by our own act: so many as acknowledgements waited
+    /// for.
+    fn least_in_sync(&self, topic: &Topic, partition: &PartitionRegistration) -> usize {
+        let least = self.rules(topic).min_insync_replicas;
+        least.min(partition.isr.len())
     }
 
     fn reassign(
@@ -172,11 +188,11 @@ impl Metadata {
         change.new.replicas = target.iter().chain(&removing).copied().collect();
         let known = change.new.replicas.clone();
         let in_sync = only(&partition.isr, |n| known.contains(n));
-        if in_sync.is_empty() && !partition.isr.is_empty() {
-            // the last in-sync replica is one that the earlier reassignment added: keep it until
-            // another is in sync
-            let kept = partition.isr.iter().copied();
-            change.new.replicas.extend(kept.clone());
+        if in_sync.len() < self.least_in_sync(topic, partition) {
+            // what is acknowledged may be on those alone that the earlier reassignment added: keep
+            // them until others are in sync
+            let kept = only(&partition.isr, |n| !known.contains(n));
+            change.new.replicas.extend(&kept);
             change.new.removing_replicas = removing.into_iter().chain(kept).collect();
         } else {
             change.new.isr = in_sync;

@@ -272,3 +272,33 @@ fn a_move_waits_for_the_min_isr_that_its_topic_is_to_have() {
         t-1 leader 0 epochs 0/1 replicas 0,1,2 isr 0 adding 1,2
     "#]]);
 }
+
+/// A replica that an unfinished reassignment added may be one of those that an acknowledgement
+/// waited for: it goes once another has its place in the ISR.
+#[test]
+fn neither_cancelling_nor_replacing_takes_the_isr_below_its_minimum() {
+    let mut text = String::new();
+    for another in [None, Some(&[0, 1][..])] {
+        let mut cluster = Cluster::of(3);
+        cluster.create("u", &[&[0, 1]], &[("min.insync.replicas", "2")]);
+        let left = item(&cluster, "u", &[0]);
+        alter(&mut cluster, 0, left);
+        reassign(&mut cluster, "u", 0, Some(&[1, 2]));
+        let joined = item(&cluster, "u", &[0, 2]);
+        alter(&mut cluster, 0, joined);
+        assert_eq!(reassign(&mut cluster, "u", 0, another), "ok\n");
+        text += &cluster.partitions();
+        let back = item(&cluster, "u", &[0, 2, 1]);
+        text += &alter(&mut cluster, 0, back);
+        text += &cluster.partitions();
+    }
+    expect![[r#"
+        u-0 leader 0 epochs 0/4 replicas 1,0,2 isr 0,2 removing 2
+        ok
+        u-0 leader 0 epochs 1/5 replicas 1,0 isr 0,1
+        u-0 leader 0 epochs 0/4 replicas 0,1,2 isr 0,2 removing 2
+        ok
+        u-0 leader 0 epochs 1/5 replicas 0,1 isr 0,1
+    "#]]
+    .assert_eq(&text);
+}
