@@ -243,7 +243,7 @@ async fn open_raft(
     factory: Factory,
     (log, machine): (LogStore, Machine),
 ) -> io::Result<Raft> {
-    let node_id = u64::try_from(settings.node_id.0).expect("node ids are validated");
+    let node_id = u64::from(settings.node_id.0.unsigned_abs());
     let config = defaults::openraft(settings, snapshot_entries).map_err(io::Error::other)?;
     let raft = Raft::new(node_id, Arc::new(config), factory, log, machine).await;
     raft.map_err(io::Error::other)

@@ -88,4 +88,21 @@ impl Shape {
         self.settings.push((key.to_string(), value.to_string()));
         self
     }
+
+    /// Has ACLs decide, but for clients of a plain listener, who may do everything.
+    #[must_use]
+    pub fn authorizing(self) -> Self {
+        const AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        self.with("authorizer.class.name", AUTHORIZER)
+            .with("super.users", "User:ANONYMOUS")
+    }
+
+    /// Has clients log in by tokens, of the issuer whose keys are there, and by delegation tokens.
+    #[must_use]
+    pub fn taking_tokens(self, keys_url: &str) -> Self {
+        self.with("sasl.oauthbearer.jwks.endpoint.url", keys_url)
+            .with("sasl.oauthbearer.expected.issuer", "https://issuer")
+            .with("sasl.oauthbearer.expected.audience", "kafka")
+            .with("delegation.token.secret.key", "a secret of the brokers")
+    }
 }

@@ -167,18 +167,8 @@ fn start(name: &str) -> Result<House> {
             "listener.name.users.plain.sasl.jaas.config",
             &format!("{SECURITY}.plain.PlainLoginModule required user_alice=\"plain-secret\";"),
         )
-        .with(
-            "sasl.oauthbearer.jwks.endpoint.url",
-            &format!("file://{}", at("jwks")),
-        )
-        .with("sasl.oauthbearer.expected.issuer", "https://issuer")
-        .with("sasl.oauthbearer.expected.audience", "kafka")
-        .with("delegation.token.secret.key", "a secret of the brokers")
-        .with(
-            "authorizer.class.name",
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        )
-        .with("super.users", "User:ANONYMOUS");
+        .taking_tokens(&format!("file://{}", at("jwks")))
+        .authorizing();
     let cluster = Cluster::start(shape)?;
     let plain = cluster.bootstrap();
     Tool::at("TopicCommand", &plain)

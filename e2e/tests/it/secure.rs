@@ -82,11 +82,7 @@ fn secure(name: &str) -> Result<(Cluster, PathBuf)> {
             "listener.name.secure.scram-sha-512.connections.max.reauth.ms",
             "3000",
         )
-        .with(
-            "authorizer.class.name",
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        )
-        .with("super.users", "User:ANONYMOUS");
+        .authorizing();
     Ok((Cluster::start(shape)?, dir))
 }
 

@@ -91,16 +91,9 @@ fn start(name: &str, issuer: &Issuer) -> Result<(Cluster, PathBuf)> {
             "listener.name.users.scram-sha-256.sasl.jaas.config",
             &format!("{PACKAGE}.scram.ScramLoginModule required;"),
         )
-        .with("sasl.oauthbearer.jwks.endpoint.url", &keys)
-        .with("sasl.oauthbearer.expected.issuer", "https://issuer")
-        .with("sasl.oauthbearer.expected.audience", "kafka")
+        .taking_tokens(&keys)
         .with("sasl.oauthbearer.clock.skew.seconds", "0")
-        .with("delegation.token.secret.key", "a secret of the brokers")
-        .with(
-            "authorizer.class.name",
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        )
-        .with("super.users", "User:ANONYMOUS");
+        .authorizing();
     let cluster = Cluster::start(shape)?;
     let plain = cluster.bootstrap();
     Tool::at("TopicCommand", &plain)
