@@ -270,7 +270,10 @@ impl shard::Shard for Shard {
             Body::InitProducerId(body) => {
                 Response::InitProducerId(self.init_producer_id(version, &body, step))
             }
-            Body::AddPartitions(body) if self.is_prepared(&body.transactional_id) => {
+            Body::AddPartitions(body)
+                if self.is_prepared(&body.transactional_id)
+                    && step.soft.parked.has_room(&body.transactional_id) =>
+            {
                 step.soft.parked.park(now, token, version, body);
                 return decision;
             }

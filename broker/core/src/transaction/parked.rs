@@ -13,6 +13,10 @@ use crate::shard::{Now, Token};
 /// without a leader for long.
 const PATIENCE_MS: u64 = 50;
 
+/// How many requests of one id wait at most: a producer has one under way, and each leader that it
+/// sends to asks for itself.
+const OF_ONE_ID_MAX: usize = 16;
+
 /// A request that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
@@ -31,6 +35,12 @@ pub(super) struct Parked {
 }
 
 impl Parked {
+    /// Whether one more of that id may wait.
+    pub(super) fn has_room(&self, id: &str) -> bool {
+        let waiting = self.by_id.get(id).map_or(0, Vec::len);
+        waiting < OF_ONE_ID_MAX
+    }
+
     /// A request waits from now on.
     pub(super) fn park(&mut self, now: Now, token: Token, version: i16, request: AddPartitions) {
         let id: TransactionalId = request.transactional_id.as_str().into();

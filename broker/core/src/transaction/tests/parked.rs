@@ -208,3 +208,42 @@ fn another_coordinator_knows_nothing_of_what_waited() {
         "#]],
     );
 }
+
+#[test]
+fn no_more_wait_than_a_producer_and_its_leaders_ask_for() {
+    let asked = "add 1/1 v=5 t-1\n".repeat(17);
+    check(
+        &format!("level 2\ninit\nadd 1/0 v=5 t-0\ncommit 1/0 v=5\n{asked}"),
+        expect![[r#"
+            level 2
+            init
+              [1/0 Empty]
+              1/0
+            add 1/0 v=5 t-0
+              [1/0 Ongoing t-0]
+              NONE
+            commit 1/0 v=5
+              [1/1 PrepareCommit t-0 last epoch 0]
+              1/1
+              write commit 1/1 t-0 level 2
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+            add 1/1 v=5 t-1
+              CONCURRENT_TRANSACTIONS
+        "#]],
+    );
+}
