@@ -77,6 +77,9 @@ pub struct Partition {
     pub deleted_end: i64,
     /// The newest epoch of a leader that any broker has heard of.
     pub newest_epoch: i32,
+    /// When a leader was first seen to lead in its epoch. Whoever is in its ISR has from then on as
+    /// long as the lag limit to fall behind.
+    pub leads_since_ms: u64,
     /// The newest leader's epoch, and its ISR when last seen.
     pub isr: (i32, Vec<NodeId>),
 }
@@ -184,7 +187,7 @@ impl World {
     }
 
     fn check_replica(&mut self, node: usize, slot: Slot, replicas: &Replicas, seen: &Inspected) {
-        let life = self.machines[node].life;
+        let (life, now_ms) = (self.machines[node].life, self.now_ms);
         let high_watermark = seen.marks.high_watermark.0;
         let partition = self.checks.of(slot);
         let mut wrong = None;
@@ -192,7 +195,10 @@ impl World {
         if seen.is_leader {
             let before = partition.leaders.len();
             wrong = partition.check_leader(node, seen);
-            leads = (partition.leaders.len() > before).then_some(seen.leader_epoch);
+            if partition.leaders.len() > before {
+                leads = Some(seen.leader_epoch);
+                partition.leads_since_ms = now_ms;
+            }
         }
         let (compared_life, mut from) = partition.compared[node];
         if compared_life != life {

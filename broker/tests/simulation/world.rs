@@ -293,7 +293,7 @@ impl World {
     }
 
     /// A producer with acks=all was told that its time is over. Not where nothing was amiss for
-    /// long, nor where only one broker was.
+    /// long, nor where only one broker was and the partition kept its leader meanwhile.
     pub fn timed_out(&mut self, slot: Slot, node: usize, value: &str, sent_ms: u64) {
         let is_calm = |amiss_ms: u64, calm_ms: u64| amiss_ms + calm_ms < sent_ms;
         let disturbed_ms = self.disturbed_ms;
@@ -311,7 +311,10 @@ impl World {
         let others_ms = others.map(|(_, m)| m.disturbed_ms).max().unwrap_or(0);
         let is_long_amiss = machine.disturbed_ms + STEP_MS >= self.now_ms
             && is_calm(machine.amiss_since_ms, BEARABLE_MS);
-        let is_bearable = is_long_amiss && is_calm(others_ms, BEARABLE_MS);
+        let leads_since_ms = self.checks.seen(slot).leads_since_ms;
+        let is_bearable = is_long_amiss
+            && is_calm(others_ms, BEARABLE_MS)
+            && is_calm(leads_since_ms, BEARABLE_MS);
         if is_bearable && slot.topic().factor >= 3 && !self.moves_replicas {
             self.violate(format!(
                 "NoProgressWithoutOne: {slot} {value} at {node}, sent at {sent_ms}, nothing was \
