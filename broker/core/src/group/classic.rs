@@ -36,7 +36,7 @@ use member::{Member, ParkedJoin};
 use rebalance::JoinTimer;
 
 pub(super) use answers::{heartbeat, join_error, leave_unknown, sync_error};
-pub(super) use join::Join;
+pub(super) use join::{Join, SKIP_ASSIGNMENT_VERSION};
 pub(super) use migration::not_upgraded;
 
 /// A member's id; cheap to clone.
@@ -422,7 +422,7 @@ impl Classic {
             group.state = State::Stable;
         }
         if awaits_rebalance && !group.members.is_empty() {
-            group.awaits_rebalance();
+            group.is_led_by(None);
             group.await_joins(now);
         }
         group

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::groups::{HeartbeatRequest, JoinGroupResponse, SyncGroupRequest};
 
-use super::classic::{self, Classic, Join, not_upgraded};
+use super::classic::{self, Classic, Join, SKIP_ASSIGNMENT_VERSION, not_upgraded};
 use super::consumer::Visible;
 use super::consumer::advance::Terms;
 use super::consumer::classic::{Joined, Joining, PROTOCOL_TYPE, heartbeat, supports, sync};
@@ -68,7 +68,7 @@ impl Shard {
             // what they have, not what they are to have: others may have that still
             let stays = stays.into_iter();
             let stays = stays.map(|(id, one)| (id, one, group.owned_by(id)));
-            self.downgrade(soft, (id, group), (stays, true), step);
+            self.downgrade(soft, (id, group), (stays, None), step);
             soft.with(id, step, |id, classic, step| classic.rebalance(id, step));
             return;
         }
@@ -87,22 +87,20 @@ impl Shard {
     }
 
     /// The group becomes one of the classic protocol, of these members, each with its partitions;
-    /// stale ones are to be assigned anew.
+    /// without a leader they are to be assigned anew.
     fn downgrade<'a>(
         &self,
         soft: &mut Soft,
         (id, group): (&GroupId, &Consumer),
-        (members, is_stale): (
+        (members, leader): (
             impl Iterator<Item = (&'a MemberId, &'a Member, Partitions)>,
-            bool,
+            Option<&MemberId>,
         ),
         step: &mut Step<'_>,
     ) {
         let generation = group.group_epoch();
         let mut classic = Classic::downgraded(members, generation, &soft.image, step.now);
-        if is_stale {
-            classic.awaits_rebalance();
-        }
+        classic.is_led_by(leader);
         end_consumer(id, group, step.decision);
         classic.write(id, step.decision);
         soft.become_classic(id, classic);
@@ -178,7 +176,9 @@ impl Shard {
         if let Some(holder) = holder {
             let new = joining.member(group.member(holder)).map_err(refused)?;
             let new = (&joining.id, &new.0);
-            if let Some(response) = self.replaces(soft, (id, group), (holder, new), step) {
+            let knows_skipping = join.version >= SKIP_ASSIGNMENT_VERSION;
+            let place = (holder, new, knows_skipping);
+            if let Some(response) = self.replaces(soft, (id, group), place, step) {
                 return Ok(response);
             }
         }
@@ -189,21 +189,27 @@ impl Shard {
     }
 
     /// A static member of the classic protocol takes the place of the last one of the consumer
-    /// protocol; none where others of that protocol stay.
+    /// protocol, and leads; none where others of that protocol stay. All join again where what they
+    /// have is not all there is, or where the new one cannot lead without assigning.
     fn replaces(
         &self,
         soft: &mut Soft,
         (id, group): (&GroupId, &Consumer),
-        (holder, (new_id, new)): (&MemberId, (&MemberId, &Member)),
+        (holder, (new_id, new), knows_skipping): (&MemberId, (&MemberId, &Member), bool),
         step: &mut Step<'_>,
     ) -> Option<JoinGroupResponse> {
         let old = group.member(holder).filter(|old| old.classic.is_none())?;
-        let mut stay = group.members.keys().filter(|id| *id != holder);
-        // where members are still to give something up, targets are not what they have
+        let mut stay = group.members.iter().filter(|(id, _)| *id != holder);
+        // where members are still to give something up, targets are not what they have; and each
+        // was told the assignor that it likes best, where a classic group has one
+        let preferred = |member: &Member| member.preferred().map(str::to_owned);
+        let ours = preferred(new);
         let is_stale = old.topics != new.topics
             || old.regex.is_some()
             || group.assignment_epoch() < group.group_epoch()
-            || !stay.all(|id| group.has_target(id));
+            || group.has_other_topics(&soft.image)
+            || !knows_skipping
+            || !stay.all(|(id, one)| group.has_target(id) && preferred(one) == ours);
         let others = group.members.iter().filter(|(id, _)| *id != holder);
         let mut members: Vec<(&MemberId, &Member)> = others.map(|(id, m)| (id, &**m)).collect();
         members.push((new_id, new));
@@ -215,10 +221,11 @@ impl Shard {
             false => group.owned_by(id),
         };
         let members = members.into_iter().map(|(id, one)| (id, one, owned(id)));
-        self.downgrade(soft, (id, group), (members, is_stale), step);
+        let leader = (!is_stale).then_some(new_id);
+        self.downgrade(soft, (id, group), (members, leader), step);
         let mut response = None;
         soft.with(id, step, |id, classic, step| {
-            response = Some(classic.joined_as_follower(new_id));
+            response = Some(classic.joined_as_it_is(new_id));
             if is_stale {
                 classic.rebalance(id, step);
             }
@@ -252,8 +259,11 @@ impl Shard {
         body: &HeartbeatRequest,
         step: &mut Step<'_>,
     ) -> ErrorCode {
-        let now = step.now;
-        let beat = soft.with_sessions(id, |sessions| heartbeat(group, body, (sessions, now)));
+        let (image, now) = (soft.image.clone(), step.now);
+        let times = step.settings.consumer_times(&image, id);
+        let beat = soft.with_sessions(id, |sessions| {
+            heartbeat(group, body, &image, (sessions, now), times)
+        });
         beat.err().unwrap_or(ErrorCode::None)
     }
 }

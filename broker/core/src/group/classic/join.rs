@@ -20,7 +20,7 @@ use crate::shard::Token;
 const MEMBER_ID_REQUIRED_VERSION: i16 = 4;
 
 /// From this version on a static leader that comes back learns that it need not assign (KIP-814).
-const SKIP_ASSIGNMENT_VERSION: i16 = 9;
+pub(in crate::group) const SKIP_ASSIGNMENT_VERSION: i16 = 9;
 
 /// How long a new member's join may be parked before the member is taken for gone.
 const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;

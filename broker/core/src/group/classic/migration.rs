@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_protocol::error::ErrorCode;
+use ottla_protocol::messages::consumer_protocol::OwnedPartitions;
 use ottla_protocol::messages::groups::JoinGroupResponse;
 
 use super::member::Member;
@@ -49,29 +50,43 @@ impl Classic {
             return Err(not_upgraded(id, why));
         }
         let epoch = self.generation;
-        let mut group = Consumer::default();
-        let (mut members, mut targets, mut currents) = (Vec::new(), Vec::new(), Vec::new());
+        let since = |partitions: Partitions| -> Given {
+            let topics = partitions.into_iter();
+            let given = |all: BTreeSet<i32>| all.into_iter().map(|p| (p, epoch)).collect();
+            topics.map(|(topic, all)| (topic, given(all))).collect()
+        };
         let mut taken = BTreeSet::new();
-        for (member_id, member) in &self.members {
-            let new = self.upgraded_member(member).ok_or(MALFORMED);
-            let new = Arc::new(new.map_err(|why| not_upgraded(id, why))?);
-            let mut given = assignment(member, image).map_err(|why| not_upgraded(id, why))?;
-            // a partition that two members were given is the first one's
-            for (topic, partitions) in &mut given {
+        // a partition that two members were given is the first one's
+        let mut take = |mut partitions: Partitions| {
+            for (topic, partitions) in &mut partitions {
                 partitions.retain(|partition| taken.insert((*topic, *partition)));
             }
-            given.retain(|_, partitions| !partitions.is_empty());
-            let assigned = given.iter().map(|(topic, partitions)| {
-                (*topic, partitions.iter().map(|p| (*p, epoch)).collect())
-            });
+            partitions.retain(|_, partitions| !partitions.is_empty());
+            partitions
+        };
+        let mut all = Vec::new();
+        for (id_of, member) in &self.members {
+            let has = assignment(member, image).map_err(|why| not_upgraded(id, why))?;
+            all.push((id_of, member, take(has)));
+        }
+        let mut group = Consumer::default();
+        let (mut members, mut targets, mut currents) = (Vec::new(), Vec::new(), Vec::new());
+        for (member_id, member, given) in all {
+            let new = self.upgraded_member(member).ok_or(MALFORMED);
+            let (new, owned) = new.map_err(|why| not_upgraded(id, why))?;
+            // what its leader takes from it, it has until it joins again (KIP-429)
+            let revoking = since(take(embedded::owned(&owned, image)));
             let current = Current {
                 member_epoch: epoch,
                 previous_epoch: epoch,
-                state: MemberState::Stable,
-                assigned: assigned.collect(),
-                revoking: Given::new(),
+                state: match revoking.is_empty() {
+                    true => MemberState::Stable,
+                    false => MemberState::UnrevokedPartitions,
+                },
+                assigned: since(given.clone()),
+                revoking,
             };
-            let entry = Entry::Member(member_id.clone(), Some(new));
+            let entry = Entry::Member(member_id.clone(), Some(Arc::new(new)));
             group.put(entry.clone());
             members.push(entry);
             targets.push(Entry::Target(member_id.clone(), Some(Arc::new(given))));
@@ -88,12 +103,13 @@ impl Classic {
         Ok([members, targets, currents].concat())
     }
 
-    fn upgraded_member(&self, member: &Member) -> Option<state::Member> {
+    /// What the member says of itself, and what it said it had when it joined.
+    fn upgraded_member(&self, member: &Member) -> Option<(state::Member, Vec<OwnedPartitions>)> {
         let name = self.protocol_name.as_deref().unwrap_or("");
         let protocols = &member.protocols;
         let ours = protocols.iter().find(|protocol| protocol.name == name);
         let said = embedded::subscription(&ours.or(protocols.first())?.metadata)?;
-        Some(state::Member {
+        let new = state::Member {
             instance_id: member.instance_id.clone(),
             rack_id: said.rack_id,
             client: member.client.clone(),
@@ -105,7 +121,8 @@ impl Classic {
                 session_timeout_ms: member.session_timeout_ms,
                 protocols: protocols.clone(),
             }),
-        })
+        };
+        Some((new, said.owned_partitions))
     }
 
     /// The classic group that members of the classic protocol become, with their partitions.
@@ -149,20 +166,23 @@ impl Classic {
         group
     }
 
-    /// Its members are to be assigned anew, which a coordinator that reads this from the log knows
-    /// by there being no leader.
-    pub(in crate::group) fn awaits_rebalance(&mut self) {
-        self.leader = None;
+    /// This member leads, and is who sees topics grow. Nobody where all are to be assigned anew,
+    /// which is how a coordinator knows it that reads this from the log.
+    pub(in crate::group) fn is_led_by(&mut self, member_id: Option<&MemberId>) {
+        self.leader = member_id.cloned();
     }
 
     /// The answer to a member whose join made the group what it is: it asks for its assignment, and
-    /// makes none.
-    pub(in crate::group) fn joined_as_follower(&self, member_id: &str) -> JoinGroupResponse {
-        JoinGroupResponse {
-            leader: String::new(),
-            members: Vec::new(),
-            ..self.joined(member_id)
+    /// makes none, also where it leads (KIP-814).
+    pub(in crate::group) fn joined_as_it_is(&self, member_id: &str) -> JoinGroupResponse {
+        let leads = self.is_leader(member_id);
+        let mut response = self.joined(member_id);
+        response.skip_assignment = leads;
+        if !leads {
+            response.leader.clear();
+            response.members.clear();
         }
+        response
     }
 }
 

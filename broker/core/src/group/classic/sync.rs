@@ -52,18 +52,21 @@ impl Classic {
         if body.generation_id != self.generation {
             return Err(ErrorCode::IllegalGeneration);
         }
+        // before what it says of the protocol: a group that was downgraded may go by another, and
+        // whoever joins again learns it
+        match self.state {
+            State::Empty => return Err(ErrorCode::UnknownMemberId),
+            State::PreparingRebalance => return Err(ErrorCode::RebalanceInProgress),
+            State::CompletingRebalance | State::Stable => {}
+        }
         let differs = |given: &Option<String>, ours: &Option<String>| {
             given.is_some() && given.as_deref() != ours.as_deref()
         };
-        if differs(&body.protocol_type, &self.protocol_type)
+        match differs(&body.protocol_type, &self.protocol_type)
             || differs(&body.protocol_name, &self.protocol_name)
         {
-            return Err(ErrorCode::InconsistentGroupProtocol);
-        }
-        match self.state {
-            State::Empty => Err(ErrorCode::UnknownMemberId),
-            State::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
-            State::CompletingRebalance | State::Stable => Ok(()),
+            true => Err(ErrorCode::InconsistentGroupProtocol),
+            false => Ok(()),
         }
     }
 

@@ -95,7 +95,7 @@ impl Draft<'_> {
             sessions.forget_regexes(&self.group);
         }
         if std::mem::take(&mut sessions.are_topics_news) && !is_news {
-            is_news = self.group.known_topics_hash() != self.group.topics_hash(terms.image);
+            is_news = self.group.has_other_topics(terms.image);
         }
         if is_news {
             self.bump(terms.image);

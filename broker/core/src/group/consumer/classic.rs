@@ -19,6 +19,7 @@ use super::state::{
     ClassicMember, Consumer, Current, Given, Member, MemberId, MemberState, Partitions,
 };
 use super::{Draft, embedded};
+use crate::group::settings::ConsumerTimes;
 use crate::group::{GroupId, Record};
 use crate::image::MetadataImage;
 use crate::shard::Now;
@@ -203,25 +204,19 @@ pub fn sync(
 pub fn heartbeat(
     group: &Consumer,
     body: &HeartbeatRequest,
+    image: &MetadataImage,
     (sessions, now): (&mut Sessions, Now),
+    times: ConsumerTimes,
 ) -> Result<(), ErrorCode> {
     let who = (&*body.member_id, body.group_instance_id.as_deref());
     let (id, member, current) = in_generation(group, who, body.generation_id)?;
     sessions.heard_from(&id, now, member.session_timeout_ms(0));
-    // where all members are of the classic protocol, one that joins again makes the target
-    let is_unseen = || {
-        let is_old = group.assignment_epoch() < group.group_epoch() || sessions.are_topics_news;
-        is_old
-            && group
-                .members
-                .values()
-                .all(|member| member.classic.is_some())
-    };
     let joins_again = match current.state {
         MemberState::UnrevokedPartitions | MemberState::Unknown => true,
         _ if current.member_epoch < group.assignment_epoch() => true,
         MemberState::UnreleasedPartitions if group.is_target_free(&id, current) => true,
-        _ => is_unseen(),
+        // a consumer makes the target; where there is none, a member that joins again does
+        _ => !group.is_seen_to(sessions, now, times) && group.is_outdated(sessions, image),
     };
     match joins_again {
         true => Err(join_again(sessions, &id, &member, now)),
@@ -230,6 +225,28 @@ pub fn heartbeat(
 }
 
 impl Consumer {
+    /// Whether a member of the consumer protocol is there: not away, and not silent for as long as
+    /// two heartbeats take.
+    fn is_seen_to(&self, sessions: &Sessions, now: Now, times: ConsumerTimes) -> bool {
+        let silent_ms = times.heartbeat_interval_ms.saturating_mul(2);
+        let mut members = self.members.iter();
+        members.any(|(id, member)| {
+            let epoch = self.current.get(id).map(|current| current.member_epoch);
+            member.classic.is_none()
+                && epoch.is_some_and(|epoch| epoch >= 0)
+                && sessions.was_heard_within(id, now, times.session_timeout_ms, silent_ms)
+        })
+    }
+
+    /// Whether there is a target to be made. Topics that others came by are no reason.
+    fn is_outdated(&self, sessions: &mut Sessions, image: &MetadataImage) -> bool {
+        if self.assignment_epoch() < self.group_epoch() {
+            return true;
+        }
+        sessions.are_topics_news &= self.has_other_topics(image);
+        sessions.are_topics_news
+    }
+
     /// Whether nobody else has any of a member's target still.
     fn is_target_free(&self, id: &MemberId, current: &Current) -> bool {
         let target = self.target.get(id);

@@ -136,6 +136,15 @@ impl Sessions {
         self.arm(deadline_ms);
     }
 
+    /// Whether a member, whose session takes so long, was heard of within a time.
+    pub fn was_heard_within(&self, id: &MemberId, now: Now, timeout_ms: i32, ms: i32) -> bool {
+        let Some(session) = self.members.get(id) else {
+            return false;
+        };
+        let of = |ms: i32| u64::try_from(ms).unwrap_or(0);
+        now.monotonic_ms + of(timeout_ms) <= session.deadline_ms + of(ms)
+    }
+
     /// A member has until then to do what it is told to, if that is something new or it had no
     /// time for it yet; none: there is nothing for it to do.
     pub fn owes(&mut self, id: &MemberId, until_ms: Option<u64>, is_new: bool) {

@@ -85,6 +85,11 @@ impl Member {
         let classic = self.classic.as_ref();
         classic.map_or(of_consumers, |classic| classic.session_timeout_ms)
     }
+
+    /// The assignor that it likes best, of the classic protocol.
+    pub(in crate::group) fn preferred(&self) -> Option<&str> {
+        self.classic.as_ref().map(|classic| classic.preferred().0)
+    }
 }
 
 /// Where a member stands.

@@ -58,10 +58,15 @@ impl Consumer {
     }
 
     /// The same number as of the group's epoch.
-    pub(super) fn known_topics_hash(&self) -> i64 {
+    fn known_topics_hash(&self) -> i64 {
         let of_nothing = || Fnv::default().value();
         self.epoch
             .map_or_else(of_nothing, |epoch| epoch.topics_hash)
+    }
+
+    /// Whether topics that are subscribed to have come, gone or grown since the group's epoch.
+    pub(in crate::group) fn has_other_topics(&self, image: &MetadataImage) -> bool {
+        self.known_topics_hash() != self.topics_hash(image)
     }
 
     /// The topics that an expression matches, as far as they are known; none where it matches none.

@@ -19,6 +19,7 @@
 //! ```
 
 mod coming_and_going;
+mod left_over;
 mod migration;
 mod mixed;
 mod not_migrated;

@@ -364,7 +364,7 @@ fn static_members_change_their_protocol_in_place() {
         C sync-group
         A beat
         C heartbeat
-        D join-group new static=Y
+        D join-group first static=Y
         list
         D sync-group protocol=range
         C heartbeat
@@ -397,8 +397,8 @@ fn static_members_change_their_protocol_in_place() {
                 A: FENCED_INSTANCE_ID Instance id X is that of another member.
             C heartbeat
                 C: NONE
-            D join-group new static=Y
-                D: generation 3 by range
+            D join-group first static=Y
+                D: generation 3 by range, leads, assigns nothing
             list
                 g classic "consumer" Stable
             D sync-group protocol=range

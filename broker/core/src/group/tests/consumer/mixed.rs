@@ -1,7 +1,8 @@
 //! Members of both protocols in one group, chance, and coordinators that fail.
 //!
 //! Classic members are eager, or cooperative: those have what they had while they join. Whoever
-//! leads leaves each partition with the member that says it has it, and gives the others to those
+//! leads leaves each partition with the member that says it has it, up to the member's fair share;
+//! what is above that is nobody's until its owner has joined without it. The others go to those
 //! that have least.
 //!
 //! - No partition is two members', by what they were told and have not given up yet.
@@ -31,16 +32,19 @@ struct Group {
     chance: Chance,
     /// Those of the classic protocol.
     classic: BTreeMap<String, Phase>,
+    /// What members had when they asked for their part.
+    had: BTreeMap<String, Partitions>,
     counts: [(&'static str, i32); 2],
 }
 
 #[test]
 fn whichever_protocols_members_speak_no_partition_is_two_members() {
-    for seed in 1..=10 {
+    for seed in (1..=10).chain([30]) {
         let mut group = Group {
             world: World::new(),
             chance: Chance(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15)),
             classic: BTreeMap::new(),
+            had: BTreeMap::new(),
             counts: [("t", 3), ("u", 5)],
         };
         group.world.set_policy(match seed {
@@ -135,6 +139,10 @@ impl Group {
     }
 
     fn act_classic(&mut self, member: &str, phase: Phase) {
+        if matches!(phase, Phase::Syncs { .. }) {
+            let has = self.world.members[member].has.clone();
+            self.had.insert(member.to_owned(), has);
+        }
         let answer = match phase {
             Phase::Waits => return,
             Phase::Joins => {
@@ -161,7 +169,7 @@ impl Group {
         self.answered(member, &answer);
     }
 
-    /// What leaders do: what members say they have is theirs.
+    /// What leaders do: what members say they have is theirs, up to their share.
     fn assign(&self, leader: &str) -> Vec<String> {
         let led = &self.world.led[leader];
         let mut given: Vec<Partitions> = vec![Partitions::new(); led.len()];
@@ -175,12 +183,18 @@ impl Group {
                 }
             }
         }
+        let all = self.counts.iter().map(|(_, count)| *count as usize);
+        let share = all.sum::<usize>().div_ceil(led.len());
         for (topic, count) in self.counts {
             for partition in 0..count {
                 let partition = (topic.to_owned(), partition);
                 let least = (0..led.len()).min_by_key(|place| given[*place].len());
-                let owner = owners.get(&partition).copied().or(least);
-                given[owner.expect("a member")].insert(partition);
+                let place = match owners.get(&partition) {
+                    Some(owner) if given[*owner].len() >= share => continue,
+                    Some(owner) => *owner,
+                    None => least.expect("a member"),
+                };
+                given[place].insert(partition);
             }
         }
         let of = led.iter().zip(given);
@@ -209,7 +223,13 @@ impl Group {
             _ if answer.starts_with("generation") => Phase::Syncs {
                 leads: answer.ends_with("leads"),
             },
-            _ if answer.starts_with("has") => Phase::IsIn,
+            _ if answer.starts_with("has") => {
+                let had = self.had.remove(member).unwrap_or_default();
+                match had.is_subset(&self.world.members[member].has) {
+                    true => Phase::IsIn,
+                    false => Phase::Joins, // without what it has given up
+                }
+            }
             _ => return self.forget(member),
         };
         self.classic.insert(member.to_owned(), phase);
@@ -248,17 +268,31 @@ impl Group {
         }
     }
 
+    /// All come to rest, first those who are there, then with whoever comes again: a newcomer would
+    /// mend a group that has come to a stand.
     fn settle(&mut self) {
         self.world.is_refusing = false;
-        for round in 0..60 {
-            for member in 0..MEMBERS {
-                self.act(&format!("m{member}"));
+        for newcomers in [false, true] {
+            for round in 0..60 {
+                for member in 0..MEMBERS {
+                    let member = format!("m{member}");
+                    let is_in = self.world.members.contains_key(&member);
+                    if newcomers || is_in || self.classic.contains_key(&member) {
+                        self.act(&member);
+                    }
+                    self.hear();
+                    self.check();
+                }
+                self.world.wait(if round < 30 { 3_000 } else { 200 });
                 self.hear();
-                self.check();
             }
-            self.world.wait(if round < 30 { 3_000 } else { 200 });
-            self.hear();
+            if newcomers || !self.world.ids().is_empty() {
+                self.all_are_given();
+            }
         }
+    }
+
+    fn all_are_given(&self) {
         let mut has: Vec<(String, i32)> = Vec::new();
         for known in self.world.members.values() {
             has.extend(known.has.iter().cloned());

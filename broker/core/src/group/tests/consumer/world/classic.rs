@@ -142,7 +142,10 @@ impl World {
         let protocol = answer.protocol_name.as_deref().unwrap_or("none");
         let mut leads = "";
         if answer.leader == answer.member_id {
-            leads = ", leads";
+            leads = match answer.skip_assignment {
+                true => ", leads, assigns nothing",
+                false => ", leads",
+            };
             let members = answer.members.iter();
             let members = members.map(|one| (one.member_id.clone(), one.metadata.clone()));
             self.led.insert(member.to_owned(), members.collect());
