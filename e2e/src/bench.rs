@@ -6,9 +6,11 @@
 //! - [`row`]: what is measured.
 //! - [`measure`]: one contender, one row, once.
 //! - [`open_ids`]: the load of many transactional ids.
+//! - [`handshakes`]: connections that begin and end.
 //! - [`report`]: medians, ratios and their spread; the page and the raw data.
 
 pub mod contender;
+pub mod handshakes;
 pub mod measure;
 pub mod open_ids;
 pub mod report;

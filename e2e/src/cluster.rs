@@ -17,11 +17,13 @@ use crate::process::{Process, bound_to_us, tail};
 use crate::setup;
 
 mod apache;
+mod certificates;
 mod disk;
 mod network;
 mod properties;
 mod shape;
 
+pub use certificates::Certificates;
 pub use disk::Disk;
 pub use network::Network;
 pub use shape::{Server, Shape};

@@ -5,6 +5,7 @@
 //! - [`setup`]: what `e2e/setup` fetched or built: jars, suites, binaries, folders.
 //! - [`process`]: one child process: its log, its signals, its CPU time and memory.
 //! - [`cluster`]: brokers as processes, ours or Apache Kafka's, from the same shape.
+//! - [`authority`]: certificates for those clusters that want some.
 //! - [`local`]: `ottla-operator local` as a process.
 //! - [`kubernetes`]: kubectl, helm, pods, and a look at objects.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
@@ -13,6 +14,8 @@
 //! - [`proofs`]: exactly once, by clients we did not write.
 //! - [`bench`](mod@bench): side by side with Apache Kafka.
 
+#[path = "../../broker/tests/it/authority.rs"]
+pub mod authority;
 pub mod bench;
 pub mod client;
 pub mod cluster;

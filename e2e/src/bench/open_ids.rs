@@ -87,19 +87,9 @@ async fn run(bootstrap: &str, topic: &str, ids: u64) -> Result<Summary> {
         latencies.extend(own);
         began = began.min(Some(since)).or(Some(since));
     }
-    let seconds = began.context("there are clients")?.elapsed().as_secs_f64();
+    let took = began.context("there are clients")?.elapsed();
     ensure!(latencies.len() as u64 == ids, "not all were committed");
-    latencies.sort_unstable();
-    let at = |share: f64| {
-        let place = (latencies.len() as f64 * share) as usize;
-        latencies[place.min(latencies.len() - 1)].as_secs_f64() * 1e3
-    };
-    Ok(Summary {
-        records_per_second: ids as f64 / seconds,
-        p50_ms: at(0.5),
-        p99_ms: at(0.99),
-        p999_ms: at(0.999),
-    })
+    Summary::of(latencies, took)
 }
 
 /// Opens and commits its ids; how long each commit took, and when the first began.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::contender::Contender;
-use super::measure::METRICS;
+use super::measure::metrics;
 use super::row::{PARTITIONS, ROWS, Row};
 use crate::cluster::Server;
 
@@ -19,7 +19,7 @@ pub struct Pair {
 }
 
 /// What is compared in a row, and which ratio is promised, if any.
-const PROMISES: [(&str, &str, &str); 10] = [
+const PROMISES: [(&str, &str, &str); 12] = [
     ("rf1", "cpu_s_per_gb", "≤ 0.25"),
     ("rf1", "resident_mib_load", "≤ 0.125"),
     ("rf3", "cpu_s_per_gb", "≤ 0.167"),
@@ -28,6 +28,8 @@ const PROMISES: [(&str, &str, &str); 10] = [
     ("rf3-10mb", "p99_ms", "≤ 0.2"),
     ("rf3-10mb", "resident_mib_load", "≤ 0.125"),
     ("rf3-10mb", "cpu_s_per_gb", "≤ 0.167"),
+    ("rf3-tls", "rate_of_plain", "Ottla's ≥ 0.75"),
+    ("rf3-tls", "cpu_s_per_gb", "≤ 0.333"),
     ("rf3-transactions", "rate_mb_s", "≥ 5"),
     ("rf3-transactions", "p99_ms", "≤ 0.25"),
 ];
@@ -48,7 +50,7 @@ pub fn table(row: &Row, pairs: &[Pair], other: &Contender) -> String {
     } else {
         "|---|---|---|---|\n"
     });
-    for metric in METRICS {
+    for &metric in metrics(row) {
         let ours = values(pairs.iter().map(|pair| &pair.ours), metric);
         let others = values(pairs.iter().map(|pair| &pair.other), metric);
         let ratios: Vec<f64> = ours
@@ -90,10 +92,11 @@ pub fn page(rows: &[(Row, Vec<Pair>)], machine: &str) -> String {
          acknowledges; Kafka runs\nwith its default, which leaves that to the page cache. \
          Records of 1 KiB, {PARTITIONS} partitions, linger\n5 ms, batches of 64 KiB, all from \
          Kafka's own ProducerPerformance or, for transactions, a program\non its client, and \
-         for many transactional ids one on ours, which share the machine with the\nbrokers. \
-         Latency is what the producer sees, where there are transactions that of each of them, \
-         and\nof many ids that of their commits. CPU is that of all brokers together, memory \
-         that of the largest\none, 1 GiB of heap for Kafka, its default. Machine: \
+         for many transactional ids and for handshakes one on ours, which share the machine\nwith \
+         the brokers. Latency is what the producer sees, where there are transactions that of \
+         each of\nthem, of many ids that of their commits, and of connections that of the \
+         handshake with an answer to\nApiVersions. CPU is that of all brokers together, memory \
+         that of the largest one, 1 GiB of heap for\nKafka, its default. Machine: \
          {machine}.\n\n\
          `make bench QUICK=1` repeats it; the raw figures are in `docs/performance.json`.\n\n"
     );
@@ -176,7 +179,10 @@ fn figure(value: f64) -> String {
 fn title(metric: &str) -> &'static str {
     match metric {
         "rate_mb_s" => "rate, MB/s",
+        "rate_of_plain" => "rate, of the same without TLS",
+        "connections_s" => "connections a second",
         "cpu_s_per_gb" => "broker CPU, s per GB",
+        "cpu_s_per_1000" => "broker CPU, s per 1,000 connections",
         "p50_ms" => "p50, ms",
         "p99_ms" => "p99, ms",
         "p999_ms" => "p99.9, ms",

@@ -26,6 +26,11 @@ pub struct Row {
 pub enum Load {
     /// One produces as Kafka's ProducerPerformance does.
     Plain,
+    /// The same over TLS 1.3; then once more without, on the same cluster, for what it costs.
+    Encrypted,
+    /// Connections begin by a full handshake of TLS 1.3, ask for ApiVersions and end, as many as
+    /// there are records. Rate and latencies are those of connections.
+    Handshakes,
     /// One commits transactions, one after the other. Latencies are those of transactions.
     Transactions {
         /// Records of each.
@@ -43,7 +48,7 @@ pub const RECORD_BYTES: u64 = 1024;
 pub const PARTITIONS: u32 = 12;
 
 /// All rows, at the size that fits ten minutes with three alternations.
-pub const ROWS: [Row; 5] = [
+pub const ROWS: [Row; 7] = [
     Row {
         name: "rf1",
         title: "RF 1, acks=1, as fast as it goes",
@@ -76,6 +81,26 @@ pub const ROWS: [Row; 5] = [
         warm_up_records: 30_000,
     },
     Row {
+        name: "rf3-tls",
+        title: "RF 3, acks=all, as fast as it goes, clients over TLS 1.3",
+        brokers: 3,
+        acks: "all",
+        records_per_second: -1,
+        load: Load::Encrypted,
+        records: 500_000,
+        warm_up_records: 100_000,
+    },
+    Row {
+        name: "handshakes",
+        title: "Connections that begin with a full handshake of TLS 1.3, by 16 clients at a time",
+        brokers: 1,
+        acks: "all",
+        records_per_second: -1,
+        load: Load::Handshakes,
+        records: 5_000,
+        warm_up_records: 2_000,
+    },
+    Row {
         name: "rf3-transactions",
         title: "RF 3, transactions of 100 records, one after the other",
         brokers: 3,
@@ -105,6 +130,12 @@ impl Row {
             self.records *= times;
         }
         self
+    }
+
+    /// Whether clients come by TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.load, Load::Encrypted | Load::Handshakes)
     }
 
     /// Value bytes of the measured run, in GB (10⁹ bytes).

@@ -7,13 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ottla_e2e::authority::Authority;
 use ottla_e2e::client::kcat::kcat;
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::client::{Output, run};
 use ottla_e2e::cluster::{Cluster, Shape};
 use ottla_e2e::setup;
 
-use crate::secure::authority::Authority;
 use crate::tokens::{Issuer, made_token};
 
 const SECURITY: &str = "org.apache.kafka.common.security";

@@ -6,17 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ottla_e2e::authority::Authority;
 use ottla_e2e::client::kcat::kcat;
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::client::{Output, run};
 use ottla_e2e::cluster::{Cluster, Shape};
 use ottla_e2e::setup;
-
-#[path = "../../../broker/tests/it/authority.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-pub mod authority;
-
-use authority::Authority;
 
 const PASSWORD: &str = "a \"quoted\" one";
 
