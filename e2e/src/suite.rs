@@ -4,12 +4,14 @@
 //! Each test is a process of its own: one that fails or hangs ends none of the others.
 //!
 //! - [`catalogue`]: which tests the suite registers, and which of them say nothing about a broker.
+//! - [`secure`]: how it logs in where brokers ask who comes.
 //! - [`run`]: runs them, several at a time, and once more, alone on new
 //!   clusters, what failed beside others.
 //! - [`table`]: the page.
 
 pub mod catalogue;
 pub mod run;
+pub mod secure;
 pub mod table;
 
 /// How a test ended.

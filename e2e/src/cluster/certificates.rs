@@ -12,9 +12,9 @@ use crate::setup;
 const LISTENER: &str = "SECURE";
 
 /// A folder of what a cluster and its clients need: `broker.pem`, `ca.pem`.
-#[derive(Clone, Debug)]
 pub struct Certificates {
     dir: PathBuf,
+    authority: Authority,
 }
 
 impl Certificates {
@@ -27,7 +27,16 @@ impl Certificates {
         let authority = Authority::new("Ottla e2e CA");
         std::fs::write(dir.join("broker.pem"), authority.server("broker"))?;
         std::fs::write(dir.join("ca.pem"), authority.pem())?;
-        Ok(Self { dir })
+        Ok(Self { dir, authority })
+    }
+
+    /// Adds that of a client, and its key, as `NAME.pem`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn add_client(&self, name: &str) -> Result<()> {
+        let own = self.dir.join(format!("{name}.pem"));
+        Ok(std::fs::write(own, self.authority.client(name))?)
     }
 
     /// Their folder.

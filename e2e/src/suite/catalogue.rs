@@ -18,24 +18,21 @@ pub struct Test {
 }
 
 const MOCK: &str = "talks to a broker inside the library";
-const TLS: &str = "needs TLS";
-const SASL: &str = "needs SASL";
+const SECURE: &str = "runs over TLS";
+const OIDC: &str = "needs libcurl, and shows its tokens to clouds that are not here";
 const SHARE: &str = "needs share groups";
 const UPSTREAM: &str = "fails against Apache Kafka too; the suite lists it as a known issue";
 const NOT_A_TEST: &str = "a manual aid of the suite, not a test";
 const UNSUPPORTED: &str = "tests what the library itself does not support";
 
 /// Tests that are left out, by how their names begin.
-const LEFT_OUT: [(&str, &str); 23] = [
+const LEFT_OUT: [(&str, &str); 20] = [
     ("0028_long_topicnames", UPSTREAM),
     ("0047_partial_buf_tmout", UPSTREAM),
     ("0066_plugins", UNSUPPORTED),
     ("0079_fork", UNSUPPORTED),
-    ("0097_ssl_verify", TLS),
-    ("0126_oauthbearer_oidc", SASL),
-    ("0135_sasl_credentials", SASL),
+    ("0126_oauthbearer_oidc", OIDC),
     ("0139_offset_validation_mock", MOCK),
-    ("0142_reauthentication", SASL),
     ("0150_telemetry_mock", MOCK),
     ("0170_share", SHARE),
     ("0171_share", SHARE),
@@ -56,6 +53,20 @@ const LEFT_OUT_TOO: [(&str, &str); 4] = [
     ("0190_share", SHARE),
     ("8000_idle", NOT_A_TEST),
     ("8001_fetch_from_follower_mock_manual", NOT_A_TEST),
+];
+
+/// Tests of TLS and of logins, with those parts of them that want no share groups; none: all.
+const SECURE_PARTS: [(&str, &[&str]); 3] = [
+    ("0097_ssl_verify", &[]),
+    ("0135_sasl_credentials", &["do_test:"]),
+    (
+        "0142_reauthentication",
+        &[
+            "do_test_consumer:",
+            "do_test_producer:",
+            "do_test_txn_producer:",
+        ],
+    ),
 ];
 
 /// The parts of the one test that covers the whole admin API, so that one does not hide the rest.
@@ -84,11 +95,12 @@ const ADMIN_PARTS: [&str; 21] = [
     "do_test_UserScramCredentials",
 ];
 
-/// All tests of the suite in this folder that are about a broker, in its order.
+/// All tests of the suite in this folder that are about a broker, in its order: for brokers that
+/// know who comes, or for those that let in everybody.
 ///
 /// # Errors
 /// The suite's source does not look as expected.
-pub fn read(suite: &Path) -> Result<Vec<Test>> {
+pub fn read(suite: &Path, is_secure: bool) -> Result<Vec<Test>> {
     let source = std::fs::read_to_string(suite.join("test.c")).context("the suite's test.c")?;
     let table = source
         .split("struct test tests[] = {")
@@ -97,7 +109,7 @@ pub fn read(suite: &Path) -> Result<Vec<Test>> {
         .context("test.c has a table of tests")?;
     let mut tests = Vec::new();
     for entry in table.split("_TEST(").skip(1) {
-        tests.extend(from_entry(entry));
+        tests.extend(from_entry(entry, is_secure));
     }
     ensure!(
         tests.len() > 80,
@@ -108,7 +120,7 @@ pub fn read(suite: &Path) -> Result<Vec<Test>> {
 }
 
 /// The tests of one entry of the suite's table; none where it needs no broker.
-fn from_entry(entry: &str) -> Vec<Test> {
+fn from_entry(entry: &str, is_secure: bool) -> Vec<Test> {
     let end = entry.find([',', ')']).unwrap_or(entry.len());
     let name = entry[..end].trim();
     if entry.contains("TEST_F_LOCAL") {
@@ -125,6 +137,13 @@ fn from_entry(entry: &str) -> Vec<Test> {
         let parts = ADMIN_PARTS.into_iter();
         return parts.map(|part| test(Some(part), None)).collect();
     }
+    if let Some((_, parts)) = SECURE_PARTS.iter().find(|(secure, _)| *secure == name) {
+        let left_out = (!is_secure).then_some(SECURE);
+        return match parts.is_empty() || !is_secure {
+            true => vec![test(None, left_out)],
+            false => parts.iter().map(|part| test(Some(part), None)).collect(),
+        };
+    }
     let mut reasons = LEFT_OUT.iter().chain(&LEFT_OUT_TOO);
     let reason = reasons
         .find(|(start, _)| name.starts_with(start))
@@ -139,11 +158,20 @@ impl Test {
         self.name.split('_').next().unwrap_or(&self.name)
     }
 
+    /// Whether it shows a certificate instead of a password.
+    #[must_use]
+    pub fn is_by_certificate(&self) -> bool {
+        self.name == "0097_ssl_verify"
+    }
+
     /// How the table names it.
     #[must_use]
     pub fn label(&self) -> String {
         match self.part {
-            Some(part) => format!("{} {}", self.name, part.trim_start_matches("do_test_")),
+            Some(part) => {
+                let part = part.trim_start_matches("do_test_").trim_end_matches(':');
+                format!("{} {part}", self.name)
+            }
             None => self.name.clone(),
         }
     }
@@ -151,9 +179,19 @@ impl Test {
 
 #[test]
 fn entries_are_read() {
-    assert_eq!(from_entry("0004_conf, TEST_F_LOCAL),"), []);
-    let test = &from_entry("0107_topic_recreate, 0, BRKVER, .scenario = \"noautocreate\"),")[0];
+    let read = |entry: &str| from_entry(entry, false);
+    assert_eq!(read("0004_conf, TEST_F_LOCAL),"), []);
+    let test = &read("0107_topic_recreate, 0, BRKVER, .scenario = \"noautocreate\"),")[0];
     assert!(test.without_auto_create && test.left_out.is_none());
-    assert_eq!(from_entry("0097_ssl_verify, 0),")[0].left_out, Some(TLS));
-    assert_eq!(from_entry("0081_admin, 0),").len(), 21);
+    assert_eq!(
+        read("0170_share_consumer_subscription, 0),")[0].left_out,
+        Some(SHARE)
+    );
+    assert_eq!(read("0081_admin, 0),").len(), 21);
+    let logins = "0142_reauthentication, 0),";
+    assert_eq!(read(logins)[0].left_out, Some(SECURE));
+    let parts = from_entry(logins, true);
+    assert_eq!(parts.len(), 3);
+    assert_eq!(parts[0].label(), "0142_reauthentication consumer");
+    assert_eq!(parts[0].left_out, None);
 }

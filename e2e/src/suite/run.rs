@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::catalogue::Test;
+use super::secure::Secure;
 use super::{Outcome, Row};
 use crate::client::{Output, run as run_command, tool};
 use crate::process::bound_to_us;
@@ -22,23 +23,36 @@ const LONG: [&str; 12] = [
 ];
 
 /// Tests all of whose parts are left out in quick mode, so that they would pass by doing nothing.
-const NOTHING_IN_QUICK_MODE: [&str; 2] = ["0045", "0082"];
+const NOTHING_IN_QUICK_MODE: [&str; 3] = ["0045", "0082", "0142"];
 
 /// What a run needs to know.
-pub struct Suite {
+pub struct Suite<'a> {
     /// The suite's `tests` folder.
     pub folder: PathBuf,
     /// A cluster that creates topics by itself.
-    pub bootstrap: String,
+    pub creating: Address,
     /// One that does not.
-    pub bootstrap_without_auto_create: String,
+    pub without_auto_create: Address,
+    /// How the tests log in, where they have to.
+    pub secure: Option<&'a Secure>,
     /// Where configuration, shims and the output of each test go.
     pub scratch: PathBuf,
     /// How many run at a time.
     pub lanes: usize,
 }
 
-impl Suite {
+/// Where the brokers of a cluster are.
+#[derive(Clone, Debug, Default)]
+pub struct Address {
+    /// For the tests.
+    pub tests: String,
+    /// The listener on which clients show a certificate, where there is one.
+    pub mutual: String,
+    /// The one that takes everybody, for programs of the suite that know of no login.
+    pub plain: String,
+}
+
+impl Suite<'_> {
     /// Runs all tests and gives a row for each, in their order.
     ///
     /// # Errors
@@ -125,14 +139,21 @@ impl Suite {
     /// Runs the process that has this test; the suite tells its tests apart by number only.
     fn output(&self, test: &Test) -> Result<Output> {
         let label = test.label().replace(' ', "-");
-        let (bootstrap, scenario) = if test.without_auto_create {
-            (&self.bootstrap_without_auto_create, "noautocreate")
+        let (address, scenario) = if test.without_auto_create {
+            (&self.without_auto_create, "noautocreate")
         } else {
-            (&self.bootstrap, "default")
+            (&self.creating, "default")
+        };
+        let (bootstrap, login) = match self.secure {
+            None => (&address.tests, String::new()),
+            Some(secure) if test.is_by_certificate() => {
+                (&address.mutual, secure.settings_by_certificate())
+            }
+            Some(secure) => (&address.tests, secure.settings()),
         };
         let config = self.scratch.join(format!("{label}.conf"));
         // the suite's limits leave little for the JVMs that some tests start
-        let content = format!("bootstrap.servers={bootstrap}\ntest.timeout.multiplier=3\n");
+        let content = format!("bootstrap.servers={bootstrap}\ntest.timeout.multiplier=3\n{login}");
         std::fs::write(&config, content)?;
         let mut command = bound_to_us(&self.folder.join("test-runner"));
         if !NOTHING_IN_QUICK_MODE
@@ -151,6 +172,9 @@ impl Suite {
             .env("KAFKA_PATH", &self.scratch)
             .env("BROKERS", bootstrap)
             .env_remove("CI");
+        if let Some(secure) = self.secure {
+            command.envs(secure.environment());
+        }
         if let Some(part) = test.part {
             command.env("SUBTESTS", part);
         }
@@ -169,12 +193,22 @@ impl Suite {
         let flags = tool::class_path(&[]).join("' '");
         // its Java clients are compiled and started with Kafka's jars
         std::os::unix::fs::symlink(setup::kafka_jars(), self.scratch.join("libs"))?;
+        let to_plain: String = [&self.creating, &self.without_auto_create]
+            .iter()
+            .filter(|address| address.tests != address.plain)
+            .map(|address| format!("    {}) word={} ;;\n", address.tests, address.plain))
+            .collect();
         let text = format!(
-            "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+            "#!/bin/sh\nfor word; do\n  shift\n  case $word in\n{to_plain}    *) ;;\n  esac\n  \
+             set -- \"$@\" \"$word\"\ndone\n\
+             exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
              -cp \"$CLASSPATH:{}/*\" \"$@\"\n",
             setup::kafka_jars().display()
         );
         write_executable(&bin.join("kafka-run-class.sh"), &text)?;
+        let login = self.secure.map_or_else(String::new, |secure| {
+            format!(" --command-config {}", secure.properties().display())
+        });
         for (name, class) in [
             ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
             ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
@@ -182,7 +216,7 @@ impl Suite {
         ] {
             let text = format!(
                 "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC '{flags}' {class} \
-                 \"$@\"\n"
+                 \"$@\"{login}\n"
             );
             write_executable(&bin.join(name), &text)?;
         }

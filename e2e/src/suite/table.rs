@@ -1,4 +1,5 @@
-//! `docs/compatibility.md`: what passed, and the reason for all that did not.
+//! `docs/compatibility.md`: what passed, and the reason for all that did not; first over plain
+//! connections, then over those that are encrypted and of users who have logged in.
 
 use std::fmt::Write as _;
 
@@ -16,9 +17,26 @@ brokers in three racks. What Apache Kafka's own tests say,
 
 ";
 
-/// The page for these rows.
+const SECURE: &str = "
+## Over SASL_SSL
+
+The same suite, whose client logs in by SCRAM-SHA-256 over TLS, and again every few seconds; one
+test shows a certificate instead. `e2e/run-tests release suite_secure` repeats it.
+
+";
+
+/// The page with these rows in their place; what it says of the other way to connect stays.
 #[must_use]
-pub fn page(rows: &[Row]) -> String {
+pub fn page(before: &str, rows: &[Row], is_secure: bool) -> String {
+    let (plain, secure) = before.split_once(SECURE).unwrap_or((before, ""));
+    match is_secure {
+        true => format!("{plain}{SECURE}{}", table(rows)),
+        false if secure.is_empty() => format!("{BEFORE}{}", table(rows)),
+        false => format!("{BEFORE}{}{SECURE}{secure}", table(rows)),
+    }
+}
+
+fn table(rows: &[Row]) -> String {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for row in rows {
         match row.outcome {
@@ -27,12 +45,8 @@ pub fn page(rows: &[Row]) -> String {
             Outcome::Skipped(_) => skipped += 1,
         }
     }
-    let mut page = BEFORE.to_string();
-    let _ = writeln!(
-        page,
-        "{passed} passed, {failed} failed, {skipped} not run.\n"
-    );
-    page.push_str("| test | result | why |\n|---|---|---|\n");
+    let mut table = format!("{passed} passed, {failed} failed, {skipped} not run.\n\n");
+    table.push_str("| test | result | why |\n|---|---|---|\n");
     for row in rows {
         let (result, why) = match &row.outcome {
             Outcome::Passed => ("passed", ""),
@@ -40,9 +54,9 @@ pub fn page(rows: &[Row]) -> String {
             Outcome::Skipped(why) => ("not run", why.as_str()),
         };
         let why = why.replace('|', "\\|");
-        let _ = writeln!(page, "| {} | {result} | {why} |", row.name);
+        let _ = writeln!(table, "| {} | {result} | {why} |", row.name);
     }
-    page
+    table
 }
 
 #[test]
@@ -52,12 +66,22 @@ fn the_page_counts_and_gives_reasons() {
         outcome,
         seconds: 1.0,
     };
-    let page = page(&[
-        row("a", Outcome::Passed),
-        row("b", Outcome::Failed("no | leader".into())),
-        row("c", Outcome::Skipped("needs TLS".into())),
-    ]);
-    assert!(page.contains("1 passed, 1 failed, 1 not run."));
-    assert!(page.contains("| b | **failed** | no \\| leader |"));
-    assert!(page.contains("| c | not run | needs TLS |"));
+    let plain = page(
+        "",
+        &[
+            row("a", Outcome::Passed),
+            row("b", Outcome::Failed("no | leader".into())),
+            row("c", Outcome::Skipped("needs TLS".into())),
+        ],
+        false,
+    );
+    assert!(plain.contains("1 passed, 1 failed, 1 not run."));
+    assert!(plain.contains("| b | **failed** | no \\| leader |"));
+    assert!(plain.contains("| c | not run | needs TLS |"));
+    let both = page(&plain, &[row("c", Outcome::Passed)], true);
+    assert!(both.starts_with(&plain) && both.ends_with("| c | passed |  |\n"));
+    let again = page(&both, &[row("a", Outcome::Passed)], false);
+    assert!(again.contains("1 passed, 0 failed, 0 not run."));
+    assert!(again.ends_with(&both[plain.len()..]));
+    assert_eq!(page(&both, &[row("c", Outcome::Passed)], true), both);
 }
