@@ -22,11 +22,11 @@ use crate::metrics;
 use crate::node::{Node, Surroundings};
 
 /// What is logged where `OTTLA_LOG` does not say otherwise. openraft's front logs as an error that
-/// it is asked while it stops; who asked is told anyway.
-const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error,openraft::raft::raft_inner=off";
+/// it is asked while it stops, or while it does what another asked; who asks is told anyway.
+const LOG_FILTER: &str = "warn,ottla_broker=info,openraft=error,openraft::raft=off";
 
 /// The same for `dev`, where the log goes to the terminal.
-const DEV_LOG_FILTER: &str = "warn,openraft=error,openraft::raft::raft_inner=off";
+const DEV_LOG_FILTER: &str = "warn,openraft=error,openraft::raft=off";
 
 /// Every setting, from the table; a test keeps the page fresh.
 const SETTINGS: &str = include_str!("../../docs/configuration.md");

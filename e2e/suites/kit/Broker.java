@@ -114,6 +114,10 @@ public final class Broker {
 
     /** Writes the file; a property that the broker refuses is left out, and told. */
     private void leaveOutWhatIsRefused() throws Exception {
+        if (Files.exists(folder.resolve(FILE))) {
+            // a cluster begins anew with the folders of another one, whose id they have
+            settings.remove("cluster.id");
+        }
         UNKNOWN.forEach(settings::remove);
         String directories = settings.get("log.dirs");
         if (directories.contains(",")) {

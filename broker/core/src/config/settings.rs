@@ -348,11 +348,13 @@ impl Settings {
 
     /// What each listener demands; and which one brokers replicate over.
     fn read_security(&mut self) -> Result<(), String> {
-        if let Some(name) = self.by_listener.keys().find(|name| !self.has(name)) {
+        // brokers and controllers may be given the same lines, and have other listeners
+        let is_known = |name| self.has(name) || self.security_protocols.contains_key(name);
+        if let Some(name) = self.by_listener.keys().find(|name| !is_known(name)) {
             let name = name.to_lowercase();
             return Err(format!(
-                "listener.name.{name} is of a listener that listeners does not have; use one of \
-                 its names"
+                "listener.name.{name} is of a listener that neither listeners nor \
+                 listener.security.protocol.map has; use one of their names"
             ));
         }
         let has_map = self.statics.contains_key("listener.security.protocol.map");

@@ -91,6 +91,8 @@ fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
         "metric.reporters=",
         "process.roles=broker,controller",
         "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL",
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OTHER:SSL\n\
+         listener.name.other.ssl.client.auth=required",
     ] {
         let read = Settings::from_properties("f", line);
         assert!(read.is_ok(), "{}", read.unwrap_err());
@@ -114,7 +116,7 @@ fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
         ),
         (
             "listener.name.other.ssl.client.auth=required",
-            "listener.name.other is of a listener that listeners does not have",
+            "listener.name.other is of a listener that neither",
         ),
         (
             "listener.name.plaintext.ssl.client.auth=maybe",
@@ -358,7 +360,7 @@ fn tokens_that_could_not_be_judged() -> Vec<(usize, String, &'static str)> {
         (
             4,
             "listener.name.secure.plain.sasl.oauthbearer.scope=x".to_owned(),
-            "is of a listener that listeners does not have",
+            "is of a listener that neither",
         ),
     ]
 }
