@@ -152,8 +152,12 @@ const KEPT_SEEDS: [(u64, &str); 25] = [
     ),
 ];
 
-/// The fresh seeds of the tests.
-const FRESH_SEEDS: std::ops::Range<u64> = 1..3;
+/// How many seeds the tests run that nobody has looked at, each day others. All runs of a day have
+/// the same ones, so that what one finds another can look at.
+const FRESH_SEEDS: u64 = 200;
+
+/// How long the tests go on with fresh seeds.
+const FRESH_LIMIT: Duration = Duration::from_secs(480);
 
 /// One seed in so many is done twice, and both runs must be the same.
 const TWICE_ONE_IN: u64 = 20;
@@ -351,10 +355,21 @@ fn tests() -> bool {
     is_fine
 }
 
+/// The first fresh seed of the day, by UTC.
+fn first_of_day() -> u64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.map_or(0, |since| since.as_secs() / 86_400) * 1_000
+}
+
 fn seeds_find_nothing() -> bool {
     let kept = KEPT_SEEDS.iter().map(|(seed, _)| *seed);
-    let mut is_fine = true;
-    run_seeds(kept.chain(FRESH_SEEDS), None, |seed, outcome| {
+    let fresh = first_of_day()..first_of_day() + FRESH_SEEDS;
+    let started = Instant::now();
+    let fresh = fresh.take_while(|_| started.elapsed() < FRESH_LIMIT);
+    let (mut is_fine, mut count, mut virtual_ms) = (true, 0, 0);
+    run_seeds(kept.chain(fresh), None, |seed, outcome| {
+        count += 1;
+        virtual_ms += outcome.virtual_ms;
         if let Some(violation) = &outcome.violation {
             say_failure(seed, violation);
             if let Some((_, what)) = KEPT_SEEDS.iter().find(|(kept, _)| *kept == seed) {
@@ -364,11 +379,18 @@ fn seeds_find_nothing() -> bool {
         }
         true
     });
+    println!(
+        "{} kept seeds and {} from {} on: {} virtual seconds",
+        KEPT_SEEDS.len(),
+        count - KEPT_SEEDS.len(),
+        first_of_day(),
+        virtual_ms / 1_000
+    );
     is_fine
 }
 
 fn a_seed_gives_one_trace() -> bool {
-    let seed = FRESH_SEEDS.start;
+    let seed = first_of_day();
     let mut outcomes = Vec::new();
     run_seeds([seed, seed].into_iter(), None, |_, outcome| {
         outcomes.push(outcome);
