@@ -1,5 +1,6 @@
 //! Between the two protocols: what a group with members becomes (KIP-848, online migration).
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,6 +29,13 @@ pub(in crate::group) fn not_upgraded(id: &GroupId, why: &str) -> Refusal {
 const MALFORMED: &str = "the embedded consumer protocol is malformed";
 const CUSTOM_ASSIGNOR: &str = "an unsupported custom assignor is in use. Please refer to the \
     documentation or switch to a default assignor before re-attempting the upgrade";
+
+/// What a member said it had when it joined.
+struct Claim {
+    /// Of which generation it had that; -1 where it does not say.
+    generation: i32,
+    partitions: Vec<OwnedPartitions>,
+}
 
 impl Classic {
     /// How many members it has.
@@ -65,17 +73,20 @@ impl Classic {
             partitions
         };
         let mut all = Vec::new();
-        for (id_of, member) in &self.members {
+        for (member_id, member) in &self.members {
             let has = assignment(member, image).map_err(|why| not_upgraded(id, why))?;
-            all.push((id_of, member, take(has)));
+            let new = self.upgraded_member(member).ok_or(MALFORMED);
+            let (new, claim) = new.map_err(|why| not_upgraded(id, why))?;
+            all.push((member_id, new, take(has), claim));
         }
+        // the newest claims first: a static member that was away for some generations may claim
+        // what is another's since (KIP-792)
+        all.sort_by_key(|(.., claim)| Reverse(claim.generation));
         let mut group = Consumer::default();
         let (mut members, mut targets, mut currents) = (Vec::new(), Vec::new(), Vec::new());
-        for (member_id, member, given) in all {
-            let new = self.upgraded_member(member).ok_or(MALFORMED);
-            let (new, owned) = new.map_err(|why| not_upgraded(id, why))?;
+        for (member_id, new, given, claim) in all {
             // what its leader takes from it, it has until it joins again (KIP-429)
-            let revoking = since(take(embedded::owned(&owned, image)));
+            let revoking = since(take(embedded::owned(&claim.partitions, image)));
             let current = Current {
                 member_epoch: epoch,
                 previous_epoch: epoch,
@@ -92,19 +103,17 @@ impl Classic {
             targets.push(Entry::Target(member_id.clone(), Some(Arc::new(given))));
             currents.push(Entry::Current(member_id.clone(), Some(Arc::new(current))));
         }
-        // of no topics: what the members have is the target, and may be less than there is. They
-        // were in the midst of a rebalance, or topics have grown. So whoever joins has the epoch
-        // change, whatever it subscribes to.
-        members.push(Entry::Group(Some(GroupEpoch {
-            epoch,
-            topics_hash: Consumer::default().topics_hash(image),
-        })));
+        // no topics have this hash: what the members have is the target, and may be less than there
+        // is. They were in the midst of a rebalance, or topics have grown. So whoever joins has the
+        // epoch change, whatever it subscribes to.
+        let topics_hash = !group.topics_hash(image);
+        members.push(Entry::Group(Some(GroupEpoch { epoch, topics_hash })));
         targets.push(Entry::TargetEpoch(Some(epoch)));
         Ok([members, targets, currents].concat())
     }
 
     /// What the member says of itself, and what it said it had when it joined.
-    fn upgraded_member(&self, member: &Member) -> Option<(state::Member, Vec<OwnedPartitions>)> {
+    fn upgraded_member(&self, member: &Member) -> Option<(state::Member, Claim)> {
         let name = self.protocol_name.as_deref().unwrap_or("");
         let protocols = &member.protocols;
         let ours = protocols.iter().find(|protocol| protocol.name == name);
@@ -122,7 +131,16 @@ impl Classic {
                 protocols: protocols.clone(),
             }),
         };
-        Some((new, said.owned_partitions))
+        let mut partitions = said.owned_partitions;
+        partitions.retain(|one| new.topics.contains(one.topic.as_str()));
+        let generation = said.generation_id;
+        Some((
+            new,
+            Claim {
+                generation,
+                partitions,
+            },
+        ))
     }
 
     /// The classic group that members of the classic protocol become, with their partitions.

@@ -91,7 +91,14 @@ impl Joining<'_> {
         let next = draft.advance(&self.terms, sessions, &moves);
         let now = self.terms.now;
         sessions.heard_from(&self.id, now, self.classic.session_timeout_ms);
-        sessions.owes(&self.id, Some(now.after(self.rebalance_timeout_ms)), true);
+        // who still has what it is to give up has no more time for it
+        let is_other =
+            next.state != MemberState::UnrevokedPartitions || next.revoking != current.revoking;
+        sessions.owes(
+            &self.id,
+            Some(now.after(self.rebalance_timeout_ms)),
+            is_other,
+        );
         let protocol = self.classic.preferred().0.to_owned();
         let joined = Joined {
             id: self.id,
@@ -179,17 +186,23 @@ pub fn sync(
     let Some(classic) = &member.classic else {
         return Err(ErrorCode::UnknownMemberId);
     };
-    let (protocol, metadata) = classic.preferred();
-    let is_other = |said: &Option<String>, ours: &str| said.as_deref().is_some_and(|s| s != ours);
-    if is_other(&body.protocol_type, PROTOCOL_TYPE) || is_other(&body.protocol_name, protocol) {
-        return Err(ErrorCode::InconsistentGroupProtocol);
-    }
-    let is_behind = group.assignment_epoch() > current.member_epoch;
-    if is_behind && current.state != MemberState::UnrevokedPartitions {
+    // before what it says of the protocol: a group that was upgraded went by one for all
+    let is_revoking = current.state == MemberState::UnrevokedPartitions;
+    if group.assignment_epoch() > current.member_epoch && !is_revoking {
         return Err(join_again(sessions, &id, &member, now));
     }
+    let is_of_consumers = |said: &String| said == PROTOCOL_TYPE;
+    let metadata = match &body.protocol_name {
+        Some(name) => classic.subscription(name),
+        None => Some(classic.preferred().1),
+    };
+    let is_known = body.protocol_type.as_ref().is_none_or(is_of_consumers);
+    let metadata = metadata.filter(|_| is_known);
+    let metadata = metadata.ok_or(ErrorCode::InconsistentGroupProtocol)?;
     sessions.heard_from(&id, now, classic.session_timeout_ms);
-    sessions.owes(&id, None, false);
+    if !is_revoking {
+        sessions.owes(&id, None, false);
+    }
     let assigned = current.assigned.iter();
     let assigned = assigned.map(|(topic, given)| (*topic, given.keys().copied().collect()));
     Ok(SyncGroupResponse {
@@ -216,7 +229,12 @@ pub fn heartbeat(
         _ if current.member_epoch < group.assignment_epoch() => true,
         MemberState::UnreleasedPartitions if group.is_target_free(&id, current) => true,
         // a consumer makes the target; where there is none, a member that joins again does
-        _ => !group.is_seen_to(sessions, now, times) && group.is_outdated(sessions, image),
+        _ => {
+            let is_behind = group.assignment_epoch() < group.group_epoch();
+            (is_behind || sessions.are_topics_news)
+                && !group.is_seen_to(sessions, now, times)
+                && (is_behind || group.has_news(sessions, image))
+        }
     };
     match joins_again {
         true => Err(join_again(sessions, &id, &member, now)),
@@ -230,20 +248,17 @@ impl Consumer {
     fn is_seen_to(&self, sessions: &Sessions, now: Now, times: ConsumerTimes) -> bool {
         let silent_ms = times.heartbeat_interval_ms.saturating_mul(2);
         let mut members = self.members.iter();
+        let is_here = |id| self.current.get(id).is_some_and(|c| c.member_epoch >= 0);
         members.any(|(id, member)| {
-            let epoch = self.current.get(id).map(|current| current.member_epoch);
             member.classic.is_none()
-                && epoch.is_some_and(|epoch| epoch >= 0)
+                && is_here(id)
                 && sessions.was_heard_within(id, now, times.session_timeout_ms, silent_ms)
         })
     }
 
-    /// Whether there is a target to be made. Topics that others came by are no reason.
-    fn is_outdated(&self, sessions: &mut Sessions, image: &MetadataImage) -> bool {
-        if self.assignment_epoch() < self.group_epoch() {
-            return true;
-        }
-        sessions.are_topics_news &= self.has_other_topics(image);
+    /// Whether the group's own topics have changed, where any have.
+    fn has_news(&self, sessions: &mut Sessions, image: &MetadataImage) -> bool {
+        sessions.are_topics_news = self.has_other_topics(image);
         sessions.are_topics_news
     }
 

@@ -77,6 +77,13 @@ impl ClassicMember {
         let first = self.protocols.first();
         first.map_or(("", &[]), |one| (one.name.as_str(), &one.metadata))
     }
+
+    /// Its subscription, as it says it to an assignor.
+    pub(super) fn subscription(&self, assignor: &str) -> Option<&[u8]> {
+        let mut protocols = self.protocols.iter();
+        let found = protocols.find(|protocol| protocol.name == assignor);
+        found.map(|protocol| &*protocol.metadata)
+    }
 }
 
 impl Member {

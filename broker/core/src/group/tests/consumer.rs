@@ -12,12 +12,14 @@
 //! log                             the keys that are written, and how often
 //! A txn-commit t-0=5 [epoch=N]    a commit in a producer's transaction
 //! classic-join [session=MS] | classic-describe
-//! A join-group [topics=t] [has=t-0] [protocols=range] [static=X] [session=MS] [rebalance=MS]
+//! A join-group [topics=t] [has=t-0] [of=GENERATION] [protocols=range] [static=X] [session=MS]
+//!              [rebalance=MS]     `of`: the generation in which it had what it has
 //! A sync-group [epoch=N] [gives:B=t-0] [data=X]   what the leader gives, and words of its own
 //! A heartbeat [epoch=N]           in the classic protocol | policy WORD
 //! A,B,:X classic-leave            LeaveGroup of members, and of whoever has the instance id X
 //! ```
 
+mod claims;
 mod coming_and_going;
 mod left_over;
 mod migration;

@@ -226,8 +226,14 @@ fn classic_members_do_not_wait_for_consumers_that_are_away() {
         wait 5000
         A beat
         B heartbeat
+        B join-group session=45000 has=t-1
+        B sync-group
+        A has
+        B heartbeat
         topic t 6
-        wait 11000
+        wait 9000
+        B heartbeat
+        wait 2000
         B heartbeat
         ",
         &expect![[r#"
@@ -254,8 +260,19 @@ fn classic_members_do_not_wait_for_consumers_that_are_away() {
                 A: epoch 4 has [t-0,t-2]
             B heartbeat
                 B: REBALANCE_IN_PROGRESS
+            B join-group session=45000 has=t-1
+                B: generation 4 by range
+            B sync-group
+                B: has [t-1,t-3]
+            A has
+                A: epoch 4
+            B heartbeat
+                B: NONE
             topic t 6
-            wait 11000
+            wait 9000
+            B heartbeat
+                B: NONE
+            wait 2000
             B heartbeat
                 B: REBALANCE_IN_PROGRESS
         "#]],
@@ -356,6 +373,36 @@ fn a_sync_on_its_way_while_the_group_is_downgraded_is_told_to_join_again() {
             C leave
                 C: epoch -1
             A sync-group protocol=roundrobin
+                A: REBALANCE_IN_PROGRESS
+        "#]],
+    );
+}
+
+/// The same the other way: the group that is upgraded went by an assignor that all know, and not
+/// the one that this member likes best.
+#[test]
+fn a_sync_on_its_way_while_the_group_is_upgraded_is_told_to_join_again() {
+    check(
+        "
+        topic t 2
+        A join-group new protocols=roundrobin,range
+        B join-group new protocols=range
+        wait 6000
+        C join topics=t
+        A sync-group protocol=range
+        ",
+        &expect![[r#"
+            topic t 2
+            A join-group new protocols=roundrobin,range
+                A: waits
+            B join-group new protocols=range
+                B: waits
+            wait 6000
+                A waited: generation 1 by range, leads
+                B waited: generation 1 by range
+            C join topics=t
+                C: epoch 2 has [t-0]
+            A sync-group protocol=range
                 A: REBALANCE_IN_PROGRESS
         "#]],
     );

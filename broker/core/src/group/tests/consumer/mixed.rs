@@ -32,7 +32,7 @@ struct Group {
     chance: Chance,
     /// Those of the classic protocol.
     classic: BTreeMap<String, Phase>,
-    /// What members had when they asked for their part.
+    /// What members had when they asked for their part, until they join again.
     had: BTreeMap<String, Partitions>,
     counts: [(&'static str, i32); 2],
 }
@@ -130,6 +130,11 @@ impl Group {
     fn told(&mut self, member: &str, words: &str) {
         let answer = self.world.act(member, words);
         self.world.say(&format!("{member} {words}: {answer}"));
+        assert!(
+            !answer.contains("INVALID"),
+            "{member}: {answer}\n{}",
+            self.world.seen()
+        );
         let is_out = ["FENCED", "UNKNOWN", "NOT_FOUND"]
             .iter()
             .any(|w| answer.contains(w));
@@ -139,9 +144,13 @@ impl Group {
     }
 
     fn act_classic(&mut self, member: &str, phase: Phase) {
-        if matches!(phase, Phase::Syncs { .. }) {
-            let has = self.world.members[member].has.clone();
-            self.had.insert(member.to_owned(), has);
+        match phase {
+            Phase::Syncs { .. } => {
+                let has = self.world.members[member].has.clone();
+                self.had.insert(member.to_owned(), has);
+            }
+            Phase::Joins => drop(self.had.remove(member)),
+            Phase::Waits | Phase::IsIn => {}
         }
         let answer = match phase {
             Phase::Waits => return,
@@ -224,13 +233,15 @@ impl Group {
                 leads: answer.ends_with("leads"),
             },
             _ if answer.starts_with("has") => {
-                let had = self.had.remove(member).unwrap_or_default();
+                let had = self.had.get(member).cloned().unwrap_or_default();
                 match had.is_subset(&self.world.members[member].has) {
                     true => Phase::IsIn,
                     false => Phase::Joins, // without what it has given up
                 }
             }
-            _ => return self.forget(member),
+            "UNKNOWN_MEMBER_ID" => return self.forget(member),
+            // what ends a client of Java's
+            fatal => panic!("{member} is told {fatal}\n{}", self.world.seen()),
         };
         self.classic.insert(member.to_owned(), phase);
     }
@@ -256,7 +267,14 @@ impl Group {
             if is_joining && !is_cooperative(&member) {
                 continue;
             }
-            for partition in self.world.members[&member].has.clone() {
+            // a cooperative one gives up by and by what it is told to, and a consumer takes at once
+            // what it is
+            let known = &self.world.members[&member];
+            let other = match self.classic.contains_key(&member) {
+                true => self.had.get(&member).cloned().unwrap_or_default(),
+                false => known.told.clone(),
+            };
+            for partition in known.has.union(&other).cloned().collect::<Partitions>() {
                 let before = owners.insert(partition.clone(), member.clone());
                 assert_eq!(
                     before,

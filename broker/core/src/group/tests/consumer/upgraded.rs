@@ -113,3 +113,49 @@ fn a_group_without_a_generation_is_upgraded_to_an_epoch() {
         "#]],
     );
 }
+
+/// The epoch changes with an upgrade, also where none of the topics is there that are asked for.
+#[test]
+fn a_group_of_topics_that_are_not_there_is_upgraded_to_an_epoch_of_its_own() {
+    check(
+        "
+        topic t 2
+        A join-group new static=X topics=zz
+        C join topics=zz static=X
+        C beat
+        ",
+        &expect![[r#"
+            topic t 2
+            A join-group new static=X topics=zz
+                A: waits
+            C join topics=zz static=X
+                A waited: REBALANCE_IN_PROGRESS
+                C: epoch 1 has []
+            C beat
+                C: epoch 1
+        "#]],
+    );
+    check(
+        "
+        topic t 2
+        A join-group new static=X
+        wait 3000
+        A sync-group gives:A=t-0,t-1
+        A join-group topics=zz static=X
+        C join topics=zz static=X
+        ",
+        &expect![[r#"
+            topic t 2
+            A join-group new static=X
+                A: waits
+            wait 3000
+                A waited: generation 1 by range, leads
+            A sync-group gives:A=t-0,t-1
+                A: has [t-0,t-1]
+            A join-group topics=zz static=X
+                A: generation 2 by range, leads
+            C join topics=zz static=X
+                C: epoch 3 has []
+        "#]],
+    );
+}

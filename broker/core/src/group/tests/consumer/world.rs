@@ -36,7 +36,7 @@ pub(super) struct Known {
     pub(super) epoch: i32,
     pub(super) instance_id: Option<String>,
     /// What it was told to have.
-    told: Partitions,
+    pub(super) told: Partitions,
     /// What it has still, or by now.
     pub(super) has: Partitions,
 }

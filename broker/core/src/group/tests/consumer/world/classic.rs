@@ -38,7 +38,7 @@ fn assignment(partitions: &Partitions, user_data: Option<&str>) -> Bytes {
     encode_value(3, &assignment).expect("short names")
 }
 
-fn subscription(topics: &str, has: &Partitions, rack: Option<&str>) -> Bytes {
+fn subscription(topics: &str, has: &Partitions, generation_id: i32) -> Bytes {
     let owned = by_topic(has).into_iter();
     let topics = topics.split(',').filter(|topic| !topic.is_empty());
     let subscription = ConsumerProtocolSubscription {
@@ -47,8 +47,8 @@ fn subscription(topics: &str, has: &Partitions, rack: Option<&str>) -> Bytes {
         owned_partitions: owned
             .map(|(topic, partitions)| OwnedPartitions { topic, partitions })
             .collect(),
-        generation_id: -1,
-        rack_id: rack.map(str::to_owned),
+        generation_id,
+        rack_id: None,
     };
     encode_value(3, &subscription).expect("short names")
 }
@@ -96,7 +96,8 @@ impl World {
             known.has = partitions(has);
         }
         known.instance_id = option(words, "static").map(str::to_owned);
-        let metadata = subscription(option(words, "topics").unwrap_or("t"), &known.has, None);
+        let topics = option(words, "topics").unwrap_or("t");
+        let metadata = subscription(topics, &known.has, number(words, "of", -1));
         let protocols = option(words, "protocols").unwrap_or("range").split(',');
         let protocols = protocols.map(|name| groups::JoinGroupRequestProtocol {
             name: name.to_owned(),
