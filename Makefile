@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
-.PHONY: help run test e2e sim fuzz faults proofs bench suites lint images deps clean-cache release
+.PHONY: help run test e2e sim fuzz faults proofs bench suites lint images publish deps
+.PHONY: clean-cache release
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do
@@ -66,6 +67,9 @@ lint: ## formatting, clippy, documentation, manifests
 
 images: ## the container images ottla-broker and ottla-operator, by docker or buildah
 	@e2e/kind/images
+
+publish: ## images with bills of materials, and the chart, to REGISTRY=host/path; TAG=1.2.3
+	@REGISTRY=$(REGISTRY) e2e/publish/run
 
 clean-cache: ## drop what was fetched and built outside the checkout
 	@rm -rf "$$(e2e/setup/cache)"

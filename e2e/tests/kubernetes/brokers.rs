@@ -10,14 +10,16 @@ use serde_json::Value;
 
 use crate::figures::{measured, within};
 use crate::shop::{
-    CLUSTER, NAMESPACE, TIMEOUT, broker, manifest, pods, uid, under_load,
+    CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest, pods, uid, under_load,
     under_load_without_retries, up, wait_ready,
 };
 
 /// A node that is off is noticed by Kubernetes after about 50 s; its broker by its peers at once.
 const NODE_OFF: Duration = Duration::from_secs(15);
-/// How long a roll of three brokers may take.
-const ROLL_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a broker may take in a roll.
+const ROLL_TIMEOUT_EACH: Duration = Duration::from_secs(100);
+/// How long one is promised to take.
+const ROLL_PROMISED_EACH_SECONDS: u32 = 20;
 
 pub fn a_pod_deleted_under_load() -> Result<()> {
     up()?;
@@ -37,12 +39,10 @@ pub fn a_pod_deleted_under_load() -> Result<()> {
     })
 }
 
-/// The nodes of a kind cluster are containers; elsewhere nobody here can power a node off.
 pub fn a_node_off_and_on_under_load() -> Result<()> {
     up()?;
     let node = node_of(NAMESPACE, &broker(2))?;
-    if !command("docker", &["inspect", &node], "").is_ok_and(|found| found.code == 0) {
-        println!("skipped: {node} is no container of this machine");
+    if !is_of_this_machine(&node) {
         return Ok(());
     }
     under_load("node-off", || {
@@ -98,14 +98,14 @@ pub fn a_node_drained_under_load() -> Result<()> {
 }
 
 /// Only brokers: others' pods are no affair of this test.
-fn drain(node: &str, timeout: &str) -> Result<Output> {
+pub fn drain(node: &str, timeout: &str) -> Result<Output> {
     let brokers = format!("--pod-selector=app.kubernetes.io/instance={CLUSTER}");
     let timeout = format!("--timeout={timeout}");
     let arguments = ["drain", node, "--ignore-daemonsets", &brokers, &timeout];
     command("kubectl", &arguments, "")
 }
 
-fn uncordon(nodes: &[String]) -> Result<()> {
+pub fn uncordon(nodes: &[String]) -> Result<()> {
     for node in nodes {
         kubectl(&["uncordon", node])?;
     }
@@ -134,8 +134,9 @@ pub fn an_image_rolls() -> Result<()> {
 }
 
 /// Applies a manifest that restarts every broker, and watches that they go one at a time.
-fn roll(what: &str, manifest: &str) -> Result<()> {
+pub fn roll(what: &str, manifest: &str) -> Result<()> {
     let before = uids()?;
+    let brokers = before.len();
     // A broker is back when it has been ready once since its pod was made: probes of a busy machine
     // may fail later without anything being wrong.
     let mut were_ready: BTreeSet<String> = before.values().cloned().collect();
@@ -149,7 +150,7 @@ fn roll(what: &str, manifest: &str) -> Result<()> {
             pod["metadata"]["deletionTimestamp"].is_null()
                 && uid(pod).is_some_and(|uid| were_ready.contains(&uid))
         });
-        let away = 3 - back.count().min(3);
+        let away = brokers - back.count().min(brokers);
         let seen: Vec<String> = pods.iter().map(standing).collect();
         let seen = seen.join(", ");
         ensure!(
@@ -161,22 +162,28 @@ fn roll(what: &str, manifest: &str) -> Result<()> {
             .iter()
             .filter(|(name, uid)| now.get(*name).is_some_and(|now| now != *uid));
         let replaced = replaced.count();
-        if replaced == 3 && ready("kafkaclusters", NAMESPACE, CLUSTER).is_ok() {
+        if replaced == brokers && ready("kafkaclusters", NAMESPACE, CLUSTER).is_ok() {
             break;
         }
         let cluster = get(&path("kafkaclusters", NAMESPACE, CLUSTER))?;
         ensure!(
-            begun.elapsed() < ROLL_TIMEOUT,
-            "{replaced} of 3 brokers were restarted: {}",
+            begun.elapsed() < ROLL_TIMEOUT_EACH * brokers as u32,
+            "{replaced} of {brokers} brokers were restarted: {}",
             cluster["status"]["conditions"]
         );
         std::thread::sleep(Duration::from_millis(50));
     }
     wait_ready()?;
+    let took = begun.elapsed();
+    measured(
+        &format!("a broker in a roll of {brokers}: {what}"),
+        took.as_secs_f64() / brokers as f64,
+        "s",
+    );
     within(
-        &format!("roll of three brokers: {what}"),
-        60.0,
-        begun.elapsed(),
+        &format!("roll of {brokers} brokers: {what}"),
+        f64::from(ROLL_PROMISED_EACH_SECONDS * brokers as u32),
+        took,
     )
 }
 

@@ -31,6 +31,19 @@ pub fn within(what: &str, promised_seconds: f64, took: Duration) -> Result<()> {
     Ok(())
 }
 
+/// A pause of clients longer than this has another cause than a slow machine.
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+
+/// Notes for how long clients got no answer, which is promised to be a second at most.
+///
+/// # Errors
+/// It was so long that a slow machine is no reason.
+pub fn pause(what: &str, took: Duration) -> Result<()> {
+    note(what, took.as_secs_f64(), 1.0, "s");
+    ensure!(took <= PAUSE_MAX, "{what}: {took:?}");
+    Ok(())
+}
+
 /// Notes how much memory something holds that is promised to hold at most so many MiB.
 ///
 /// # Errors

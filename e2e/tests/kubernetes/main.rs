@@ -15,6 +15,7 @@ mod install;
 mod many;
 mod operator;
 mod plans;
+mod publish;
 mod shop;
 mod topics;
 mod users;
@@ -55,6 +56,7 @@ const STEPS: &[Step] = &[
     ("diff", gitops::nothing_differs_after_apply),
     ("upgrade", gitops::a_second_upgrade_changes_nothing),
     ("operator_killed", operator::killed_in_the_middle),
+    ("publish", publish::installed_from_a_registry),
     ("uninstall", operator::uninstall_keeps_clusters_and_data),
 ];
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::client::load::Load;
 use ottla_e2e::kubernetes::{
-    Pod, apply, get, helm, kubectl, list, node_address, node_of, path, ready, wait,
+    Pod, apply, command, get, helm, kubectl, list, node_address, node_of, path, ready, wait,
 };
 use serde_json::Value;
 
@@ -145,6 +145,16 @@ pub fn outside() -> Result<String> {
     Ok(addresses.join(","))
 }
 
+/// Whether a node is a container of this machine, as those of a kind cluster are: elsewhere nobody
+/// here can power it off, or tell it of a registry.
+pub fn is_of_this_machine(node: &str) -> bool {
+    let is = command("docker", &["inspect", node], "").is_ok_and(|found| found.code == 0);
+    if !is {
+        println!("skipped: {node} is no container of this machine");
+    }
+    is
+}
+
 /// The name of a broker's pod.
 pub fn broker(ordinal: i32) -> String {
     format!("{CLUSTER}-{ordinal}")
@@ -186,10 +196,24 @@ pub fn under_load_without_retries(name: &str, disturb: impl FnOnce() -> Result<(
 }
 
 fn under(name: &str, kind: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+    with_topic(name, || {
+        let load = Load::start(&outside()?, name, &[kind, "--follow", "--rate", "300"])?;
+        until_disturbed(name, load, disturb)
+    })
+}
+
+/// A topic for a load, while `used`.
+pub fn with_topic(name: &str, used: impl FnOnce() -> Result<()>) -> Result<()> {
     let config = "  config: { min.insync.replicas: \"2\" }\n";
     apply(NAMESPACE, &topic(name, 6, config))?;
     wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, name))?;
-    let load = Load::start(&outside()?, name, &[kind, "--follow", "--rate", "300"])?;
+    used()?;
+    let delete = ["delete", "kafkatopic", name, "-n", NAMESPACE];
+    kubectl(&[&delete[..], &["--timeout=60s"]].concat()).map(drop)
+}
+
+/// Disturbs a load that runs, ends it, and judges what came of it.
+pub fn until_disturbed(name: &str, load: Load, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
     std::thread::sleep(Duration::from_secs(2));
     let begun = Instant::now();
     disturb()?;
@@ -202,18 +226,8 @@ fn under(name: &str, kind: &str, disturb: impl FnOnce() -> Result<()>) -> Result
     );
     verdict.assert_nothing_lost();
     ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
-    super::figures::measured(
+    super::figures::pause(
         &format!("{name}: longest pause of a partition"),
-        verdict.count("pause_max_ms") as f64 / 1000.0,
-        "s",
-    );
-    kubectl(&[
-        "delete",
-        "kafkatopic",
-        name,
-        "-n",
-        NAMESPACE,
-        "--timeout=60s",
-    ])?;
-    Ok(())
+        Duration::from_millis(verdict.count("pause_max_ms")),
+    )
 }
