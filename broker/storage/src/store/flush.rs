@@ -22,6 +22,10 @@ use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
 use crate::shared::Shared;
 use crate::{Error, File, Result, disk};
 
+/// Which part of what may wait is written at a time: commits wait for a disk that is busy with
+/// segments, and what has waited longer is more in one piece.
+const FLUSHED_PART: usize = 8;
+
 /// What was taken from a log's state under its lock, to be written without it.
 struct Work {
     chunks: Vec<Chunk>,
@@ -311,7 +315,8 @@ pub(super) fn flush_where_needed(directory: &Directory) -> Result<()> {
     if shared.unflushed_bytes.load(Ordering::Relaxed) > limit {
         let turns = lock(&shared.dirty).len();
         for _ in 0..turns {
-            if shared.unflushed_bytes.load(Ordering::Relaxed) <= limit / 2 {
+            let waiting = shared.unflushed_bytes.load(Ordering::Relaxed);
+            if waiting <= limit - limit / FLUSHED_PART {
                 break;
             }
             let Some(log) = directory.next_dirty() else {

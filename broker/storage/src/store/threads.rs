@@ -16,13 +16,19 @@ const RETRY: Duration = Duration::from_millis(100);
 /// wake-ups however much it carries.
 const STREAM_INTERVAL: Duration = Duration::from_millis(4);
 
-/// A commit of so many bytes is part of a stream. A client that waits for each small answer is not
-/// held up.
+/// A commit of so many bytes may be part of a stream. A client that waits for each small answer is
+/// not held up.
 const STREAM_COMMIT_BYTES_MIN: u64 = 32 << 10;
+
+/// So many of those in a row are a stream. Fewer are what a transaction of some batches brings,
+/// whose client waits for all of them, and then for the small commits that end it.
+const STREAM_COMMITS_MIN: u32 = 3;
 
 /// When the next commit may begin.
 #[derive(Default)]
 struct Pace {
+    /// Large commits since the last small one.
+    large: u32,
     next_at: Option<Instant>,
 }
 
@@ -37,7 +43,11 @@ impl Pace {
     }
 
     fn committed(&mut self, began: Instant, bytes: u64) {
-        let is_stream = bytes >= STREAM_COMMIT_BYTES_MIN;
+        self.large = match bytes >= STREAM_COMMIT_BYTES_MIN {
+            true => self.large.saturating_add(1),
+            false => 0,
+        };
+        let is_stream = self.large >= STREAM_COMMITS_MIN;
         self.next_at = is_stream.then(|| began + STREAM_INTERVAL);
     }
 }
@@ -285,12 +295,33 @@ impl Store {
     }
 }
 
-#[test]
-fn a_stream_is_paced_and_a_lone_record_is_not() {
-    let began = Instant::now();
-    let mut pace = Pace::default();
-    pace.committed(began, STREAM_COMMIT_BYTES_MIN);
-    assert_eq!(pace.next_at, Some(began + STREAM_INTERVAL));
-    pace.committed(began, STREAM_COMMIT_BYTES_MIN - 1);
-    assert_eq!(pace.next_at, None);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: u64 = STREAM_COMMIT_BYTES_MIN;
+
+    #[test]
+    fn a_stream_is_paced_until_a_small_commit_ends_it() {
+        let began = Instant::now();
+        let mut pace = Pace::default();
+        for _ in 0..STREAM_COMMITS_MIN {
+            pace.committed(began, LARGE);
+        }
+        assert_eq!(pace.next_at, Some(began + STREAM_INTERVAL));
+        pace.committed(began, LARGE - 1);
+        assert_eq!(pace.next_at, None);
+    }
+
+    #[test]
+    fn a_transaction_of_two_batches_is_no_stream() {
+        let mut pace = Pace::default();
+        for _ in 0..3 {
+            // its partitions, two batches, how it ends, its markers
+            for bytes in [200, LARGE, LARGE, 200, 200] {
+                pace.committed(Instant::now(), bytes);
+                assert_eq!(pace.next_at, None);
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The store as a whole, on the simulated disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ottla_protocol::ids::{NodeId, Offset, PartitionIndex, TopicId, TopicIdPartition, Uuid};
@@ -398,4 +398,19 @@ fn a_cut_is_made_where_it_was_found_or_found_again_where_the_log_has_changed() {
         fill(&mut log, 1);
         assert_eq!(log.log_end_offset(), Offset(21));
     }
+}
+
+#[test]
+fn a_flush_keeps_the_disk_busy_no_longer_than_it_must() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk).expect("opens").store;
+    // some 1,100 bytes of memory each: together a little more than may wait
+    let mut logs: Vec<Log> = (0..8).map(|n| create(&store, "t", n)).collect();
+    logs.iter_mut().for_each(|log| fill(log, 2));
+    store.commit().expect("commits");
+    store.maintain(&Quiet).expect("maintains");
+    let files = disk.files();
+    let is_segment = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "log");
+    let segments = files.iter().filter(is_segment);
+    assert_eq!(segments.filter(|path| disk.length(path) > 0).count(), 2);
 }
