@@ -6,6 +6,7 @@
 
 mod access;
 mod api_versions;
+mod begun;
 mod client;
 mod cluster;
 mod configs;
@@ -85,6 +86,7 @@ use ottla_protocol::messages::transactions::{
     WriteTxnMarkersRequest,
 };
 
+pub use self::begun::Begun;
 pub use self::client::Client;
 pub use self::error::Error;
 use crate::audit::Audit;
@@ -192,6 +194,8 @@ pub struct RequestContext {
     pub allowance: Option<Arc<Allowance>>,
     /// For how long the client is to wait because of what the request brings.
     pub throttle: Duration,
+    /// Of a Produce, whether its records are appended.
+    pub begun: Option<Begun>,
 }
 
 /// Fetches that one connection has in work at a time.
@@ -231,6 +235,9 @@ pub enum Call {
         /// Once it has been polled, the connection may begin the next request while fewer than so
         /// many wait.
         pipelined_max: usize,
+        /// Of a Produce, whether its records are appended: until then it is to be polled also while
+        /// others wait before it.
+        begun: Option<Begun>,
     },
 }
 
@@ -272,14 +279,16 @@ macro_rules! apis {
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path, produce) => {{
         let is_silent = $body.acks == 0;
+        let begun = Begun::default();
+        let request = RequestContext { begun: Some(begun.clone()), ..$request };
         let future = timed($context.clone(), $header.api_key, async move {
-            let answer = apis!(@work $context, $request, $handler, $body);
+            let answer = apis!(@work $context, request, $handler, $body);
             if is_silent {
                 return produce_silently(&answer.0);
             }
-            throttle::answer::<$type>(&$context, &$header, &$request, answer)
+            throttle::answer::<$type>(&$context, &$header, &request, answer)
         });
-        Ok(Call::Waiting { future, pipelined_max: usize::MAX })
+        Ok(Call::Waiting { future, pipelined_max: usize::MAX, begun: Some(begun) })
     }};
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path, fetch) => {{
@@ -289,7 +298,7 @@ macro_rules! apis {
             let answered = throttle::answer::<$type>(&$context, &$header, &$request, answer)?;
             Ok(answered.map(|answered| Answered { share, ..answered }))
         });
-        Ok(Call::Waiting { future, pipelined_max: FETCHES_MAX })
+        Ok(Call::Waiting { future, pipelined_max: FETCHES_MAX, begun: None })
     }};
     (@call $context:ident, $header:ident, $request:ident, $body:ident, $type:ty,
      $handler:path) => {{
@@ -297,7 +306,7 @@ macro_rules! apis {
             let answer = apis!(@work $context, $request, $handler, $body);
             throttle::answer::<$type>(&$context, &$header, &$request, answer)
         });
-        Ok(Call::Waiting { future, pipelined_max: 1 })
+        Ok(Call::Waiting { future, pipelined_max: 1, begun: None })
     }};
     // in a box only where it is measured: an answer has room for each handler once
     (@work $context:ident, $request:ident, $handler:path, $body:ident) => {

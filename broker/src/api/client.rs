@@ -49,6 +49,7 @@ impl Client {
             connection_id,
             allowance: None,
             throttle: Duration::ZERO,
+            begun: None,
         };
         Self {
             context,

@@ -49,6 +49,9 @@ pub async fn handle(
             let deadline = Instant::now() + timeout;
             verify::produce(context, id, request.api_version, timeout, &mut items).await;
             let produces = context.replicas.produce(items, acks, request.api_version);
+            if let Some(begun) = &request.begun {
+                begun.done();
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             produces.acknowledged(left).await
         }

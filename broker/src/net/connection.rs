@@ -11,6 +11,7 @@
 //! stops in the midst of a request, or takes no answers, is let go.
 
 mod error;
+mod line;
 mod mute;
 mod write;
 
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 pub use self::error::Error;
+use self::line::{Line, Waiting};
 use self::mute::Mute;
 use super::frames::{self, Accounts, FrameReader};
 use crate::api::{self, Answered, Call, Client};
@@ -71,26 +73,6 @@ pub struct Limits {
     pub first_request_timeout: Duration,
 }
 
-/// A request that has begun; its share of the budget goes back when it is answered.
-enum Slot {
-    Done(Answered),
-    Waiting {
-        future: api::Answer,
-        pipelined_max: usize,
-        share: Share,
-    },
-}
-
-impl Slot {
-    /// How many requests may wait beside it before another begins.
-    fn pipelined_max(&self) -> usize {
-        match self {
-            Self::Done(_) => usize::MAX,
-            Self::Waiting { pipelined_max, .. } => *pipelined_max,
-        }
-    }
-}
-
 /// How far a request had come when its window began.
 #[derive(Clone, Copy)]
 struct Pace {
@@ -105,9 +87,7 @@ pub struct Connection {
     client: Client,
     limits: Limits,
     reader: FrameReader,
-    slots: VecDeque<Slot>,
-    /// How many bytes the requests in `slots` have.
-    slots_bytes: usize,
+    line: Line,
     out: VecDeque<Bytes>,
     out_bytes: usize,
     /// How many bytes were ever put into `out`.
@@ -147,8 +127,7 @@ impl Connection {
             stream,
             client,
             reader: FrameReader::new(frame_bytes_max, accounts),
-            slots: VecDeque::new(),
-            slots_bytes: 0,
+            line: Line::default(),
             out: VecDeque::new(),
             out_bytes: 0,
             pushed_bytes: 0,
@@ -240,7 +219,7 @@ impl Connection {
 
     /// Whether all that was begun is answered.
     fn is_answered(&self) -> bool {
-        self.slots.is_empty() && self.out.is_empty() && !self.is_unflushed
+        self.line.is_empty() && self.out.is_empty() && !self.is_unflushed
     }
 
     /// Whether all that has come is answered.
@@ -250,13 +229,12 @@ impl Connection {
 
     /// Whether the next request may begin now.
     fn may_begin(&self) -> bool {
-        let waiting = self.slots.len();
         !self.client.is_over()
             && (self.mute.is_none() || self.reader.holds_room())
-            && waiting < self.limits.requests_max
+            && self.line.len() < self.limits.requests_max
             && self.out_bytes <= WRITE_BYTES_MAX
-            && self.slots_bytes <= self.limits.requests_bytes_max
-            && self.slots.iter().all(|slot| waiting < slot.pipelined_max())
+            && self.line.bytes() <= self.limits.requests_bytes_max
+            && self.line.admits_more()
     }
 
     /// Begins what has been received and may begin; says whether anything did.
@@ -283,17 +261,15 @@ impl Connection {
                 Call::Waiting {
                     mut future,
                     pipelined_max,
+                    begun,
                 } => match future.as_mut().poll(context) {
                     Poll::Ready(answer) => self.push_done(answer?.unwrap_or_default()),
-                    Poll::Pending => {
-                        let share = frame.share;
-                        self.slots_bytes += share.bytes();
-                        self.slots.push_back(Slot::Waiting {
-                            future,
-                            pipelined_max,
-                            share,
-                        });
-                    }
+                    Poll::Pending => self.line.wait(Waiting {
+                        future,
+                        pipelined_max,
+                        begun,
+                        share: frame.share,
+                    }),
                 },
             }
         }
@@ -301,10 +277,9 @@ impl Connection {
     }
 
     fn push_done(&mut self, answered: Answered) {
-        if self.slots.is_empty() {
-            self.push_out(answered);
-        } else {
-            self.slots.push_back(Slot::Done(answered));
+        match self.line.is_empty() {
+            true => self.push_out(answered),
+            false => self.line.push_done(answered),
         }
     }
 
@@ -323,66 +298,24 @@ impl Connection {
         }
     }
 
-    /// Polls the responses and moves what is ready and due to the socket's queue.
+    /// Polls the responses and moves what is ready and due to the socket's queue. Only the first
+    /// may leave; the others wake the task too.
     fn collect(&mut self, context: &mut Context<'_>) {
-        self.collect_due(context);
-        self.poll_others(context);
-    }
-
-    /// A response that is not due goes on all the same where it may wait for memory: all fetches of
-    /// all connections wait behind one that has its turn and is not polled. Such requests are the
-    /// last ones, as few begin beside them.
-    fn poll_others(&mut self, context: &mut Context<'_>) {
-        let is_first_polled = self.out_bytes <= WRITE_BYTES_MAX;
-        let behind = self.slots.len().saturating_sub(api::FETCHES_MAX);
-        let skipped = behind.max(usize::from(is_first_polled));
-        for slot in self.slots.iter_mut().skip(skipped) {
-            let Slot::Waiting {
-                future,
-                pipelined_max: ..=api::FETCHES_MAX,
-                share,
-            } = slot
-            else {
-                continue;
-            };
-            let Poll::Ready(answer) = future.as_mut().poll(context) else {
-                continue;
-            };
-            self.slots_bytes -= share.bytes();
-            match answer {
-                Ok(answered) => *slot = Slot::Done(answered.unwrap_or_default()),
-                Err(error) => {
-                    self.failed.get_or_insert(error);
-                    return; // the connection ends, and polls it no more
-                }
-            }
-        }
-    }
-
-    /// Only the first response may leave; the others wake the task too.
-    fn collect_due(&mut self, context: &mut Context<'_>) {
         while self.out_bytes <= WRITE_BYTES_MAX
-            && let Some(slot) = self.slots.front_mut()
+            && let Some(outcome) = self.line.poll_first(context)
         {
-            let answer = match slot {
-                Slot::Done(answered) => Ok(Some(std::mem::take(answered))),
-                Slot::Waiting { future, share, .. } => match future.as_mut().poll(context) {
-                    Poll::Ready(answer) => {
-                        self.slots_bytes -= share.bytes();
-                        answer
-                    }
-                    Poll::Pending => return,
-                },
-            };
-            self.slots.pop_front();
-            match answer {
+            match outcome {
                 Ok(Some(answered)) => self.push_out(answered),
                 Ok(None) => {}
                 Err(error) => {
                     self.failed.get_or_insert(error);
-                    return;
+                    break;
                 }
             }
+        }
+        let is_first_polled = self.out_bytes <= WRITE_BYTES_MAX;
+        if let Err(error) = self.line.poll_others(context, is_first_polled) {
+            self.failed.get_or_insert(error);
         }
     }
 
@@ -437,7 +370,7 @@ impl Connection {
             if is_writing && now >= self.written_at + WRITE_STALL_MAX {
                 return Poll::Ready(Err(Error::Stalled));
             }
-            let waits = !self.slots.is_empty() || self.mute.is_some();
+            let waits = !self.line.is_empty() || self.mute.is_some();
             if !waits && now.duration_since(self.active) >= allowed {
                 return Poll::Ready(Err(Error::Idle(allowed)));
             }

@@ -12,8 +12,8 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/client/", 475),
     ("broker/telemetry/", 450),
     ("broker/core/", 30_200),
-    ("broker/storage/", 9_300),
-    ("broker/src/", 28_400),
+    ("broker/storage/", 9_350),
+    ("broker/src/", 28_600),
     ("operator/", 24_500),
 ];
 

@@ -111,6 +111,7 @@ pub(super) fn authenticate(
             encode::<SaslAuthenticateRequest>(&header, &response)
         }),
         pipelined_max: 1,
+        begun: None,
     })
 }
 
@@ -125,6 +126,7 @@ pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Erro
                 Err(Error::NotAuthenticated)
             }),
             pipelined_max: 1,
+            begun: None,
         });
     }
     let mut frame = Vec::with_capacity(4 + answer.token.len());
