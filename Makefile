@@ -30,8 +30,8 @@ deps: ## fetch and build what the tests need, before they ask for it
 test: ## every test that needs no Kubernetes, real clients included
 	@e2e/run-tests
 
-e2e: ## helm, kubectl and stock clients on a kind cluster, or on KUBECONFIG's
-	@e2e/kind/run
+e2e: ## helm, kubectl and stock clients on kind, or on KUBECONFIG's cluster; LONG=1: the long steps
+	@LONG=$(LONG) e2e/kind/run
 
 sim: ## the simulated cluster, seed after seed for SECONDS=120; SEED=n replays one; PLANTED=1|bugs
 	@e2e/setup/rust

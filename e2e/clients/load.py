@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--bytes", type=int, default=100, help="size of a record's value")
     parser.add_argument("--idempotent", action="store_true")
     parser.add_argument("--no-retries", action="store_true", help="each record is sent once")
+    parser.add_argument("--connect-ms", type=int, help="how long a connection may take to be made")
     parser.add_argument("--follow", action="store_true", help="let a consumer group read along")
     return parser.parse_args()
 
@@ -57,6 +58,8 @@ class Load:
         }
         if options.no_retries:
             settings["retries"] = 0
+        if options.connect_ms:
+            settings["socket.connection.setup.timeout.ms"] = options.connect_ms
         self.producer = Producer(settings)
 
     def on_delivery(self, error, record):

@@ -1,5 +1,6 @@
 //! Clients we did not write, run as their users run them.
 
+pub mod java;
 pub mod kcat;
 pub mod load;
 pub mod members;

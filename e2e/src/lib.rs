@@ -9,6 +9,7 @@
 //! - [`local`]: `ottla-operator local` as a process.
 //! - [`kubernetes`]: kubectl, helm, pods, and a look at objects.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
+//! - [`figures`]: what tests measure, and the page it is written to.
 //! - [`suite`]: librdkafka's test suite and its table.
 //! - [`kafka_suites`]: Apache Kafka's own tests and their table.
 //! - [`proofs`]: exactly once, by clients we did not write.
@@ -19,6 +20,7 @@ pub mod authority;
 pub mod bench;
 pub mod client;
 pub mod cluster;
+pub mod figures;
 pub mod kafka_suites;
 pub mod kubernetes;
 pub mod local;

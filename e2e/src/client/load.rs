@@ -1,7 +1,7 @@
 //! A producer and consumers that verify themselves (`e2e/clients/load.py`, on librdkafka).
 
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,8 +30,21 @@ impl Load {
     /// It cannot be started.
     pub fn start(bootstrap: &str, topic: &str, flags: &[&str]) -> Result<Self> {
         let mut command = bound_to_us(setup::python());
+        command.arg(setup::checkout().join("e2e/clients/load.py"));
+        Self::start_by(command, bootstrap, topic, flags)
+    }
+
+    /// The same by this command, which runs the script wherever it does.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_by(
+        mut command: Command,
+        bootstrap: &str,
+        topic: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
         command
-            .arg(setup::checkout().join("e2e/clients/load.py"))
             .args(["--bootstrap", bootstrap, "--topic", topic])
             .args(flags)
             .stdin(Stdio::piped())

@@ -1,9 +1,13 @@
 //! Clients in pods, and what pods take.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use super::{apply, command, get, kubectl, path, text};
 use crate::client::Output;
+use crate::client::load::Load;
+use crate::process::bound_to_us;
 
 /// A pod with kcat and a shell, for as long as the tests run.
 #[derive(Clone, Debug)]
@@ -43,6 +47,31 @@ impl Pod {
   volumes: [{{ name: user, secret: {{ secretName: {user} }} }}]
 "
         ))
+    }
+
+    /// A pod with the load that verifies itself, of an image that only longer runs make.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn of_loads(namespace: &str) -> Result<Self> {
+        let pod = Self {
+            namespace: namespace.to_owned(),
+            name: "load".to_owned(),
+            is_user: false,
+        };
+        let named = MANIFEST.replace("name: client,", "name: load,");
+        pod.run(&named.replace("ottla-e2e-client:1", "ottla-e2e-load:1"))
+    }
+
+    /// Starts the load in it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn load(&self, bootstrap: &str, topic: &str, flags: &[&str]) -> Result<Load> {
+        let mut command = bound_to_us(Path::new("kubectl"));
+        command.args(["exec", "-i", "-n", &self.namespace, &self.name, "--"]);
+        command.args(["/python/bin/python3", "/load.py"]);
+        Load::start_by(command, bootstrap, topic, flags)
     }
 
     fn run(self, manifest: &str) -> Result<Self> {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use ottla_e2e::figures::keep;
 
 struct Figure {
     what: String,
@@ -44,6 +45,11 @@ pub fn pause(what: &str, took: Duration) -> Result<()> {
     Ok(())
 }
 
+/// Notes a latency beside what is promised of it on a machine that has no other work.
+pub fn latency(what: &str, promised_ms: f64, measured_ms: f64) {
+    note(what, measured_ms, promised_ms, "ms");
+}
+
 /// Notes how much memory something holds that is promised to hold at most so many MiB.
 ///
 /// # Errors
@@ -70,10 +76,26 @@ fn note(what: &str, measured: f64, promised: f64, unit: &'static str) {
         promised,
         unit,
     };
+    if let Err(error) = keep("kind", what, &figure.measured(), &figure.promised()) {
+        println!("not written to the page of figures: {error:#}");
+    }
     FIGURES
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .push(figure);
+}
+
+impl Figure {
+    fn measured(&self) -> String {
+        format!("{:.1} {}", self.measured, self.unit)
+    }
+
+    fn promised(&self) -> String {
+        if self.promised.is_nan() {
+            return String::new();
+        }
+        format!("{} {}", self.promised, self.unit)
+    }
 }
 
 /// All figures as a table.
@@ -86,12 +108,7 @@ pub fn table() -> String {
         "what", "measured", "promised"
     )];
     for figure in figures.iter() {
-        let promised = if figure.promised.is_nan() {
-            String::new()
-        } else {
-            format!("{} {}", figure.promised, figure.unit)
-        };
-        let measured = format!("{:.1} {}", figure.measured, figure.unit);
+        let (measured, promised) = (figure.measured(), figure.promised());
         lines.push(format!("{:<58} {measured:>12} {promised:>12}", figure.what));
     }
     lines.join("\n")

@@ -2,7 +2,8 @@
 //! `KUBECONFIG` names: the steps share that cluster and one KafkaCluster in it, and run in this
 //! order.
 //!
-//! `make e2e` makes a kind cluster, loads the images and runs this. Arguments choose steps by the
+//! `make e2e` makes a kind cluster, loads the images and runs this; `make e2e LONG=1` runs the
+//! other group of steps, which takes half an hour or more. Arguments choose steps of both by the
 //! beginning of their names. A step that fails does not keep the others from running. Times are
 //! asserted generously, since machines differ, and printed exactly.
 
@@ -12,6 +13,7 @@ mod figures;
 mod gitops;
 mod growth;
 mod install;
+mod long;
 mod many;
 mod operator;
 mod plans;
@@ -60,21 +62,39 @@ const STEPS: &[Step] = &[
     ("uninstall", operator::uninstall_keeps_clusters_and_data),
 ];
 
+/// What takes too long for every change.
+const LONG_STEPS: &[Step] = &[
+    ("long_java", long::java_beside_librdkafka),
+    ("long_pod", long::load_from_a_pod),
+    ("long_drain", long::every_node_drained),
+    ("long_node_off", long::roll_begun_while_a_node_is_off),
+    ("long_image", brokers::an_image_rolls),
+    ("long_replicas", long::one_to_three_to_two),
+    ("long_scale", long::three_to_five_and_back),
+    ("long_six", long::six_brokers_roll),
+];
+
+/// The steps whose names begin as an argument does; without arguments one of the two groups.
+fn chosen() -> Vec<Step> {
+    let arguments = std::env::args().skip(1);
+    let names: Vec<String> = arguments.filter(|name| !name.starts_with('-')).collect();
+    if names.is_empty() {
+        let is_long = std::env::var_os("LONG").is_some_and(|long| !long.is_empty());
+        return if is_long { LONG_STEPS } else { STEPS }.to_vec();
+    }
+    let all = STEPS.iter().chain(LONG_STEPS).copied();
+    let is_named = |step: &Step| names.iter().any(|name| step.0.starts_with(name.as_str()));
+    all.filter(is_named).collect()
+}
+
 fn main() -> ExitCode {
-    let chosen: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
     if !is_given() {
         println!("skipped: KUBECONFIG names no cluster; `make e2e` makes one");
         return ExitCode::SUCCESS;
     }
     let mut failed = Vec::new();
     let all_begun = Instant::now();
-    for (name, step) in STEPS {
-        if !chosen.is_empty() && !chosen.iter().any(|part| name.starts_with(part.as_str())) {
-            continue;
-        }
+    for (name, step) in chosen() {
         println!("---- {name}");
         let begun = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(step));
@@ -84,11 +104,11 @@ fn main() -> ExitCode {
             Ok(()) => println!("---- {name}: passed in {seconds:.1} s"),
             Err(error) => {
                 println!("---- {name}: FAILED after {seconds:.1} s: {error:#}");
-                failed.push(*name);
+                failed.push(name);
             }
         }
     }
-    figures::measured("all steps", all_begun.elapsed().as_secs_f64(), "s");
+    println!("all steps: {:.1} s", all_begun.elapsed().as_secs_f64());
     println!("\n{}", figures::table());
     if failed.is_empty() {
         return ExitCode::SUCCESS;

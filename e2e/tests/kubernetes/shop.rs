@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::client::load::Load;
+use ottla_e2e::client::load::{Load, Verdict};
 use ottla_e2e::kubernetes::{
     Pod, apply, command, get, helm, kubectl, list, node_address, node_of, path, ready, wait,
 };
@@ -198,22 +198,42 @@ pub fn under_load_without_retries(name: &str, disturb: impl FnOnce() -> Result<(
 fn under(name: &str, kind: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
     with_topic(name, || {
         let load = Load::start(&outside()?, name, &[kind, "--follow", "--rate", "300"])?;
-        until_disturbed(name, load, disturb)
+        once(&until_disturbed(name, load, disturb)?)
     })
 }
 
 /// A topic for a load, while `used`.
 pub fn with_topic(name: &str, used: impl FnOnce() -> Result<()>) -> Result<()> {
+    let delete = [
+        "delete",
+        "kafkatopic",
+        name,
+        "-n",
+        NAMESPACE,
+        "--timeout=60s",
+    ];
+    let delete = || kubectl(&[&delete[..], &["--ignore-not-found"]].concat());
+    // of a run before this one that failed
+    delete()?;
     let config = "  config: { min.insync.replicas: \"2\" }\n";
     apply(NAMESPACE, &topic(name, 6, config))?;
     wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, name))?;
     used()?;
-    let delete = ["delete", "kafkatopic", name, "-n", NAMESPACE];
-    kubectl(&[&delete[..], &["--timeout=60s"]].concat()).map(drop)
+    delete().map(drop)
 }
 
-/// Disturbs a load that runs, ends it, and judges what came of it.
-pub fn until_disturbed(name: &str, load: Load, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Whether each record was written once.
+pub fn once(verdict: &Verdict) -> Result<()> {
+    ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
+    Ok(())
+}
+
+/// Disturbs a load that runs, and ends it: nothing may be lost or refused.
+pub fn until_disturbed(
+    name: &str,
+    load: Load,
+    disturb: impl FnOnce() -> Result<()>,
+) -> Result<Verdict> {
     std::thread::sleep(Duration::from_secs(2));
     let begun = Instant::now();
     disturb()?;
@@ -225,9 +245,9 @@ pub fn until_disturbed(name: &str, load: Load, disturb: impl FnOnce() -> Result<
         verdict.json
     );
     verdict.assert_nothing_lost();
-    ensure!(verdict.count("duplicates") == 0, "{}", verdict.json);
     super::figures::pause(
         &format!("{name}: longest pause of a partition"),
         Duration::from_millis(verdict.count("pause_max_ms")),
-    )
+    )?;
+    Ok(verdict)
 }

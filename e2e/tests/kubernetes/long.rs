@@ -1,0 +1,133 @@
+//! What takes too long for every change: the steps of `make e2e LONG=1`. Each runs under a producer
+//! that sends every record once and a consumer group; neither may see an error, a loss or a
+//! duplicate.
+
+mod grow;
+mod replicas;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ottla_e2e::client::java::JavaLoad;
+use ottla_e2e::kubernetes::{Pod, apply, command, node_of, ready, says, wait};
+use ottla_e2e::setup::scratch;
+
+pub use self::grow::{six_brokers_roll, three_to_five_and_back};
+pub use self::replicas::one_to_three_to_two;
+use crate::brokers::{drain, roll, uids, uncordon};
+use crate::figures::{pause, within};
+use crate::shop::{
+    BOOTSTRAP, CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest, once, outside,
+    under_load, under_load_without_retries, until_disturbed, up, wait_ready, with_topic,
+};
+
+/// What restarts each broker.
+const CHANGED: &str = "  config: { num.network.threads: \"3\" }\n";
+/// How long a roll has the chance to go wrong while a node is off.
+const HELD: Duration = Duration::from_secs(30);
+/// Records a second of Java.
+const JAVA_RATE: u32 = 200;
+
+/// A roll and back while Kafka's own client produces too.
+pub fn java_beside_librdkafka() -> Result<()> {
+    up()?;
+    with_topic("long-java-own", || {
+        let folder = scratch("java");
+        let java = JavaLoad::start(&outside()?, "long-java-own", JAVA_RATE, &folder)?;
+        under_load_without_retries("long-java", || {
+            roll("beside Java", &manifest(CHANGED))?;
+            roll("beside Java, back", &manifest(""))
+        })?;
+        let verdict = java.finish(Duration::from_secs(90))?;
+        println!("Java: {verdict:?}");
+        pause("long-java: longest pause of Java", verdict.stall)
+    })
+}
+
+/// A roll while the load comes from a pod. Names lead to the address of the pod before for some
+/// seconds, which may swallow what is sent there: so long a client waits for its connection.
+pub fn load_from_a_pod() -> Result<()> {
+    up()?;
+    let pod = Pod::of_loads(NAMESPACE)?;
+    with_topic("long-pod", || {
+        let flags = [
+            "--no-retries",
+            "--follow",
+            "--rate",
+            "300",
+            "--connect-ms",
+            "1000",
+        ];
+        let load = pod.load(BOOTSTRAP, "long-pod", &flags)?;
+        let verdict = until_disturbed("long-pod", load, || {
+            roll("load from a pod", &manifest(CHANGED))?;
+            roll("load from a pod, back", &manifest(""))
+        })?;
+        once(&verdict)
+    })
+}
+
+/// `kubectl drain` of the node of each broker, one after the other.
+pub fn every_node_drained() -> Result<()> {
+    up()?;
+    let nodes = (0..3).map(|ordinal| node_of(NAMESPACE, &broker(ordinal)));
+    let nodes: Vec<String> = nodes.collect::<Result<_>>()?;
+    let drained = under_load_without_retries("long-drain", || {
+        for node in &nodes {
+            drain(node, "120s")?.success()?;
+            wait(TIMEOUT, || {
+                says("kafkaclusters", NAMESPACE, CLUSTER, "Ready", "False", "")
+            })?;
+            uncordon(std::slice::from_ref(node))?;
+            let took = wait_ready()?;
+            within("long-drain: a node back until Ready again", 30.0, took)?;
+        }
+        Ok(())
+    });
+    uncordon(&nodes)?;
+    drained
+}
+
+/// A roll that begins while a node is off takes no second broker, and goes on once it is back.
+pub fn roll_begun_while_a_node_is_off() -> Result<()> {
+    up()?;
+    let node = node_of(NAMESPACE, &broker(2))?;
+    if !is_of_this_machine(&node) {
+        return Ok(());
+    }
+    under_load("long-off-killed", || {
+        command("docker", &["kill", &node], "")?.success().map(drop)
+    })?;
+    wait(TIMEOUT, || {
+        says("kafkaclusters", NAMESPACE, CLUSTER, "Ready", "False", "")
+    })?;
+    let rolled = under_load_without_retries("long-off", || {
+        let before = uids()?;
+        apply(NAMESPACE, &manifest(CHANGED))?;
+        std::thread::sleep(HELD);
+        let now = uids()?;
+        for ordinal in [0, 1] {
+            let name = broker(ordinal);
+            ensure!(
+                now[&name] == before[&name],
+                "{name} went while {node} is off"
+            );
+        }
+        command("docker", &["start", &node], "")?.success()?;
+        let (_, took) = wait(TIMEOUT * 3, || {
+            let now = uids()?;
+            let is_old = |(name, uid): &(&String, &String)| now.get(*name) == Some(*uid);
+            let old: Vec<_> = before.iter().filter(is_old).collect();
+            ensure!(old.is_empty(), "not restarted: {old:?}");
+            ready_now()
+        })?;
+        within("a node back on until the roll is through", 120.0, took)
+    });
+    command("docker", &["start", &node], "")?;
+    rolled?;
+    under_load_without_retries("long-off-back", || roll("back again", &manifest("")))
+}
+
+fn ready_now() -> Result<()> {
+    ready("kafkaclusters", NAMESPACE, CLUSTER).map(drop)
+}
