@@ -121,12 +121,10 @@ impl<'a> Clusters<'a> {
                 None => Address {
                     tests: cluster.bootstrap(),
                     mutual: String::new(),
-                    plain: cluster.bootstrap(),
                 },
                 Some(_) => Address {
                     tests: cluster.bootstrap_of("USERS"),
                     mutual: slow_ways(&cluster.bootstrap_of("MUTUAL"))?,
-                    plain: cluster.bootstrap(),
                 },
             })
         };

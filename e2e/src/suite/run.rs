@@ -48,8 +48,6 @@ pub struct Address {
     pub tests: String,
     /// The listener on which clients show a certificate, where there is one.
     pub mutual: String,
-    /// The one that takes everybody, for programs of the suite that know of no login.
-    pub plain: String,
 }
 
 impl Suite<'_> {
@@ -193,15 +191,8 @@ impl Suite<'_> {
         let flags = tool::class_path(&[]).join("' '");
         // its Java clients are compiled and started with Kafka's jars
         std::os::unix::fs::symlink(setup::kafka_jars(), self.scratch.join("libs"))?;
-        let to_plain: String = [&self.creating, &self.without_auto_create]
-            .iter()
-            .filter(|address| address.tests != address.plain)
-            .map(|address| format!("    {}) word={} ;;\n", address.tests, address.plain))
-            .collect();
         let text = format!(
-            "#!/bin/sh\nfor word; do\n  shift\n  case $word in\n{to_plain}    *) ;;\n  esac\n  \
-             set -- \"$@\" \"$word\"\ndone\n\
-             exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+            "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
              -cp \"$CLASSPATH:{}/*\" \"$@\"\n",
             setup::kafka_jars().display()
         );

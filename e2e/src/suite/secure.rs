@@ -13,9 +13,10 @@ use crate::cluster::{Certificates, Cluster, Shape, run};
 const USER: &str = "suite";
 const PASSWORD: &str = "suite-secret";
 
-/// How long a login holds: short enough that tests see it made again, and that the test of just
-/// that, which waits for it many times, ends in time.
-const LOGIN_MS: &str = "8000";
+/// How long a login holds: short enough that long tests see it made again, and that the test of
+/// just that, which waits for it several times, ends in time. Who waits in a group for others logs
+/// in again only once they have come, and one test has them wait for longer than it may take.
+const LOGIN_MS: &str = "30000";
 
 /// Whether clients show a certificate.
 const CLIENT_AUTH: &str = "requested";

@@ -20,7 +20,7 @@ brokers in three racks. What Apache Kafka's own tests say,
 const SECURE: &str = "
 ## Over SASL_SSL
 
-The same suite, whose client logs in by SCRAM-SHA-256 over TLS, and again every few seconds; one
+The same suite, whose client logs in by SCRAM-SHA-256 over TLS, and again every half minute; one
 test shows a certificate instead. `e2e/run-tests release suite_secure` repeats it.
 
 ";

@@ -23,18 +23,19 @@ use ottla_protocol::record_batch::Builder;
 
 use crate::start::is_measured;
 
-const MEMORY_BYTES: u64 = 256 << 20;
+/// What a broker has that is harassed.
+pub const MEMORY_BYTES: u64 = 256 << 20;
 const GROUPS: &str = "/sys/fs/cgroup/memory";
 
 /// How long the good client is measured without the others.
-const QUIET: Duration = Duration::from_secs(3);
+pub const QUIET: Duration = Duration::from_secs(3);
 
 /// A control group, gone with the test.
-struct Group(PathBuf);
+pub struct Group(PathBuf);
 
 impl Group {
     /// None where this machine lets nobody make one.
-    fn of(name: &str, memory_bytes: u64) -> Option<Self> {
+    pub fn of(name: &str, memory_bytes: u64) -> Option<Self> {
         let path = Path::new(GROUPS).join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
         let group = Self(path);
@@ -43,7 +44,13 @@ impl Group {
         Some(group)
     }
 
-    fn number(&self, file: &str) -> Result<u64> {
+    /// The file that a process writes its id to, to be in it.
+    pub fn tasks(&self) -> PathBuf {
+        self.0.join("tasks")
+    }
+
+    /// What this file of the group says.
+    pub fn number(&self, file: &str) -> Result<u64> {
         Ok(std::fs::read_to_string(self.0.join(file))?.trim().parse()?)
     }
 }
@@ -125,12 +132,13 @@ fn good_client(address: &str, goes_on: &AtomicBool) -> Result<Vec<Duration>> {
     Ok(took)
 }
 
-fn p99(took: &[Duration]) -> Duration {
+/// What 99 of 100 took at most.
+pub fn p99(took: &[Duration]) -> Duration {
     took.get(took.len() * 99 / 100).copied().unwrap_or_default()
 }
 
 /// What the good client meets while `act` runs.
-fn beside(address: &str, act: impl FnOnce() -> Result<()>) -> Result<Vec<Duration>> {
+pub fn beside(address: &str, act: impl FnOnce() -> Result<()>) -> Result<Vec<Duration>> {
     let goes_on = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let good = scope.spawn(|| good_client(address, &goes_on));
@@ -152,7 +160,7 @@ fn hostile_clients_take_no_more_than_there_is() -> Result<()> {
     let port = setup::free_ports(1)[0];
     let broker = setup::binary("ottla-broker")?;
     let mut command = bound_to_us(Path::new("sh"));
-    let (tasks, broker) = (group.0.join("tasks"), broker.display());
+    let (tasks, broker) = (group.tasks(), broker.display());
     let script = format!(
         "echo $$ > {} && exec {broker} dev --port {port}",
         tasks.display()

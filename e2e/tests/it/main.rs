@@ -8,6 +8,7 @@ mod damage;
 mod failover;
 mod faults;
 mod groups;
+mod handshakes;
 mod hostile;
 mod kcat;
 mod local;
