@@ -6,8 +6,9 @@
 //!  "reason":"no ACL allows it"}
 //! ```
 //!
-//! Nothing waits for it: what comes faster than it can be written is dropped and counted. It never
-//! has a password, a token, a key or a record.
+//! They go to a file, to a topic (`node::audit_topic`), or both. Nothing waits for them: what comes
+//! faster than it can be written is dropped and counted. They never have a password, a token, a key
+//! or a record in them.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -24,16 +25,16 @@ use tracing::warn;
 use crate::env::Env;
 use crate::metrics::Metrics;
 
-/// Lines that may wait to be written.
-const LINES_MAX: usize = 4096;
+/// Lines that may wait to be written, on each way.
+pub const LINES_MAX: usize = 4096;
 
 /// The name that stands for the standard output in the place of a file.
 const STANDARD_OUTPUT: &str = "-";
 
-/// The way to the audit log; without one, nothing is written.
+/// The ways to the audit log; without one, nothing is written.
 #[derive(Debug)]
 pub struct Audit {
-    lines: Option<mpsc::Sender<String>>,
+    ways: Vec<mpsc::Sender<String>>,
     env: Env,
     metrics: Arc<Metrics>,
 }
@@ -52,35 +53,36 @@ pub struct Asker<'a> {
 }
 
 impl Audit {
-    /// Begins a log in this file, or on the standard output where the name is `-`; none where it is
-    /// empty.
+    /// Begins a log in this file, or on the standard output where the name is `-`; in no file where
+    /// it is empty. Lines go that other way too, where there is one.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn start(path: &str, env: Env, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let out: Box<dyn Write + Send> = match path {
-            "" => {
-                let lines = None;
-                return Ok(Self {
-                    lines,
-                    env,
-                    metrics,
-                });
-            }
-            STANDARD_OUTPUT => Box::new(io::stdout()),
+    pub fn start(
+        path: &str,
+        other_way: Option<mpsc::Sender<String>>,
+        env: Env,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let out: Option<Box<dyn Write + Send>> = match path {
+            "" => None,
+            STANDARD_OUTPUT => Some(Box::new(io::stdout())),
             path => {
                 let file = OpenOptions::new()
                     .append(true)
                     .create(true)
                     .open(Path::new(path))?;
-                Box::new(file)
+                Some(Box::new(file))
             }
         };
-        let (sender, receiver) = mpsc::channel(LINES_MAX);
-        // a disk that hangs holds up this thread and nobody else
-        tokio::task::spawn_blocking(move || write(receiver, out));
+        let file = out.map(|out| {
+            let (sender, receiver) = mpsc::channel(LINES_MAX);
+            // a disk that hangs holds up this thread and nobody else
+            tokio::task::spawn_blocking(move || write(receiver, out));
+            sender
+        });
         Ok(Self {
-            lines: Some(sender),
+            ways: file.into_iter().chain(other_way).collect(),
             env,
             metrics,
         })
@@ -89,7 +91,7 @@ impl Audit {
     /// Whether anything is written at all.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.lines.is_some()
+        !self.ways.is_empty()
     }
 
     /// Somebody was allowed or denied something.
@@ -125,13 +127,16 @@ impl Audit {
     }
 
     fn write(&self, fill: impl FnOnce(&mut Line)) {
-        let Some(lines) = &self.lines else {
+        if !self.is_on() {
             return;
-        };
+        }
         let mut line = Line(format!("{{\"time_ms\":{}", self.env.unix_ms()));
         fill(&mut line);
-        if lines.try_send(line.0 + "}\n").is_err() {
-            self.metrics.audit_dropped.inc();
+        let line = line.0 + "}\n";
+        for way in &self.ways {
+            if way.try_send(line.clone()).is_err() {
+                self.metrics.audit_dropped.inc();
+            }
         }
     }
 }
@@ -183,7 +188,7 @@ mod tests {
         let path = dir.path().join("audit");
         let metrics = Arc::new(Metrics::default());
         let env = Env::simulated(1, 5);
-        let audit = Audit::start(path.to_str().unwrap(), env, metrics).unwrap();
+        let audit = Audit::start(path.to_str().unwrap(), None, env, metrics).unwrap();
         let asker = Asker {
             principal: "User:a\"\\\n",
             host: IpAddr::from([10, 0, 0, 7]),

@@ -5,6 +5,7 @@
 //! of that cluster), then the partitions, then registration; clients are served from there on, and
 //! the broker is ready when it is unfenced.
 
+mod audit_topic;
 mod certificates;
 mod controllers;
 mod hanging;
@@ -120,6 +121,9 @@ pub enum Error {
         /// What the system says.
         error: io::Error,
     },
+    /// The audit log can have no such topic.
+    #[error("ottla.audit.topic names no topic that clients may have: {0}; give another one")]
+    AuditTopic(String),
     /// The metadata quorum does without this node.
     #[error("{0}")]
     Quorum(String),

@@ -60,6 +60,14 @@ impl Tokens {
         tokens.contains_key(id).then(|| id.clone())
     }
 
+    /// The salt of the token of that id, also where there is no such token; none where there can
+    /// be none.
+    #[must_use]
+    pub fn salt(&self, id: &str, mechanism: Mechanism) -> Option<Bytes> {
+        let secret = self.secret.as_ref()?;
+        Some(delegation::salt(secret, id, mechanism))
+    }
+
     /// What the token of that id logs in as, while it holds by that time: milliseconds since 1970.
     #[must_use]
     pub fn login(

@@ -22,8 +22,10 @@ mod tests;
 
 use std::fmt;
 
+use bytes::Bytes;
+
 pub use self::delegation::TokenLogin;
-pub use self::scram::Credential;
+pub use self::scram::{Credential, StandIn};
 pub use self::secret::Secret;
 pub use self::session::{Answer, Expected, Limits, Moment, Session, Unexpected};
 
@@ -98,12 +100,15 @@ pub trait Users {
     /// The credential of a user by SCRAM.
     fn credential(&self, user: &str, mechanism: Mechanism) -> Option<&Credential>;
 
-    /// Somebody's credential by that mechanism, always the same while there is one: what a user
-    /// that does not exist is answered follows from it, so that nobody can tell.
-    fn stand_in(&self, mechanism: Mechanism) -> Option<&Credential>;
+    /// What a user that does not exist is answered by: always the same, so that nobody can tell.
+    fn stand_in(&self, mechanism: Mechanism) -> StandIn<'_>;
 
     /// What the delegation token of that id logs in as by SCRAM, while it holds.
     fn delegation_token(&self, id: &str, mechanism: Mechanism) -> Option<TokenLogin>;
+
+    /// The salt of the delegation token of that id, also where there is no such token; none where
+    /// there can be none.
+    fn delegation_token_salt(&self, id: &str, mechanism: Mechanism) -> Option<Bytes>;
 
     /// Whom a token of OAUTHBEARER is of.
     ///

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ottla_core::metadata::names;
 use ottla_core::quota::window::Sampling;
 use ottla_storage::Store;
+use tokio::sync::mpsc;
 
+use super::audit_topic::AuditTopic;
 use super::{Error, LOCK_INTERVAL, LOCK_TIMEOUT, Surroundings};
 use crate::api::Context;
-use crate::audit::Audit;
+use crate::audit::{Audit, LINES_MAX};
 use crate::brokers::Brokers;
 use crate::config::Settings;
 use crate::controller;
@@ -18,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::oauth::Issuers;
 use crate::quotas::Quotas;
 use crate::replica::Replicas;
+use crate::threads;
 use crate::tls::Connector;
 use crate::tokens::Tokens;
 
@@ -101,7 +105,7 @@ impl Parts {
             replicas: self.replicas.clone(),
             coordinator: self.coordinator.clone(),
             metrics: Arc::clone(&self.metrics),
-            audit: audit(settings, env, self)?,
+            audit: audit(settings, env, self, controller)?,
             tokens: Arc::new(Tokens::new(settings.delegation_token_secret.clone())),
             issuers,
             quotas: Arc::new(quotas(settings, env)),
@@ -110,9 +114,32 @@ impl Parts {
     }
 }
 
-fn audit(settings: &Settings, env: &Env, parts: &Parts) -> Result<Arc<Audit>, Error> {
+fn audit(
+    settings: &Settings,
+    env: &Env,
+    parts: &Parts,
+    controller: &controller::Handle,
+) -> Result<Arc<Audit>, Error> {
+    if let Some(name) = &settings.audit_topic {
+        let is_own = names::is_internal(name).then(|| format!("{name} is the brokers' own"));
+        if let Some(reason) = names::invalid_topic_name(name).or(is_own) {
+            return Err(Error::AuditTopic(reason));
+        }
+    }
+    let topic = settings.audit_topic.clone().map(|name| {
+        let (lines, taken) = mpsc::channel(LINES_MAX);
+        let topic = AuditTopic {
+            name,
+            brokers: parts.brokers.clone(),
+            controller: controller.clone(),
+            env: env.clone(),
+            metrics: Arc::clone(&parts.metrics),
+        };
+        threads::spawn(topic.run(taken));
+        lines
+    });
     let path = &settings.audit_log;
-    let started = Audit::start(path, env.clone(), Arc::clone(&parts.metrics));
+    let started = Audit::start(path, topic, env.clone(), Arc::clone(&parts.metrics));
     started.map(Arc::new).map_err(|error| Error::Audit {
         path: path.clone(),
         error,

@@ -12,7 +12,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::messages::access::*;
 use tokio::net::TcpStream;
 
-use crate::login::{log_in, log_in_as, salted};
+use crate::login::{handshake, log_in, log_in_as, salted, token};
 
 /// A node with a plain listener, of which everybody is a super user, and one of SCRAM.
 struct Secure {
@@ -315,5 +315,28 @@ async fn tokens_are_off_without_a_secret_and_go_when_they_have_ended() {
     let describe = DescribeAclsRequest::default();
     let late = by_token.exchange(&describe, 3).await;
     assert!(late.is_err(), "who logged in by it is let go");
+    secure.node.stop().await;
+}
+
+/// A token's credential takes milliseconds to make, once: nobody learns by that which there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_an_answer_takes_tells_of_no_token() {
+    let secure = Secure::start("delegation.token.secret.key=s\n").await;
+    let mut root = secure.user("root").await;
+    let made = create(&mut root, None).await;
+    let mut salts = Vec::new();
+    for id in [made.token_id.as_str(), made.token_id.as_str(), "none"] {
+        let mut connection = secure.connect(1).await;
+        assert_eq!(
+            handshake(&mut connection, "SCRAM-SHA-256").await.error_code,
+            0
+        );
+        let began = std::time::Instant::now();
+        let first = format!("n,,n={id},r=x,tokenauth=true");
+        let answer = token(&mut connection, first).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(20), "{id}");
+        salts.push(answer.auth_bytes.len());
+    }
+    assert_eq!(salts[0], salts[2], "nor by the salt");
     secure.node.stop().await;
 }

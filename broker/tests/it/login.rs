@@ -54,11 +54,34 @@ pub async fn log_in_as<S: AsyncRead + AsyncWrite + Unpin>(
     bare: &str,
     password: &str,
 ) -> SaslAuthenticateResponse {
+    overheard(connection, bare, password).await.answer
+}
+
+/// All that is said in a login.
+pub struct Overheard {
+    /// The client's first message.
+    pub first: String,
+    /// What the broker answers to it.
+    pub challenge: Bytes,
+    /// The client's proof.
+    pub proof: String,
+    /// The broker's last answer.
+    pub answer: SaslAuthenticateResponse,
+}
+
+/// The same, and all that was said.
+pub async fn overheard<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    bare: &str,
+    password: &str,
+) -> Overheard {
     let answer = handshake(connection, "SCRAM-SHA-256").await;
     assert_eq!((answer.error_code, answer.mechanisms.len()), (0, 1));
-    let first = token(connection, format!("n,,{bare}")).await.unwrap();
-    assert_eq!(first.error_code, 0, "{first:?}");
-    let said = String::from_utf8(first.auth_bytes.to_vec()).unwrap();
+    let first = format!("n,,{bare}");
+    let challenged = token(connection, &first).await.unwrap();
+    assert_eq!(challenged.error_code, 0, "{challenged:?}");
+    let challenge = challenged.auth_bytes;
+    let said = String::from_utf8(challenge.to_vec()).unwrap();
     let field = |name: &str| {
         let mut fields = said.split(',');
         fields.find_map(|field| field.strip_prefix(name)).unwrap()
@@ -73,6 +96,12 @@ pub async fn log_in_as<S: AsyncRead + AsyncWrite + Unpin>(
     let signature = mac(stored_key.as_ref(), all.as_bytes());
     let pairs = client_key.as_ref().iter().zip(signature.as_ref());
     let proof: Vec<u8> = pairs.map(|(key, signature)| key ^ signature).collect();
-    let last = format!("{last},p={}", BASE64.encode(proof));
-    token(connection, last).await.unwrap()
+    let proof = format!("{last},p={}", BASE64.encode(proof));
+    let answer = token(connection, &proof).await.unwrap();
+    Overheard {
+        first,
+        challenge,
+        proof,
+        answer,
+    }
 }

@@ -2,12 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests go by the real clock")]
 
+mod audit;
 mod authority;
 #[path = "../../protocol/tests/it/catalogue.rs"]
 #[allow(dead_code, reason = "the protocol's own tests use the rest")]
 mod catalogue;
 mod delegation_tokens;
 mod dev_node;
+mod downgrades;
 #[path = "../../protocol/tests/it/forms.rs"]
 mod forms;
 mod fuzz;

@@ -31,18 +31,20 @@ use crate::login::{handshake, log_in, salted, token};
 
 const LONG: Duration = Duration::from_secs(20);
 
-type Tls = Connection<TlsStream<TcpStream>>;
+pub type Tls = Connection<TlsStream<TcpStream>>;
 
 /// A node with a plain listener and a secure one.
-struct Secure {
-    node: Node,
-    authority: Authority,
+pub struct Secure {
+    /// The node.
+    pub node: Node,
+    /// Who signed its certificate.
+    pub authority: Authority,
     dir: tempfile::TempDir,
 }
 
 impl Secure {
     /// The secure listener speaks `protocol` and has these settings of its own.
-    async fn start(protocol: &str, own: &[&str]) -> Self {
+    pub async fn start(protocol: &str, own: &[&str]) -> Self {
         let authority = Authority::new("Test CA");
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str| dir.path().join(name);
@@ -78,12 +80,13 @@ impl Secure {
         }
     }
 
-    fn address(&self) -> &str {
+    /// Where the secure listener is.
+    pub fn address(&self) -> &str {
         &self.node.bootstrap()[1]
     }
 
     /// A connection by TLS of that version, with a certificate or without.
-    async fn connect(
+    pub async fn connect(
         &self,
         version: &'static SupportedProtocolVersion,
         certificate: Option<&str>,
@@ -99,7 +102,7 @@ impl Secure {
     }
 
     /// Lets `user` log in with a password by SCRAM-SHA-256.
-    async fn add_user(&self, user: &str, password: &str) {
+    pub async fn add_user(&self, user: &str, password: &str) {
         let salt = Bytes::from_static(b"0123456789");
         let request = AlterUserScramCredentialsRequest {
             upsertions: vec![ScramCredentialUpsertion {

@@ -67,7 +67,8 @@ fn start(name: &str) -> Result<House> {
              controller.listener.names=CONTROLLER\ncontroller.quorum.voters=0@{}\n\
              listener.security.protocol.map=\
              PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SSL\n\
-             inter.broker.listener.name=PLAINTEXT\nottla.first.request.timeout.ms=5000\nauto.create.topics.enable=true\n\
+             inter.broker.listener.name=PLAINTEXT\nottla.first.request.timeout.ms=5000\n\
+             auto.create.topics.enable=true\n\
              ssl.keystore.type=PEM\nssl.keystore.location={}\n",
             dir.join("data").display(),
             address(0),
@@ -141,8 +142,8 @@ fn may_open(connections: usize) -> bool {
         .is_none_or(|most| most >= wanted)
 }
 
-/// Connections by their numbers, of which each third stops half way through its hello, sends that byte by byte, or
-/// says all of it and nothing more.
+/// Connections by their numbers, of which each third stops half way through its hello, sends that
+/// byte by byte, or says all of it and nothing more.
 fn crowd(address: &str, hello: &[u8]) -> Result<Vec<(usize, TcpStream)>> {
     let one = |number: usize| -> Result<(usize, TcpStream)> {
         std::thread::sleep(PAUSE);

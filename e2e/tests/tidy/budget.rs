@@ -11,9 +11,9 @@ const WINGS: [(&str, usize); 7] = [
     ("broker/protocol/", 8_000),
     ("broker/client/", 475),
     ("broker/telemetry/", 450),
-    ("broker/core/", 30_200),
+    ("broker/core/", 30_300),
     ("broker/storage/", 9_350),
-    ("broker/src/", 28_600),
+    ("broker/src/", 28_750),
     ("operator/", 24_500),
 ];
 

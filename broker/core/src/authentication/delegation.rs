@@ -33,6 +33,13 @@ pub fn hmac(secret: &Secret, id: &str) -> Bytes {
     Bytes::copy_from_slice(hmac::sign(&key, id.as_bytes()).as_ref())
 }
 
+/// The salt of the token of that id, one of its own for each mechanism: it is no secret, and does
+/// not show the HMAC. An id that no token has has one too.
+#[must_use]
+pub fn salt(secret: &Secret, id: &str, mechanism: Mechanism) -> Bytes {
+    hmac(secret, &format!("salt of {mechanism} for {id}"))
+}
+
 /// The credential of the token of that id: the same on every broker. It costs milliseconds.
 #[must_use]
 pub fn credential(secret: &Secret, id: &str, mechanism: Mechanism) -> Credential {
@@ -40,8 +47,7 @@ pub fn credential(secret: &Secret, id: &str, mechanism: Mechanism) -> Credential
         Mechanism::ScramSha512 => (pbkdf2::PBKDF2_HMAC_SHA512, digest::SHA512_OUTPUT_LEN),
         _ => (pbkdf2::PBKDF2_HMAC_SHA256, digest::SHA256_OUTPUT_LEN),
     };
-    // a salt of its own for each: it is no secret, and must not show the HMAC
-    let salt = hmac(secret, &format!("salt of {mechanism} for {id}"));
+    let salt = salt(secret, id, mechanism);
     let password = BASE64.encode(hmac(secret, id));
     let mut salted = vec![0; length];
     pbkdf2::derive(

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! A user that is not there is answered like any other, with a salt that follows from its name and
-//! a secret of the cluster, and fails at its proof as with a wrong password.
+//! a secret of the cluster, and fails at its proof as with a wrong password. So is a delegation
+//! token that is not there, or has ended. What stands in for them is made whoever comes, so that
+//! the time it takes tells nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +28,9 @@ pub const ITERATIONS_MIN: i32 = 4096;
 
 /// The most iterations that a credential may have.
 pub const ITERATIONS_MAX: i32 = 16_384;
+
+/// Bytes of the salts that Kafka's tool draws.
+const SALT_BYTES: usize = 26;
 
 /// What is kept of a password: enough to check who has it, and not it.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,18 +66,52 @@ impl Credential {
     }
 
     /// The credential that a user who is not there seems to have. Nobody has its password.
-    fn stand_in(mechanism: Mechanism, user: &str, somebody: Option<&Self>) -> Self {
-        let secret = somebody.map_or(&[][..], |somebody| &somebody.server_key);
-        let salt_bytes = somebody.map_or(26, |somebody| somebody.salt.len());
-        let derived = mac(mechanism, secret, user.as_bytes());
-        let mut salt = derived.as_ref().to_vec();
-        salt.resize(salt_bytes, 0x5a);
-        let nothing = Bytes::copy_from_slice(mac(mechanism, secret, b"nobody").as_ref());
+    fn of_nobody(mechanism: Mechanism, user: &str, like: &StandIn) -> Self {
+        let mut salt = mac(mechanism, like.secret, user.as_bytes())
+            .as_ref()
+            .to_vec();
+        salt.resize(like.salt_bytes, 0x5a);
+        Self::without_password(mechanism, salt.into(), like.iterations)
+    }
+
+    /// A credential of that salt which is nobody's.
+    fn without_password(mechanism: Mechanism, salt: Bytes, iterations: i32) -> Self {
+        let nothing = Bytes::copy_from_slice(mac(mechanism, &salt, b"nobody").as_ref());
         Self {
-            salt: salt.into(),
+            salt,
             stored_key: nothing.clone(),
             server_key: nothing,
-            iterations: somebody.map_or(ITERATIONS_MIN, |somebody| somebody.iterations),
+            iterations,
+        }
+    }
+}
+
+/// What credentials of users who are not there are made of: like those of users who are.
+#[derive(Clone, Copy)]
+pub struct StandIn<'a> {
+    secret: &'a [u8],
+    salt_bytes: usize,
+    iterations: i32,
+}
+
+impl<'a> StandIn<'a> {
+    /// Like the credential of somebody, whose key is known to the brokers alone.
+    #[must_use]
+    pub fn like(somebody: &'a Credential) -> Self {
+        Self {
+            secret: &somebody.server_key,
+            salt_bytes: somebody.salt.len(),
+            iterations: somebody.iterations,
+        }
+    }
+
+    /// Where nobody has a credential: by what is not told before a login.
+    #[must_use]
+    pub fn by(secret: &'a [u8]) -> Self {
+        Self {
+            secret,
+            salt_bytes: SALT_BYTES,
+            iterations: ITERATIONS_MIN,
         }
     }
 }
@@ -127,10 +166,18 @@ pub fn begin(
                 until_ms: i64::MAX,
             }),
     };
+    let salt = match first.is_by_token {
+        true => users.delegation_token_salt(&first.user, mechanism),
+        false => None,
+    };
+    let nobody = match salt {
+        Some(salt) => Credential::without_password(mechanism, salt, ITERATIONS_MIN),
+        None => Credential::of_nobody(mechanism, &first.user, &users.stand_in(mechanism)),
+    };
     let is_known = login.is_some();
     let token_id = first.is_by_token.then(|| first.user.as_str().into());
     let login = login.unwrap_or_else(|| TokenLogin {
-        credential: Credential::stand_in(mechanism, &first.user, users.stand_in(mechanism)),
+        credential: nobody,
         owner: first.user,
         until_ms: i64::MAX,
     });

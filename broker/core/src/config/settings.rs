@@ -178,6 +178,7 @@ settings! {
     authorizer: bool = "authorizer.class.name", read::authorizer;
     super_users: BTreeSet<String> = "super.users", read::principals;
     audit_log: String = "ottla.audit.log", read::text;
+    audit_topic: Option<String> = "ottla.audit.topic", read::optional;
     allow_everyone_if_no_acl_found: bool = "allow.everyone.if.no.acl.found", read::flag;
     quota_windows: i64 = "quota.window.num", read::number;
     quota_window_seconds: i64 = "quota.window.size.seconds", read::number;

@@ -10,7 +10,7 @@ use ottla_core::authentication::certificate::Certificate;
 use ottla_core::authentication::jwks::Keys;
 use ottla_core::authentication::jwt::{Bearer, Expected, Refused};
 use ottla_core::authentication::{
-    Credential, Limits, Mechanism, Moment, Secret, Session, TokenLogin, Users,
+    Credential, Limits, Mechanism, Moment, Secret, Session, StandIn, TokenLogin, Users,
 };
 
 /// The keys of the example of RFC 7515, of which nobody has the private ones.
@@ -28,8 +28,8 @@ impl Users for One {
         (user == "user").then_some(&self.1)
     }
 
-    fn stand_in(&self, _: Mechanism) -> Option<&Credential> {
-        Some(&self.1)
+    fn stand_in(&self, _: Mechanism) -> StandIn<'_> {
+        StandIn::like(&self.1)
     }
 
     fn delegation_token(&self, id: &str, _: Mechanism) -> Option<TokenLogin> {
@@ -38,6 +38,10 @@ impl Users for One {
             owner: id.to_owned(),
             until_ms: 1,
         })
+    }
+
+    fn delegation_token_salt(&self, _: &str, _: Mechanism) -> Option<Bytes> {
+        Some(self.1.salt.clone())
     }
 
     fn bearer(&self, token: &str) -> Result<Bearer, Refused> {

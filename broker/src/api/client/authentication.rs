@@ -3,10 +3,13 @@
 //! What may be said when is decided by `core::authentication`. A login that failed is answered
 //! after a while, and the connection ends with the answer.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use bytes::Bytes;
 use ottla_core::authentication::jwt::{Bearer, Refused};
 use ottla_core::authentication::{
-    Answer, Credential, Mechanism, Moment, Secret, TokenLogin, Users,
+    Answer, Credential, Mechanism, Moment, Secret, StandIn, TokenLogin, Users,
 };
 use ottla_core::config::settings::security::Sasl;
 use ottla_core::image::MetadataImage;
@@ -16,11 +19,16 @@ use ottla_protocol::frame::RequestHeader;
 use ottla_protocol::messages::access::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
+use tokio::time::Instant;
 
 use super::Client;
 use crate::api::{Answered, Call, Error, decode, encode, row};
 use crate::oauth::Issuer;
 use crate::tokens::Tokens;
+
+/// When a client is answered that names a delegation token. The credential of one that logs in for
+/// the first time takes a few milliseconds, and the time must not tell that there is such a token.
+const TOKEN_ANSWER: Duration = Duration::from_millis(20);
 
 /// Those who may log in on a listener.
 struct Known<'a> {
@@ -29,6 +37,8 @@ struct Known<'a> {
     tokens: &'a Tokens,
     issuer: Option<&'a Issuer>,
     moment: Moment,
+    /// Whether a delegation token was looked for.
+    asked_for_token: Cell<bool>,
 }
 
 impl Users for Known<'_> {
@@ -41,15 +51,23 @@ impl Users for Known<'_> {
         self.image.scram_credentials.get(&key)
     }
 
-    fn stand_in(&self, mechanism: Mechanism) -> Option<&Credential> {
+    fn stand_in(&self, mechanism: Mechanism) -> StandIn<'_> {
         let mut all = self.image.scram_credentials.iter();
         let first = all.find(|((_, of), _)| *of == mechanism);
-        first.map(|(_, credential)| credential)
+        match first {
+            Some((_, credential)) => StandIn::like(credential),
+            None => StandIn::by(self.image.cluster_id.as_bytes()),
+        }
     }
 
     fn delegation_token(&self, id: &str, mechanism: Mechanism) -> Option<TokenLogin> {
         let unix_ms = self.moment.unix_ms;
+        self.asked_for_token.set(true);
         self.tokens.login(self.image, unix_ms, id, mechanism)
+    }
+
+    fn delegation_token_salt(&self, id: &str, mechanism: Mechanism) -> Option<Bytes> {
+        self.tokens.salt(id, mechanism)
     }
 
     fn bearer(&self, token: &str) -> Result<Bearer, Refused> {
@@ -93,7 +111,8 @@ pub(super) fn authenticate(
 ) -> Result<Call, Error> {
     served::<SaslAuthenticateRequest>(&header)?;
     let body = decode::<SaslAuthenticateRequest>(&header, reader)?;
-    let answer = take(client, &body.auth_bytes)?;
+    let began = Instant::now();
+    let (answer, asked_for_token) = take(client, &body.auth_bytes)?;
     let has_failed = answer.error == ErrorCode::SaslAuthenticationFailed;
     let response = SaslAuthenticateResponse {
         error_code: answer.error.code(),
@@ -101,13 +120,14 @@ pub(super) fn authenticate(
         auth_bytes: answer.token.into(),
         session_lifetime_ms: answer.session_lifetime_ms,
     };
-    if !has_failed {
-        return done(encode::<SaslAuthenticateRequest>(&header, &response)?);
-    }
-    let delay = client.context.settings.authentication_failure_delay;
+    let until = match (has_failed, asked_for_token) {
+        (true, _) => Instant::now() + client.context.settings.authentication_failure_delay,
+        (false, true) => began + TOKEN_ANSWER,
+        (false, false) => return done(encode::<SaslAuthenticateRequest>(&header, &response)?),
+    };
     Ok(Call::Waiting {
         future: Box::pin(async move {
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep_until(until).await;
             encode::<SaslAuthenticateRequest>(&header, &response)
         }),
         pipelined_max: 1,
@@ -117,7 +137,8 @@ pub(super) fn authenticate(
 
 /// A token without a request around it, after SaslHandshake of version 0; the answer is one too.
 pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Error> {
-    let answer = take(client, token)?;
+    let began = Instant::now();
+    let (answer, asked_for_token) = take(client, token)?;
     if answer.error != ErrorCode::None {
         let delay = client.context.settings.authentication_failure_delay;
         return Ok(Call::Waiting {
@@ -134,15 +155,27 @@ pub(super) fn bare_token(client: &mut Client, token: &[u8]) -> Result<Call, Erro
     let length = i32::try_from(answer.token.len()).unwrap_or(i32::MAX);
     frame.extend_from_slice(&length.to_be_bytes());
     frame.extend_from_slice(&answer.token);
-    Ok(Call::Done(vec![Bytes::from(frame)]))
+    let segments = vec![Bytes::from(frame)];
+    if !asked_for_token {
+        return Ok(Call::Done(segments));
+    }
+    Ok(Call::Waiting {
+        future: Box::pin(async move {
+            tokio::time::sleep_until(began + TOKEN_ANSWER).await;
+            Ok(Some(Answered::from(segments)))
+        }),
+        pipelined_max: 1,
+        begun: None,
+    })
 }
 
 /// What the client's token is answered. While there have never been keys to judge tokens by, the
 /// connection ends without a word: clients take an answer for final, and come again after an end.
-fn take(client: &mut Client, token: &[u8]) -> Result<Answer, Error> {
+/// Also whether a delegation token was looked for.
+fn take(client: &mut Client, token: &[u8]) -> Result<(Answer, bool), Error> {
     let (session, sasl) = match (&mut client.session, &client.security.sasl) {
         (Some(session), Some(sasl)) => (session, sasl),
-        _ => return Ok(Answer::out_of_turn()), // nobody logs in here
+        _ => return Ok((Answer::out_of_turn(), false)), // nobody logs in here
     };
     let context = &client.context;
     let moment = Moment {
@@ -159,6 +192,7 @@ fn take(client: &mut Client, token: &[u8]) -> Result<Answer, Error> {
             .of(&client.request.listener)
             .map(|issuer| &**issuer),
         moment,
+        asked_for_token: Cell::new(false),
     };
     let mechanism = session.mechanism();
     let is_by_issuer = mechanism == Some(Mechanism::OAuthBearer);
@@ -166,8 +200,9 @@ fn take(client: &mut Client, token: &[u8]) -> Result<Answer, Error> {
         return Err(Error::NoKeys);
     }
     let answer = session.authenticate(moment, token, &known);
+    let asked_for_token = known.asked_for_token.get();
     if answer.error == ErrorCode::IllegalSaslState {
-        return Ok(answer);
+        return Ok((answer, asked_for_token));
     }
     let principal = &mut client.request.principal;
     if let Some(why) = &answer.failure {
@@ -182,7 +217,7 @@ fn take(client: &mut Client, token: &[u8]) -> Result<Answer, Error> {
         principal.name = format!("User:{user}").into();
         client.request.is_by_token = session.delegation_token().is_some();
     }
-    Ok(answer)
+    Ok((answer, asked_for_token))
 }
 
 fn done(answered: Option<Answered>) -> Result<Call, Error> {

@@ -119,6 +119,12 @@ keys! {
         "The file that the audit log goes to, a line of JSON each: what was denied to whom, what \
          somebody created, altered or deleted, and logins that failed. `-`: the standard output. \
          Empty: none.";
+    "ottla.audit.topic" String "" Any,
+        Broker Restart [] Applied,
+        "The topic that the audit log goes to, beside the file or alone, a record for each line; \
+         it is created where it is missing. Give it on every broker, and let nobody else write \
+         to it. A line may stand in it twice, and is lost where it cannot be written for half a \
+         minute. Controllers that are no brokers have the file alone. Empty: none.";
     "super.users" String "" Any,
         Broker Restart [] Applied,
         "Principals that may do everything, as `User:name`, separated by semicolons.";
