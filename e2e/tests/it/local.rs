@@ -4,6 +4,7 @@ mod bad_input;
 mod changes;
 mod disks;
 mod ends;
+mod issuer;
 mod reassign;
 mod users;
 
