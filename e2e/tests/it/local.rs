@@ -5,7 +5,9 @@ mod changes;
 mod disks;
 mod ends;
 mod issuer;
+mod many;
 mod reassign;
+mod rebalance;
 mod users;
 
 use std::path::PathBuf;
