@@ -117,6 +117,17 @@ pub fn candidates(image: &MetadataImage) -> Vec<Candidate> {
         .collect()
 }
 
+/// Counts partitions that are placed on the candidates: who places many topics in turn counts each,
+/// instead of all that the cluster has anew.
+pub fn count(candidates: &mut [Candidate], placed: &[Vec<NodeId>]) {
+    for replicas in placed {
+        for candidate in &mut *candidates {
+            candidate.replica_count += usize::from(replicas.contains(&candidate.node));
+            candidate.leader_count += usize::from(replicas.first() == Some(&candidate.node));
+        }
+    }
+}
+
 /// Places `count` new partitions; `existing` are those that the topic has already.
 pub fn place(
     candidates: &[Candidate],

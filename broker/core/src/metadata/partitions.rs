@@ -1,6 +1,6 @@
 //! Adding partitions to topics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, PartitionIndex};
@@ -11,10 +11,11 @@ use ottla_protocol::messages::topics::{
 
 use super::metered::{spend, throttle_time_ms};
 use super::request::{Refusal, Response};
+use super::topics::place;
 use super::{Decision, Metadata, Moment};
 use crate::image::record::{PartitionRecord, Record};
 use crate::image::{PartitionRegistration, Topic};
-use crate::placement;
+use crate::placement::{self, Candidate};
 
 /// How many partitions one request creates at most: its records are one entry of the log.
 pub(super) const CREATED_PARTITIONS_MAX: usize = 10_000;
@@ -52,10 +53,11 @@ impl Metadata {
         }
         let mut records = Vec::new();
         let mut purse = moment.purse;
+        let mut candidates = placement::candidates(&self.image);
+        let mut answered = BTreeSet::new();
         let mut results = Vec::with_capacity(request.topics.len());
         for (place, topic) in request.topics.iter().enumerate() {
-            let is_first = request.topics[..place].iter().all(|t| t.name != topic.name);
-            if !is_first {
+            if !answered.insert(topic.name.as_str()) {
                 continue;
             }
             let outcome = if times[topic.name.as_str()] > 1 {
@@ -63,18 +65,22 @@ impl Metadata {
                 Err(Refusal::new(ErrorCode::InvalidRequest, message))
             } else {
                 let seed = placement::mix(moment.seed ^ place as u64);
-                self.add_partitions(topic, seed)
+                self.add_partitions(topic, &candidates, seed)
             };
             let refusal = match outcome {
-                Ok(added) if records.len() + added.len() > CREATED_PARTITIONS_MAX => {
+                Ok((_, added)) if records.len() + added.len() > CREATED_PARTITIONS_MAX => {
                     let message =
                         format!("One request creates at most {CREATED_PARTITIONS_MAX} partitions.");
                     Some(Refusal::new(ErrorCode::PolicyViolation, message))
                 }
-                Ok(added) => {
-                    let paid = spend(&mut purse, added.len());
-                    paid.map(|()| records.extend(added)).err()
-                }
+                Ok((placed, added)) => match spend(&mut purse, added.len()) {
+                    Ok(()) => {
+                        placement::count(&mut candidates, &placed);
+                        records.extend(added);
+                        None
+                    }
+                    Err(refusal) => Some(refusal),
+                },
                 Err(refusal) => Some(refusal),
             };
             results.push(CreatePartitionsTopicResult {
@@ -95,11 +101,13 @@ impl Metadata {
         }
     }
 
+    /// Where the new partitions are, and their records.
     fn add_partitions(
         &self,
         request: &CreatePartitionsTopic,
+        candidates: &[Candidate],
         seed: u64,
-    ) -> Result<Vec<Record>, Refusal> {
+    ) -> Result<(Vec<Vec<NodeId>>, Vec<Record>), Refusal> {
         let name = &request.name;
         let unknown = || {
             let message = "This server does not host this topic-partition.";
@@ -125,7 +133,7 @@ impl Metadata {
                 "At most {CREATED_PARTITIONS_MAX} partitions are added at once."
             ));
         }
-        let replicas = self.replicas_of_added(request, topic, count, seed)?;
+        let replicas = self.replicas_of_added(request, topic, (candidates, count), seed)?;
         let mut records = Vec::with_capacity(count);
         for (place, nodes) in replicas.iter().enumerate() {
             let index = PartitionIndex((observed + place) as i32);
@@ -133,21 +141,21 @@ impl Metadata {
             let record = PartitionRecord::of(topic.id, index, &new);
             records.push(Record::Partition(record));
         }
-        Ok(records)
+        Ok((replicas, records))
     }
 
     fn replicas_of_added(
         &self,
         request: &CreatePartitionsTopic,
         topic: &Topic,
-        count: usize,
+        (candidates, count): (&[Candidate], usize),
         seed: u64,
     ) -> Result<Vec<Vec<NodeId>>, Refusal> {
         let existing = topic.partitions.iter().map(|p| p.target_replicas());
         let existing: Vec<Vec<NodeId>> = existing.collect();
         let size = existing.first().map_or(1, Vec::len);
         let Some(assignments) = &request.assignments else {
-            return self.place(&existing, count, size, seed);
+            return place(candidates, &existing, count, size, seed);
         };
         if assignments.len() != count {
             return Err(Refusal::new(

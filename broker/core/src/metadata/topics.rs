@@ -19,15 +19,18 @@ use super::{Decision, Metadata, Moment};
 use crate::config::{self, ConfigMap, Scope, table};
 use crate::image::record::{ConfigRecord, PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
 use crate::image::{ConfigResource, Topic};
-use crate::placement;
+use crate::placement::{self, Candidate};
 
-/// The replication factor where neither the request nor the server properties say one.
+/// The replication factor where neither the request nor the server properties say one, and as many
+/// brokers take new replicas.
 pub const REPLICATION_FACTOR_DEFAULT: usize = 3;
 
 /// What the topics of one request share while they are decided in turn.
 struct Creation {
     moment: Moment,
     names: BTreeMap<String, String>,
+    /// The brokers, and what they hold with the topics that are decided.
+    candidates: Vec<Candidate>,
     partitions: usize,
     records: Vec<Record>,
 }
@@ -44,6 +47,7 @@ impl Metadata {
             names: existing
                 .map(|name| (names::collision_form(name), name.to_string()))
                 .collect(),
+            candidates: placement::candidates(&self.image),
             partitions: 0,
             records: Vec::new(),
         };
@@ -91,7 +95,7 @@ impl Metadata {
         let configs = self.configs_of_new(topic)?;
         let seed = placement::mix(creation.moment.seed ^ creation.records.len() as u64);
         let replicas = if topic.assignments.is_empty() {
-            self.place_new(topic, seed)?
+            self.place_new(topic, &creation.candidates, seed)?
         } else {
             self.assigned(topic)?
         };
@@ -116,6 +120,7 @@ impl Metadata {
             records.push(Record::Partition(PartitionRecord::of(id, index, &new)));
         }
         spend(&mut creation.moment.purse, replicas.len())?;
+        placement::count(&mut creation.candidates, &replicas);
         creation.partitions = partitions;
         creation.records.extend(records);
         let form = names::collision_form(&topic.name);
@@ -177,7 +182,12 @@ impl Metadata {
         }
     }
 
-    fn place_new(&self, topic: &CreatableTopic, seed: u64) -> Result<Vec<Vec<NodeId>>, Refusal> {
+    fn place_new(
+        &self,
+        topic: &CreatableTopic,
+        candidates: &[Candidate],
+        seed: u64,
+    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
         let partitions = match topic.num_partitions {
             -1 => self.default_number("num.partitions", 1),
             n if n < 1 => {
@@ -187,7 +197,10 @@ impl Metadata {
             n => n as usize,
         };
         let replication_factor = match topic.replication_factor {
-            -1 => self.default_number("default.replication.factor", self.default_factor()),
+            -1 => {
+                let automatic = candidates.len().clamp(1, REPLICATION_FACTOR_DEFAULT);
+                self.default_number("default.replication.factor", automatic)
+            }
             n if n < 1 => {
                 let message = "Replication factor must be larger than 0, or -1 to use the default \
                                value.";
@@ -200,25 +213,7 @@ impl Metadata {
                 format!("A topic is created with at most {CREATED_PARTITIONS_MAX} partitions.");
             return Err(Refusal::new(ErrorCode::PolicyViolation, message));
         }
-        self.place(&[], partitions, replication_factor, seed)
-    }
-
-    pub(super) fn place(
-        &self,
-        existing: &[Vec<NodeId>],
-        partitions: usize,
-        replication_factor: usize,
-        seed: u64,
-    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
-        let candidates = placement::candidates(&self.image);
-        placement::place(&candidates, existing, partitions, replication_factor, seed)
-            .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
-    }
-
-    /// Three replicas, or as many as there are brokers that take new ones.
-    fn default_factor(&self) -> usize {
-        let brokers = placement::candidates(&self.image).len();
-        brokers.clamp(1, REPLICATION_FACTOR_DEFAULT)
+        place(candidates, &[], partitions, replication_factor, seed)
     }
 
     /// A number that this broker's settings give, as `num.partitions`; 0 leaves it to us.
@@ -364,4 +359,15 @@ impl Metadata {
         let topic = found.map(std::sync::Arc::as_ref);
         topic.ok_or_else(|| Refusal::new(error, "This server does not host this topic."))
     }
+}
+
+pub(super) fn place(
+    candidates: &[Candidate],
+    existing: &[Vec<NodeId>],
+    partitions: usize,
+    replication_factor: usize,
+    seed: u64,
+) -> Result<Vec<Vec<NodeId>>, Refusal> {
+    placement::place(candidates, existing, partitions, replication_factor, seed)
+        .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
 }

@@ -270,3 +270,20 @@ fn a_record_of_a_partition_out_of_order_is_passed_over() {
         assert_eq!(*cluster.metadata.image(), before, "{index}");
     }
 }
+
+#[test]
+fn topics_of_one_request_share_the_brokers_evenly() {
+    let mut cluster = Cluster::of(3);
+    let names = (0..300).map(|number| format!("topic-{number}"));
+    create(
+        &mut cluster,
+        names.map(|name| topic(&name, 1, 2, &[])).collect(),
+    );
+    let (mut leads, mut holds) = ([0; 3], [0; 3]);
+    for t in cluster.metadata.image().topics.values() {
+        let replicas = &t.partitions[0].replicas;
+        leads[replicas[0].0 as usize] += 1;
+        replicas.iter().for_each(|node| holds[node.0 as usize] += 1);
+    }
+    assert_eq!((leads, holds), ([100; 3], [200; 3]));
+}
