@@ -9,6 +9,7 @@
 mod access;
 mod link;
 pub mod moves;
+mod portion;
 mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +30,12 @@ use ottla_protocol::messages::topics::{
     CreatableTopic, CreatableTopicConfig, CreatePartitionsRequest, CreatePartitionsTopic,
     CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
 };
+use tokio::time::Instant;
 
 pub use self::access::Acls;
 pub use self::link::Identity;
 use self::link::Link;
+use self::portion::{PORTION_MAX, Portion};
 pub use self::quotas::Rates;
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
 
@@ -42,8 +45,6 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a broker may take to carry out a change before it answers.
 const CHANGE_TIMEOUT_MS: i32 = 10_000;
-/// At most so many topics in one request.
-pub const BATCH_TOPICS_MAX: usize = 500;
 
 /// Kafka's number for a topic among config resources.
 const RESOURCE_TOPIC: i8 = 2;
@@ -121,6 +122,7 @@ pub type ConfigChanges = BTreeMap<String, Option<String>>;
 pub struct Admin {
     client: Client<Link>,
     identity: Option<Identity>,
+    portion: Portion,
 }
 
 impl Admin {
@@ -130,7 +132,14 @@ impl Admin {
         Self {
             client: Client::new(Link(None), options(CALL_TIMEOUT), addresses),
             identity: None,
+            portion: Portion::default(),
         }
+    }
+
+    /// How many topics are to be changed at once, by how the brokers answered of late.
+    #[must_use]
+    pub fn portion(&self) -> usize {
+        self.portion.topics()
     }
 
     /// Has brokers told who the operator is; none: they are not asked, and nothing is encrypted.
@@ -208,7 +217,7 @@ impl Admin {
     ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
         let mut configs = BTreeMap::new();
         let topics: Vec<&String> = topics.iter().collect();
-        for batch in topics.chunks(BATCH_TOPICS_MAX) {
+        for batch in topics.chunks(PORTION_MAX) {
             let request = DescribeConfigsRequest {
                 resources: batch
                     .iter()
@@ -247,7 +256,7 @@ impl Admin {
             timeout_ms: CHANGE_TIMEOUT_MS,
             validate_only: false,
         };
-        let results = self.call(&request).await?.topics.into_iter();
+        let results = self.change(&request).await?.topics.into_iter();
         Ok(results
             .map(|one| (one.name, refusal(one.error_code, one.error_message)))
             .collect())
@@ -273,7 +282,7 @@ impl Admin {
             timeout_ms: CHANGE_TIMEOUT_MS,
             validate_only: false,
         };
-        let results = self.call(&request).await?.results.into_iter();
+        let results = self.change(&request).await?.results.into_iter();
         Ok(results
             .map(|one| (one.name, refusal(one.error_code, one.error_message)))
             .collect())
@@ -295,7 +304,7 @@ impl Admin {
             timeout_ms: CHANGE_TIMEOUT_MS,
             ..DeleteTopicsRequest::default()
         };
-        let results = self.call(&request).await?.responses.into_iter();
+        let results = self.change(&request).await?.responses.into_iter();
         Ok(results
             .map(|one| {
                 let answer = refusal(one.error_code, one.error_message);
@@ -344,13 +353,22 @@ impl Admin {
                 .collect(),
             validate_only: false,
         };
-        let results = self.call(&request).await?.responses.into_iter();
+        let results = self.change(&request).await?.responses.into_iter();
         Ok(results
             .map(|one| {
                 let answer = refusal(one.error_code, one.error_message);
                 (one.resource_name, answer)
             })
             .collect())
+    }
+
+    /// A call that changes topics; how long it takes says how many the next one may change.
+    async fn change<R: Request>(&mut self, request: &R) -> Result<R::Response, Error> {
+        let begun = Instant::now();
+        let answer = self.call(request).await;
+        let took = answer.is_ok().then(|| begun.elapsed());
+        self.portion = self.portion.after(took);
+        answer
     }
 
     /// Every call here may be made twice with the same outcome, as the client wants it.

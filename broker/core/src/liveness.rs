@@ -140,8 +140,7 @@ impl Liveness {
             self.forget();
             return Part::Follower;
         };
-        // what leads goes on leading without a majority, so leading alone is no right to decide
-        if quorum.since_acked >= self.settings.session_timeout * 2 / 3 {
+        if self.is_cut_off(quorum) {
             self.was_cut_off = true;
             return Part::CutOff;
         }
@@ -150,6 +149,16 @@ impl Liveness {
             Some(known) if known == term => Part::Active,
             _ => Part::New(term),
         }
+    }
+
+    /// What leads goes on leading without a majority, so leading alone is no right to decide.
+    fn is_cut_off(&self, quorum: Quorum) -> bool {
+        quorum.since_acked >= self.settings.session_timeout * 2 / 3
+    }
+
+    /// Whether it has decided in the term that it leads still, and may go on.
+    pub fn decides(&self, quorum: Quorum) -> bool {
+        self.term.is_some() && quorum.term_led == self.term && !self.is_cut_off(quorum)
     }
 
     /// Decides from now on, in this term, by the image as of entry `applied`: every unfenced broker

@@ -13,18 +13,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::Empty;
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
 use openraft::raft::AppendEntriesRequest;
 use ottla_core::image::Endpoint;
 use ottla_core::image::record::FeatureRangeRecord;
 use ottla_core::metadata::features::{FEATURES, Feature};
 use ottla_core::metadata::request::{AlterPartition, RegisterBroker};
-use ottla_core::metadata::{Metadata, Response};
+use ottla_core::metadata::{Metadata, Request, Response};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{NodeId, Uuid};
 use ottla_storage::sim::SimDisk;
 use tokio::sync::{Notify, watch};
 use tonic::{Status, Streaming};
 
+use super::active::Outcome;
 use super::{Components, Error, Handle, Identity, formation, raft, start};
 use crate::config::Settings;
 use crate::coordinator::ProducerIds;
@@ -178,10 +181,14 @@ async fn beside(other: Other) -> Handle {
 
 /// The same, with what is on that disk.
 async fn beside_on(other: Other, disk: &SimDisk) -> Handle {
+    beside_with(other, disk, "").await
+}
+
+async fn beside_with(other: Other, disk: &SimDisk, more_settings: &str) -> Handle {
     let address = serve_other(other).await;
     let text = format!(
         "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\nlog.dirs=/data\n\
-         controller.quorum.voters=1@127.0.0.1:1,{OTHER}@{address}\n"
+         controller.quorum.voters=1@127.0.0.1:1,{OTHER}@{address}\n{more_settings}"
     );
     let settings = Settings::from_properties("test", &text).expect("valid settings");
     let components = Components {
@@ -247,24 +254,23 @@ async fn the_answer_to_an_isr_change_is_dropped_until_the_image_shows_it() {
     }
 }
 
-#[tokio::test]
-async fn a_request_to_a_controller_that_is_cut_off_has_an_end() {
-    let other = Other::default();
-    let is_silent = Arc::clone(&other.is_silent);
-    let handle = beside(other).await;
+/// The same at work, as the active controller.
+async fn active_beside(other: Other, more_settings: &str) -> Handle {
+    let handle = beside_with(other, &SimDisk::new(7), more_settings).await;
     formation::run(handle.clone(), "127.0.0.1:1".to_owned()).await;
     while handle.image().cluster_id.is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    is_silent.store(true, Ordering::Release);
-    // from here on only time passes
-    tokio::time::pause();
+    handle
+}
+
+fn registration(handle: &Handle) -> RegisterBroker {
     let range = |feature: &Feature| FeatureRangeRecord {
         name: feature.name.to_owned(),
         min: feature.min,
         max: feature.max,
     };
-    let registration = RegisterBroker {
+    RegisterBroker {
         node_id: NodeId(7),
         cluster_id: handle.image().cluster_id.to_string(),
         incarnation_id: Uuid([7; 16]),
@@ -280,8 +286,47 @@ async fn a_request_to_a_controller_that_is_cut_off_has_an_end() {
         rack: None,
         features: FEATURES.iter().map(range).collect(),
         configs: None,
+    }
+}
+
+/// The lease by which openraft writes is shorter than the time for which this node may decide.
+#[tokio::test]
+async fn what_is_decided_while_a_majority_is_heard_late_is_written_once_it_is_heard() {
+    let other = Other::default();
+    let is_silent = Arc::clone(&other.is_silent);
+    let handle = active_beside(other, "broker.session.timeout.ms=600000\n").await;
+    let raft = &handle.shared.raft;
+    let term = || raft.metrics().borrow_watched().current_term;
+    let before = term();
+    is_silent.store(true, Ordering::Release);
+    let is_late = || {
+        let acked = raft.metrics().borrow_watched().last_quorum_acked.clone();
+        acked.is_some_and(|acked| acked.elapsed() > handle.shared.settings.election_timeout)
     };
-    let submitted = handle.submit(registration);
+    while !is_late() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let request = Request::RegisterBroker(registration(&handle));
+    let asked = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.submit_here(request).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    is_silent.store(false, Ordering::Release);
+    let outcome = asked.await.expect("it ends");
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    assert_eq!(term(), before);
+}
+
+#[tokio::test]
+async fn a_request_to_a_controller_that_is_cut_off_has_an_end() {
+    let other = Other::default();
+    let is_silent = Arc::clone(&other.is_silent);
+    let handle = active_beside(other, "").await;
+    is_silent.store(true, Ordering::Release);
+    // from here on only time passes
+    tokio::time::pause();
+    let submitted = handle.submit(registration(&handle));
     let ended = tokio::time::timeout(Duration::from_secs(60), submitted).await;
     assert!(
         matches!(ended, Ok(Err(Error::TimedOut))),

@@ -1,7 +1,7 @@
-//! One pass over all topics of a cluster: look, plan, perform in batches, look again.
+//! One pass over all topics of a cluster: look, plan, perform in portions, look again.
 //!
-//! A pass asks for all topics at once and changes them in batches, so its cost in round trips does
-//! not depend on their number. It keeps nothing: what a pass needs to know of the last one is in
+//! A pass asks for all topics at once and changes many of them at once, so its cost in round trips
+//! hardly depends on their number. It keeps nothing: what a pass needs to know of the last one is in
 //! the status.
 //!
 //! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
@@ -19,7 +19,7 @@ use super::moves::progress::progress;
 use super::plan::{self, plan, plan_deletion};
 use super::status::{refused_by_broker, said, status};
 use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
-use crate::admin::{Admin, Answers, BATCH_TOPICS_MAX, ConfigChanges, Error, NewTopic};
+use crate::admin::{Admin, Answers, ConfigChanges, Error, NewTopic};
 use crate::approval::Change;
 use crate::condition::{TopicReason, Verdict, spoken};
 use crate::crd::topic::Reassignment;
@@ -260,20 +260,20 @@ impl Work<'_> {
                 }
             }
         }
-        for batch in self.batches(&deletes) {
+        while let Some(batch) = self.next(&mut deletes, admin.portion()) {
             let names = batch.keys().cloned().collect();
             let answers = admin.delete_topics(&names).await?;
             self.note(&answers, "deleted", ErrorCode::UnknownTopicOrPartition);
         }
-        for batch in self.batches(&creates) {
+        while let Some(batch) = self.next(&mut creates, admin.portion()) {
             let answers = admin.create_topics(&batch).await?;
             self.note(&answers, "created", ErrorCode::TopicAlreadyExists);
         }
-        for batch in self.batches(&totals) {
+        while let Some(batch) = self.next(&mut totals, admin.portion()) {
             let answers = admin.create_partitions(&batch).await?;
             self.note(&answers, "partitions added", ErrorCode::None);
         }
-        for batch in self.batches(&configs) {
+        while let Some(batch) = self.next(&mut configs, admin.portion()) {
             let answers = admin.alter_topic_configs(&batch).await?;
             let keys: BTreeMap<&String, String> = batch
                 .iter()
@@ -290,15 +290,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn batches<T: Clone>(&self, parts: &BTreeMap<usize, T>) -> Vec<BTreeMap<String, T>> {
-        let named: Vec<(String, T)> = parts
-            .iter()
-            .map(|(place, part)| (self.valid[place].topic.clone(), part.clone()))
-            .collect();
-        let batches = named.chunks(BATCH_TOPICS_MAX);
-        batches
-            .map(|batch| batch.iter().cloned().collect())
-            .collect()
+    /// Takes the first parts, by topic; none where none are left.
+    fn next<T>(
+        &self,
+        parts: &mut BTreeMap<usize, T>,
+        portion: usize,
+    ) -> Option<BTreeMap<String, T>> {
+        let first = std::iter::from_fn(|| parts.pop_first()).take(portion);
+        let named = first.map(|(place, part)| (self.valid[&place].topic.clone(), part));
+        let batch: BTreeMap<String, T> = named.collect();
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// Keeps what was done and what was refused; `harmless` means that it was done already.
