@@ -50,7 +50,8 @@ use self::moves::{
     a_replication_factor_that_is_set_back_cancels_what_is_not_done,
     a_scale_down_that_is_taken_back_cancels_what_is_not_done,
     brokers_that_are_to_go_are_emptied_first_and_then_forgotten,
-    replicas_are_made_even_when_somebody_asks, restarts_have_their_turn_between_moves,
+    replicas_are_made_even_by_themselves_at_a_skew, replicas_are_made_even_when_somebody_asks,
+    restarts_have_their_turn_between_moves,
     the_brokers_own_topics_have_as_many_replicas_as_brokers_allow,
 };
 use self::plans::{
@@ -189,6 +190,7 @@ in_every_world! {
     no_broker_is_emptied_without_consent,
     consent_to_a_removal_is_consent_to_fewer_replicas_of_the_brokers_own_topics,
     restarts_have_their_turn_between_moves,
+    replicas_are_made_even_by_themselves_at_a_skew,
     replicas_are_made_even_when_somebody_asks,
     brokers_with_certificates_are_known_by_them,
     a_certificate_that_cannot_be_used_is_told_and_the_old_one_stays,

@@ -3,7 +3,8 @@
 //! Goals, the strongest first; each choice takes the broker that is best by the first goal on which
 //! they differ:
 //! 1. **Active brokers.** A fenced broker, or one on its way out, gets a replica only where the
-//!    replication factor cannot be reached without it, and never the first place.
+//!    replication factor cannot be reached without it, and never the first place. A cordoned one
+//!    gets none at all; what it holds it keeps.
 //! 2. **Distinct racks.** A rack gets a second replica of a partition only once every rack has one.
 //!    A broker without a rack counts as a rack of its own.
 //! 3. **Even within the topic.** Every broker leads, and holds, as many of the topic's partitions
@@ -42,6 +43,8 @@ pub struct Candidate {
     pub rack: Option<Arc<str>>,
     /// Whether it may lead now.
     pub is_active: bool,
+    /// Whether it is to get no replica that it has not.
+    pub is_cordoned: bool,
     /// How many replicas it holds.
     pub replica_count: usize,
     /// Of how many partitions it is the preferred leader.
@@ -111,6 +114,7 @@ pub fn candidates(image: &MetadataImage) -> Vec<Candidate> {
             node: b.node_id,
             rack: b.rack.clone(),
             is_active: !b.fenced && !b.in_controlled_shutdown,
+            is_cordoned: false,
             replica_count: replicas.get(&b.node_id).copied().unwrap_or(0),
             leader_count: leaders.get(&b.node_id).copied().unwrap_or(0),
         })
@@ -136,7 +140,7 @@ pub fn place(
     replication_factor: usize,
     seed: u64,
 ) -> Result<Vec<Vec<NodeId>>, Error> {
-    check(candidates, replication_factor)?;
+    check(candidates, &[], replication_factor)?;
     let mut placer = Placer::of(candidates, existing, seed);
     let first = existing.len();
     let partitions = first..first + count;
@@ -170,7 +174,10 @@ pub fn rearrange(
     seed: u64,
 ) -> Result<Vec<Option<Vec<NodeId>>>, Error> {
     let size = |placed: &Placed| replication_factor.unwrap_or(placed.replicas.len());
-    check(candidates, partitions.iter().map(size).max().unwrap_or(0))?;
+    check(candidates, &[], 0)?;
+    for placed in partitions {
+        check(candidates, &placed.replicas, size(placed))?;
+    }
     let existing: Vec<Vec<NodeId>> = partitions.iter().map(|p| p.replicas.clone()).collect();
     let mut placer = Placer::of(candidates, &existing, seed);
     let mut plan = Vec::with_capacity(partitions.len());
@@ -186,8 +193,11 @@ pub fn rearrange(
     Ok(plan)
 }
 
-fn check(candidates: &[Candidate], wanted: usize) -> Result<(), Error> {
-    let registered = candidates.len();
+/// Whether a partition that these brokers hold can have so many replicas.
+fn check(candidates: &[Candidate], held: &[NodeId], wanted: usize) -> Result<(), Error> {
+    let may_hold = candidates.iter();
+    let may_hold = may_hold.filter(|c| !c.is_cordoned || held.contains(&c.node));
+    let registered = may_hold.count();
     if wanted > registered {
         return Err(Error::TooFewBrokers { wanted, registered });
     }
@@ -220,9 +230,9 @@ impl<'a> Placer<'a> {
             let best = self
                 .candidates
                 .iter()
-                .filter(|c| !replicas.contains(&c.node))
-                .min_by_key(|c| self.rank(c, &replicas, partition))
-                .expect("there are as many brokers as replicas are wanted");
+                .filter(|c| !c.is_cordoned && !replicas.contains(&c.node))
+                .min_by_key(|c| self.rank(c, &replicas, partition));
+            let Some(best) = best else { break }; // there is one: `check` has seen to it
             replicas.push(best.node);
             self.count(&replicas);
         }
@@ -247,6 +257,7 @@ impl<'a> Placer<'a> {
             let others = self.candidates.iter();
             let neighbours = others.filter(|to| to.rack == from.rack);
             let neighbours = neighbours.filter(|to| to.is_active == from.is_active);
+            let neighbours = neighbours.filter(|to| !to.is_cordoned);
             let lacking = neighbours.filter(move |to| held(from) > held(to) + 1);
             lacking.map(move |to| (from.node, to.node))
         });

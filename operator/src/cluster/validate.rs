@@ -57,6 +57,9 @@ pub fn is_own_setting(key: &str) -> bool {
     OWN_SETTINGS.iter().any(|(own, _)| *own == key)
 }
 
+/// At less skew replicas would move for every topic that comes and goes.
+const SKEW_PERCENT_MIN: i32 = 5;
+
 /// What was decided when the cluster was created, and holds for its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -84,6 +87,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     }
     let replicas = spec.replicas.max(observed.brokers);
     check_controllers(spec.controllers, spec.replicas)?;
+    check_skew(spec.rebalance_at_skew_percent)?;
     let voters = wanted(spec.controllers, spec.replicas);
     check_listeners(&key.name, &spec.listeners)?;
     let security = security::check(spec, observed.mutual_tls)?;
@@ -111,6 +115,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         user_namespaces: spec.user_namespaces.match_names.clone(),
         change_policy: spec.change_policy,
         allow_unavailable: spec.allow_unavailable,
+        rebalance_at_skew_percent: spec.rebalance_at_skew_percent,
         refused: Vec::new(),
         key,
     })
@@ -118,6 +123,16 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
 
 fn invalid(message: String) -> Verdict {
     Verdict::new(ClusterReason::InvalidSpec, message)
+}
+
+fn check_skew(percent: Option<i32>) -> Result<(), Verdict> {
+    match percent {
+        Some(percent) if !(SKEW_PERCENT_MIN..=100).contains(&percent) => Err(invalid(format!(
+            "spec.rebalanceAtSkewPercent is {percent}; it must be from {SKEW_PERCENT_MIN} to 100: \
+             so many percent of its share a broker lacks before replicas are made even."
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Verdict> {

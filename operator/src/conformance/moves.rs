@@ -334,3 +334,36 @@ pub async fn replicas_are_made_even_when_somebody_asks<S: Setting>(world: &S) {
     until_cluster(world, "BrokersReady").await;
     assert_eq!(status().get("rebalance"), None);
 }
+
+pub async fn replicas_are_made_even_by_themselves_at_a_skew<S: Setting>(world: &S) {
+    let spec = |percent: i32| {
+        cluster(&format!(
+            "changePolicy: Plan, rebalanceAtSkewPercent: {percent}"
+        ))
+    };
+    world.apply(&spec(100));
+    until_cluster(world, "BrokersReady").await;
+    let topics = ["a", "b", "c", "d", "e", "f"];
+    for (topic, broker) in topics.iter().zip([0, 0, 0, 0, 1, 2]) {
+        world.brokers().create(topic);
+        world.brokers().set_replicas(topic, &[broker]);
+    }
+    let on = |broker: i32| {
+        let has = |topic: &&&str| world.brokers().replicas(topic).contains(&broker);
+        topics.iter().filter(has).count()
+    };
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(on(0), 4, "each has some of its share");
+
+    world.apply(&spec(50));
+    until_cluster(world, "WaitingForApproval").await;
+    let status = || world.get("KafkaCluster", "shop", "orders").unwrap()["status"].clone();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(on(0), 4, "nobody consented to it");
+    let hash = status()["plan"]["hash"].as_str().unwrap().to_owned();
+    let metadata = format!("namespace: shop, annotations: {{ ottla.io/approve-plan: {hash} }} }}");
+    world.apply(&spec(50).replace("namespace: shop }", &metadata));
+    until("each has its share", || (on(0), on(1), on(2)) == (2, 2, 2)).await;
+    until_cluster(world, "BrokersReady").await;
+    assert_eq!(status().get("rebalance"), None);
+}

@@ -201,6 +201,13 @@ pub struct KafkaClusterSpec {
     /// waits, and the status names the partitions. In a cluster of one broker nothing waits.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_unavailable: bool,
+
+    /// Has replicas made even by themselves once a broker holds so many percent fewer of them than
+    /// it would if all were even. Without it they are where somebody asks: by the annotation
+    /// `ottla.io/rebalance`, or a KafkaRebalance. With changePolicy Plan they wait for consent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 100))]
+    pub rebalance_at_skew_percent: Option<i32>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -382,7 +389,8 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub newcomers: Vec<i32>,
-    /// How far replicas are made even, which the annotation `ottla.io/rebalance` asks for.
+    /// How far replicas are made even, which the annotation `ottla.io/rebalance` asks for, or
+    /// spec.rebalanceAtSkewPercent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<RebalanceStatus>,
     /// The version that brokers start with: the tag of their image, or its digest.
@@ -425,7 +433,7 @@ pub struct CertificateStatus {
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct RebalanceStatus {
-    /// What the annotation had.
+    /// What the annotation had, or the field of the spec that had it begin by itself.
     pub asked: String,
     /// The brokers that have less than their share yet; none: it is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

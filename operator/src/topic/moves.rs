@@ -7,6 +7,8 @@
 //! wanted before it. One that somebody else began, and that leaves the replication factor as it is
 //! wanted, is left alone.
 //!
+//! A broker that somebody cordoned keeps what it holds, and gets nothing.
+//!
 //! What goes in: the cluster's topics and brokers, the replication factors that objects want, the
 //! brokers that are to go, and how large partitions are. Where replicas go is decided by the
 //! broker's own rules ([`ottla_core::placement`]).
@@ -258,6 +260,28 @@ pub fn short(situation: &Situation<'_>) -> BTreeSet<i32> {
     short.map(|one| one.node.0).collect()
 }
 
+/// Brokers that lack some of their share and can be given it, once one of them lacks so many
+/// percent of what every broker would have on average; nobody before.
+#[must_use]
+pub fn skewed(situation: &Situation<'_>, percent: usize) -> BTreeSet<i32> {
+    let mut short = short(situation);
+    let takes = |broker: &RegisteredBroker| !broker.is_fenced && !broker.is_cordoned;
+    short.retain(|id| situation.brokers.get(id).is_some_and(takes));
+    let short = unfilled(&Situation {
+        newcomers: &short,
+        ..*situation
+    });
+    let candidates = candidates(situation, &[]);
+    let all: usize = candidates.iter().map(|one| one.replica_count).sum();
+    let most = all * 100_usize.saturating_sub(percent);
+    let lacks = |one: &Candidate| one.replica_count * candidates.len() * 100 <= most;
+    let mut lacking = candidates.iter().filter(|one| lacks(one));
+    match lacking.any(|one| short.contains(&one.node.0)) {
+        true => short,
+        false => BTreeSet::new(),
+    }
+}
+
 /// Newcomers that have not got their share yet, by the brokers that serve.
 #[must_use]
 pub fn unfilled(situation: &Situation<'_>) -> BTreeSet<i32> {
@@ -347,31 +371,36 @@ fn candidates(situation: &Situation<'_>, due: &[Move]) -> Vec<Candidate> {
             node: NodeId(*id),
             rack: broker.rack.as_deref().map(Into::into),
             is_active: !broker.is_fenced,
+            is_cordoned: broker.is_cordoned,
             replica_count: replicas.get(id).copied().unwrap_or(0),
             leader_count: leaders.get(id).copied().unwrap_or(0),
         })
         .collect()
 }
 
-/// New replicas wait until there are enough brokers that serve: one on a broker that does not
-/// would be copied nowhere, and better places come back.
+/// New replicas wait until there are enough brokers that serve and take them: one on a broker that
+/// does not serve would be copied nowhere, and better places come back.
 fn check_active(
     candidates: &[Candidate],
     placed: &[Placed],
     factor: Option<usize>,
 ) -> Result<(), String> {
     let size = |p: &Placed| factor.unwrap_or(p.replicas.len());
-    let stays = |node: &NodeId| candidates.iter().any(|c| c.node == *node);
-    let staying = |p: &Placed| p.replicas.iter().filter(|node| stays(node)).count();
-    let growing = placed.iter().filter(|p| staying(p) < size(p));
-    let wanted = growing.map(size).max().unwrap_or(0);
-    let active = candidates.iter().filter(|c| c.is_active).count();
-    if active >= wanted {
-        return Ok(());
+    for p in placed {
+        let holds = |c: &&Candidate| p.replicas.contains(&c.node);
+        let may_hold = |c: &&Candidate| c.is_active && (!c.is_cordoned || holds(c));
+        let (wanted, staying) = (size(p), candidates.iter().filter(holds).count());
+        let there = candidates.iter().filter(may_hold).count();
+        if staying < wanted && there < wanted {
+            let cordoned = candidates.iter().filter(|c| c.is_cordoned && !holds(c));
+            let cordoned = cordoned.map(|c| format!("; broker {} is cordoned", c.node));
+            return Err(format!(
+                "{wanted} brokers that serve and stay are needed and there are {there}{}",
+                cordoned.collect::<String>()
+            ));
+        }
     }
-    Err(format!(
-        "{wanted} brokers that serve and stay are needed and there are {active}"
-    ))
+    Ok(())
 }
 
 /// How many partitions are being copied, and how many bytes are left of that. Those that get

@@ -39,7 +39,8 @@ pub fn fill(
     let share = counts.share(counts.replicas.values().sum());
     let leads = counts.share(counts.leaders.values().sum());
     let mut moved: BTreeMap<(usize, usize), Vec<NodeId>> = BTreeMap::new();
-    for newcomer in candidates.iter().filter(|c| newcomers.contains(&c.node)) {
+    let takes = |c: &&Candidate| newcomers.contains(&c.node) && !c.is_cordoned;
+    for newcomer in candidates.iter().filter(takes) {
         while newcomer.is_active
             && moved.len() < moves_max
             && counts.replicas_of(newcomer.node) < share

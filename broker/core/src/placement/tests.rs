@@ -10,6 +10,7 @@ fn brokers(racks: &[&str]) -> Vec<Candidate> {
             node: NodeId(i as i32),
             rack: rack(name),
             is_active: true,
+            is_cordoned: false,
             replica_count: 0,
             leader_count: 0,
         })
@@ -269,4 +270,34 @@ fn brokers_that_come_get_of_each_topic_the_same_part() {
     assert_eq!((of(0).count(), of(1).count()), (9, 36));
     let leads = |topic: usize| of(topic).filter(|(_, r)| r[0] == NodeId(3)).count();
     assert_eq!((leads(0), leads(1)), (3, 12));
+}
+
+#[test]
+fn a_cordoned_broker_keeps_what_it_holds_and_gets_nothing() {
+    let mut all = brokers(&[""; 4]);
+    all[3].is_cordoned = true;
+    let on = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+    let placed = |ids: &[i32]| Placed {
+        replicas: on(ids),
+        isr: on(ids),
+    };
+    let topic = [placed(&[0]), placed(&[3])];
+    let grown = rearrange(&all, &topic, Some(3), 0).unwrap();
+    assert!(
+        !grown[0].as_ref().unwrap().contains(&NodeId(3)),
+        "{grown:?}"
+    );
+    assert_eq!(grown[1].as_ref().unwrap()[0], NodeId(3), "{grown:?}");
+    let registered = |error| match error {
+        Err(Error::TooFewBrokers { registered, .. }) => registered,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(registered(rearrange(&all, &topic, Some(4), 0)), 3);
+    assert_eq!(registered(rearrange(&all, &topic[1..], Some(5), 0)), 4);
+    let newcomer = [NodeId(3)].into_iter().collect();
+    all[0].replica_count = 4;
+    let topics = [vec![Some(placed(&[0])); 4]];
+    assert_eq!(fill(&all, &topics, &newcomer, 9), []);
+    all[3].is_cordoned = false;
+    assert_eq!(fill(&all, &topics, &newcomer, 9).len(), 1);
 }

@@ -199,6 +199,10 @@ impl<P: Platform> Reconciler<P> {
         let concerned = concerned(&situation, true).into_iter();
         let mut asked = brokers.clone();
         let sizes = self.admin.sizes(&mut asked, concerned).await;
+        let situation = Situation {
+            brokers: &asked,
+            ..situation
+        };
         Ok(bytes(&situation, &sizes))
     }
 }

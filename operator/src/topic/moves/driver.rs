@@ -74,6 +74,10 @@ pub async fn move_replicas(
     let sizes = admin
         .sizes(&mut asked, concerned(&situation, false).into_iter())
         .await;
+    let situation = Situation {
+        brokers: &asked,
+        ..situation
+    };
     let mut moves = plan(&situation, &sizes);
     if coming_and_going.is_held {
         moves.hold();

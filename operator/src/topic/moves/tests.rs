@@ -34,11 +34,13 @@ fn topic(partitions: &str) -> ObservedTopic {
     }
 }
 
-/// Brokers as their racks; a rack with ! has a broker that does not serve.
+/// Brokers as their racks; a rack with ! has a broker that does not serve, with * one that is
+/// cordoned.
 fn brokers(racks: &str) -> BTreeMap<i32, RegisteredBroker> {
     let broker = |rack: &str| RegisteredBroker {
-        rack: Some(rack.trim_end_matches('!').to_owned()),
+        rack: Some(rack.trim_end_matches(['!', '*']).to_owned()),
         is_fenced: rack.ends_with('!'),
+        is_cordoned: rack.ends_with('*'),
         ..RegisteredBroker::default()
     };
     (0..).zip(racks.split_whitespace().map(broker)).collect()
@@ -101,6 +103,59 @@ fn replicas_are_added_in_other_racks_and_removed_where_a_rack_has_two() {
     "#]],
     );
     check("0,1 1,2", 2, "a a b", expect![[""]]);
+}
+
+#[test]
+fn a_cordoned_broker_keeps_what_it_holds_and_gets_nothing() {
+    check(
+        "0 1 2",
+        2,
+        "a* b c",
+        expect![[r#"
+        0: [0, 2]
+        1: [1, 2]
+        2: [2, 1]
+    "#]],
+    );
+    check(
+        "0 1",
+        3,
+        "a* b c",
+        expect![[r#"
+        3 brokers that serve and stay are needed and there are 2; broker 0 is cordoned
+    "#]],
+    );
+}
+
+#[test]
+fn replicas_are_made_even_by_themselves_once_a_broker_lacks_enough_and_can_be_given_it() {
+    let skewed = |partitions: &str, racks: &str, percent: usize| {
+        let topics = BTreeMap::from([("t".to_owned(), topic(partitions))]);
+        let situation = Situation {
+            topics: &topics,
+            wanted: &BTreeMap::new(),
+            brokers: &brokers(racks),
+            leaving: &BTreeSet::new(),
+            newcomers: &BTreeSet::new(),
+        };
+        super::skewed(&situation, percent)
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    // five of ten, where five are its share
+    let none: [i32; 0] = [];
+    assert_eq!(skewed("0 0 0 0 0 1 1 1 1 1", "a b", 5), none);
+    // four of ten: a fifth of its share is lacking
+    assert_eq!(skewed("0 0 0 0 0 0 1 1 1 1", "a b", 20), [1]);
+    assert_eq!(skewed("0 0 0 0 0 0 1 1 1 1", "a b", 21), none);
+    // one lacks enough, and the other that lacks less is given its share as well
+    assert_eq!(skewed("0 0 0 0 0 0 1", "a b c", 100), [1, 2]);
+    // it takes nothing, or nothing can be given without a rack less
+    assert_eq!(skewed("0 0 0 0", "a b*", 50), none);
+    assert_eq!(skewed("0 0 0 0", "a b!", 50), none);
+    assert_eq!(skewed("0,2 0,2 0,2", "a a b", 50), [1]);
+    assert_eq!(skewed("0,2 0,2 0,2", "a b b", 50), [1]);
+    assert_eq!(skewed("", "a b", 50), none);
 }
 
 #[test]
