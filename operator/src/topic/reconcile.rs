@@ -1,8 +1,8 @@
 //! One pass over all topics of a cluster: look, plan, perform in portions, look again.
 //!
 //! A pass asks for all topics at once and changes many of them at once, so its cost in round trips
-//! hardly depends on their number. It keeps nothing: what a pass needs to know of the last one is in
-//! the status.
+//! hardly depends on their number. It keeps nothing: what a pass needs to know of the last one is
+//! in the status.
 //!
 //! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
 

@@ -11,7 +11,6 @@ use ottla_protocol::messages::topics::{
 
 use super::metered::{spend, throttle_time_ms};
 use super::request::{Refusal, Response};
-use super::topics::place;
 use super::{Decision, Metadata, Moment};
 use crate::image::record::{PartitionRecord, Record};
 use crate::image::{PartitionRegistration, Topic};
@@ -190,4 +189,15 @@ pub(super) fn check_same_size(nodes: &[NodeId], size: usize) -> Result<(), Refus
             nodes.len()
         ),
     ))
+}
+
+pub(super) fn place(
+    candidates: &[Candidate],
+    existing: &[Vec<NodeId>],
+    partitions: usize,
+    replication_factor: usize,
+    seed: u64,
+) -> Result<Vec<Vec<NodeId>>, Refusal> {
+    placement::place(candidates, existing, partitions, replication_factor, seed)
+        .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
 }

@@ -13,7 +13,7 @@ use ottla_protocol::messages::topics::{
 
 use super::metered::{spend, throttle_time_ms};
 use super::names;
-use super::partitions::{CREATED_PARTITIONS_MAX, check_same_size};
+use super::partitions::{CREATED_PARTITIONS_MAX, check_same_size, place};
 use super::request::{Refusal, Response};
 use super::{Decision, Metadata, Moment};
 use crate::config::{self, ConfigMap, Scope, table};
@@ -359,15 +359,4 @@ impl Metadata {
         let topic = found.map(std::sync::Arc::as_ref);
         topic.ok_or_else(|| Refusal::new(error, "This server does not host this topic."))
     }
-}
-
-pub(super) fn place(
-    candidates: &[Candidate],
-    existing: &[Vec<NodeId>],
-    partitions: usize,
-    replication_factor: usize,
-    seed: u64,
-) -> Result<Vec<Vec<NodeId>>, Refusal> {
-    placement::place(candidates, existing, partitions, replication_factor, seed)
-        .map_err(|e| Refusal::new(ErrorCode::InvalidReplicationFactor, e.to_string()))
 }
