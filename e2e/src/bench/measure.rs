@@ -74,6 +74,11 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// # Errors
 /// The cluster does not start or the load fails.
 pub fn measure(contender: &Contender, row: &Row) -> Result<Value> {
+    let measured = try_measure(contender, row);
+    measured.with_context(|| format!("{} in the row {}", contender.name, row.name))
+}
+
+fn try_measure(contender: &Contender, row: &Row) -> Result<Value> {
     let name = contender.name.to_lowercase().replace(' ', "-");
     let mut shape = Shape::new(&format!("bench-{}-{name}", row.name), row.brokers);
     shape.server = contender.server;
