@@ -100,10 +100,12 @@ reasons! {
         Rebalancing: Reconciling,
         /// Brokers that are to go hand their replicas over to those that stay.
         ScalingDown: Reconciling,
-        /// Other brokers than before are to vote in the metadata quorum, one after the other.
+        /// Other nodes than before are to vote in the metadata quorum, one after the other.
         ChangingVoters: Reconciling,
         /// A broker that served does not at the moment.
         BrokerNotReady: Reconciling,
+        /// A dedicated controller is being started, or is not ready at the moment.
+        ControllerNotReady: Reconciling,
         /// A change of settings is being given to the brokers.
         ConfigChanging: Reconciling,
         /// A change of the spec is being carried out.

@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod brokers;
+mod controllers;
 mod faults;
 mod moves;
 mod nodes;
@@ -442,8 +443,7 @@ fn topics_do_not_wait_for_a_broker_that_was_down_when_the_operator_began() {
         orders["metadata"]["name"] = json!("bills");
         orders["status"] = json!({ "observedGeneration": 1, "clusterId": "the-cluster" });
         world.api.apply("kafkaclusters", &orders);
-        let bill = topic("shop", "bill", "").replace("name: orders", "name: bills");
-        world.apply(&bill);
+        world.apply(&topic("shop", "bill", "").replace("name: orders", "name: bills"));
         until_reason(world, "KafkaTopic", "shop", "bill", "TopicReady").await;
     });
 }

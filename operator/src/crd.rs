@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod listener;
+pub mod nodes;
 pub mod rebalance;
 pub mod template;
 pub mod topic;

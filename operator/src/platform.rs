@@ -1,4 +1,5 @@
-//! Where brokers run: the seam between one reconcile and two platforms.
+//! Where the nodes of a cluster run: the seam between one reconcile and two platforms. What is said
+//! of brokers here holds for dedicated controllers too: their ids tell them apart.
 //!
 //! A platform lays out where brokers live ([`Endpoints`]), keeps them running with the settings it
 //! is given, and says how they are. It decides nothing: which broker is restarted when is not its
@@ -13,12 +14,14 @@ mod pages;
 pub mod paper;
 mod probe;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::observed::RestartCheck;
-use crate::validated::ValidatedCluster;
+use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
 
 /// Settings by Kafka's names, as a file holds them.
 pub type Properties = BTreeMap<String, String>;
@@ -106,9 +109,30 @@ pub struct BrokerState {
     pub is_removed: bool,
 }
 
-/// How brokers that start would be others than those before, beside their settings.
+/// The nodes of a cluster as they were observed.
+#[derive(Clone, Copy, Debug)]
+pub struct There<'a> {
+    /// All of them.
+    pub nodes: &'a BTreeMap<i32, BrokerState>,
+    /// Those that are brokers.
+    pub brokers: &'a BTreeMap<i32, BrokerState>,
+}
+
+/// Those of the nodes that are brokers.
+#[must_use]
+pub fn brokers(nodes: &BTreeMap<i32, BrokerState>) -> Cow<'_, BTreeMap<i32, BrokerState>> {
+    if nodes.range(FIRST_CONTROLLER..).next().is_none() {
+        return Cow::Borrowed(nodes);
+    }
+    let brokers = nodes.range(..FIRST_CONTROLLER);
+    Cow::Owned(brokers.map(|(id, state)| (*id, state.clone())).collect())
+}
+
+/// How nodes that start would be others than those before, beside their settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remake {
+    /// The ids of which nodes it is about.
+    pub nodes: Range<i32>,
     /// What stands for all of it.
     pub fingerprint: String,
     /// What changes; a sentence without a full stop.
@@ -145,9 +169,9 @@ pub trait Platform {
         settings.collect()
     }
 
-    /// What the spec that is followed changes in brokers that start, beside their settings.
-    fn remake(&self) -> Option<Remake> {
-        None
+    /// What the spec that is followed changes in nodes that start, beside their settings.
+    fn remake(&self) -> Vec<Remake> {
+        Vec::new()
     }
 
     /// The generation of the spec that brokers which start are made by; none where nobody knows.
@@ -164,8 +188,9 @@ pub trait Platform {
         env!("CARGO_PKG_VERSION").to_owned()
     }
 
-    /// Where brokers 0 to `brokers` − 1 live.
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;
+    /// Where these nodes live: brokers, and dedicated controllers, which have no listener for
+    /// clients.
+    fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints>;
 
     /// The hosts by which clients and brokers reach brokers, for their certificates: names, `*` for
     /// one part of a name, and addresses.
@@ -190,16 +215,16 @@ pub trait Platform {
         Vec::new()
     }
 
-    /// How many brokers an earlier cluster of this name had, of which data are there still. Asked
-    /// where no broker exists.
+    /// The nodes of an earlier cluster of this name, of which data are there still. Asked where no
+    /// broker exists.
     ///
     /// # Errors
     /// Why that is not known.
-    async fn left_behind(&mut self) -> Result<i32, NotYet> {
-        Ok(0)
+    async fn left_behind(&mut self) -> Result<BTreeSet<i32>, NotYet> {
+        Ok(BTreeSet::new())
     }
 
-    /// The brokers that exist, and how they are.
+    /// The nodes that exist, brokers and dedicated controllers, and how they are.
     async fn observe(&mut self) -> BTreeMap<i32, BrokerState>;
 
     /// Brings a broker into being that does not exist, or up again one that was stopped.

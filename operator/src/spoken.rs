@@ -1,4 +1,8 @@
-//! Numbers as people say them.
+//! Numbers and nodes as people say them.
+
+use std::collections::BTreeSet;
+
+use crate::crd::nodes::FIRST_CONTROLLER;
 
 /// So many of something.
 #[must_use]
@@ -23,6 +27,40 @@ pub fn bytes(bytes: i64) -> String {
         unit += 1;
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A node of a cluster, by its id.
+#[must_use]
+pub fn node(id: i32) -> String {
+    named(id, ["broker", "controller"])
+}
+
+/// The same at the beginning of a sentence.
+#[must_use]
+pub fn node_first(id: i32) -> String {
+    named(id, ["Broker", "Controller"])
+}
+
+fn named(id: i32, kinds: [&str; 2]) -> String {
+    format!("{} {id}", kinds[usize::from(id >= FIRST_CONTROLLER)])
+}
+
+/// Some nodes of a cluster, by their ids.
+#[must_use]
+pub fn nodes(ids: &BTreeSet<i32>) -> String {
+    let of = |range: &[&i32], kind: &str| match range {
+        [] => None,
+        [one] => Some(format!("{kind} {one}")),
+        several => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Some(format!("{kind}s {}", ids.join(", ")))
+        }
+    };
+    let brokers: Vec<&i32> = ids.range(..FIRST_CONTROLLER).collect();
+    let controllers: Vec<&i32> = ids.range(FIRST_CONTROLLER..).collect();
+    let parts = [of(&brokers, "broker"), of(&controllers, "controller")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(" and ")
 }
 
 /// Some brokers, by their ids.

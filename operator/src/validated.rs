@@ -9,8 +9,9 @@ use ottla_core::config::{Scope, find};
 
 use crate::condition::Verdict;
 use crate::crd::cluster::{ChangePolicy, Durability, Listener, Rack, Resources, Storage};
+pub use crate::crd::nodes::FIRST_CONTROLLER;
 use crate::object::ObjectKey;
-use template::ValidatedTemplate;
+use template::{PodExtension, ValidatedTemplate};
 
 /// Where brokers listen for each other and for the operator.
 pub const PEER_PORT: i32 = 9091;
@@ -35,6 +36,27 @@ pub const CERTIFICATES: &str = "certificates";
 pub const REPLICAS_MAX: i32 = 100;
 /// The most brokers that vote by a spec.
 pub const CONTROLLERS_MAX: i32 = 5;
+/// The ids of so many dedicated controllers.
+#[must_use]
+pub fn dedicated(count: i32) -> BTreeSet<i32> {
+    (FIRST_CONTROLLER..FIRST_CONTROLLER + count).collect()
+}
+
+/// The nodes of a cluster that are no brokers, and vote.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ValidatedControllers {
+    /// How many the spec wants; none: brokers vote.
+    pub wanted: i32,
+    /// Those to run, by id: those wanted, and those that exist and may not go yet.
+    pub ids: BTreeSet<i32>,
+    /// The disk of each.
+    pub storage: Option<Storage>,
+    /// CPU and memory of each.
+    pub resources: Resources,
+    /// What is added to their pods.
+    pub pod: PodExtension,
+}
+
 /// A cluster that can be built as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedCluster {
@@ -48,11 +70,12 @@ pub struct ValidatedCluster {
     pub replicas: i32,
     /// Those of them that are to go, once they hold nothing any more: the last ones.
     pub leaving: BTreeSet<i32>,
-    /// The voters that the brokers' files name: the brokers 0 to this − 1. At least those that vote
-    /// and those that are to.
-    pub controllers: i32,
-    /// How many voters the spec wants.
+    /// The voters that the nodes' files name: at least those that vote and those that are to.
+    pub voters: BTreeSet<i32>,
+    /// How many brokers are to vote by the spec.
     pub controllers_wanted: Option<i32>,
+    /// The controllers that are no brokers.
+    pub controllers: ValidatedControllers,
     /// The broker's image, where it is not the operator's default.
     pub image: Option<String>,
     /// What acks=all promises.
@@ -89,11 +112,28 @@ pub struct ValidatedCluster {
     pub refused: Vec<Verdict>,
 }
 
+impl ValidatedControllers {
+    /// Whether a node is a controller that the spec wants no more.
+    #[must_use]
+    pub fn leaves(&self, id: i32) -> bool {
+        id >= FIRST_CONTROLLER + self.wanted
+    }
+}
+
 impl ValidatedCluster {
     /// How many brokers there are once those that are to go are gone.
     #[must_use]
     pub fn staying(&self) -> i32 {
         self.replicas - i32::try_from(self.leaving.len()).unwrap_or(0)
+    }
+
+    /// All nodes to run, brokers and dedicated controllers.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeSet<i32> {
+        let brokers = 0..self.replicas;
+        brokers
+            .chain(self.controllers.ids.iter().copied())
+            .collect()
     }
 
     /// Whether brokers have certificates.

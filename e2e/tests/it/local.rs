@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod controllers;
 mod disks;
 mod ends;
 mod issuer;

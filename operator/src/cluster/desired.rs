@@ -1,47 +1,66 @@
-//! What the brokers of a cluster are to run with, and what lies between that and what they do.
+//! What the nodes of a cluster are to run with, and what lies between that and what they do.
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rolling_restart::ObservedBroker;
 use super::settings::security::is_mutual_tls;
 use super::settings::{Difference, check, difference, is_dynamic, properties, voters_named};
 use super::validate::{Observed, is_own_setting};
-use crate::crd::KafkaCluster;
+use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::platform::{BrokerState, Endpoints, Properties};
-use crate::validated::{CONTROLLERS_MAX, ValidatedCluster};
+use crate::validated::{CONTROLLERS_MAX, FIRST_CONTROLLER, ValidatedCluster};
 
-/// What was decided when the cluster was created: by its status, or by the brokers that exist.
-/// `left` is how many an earlier cluster has left data of.
+/// What exists of the cluster, and what was decided when it was created: by its status, or by the
+/// nodes that exist. `left` are those that an earlier cluster has left data of.
 pub(super) fn existing(
     cluster: &KafkaCluster,
     states: &BTreeMap<i32, BrokerState>,
-    left: i32,
+    left: &BTreeSet<i32>,
 ) -> Observed {
-    let voters = |state: &BrokerState| voters_named(&state.running_with);
-    let said = cluster
-        .status
-        .as_ref()
-        .and_then(|status| status.controllers);
+    // all that may have voted: files are where voters are looked for
+    let named = states.values().map(|state| &state.running_with);
+    let mut voters: BTreeSet<i32> = named.flat_map(voters_named).collect();
+    if voters.is_empty() {
+        voters = cluster
+            .status
+            .as_ref()
+            .map_or_else(BTreeSet::new, voters_told);
+    }
+    if voters.is_empty() {
+        let may_vote = |id: &&i32| !(CONTROLLERS_MAX..FIRST_CONTROLLER).contains(*id);
+        voters = left.iter().copied().filter(|id| may_vote(&id)).collect();
+    }
     let mut running = states.values().map(|state| &state.running_with);
     let mutual_tls = running.find_map(is_mutual_tls);
     // One that is not there at the moment, as between two pods, holds its replicas still.
     let told = cluster.status.iter().flat_map(|status| &status.brokers);
     let told = told.map(|broker| broker.id);
+    let mut brokers: BTreeSet<i32> = told.chain(states.keys().copied()).collect();
+    let mut controllers = brokers.split_off(&FIRST_CONTROLLER);
+    if brokers.is_empty() {
+        brokers.extend(left.range(..FIRST_CONTROLLER));
+        controllers.extend(left.range(FIRST_CONTROLLER..));
+    }
+    // without those that files name, those that know no others have no majority
+    controllers.extend(voters.range(FIRST_CONTROLLER..));
     Observed {
-        brokers: told
-            .chain(states.keys().copied())
-            .max()
-            .map_or(left, |last| last + 1),
-        // all that may have voted: files are where voters are looked for
-        controllers: (states.values().filter_map(voters).max())
-            .or(said)
-            .or((left > 0).then_some(left.min(CONTROLLERS_MAX))),
+        brokers: brokers.last().map_or(0, |last| last + 1),
+        controllers,
+        voters,
         mutual_tls: mutual_tls.or_else(|| cluster.status.as_ref()?.mutual_tls),
     }
 }
 
-/// The brokers as the plan of the restarts takes them.
+/// Who voted when that was last seen. A status of before dedicated controllers has their number.
+pub(super) fn voters_told(status: &KafkaClusterStatus) -> BTreeSet<i32> {
+    if status.voters.is_empty() {
+        return (0..status.controllers.unwrap_or(0)).collect();
+    }
+    status.voters.iter().copied().collect()
+}
+
+/// The nodes as the plan of the restarts takes them.
 pub(super) fn observed_brokers(
     states: &BTreeMap<i32, BrokerState>,
     desired: &BTreeMap<i32, Properties>,
@@ -90,19 +109,22 @@ pub(super) fn desired(
         }
         settings
     };
-    (0..valid.replicas).map(|id| (id, settings(id))).collect()
+    valid
+        .nodes()
+        .into_iter()
+        .map(|id| (id, settings(id)))
+        .collect()
 }
 
-/// Whether the brokers will take the settings of the spec. One is as good as all: they differ in
-/// ids and addresses only.
+/// Whether the nodes will take the settings of the spec. One broker is as good as all, and one
+/// controller: they differ in ids and addresses only.
 pub(super) fn checked(
     valid: &ValidatedCluster,
     everywhere: &BTreeMap<i32, Endpoints>,
 ) -> Result<(), String> {
-    let first = everywhere.keys().next();
-    first.map_or(Ok(()), |id| {
-        check(&properties(valid, *id, everywhere), valid.image.is_none())
-    })
+    let firsts = [0, FIRST_CONTROLLER];
+    let mut firsts = firsts.iter().filter(|id| everywhere.contains_key(id));
+    firsts.try_for_each(|id| check(&properties(valid, *id, everywhere), valid.image.is_none()))
 }
 
 /// Has the brokers stay as many as they are, with the spec.config that they have, for as long as
@@ -113,8 +135,16 @@ pub(super) fn keep_what_runs(valid: &mut ValidatedCluster, states: &BTreeMap<i32
     let mut config = settings.next().cloned().unwrap_or_default();
     config.retain(|key, _| !is_own_setting(key));
     valid.config = config;
-    let exist = states.keys().next_back().map_or(0, |last| last + 1);
+    keep_who_exists(valid, states);
+}
+
+/// Has no node come that is not there.
+pub(super) fn keep_who_exists(valid: &mut ValidatedCluster, states: &BTreeMap<i32, BrokerState>) {
+    let last = states.range(..FIRST_CONTROLLER).next_back();
+    let exist = last.map_or(0, |(last, _)| last + 1);
     valid.replicas = valid.replicas.min(exist);
+    valid.leaving.retain(|id| *id < exist);
+    valid.controllers.ids.retain(|id| states.contains_key(id));
 }
 
 /// What a broker starts with. One that ran before keeps what is changed without a restart: the

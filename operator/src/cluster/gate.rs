@@ -25,7 +25,7 @@ const ADVERTISED: &str = "advertised.listeners";
 pub fn restart(
     in_force: &BTreeMap<i32, Properties>,
     desired: &BTreeMap<i32, Properties>,
-    remake: Option<Remake>,
+    remakes: &[Remake],
 ) -> Option<Change> {
     let first = in_force.keys().find_map(|id| desired.get(id))?;
     let mut keys = BTreeSet::new();
@@ -41,7 +41,8 @@ pub fn restart(
             continue;
         }
         let differs = difference(settings, wanted).restart;
-        if remake.is_some() || !differs.is_empty() {
+        let is_made_anew = remakes.iter().any(|remake| remake.nodes.contains(id));
+        if is_made_anew || !differs.is_empty() {
             brokers.insert(*id);
         }
         keys.extend(differs);
@@ -49,7 +50,8 @@ pub fn restart(
     if brokers.is_empty() {
         return None;
     }
-    let mut reasons: Vec<String> = remake.iter().map(|remake| remake.what.clone()).collect();
+    let mut reasons: Vec<String> = remakes.iter().map(|remake| remake.what.clone()).collect();
+    reasons.dedup();
     if !keys.is_empty() {
         let keys: Vec<String> = keys.into_iter().collect();
         reasons.push(format!("{} change", keys.join(", ")));
@@ -63,14 +65,14 @@ pub fn restart(
         ADVERTISED => format!("{key}={}\n", without_ports(value)),
         _ => format!("{key}={value}\n"),
     });
-    let remade = remake.map_or(String::new(), |remake| remake.fingerprint);
-    let target = fixed.collect::<String>() + &remade;
+    let remade = remakes.iter().map(|remake| remake.fingerprint.as_str());
+    let target: String = fixed.chain(remade.map(str::to_owned)).collect();
     Some(Change {
         what: What::Restart,
         id: What::Restart.id(&format!("{:016x}", fingerprint(&target))),
         step: format!(
             "Restart {}, one at a time: {}.",
-            spoken::brokers(&brokers),
+            spoken::nodes(&brokers),
             reasons.join("; ")
         ),
         brokers,

@@ -1,7 +1,7 @@
-//! How the voters of the metadata quorum become those that the spec wants: brokers 0 to a number,
-//! one at a time. Pure.
+//! How the voters of the metadata quorum become those that the spec wants, one at a time: brokers 0
+//! to a number, or controllers that are no brokers. Pure.
 //!
-//! A broker's file names at least those that vote: it is where it looks for them when it starts. So
+//! A node's file names at least those that vote: it is where it looks for them when it starts. So
 //! the files name a voter before it votes, and until it votes no more.
 //!
 //! Invariant: a change is asked for only while every voter that stays follows closely.
@@ -9,15 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observed::ObservedQuorum;
+use crate::spoken::node;
+use crate::validated::dedicated;
 
 /// The quorum, and what it is to be.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The brokers 0 to this − 1 are to vote.
-    pub wanted: i32,
-    /// How many voters the file of each broker names that exists.
-    pub named: &'a BTreeMap<i32, i32>,
-    /// The brokers that serve.
+    /// Those that are to vote.
+    pub wanted: &'a BTreeSet<i32>,
+    /// The voters that the file of each node names that exists.
+    pub named: &'a BTreeMap<i32, BTreeSet<i32>>,
+    /// The nodes that serve.
     pub serving: &'a BTreeSet<i32>,
     /// The quorum as the active controller has it.
     pub quorum: &'a ObservedQuorum,
@@ -28,9 +30,9 @@ pub struct Facts<'a> {
 pub enum Step {
     /// Those vote that are to.
     Settled,
-    /// That broker is to vote.
+    /// That node is to vote.
     Add(i32),
-    /// That broker is to vote no more.
+    /// That node is to vote no more.
     Remove(i32),
     /// Something has to come first; half a sentence.
     Wait(String),
@@ -47,74 +49,95 @@ pub fn plan(facts: &Facts<'_>) -> Step {
         let (id, _) = behind.next()?;
         Some(Step::Wait(format!("voter {id} has not caught up")))
     };
-    if let Some(id) = (0..facts.wanted).find(|id| !voters.contains_key(id)) {
-        if facts.named.values().any(|named| *named < facts.wanted) {
-            return Step::Wait("not all brokers know of it yet".to_owned());
+    let mut wanted = facts.wanted.iter().copied();
+    if let Some(id) = wanted.find(|id| !voters.contains_key(id)) {
+        if !facts
+            .named
+            .values()
+            .all(|named| named.is_superset(facts.wanted))
+        {
+            return Step::Wait("not all nodes know of it yet".to_owned());
         }
         if !facts.serving.contains(&id) {
-            return Step::Wait(format!("broker {id} does not serve yet"));
+            return Step::Wait(format!("{} does not serve yet", node(id)));
         }
         return behind(None).unwrap_or(Step::Add(id));
     }
-    match voters.keys().next_back().filter(|id| **id >= facts.wanted) {
+    let mut goes = voters.keys().rev().filter(|id| !facts.wanted.contains(id));
+    match goes.next() {
         Some(last) => behind(Some(*last)).unwrap_or(Step::Remove(*last)),
         None => Step::Settled,
     }
 }
 
-/// How many brokers are to vote, of so many that stay: what the spec says, or 3, or 1 where there
-/// are fewer than 3.
+/// Who is to vote: so many dedicated controllers, or where there are none, of so many brokers that
+/// stay as many as the spec says, or 3, or 1 where there are fewer than 3.
 #[must_use]
-pub fn wanted(spec: Option<i32>, staying: i32) -> i32 {
+pub fn wanted(are_dedicated: i32, spec: Option<i32>, staying: i32) -> BTreeSet<i32> {
+    if are_dedicated > 0 {
+        return dedicated(are_dedicated);
+    }
     let fits = spec.filter(|controllers| *controllers <= staying);
-    fits.unwrap_or(if staying >= 3 { 3 } else { 1 })
+    let count = fits.unwrap_or(if staying >= 3 { 3 } else { 1 });
+    (0..count).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Each line: a case, how many are to vote, how many each broker's file names, the voters, `-`
-    /// behind those that are behind, and the brokers that do not serve.
+    /// Each line: a case, who is to vote, whom each node's file names, the voters, `-` behind those
+    /// that are behind, and the nodes that do not serve. `012` are brokers, `abc` controllers.
     const CASES: &str = "
-        as it is                   : 3 : 3 3 3 : 0 1 2 : => Settled
-        the last one first         : 3 : 5 5 5 5 5 : 0 1 2 3 4 : => Remove(4)
-        then the next              : 3 : 5 5 5 5 5 : 0 1 2 3 : => Remove(3)
-        one that leaves is away    : 3 : 5 5 5 5 5 : 0 1 2 3 4- : 4 => Remove(4)
-        one that stays is behind   : 3 : 5 5 5 5 5 : 0 1- 2 3 4 : => voter 1 has not caught up
-        so is one that leaves too  : 1 : 3 3 3 : 0 1- 2 : => voter 1 has not caught up
-        down to one                : 1 : 3 3 : 0 1 : => Remove(1)
-        up from one                : 3 : 3 3 3 : 0 : => Add(1)
-        and the next               : 3 : 3 3 3 : 0 1 : => Add(2)
-        a file is older            : 3 : 3 1 3 : 0 : => not all brokers know of it yet
-        it does not serve          : 3 : 3 3 3 : 0 : 1 => broker 1 does not serve yet
-        a voter is behind          : 3 : 3 3 3 : 0 1- : => voter 1 has not caught up
-        back while some have gone  : 5 : 5 5 5 5 5 : 0 1 2 3 : => Add(4)
-        somebody took another vote : 3 : 4 4 4 4 : 0 1 3 : => Add(2)
-        files name more            : 3 : 5 5 5 : 0 1 2 : => Settled";
+        as it is                   : 012 : 012 012 012 : 0 1 2 : => Settled
+        the last one first         : 012 : 01234 01234 01234 : 0 1 2 3 4 : => Remove(4)
+        then the next              : 012 : 01234 01234 01234 01234 : 0 1 2 3 : => Remove(3)
+        one that leaves is away    : 012 : 01234 01234 01234 : 0 1 2 3 4- : 4 => Remove(4)
+        one that stays is behind   : 012 : 01234 : 0 1- 2 3 : => voter 1 has not caught up
+        so is one that leaves too  : 0   : 012 012 012 : 0 1- 2 : => voter 1 has not caught up
+        down to one                : 0   : 012 012 : 0 1 : => Remove(1)
+        up from one                : 012 : 012 012 012 : 0 : => Add(1)
+        and the next               : 012 : 012 012 012 : 0 1 : => Add(2)
+        a file is older            : 012 : 012 0 012 : 0 : => not all nodes know of it yet
+        it does not serve          : 012 : 012 012 012 : 0 : 1 => broker 1 does not serve yet
+        a voter is behind          : 012 : 012 012 012 : 0 1- : => voter 1 has not caught up
+        back while some have gone  : 01234 : 01234 01234 01234 : 0 1 2 3 : => Add(4)
+        somebody took another vote : 012 : 0123 0123 0123 0123 : 0 1 3 : => Add(2)
+        files name more            : 012 : 01234 01234 01234 : 0 1 2 : => Settled
+        the first that is none     : abc : 012abc 012abc 012abc : 0 1 2 : => Add(1000)
+        a broker's file is older   : abc : 012abc 012 : 0 1 2 : => not all nodes know of it yet
+        files name others          : abc : 012ab 012ab : 0 1 2 : => not all nodes know of it yet
+        a controller is coming    : abc : 012abc : 0 1 2 a : b => controller 1001 does not serve yet
+        all of them, then brokers  : abc : 012abc : 0 1 2 a b c : => Remove(2)
+        the last broker            : abc : 012abc : 0 a b c : => Remove(0)
+        a new one is behind        : abc : 012abc : 0 1 2 a b c- : => voter 1002 has not caught up
+        only they                  : abc : abc : a b c : => Settled
+        two less of them           : abc : abcde : a b c d e : => Remove(1004)
+        back to brokers            : 012 : 012abc : a b c : => Add(0)
+        and no controller          : 012 : 012abc : 0 1 2 a b c : => Remove(1002)";
+
+    fn id(letter: char) -> i32 {
+        let letter = letter.to_digit(16).unwrap();
+        i32::try_from(if letter < 10 { letter } else { letter + 990 }).unwrap()
+    }
 
     #[test]
     fn voters_become_those_that_are_wanted_one_at_a_time() {
         for case in CASES.trim().lines() {
             let (told, outcome) = case.split_once("=>").unwrap();
             let parts: Vec<&str> = told.split(':').map(str::trim).collect();
-            let named = parts[2].split_whitespace().map(|n| n.parse().unwrap());
-            let named: BTreeMap<i32, i32> = (0..).zip(named).collect();
+            let ids = |text: &str| text.chars().map(id).collect::<BTreeSet<i32>>();
+            let named = parts[2].split_whitespace().map(ids);
+            let named: BTreeMap<i32, BTreeSet<i32>> = (0..).zip(named).collect();
             let voters = parts[3].split_whitespace();
-            let voters =
-                voters.map(|v| (v.trim_end_matches('-').parse().unwrap(), !v.ends_with('-')));
-            let down: BTreeSet<i32> = parts[4]
-                .split_whitespace()
-                .map(|id| id.parse().unwrap())
-                .collect();
+            let voters = voters.map(|v| (id(v.chars().next().unwrap()), !v.ends_with('-')));
+            let down = parts[4].split_whitespace().flat_map(str::chars).map(id);
+            let down: BTreeSet<i32> = down.collect();
+            let serving = (0..9).chain(dedicated(5)).filter(|id| !down.contains(id));
             let facts = Facts {
-                wanted: parts[1].parse().unwrap(),
+                wanted: &ids(parts[1]),
                 named: &named,
-                serving: &named
-                    .keys()
-                    .copied()
-                    .filter(|id| !down.contains(id))
-                    .collect(),
+                serving: &serving.collect(),
                 quorum: &ObservedQuorum {
                     leader: 0,
                     voters: voters.collect(),
@@ -129,12 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn how_many_vote_follows_from_how_many_stay() {
-        let default: Vec<i32> = (1..=6).map(|staying| wanted(None, staying)).collect();
+    fn who_votes_follows_from_the_spec_and_from_how_many_stay() {
+        let count = |spec, staying| wanted(0, spec, staying).len();
+        let default: Vec<usize> = (1..=6).map(|staying| count(None, staying)).collect();
         assert_eq!(default, [1, 1, 3, 3, 3, 3]);
         assert_eq!(
-            [wanted(Some(5), 5), wanted(Some(1), 3), wanted(Some(5), 4)],
+            [count(Some(5), 5), count(Some(1), 3), count(Some(5), 4)],
             [5, 1, 3]
         );
+        assert_eq!(wanted(3, None, 1), [1000, 1001, 1002].into());
     }
 }

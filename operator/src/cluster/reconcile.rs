@@ -7,6 +7,7 @@
 
 mod certified;
 mod consent;
+mod controllers;
 mod identity;
 mod roll;
 mod voters;
@@ -30,8 +31,9 @@ use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::ChangePolicy;
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::object::{PAUSED, is_paused};
-use crate::platform::{BrokerState, Endpoints, NotYet, Platform, Properties};
+use crate::platform::{BrokerState, Endpoints, NotYet, Platform, Properties, There, brokers};
 use crate::secrets::Secrets;
+use crate::spoken::node;
 use crate::validated::ValidatedCluster;
 
 /// Reconciles one cluster on one platform.
@@ -57,8 +59,8 @@ pub struct Reconciler<P> {
     refused: Option<(ConfigChanges, Verdict)>,
     /// Brokers whose start has been told of.
     started: BTreeSet<i32>,
-    /// How many brokers an earlier cluster has left data of, once that was looked for.
-    left: Option<i32>,
+    /// The nodes that an earlier cluster has left data of, once that was looked for.
+    left: Option<BTreeSet<i32>>,
     departures: Departures,
 }
 
@@ -112,10 +114,15 @@ impl<P: Platform> Reconciler<P> {
         is_current: impl Fn() -> bool,
         now: &str,
     ) -> Step {
-        let states = self.platform.observe().await;
+        let nodes = self.platform.observe().await;
+        let brokers = brokers(&nodes);
+        let there = There {
+            nodes: &nodes,
+            brokers: &brokers,
+        };
         self.admin
             .set_cluster_id(identity::lasting_id(cluster).cloned());
-        let mut step = self.step_from(cluster, &states, &is_current, now).await;
+        let mut step = self.step_from(cluster, there, &is_current, now).await;
         step.addresses.clone_from(&self.addresses);
         self.turn.look();
         step
@@ -124,13 +131,15 @@ impl<P: Platform> Reconciler<P> {
     async fn step_from(
         &mut self,
         cluster: &KafkaCluster,
-        states: &BTreeMap<i32, BrokerState>,
+        there: There<'_>,
         is_current: &dyn Fn() -> bool,
         now: &str,
     ) -> Step {
         let paused = is_paused(&cluster.metadata);
+        let states = there.brokers;
         let left = self.left_behind(cluster, states).await;
-        let valid = left.and_then(|left| validate(cluster, existing(cluster, states, left)));
+        let exist = |left: BTreeSet<i32>| existing(cluster, there.nodes, &left);
+        let valid = left.and_then(|left| validate(cluster, exist(left)));
         let mut valid = match valid {
             Ok(valid) if !paused => valid,
             other => {
@@ -139,7 +148,7 @@ impl<P: Platform> Reconciler<P> {
                     _ => left_alone(),
                 };
                 self.turn.note(false);
-                let seen = Seen::new(states, verdict);
+                let seen = Seen::new(there, verdict);
                 let mut step = conclude(cluster, None, &seen, Vec::new(), now);
                 step.valid = other.ok();
                 let renewed = self.renew(step.valid.as_ref(), states, now).await;
@@ -151,62 +160,70 @@ impl<P: Platform> Reconciler<P> {
         let (certified, wait) = self.certify(&mut valid, states, now).await;
         let step = if let Some(verdict) = wait {
             self.turn.note(false);
-            let seen = Seen::new(states, verdict);
+            let seen = Seen::new(there, verdict);
             conclude(cluster, Some(valid), &seen, Vec::new(), now)
         } else {
-            self.act(cluster, valid, states, is_current, now).await
+            self.act(cluster, valid, there, is_current, now).await
         };
         certified.told(step)
     }
 
-    /// A cluster that is made again has all brokers that have data, or else their partitions had
-    /// no leader; those that are not wanted give them away first.
+    /// A cluster that is made again has all nodes that have data, or else their partitions had no
+    /// leader, and votes no majority; those that are not wanted give them away first.
     async fn left_behind(
         &mut self,
         cluster: &KafkaCluster,
         states: &BTreeMap<i32, BrokerState>,
-    ) -> Result<i32, Verdict> {
-        if !states.is_empty() || cluster.spec.storage.is_none() {
-            return Ok(0);
+    ) -> Result<BTreeSet<i32>, Verdict> {
+        let dedicated = cluster.spec.dedicated_controllers.as_ref();
+        let of_controllers = dedicated.and_then(|dedicated| dedicated.storage.as_ref());
+        let is_kept = cluster.spec.storage.is_some() || of_controllers.is_some();
+        if !states.is_empty() || !is_kept {
+            return Ok(BTreeSet::new());
         }
         if self.left.is_none() {
             let left = self.platform.left_behind().await;
             self.left = Some(left.map_err(|why| not_yet_verdict(&why))?);
         }
-        Ok(self.left.unwrap_or(0))
+        Ok(self.left.clone().unwrap_or_default())
     }
 
     async fn act(
         &mut self,
         cluster: &KafkaCluster,
         mut valid: ValidatedCluster,
-        states: &BTreeMap<i32, BrokerState>,
+        there: There<'_>,
         is_current: &dyn Fn() -> bool,
         now: &str,
     ) -> Step {
+        let states = there.brokers;
         let mut everywhere = self.lay_out(&valid);
         let mut verdicts = valid.refused.clone();
         if let Err(refusal) = checked(&valid, &everywhere) {
             verdicts.push(refused_config(&refusal, states.is_empty()));
             if states.is_empty() {
                 let verdict = Verdict::worst(verdicts).expect("one was added");
-                let seen = Seen::new(states, verdict);
+                let seen = Seen::new(there, verdict);
                 return conclude(cluster, Some(valid), &seen, Vec::new(), now);
             }
-            keep_what_runs(&mut valid, states);
+            keep_what_runs(&mut valid, there.nodes);
         }
-        let passed = self.pass_gate(cluster, &mut valid, states, &mut everywhere);
+        let passed = self.pass_gate(cluster, &mut valid, there, &mut everywhere);
         let passed = passed.await;
         verdicts.extend(passed.verdict.clone());
         let mut done: Vec<String> = passed.consent.done.iter().cloned().collect();
         let quorum = self.look_at_voters(cluster, &valid, states).await;
         let departure = self.depart(cluster, &mut valid, states, &quorum).await;
-        let settled = self.settle_voters(&mut valid, states, quorum).await;
+        let settled = self.settle_voters(&mut valid, there.nodes, quorum).await;
+        let retired = self.retire_controllers(cluster, &valid, there.nodes).await;
         verdicts.extend(with_voters(departure.verdict, settled.verdict));
-        done.extend(departure.done.into_iter().chain(settled.done));
-        everywhere.retain(|id, _| *id < valid.replicas);
-        let desired = passed.settings(desired(&valid, &everywhere, states));
-        let compared = passed.compared(&desired);
+        verdicts.extend(retired.verdict);
+        let told = departure.done.into_iter().chain(settled.done);
+        done.extend(told.chain(retired.done));
+        let nodes = valid.nodes();
+        everywhere.retain(|id, _| nodes.contains(id));
+        let desired = passed.settings(desired(&valid, &everywhere, there.nodes));
+        let mut compared = passed.compared(&desired);
         let prepared = self.platform.prepare(&desired, is_dynamic).await;
         let is_prepared = prepared.is_ok();
         let (Ok(missing) | Err(missing)) = prepared;
@@ -216,21 +233,24 @@ impl<P: Platform> Reconciler<P> {
             bootstrap: self.platform.bootstrap(&everywhere),
             pending: self.platform.pending(),
             leaving: departure.leaving,
-            controllers: settled.voting,
+            voters: settled.voting,
+            dedicated: retired.known,
             consent: Some(passed.consent),
             version: self.platform.version(),
-            ..Seen::unplanned(states)
+            ..Seen::unplanned(there)
         };
         if !is_prepared {
             return conclude(cluster, Some(valid), &seen, done, now);
         }
-        self.start(states, &desired, &mut done).await;
-        let differences = differences(states, &compared);
+        self.start(there.nodes, &desired, &mut done).await;
+        let differences = differences(there.nodes, &compared);
         if is_current() {
-            let refused = self.change(states, &differences, &mut done).await;
+            let refused = self.change(there.nodes, &differences, &mut done).await;
             seen.verdicts.extend(refused);
         }
-        let (brokers, plan) = self.roll((cluster, &valid), states, &compared).await;
+        // Its pod would come back as it was: nothing is made for one that is to go.
+        compared.retain(|id, _| !valid.controllers.leaves(*id));
+        let (brokers, plan) = self.roll((cluster, &valid), there.nodes, &compared).await;
         let turn = (passed.restarts, passed.held.is_some());
         self.note_turn(cluster, turn, &brokers, &seen.pending);
         if let Some(id) = plan.restart.filter(|_| is_current()) {
@@ -239,18 +259,27 @@ impl<P: Platform> Reconciler<P> {
         }
         let inconsistent = self.ask_cluster_id(cluster, states, &valid).await;
         seen.verdicts.extend(inconsistent);
-        let before = cluster.status.as_ref();
-        let known = known(Some(&valid), states, before, &seen.leaving);
-        let (newcomers, verdict) = newcomers(&mut self.admin, &valid, known).await;
-        seen.verdicts.extend(verdict);
-        seen.newcomers = Some(newcomers);
-        let (even, verdict) = rebalance(&mut self.admin, cluster, &valid).await;
-        seen.verdicts.extend(verdict);
-        seen.rebalance = Some(even);
+        self.even_out((cluster, &valid), &mut seen).await;
         seen.cluster_id.clone_from(&self.cluster_id);
         seen.brokers = &brokers;
         seen.plan = &plan;
         conclude(cluster, Some(valid), &seen, done, now)
+    }
+
+    /// Looks how far those are that have just come, and how far replicas are made even.
+    async fn even_out(
+        &mut self,
+        (cluster, valid): (&KafkaCluster, &ValidatedCluster),
+        seen: &mut Seen<'_>,
+    ) {
+        let before = cluster.status.as_ref();
+        let known = known(Some(valid), seen.states, before, &seen.leaving);
+        let (newcomers, verdict) = newcomers(&mut self.admin, valid, known).await;
+        seen.verdicts.extend(verdict);
+        seen.newcomers = Some(newcomers);
+        let (even, verdict) = rebalance(&mut self.admin, cluster, valid).await;
+        seen.verdicts.extend(verdict);
+        seen.rebalance = Some(even);
     }
 
     fn lay_out(&self, valid: &ValidatedCluster) -> BTreeMap<i32, Endpoints> {
@@ -263,7 +292,7 @@ impl<P: Platform> Reconciler<P> {
         with: &[crate::crd::cluster::Listener],
     ) -> BTreeMap<i32, Endpoints> {
         let listeners = listeners(with, valid.mutual_tls);
-        self.platform.lay_out(valid.replicas, &listeners)
+        self.platform.lay_out(&valid.nodes(), &listeners)
     }
 
     async fn depart(
@@ -295,7 +324,7 @@ impl<P: Platform> Reconciler<P> {
             let settings = settings_of_start(before, settings);
             self.platform.start(*id, &settings).await;
             if self.started.insert(*id) {
-                done.push(format!("broker {id} is started"));
+                done.push(format!("{} is started", node(*id)));
             }
         }
     }

@@ -14,6 +14,9 @@
 //!   process it waits for nobody. With one, in a cluster that was never up, it waits for one that
 //!   is on its way.
 //!
+//! Controllers that are no brokers go by the same rules: they hold no partition, and the quorum
+//! needs them.
+//!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
 //! last, so that it changes once and not with every restart.
 //!
@@ -40,6 +43,7 @@ use std::fmt;
 use crate::observed::{
     Harmed, ObservedCluster, ObservedPartition, ObservedQuorum, RestartCheck, Why,
 };
+use crate::spoken::node;
 
 /// So many replicas in sync that serve are enough for a partition to lose another one that is.
 const IN_SYNC_MIN: usize = 2;
@@ -369,9 +373,9 @@ impl fmt::Display for Obstacle {
             count => format!(", and {count} more partitions"),
         };
         match self {
-            Self::GoesFirst(broker) => write!(f, "broker {broker} goes first"),
+            Self::GoesFirst(other) => write!(f, "{} goes first", node(*other)),
             Self::Away { broker, message } => {
-                write!(f, "broker {broker} does not serve ({message})")
+                write!(f, "{} does not serve ({message})", node(*broker))
             }
             Self::NoAnswer(why) => write!(f, "the cluster cannot be asked: {why}"),
             Self::NoQuorum(why) => write!(f, "the metadata quorum is not there: {why}"),

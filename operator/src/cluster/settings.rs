@@ -10,7 +10,7 @@ use ottla_core::config::{Scope, Update, find};
 
 use crate::crd::cluster::Durability;
 use crate::platform::{Endpoints, Properties};
-use crate::validated::ValidatedCluster;
+use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
 
 /// The name of the listener that brokers use among themselves.
 pub const PEER_LISTENER: &str = "CONTROLLER";
@@ -19,11 +19,12 @@ pub const PEER_LISTENER: &str = "CONTROLLER";
 /// the brokers agree on themselves, so a change of it takes no restart.
 pub const VOTERS: &str = "controller.quorum.voters";
 
-/// How many voters a file names.
+/// The voters that a file names.
 #[must_use]
-pub fn voters_named(settings: &Properties) -> Option<i32> {
-    let voters = settings.get(VOTERS)?.split(',');
-    i32::try_from(voters.filter(|voter| !voter.is_empty()).count()).ok()
+pub fn voters_named(settings: &Properties) -> BTreeSet<i32> {
+    let voters = settings.get(VOTERS).map_or("", String::as_str).split(',');
+    let ids = voters.filter_map(|voter| voter.split_once('@')?.0.parse().ok());
+    ids.collect()
 }
 
 /// Whether a voter that both name has moved: brokers know each where their files said at the start.
@@ -42,10 +43,10 @@ fn has_moved_voters(running: &Properties, desired: &Properties) -> bool {
     both.any(|(before, now)| before != now)
 }
 
-/// The settings of broker `node`, given where every broker lives.
+/// The settings of a node, given where every node lives.
 ///
 /// # Panics
-/// If `node` is not one of `everywhere`: a platform lays out all brokers of the cluster.
+/// If `node` is not one of `everywhere`: a platform lays out all nodes of the cluster.
 #[must_use]
 pub fn properties(
     cluster: &ValidatedCluster,
@@ -61,9 +62,10 @@ pub fn properties(
         advertised.push(format!("{name}://{}", client.advertised));
     }
     listeners.push(format!("{PEER_LISTENER}://{}", here.peer_bind));
+    let is_broker = node < FIRST_CONTROLLER;
     let voters: Vec<String> = everywhere
         .iter()
-        .filter(|(id, _)| **id < cluster.controllers)
+        .filter(|(id, _)| cluster.voters.contains(id))
         .map(|(id, voter)| format!("{id}@{}", voter.peer_advertised))
         .collect();
     let durability = match cluster.durability {
@@ -74,7 +76,11 @@ pub fn properties(
     let mut set = |key: &str, value: String| drop(properties.insert(key.to_owned(), value));
     set("node.id", node.to_string());
     set("listeners", listeners.join(","));
-    set("advertised.listeners", advertised.join(","));
+    if is_broker {
+        set("advertised.listeners", advertised.join(","));
+    } else {
+        set("process.roles", "controller".to_owned());
+    }
     set("controller.listener.names", PEER_LISTENER.to_owned());
     set(VOTERS, voters.join(","));
     set("log.dirs", here.log_dir.display().to_string());
@@ -86,7 +92,7 @@ pub fn properties(
     if let Some(rack) = &here.rack {
         set("broker.rack", rack.clone());
     }
-    properties.extend(security::properties(cluster, &here.certificates));
+    properties.extend(security::properties(cluster, &here.certificates, is_broker));
     properties
 }
 

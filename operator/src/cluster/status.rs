@@ -1,6 +1,6 @@
 //! What a KafkaCluster's status says. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rolling_restart::{ObservedBroker, Plan};
 use super::scale_up::known;
@@ -8,7 +8,8 @@ use crate::approval::Consent;
 use crate::condition::{ClusterReason, Verdict, conditions};
 use crate::crd::cluster::{BrokerStatus, RebalanceStatus};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
-use crate::platform::{BrokerState, Failure};
+use crate::platform::{BrokerState, Failure, There};
+use crate::spoken::node_first;
 use crate::validated::ValidatedCluster;
 
 /// What a step saw.
@@ -16,6 +17,8 @@ use crate::validated::ValidatedCluster;
 pub struct Seen<'a> {
     /// The brokers as their platform sees them.
     pub states: &'a BTreeMap<i32, BrokerState>,
+    /// The brokers and the dedicated controllers.
+    pub nodes: &'a BTreeMap<i32, BrokerState>,
     /// The same as the rolling restart sees them.
     pub brokers: &'a [ObservedBroker],
     /// Who is restarted, and why the others wait.
@@ -30,8 +33,10 @@ pub struct Seen<'a> {
     pub pending: Vec<String>,
     /// Brokers that are to go.
     pub leaving: Vec<i32>,
-    /// How many vote; none where that is not known.
-    pub controllers: Option<i32>,
+    /// Who votes; none where that is not known.
+    pub voters: Option<BTreeSet<i32>>,
+    /// Dedicated controllers that are to go and have not been forgotten.
+    pub dedicated: BTreeSet<i32>,
     /// Brokers that are to get their share; none where that was not looked at.
     pub newcomers: Option<Vec<i32>>,
     /// How far replicas are made even; none where that was not looked at.
@@ -50,18 +55,19 @@ const NO_PLAN: &Plan = &Plan {
 impl<'a> Seen<'a> {
     /// What is seen of a cluster whose spec cannot be carried out at all.
     #[must_use]
-    pub fn new(states: &'a BTreeMap<i32, BrokerState>, verdict: Verdict) -> Self {
+    pub fn new(there: There<'a>, verdict: Verdict) -> Self {
         Self {
             verdicts: vec![verdict],
-            ..Self::unplanned(states)
+            ..Self::unplanned(there)
         }
     }
 
     /// What is seen while no restart can be planned.
     #[must_use]
-    pub fn unplanned(states: &'a BTreeMap<i32, BrokerState>) -> Self {
+    pub fn unplanned(there: There<'a>) -> Self {
         Self {
-            states,
+            states: there.brokers,
+            nodes: there.nodes,
             brokers: &[],
             plan: NO_PLAN,
             verdicts: Vec::new(),
@@ -69,7 +75,8 @@ impl<'a> Seen<'a> {
             bootstrap: BTreeMap::new(),
             pending: Vec::new(),
             leaving: Vec::new(),
-            controllers: None,
+            voters: None,
+            dedicated: BTreeSet::new(),
             newcomers: None,
             rebalance: None,
             consent: None,
@@ -93,9 +100,11 @@ pub fn status(
         verdicts.extend(broker_verdicts(valid, seen));
         let pending = seen.pending.iter();
         verdicts.extend(pending.map(|what| Verdict::new(ClusterReason::Applying, what.clone())));
-        if seen.controllers.is_some() {
-            status.controllers = seen.controllers;
+        if let Some(voters) = &seen.voters {
+            status.controllers = i32::try_from(voters.len()).ok();
+            status.voters = voters.iter().copied().collect();
         }
+        tell_controllers(&mut status, valid, seen);
         keep_addresses(&mut status, valid, seen);
     }
     let verdict = Verdict::worst(verdicts).unwrap_or_else(|| {
@@ -111,7 +120,8 @@ pub fn status(
     status.replicas = i32::try_from(seen.states.len()).unwrap_or(i32::MAX);
     status.brokers_ready = format!("{ready}/{wanted}");
     status.selector = format!(
-        "app.kubernetes.io/name=ottla,app.kubernetes.io/instance={}",
+        "app.kubernetes.io/name=ottla,app.kubernetes.io/instance={},\
+         app.kubernetes.io/component=broker",
         cluster.metadata.name.as_deref().unwrap_or_default()
     );
     if seen.cluster_id.is_some() {
@@ -158,39 +168,79 @@ fn keep_addresses(status: &mut KafkaClusterStatus, valid: &ValidatedCluster, see
     }
 }
 
+/// What is told of one node.
+fn told(seen: &Seen<'_>, id: i32, state: &BrokerState) -> BrokerStatus {
+    let message = match seen.plan.waiting.get(&id) {
+        Some(why) => format!("waits to be restarted: {why}"),
+        None if seen.plan.restart == Some(id) => "restarts".to_owned(),
+        None => state.message.clone(),
+    };
+    let node = seen.brokers.iter().find(|node| node.id == id);
+    BrokerStatus {
+        id,
+        ready: state.ready,
+        message,
+        restart_reason: node
+            .and_then(|node| node.restart.clone())
+            .unwrap_or_default(),
+    }
+}
+
+fn away(id: i32) -> BrokerStatus {
+    BrokerStatus {
+        id,
+        message: "is not there".to_owned(),
+        ..BrokerStatus::default()
+    }
+}
+
+/// Those that there are to be, and those that are to go and have not been forgotten: they stand
+/// there before they are started, so that none is ever forgotten here first.
+fn tell_controllers(status: &mut KafkaClusterStatus, valid: &ValidatedCluster, seen: &Seen<'_>) {
+    let wanted = &valid.controllers.ids;
+    let ready = |id: &&i32| seen.nodes.get(id).is_some_and(|state| state.ready);
+    status.controllers_ready = match wanted.len() {
+        0 => String::new(),
+        count => format!("{}/{count}", wanted.iter().filter(ready).count()),
+    };
+    let all = wanted | &seen.dedicated;
+    let all = all.into_iter().map(|id| match seen.nodes.get(&id) {
+        Some(state) => told(seen, id, state),
+        None => away(id),
+    });
+    status.dedicated_controllers = all.collect();
+}
+
+/// Why the dedicated controllers are not all ready, where they are not.
+fn controllers_verdict(valid: &ValidatedCluster, seen: &Seen<'_>) -> Option<Verdict> {
+    let wanted = &valid.controllers.ids;
+    let state = |id: &i32| seen.nodes.get(id);
+    let is_unready = |id: &&i32| state(id).is_none_or(|state| !state.ready);
+    let unready: Vec<&i32> = wanted.iter().filter(is_unready).collect();
+    let first = **unready.first()?;
+    let what = state(&first).map_or("is being started", |state| &state.message);
+    let message = format!(
+        "{} of {} controllers are ready; controller {first} {what}.",
+        wanted.len() - unready.len(),
+        wanted.len()
+    );
+    Some(Verdict::new(ClusterReason::ControllerNotReady, message))
+}
+
 /// One that is not there is still one of the cluster's.
 fn brokers(
     seen: &Seen<'_>,
     before: &[BrokerStatus],
     valid: Option<&ValidatedCluster>,
 ) -> Vec<BrokerStatus> {
-    let restart_reason = |id: i32| {
-        let broker = seen.brokers.iter().find(|broker| broker.id == id)?;
-        broker.restart.clone()
-    };
-    let brokers = seen.states.iter().map(|(id, state)| {
-        let message = match seen.plan.waiting.get(id) {
-            Some(why) => format!("waits to be restarted: {why}"),
-            None if seen.plan.restart == Some(*id) => "restarts".to_owned(),
-            None => state.message.clone(),
-        };
-        BrokerStatus {
-            id: *id,
-            ready: state.ready,
-            message,
-            restart_reason: restart_reason(*id).unwrap_or_default(),
-        }
-    });
+    let brokers = seen.states.iter();
+    let brokers = brokers.map(|(id, state)| told(seen, *id, state));
     let wanted = valid.map_or(i32::MAX, |valid| valid.replicas);
-    let away = before
+    let others = before
         .iter()
         .filter(|broker| !seen.states.contains_key(&broker.id) && broker.id < wanted);
-    let away = away.map(|broker| BrokerStatus {
-        id: broker.id,
-        message: "is not there".to_owned(),
-        ..BrokerStatus::default()
-    });
-    let mut brokers: Vec<BrokerStatus> = brokers.chain(away).collect();
+    let others = others.map(|broker| away(broker.id));
+    let mut brokers: Vec<BrokerStatus> = brokers.chain(others).collect();
     brokers.sort_by_key(|broker| broker.id);
     brokers
 }
@@ -208,7 +258,7 @@ pub fn deleting(cluster: &KafkaCluster, now: &str) -> KafkaClusterStatus {
 
 fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    for (id, state) in seen.states {
+    for (id, state) in seen.nodes {
         if let Some(failure) = state.failure {
             let reason = match failure {
                 Failure::CrashLooping => ClusterReason::BrokerCrashLooping,
@@ -221,11 +271,12 @@ fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
             };
             verdicts.push(Verdict::new(
                 reason,
-                format!("Broker {id}: {}.", state.message),
+                format!("{}: {}.", node_first(*id), state.message),
             ));
         }
     }
     verdicts.extend(roll_verdict(seen));
+    verdicts.extend(controllers_verdict(valid, seen));
     let exist = seen.states.len();
     let wanted = usize::try_from(valid.replicas).unwrap_or(0);
     let down = seen.states.iter().find(|(_, state)| !state.ready);
@@ -257,13 +308,14 @@ fn roll_verdict(seen: &Seen<'_>) -> Option<Verdict> {
         (None, None) => return None,
         (Some(going), _) => {
             let left = seen.plan.waiting.len();
-            let message = format!("Broker {going} is being restarted; {left} more follow it.");
+            let who = node_first(going);
+            let message = format!("{who} is being restarted; {left} more follow it.");
             return Some(Verdict::new(ClusterReason::RollingRestart, message));
         }
         (None, Some(waiting)) => waiting,
     };
     Some(Verdict::new(
         ClusterReason::RollingRestart,
-        format!("Broker {id} waits to be restarted: {why}."),
+        format!("{} waits to be restarted: {why}.", node_first(*id)),
     ))
 }

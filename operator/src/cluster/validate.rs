@@ -12,10 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::quorum::wanted;
 use crate::condition::{ClusterReason, Verdict};
-use crate::crd::KafkaCluster;
 use crate::crd::cluster::{Listener, ListenerType};
+use crate::crd::{KafkaCluster, KafkaClusterSpec};
 use crate::object::ObjectKey;
-use crate::validated::{HTTP_PORT, PEER_PORT, REPLICAS_MAX, ValidatedCluster};
+use crate::validated::template::PodExtension;
+use crate::validated::{HTTP_PORT, PEER_PORT, REPLICAS_MAX, dedicated};
+use crate::validated::{ValidatedCluster, ValidatedControllers};
 
 /// The longest name of a cluster.
 pub const NAME_LENGTH_MAX: usize = 40;
@@ -31,7 +33,10 @@ const SERVICE_NAMES_LENGTH_MAX: usize = 52;
 const OWN_SETTINGS: &[(&str, &str)] = &[
     ("node.id", "it is the ordinal of the pod"),
     ("broker.id", "it is the ordinal of the pod"),
-    ("process.roles", "spec.controllers says who votes"),
+    (
+        "process.roles",
+        "spec.controllers and spec.dedicatedControllers say who votes",
+    ),
     ("listeners", "use spec.listeners"),
     ("advertised.listeners", "use spec.listeners"),
     (
@@ -42,7 +47,10 @@ const OWN_SETTINGS: &[(&str, &str)] = &[
         "controller.listener.names",
         "brokers use port 9091 among themselves",
     ),
-    ("controller.quorum.voters", "use spec.controllers"),
+    (
+        "controller.quorum.voters",
+        "use spec.controllers or spec.dedicatedControllers",
+    ),
     ("log.dirs", "use spec.storage"),
     ("log.dir", "use spec.storage"),
     ("broker.rack", "use spec.rack"),
@@ -60,13 +68,15 @@ pub fn is_own_setting(key: &str) -> bool {
 /// At less skew replicas would move for every topic that comes and goes.
 const SKEW_PERCENT_MIN: i32 = 5;
 
-/// What was decided when the cluster was created, and holds for its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What exists of a cluster, and what was decided when it was created and holds for its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// How many brokers exist, or have left data behind.
     pub brokers: i32,
-    /// How many voters their files name.
-    pub controllers: Option<i32>,
+    /// The dedicated controllers that do.
+    pub controllers: BTreeSet<i32>,
+    /// The voters that the nodes' files name.
+    pub voters: BTreeSet<i32>,
     /// Whether they know one another by certificates.
     pub mutual_tls: Option<bool>,
 }
@@ -86,20 +96,24 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         )));
     }
     let replicas = spec.replicas.max(observed.brokers);
-    check_controllers(spec.controllers, spec.replicas)?;
+    check_controllers(spec)?;
     check_skew(spec.rebalance_at_skew_percent)?;
-    let voters = wanted(spec.controllers, spec.replicas);
+    let dedicated = spec.dedicated_controllers.as_ref();
+    let are_dedicated = dedicated.map_or(0, |dedicated| dedicated.replicas);
+    let voters = wanted(are_dedicated, spec.controllers, spec.replicas);
     check_listeners(&key.name, &spec.listeners)?;
     let security = security::check(spec, observed.mutual_tls)?;
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
+    let controllers = controllers(spec, &observed, (&template.pod, &config))?;
     Ok(ValidatedCluster {
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
         replicas,
         leaving: (spec.replicas..replicas).collect(),
-        controllers: observed.controllers.unwrap_or(voters).max(voters),
+        voters: &observed.voters | &voters,
         controllers_wanted: spec.controllers,
+        controllers,
         image: Some(spec.image.clone()).filter(|image| !image.is_empty()),
         durability: spec.durability,
         storage: spec.storage.clone(),
@@ -152,14 +166,31 @@ fn check_name(name: &str) -> Result<(), Verdict> {
     )))
 }
 
-fn check_controllers(wanted: Option<i32>, replicas: i32) -> Result<(), Verdict> {
-    let Some(controllers) = wanted else {
+fn check_controllers(spec: &KafkaClusterSpec) -> Result<(), Verdict> {
+    let replicas = spec.replicas;
+    let dedicated = spec.dedicated_controllers.as_ref();
+    for (field, count) in [
+        ("controllers", spec.controllers),
+        (
+            "dedicatedControllers.replicas",
+            dedicated.map(|dedicated| dedicated.replicas),
+        ),
+    ] {
+        if let Some(count) = count.filter(|count| ![1, 3, 5].contains(count)) {
+            return Err(invalid(format!(
+                "spec.{field} is {count}; it must be 1, 3 or 5."
+            )));
+        }
+    }
+    let Some(controllers) = spec.controllers else {
         return Ok(());
     };
-    if ![1, 3, 5].contains(&controllers) {
-        return Err(invalid(format!(
-            "spec.controllers is {controllers}; it must be 1, 3 or 5."
-        )));
+    if dedicated.is_some() {
+        return Err(invalid(
+            "spec.controllers has brokers vote and spec.dedicatedControllers has others vote; \
+             remove one of the two."
+                .to_owned(),
+        ));
     }
     if controllers > replicas {
         return Err(invalid(format!(
@@ -168,6 +199,31 @@ fn check_controllers(wanted: Option<i32>, replicas: i32) -> Result<(), Verdict> 
         )));
     }
     Ok(())
+}
+
+/// The dedicated controllers: those wanted and those that exist, with what the spec has for them,
+/// or for brokers where it has nothing for them any more.
+fn controllers(
+    spec: &KafkaClusterSpec,
+    observed: &Observed,
+    (pod, config): (&PodExtension, &BTreeMap<String, String>),
+) -> Result<ValidatedControllers, Verdict> {
+    let given = spec.dedicated_controllers.as_ref();
+    let wanted = given.map_or(0, |given| given.replicas);
+    let template = given.and_then(|given| given.template.as_ref());
+    let storage = given.and_then(|given| given.storage.clone());
+    Ok(ValidatedControllers {
+        wanted,
+        ids: &observed.controllers | &dedicated(wanted),
+        storage: storage.or_else(|| spec.storage.clone()),
+        resources: given
+            .and_then(|given| given.resources.clone())
+            .unwrap_or_default(),
+        pod: match template {
+            Some(template) => template::check_controllers(template, config)?,
+            None => pod.clone(),
+        },
+    })
 }
 
 fn check_listeners(cluster: &str, listeners: &[Listener]) -> Result<(), Verdict> {

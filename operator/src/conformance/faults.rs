@@ -82,7 +82,7 @@ const COURSES: [Course; 8] = [
     Course::Silence { is_done: true },
 ];
 
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(
@@ -105,7 +105,7 @@ fn is_ready(object: &Value) -> bool {
         && crate::condition::state(&conditions) == Some(State::Ready)
 }
 
-async fn until_ready(world: &Kubernetes, kind: &str, name: &str) {
+pub async fn until_ready(world: &Kubernetes, kind: &str, name: &str) {
     let begun = Instant::now();
     while !is_ready(&object(world, kind, name)) {
         assert!(

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::api::ApiServer;
 use super::brokers::Brokers;
 use crate::fingerprint::fingerprint;
+use crate::validated::FIRST_CONTROLLER;
 
 const STEP: Duration = Duration::from_millis(100);
 /// How long a container takes to start, a broker until it serves, and a pod until it is gone.
@@ -61,31 +62,62 @@ impl Nodes {
         for claim in self.api.all("persistentvolumeclaims") {
             self.grow(&claim);
         }
-        let Some(set) = self.api.get("statefulsets", "shop", "orders") else {
+        self.run_set("orders", 0);
+        self.run_set("orders-controllers", FIRST_CONTROLLER);
+    }
+
+    /// Has the pods of a StatefulSet go on, of which the first is that node.
+    fn run_set(&self, name: &str, first: i32) {
+        let set = self.api.get("statefulsets", "shop", name);
+        if first > 0 {
+            let of = |set: &Value| set["spec"]["replicas"].as_i64();
+            let replicas = set.as_ref().and_then(of).unwrap_or_default();
+            self.end_others(name, replicas, first);
+        }
+        let Some(set) = set else {
             return;
         };
         let revision = format!("{:x}", fingerprint(&set["spec"]["template"].to_string()));
         let replicas = set["spec"]["replicas"].as_i64().unwrap_or_default();
         for ordinal in 0..i32::try_from(replicas).unwrap() {
-            let is_ready = match self.api.get("pods", "shop", &format!("orders-{ordinal}")) {
+            let is_ready = match self.api.get("pods", "shop", &format!("{name}-{ordinal}")) {
                 None => {
                     self.make(&set, &revision, ordinal);
                     false
                 }
                 Some(pod) => self.advance(&pod),
             };
-            self.brokers.bring(ordinal, is_ready);
+            self.brokers.bring(first + ordinal, is_ready);
         }
         let status = json!({
             "replicas": replicas, "observedGeneration": set["metadata"]["generation"],
             "updateRevision": revision,
         });
-        self.api
-            .set_status("statefulsets", "shop", "orders", &status);
+        self.api.set_status("statefulsets", "shop", name, &status);
+    }
+
+    /// Has the pods go that a StatefulSet has no more, or that it leaves behind.
+    fn end_others(&self, set: &str, replicas: i64, first: i32) {
+        for ordinal in 0..5 {
+            let name = format!("{set}-{ordinal}");
+            let Some(pod) = self.api.get("pods", "shop", &name) else {
+                continue;
+            };
+            if i64::from(ordinal) >= replicas {
+                self.brokers.bring(first + ordinal, false);
+                if pod.pointer("/metadata/deletionTimestamp").is_none() {
+                    self.api.delete("pods", "shop", &name);
+                    self.is_waiting.set(true);
+                } else {
+                    self.advance(&pod);
+                }
+            }
+        }
     }
 
     fn make(&self, set: &Value, revision: &str, ordinal: i32) {
-        let name = format!("orders-{ordinal}");
+        let set_name = set["metadata"]["name"].as_str().unwrap();
+        let name = format!("{set_name}-{ordinal}");
         if self.is_refusing.get() {
             self.is_waiting.set(true);
             let message = format!(
@@ -126,7 +158,7 @@ impl Nodes {
         metadata["labels"]["controller-revision-hash"] = json!(revision);
         metadata["finalizers"] = json!(["nodes"]);
         metadata["ownerReferences"] = json!([{
-            "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "orders", "uid": "u",
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "name": set_name, "uid": "u",
             "controller": true,
         }]);
         let mut spec = template["spec"].clone();

@@ -1,6 +1,6 @@
 //! Pods whose names lead to the brokers of a test, as they do in a Kubernetes cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::brokers::Brokers;
 use crate::observed::RestartCheck;
@@ -23,7 +23,7 @@ impl Platform for Reached {
         self.pods.in_force(states)
     }
 
-    fn remake(&self) -> Option<Remake> {
+    fn remake(&self) -> Vec<Remake> {
         self.pods.remake()
     }
 
@@ -35,8 +35,8 @@ impl Platform for Reached {
         self.pods.version()
     }
 
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let mut everywhere = self.pods.lay_out(brokers, listeners);
+    fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+        let mut everywhere = self.pods.lay_out(nodes, listeners);
         for endpoints in everywhere.values_mut() {
             for client in &mut endpoints.clients {
                 if client.advertised.contains(".svc:") {
@@ -69,7 +69,7 @@ impl Platform for Reached {
         self.pods.pending()
     }
 
-    async fn left_behind(&mut self) -> Result<i32, NotYet> {
+    async fn left_behind(&mut self) -> Result<BTreeSet<i32>, NotYet> {
         self.pods.left_behind().await
     }
 

@@ -10,6 +10,10 @@ use super::listener::default_listeners;
 use super::template::Template;
 use super::{Condition, KafkaConfig};
 
+pub use super::nodes::{
+    ControllersTemplate, DedicatedControllers, Rack, ReclaimPolicy, Resources, Storage,
+};
+
 pub use super::listener::{
     Authentication, AuthenticationType, Authorization, AuthorizationType, Listener,
     ListenerAuthentication, ListenerAuthenticationType, ListenerTls, ListenerType,
@@ -89,6 +93,9 @@ pub use super::listener::{
 #[x_kube(
     validation = Rule::new("!has(self.controllers) || self.controllers <= self.replicas")
         .message("controllers are brokers: there cannot be more controllers than replicas"),
+    validation = Rule::new("!has(self.controllers) || !has(self.dedicatedControllers)")
+        .message("either brokers vote or dedicated controllers do: leave out controllers or \
+        dedicatedControllers"),
     validation = Rule::new("has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || \
         (has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && \
         (!has(self.storage.storageClassName) || \
@@ -116,6 +123,11 @@ pub struct KafkaClusterSpec {
         .message("controllers must be 1, 3 or 5: an even number tolerates no more failures"))]
     #[schemars(range(min = 1, max = 5))]
     pub controllers: Option<i32>,
+
+    /// Controllers that are no brokers, which vote instead of brokers. Where they come or go, the
+    /// votes move one at a time; no broker restarts for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedicated_controllers: Option<DedicatedControllers>,
 
     /// The broker's container image. Empty: the image that belongs to the operator's own version.
     /// A change is rolled out one broker at a time.
@@ -228,65 +240,6 @@ pub enum Durability {
     Replicated,
 }
 
-/// The disk of a broker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-pub struct Storage {
-    /// The size of each broker's volume, such as 100Gi. May grow where the storage class can, never
-    /// shrink.
-    #[schemars(
-        length(max = 32),
-        regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
-    )]
-    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
-        .message("a volume cannot shrink: keep the old size or choose a larger one"))]
-    pub size: String,
-    /// The storage class. Default: the cluster-wide default class. Cannot be changed later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub storage_class_name: Option<String>,
-    /// What happens to the volumes when the KafkaCluster is deleted: Retain (default) keeps them,
-    /// and a cluster created again under the same name finds its data; Delete removes them.
-    #[serde(default)]
-    pub reclaim_policy: ReclaimPolicy,
-}
-
-/// What happens to volumes when their cluster is deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum ReclaimPolicy {
-    /// They are kept.
-    #[default]
-    Retain,
-    /// They are deleted.
-    Delete,
-}
-
-/// Where a broker's rack comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(inline)]
-pub struct Rack {
-    /// The node label whose value is the rack, such as topology.kubernetes.io/zone.
-    #[schemars(length(min = 1, max = 317))]
-    pub topology_key: String,
-}
-
-/// CPU and memory of a broker, as Kubernetes quantities.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Resources {
-    /// What is set aside for the broker, such as cpu: 500m, memory: 512Mi.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
-    pub requests: BTreeMap<String, String>,
-    /// What the broker may use at most.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
-    pub limits: BTreeMap<String, String>,
-}
-
 /// Which other namespaces may hold topics of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -346,9 +299,20 @@ pub struct KafkaClusterStatus {
     /// Kafka's own id of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
-    /// How many brokers vote in the metadata quorum, as was last seen.
+    /// How many nodes vote in the metadata quorum, as was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controllers: Option<i32>,
+    /// Which nodes vote, as was last seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub voters: Vec<i32>,
+    /// Dedicated controllers that are ready, of those wanted, such as 3/3.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub controllers_ready: String,
+    /// The dedicated controllers, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5), transform = super::list_map_by_id)]
+    pub dedicated_controllers: Vec<BrokerStatus>,
     /// Brokers that exist, for the scale subresource.
     #[serde(default)]
     pub replicas: i32,
@@ -464,12 +428,12 @@ pub struct PlanStatus {
     pub bytes: Option<i64>,
 }
 
-/// What the operator observed of one broker.
+/// What the operator observed of one broker or dedicated controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct BrokerStatus {
-    /// The broker's id, which is the ordinal of its pod.
+    /// Its id: a broker's is the ordinal of its pod, a dedicated controller's 1000 more.
     pub id: i32,
     /// Whether it serves: registered, unfenced and caught up.
     pub ready: bool,

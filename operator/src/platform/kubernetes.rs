@@ -1,11 +1,12 @@
-//! Brokers as pods of a StatefulSet.
+//! Brokers as pods of a StatefulSet, dedicated controllers as pods of another.
 //!
 //! What exists is seen through watches ([`Seen`]), not asked for; what is applied goes through
 //! [`apply`], which writes only what changed. Settings live in ConfigMaps ([`settings`]): a pod
 //! names the one it was started with, so what a broker runs with is known, and a pod that starts
 //! anew takes exactly the settings it was meant to.
 //!
-//! Invariant: a pod is deleted only by [`Platform::restart`], and a volume never.
+//! Invariant: a pod is deleted only by [`Platform::restart`], or with the StatefulSet of the
+//! controllers that vote no more; and a volume never.
 
 pub mod addresses;
 pub mod apply;
@@ -14,6 +15,7 @@ mod config_maps;
 mod evictions;
 mod held;
 mod leftovers;
+pub mod pool;
 pub mod quantity;
 mod racks;
 pub mod refusals;
@@ -33,8 +35,9 @@ use ottla_core::config::settings::listener::host_and_port;
 use self::addresses::{anywhere, of_own_node};
 use self::apply::Applier;
 use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
-use self::build::pods::{GENERATION, build_template};
+use self::build::pods::{GENERATION, build_template, storage};
 use self::build::{Surroundings, services};
+use self::pool::Pool;
 use self::refusals::Refusals;
 use self::reports::Reports;
 use self::volumes::Volumes;
@@ -46,6 +49,7 @@ use crate::crd::cluster::{ChangePolicy, ListenerType};
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
 use crate::observed::RestartCheck;
+use crate::spoken::node_first;
 use crate::validated::{HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// What the operator's own options say about pods.
@@ -73,11 +77,11 @@ pub struct Pods {
     settings: BTreeMap<String, BTreeMap<i32, Properties>>,
     /// Where settings were put last: not in force before a template that names it is taken.
     config_map: String,
-    /// The template that was written last.
-    template: Option<PodTemplateSpec>,
+    /// The templates that were written last.
+    templates: BTreeMap<Pool, PodTemplateSpec>,
     is_held: bool,
-    /// The template that stays while a change is held.
-    held: Option<PodTemplateSpec>,
+    /// The templates that stay while a change is held.
+    held: BTreeMap<Pool, PodTemplateSpec>,
     /// The racks of nodes, as far as they are known.
     racks: BTreeMap<String, String>,
     annotated: BTreeSet<String>,
@@ -106,9 +110,9 @@ impl Pods {
             spec: None,
             settings: BTreeMap::new(),
             config_map: String::new(),
-            template: None,
+            templates: BTreeMap::new(),
             is_held: false,
-            held: None,
+            held: BTreeMap::new(),
             racks: BTreeMap::new(),
             annotated: BTreeSet::new(),
             deleted: BTreeSet::new(),
@@ -138,8 +142,13 @@ impl Pods {
         self.seen.pods.retain(|_, pod| !is_gone(pod));
     }
 
-    fn pod(&self, broker: i32) -> String {
-        format!("{}-{broker}", self.cluster)
+    fn pod(&self, node: i32) -> String {
+        pool::pod(&self.cluster, node)
+    }
+
+    /// The host name of a node's pod.
+    fn host(&self, node: i32) -> String {
+        format!("{}.{}.svc", pool::host(&self.cluster, node), self.namespace)
     }
 
     /// The port of every node that leads to one broker; none where it is not known yet.
@@ -153,17 +162,23 @@ impl Pods {
         let external = listeners.filter(|listener| listener.type_ == ListenerType::NodePort);
         let external: Vec<&str> = external.map(|listener| listener.name.as_str()).collect();
         brokers.all(|broker| {
-            let mut listeners = external.iter();
+            let is_broker = Pool::of(*broker) == Pool::Brokers;
+            let mut listeners = external.iter().filter(|_| is_broker);
             listeners.all(|listener| self.node_port(listener, *broker).is_some())
         })
     }
 
     /// Asks for larger volumes where the spec does.
     async fn grow_volumes(&mut self) {
-        let Some(storage) = self.spec.as_ref().and_then(|spec| spec.storage.as_ref()) else {
+        let Some(spec) = &self.spec else {
             return;
         };
         for (broker, pod) in &self.seen.pods {
+            let pool = Pool::of(*broker);
+            let wanted = storage(spec, pool).filter(|_| pool.is_wanted(spec));
+            let Some(storage) = wanted else {
+                continue;
+            };
             let claim = format!("{DATA_VOLUME}-{}", pod.name_any());
             let claims = Api::namespaced(self.client.clone(), &self.namespace);
             let refusals = &mut self.refusals;
@@ -180,21 +195,24 @@ impl Pods {
         let Some(spec) = &self.spec else {
             return Vec::new();
         };
-        let around = Surroundings {
+        let mut around = Surroundings {
             config_map,
-            held: self.held.clone(),
             ..self.around()
         };
+        for (pool, set) in &mut around.sets {
+            set.held = self.held.get(pool).cloned();
+        }
         let mut refused = Vec::new();
-        // Pods of a StatefulSet that is gone go on; another template would be in force at once.
-        let is_set_held = self.is_held && around.held.is_none();
         for object in build::build(spec, &around) {
             let kind = object
                 .types
                 .as_ref()
                 .map_or(String::new(), |types| types.kind.clone());
             let key = (kind, object.name_any());
-            if is_set_held && key.0 == "StatefulSet" {
+            let set = |pool: &Pool| key.0 == "StatefulSet" && key.1 == pool.set(&self.cluster);
+            let set = Pool::ALL.into_iter().find(set);
+            // Pods of a StatefulSet that is gone go on; another template would be in force at once.
+            if self.is_held && set.is_some_and(|pool| !self.held.contains_key(&pool)) {
                 continue;
             }
             let version = self.seen.versions.get(&key).cloned();
@@ -205,10 +223,12 @@ impl Pods {
                         self.seen.services.insert(key.1, service);
                     }
                 }
-                Ok(_) if key.0 == "StatefulSet" && self.held.is_none() => {
-                    self.template = self.spec.as_ref().map(|spec| build_template(spec, &around));
+                Ok(_) => {
+                    if let Some(pool) = set.filter(|pool| !self.held.contains_key(pool)) {
+                        let template = build_template(spec, pool, &around);
+                        self.templates.insert(pool, template);
+                    }
                 }
-                Ok(_) => {}
                 Err(not_taken) => refused.push((key.0, not_taken)),
             }
         }
@@ -225,21 +245,25 @@ impl Platform for Pods {
         self.settings_in_force()
     }
 
-    fn remake(&self) -> Option<Remake> {
-        self.remade()
+    fn remake(&self) -> Vec<Remake> {
+        let pools = Pool::ALL.into_iter();
+        pools.filter_map(|pool| self.remade(pool)).collect()
     }
 
     fn generation_in_force(&self) -> Option<i64> {
-        let set = self.seen.stateful_set.as_ref()?;
+        let set = self.seen.sets.get(&Pool::Brokers)?;
         set.annotations().get(GENERATION)?.parse().ok()
     }
 
     fn hold(&mut self, is_held: bool) {
         self.is_held = is_held;
         if !is_held {
-            self.held = None;
-        } else if self.held.is_none() {
-            self.held = self.template_in_force();
+            self.held.clear();
+        }
+        for pool in Pool::ALL.into_iter().filter(|_| is_held) {
+            if let Some(template) = self.template_in_force(pool) {
+                self.held.entry(pool).or_insert(template);
+            }
         }
     }
 
@@ -247,11 +271,11 @@ impl Platform for Pods {
         self.version_in_force()
     }
 
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let headless = services::headless(&self.cluster);
+    fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
         let endpoints = |broker: i32| {
-            let host = format!("{}.{headless}.{}.svc", self.pod(broker), self.namespace);
-            let clients = listeners.iter().map(|listener| {
+            let host = self.host(broker);
+            let is_broker = Pool::of(broker) == Pool::Brokers;
+            let clients = listeners.iter().filter(|_| is_broker).map(|listener| {
                 let advertised = if listener.is_external {
                     let port = self.node_port(&listener.name, broker);
                     of_own_node(self.anywhere, port.unwrap_or(0))
@@ -275,16 +299,21 @@ impl Platform for Pods {
                 rack: None,
             }
         };
-        (0..brokers)
-            .map(|broker| (broker, endpoints(broker)))
-            .collect()
+        nodes.iter().map(|node| (*node, endpoints(*node))).collect()
     }
 
     fn hosts(&self) -> Vec<String> {
         let namespace = &self.namespace;
         let local = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let brokers = format!("*.{}", services::headless(&self.cluster));
-        let services = [brokers, services::bootstrap(&self.cluster)];
+        let has_controllers = |spec: &ValidatedCluster| !spec.controllers.ids.is_empty();
+        let has_controllers = self.spec.as_ref().is_some_and(has_controllers);
+        let pools = Pool::ALL.into_iter();
+        let pools = pools.filter(|pool| *pool == Pool::Brokers || has_controllers);
+        let mut services = vec![services::bootstrap(&self.cluster)];
+        services.splice(
+            0..0,
+            pools.map(|pool| format!("*.{}", pool.headless(&self.cluster))),
+        );
         let services = services.iter().flat_map(|name| {
             let full = format!("{name}.{namespace}.svc");
             [
@@ -371,26 +400,14 @@ impl Platform for Pods {
         self.grow_volumes().await;
         self.prune_config_maps().await;
         self.prune_services().await;
+        self.prune_controllers().await;
         Ok(missing)
     }
 
     fn pending(&self) -> Vec<String> {
-        let mut pending = Vec::new();
-        let set = self.seen.stateful_set.as_ref();
-        let applied = self.applier.applied("StatefulSet", &self.cluster);
-        let is_seen = set.is_some_and(|set| applied.is_none_or(|v| *v == apply::version(set)));
-        let is_taken_up = set.is_some_and(|set| {
-            let status = set.status.as_ref();
-            status.and_then(|s| s.observed_generation) == set.metadata.generation
-        });
-        if !is_seen || !is_taken_up {
-            pending.push(format!(
-                "The StatefulSet {} is being changed.",
-                self.cluster
-            ));
-        }
+        let mut pending = self.sets_pending();
         let growing = self.volumes.growing();
-        pending.extend(growing.map(|(broker, what)| format!("Broker {broker}: {what}.")));
+        pending.extend(growing.map(|(id, what)| format!("{}: {what}.", node_first(*id))));
         pending
     }
 
@@ -424,12 +441,14 @@ impl Platform for Pods {
         states
     }
 
-    async fn left_behind(&mut self) -> Result<i32, NotYet> {
+    async fn left_behind(&mut self) -> Result<BTreeSet<i32>, NotYet> {
         let claims = Api::namespaced(self.client.clone(), &self.namespace);
-        volumes::count(&claims, |broker| {
-            format!("{DATA_VOLUME}-{}", self.pod(broker))
-        })
-        .await
+        let claim = |node: i32| format!("{DATA_VOLUME}-{}", self.pod(node));
+        let mut left = BTreeSet::new();
+        for pool in Pool::ALL {
+            left.extend(volumes::left(&claims, pool, claim).await?);
+        }
+        Ok(left)
     }
 
     /// The StatefulSet brings the pod into being; its settings were written by `prepare`.
@@ -440,9 +459,7 @@ impl Platform for Pods {
     }
 
     async fn restart_check(&mut self, broker: i32) -> Result<RestartCheck, String> {
-        let headless = services::headless(&self.cluster);
-        let (pod, namespace) = (self.pod(broker), &self.namespace);
-        let address = format!("{pod}.{headless}.{namespace}.svc:{HTTP_PORT}");
+        let address = format!("{}:{HTTP_PORT}", self.host(broker));
         pages::restart_check(&address, broker).await
     }
 

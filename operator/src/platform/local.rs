@@ -1,6 +1,6 @@
 //! Brokers as processes of this machine.
 //!
-//! Each broker has a folder `<data-dir>/<cluster>-<ordinal>`:
+//! Each broker and each dedicated controller has a folder `<data-dir>/<cluster>-<id>`:
 //!
 //! ```text
 //! broker.properties   the settings the process was started with
@@ -16,13 +16,15 @@ pub mod ports;
 mod process;
 mod settings_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::process::Process;
 use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, pages};
 use crate::observed::RestartCheck;
+use crate::spoken::node;
+use crate::validated::{CONTROLLERS_MAX, FIRST_CONTROLLER, dedicated};
 
 pub use self::settings_file::{parse_settings, render_settings};
 
@@ -45,14 +47,12 @@ impl Processes {
     /// those of all brokers.
     #[must_use]
     pub fn take_over(cluster: &str, data_dir: &Path, binary: &Path, certificates: PathBuf) -> Self {
-        let mut brokers = BTreeMap::new();
-        for id in 0.. {
+        let left = |id: i32| {
             let folder = data_dir.join(format!("{cluster}-{id}"));
-            match Process::take_over(&folder, binary) {
-                Some(process) => drop(brokers.insert(id, process)),
-                None => break,
-            }
-        }
+            Some((id, Process::take_over(&folder, binary)?))
+        };
+        let mut brokers: BTreeMap<i32, Process> = (0..).map_while(left).collect();
+        brokers.extend(dedicated(CONTROLLERS_MAX).into_iter().filter_map(left));
         Self {
             cluster: cluster.to_owned(),
             data_dir: data_dir.to_owned(),
@@ -67,12 +67,12 @@ impl Platform for Processes {
     const BUSY_INTERVAL: Duration = Duration::from_millis(20);
     const QUIET_INTERVAL: Duration = Duration::from_millis(200);
 
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        let broker = |id: i32| {
+    fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+        let node = |id: i32| {
             let folder = self.data_dir.join(format!("{}-{id}", self.cluster));
             ports::lay_out(id, listeners, folder, self.certificates.clone())
         };
-        (0..brokers).map(|id| (id, broker(id))).collect()
+        nodes.iter().map(|id| (*id, node(*id))).collect()
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
@@ -150,15 +150,17 @@ impl Platform for Processes {
         let mut events = Vec::new();
         for (id, process) in &mut self.brokers {
             let own = process.take_events().into_iter();
-            events.extend(own.map(|event| format!("broker {id} {event}")));
+            events.extend(own.map(|event| format!("{} {event}", node(*id))));
         }
         events
     }
 
     /// The last broker first, each after the one before has gone, so that leaders can move to those
-    /// that remain.
+    /// that remain; controllers at last, since they move them.
     async fn stop(&mut self, is_hurried: impl Fn() -> bool) {
-        for process in self.brokers.values_mut().rev() {
+        let mut controllers = self.brokers.split_off(&FIRST_CONTROLLER);
+        let brokers = self.brokers.values_mut().rev();
+        for process in brokers.chain(controllers.values_mut().rev()) {
             process.request_stop();
             while process.is_running() {
                 if is_hurried() {
@@ -168,6 +170,7 @@ impl Platform for Processes {
                 tokio::time::sleep(STOP_POLL).await;
             }
         }
+        self.brokers.append(&mut controllers);
     }
 
     fn delete_data(&mut self) -> std::io::Result<()> {

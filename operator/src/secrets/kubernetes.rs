@@ -15,6 +15,7 @@ use crate::crd::API_VERSION;
 use crate::object::{ObjectKey, secret_name};
 use crate::platform::NotYet;
 use crate::platform::kubernetes::apply::{self, not_taken};
+use crate::platform::kubernetes::pool::Pool;
 use crate::platform::kubernetes::refusals::Refusals;
 use crate::platform::kubernetes::{apply_params, build};
 
@@ -145,7 +146,7 @@ fn metadata(owner: &Owner, key: &ObjectKey) -> ObjectMeta {
     ObjectMeta {
         name: Some(key.name.clone()),
         namespace: Some(key.namespace.clone()),
-        labels: Some(build::labels(&owner.cluster)),
+        labels: Some(build::labels(&owner.cluster, Pool::Brokers)),
         owner_references: Some(vec![OwnerReference {
             api_version: API_VERSION.to_owned(),
             kind: owner.kind.to_owned(),

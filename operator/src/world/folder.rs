@@ -32,6 +32,7 @@ use crate::platform::local::ports;
 use crate::secrets::{self, USER};
 use crate::topic::validate::cluster_key;
 use crate::user;
+use crate::validated::dedicated;
 
 /// What the session was told of the objects of one kind.
 type Told<K> = BTreeMap<ObjectKey, (Age, Desired<K>)>;
@@ -473,8 +474,16 @@ fn port_clash(cluster: &KafkaCluster, taken: &mut BTreeMap<u16, String>) -> Opti
     let mutual_tls = exists.unwrap_or_else(|| is_secured(&cluster.spec));
     let listeners = listeners(&cluster.spec.listeners, mutual_tls);
     let first = listeners.first().map_or(0, |listener| listener.port);
-    let exist = cluster.status.as_ref().map_or(0, |status| status.replicas);
-    let own = ports::taken(cluster.spec.replicas.max(exist), &listeners);
+    let status = cluster.status.as_ref();
+    let exist = status.map_or(0, |status| status.replicas);
+    let wanted = cluster.spec.dedicated_controllers.as_ref();
+    let mut controllers = dedicated(wanted.map_or(0, |wanted| wanted.replicas));
+    let told = status
+        .iter()
+        .flat_map(|status| &status.dedicated_controllers);
+    controllers.extend(told.map(|one| one.id));
+    let nodes = (0..cluster.spec.replicas.max(exist)).chain(controllers);
+    let own = ports::taken(nodes, &listeners);
     for port in &own {
         if let Some(other) = taken.get(port) {
             return Some(format!(

@@ -19,6 +19,7 @@ fn brokers(texts: &[&str]) -> BTreeMap<i32, Properties> {
 
 fn remake(what: &str) -> Option<Remake> {
     Some(Remake {
+        nodes: 0..100,
         fingerprint: what.to_owned(),
         what: what.to_owned(),
     })
@@ -40,7 +41,9 @@ const WANTED: [&str; 2] = [
 #[test]
 fn only_what_needs_a_restart_is_one() {
     let (run, wanted) = (brokers(&RUN), brokers(&WANTED));
-    let of = |in_force: &BTreeMap<i32, Properties>, remake| restart(in_force, &wanted, remake);
+    let of = |in_force: &BTreeMap<i32, Properties>, remake: Option<Remake>| {
+        restart(in_force, &wanted, remake.as_slice())
+    };
     assert_eq!(
         step(of(&run, None).as_ref()),
         "Restart brokers 0, 1, one at a time: num.partitions change."
@@ -63,7 +66,9 @@ fn only_what_needs_a_restart_is_one() {
 #[test]
 fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
     let wanted = brokers(&WANTED);
-    let of = |in_force: &[&str], remake| restart(&brokers(in_force), &wanted, remake).unwrap();
+    let of = |in_force: &[&str], remake: Option<Remake>| {
+        restart(&brokers(in_force), &wanted, remake.as_slice()).unwrap()
+    };
     let begun = of(&RUN, None);
     let half_done = of(&[WANTED[0], RUN[1]], None);
     assert_eq!(half_done.id, begun.id);
@@ -73,7 +78,7 @@ fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
     let more = restart(
         &brokers(&RUN),
         &brokers(&[WANTED[0], WANTED[1], "node.id=2"]),
-        None,
+        &[],
     );
     assert_eq!(more.unwrap().id, begun.id);
 }
@@ -82,14 +87,14 @@ fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
 fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_change() {
     let of = |port: &str| {
         let wanted = format!("{} advertised.listeners=A://h:{port}", WANTED[0]);
-        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), None).unwrap()
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[]).unwrap()
     };
     assert_eq!(of("0").id, of("30123").id);
     let in_force = format!("{} advertised.listeners=A://h:1", WANTED[0]);
     let moved = restart(
         &brokers(&[&in_force]),
         &brokers(&[&in_force.replace("h:1", "h:2")]),
-        None,
+        &[],
     );
     assert!(moved.is_some(), "another address alone restarts the broker");
 }
@@ -98,7 +103,7 @@ fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_cha
 fn each_listener_that_is_reached_from_outside_is_another_change() {
     let of = |a: &str, b: &str| {
         let wanted = format!("{} advertised.listeners=A://{a},B://{b}", WANTED[0]);
-        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), None).unwrap()
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[]).unwrap()
     };
     let (inside, outside) = ("orders-0.svc:9092", "${env:HOST_IP}:0");
     assert_ne!(of(inside, outside).id, of(outside, inside).id);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::desired::desired;
+use super::super::desired::{desired, keep_who_exists};
 use super::super::gate;
 use super::super::scale_up::known;
 use super::Reconciler;
@@ -12,7 +12,7 @@ use crate::approval::{APPROVE, Asked, Change, Consent, What, decide};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::KafkaCluster;
 use crate::crd::cluster::PlanStatus;
-use crate::platform::{BrokerState, Endpoints, Platform, Properties};
+use crate::platform::{BrokerState, Endpoints, Platform, Properties, There};
 use crate::topic::moves::{Situation, bytes, concerned};
 use crate::validated::ValidatedCluster;
 
@@ -57,17 +57,18 @@ impl<P: Platform> Reconciler<P> {
         &mut self,
         cluster: &KafkaCluster,
         valid: &mut ValidatedCluster,
-        states: &BTreeMap<i32, BrokerState>,
+        there: There<'_>,
         everywhere: &mut BTreeMap<i32, Endpoints>,
     ) -> Passed {
         let before = cluster.status.as_ref();
         let told = before.map_or(&[][..], |before| &before.leaving);
-        let in_force = self.in_force(states);
+        let in_force = self.in_force(there.nodes);
+        let states = there.brokers;
         let running = gate::listeners(&in_force).unwrap_or_else(|| valid.listeners.clone());
-        let there = self.lay_out_with(valid, &running);
-        self.reach(&there, states);
-        let wanted = desired(valid, everywhere, states);
-        let restart = gate::restart(&in_force, &wanted, self.platform.remake());
+        let now = self.lay_out_with(valid, &running);
+        self.reach(&now, states);
+        let wanted = desired(valid, everywhere, there.nodes);
+        let restart = gate::restart(&in_force, &wanted, &self.platform.remake());
         // Those that are known longer, and so were looked at.
         let mut newcomers = known(Some(valid), states, before, told);
         newcomers.retain(|id| before.is_some_and(|before| before.newcomers.contains(id)));
@@ -104,9 +105,7 @@ impl<P: Platform> Reconciler<P> {
             }
         }
         if is_held {
-            let exist = states.keys().next_back().map_or(0, |last| last + 1);
-            valid.replicas = valid.replicas.min(exist);
-            valid.leaving.retain(|id| *id < exist);
+            keep_who_exists(valid, there.nodes);
             valid.listeners = running;
         }
         self.platform.hold(is_held);

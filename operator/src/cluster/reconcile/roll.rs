@@ -8,6 +8,7 @@ use super::{Reconciler, not_yet_verdict};
 use crate::condition::{ClusterReason, Verdict, spoken};
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, Platform, Properties};
+use crate::spoken::node;
 use crate::validated::ValidatedCluster;
 
 impl<P: Platform> Reconciler<P> {
@@ -83,7 +84,7 @@ impl<P: Platform> Reconciler<P> {
             Some(broker) => {
                 let advice = Advice {
                     check: self.platform.restart_check(broker.id).await,
-                    allow_unavailable: valid.allow_unavailable || brokers.len() == 1,
+                    allow_unavailable: valid.allow_unavailable || valid.replicas == 1,
                 };
                 heed(plan, &advice)
             }
@@ -110,5 +111,6 @@ impl<P: Platform> Reconciler<P> {
 fn restarted(id: i32, brokers: &[ObservedBroker]) -> String {
     let broker = brokers.iter().find(|broker| broker.id == id);
     let reason = broker.and_then(|broker| broker.restart.as_deref());
-    format!("broker {id} is restarted: {}", reason.unwrap_or_default())
+    let reason = reason.unwrap_or_default();
+    format!("{} is restarted: {reason}", node(id))
 }

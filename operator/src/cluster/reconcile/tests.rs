@@ -3,7 +3,7 @@
 mod reasons;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reconciler, Step};
 use crate::approval::TopicChanges;
@@ -35,9 +35,9 @@ struct Paper {
 }
 
 impl Platform for Paper {
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+    fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
         // nobody listens there
-        lay_out(brokers, listeners, "127.0.0.1:1")
+        lay_out(nodes, listeners, "127.0.0.1:1")
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
@@ -58,8 +58,8 @@ impl Platform for Paper {
         self.prepared.clone()
     }
 
-    fn remake(&self) -> Option<Remake> {
-        self.remake.clone()
+    fn remake(&self) -> Vec<Remake> {
+        self.remake.iter().cloned().collect()
     }
 
     fn hold(&mut self, is_held: bool) {
@@ -168,7 +168,8 @@ async fn serving() -> (KafkaCluster, BTreeMap<i32, BrokerState>) {
         "{ bootstrapServers: internal.svc:9092, listeners: { internal: internal.svc:9092 } }";
     cluster.status = serde_yaml::from_str(before).unwrap();
     let valid = super::validate(&cluster, Observed::default()).unwrap();
-    let everywhere = on(BTreeMap::new()).lay_out(1, &super::listeners(&valid.listeners, false));
+    let everywhere =
+        on(BTreeMap::new()).lay_out(&[0].into(), &super::listeners(&valid.listeners, false));
     let state = BrokerState {
         ready: true,
         runs: true,
@@ -327,6 +328,7 @@ async fn upgraded() -> (KafkaCluster, Paper) {
     before.cluster_id = Some("the-cluster".to_owned());
     let paper = Paper {
         remake: Some(Remake {
+            nodes: 0..100,
             fingerprint: "new".to_owned(),
             what: "the image changes from b:1 to b:2".to_owned(),
         }),

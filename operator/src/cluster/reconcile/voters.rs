@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::desired::voters_told;
 use super::super::quorum::{Facts, Step, plan, wanted};
 use super::super::settings::voters_named;
 use super::Reconciler;
@@ -10,7 +11,8 @@ use crate::condition::{ClusterReason, Verdict};
 use crate::crd::KafkaCluster;
 use crate::observed::ObservedQuorum;
 use crate::platform::{BrokerState, Platform};
-use crate::validated::ValidatedCluster;
+use crate::spoken::node;
+use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
 
 /// What is known of the voters.
 pub(super) enum Voters {
@@ -39,8 +41,8 @@ pub(super) struct Settled {
     pub(super) verdict: Option<Verdict>,
     /// What was done, as a sentence.
     pub(super) done: Option<String>,
-    /// How many vote; none where that is not known.
-    pub(super) voting: Option<i32>,
+    /// Who votes; none where that is not known.
+    pub(super) voting: Option<BTreeSet<i32>>,
 }
 
 impl<P: Platform> Reconciler<P> {
@@ -54,9 +56,13 @@ impl<P: Platform> Reconciler<P> {
     ) -> Voters {
         let before = cluster.status.as_ref();
         let is_formed = before.is_some_and(|before| before.cluster_id.is_some());
-        let told = before.and_then(|before| before.controllers);
-        let to_be = wanted(valid.controllers_wanted, valid.staying());
-        let is_settled = told == Some(to_be) && valid.controllers == to_be;
+        let told = before.map(voters_told);
+        let to_be = to_be(valid);
+        let dedicated = &valid.controllers.ids;
+        let is_settled = told.as_ref() == Some(&to_be)
+            && before.is_some_and(|before| !before.voters.is_empty())
+            && valid.voters == to_be
+            && dedicated.is_subset(&to_be);
         if valid.leaving.is_empty() && (!is_formed || is_settled || states.is_empty()) {
             return Voters::Named;
         }
@@ -75,56 +81,74 @@ impl<P: Platform> Reconciler<P> {
         states: &BTreeMap<i32, BrokerState>,
         voters: Voters,
     ) -> Settled {
-        let wanted = wanted(valid.controllers_wanted, valid.staying());
+        let wanted = to_be(valid);
         let quorum = match voters {
             Voters::Named => return Settled::default(),
-            Voters::Unknown(why) => return changing(wanted, None, &format!("that waits: {why}")),
+            Voters::Unknown(why) => return changing(&wanted, None, &format!("that waits: {why}")),
             Voters::Seen(quorum) => quorum,
         };
-        let voting = i32::try_from(quorum.voters.len()).ok();
+        let voting: BTreeSet<i32> = quorum.voters.keys().copied().collect();
         let named = states.iter();
-        let named = named.map(|(id, state)| (*id, voters_named(&state.running_with).unwrap_or(0)));
+        let named = named.map(|(id, state)| (*id, voters_named(&state.running_with)));
         let serving = states.iter().filter(|(_, state)| state.ready);
         let step = plan(&Facts {
-            wanted,
+            wanted: &wanted,
             named: &named.collect(),
             serving: &serving.map(|(id, _)| *id).collect(),
             quorum: &quorum,
         });
         let (asked, done) = match step {
             Step::Settled => {
-                valid.controllers = wanted;
+                // They hold nothing but what those have that vote.
+                valid.controllers.ids.retain(|id| wanted.contains(id));
+                valid.voters = wanted;
+                self.platform.follow(valid);
                 return Settled {
-                    voting,
+                    voting: Some(voting),
                     ..Settled::default()
                 };
             }
-            Step::Wait(why) => return changing(wanted, voting, &format!("that waits: {why}")),
-            Step::Add(id) => (self.admin.add_voter(id).await, format!("broker {id} votes")),
+            Step::Wait(why) => {
+                return changing(&wanted, Some(voting), &format!("that waits: {why}"));
+            }
+            Step::Add(id) => (
+                self.admin.add_voter(id).await,
+                format!("{} votes", node(id)),
+            ),
             Step::Remove(id) => {
-                let done = format!("broker {id} votes no more");
+                let done = format!("{} votes no more", node(id));
                 (self.admin.remove_voter(id).await, done)
             }
         };
         match asked {
             Ok(()) => Settled {
                 done: Some(done.clone()),
-                ..changing(wanted, voting, &done)
+                ..changing(&wanted, Some(voting), &done)
             },
-            Err(error) => changing(wanted, voting, &format!("that waits: {error}")),
+            Err(error) => changing(&wanted, Some(voting), &format!("that waits: {error}")),
         }
     }
 }
 
-fn changing(wanted: i32, voting: Option<i32>, how: &str) -> Settled {
-    let who = match wanted {
-        1 => "Broker 0 alone is to vote in the metadata quorum".to_owned(),
-        _ => format!(
-            "Brokers 0 to {} are to vote in the metadata quorum",
-            wanted - 1
-        ),
+/// Who is to vote, of those that stay.
+fn to_be(valid: &ValidatedCluster) -> BTreeSet<i32> {
+    let dedicated = valid.controllers.wanted;
+    wanted(dedicated, valid.controllers_wanted, valid.staying())
+}
+
+fn changing(wanted: &BTreeSet<i32>, voting: Option<BTreeSet<i32>>, how: &str) -> Settled {
+    let first = wanted.first().copied().unwrap_or_default();
+    let last = wanted.last().copied().unwrap_or_default();
+    let kind = if first < FIRST_CONTROLLER {
+        "Broker"
+    } else {
+        "Controller"
     };
-    let message = format!("{who}: {how}.");
+    let who = match last - first {
+        0 => format!("{kind} {first} alone is"),
+        _ => format!("{kind}s {first} to {last} are"),
+    };
+    let message = format!("{who} to vote in the metadata quorum: {how}.");
     Settled {
         verdict: Some(Verdict::new(ClusterReason::ChangingVoters, message)),
         done: None,
@@ -138,7 +162,8 @@ mod tests {
 
     #[test]
     fn voters_that_change_are_told_with_why_that_waits() {
-        let settled = changing(3, Some(1), "that waits: broker 2 is behind");
+        let (wanted, voting) = ([0, 1, 2].into(), Some([0].into()));
+        let settled = changing(&wanted, voting, "that waits: broker 2 is behind");
         let verdict = settled.verdict.unwrap();
         assert_eq!(verdict.reason.word, "ChangingVoters");
         assert_eq!(

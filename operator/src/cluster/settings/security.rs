@@ -40,16 +40,17 @@ const TRUSTED: [&str; 2] = [
     "\";",
 ];
 
-/// The settings; none where the spec asks for nothing of the kind.
+/// The settings of a broker, or of a controller that is none; none where the spec asks for nothing
+/// of the kind.
 #[must_use]
-pub fn properties(cluster: &ValidatedCluster, certificates: &Path) -> Properties {
+pub fn properties(cluster: &ValidatedCluster, certificates: &Path, is_broker: bool) -> Properties {
     let mut settings = Properties::new();
     if !cluster.has_certificates() && cluster.super_users.is_none() {
         return settings;
     }
     let mut set = |key: &str, value: String| drop(settings.insert(key.to_owned(), value));
     let mut protocols = Vec::new();
-    for listener in &cluster.listeners {
+    for listener in cluster.listeners.iter().filter(|_| is_broker) {
         let name = listener_name(&listener.name);
         let authentication = listener.authentication.as_ref().map(|it| it.type_);
         let protocol = match (&listener.tls, authentication) {
@@ -81,17 +82,21 @@ pub fn properties(cluster: &ValidatedCluster, certificates: &Path) -> Properties
         }
     }
     if cluster.mutual_tls {
-        let own = BROKER_LISTENER.to_lowercase();
         protocols.push(format!("{PEER_LISTENER}:SSL"));
+        let peers = PEER_LISTENER.to_lowercase();
+        stores(&mut set, &peers, BROKERS, certificates, true);
+    }
+    if cluster.mutual_tls && is_broker {
+        let own = BROKER_LISTENER.to_lowercase();
         protocols.push(format!("{BROKER_LISTENER}:SSL"));
         set("inter.broker.listener.name", BROKER_LISTENER.to_owned());
-        for listener in [&PEER_LISTENER.to_lowercase(), &own] {
-            stores(&mut set, listener, BROKERS, certificates, true);
-        }
+        stores(&mut set, &own, BROKERS, certificates, true);
         let rules = format!("listener.name.{own}.ssl.principal.mapping.rules");
         set(&rules, OWN_PRINCIPAL_RULE.to_owned());
     }
-    set(PROTOCOLS, protocols.join(","));
+    if !protocols.is_empty() {
+        set(PROTOCOLS, protocols.join(","));
+    }
     if let Some(users) = &cluster.super_users {
         let class = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
         set("authorizer.class.name", class.to_owned());

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::invalid;
 use crate::condition::Verdict;
 use crate::crd::GROUP;
+use crate::crd::cluster::ControllersTemplate;
 use crate::crd::template::{ObjectTemplate, PodTemplate, Template};
 use crate::validated::template::{
     CONTAINER, ENVIRONMENT, FOLDERS, LABELS, Metadata, PodExtension, TERMINATION_GRACE_SECONDS,
@@ -50,6 +51,26 @@ pub fn check(
         service: metadata(&template.service),
         claim: metadata(&template.claim),
     })
+}
+
+/// Checks what is added to the pods of dedicated controllers.
+///
+/// # Errors
+/// The verdict names the field.
+pub fn check_controllers(
+    template: &ControllersTemplate,
+    config: &BTreeMap<String, String>,
+) -> Result<PodExtension, Verdict> {
+    let template = Template {
+        pod: template.pod.clone(),
+        ..Template::default()
+    };
+    let checked = check(Some(&template), config).map_err(|mut verdict| {
+        let place = "spec.dedicatedControllers.template";
+        verdict.message = verdict.message.replace("spec.template", place);
+        verdict
+    });
+    checked.map(|template| template.pod)
 }
 
 fn metadata(template: &ObjectTemplate) -> Metadata {

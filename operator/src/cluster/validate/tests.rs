@@ -1,3 +1,7 @@
+mod controllers;
+
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
 
 use super::{Observed, validate};
@@ -12,8 +16,8 @@ fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
         Err(verdict) => format!("{}: {}", verdict.reason.word, verdict.message),
         Ok(valid) => {
             let mut shown = format!(
-                "{} brokers, {} controllers, config {:?}, unmanaged {:?}",
-                valid.replicas, valid.controllers, valid.config, valid.unmanaged
+                "{} brokers, voters {:?}, config {:?}, unmanaged {:?}",
+                valid.replicas, valid.voters, valid.config, valid.unmanaged
             );
             for verdict in valid.refused {
                 shown += &format!("\n{}: {}", verdict.reason.word, verdict.message);
@@ -26,14 +30,18 @@ fn check(name: &str, spec: &str, observed: Observed, expected: Expect) {
 
 const NEW: Observed = Observed {
     brokers: 0,
-    controllers: None,
+    controllers: BTreeSet::new(),
+    voters: BTreeSet::new(),
     mutual_tls: None,
 };
-const THREE: Observed = Observed {
-    brokers: 3,
-    controllers: Some(3),
-    mutual_tls: None,
-};
+
+fn three() -> Observed {
+    Observed {
+        brokers: 3,
+        voters: [0, 1, 2].into(),
+        ..NEW
+    }
+}
 
 #[test]
 fn sizes() {
@@ -42,7 +50,7 @@ fn sizes() {
         "",
         NEW,
         expect![[r#"
-        3 brokers, 3 controllers, config {}, unmanaged {}
+        3 brokers, voters {0, 1, 2}, config {}, unmanaged {}
     "#]],
     );
     check(
@@ -50,7 +58,7 @@ fn sizes() {
         "replicas: 2",
         NEW,
         expect![[r#"
-        2 brokers, 1 controllers, config {}, unmanaged {}
+        2 brokers, voters {0}, config {}, unmanaged {}
     "#]],
     );
     check(
@@ -58,15 +66,15 @@ fn sizes() {
         "replicas: 5, controllers: 5",
         NEW,
         expect![[r#"
-        5 brokers, 5 controllers, config {}, unmanaged {}
+        5 brokers, voters {0, 1, 2, 3, 4}, config {}, unmanaged {}
     "#]],
     );
     check(
         "q",
         "replicas: 5",
-        THREE,
+        three(),
         expect![[r#"
-        5 brokers, 3 controllers, config {}, unmanaged {}
+        5 brokers, voters {0, 1, 2}, config {}, unmanaged {}
     "#]],
     );
     check(
@@ -74,11 +82,11 @@ fn sizes() {
         "replicas: 5",
         Observed {
             brokers: 1,
-            controllers: Some(1),
-            mutual_tls: None,
+            voters: [0].into(),
+            ..NEW
         },
         expect![[r#"
-            5 brokers, 3 controllers, config {}, unmanaged {}
+            5 brokers, voters {0, 1, 2}, config {}, unmanaged {}
         "#]],
     );
     check(
@@ -113,17 +121,17 @@ fn files_name_those_that_vote_and_those_that_are_to() {
     check(
         "q",
         "replicas: 1",
-        THREE,
+        three(),
         expect![[r#"
-        3 brokers, 3 controllers, config {}, unmanaged {}
+        3 brokers, voters {0, 1, 2}, config {}, unmanaged {}
     "#]],
     );
     check(
         "q",
         "replicas: 5, controllers: 5",
-        THREE,
+        three(),
         expect![[r#"
-        5 brokers, 5 controllers, config {}, unmanaged {}
+        5 brokers, voters {0, 1, 2, 3, 4}, config {}, unmanaged {}
     "#]],
     );
 }
@@ -157,7 +165,7 @@ fn config_is_kafkas_and_not_ours() {
         "config: { num.partitions: \"4\", log.retention.ms: }",
         NEW,
         expect![[r#"
-            3 brokers, 3 controllers, config {"num.partitions": "4"}, unmanaged
+            3 brokers, voters {0, 1, 2}, config {"num.partitions": "4"}, unmanaged
                 {"log.retention.ms"}
         "#]],
     );
@@ -358,7 +366,7 @@ fn a_template_mounts_nothing_over_the_brokers_own() {
     pod(
         &under("/etc/ottla2"),
         expect![[r#"
-        3 brokers, 3 controllers, config {}, unmanaged {}
+        3 brokers, voters {0, 1, 2}, config {}, unmanaged {}
     "#]],
     );
 }
@@ -414,7 +422,7 @@ fn a_broker_has_time_to_leave_in_order() {
         "config: { ottla.controlled.shutdown.timeout.ms: '60000' }",
         NEW,
         expect![[r#"
-            3 brokers, 3 controllers, config {"ottla.controlled.shutdown.timeout.ms":
+            3 brokers, voters {0, 1, 2}, config {"ottla.controlled.shutdown.timeout.ms":
                 "60000"}, unmanaged {}
         "#]],
     );
@@ -424,7 +432,7 @@ fn a_broker_has_time_to_leave_in_order() {
          template: { pod: { terminationGracePeriodSeconds: 65 } }",
         NEW,
         expect![[r#"
-            3 brokers, 3 controllers, config {"ottla.controlled.shutdown.timeout.ms":
+            3 brokers, voters {0, 1, 2}, config {"ottla.controlled.shutdown.timeout.ms":
                 "60000"}, unmanaged {}
         "#]],
     );

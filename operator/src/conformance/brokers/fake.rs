@@ -1,6 +1,6 @@
 //! A platform whose brokers serve as soon as they are started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Brokers;
@@ -18,8 +18,8 @@ impl Platform for Fake {
     const BUSY_INTERVAL: Duration = Duration::from_millis(20);
     const QUIET_INTERVAL: Duration = Duration::from_millis(50);
 
-    fn lay_out(&self, brokers: i32, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
-        lay_out(brokers, listeners, &self.brokers.address())
+    fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
+        lay_out(nodes, listeners, &self.brokers.address())
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {

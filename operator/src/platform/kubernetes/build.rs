@@ -15,22 +15,33 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::DynamicObject;
 
 use super::apply::dynamic;
+use super::pool::Pool;
 use crate::crd::API_VERSION;
 use crate::validated::ValidatedCluster;
 
-/// What is known of the surroundings when objects are built.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The broker's image where the spec names none.
-    pub image: String,
-    /// The size that the StatefulSet was created with, which it cannot change.
+/// The label that tells brokers and controllers apart.
+const COMPONENT: &str = "app.kubernetes.io/component";
+
+/// What is known of one StatefulSet when it is built.
+#[derive(Clone, Debug, Default)]
+pub struct KnownSet {
+    /// The size of volumes that it was created with, which it cannot change.
     pub volume_size: Option<String>,
-    /// Whether all brokers have been placed on nodes once.
+    /// Whether all its pods have been placed on nodes once.
     pub placed: bool,
-    /// The ConfigMap that new pods take their settings from; empty: there is none yet.
-    pub config_map: String,
     /// The template of pods that stays, whatever the spec says, while a change is held.
     pub held: Option<PodTemplateSpec>,
+}
+
+/// What is known of the surroundings when objects are built.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The image of brokers and controllers where the spec names none.
+    pub image: String,
+    /// The StatefulSets as they are.
+    pub sets: BTreeMap<Pool, KnownSet>,
+    /// The ConfigMap that new pods take their settings from; empty: there is none yet.
+    pub config_map: String,
     /// The generation of the spec that pods are made by now.
     pub generation: Option<i64>,
     /// Whether brokers get a NetworkPolicy.
@@ -43,15 +54,19 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<DynamicOb
     let services = services::build(cluster);
     let services = services.iter().map(|s| dynamic("v1", "Service", s));
     let mut objects: Vec<_> = services.collect();
-    let budget = pods::build_disruption_budget(cluster);
-    objects.push(dynamic("policy/v1", "PodDisruptionBudget", &budget));
+    let pools = Pool::ALL.into_iter();
+    let pools: Vec<Pool> = pools.filter(|pool| pool.is_wanted(cluster)).collect();
+    for pool in &pools {
+        let budget = pods::build_disruption_budget(cluster, *pool);
+        objects.push(dynamic("policy/v1", "PodDisruptionBudget", &budget));
+    }
     if around.has_network_policy {
         let policy = network::build(cluster);
         objects.push(dynamic("networking.k8s.io/v1", "NetworkPolicy", &policy));
     }
     // Without settings there is nothing yet for pods to start with.
-    if !around.config_map.is_empty() {
-        let set = pods::build_stateful_set(cluster, around);
+    for pool in pools.iter().filter(|_| !around.config_map.is_empty()) {
+        let set = pods::build_stateful_set(cluster, *pool, around);
         objects.push(dynamic("apps/v1", "StatefulSet", &set));
     }
     objects
@@ -59,33 +74,31 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<DynamicOb
 
 /// The labels by which the objects of a cluster are found.
 #[must_use]
-pub fn labels(cluster: &str) -> BTreeMap<String, String> {
-    let mut labels = selector(cluster);
+pub fn labels(cluster: &str, pool: Pool) -> BTreeMap<String, String> {
+    let mut labels = selector(cluster, pool);
     let managed = "app.kubernetes.io/managed-by".to_owned();
     labels.insert(managed, crate::crd::FIELD_MANAGER.to_owned());
     labels
 }
 
-/// The labels by which Services and the StatefulSet choose the pods of a cluster.
+/// The labels by which Services and the StatefulSet choose the pods of a pool.
 #[must_use]
-pub fn selector(cluster: &str) -> BTreeMap<String, String> {
+pub fn selector(cluster: &str, pool: Pool) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), "ottla".to_owned()),
         ("app.kubernetes.io/instance".to_owned(), cluster.to_owned()),
-        (
-            "app.kubernetes.io/component".to_owned(),
-            "broker".to_owned(),
-        ),
+        (COMPONENT.to_owned(), pool.component().to_owned()),
     ])
 }
 
-/// The metadata of an object that belongs to a cluster.
+/// The metadata of an object that belongs to a cluster, and to a pool of it; what is for all is the
+/// brokers'.
 #[must_use]
-pub fn metadata(cluster: &ValidatedCluster, name: String) -> ObjectMeta {
+pub fn metadata(cluster: &ValidatedCluster, pool: Pool, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.key.namespace.clone()),
-        labels: Some(labels(&cluster.key.name)),
+        labels: Some(labels(&cluster.key.name, pool)),
         owner_references: Some(vec![OwnerReference {
             api_version: API_VERSION.to_owned(),
             kind: "KafkaCluster".to_owned(),

@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::build::pods::CONFIG_MAP;
+use super::pool::Pool;
 use super::settings::{Files, Place, place};
-use super::{Pods, apply, build};
+use super::{Pods, apply, build, pool};
 use crate::platform::{NotYet, Properties};
 
 impl Pods {
     pub(super) fn read(&self, config_map: &ConfigMap) -> BTreeMap<i32, Properties> {
         let data = config_map.data.iter().flatten();
         let brokers = data.filter_map(|(file, text)| {
-            let ordinal = file.strip_suffix(".properties")?.rsplit_once('-')?.1;
-            Some((ordinal.parse().ok()?, parse(text)))
+            let pod = file.strip_suffix(".properties")?;
+            Some((pool::node(&self.cluster, pod)?, parse(text)))
         });
         brokers.collect()
     }
@@ -35,7 +36,7 @@ impl Pods {
 
     /// The ConfigMap that new pods take their settings from.
     pub(super) fn current_config_map(&self) -> Option<String> {
-        let metadata = self.made_from()?.metadata?;
+        let metadata = self.made_from(Pool::Brokers)?.metadata?;
         metadata.annotations?.get(CONFIG_MAP).cloned()
     }
 
@@ -52,7 +53,7 @@ impl Pods {
             )
         });
         let config_map = ConfigMap {
-            metadata: build::metadata(spec, name.to_owned()),
+            metadata: build::metadata(spec, Pool::Brokers, name.to_owned()),
             data: Some(files.collect()),
             ..ConfigMap::default()
         };

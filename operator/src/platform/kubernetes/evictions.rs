@@ -1,4 +1,4 @@
-//! Pods go: the only place where one is deleted.
+//! Pods go: the only place where one is deleted by itself.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;

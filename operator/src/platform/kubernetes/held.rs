@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::build::Surroundings;
 use super::build::pods::{CONFIG_MAP, CONTAINER, build_template};
-use super::{Pods, state};
+use super::build::{KnownSet, Surroundings};
+use super::pool::Pool;
+use super::{Pods, apply, state};
 use crate::fingerprint::fingerprint;
 use crate::platform::{Platform, Properties, Remake};
 
@@ -20,36 +21,35 @@ impl Pods {
     pub(super) fn around(&self) -> Surroundings {
         Surroundings {
             image: self.options.image.clone(),
-            volume_size: self.seen.stateful_set.as_ref().and_then(state::volume_size),
-            placed: state::is_placed(&self.seen),
+            sets: Pool::ALL.map(|pool| (pool, self.known(pool))).into(),
             config_map: String::new(),
-            held: None,
             generation: self.generation_in_force(),
             has_network_policy: self.options.has_network_policy,
         }
     }
 
-    /// The one that was written last, of which the watch may not have told yet.
-    pub(super) fn template_in_force(&self) -> Option<PodTemplateSpec> {
-        let seen = || {
-            Some(
-                self.seen
-                    .stateful_set
-                    .as_ref()?
-                    .spec
-                    .as_ref()?
-                    .template
-                    .clone(),
-            )
-        };
-        self.template.clone().or_else(seen)
+    fn known(&self, pool: Pool) -> KnownSet {
+        KnownSet {
+            volume_size: self.seen.sets.get(&pool).and_then(state::volume_size),
+            placed: state::is_placed(&self.seen, pool),
+            held: None,
+        }
     }
 
-    /// What brokers that exist were made from. Where the StatefulSet is gone and its pods are not,
-    /// a pod stands for its template.
-    pub(super) fn made_from(&self) -> Option<PodTemplateSpec> {
+    /// The one that was written last, of which the watch may not have told yet.
+    pub(super) fn template_in_force(&self, pool: Pool) -> Option<PodTemplateSpec> {
+        let seen = || {
+            let spec = self.seen.sets.get(&pool)?.spec.as_ref()?;
+            Some(spec.template.clone())
+        };
+        self.templates.get(&pool).cloned().or_else(seen)
+    }
+
+    /// What nodes that exist were made from. Where the StatefulSet is gone and its pods are not, a
+    /// pod stands for its template.
+    pub(super) fn made_from(&self, pool: Pool) -> Option<PodTemplateSpec> {
         let of_pod = || {
-            let pod = self.seen.pods.values().next()?;
+            let (_, pod) = self.seen.pods_of(pool).next()?;
             let metadata = ObjectMeta {
                 annotations: pod.metadata.annotations.clone(),
                 ..ObjectMeta::default()
@@ -59,7 +59,7 @@ impl Pods {
                 spec: pod.spec.clone(),
             })
         };
-        self.template_in_force().or_else(of_pod)
+        self.template_in_force(pool).or_else(of_pod)
     }
 
     /// The settings in the ConfigMap of new pods.
@@ -70,9 +70,10 @@ impl Pods {
     }
 
     /// How pods that are made by the spec would differ from those that are made now.
-    pub(super) fn remade(&self) -> Option<Remake> {
-        let before = self.made_from()?;
-        let after = build_template(self.spec.as_ref()?, &self.around());
+    pub(super) fn remade(&self, pool: Pool) -> Option<Remake> {
+        let spec = self.spec.as_ref().filter(|spec| pool.is_wanted(spec))?;
+        let before = self.made_from(pool)?;
+        let after = build_template(spec, pool, &self.around());
         let (had, has) = (marks(&before), marks(&after));
         if has.iter().all(|(key, value)| had.get(key) == Some(value)) {
             return None;
@@ -88,12 +89,38 @@ impl Pods {
             .map(|(key, value)| format!("{key}={value}\n"));
         let has: String = has.collect();
         let fingerprint = format!("{:016x}", fingerprint(&has));
-        Some(Remake { fingerprint, what })
+        Some(Remake {
+            nodes: pool.nodes(),
+            fingerprint,
+            what,
+        })
+    }
+
+    /// The StatefulSets that have not taken up what was written last, one sentence each.
+    pub(super) fn sets_pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        let is_wanted = |pool: &Pool| {
+            let spec = self.spec.as_ref();
+            spec.is_none_or(|spec| pool.is_wanted(spec))
+        };
+        for pool in Pool::ALL.into_iter().filter(is_wanted) {
+            let (set, name) = (self.seen.sets.get(&pool), pool.set(&self.cluster));
+            let applied = self.applier.applied("StatefulSet", &name);
+            let is_seen = set.is_some_and(|set| applied.is_none_or(|v| *v == apply::version(set)));
+            let is_taken_up = set.is_some_and(|set| {
+                let status = set.status.as_ref();
+                status.and_then(|s| s.observed_generation) == set.metadata.generation
+            });
+            if !is_seen || !is_taken_up {
+                pending.push(format!("The StatefulSet {name} is being changed."));
+            }
+        }
+        pending
     }
 
     /// The tag of the image in force, or its digest.
     pub(super) fn version_in_force(&self) -> String {
-        let template = self.made_from();
+        let template = self.made_from(Pool::Brokers);
         template.map_or(String::new(), |template| version(image(&template)))
     }
 }

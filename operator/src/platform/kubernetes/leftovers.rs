@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 use serde::de::DeserializeOwned;
@@ -12,6 +14,7 @@ use tracing::warn;
 use super::apply::not_taken;
 use super::build::pods::CONFIG_MAP;
 use super::build::services;
+use super::pool::Pool;
 use super::{Pods, state};
 
 impl Pods {
@@ -23,14 +26,11 @@ impl Pods {
             .values()
             .filter_map(|pod| pod.annotations().get(CONFIG_MAP))
             .collect();
-        let template = self
-            .seen
-            .stateful_set
-            .as_ref()
-            .and_then(state::template_config_map);
+        let sets = self.seen.sets.values();
+        let templates: BTreeSet<String> = sets.filter_map(state::template_config_map).collect();
         let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let is_idle = |name: &&String| {
-            let current = **name == self.config_map || Some(*name) == template.as_ref();
+            let current = **name == self.config_map || templates.contains(*name);
             !current && !used.contains(*name)
         };
         let idle: Vec<String> = self
@@ -75,6 +75,34 @@ impl Pods {
             if self.delete("Service", &name, &all).await {
                 self.applier.forget("Service", &name);
                 self.seen.services.remove(&name);
+            }
+        }
+    }
+
+    /// Deletes what was made for controllers once none is there to be; their pods go with it.
+    pub(super) async fn prune_controllers(&mut self) {
+        let Some(spec) = &self.spec else {
+            return;
+        };
+        if Pool::Controllers.is_wanted(spec) || !spec.controllers.ids.is_empty() {
+            return;
+        }
+        let name = Pool::Controllers.set(&self.cluster);
+        let of = |kind: &str| (kind.to_owned(), name.clone());
+        // One of another cluster of that name is not among those seen.
+        if self.seen.versions.contains_key(&of("StatefulSet")) {
+            let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
+            if self.delete("StatefulSet", &name, &sets).await {
+                self.applier.forget("StatefulSet", &name);
+                self.seen.sets.remove(&Pool::Controllers);
+                self.templates.remove(&Pool::Controllers);
+            }
+        }
+        if self.seen.versions.contains_key(&of("PodDisruptionBudget")) {
+            let budgets: Api<PodDisruptionBudget> =
+                Api::namespaced(self.client.clone(), &self.namespace);
+            if self.delete("PodDisruptionBudget", &name, &budgets).await {
+                self.applier.forget("PodDisruptionBudget", &name);
             }
         }
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Pods;
 use super::apply::not_taken;
 use super::build::pods::{LATE_RACK, RACK};
+use super::pool::Pool;
 use super::state::is_ready;
 use crate::platform::NotYet;
 
@@ -24,8 +25,8 @@ impl Pods {
             pod.annotations().contains_key(RACK)
                 || pod.uid().is_some_and(|uid| self.annotated.contains(&uid))
         };
-        let pods = self.seen.pods.values().filter(|pod| !is_told(pod));
-        let pods: Vec<Pod> = pods.cloned().collect();
+        let pods = self.seen.pods_of(Pool::Brokers).map(|(_, pod)| pod);
+        let pods: Vec<Pod> = pods.filter(|pod| !is_told(pod)).cloned().collect();
         let mut missing = Vec::new();
         for pod in pods {
             let (target, uid) = (("rack".to_owned(), pod.name_any()), pod.uid());

@@ -13,6 +13,7 @@ use kube::api::{Api, ListParams};
 use ottla_core::config::settings::listener::host_and_port;
 use tokio::time::Instant;
 
+use super::pool::{self, Pool};
 use crate::platform::probe::{Unready, ask_ready};
 use crate::platform::{BrokerState, Failure};
 use crate::validated::HTTP_PORT;
@@ -65,7 +66,7 @@ impl Reports {
     pub async fn complete(
         &mut self,
         (events, nodes): (&Api<Event>, &Api<Node>),
-        set: &str,
+        cluster: &str,
         pods: &BTreeMap<i32, Pod>,
         states: &mut BTreeMap<i32, BrokerState>,
     ) {
@@ -95,11 +96,11 @@ impl Reports {
             .iter_mut()
             .filter(|(_, known)| known.is_due(now));
         join_all(due.map(|(id, known)| async move {
-            let pod = format!("{set}-{id}");
+            let (set, pod) = (Pool::of(*id).set(cluster), pool::pod(cluster, *id));
             known.asked = Some(now);
             known.said = match &known.stage {
                 Stage::Unmade => {
-                    let told = list(events, "StatefulSet", set, known.began).await;
+                    let told = list(events, "StatefulSet", &set, known.began).await;
                     refusal(&told, &pod)
                 }
                 Stage::Unstarted => newest(&list(events, "Pod", &pod, known.began).await),

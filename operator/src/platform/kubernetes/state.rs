@@ -10,30 +10,47 @@ use kube::ResourceExt;
 use ottla_core::config::settings::EXIT_CODE_REFUSED;
 
 use super::build::pods::{CONFIG_MAP, CONTAINER, LATE_RACK, TEMPLATE};
+use super::pool::Pool;
 use super::watched::Seen;
 use crate::platform::{BrokerState, Failure, Properties};
 
 /// The label of a pod that names the revision of the template it was made from.
 const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// The brokers that the StatefulSet has or has pods of; those that it left behind where it is gone.
-/// `heeds_all` is whether pods are restarted also for what others wrote into their template.
+/// The nodes that the StatefulSets have or have pods of; those that one left behind where it is
+/// gone. `heeds_all` is whether pods are restarted also for what others wrote into their template.
 pub fn observe(
     seen: &Seen,
     settings: &BTreeMap<String, BTreeMap<i32, Properties>>,
     heeds_all: bool,
 ) -> BTreeMap<i32, BrokerState> {
-    let set = seen.stateful_set.as_ref();
-    let last = seen.pods.keys().next_back().map_or(0, |last| last + 1);
-    let replicas = set.map_or(Some(last), |set| set.spec.as_ref()?.replicas);
-    let replicas = replicas.unwrap_or(0);
+    let pools = Pool::ALL.into_iter();
+    pools
+        .flat_map(|pool| observe_pool(pool, seen, settings, heeds_all))
+        .collect()
+}
+
+fn observe_pool(
+    pool: Pool,
+    seen: &Seen,
+    settings: &BTreeMap<String, BTreeMap<i32, Properties>>,
+    heeds_all: bool,
+) -> BTreeMap<i32, BrokerState> {
+    let set = seen.sets.get(&pool);
+    let first = pool.nodes().start;
+    let last = seen.pods_of(pool).last();
+    let last = last.map_or(first, |(last, _)| last + 1);
+    let replicas = set.map_or(Some(last - first), |set| set.spec.as_ref()?.replicas);
+    let replicas = first + replicas.unwrap_or(0);
     let template = set.and_then(template_config_map);
-    let states = (0..replicas.max(last)).filter_map(|broker| {
+    let states = (first..replicas.max(last)).filter_map(|broker| {
         let pod = seen.pods.get(&broker);
         // One that stops comes back as the template says, and needs no other restart.
         let stays = pod.filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        let named = stays.and_then(|pod| pod.annotations().get(CONFIG_MAP).cloned());
-        let named = named.or_else(|| template.clone())?;
+        let of = |pod: &Pod| pod.annotations().get(CONFIG_MAP).cloned();
+        let named = stays.and_then(of).or_else(|| template.clone());
+        // It is there until it has stopped, also where its StatefulSet is not.
+        let named = named.or_else(|| pod.and_then(of))?;
         // Settings that are gone are unlike any: a broker that waits for them is made anew.
         let known = settings.get(&named).and_then(|all| all.get(&broker));
         let running_with = known.cloned().unwrap_or_default();
@@ -299,27 +316,27 @@ pub fn volume_size(set: &StatefulSet) -> Option<String> {
     Some(size.0.clone())
 }
 
-/// Whether all brokers have been placed on nodes once: they are now, or the StatefulSet has been
-/// told of it.
-pub fn is_placed(seen: &Seen) -> bool {
-    let Some(spec) = seen.stateful_set.as_ref().and_then(|set| set.spec.as_ref()) else {
+/// Whether all pods of a pool have been placed on nodes once: they are now, or the StatefulSet has
+/// been told of it.
+pub fn is_placed(seen: &Seen, pool: Pool) -> bool {
+    let Some(spec) = seen.sets.get(&pool).and_then(|set| set.spec.as_ref()) else {
         return false;
     };
     let retention = spec.persistent_volume_claim_retention_policy.as_ref();
     if retention.is_some_and(|policy| policy.when_deleted.as_deref() == Some("Delete")) {
         return true;
     }
-    let has_node = |pod: &&Pod| {
+    let has_node = |(_, pod): &(&i32, &Pod)| {
         let spec = pod.spec.as_ref();
         spec.is_some_and(|spec| spec.node_name.is_some())
     };
-    let placed = seen.pods.values().filter(has_node).count();
+    let placed = seen.pods_of(pool).filter(has_node).count();
     i32::try_from(placed).is_ok_and(|placed| Some(placed) >= spec.replicas)
 }
 
 /// The addresses of the nodes that brokers run on, each once.
 pub fn hosts(seen: &Seen) -> BTreeSet<String> {
-    let hosts = seen.pods.values().filter_map(|pod| {
+    let hosts = seen.pods_of(Pool::Brokers).filter_map(|(_, pod)| {
         let status = pod.status.as_ref()?;
         status.host_ip.clone().filter(|host| !host.is_empty())
     });

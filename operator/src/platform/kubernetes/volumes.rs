@@ -8,6 +8,7 @@
 //! quantities, and one that somebody else made larger stays.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
@@ -16,29 +17,32 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::apply::not_taken;
+use super::pool::Pool;
 use super::quantity::is_smaller;
 use super::refusals::Refusals;
 use crate::platform::NotYet;
-use crate::validated::{CONTROLLERS_MAX, REPLICAS_MAX};
+use crate::validated::CONTROLLERS_MAX;
 
 /// How often a volume that grows is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many brokers have claims, from the first one on, or had: whoever may have voted counts also
-/// behind one whose claim is lost. `name` is that of a broker's claim.
+/// The nodes of a pool that have claims, from the first one on, or had: whoever may have voted
+/// counts also behind one whose claim is lost. `name` is that of a node's claim.
 ///
 /// # Errors
 /// Why that is not known.
-pub async fn count(
+pub async fn left(
     claims: &Api<PersistentVolumeClaim>,
+    pool: Pool,
     name: impl Fn(i32) -> String,
-) -> Result<i32, NotYet> {
-    let mut count = 0;
-    for broker in 0..REPLICAS_MAX {
-        let claim = name(broker);
+) -> Result<Range<i32>, NotYet> {
+    let first = pool.nodes().start;
+    let mut left = first..first;
+    for node in pool.nodes() {
+        let claim = name(node);
         match claims.get_opt(&claim).await {
-            Ok(Some(_)) => count = broker + 1,
-            Ok(None) if broker >= CONTROLLERS_MAX => break,
+            Ok(Some(_)) => left.end = node + 1,
+            Ok(None) if node - first >= CONTROLLERS_MAX => break,
             Ok(None) => {}
             Err(error) => {
                 return Err(NotYet {
@@ -51,7 +55,7 @@ pub async fn count(
             }
         }
     }
-    Ok(count)
+    Ok(left)
 }
 
 /// What was asked of the volumes of one cluster.

@@ -15,15 +15,15 @@ use kube::{Resource, ResourceExt};
 
 use super::apply::{INSTANCE, version};
 use super::build::pods::TEMPLATE;
-use crate::validated::REPLICAS_MAX;
+use super::pool::{Pool, node};
 
 /// The objects of one cluster as the watches last told.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Its pods by ordinal.
+    /// Its pods by node.
     pub pods: BTreeMap<i32, Pod>,
-    /// Its StatefulSet.
-    pub stateful_set: Option<StatefulSet>,
+    /// Its StatefulSets.
+    pub sets: BTreeMap<Pool, StatefulSet>,
     /// Its ConfigMaps by name.
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// Its Services by name.
@@ -52,6 +52,13 @@ pub struct Watched {
 /// The objects of one kind: a store for all namespaces, or one for each that is watched.
 pub type Stores<K> = Vec<Store<K>>;
 
+impl Seen {
+    /// The pods of one pool, by node.
+    pub fn pods_of(&self, pool: Pool) -> impl Iterator<Item = (&i32, &Pod)> {
+        self.pods.range(pool.nodes())
+    }
+}
+
 impl Watched {
     /// The objects of one cluster.
     #[must_use]
@@ -62,11 +69,17 @@ impl Watched {
             seen.config_maps.insert(name, ConfigMap::clone(&config_map));
         }
         let sets = of(&self.stateful_sets, namespace, cluster);
-        let set = sets.iter().find(|set| set.name_any() == cluster);
-        seen.stateful_set = set.map(|set| StatefulSet::clone(set));
+        for pool in Pool::ALL {
+            let mut named = sets
+                .iter()
+                .filter(|set| set.name_any() == pool.set(cluster));
+            if let Some(set) = named.next() {
+                seen.sets.insert(pool, StatefulSet::clone(set));
+            }
+        }
         for pod in of(&self.pods, namespace, cluster) {
-            if let Some(ordinal) = ordinal(&pod, cluster) {
-                seen.pods.insert(ordinal, Pod::clone(&pod));
+            if let Some(node) = node_of(&pod, cluster) {
+                seen.pods.insert(node, Pod::clone(&pod));
             }
         }
         let services = of(&self.services, namespace, cluster);
@@ -83,22 +96,17 @@ impl Watched {
     }
 }
 
-/// Which broker a pod is. One that the StatefulSet did not make is none, whatever its labels say.
-/// One that it made and left behind has no owner any more.
-fn ordinal(pod: &Pod, cluster: &str) -> Option<i32> {
+/// Which node a pod is. One that the StatefulSet did not make is none, whatever its labels say. One
+/// that it made and left behind has no owner any more.
+fn node_of(pod: &Pod, cluster: &str) -> Option<i32> {
+    let node = node(cluster, &pod.name_any())?;
+    let set = Pool::of(node).set(cluster);
     let mut owners = pod.owner_references().iter();
     let is_made = owners.any(|owner| {
-        owner.controller == Some(true) && owner.kind == "StatefulSet" && owner.name == cluster
+        owner.controller == Some(true) && owner.kind == "StatefulSet" && owner.name == set
     });
     let is_left = pod.owner_references().is_empty() && pod.annotations().contains_key(TEMPLATE);
-    let is_made = is_made || is_left;
-    let name = pod.name_any();
-    let ordinal = name
-        .strip_prefix(cluster)?
-        .strip_prefix('-')?
-        .parse()
-        .ok()?;
-    (is_made && (0..REPLICAS_MAX).contains(&ordinal)).then_some(ordinal)
+    (is_made || is_left).then_some(node)
 }
 
 /// The objects that belong to a cluster, by their label.

@@ -5,12 +5,14 @@
 //! are 20,000 above (29092, …), and where they know one another by certificates, they replicate
 //! 15,000 above (24092, …). Where that would reach the ports that the system hands out to
 //! connections (32768 and above), counting goes on at 1024: such a port may be taken by any
-//! connection at any moment. All on 127.0.0.1.
+//! connection at any moment. Dedicated controllers, whose ids are 1000 and above, have such ports
+//! for peers and `/metrics` alone. All on 127.0.0.1.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use crate::platform::{ClientEndpoint, Endpoints, Listener};
+use crate::validated::FIRST_CONTROLLER;
 
 /// How far a broker's port for peers is from its first port for clients.
 pub const PEER_PORT_DISTANCE: u16 = 10_000;
@@ -18,6 +20,8 @@ pub const PEER_PORT_DISTANCE: u16 = 10_000;
 pub const BROKER_PORT_DISTANCE: u16 = 15_000;
 /// How far a broker's port for HTTP is from its first port for clients.
 pub const HTTP_PORT_DISTANCE: u16 = 20_000;
+/// How much further a dedicated controller's are.
+const CONTROLLERS_DISTANCE: u16 = 1_000;
 /// Ports below this one are not for everybody.
 const LOWEST: u16 = 1024;
 /// From here on the system takes ports for connections.
@@ -36,24 +40,28 @@ fn port(listener: &Listener, first: u16, ordinal: u16) -> u16 {
     }
 }
 
-/// The endpoints of one broker.
+/// The endpoints of one node.
 #[must_use]
 pub fn lay_out(
-    broker: i32,
+    node: i32,
     listeners: &[Listener],
     log_dir: PathBuf,
     certificates: PathBuf,
 ) -> Endpoints {
-    let ordinal = u16::try_from(broker).unwrap_or(u16::MAX);
+    let ordinal = u16::try_from(node).unwrap_or(u16::MAX);
     let first = listeners.first().map_or(0, |listener| listener.port);
-    let first = first.saturating_add(ordinal);
+    let (first, beyond) = firsts(first, node);
     let at = |listener: &Listener| format!("127.0.0.1:{}", port(listener, first, ordinal));
-    let clients = listeners.iter().map(|listener| ClientEndpoint {
-        name: listener.name.clone(),
-        bind: at(listener),
-        advertised: at(listener),
-    });
-    let beside = |distance: u16| format!("127.0.0.1:{}", beside(first, distance));
+    let is_broker = node < FIRST_CONTROLLER;
+    let clients = listeners
+        .iter()
+        .filter(|_| is_broker)
+        .map(|listener| ClientEndpoint {
+            name: listener.name.clone(),
+            bind: at(listener),
+            advertised: at(listener),
+        });
+    let beside = |distance: u16| format!("127.0.0.1:{}", beside(first, distance + beyond));
     let peer = beside(PEER_PORT_DISTANCE);
     Endpoints {
         clients: clients.collect(),
@@ -66,16 +74,29 @@ pub fn lay_out(
     }
 }
 
-/// The ports that a cluster of so many brokers takes.
-#[must_use]
-pub fn taken(brokers: i32, listeners: &[Listener]) -> Vec<u16> {
+/// From where the ports of a node are counted, and how much further those beside it are.
+fn firsts(first: u16, node: i32) -> (u16, u16) {
+    let controller = node.checked_sub(FIRST_CONTROLLER).filter(|id| *id >= 0);
+    let beyond = controller.map_or(0, |id| {
+        CONTROLLERS_DISTANCE + u16::try_from(id).unwrap_or(0)
+    });
+    let ordinal = controller.map_or(node, |_| 0);
+    let ordinal = u16::try_from(ordinal).unwrap_or(u16::MAX);
+    (first.saturating_add(ordinal), beyond)
+}
+
+/// The ports that these nodes of a cluster take.
+pub fn taken(nodes: impl Iterator<Item = i32>, listeners: &[Listener]) -> Vec<u16> {
     let mut taken = Vec::new();
-    let first = listeners.first().map_or(0, |listener| listener.port);
-    for ordinal in 0..u16::try_from(brokers).unwrap_or(0) {
-        let first = first.saturating_add(ordinal);
-        taken.extend(listeners.iter().map(|one| port(one, first, ordinal)));
-        taken.push(beside(first, PEER_PORT_DISTANCE));
-        taken.push(beside(first, HTTP_PORT_DISTANCE));
+    let lowest = listeners.first().map_or(0, |listener| listener.port);
+    for node in nodes {
+        let (first, beyond) = firsts(lowest, node);
+        if node < FIRST_CONTROLLER {
+            let ordinal = u16::try_from(node).unwrap_or(u16::MAX);
+            taken.extend(listeners.iter().map(|one| port(one, first, ordinal)));
+        }
+        taken.push(beside(first, PEER_PORT_DISTANCE + beyond));
+        taken.push(beside(first, HTTP_PORT_DISTANCE + beyond));
     }
     taken
 }
@@ -169,9 +190,14 @@ mod tests {
         assert_eq!(third.peer_bind, "127.0.0.1:19094");
         assert_eq!(third.http_bind, "127.0.0.1:29094");
         assert_eq!(
-            taken(2, &listeners),
+            taken(0..2, &listeners),
             [9092, 19092, 29092, 9093, 19093, 29093]
         );
+        let controller = lay_out(1001, &listeners, PathBuf::from("d"), PathBuf::from("c"));
+        assert_eq!(controller.clients, []);
+        assert_eq!(controller.peer_bind, "127.0.0.1:20093");
+        assert_eq!(controller.http_bind, "127.0.0.1:30093");
+        assert_eq!(taken(1001..1002, &listeners), [20093, 30093]);
     }
 
     #[test]
@@ -185,11 +211,11 @@ mod tests {
                 is_external: false,
                 is_for_brokers: false,
             };
-            let taken = taken(100, &[listener]);
+            let taken = taken((0..100).chain(1000..1005), &[listener]);
             let beside = taken
                 .iter()
                 .filter(|port| !(first..=first + 99).contains(port));
-            assert_eq!(beside.clone().count(), 200, "{first}");
+            assert_eq!(beside.clone().count(), 210, "{first}");
             assert!(
                 beside.clone().all(|port| (LOWEST..BEYOND).contains(port)),
                 "{first}"

@@ -58,7 +58,22 @@ fn a_controller_is_no_broker_and_holds_no_partition() {
     "#]]
     .assert_eq(&text);
     assert_eq!(known(&cluster), [100]);
+    let created = cluster.ask(Request::CreateTopics(CreateTopicsRequest {
+        topics: vec![topic("spread", 30, 3, &[]), topic("wide", 1, 4, &[])],
+        ..CreateTopicsRequest::default()
+    }));
+    let Response::CreateTopics(created) = created else {
+        panic!("{created:?}")
+    };
+    let errors = created.topics.iter().map(|topic| topic.error_code);
+    let too_few = ErrorCode::InvalidReplicationFactor.code();
+    assert_eq!(errors.collect::<Vec<i16>>(), [0, too_few]);
+    let moved = super::reassignments::reassign(&mut cluster, "spread", 0, Some(&[0, 100]));
+    assert!(moved.starts_with("INVALID_REPLICA_ASSIGNMENT"), "{moved}");
     let image = cluster.metadata.image();
+    let partitions = image.topics.values().flat_map(|topic| topic.indexed());
+    let mut replicas = partitions.flat_map(|(_, partition)| &partition.replicas);
+    assert!(replicas.all(|node| node.0 < 3), "{}", cluster.partitions());
     assert_eq!(image.brokers.len(), 3);
     assert_eq!(image.node(NodeId(100)).unwrap().0, Uuid([7; 16]));
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::ConfigMap;
 use crate::metadata::reassignments::ongoing_reassignments;
 
-fn reassign(cluster: &mut Cluster, name: &str, index: i32, target: Option<&[i32]>) -> String {
+pub fn reassign(cluster: &mut Cluster, name: &str, index: i32, target: Option<&[i32]>) -> String {
     let response = cluster.ask(Request::AlterPartitionReassignments(
         AlterPartitionReassignmentsRequest {
             topics: vec![ReassignableTopic {

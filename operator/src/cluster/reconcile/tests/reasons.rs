@@ -35,6 +35,21 @@ async fn brokers_that_have_not_served_yet_are_being_started() {
     assert_eq!(says(&step), told);
 }
 
+#[tokio::test]
+async fn controllers_that_are_not_ready_are_told() {
+    let (mut cluster, mut states) = serving().await;
+    cluster.spec.dedicated_controllers = serde_yaml::from_str("{ replicas: 1 }").unwrap();
+    let (told, asked) = step(&cluster, states.clone()).await;
+    let sentence = "ControllerNotReady: 0 of 1 controllers are ready; controller 1000 is being \
+                    started.";
+    assert_eq!(says(&told), sentence);
+    assert!(asked.contains(&"start 1000".to_owned()), "{asked:?}");
+    states.insert(1000, BrokerState::default());
+    let (told, _) = step(&cluster, states).await;
+    assert_eq!(told.status.controllers_ready, "0/1");
+    assert_eq!((told.status.replicas, told.status.brokers.len()), (1, 1));
+}
+
 /// Nobody listens where the brokers are to be asked.
 #[tokio::test]
 async fn a_change_that_brokers_do_not_answer_is_on_its_way() {

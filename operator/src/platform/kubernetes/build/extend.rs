@@ -5,12 +5,22 @@
 use k8s_openapi::api::core::v1::{PodSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use super::super::pool::Pool;
 use super::selector;
 use crate::validated::ValidatedCluster;
+use crate::validated::template::PodExtension;
 
-/// Adds to a broker's pod.
-pub fn pod(pod: &mut PodSpec, cluster: &ValidatedCluster) {
-    let given = cluster.template.pod.clone();
+/// What is added to the pods of a pool.
+pub fn of(cluster: &ValidatedCluster, pool: Pool) -> &PodExtension {
+    match pool {
+        Pool::Brokers => &cluster.template.pod,
+        Pool::Controllers => &cluster.controllers.pod,
+    }
+}
+
+/// Adds to a pod.
+pub fn pod(pod: &mut PodSpec, cluster: &ValidatedCluster, pool: Pool) {
+    let given = of(cluster, pool).clone();
     pod.termination_grace_period_seconds = Some(given.termination_grace_seconds);
     pod.image_pull_secrets = some(given.image_pull_secrets);
     pod.tolerations = some(given.tolerations);
@@ -27,7 +37,7 @@ pub fn pod(pod: &mut PodSpec, cluster: &ValidatedCluster) {
             constraint
                 .label_selector
                 .get_or_insert_with(|| LabelSelector {
-                    match_labels: Some(selector(&cluster.key.name)),
+                    match_labels: Some(selector(&cluster.key.name, pool)),
                     ..LabelSelector::default()
                 });
         }

@@ -1,4 +1,4 @@
-//! Who may connect to the brokers' pods.
+//! Who may connect to the pods of brokers and dedicated controllers.
 //!
 //! Brokers without certificates do not ask who speaks to them on the port that they use among
 //! themselves, so nobody else may reach it. Clients and what reads metrics may come from anywhere.
@@ -7,27 +7,39 @@ use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{metadata, selector};
+use super::super::pool::Pool;
+use super::{COMPONENT, metadata, selector};
 use crate::validated::{BROKER_PORT, HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The NetworkPolicy.
 #[must_use]
 pub fn build(cluster: &ValidatedCluster) -> NetworkPolicy {
     let name = &cluster.key.name;
-    let brokers = LabelSelector {
-        match_labels: Some(selector(name)),
+    let mut nodes = LabelSelector {
+        match_labels: Some(selector(name, Pool::Brokers)),
         ..LabelSelector::default()
     };
+    if let Some(labels) = &mut nodes.match_labels
+        && !cluster.controllers.ids.is_empty()
+    {
+        labels.remove(COMPONENT);
+        let components = Pool::ALL.map(|pool| pool.component().to_owned());
+        nodes.match_expressions = Some(vec![LabelSelectorRequirement {
+            key: COMPONENT.to_owned(),
+            operator: "In".to_owned(),
+            values: Some(components.into()),
+        }]);
+    }
     let open = cluster.listeners.iter().map(|listener| listener.port);
     // There everybody shows a certificate; where the operator runs is not known here.
     let brokers_meet = cluster.mutual_tls.then_some(BROKER_PORT);
     let open = open.chain(brokers_meet).chain([HTTP_PORT]).map(port);
-    let among_brokers = NetworkPolicyIngressRule {
+    let among_nodes = NetworkPolicyIngressRule {
         from: Some(vec![NetworkPolicyPeer {
-            pod_selector: Some(brokers.clone()),
+            pod_selector: Some(nodes.clone()),
             ..NetworkPolicyPeer::default()
         }]),
         ports: Some(vec![port(PEER_PORT)]),
@@ -37,11 +49,11 @@ pub fn build(cluster: &ValidatedCluster) -> NetworkPolicy {
         ports: Some(open.collect()),
     };
     NetworkPolicy {
-        metadata: metadata(cluster, name.clone()),
+        metadata: metadata(cluster, Pool::Brokers, name.clone()),
         spec: Some(NetworkPolicySpec {
-            pod_selector: Some(brokers),
+            pod_selector: Some(nodes),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![among_brokers, from_anywhere]),
+            ingress: Some(vec![among_nodes, from_anywhere]),
             ..NetworkPolicySpec::default()
         }),
     }

@@ -1,6 +1,6 @@
-//! The brokers' pods, volumes and disruption budget.
+//! The pods, volumes and disruption budgets of brokers and of dedicated controllers.
 //!
-//! The StatefulSet only brings pods into being: its update strategy is OnDelete, so that which pod
+//! A StatefulSet only brings pods into being: its update strategy is OnDelete, so that which pod
 //! goes when is the rolling restart's decision alone, and pods start in parallel, since brokers
 //! need each other to become ready.
 
@@ -22,9 +22,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::super::pool::Pool;
 use super::super::quantity::is_smaller;
-use super::{Surroundings, extend, labels, metadata, selector, services};
-use crate::crd::cluster::ReclaimPolicy;
+use super::{KnownSet, Surroundings, extend, labels, metadata, selector};
+use crate::crd::cluster::{ReclaimPolicy, Resources, Storage};
 use crate::fingerprint::fingerprint;
 use crate::object::secret_name;
 pub use crate::validated::template::CONTAINER;
@@ -55,19 +56,23 @@ const USER: i64 = 65532;
 
 /// The StatefulSet.
 #[must_use]
-pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> StatefulSet {
+pub fn build_stateful_set(
+    cluster: &ValidatedCluster,
+    pool: Pool,
+    around: &Surroundings,
+) -> StatefulSet {
     let name = &cluster.key.name;
-    let held = around.held.clone();
-    let storage = cluster.storage.as_ref();
+    let KnownSet { held, placed, .. } = around.sets.get(&pool).cloned().unwrap_or_default();
+    let storage = storage(cluster, pool);
     let reclaim = storage.map(|s| s.reclaim_policy).unwrap_or_default();
     // Not before the pods are placed: with Delete the StatefulSet controller writes into each new
     // claim, the scheduler's own write fails then, and by its next try the spread is another.
     let when_deleted = match reclaim {
-        ReclaimPolicy::Delete if around.placed => "Delete",
+        ReclaimPolicy::Delete if placed => "Delete",
         _ => "Retain",
     };
-    let mut metadata = metadata(cluster, name.clone());
-    let generation = match around.held {
+    let mut metadata = metadata(cluster, pool, pool.set(name));
+    let generation = match held {
         Some(_) => around.generation,
         None => Some(cluster.generation),
     };
@@ -76,8 +81,8 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
     StatefulSet {
         metadata,
         spec: Some(StatefulSetSpec {
-            replicas: Some(cluster.replicas),
-            service_name: Some(services::headless(name)),
+            replicas: Some(pool.size(cluster)),
+            service_name: Some(pool.headless(name)),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("OnDelete".to_owned()),
@@ -90,11 +95,11 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
                 }
             }),
             selector: LabelSelector {
-                match_labels: Some(selector(name)),
+                match_labels: Some(selector(name, pool)),
                 ..LabelSelector::default()
             },
-            template: held.unwrap_or_else(|| build_template(cluster, around)),
-            volume_claim_templates: build_claim(cluster, around).map(|claim| vec![claim]),
+            template: held.unwrap_or_else(|| build_template(cluster, pool, around)),
+            volume_claim_templates: build_claim(cluster, pool, around).map(|claim| vec![claim]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
@@ -103,30 +108,35 @@ pub fn build_stateful_set(cluster: &ValidatedCluster, around: &Surroundings) -> 
 
 /// What pods are made from.
 #[must_use]
-pub fn build_template(cluster: &ValidatedCluster, around: &Surroundings) -> PodTemplateSpec {
+pub fn build_template(
+    cluster: &ValidatedCluster,
+    pool: Pool,
+    around: &Surroundings,
+) -> PodTemplateSpec {
+    let fingerprint = template_fingerprint(cluster, pool, around);
     let own = BTreeMap::from([
         (CONFIG_MAP.to_owned(), around.config_map.clone()),
-        (TEMPLATE.to_owned(), template_fingerprint(cluster, around)),
+        (TEMPLATE.to_owned(), fingerprint),
     ]);
-    let (more_labels, annotations) = &cluster.template.pod.metadata;
-    let labels = labels(&cluster.key.name).into_iter();
+    let (more_labels, annotations) = &extend::of(cluster, pool).metadata;
+    let labels = labels(&cluster.key.name, pool).into_iter();
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels.chain(more_labels.clone()).collect()),
             annotations: Some(own.into_iter().chain(annotations.clone()).collect()),
             ..ObjectMeta::default()
         }),
-        spec: Some(build_pod(cluster, around)),
+        spec: Some(build_pod(cluster, pool, around)),
     }
 }
 
-fn template_fingerprint(cluster: &ValidatedCluster, around: &Surroundings) -> String {
+fn template_fingerprint(cluster: &ValidatedCluster, pool: Pool, around: &Surroundings) -> String {
     let anywhere = Surroundings {
         config_map: String::new(),
         ..around.clone()
     };
-    let mut pod = serde_json::to_string(&build_pod(cluster, &anywhere)).unwrap_or_default();
-    let (labels, annotations) = &cluster.template.pod.metadata;
+    let mut pod = serde_json::to_string(&build_pod(cluster, pool, &anywhere)).unwrap_or_default();
+    let (labels, annotations) = &extend::of(cluster, pool).metadata;
     for (key, value) in labels {
         pod += &format!("{key}={value},");
     }
@@ -136,16 +146,16 @@ fn template_fingerprint(cluster: &ValidatedCluster, around: &Surroundings) -> St
     format!("{:016x}", fingerprint(&pod))
 }
 
-/// The PodDisruptionBudget: one broker at a time.
+/// The PodDisruptionBudget: one broker at a time, or one controller.
 #[must_use]
-pub fn build_disruption_budget(cluster: &ValidatedCluster) -> PodDisruptionBudget {
+pub fn build_disruption_budget(cluster: &ValidatedCluster, pool: Pool) -> PodDisruptionBudget {
     let name = &cluster.key.name;
     PodDisruptionBudget {
-        metadata: metadata(cluster, name.clone()),
+        metadata: metadata(cluster, pool, pool.set(name)),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(LabelSelector {
-                match_labels: Some(selector(name)),
+                match_labels: Some(selector(name, pool)),
                 ..LabelSelector::default()
             }),
             ..PodDisruptionBudgetSpec::default()
@@ -154,7 +164,16 @@ pub fn build_disruption_budget(cluster: &ValidatedCluster) -> PodDisruptionBudge
     }
 }
 
-fn build_pod(cluster: &ValidatedCluster, around: &Surroundings) -> PodSpec {
+/// The disk of each node of a pool.
+#[must_use]
+pub fn storage(cluster: &ValidatedCluster, pool: Pool) -> Option<&Storage> {
+    match pool {
+        Pool::Brokers => cluster.storage.as_ref(),
+        Pool::Controllers => cluster.controllers.storage.as_ref(),
+    }
+}
+
+fn build_pod(cluster: &ValidatedCluster, pool: Pool, around: &Surroundings) -> PodSpec {
     let mut pod = PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -170,29 +189,30 @@ fn build_pod(cluster: &ValidatedCluster, around: &Surroundings) -> PodSpec {
             }),
             ..PodSecurityContext::default()
         }),
-        topology_spread_constraints: Some(build_spread(cluster)),
-        containers: vec![build_container(cluster, around)],
-        volumes: Some(build_volumes(cluster, around)),
+        topology_spread_constraints: Some(build_spread(cluster, pool)),
+        containers: vec![build_container(cluster, pool, around)],
+        volumes: Some(build_volumes(cluster, pool, around)),
         ..PodSpec::default()
     };
     add_certificates(&mut pod, cluster);
-    extend::pod(&mut pod, cluster);
+    extend::pod(&mut pod, cluster, pool);
     pod
 }
 
-fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Container {
+fn build_container(cluster: &ValidatedCluster, pool: Pool, around: &Surroundings) -> Container {
     let image = cluster.image.clone();
     let mut args = vec![
         "--config".to_owned(),
         format!("{CONFIG_DIR}/$(POD_NAME).properties"),
     ];
-    if cluster.rack.is_some() {
+    let is_broker = pool == Pool::Brokers;
+    if cluster.rack.is_some() && is_broker {
         args.extend(["--rack-file".to_owned(), format!("{POD_DIR}/rack")]);
     }
-    let listeners = cluster.listeners.iter();
+    let listeners = cluster.listeners.iter().filter(|_| is_broker);
     let ports = listeners.map(|listener| container_port(&listener.name, listener.port));
     let mut ports: Vec<ContainerPort> = ports.collect();
-    if cluster.mutual_tls {
+    if cluster.mutual_tls && is_broker {
         ports.push(container_port(BROKERS, BROKER_PORT));
     }
     ports.push(container_port("peer", PEER_PORT));
@@ -209,7 +229,10 @@ fn build_container(cluster: &ValidatedCluster, around: &Surroundings) -> Contain
         ports: Some(ports),
         readiness_probe: Some(probe("/readyz", 1, 2)),
         liveness_probe: Some(probe("/livez", 10, 6)),
-        resources: Some(build_resources(cluster)),
+        resources: Some(build_resources(match pool {
+            Pool::Brokers => &cluster.resources,
+            Pool::Controllers => &cluster.controllers.resources,
+        })),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -252,8 +275,8 @@ fn add_certificates(pod: &mut PodSpec, cluster: &ValidatedCluster) {
     }
 }
 
-/// What brokers get where the spec does not say: enough for a small cluster, and a bound.
-fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
+/// What nodes get where the spec does not say: enough for a small cluster, and a bound.
+fn build_resources(given: &Resources) -> ResourceRequirements {
     let quantities = |given: &BTreeMap<String, String>, default: &[(&str, &str)]| {
         let default = default
             .iter()
@@ -262,7 +285,6 @@ fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
         all.extend(given.clone());
         all.into_iter().map(|(k, v)| (k, Quantity(v))).collect()
     };
-    let given = &cluster.resources;
     // No more than a limit that is given.
     let is_above = |(key, default): &(&str, &str)| {
         let limit = given.limits.get(*key);
@@ -283,14 +305,14 @@ fn build_resources(cluster: &ValidatedCluster) -> ResourceRequirements {
     }
 }
 
-fn build_spread(cluster: &ValidatedCluster) -> Vec<TopologySpreadConstraint> {
+fn build_spread(cluster: &ValidatedCluster, pool: Pool) -> Vec<TopologySpreadConstraint> {
     let spread = |key: &str| TopologySpreadConstraint {
         max_skew: 1,
         topology_key: key.to_owned(),
         // A broker on a full rack is better than no broker, and a volume may hold it there.
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         label_selector: Some(LabelSelector {
-            match_labels: Some(selector(&cluster.key.name)),
+            match_labels: Some(selector(&cluster.key.name, pool)),
             ..LabelSelector::default()
         }),
         ..TopologySpreadConstraint::default()
@@ -299,7 +321,7 @@ fn build_spread(cluster: &ValidatedCluster) -> Vec<TopologySpreadConstraint> {
     rack.chain(["kubernetes.io/hostname"]).map(spread).collect()
 }
 
-fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volume> {
+fn build_volumes(cluster: &ValidatedCluster, pool: Pool, around: &Surroundings) -> Vec<Volume> {
     let mut volumes = vec![
         Volume {
             name: "config".to_owned(),
@@ -322,7 +344,7 @@ fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volum
             ..Volume::default()
         },
     ];
-    if cluster.storage.is_none() {
+    if storage(cluster, pool).is_none() {
         volumes.push(Volume {
             name: DATA_VOLUME.to_owned(),
             empty_dir: Some(EmptyDirVolumeSource::default()),
@@ -332,14 +354,20 @@ fn build_volumes(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<Volum
     volumes
 }
 
-fn build_claim(cluster: &ValidatedCluster, around: &Surroundings) -> Option<PersistentVolumeClaim> {
-    let storage = cluster.storage.as_ref()?;
-    let size = around.volume_size.clone().unwrap_or(storage.size.clone());
+fn build_claim(
+    cluster: &ValidatedCluster,
+    pool: Pool,
+    around: &Surroundings,
+) -> Option<PersistentVolumeClaim> {
+    let storage = storage(cluster, pool)?;
+    let known = around.sets.get(&pool);
+    let size = known.and_then(|known| known.volume_size.clone());
+    let size = size.unwrap_or(storage.size.clone());
     let (labels, annotations) = &cluster.template.claim;
     Some(PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(DATA_VOLUME.to_owned()),
-            labels: Some(claim_labels(&cluster.key.name, labels)),
+            labels: Some(claim_labels(&cluster.key.name, pool, labels)),
             annotations: Some(annotations.clone()).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         },
@@ -359,11 +387,15 @@ fn build_claim(cluster: &ValidatedCluster, around: &Surroundings) -> Option<Pers
 /// The labels of a claim. Not those of other objects, which may get more one day: a StatefulSet's
 /// claims can never be changed, so another label here would have Kubernetes refuse every cluster
 /// that exists.
-fn claim_labels(cluster: &str, more: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn claim_labels(
+    cluster: &str,
+    pool: Pool,
+    more: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let own = [
         ("app.kubernetes.io/name", "ottla"),
         ("app.kubernetes.io/instance", cluster),
-        ("app.kubernetes.io/component", "broker"),
+        ("app.kubernetes.io/component", pool.component()),
         ("app.kubernetes.io/managed-by", "ottla-operator"),
     ];
     let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));

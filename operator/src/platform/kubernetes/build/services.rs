@@ -2,6 +2,7 @@
 //!
 //! - `<cluster>-brokers`, headless: a name for every pod, ready or not, since brokers must find
 //!   each other to become ready.
+//! - `<cluster>-controllers`, the same for dedicated controllers.
 //! - `<cluster>-bootstrap`: any broker that is ready, for a client's first connection.
 //! - for each listener of type NodePort `<cluster>-<listener>-bootstrap`, and one Service per
 //!   broker, `<cluster>-<listener>-<ordinal>`, since a client must reach each broker by itself. It
@@ -13,18 +14,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::super::pool::Pool;
 use super::{extend, metadata, selector};
 use crate::crd::cluster::{Listener, ListenerType};
 use crate::validated::{BROKER_PORT, BROKERS, HTTP_PORT, PEER_PORT, ValidatedCluster};
 
 /// The label that the StatefulSet controller puts on each of its pods.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
-
-/// The name of the headless Service.
-#[must_use]
-pub fn headless(cluster: &str) -> String {
-    format!("{cluster}-brokers")
-}
 
 /// The name of the bootstrap Service inside the Kubernetes cluster.
 #[must_use]
@@ -49,16 +45,28 @@ pub fn external(cluster: &str, listener: &str, broker: i32) -> String {
 pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
     let name = &cluster.key.name;
     let mut services = vec![build_headless(cluster), build_bootstrap(cluster)];
+    if !cluster.controllers.ids.is_empty() {
+        services.push(build_controllers(cluster));
+    }
     for listener in &cluster.listeners {
         if listener.type_ != ListenerType::NodePort {
             continue;
         }
         let all = external_bootstrap(name, &listener.name);
-        services.push(node_port(cluster, listener, all, selector(name), false));
+        services.push(node_port(
+            cluster,
+            listener,
+            all,
+            selector(name, Pool::Brokers),
+            false,
+        ));
         for broker in 0..cluster.replicas {
             let one = external(name, &listener.name, broker);
             let pod = (POD_NAME_LABEL.to_owned(), cluster.pod(broker));
-            let chosen = selector(name).into_iter().chain([pod]).collect();
+            let chosen = selector(name, Pool::Brokers)
+                .into_iter()
+                .chain([pod])
+                .collect();
             services.push(node_port(cluster, listener, one, chosen, true));
         }
     }
@@ -69,19 +77,31 @@ pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
 }
 
 fn build_headless(cluster: &ValidatedCluster) -> Service {
-    let name = &cluster.key.name;
     let mut ports: Vec<ServicePort> = cluster.listeners.iter().map(service_port).collect();
     if cluster.mutual_tls {
         ports.push(named_port(BROKERS, BROKER_PORT));
     }
-    ports.push(named_port("peer", PEER_PORT));
-    ports.push(named_port("http", HTTP_PORT));
+    ports.extend(build_own_ports());
+    build_names(cluster, Pool::Brokers, ports)
+}
+
+fn build_controllers(cluster: &ValidatedCluster) -> Service {
+    build_names(cluster, Pool::Controllers, build_own_ports().into())
+}
+
+fn build_own_ports() -> [ServicePort; 2] {
+    [named_port("peer", PEER_PORT), named_port("http", HTTP_PORT)]
+}
+
+/// A name for every pod of a pool.
+fn build_names(cluster: &ValidatedCluster, pool: Pool, ports: Vec<ServicePort>) -> Service {
+    let name = &cluster.key.name;
     Service {
-        metadata: metadata(cluster, headless(name)),
+        metadata: metadata(cluster, pool, pool.headless(name)),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
-            selector: Some(selector(name)),
+            selector: Some(selector(name, pool)),
             ports: Some(ports),
             ..ServiceSpec::default()
         }),
@@ -94,10 +114,10 @@ fn build_bootstrap(cluster: &ValidatedCluster) -> Service {
     let internal = cluster.listeners.iter();
     let internal = internal.filter(|listener| listener.type_ == ListenerType::Internal);
     Service {
-        metadata: metadata(cluster, bootstrap(name)),
+        metadata: metadata(cluster, Pool::Brokers, bootstrap(name)),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
-            selector: Some(selector(name)),
+            selector: Some(selector(name, Pool::Brokers)),
             ports: Some(internal.map(service_port).collect()),
             ..ServiceSpec::default()
         }),
@@ -113,7 +133,7 @@ fn node_port(
     also_not_ready: bool,
 ) -> Service {
     Service {
-        metadata: metadata(cluster, name),
+        metadata: metadata(cluster, Pool::Brokers, name),
         spec: Some(ServiceSpec {
             type_: Some("NodePort".to_owned()),
             publish_not_ready_addresses: also_not_ready.then_some(true),

@@ -1,7 +1,7 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{BTreeMap, Seen, observe, outdated, pod_state};
+use super::{BTreeMap, Pool, Seen, observe, outdated, pod_state};
 
 /// A pod with this status, and what is said of its broker.
 fn check(status: &str, said: &str) {
@@ -175,11 +175,27 @@ fn a_pod_beyond_the_brokers_of_its_set_was_told_to_go() {
     .unwrap();
     let pod: Pod = serde_yaml::from_str("metadata: { name: orders-1 }").unwrap();
     let seen = Seen {
-        stateful_set: Some(set),
+        sets: [(Pool::Brokers, set)].into(),
         pods: BTreeMap::from([(1, pod)]),
         ..Seen::default()
     };
     let states = observe(&seen, &BTreeMap::new(), true);
     let removed: Vec<(i32, bool)> = states.iter().map(|(id, s)| (*id, s.is_removed)).collect();
     assert_eq!(removed, [(0, false), (1, true)]);
+}
+
+/// One that is gone is forgotten, so whoever stops must be seen to.
+#[test]
+fn a_controller_that_stops_is_there_though_its_stateful_set_is_gone() {
+    let pod: Pod = serde_yaml::from_str(
+        "metadata: { name: orders-controllers-0, deletionTimestamp: '2026-01-01T00:00:00Z', \
+         annotations: { ottla.io/config-map: c } }",
+    )
+    .unwrap();
+    let seen = Seen {
+        pods: [(1000, pod)].into(),
+        ..Seen::default()
+    };
+    let states = observe(&seen, &BTreeMap::new(), true);
+    assert_eq!(states[&1000].message, "stops");
 }

@@ -1,6 +1,6 @@
 use k8s_openapi::api::core::v1::Pod;
 
-use super::ordinal;
+use super::node_of;
 
 fn pod(name: &str, kind: &str, owner: &str) -> Option<i32> {
     let pod: Pod = serde_yaml::from_str(&format!(
@@ -8,19 +8,25 @@ fn pod(name: &str, kind: &str, owner: &str) -> Option<i32> {
          name: {owner}, uid: u, controller: true }}] }}"
     ))
     .unwrap();
-    ordinal(&pod, "orders")
+    node_of(&pod, "orders")
 }
 
 #[test]
-fn only_pods_of_the_stateful_set_are_brokers() {
+fn only_pods_of_the_stateful_sets_are_nodes() {
     assert_eq!(pod("orders-2", "StatefulSet", "orders"), Some(2));
     assert_eq!(pod("orders-99", "StatefulSet", "orders"), Some(99));
     assert_eq!(pod("orders-100", "StatefulSet", "orders"), None);
     assert_eq!(pod("orders-2147483647", "StatefulSet", "orders"), None);
     assert_eq!(pod("orders--1", "StatefulSet", "orders"), None);
+    let controller = "orders-controllers-2";
+    assert_eq!(
+        pod(controller, "StatefulSet", "orders-controllers"),
+        Some(1002)
+    );
+    assert_eq!(pod(controller, "StatefulSet", "orders"), None);
     assert_eq!(pod("orders-2", "ReplicaSet", "orders"), None);
     assert_eq!(pod("orders-2", "StatefulSet", "bills"), None);
     assert_eq!(pod("bills-2", "StatefulSet", "orders"), None);
     let bare: Pod = serde_yaml::from_str("metadata: { name: orders-2 }").unwrap();
-    assert_eq!(ordinal(&bare, "orders"), None);
+    assert_eq!(node_of(&bare, "orders"), None);
 }
