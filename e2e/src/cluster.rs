@@ -21,6 +21,7 @@ mod certificates;
 mod disk;
 mod network;
 mod properties;
+pub mod secured;
 mod shape;
 
 pub use certificates::Certificates;
@@ -111,6 +112,7 @@ impl Cluster {
     /// # Errors
     /// A broker could not be started or the cluster is not ready in time.
     pub fn start(shape: Shape) -> Result<Self> {
+        let (shape, tools) = secured::prepared(shape)?;
         let dir = setup::scratch(&shape.name);
         let ports_each = 3 + shape.listeners.len();
         let nodes = shape.brokers + shape.controllers;
@@ -153,6 +155,9 @@ impl Cluster {
             cluster.launch(id)?;
         }
         cluster.wait_ready()?;
+        if let Some(properties) = tools {
+            secured::publish(&cluster, properties);
+        }
         Ok(cluster)
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Output, run};
+use crate::cluster::secured;
 use crate::process::bound_to_us;
 use crate::setup;
 
@@ -32,7 +33,7 @@ impl Tool {
     /// A tool that runs for long, with the heap that Kafka's own script gives it.
     #[must_use]
     pub fn long_at(class: &str, bootstrap: &str) -> Self {
-        Self::with_flags(class, &["-Xmx512M"], &[]).args(&["--bootstrap-server", bootstrap])
+        Self::with_flags(class, &["-Xmx512M"], &[]).reaching(bootstrap)
     }
 
     /// A tool whose machine has these flags.
@@ -65,7 +66,17 @@ impl Tool {
     /// A tool that is told `--bootstrap-server`.
     #[must_use]
     pub fn at(class: &str, bootstrap: &str) -> Self {
-        Self::new(class).args(&["--bootstrap-server", bootstrap])
+        Self::new(class).reaching(bootstrap)
+    }
+
+    /// Tells it where the brokers are, and how to log in where it has to.
+    fn reaching(self, bootstrap: &str) -> Self {
+        match secured::way(bootstrap) {
+            None => self.args(&["--bootstrap-server", bootstrap]),
+            Some(way) => self
+                .args(&["--bootstrap-server", &way.bootstrap, "--command-config"])
+                .args(&[&way.properties.display().to_string()]),
+        }
     }
 
     /// Adds arguments.

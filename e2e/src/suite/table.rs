@@ -21,7 +21,8 @@ const SECURE: &str = "
 ## Over SASL_SSL
 
 The same suite, whose client logs in by SCRAM-SHA-256 over TLS, and again every half minute; one
-test shows a certificate instead. `e2e/run-tests release suite_secure` repeats it.
+test shows a certificate instead. `e2e/run-tests release suite_secure` repeats it; `tools_secure` in
+its place has Kafka's tools log in over TLS.
 
 ";
 
