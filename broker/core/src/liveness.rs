@@ -252,11 +252,13 @@ impl Liveness {
         applied.is_none_or(|applied| applied >= loss.max(self.begun_at))
     }
 
-    /// How long a lease lasts for a broker, from its beat on; nothing where it is not renewed.
+    /// How long a lease lasts for a broker, from its beat on; nothing where it is not renewed, nor
+    /// where this node does not lead any more in the term that it began: nobody waits then.
     /// Another controller may have been elected right after a majority last accepted this one; it
     /// lets old leases run out before it fences anybody, so they are counted from then.
     pub fn lease(&self, quorum: Quorum, node: NodeId, applied: Option<u64>) -> Duration {
-        if !self.has_seen_losses(node, applied) {
+        let leads = self.term.is_some() && quorum.term_led == self.term;
+        if !leads || !self.has_seen_losses(node, applied) {
             return Duration::ZERO;
         }
         self.settings

@@ -27,13 +27,10 @@ use tracing::{info, warn};
 
 use super::machine::encode_records;
 use super::raft::{Records, Types};
-use super::{Handle, RETRY_INTERVAL, WAIT_TIMEOUT};
+use super::{Handle, QUEUE_REQUESTS_MAX, RETRY_INTERVAL, WAIT_TIMEOUT};
 use crate::peer::wire;
 use crate::threads;
 use unwritten::Unwritten;
-
-/// Requests decided together at most.
-const BATCH_REQUESTS_MAX: usize = 256;
 
 /// How long the records of an entry are about at most: those of the request with which they come to
 /// more are the last. An entry goes to another voter in one message, which is at most
@@ -95,6 +92,12 @@ enum Waiter {
 }
 
 impl Waiter {
+    /// Whether it waits no more. What it asked for was told to have failed, and may have been asked
+    /// again.
+    fn has_gone(&self) -> bool {
+        matches!(self, Self::Submit(reply) if reply.is_closed())
+    }
+
     /// Says that nothing was done; a beat is answered by dropping it.
     fn refuse(self) {
         if let Self::Submit(reply) = self {
@@ -151,7 +154,8 @@ impl Active {
                 () = tokio::time::sleep(idle) => Message::Wake,
             };
             let mut messages = vec![first];
-            while messages.len() < BATCH_REQUESTS_MAX
+            // all that wait: nobody is taken for silent whose beat is among them
+            while messages.len() <= QUEUE_REQUESTS_MAX
                 && let Ok(message) = inbox.try_recv()
             {
                 messages.push(message);
@@ -311,6 +315,9 @@ impl Active {
         while entry.len() < ENTRY_BYTES_MAX
             && let Some((request, waiter)) = requests.pop_front()
         {
+            if waiter.has_gone() {
+                continue;
+            }
             let decision = self.decide(metadata, &request);
             outcomes.push((waiter, decision.response));
             match encode_records(&decision.records) {

@@ -149,7 +149,7 @@ fn a_node_decides_once_it_knows_what_is_committed_and_as_long_as_a_majority_acce
         ",
         expect![[r#"
             follows: Follower
-            leads 3: New(3), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
             begin 3: looks at 1 at 5
             leads 3 acked 999: Active, a lease of 501 ms
             leads 3 acked 1000: CutOff, a lease of 500 ms
@@ -157,10 +157,10 @@ fn a_node_decides_once_it_knows_what_is_committed_and_as_long_as_a_majority_acce
             leads 3: Back(3), a lease of 1500 ms
             begin 3: looks at 1 at 5
             leads 3: Active, a lease of 1500 ms
-            leads 3: New(3), a lease of 1500 ms
-            leads 4: New(4), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
+            leads 4: New(4), a lease of 0 ms
             follows: Follower
-            leads 4: New(4), a lease of 1500 ms
+            leads 4: New(4), a lease of 0 ms
         "#]],
     );
 }
@@ -185,7 +185,7 @@ fn a_lease_lasts_from_the_last_beat_and_ends_by_fencing() {
         due
         ",
         expect![[r#"
-            leads 3: New(3), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
             begin 3: looks at 1 at 5, 2 at 6
             due: nothing; next Some(1500)
             due: fence 2 at 6; next Some(1600)
@@ -213,7 +213,7 @@ fn a_fencing_that_was_not_committed_is_asked_for_again() {
         due
         ",
         expect![[r#"
-            leads 3: New(3), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
             begin 3: looks at 1 at 5
             due: fence 1 at 5; next Some(1600)
             due: nothing; next Some(1600)
@@ -240,7 +240,7 @@ fn a_lease_belongs_to_one_incarnation() {
         due
         ",
         expect![[r#"
-            leads 3: New(3), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
             begin 3: looks at 1 at 5
             due: nothing; next Some(1500)
             look 1: looks at 1 at 7
@@ -263,7 +263,7 @@ fn an_unfenced_broker_has_a_lease_also_where_nobody_heard_it_beat() {
         due
         ",
         expect![[r#"
-            leads 3: New(3), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
             begin 3: looks at nobody
             look 1: looks at nobody
             due: nothing; next Some(1500)
@@ -293,7 +293,7 @@ fn preferred_leaders_are_looked_at_from_time_to_time() {
         due
         ",
         expect![[r#"
-            leads 3: New(3), a lease of 1500 ms
+            leads 3: New(3), a lease of 0 ms
             begin 3: looks at nobody
             due: nothing; next None
             due: rebalance; next None
@@ -352,6 +352,24 @@ fn looks_come_to_an_end() {
     };
     let waits: Vec<Duration> = std::iter::from_fn(|| look.next_wait()).collect();
     expect!["[0ns, 10ms, 40ms, 100ms, 200ms]"].assert_eq(&format!("{waits:?}"));
+}
+
+/// It is deposed between the beat and its answer: its successor waits for no lease that begins now.
+#[test]
+fn a_controller_gives_no_lease_but_in_the_term_that_it_began() {
+    let mut liveness = Liveness::new(SETTINGS);
+    let leads = |term_led| Quorum {
+        term_led,
+        since_acked: Duration::ZERO,
+    };
+    let mut image = MetadataImage::default();
+    broker(&mut image, 1, 5, false);
+    let lease = |liveness: &Liveness, term| liveness.lease(leads(term), NodeId(1), None);
+    assert_eq!(lease(&liveness, Some(3)), Duration::ZERO, "it has not begun");
+    liveness.begin(Duration::ZERO, 3, (&image, 0));
+    assert_eq!(lease(&liveness, Some(3)), SETTINGS.session_timeout);
+    assert_eq!(lease(&liveness, Some(4)), Duration::ZERO);
+    assert_eq!(lease(&liveness, None), Duration::ZERO);
 }
 
 /// A broker that was cut off beats again before it has heard of what it lost meanwhile.

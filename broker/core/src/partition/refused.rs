@@ -43,7 +43,7 @@ impl<P> Default for RefusedBatches<P> {
 }
 
 /// Whether a sequence comes after another; after 2³¹ − 1 comes 0.
-fn is_after(sequence: Sequence, other: Sequence) -> bool {
+pub(super) fn is_after(sequence: Sequence, other: Sequence) -> bool {
     let ahead = sequence.0.wrapping_sub(other.0) & i32::MAX;
     (1..1 << 30).contains(&ahead)
 }

@@ -8,6 +8,7 @@ use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
 
 use super::producers::{Check, EPOCH_PER_TRANSACTION};
+use super::refused::is_after;
 use super::{Batch, Guard, Origin, Partition, Role};
 use crate::planted::{self, Planted};
 
@@ -95,7 +96,9 @@ impl Partition {
         let verifications = &mut leader.verifications;
         if let Some(known) = verifications.by_producer.get_mut(&id) {
             if known.producer_epoch == epoch {
-                known.lowest_sequence = known.lowest_sequence.min(sequence);
+                if is_after(known.lowest_sequence, sequence) {
+                    known.lowest_sequence = sequence;
+                }
                 return Some(known.guard);
             }
             if known.producer_epoch > epoch {
@@ -148,9 +151,10 @@ impl Partition {
         };
         let verification = leader.verifications.by_producer.get(&id);
         match verification {
-            Some(verification) if Some(verification.guard) == guard => (batch.base_sequence
-                > verification.lowest_sequence)
-                .then_some(ErrorCode::OutOfOrderSequenceNumber),
+            Some(verification) if Some(verification.guard) == guard => {
+                is_after(batch.base_sequence, verification.lowest_sequence)
+                    .then_some(ErrorCode::OutOfOrderSequenceNumber)
+            }
             Some(verification) if verification.producer_epoch > epoch => {
                 Some(ErrorCode::InvalidProducerEpoch)
             }

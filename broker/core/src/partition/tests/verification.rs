@@ -2,6 +2,18 @@
 
 use super::transactions::runs;
 
+/// After the last sequence comes 0: a transaction may begin where they do anew.
+#[test]
+fn the_lowest_sequence_is_that_of_the_first_batch_also_where_sequences_begin_anew() {
+    runs(
+        "verify 1/0 2147483646+2    => guarded
+         verify 1/0 0+2             => guarded
+         verified 1 1/0 0+2         => OUT_OF_ORDER_SEQUENCE_NUMBER
+         verified 0 1/0 2147483646+2 => 0
+         verified 1 1/0 0+2         => 2",
+    );
+}
+
 #[test]
 fn the_first_batch_of_a_transaction_is_verified_unless_a_marker_came() {
     runs(
