@@ -1,5 +1,6 @@
 //! A node and one other voter, which is told what to answer.
 
+mod given_up;
 mod liveness;
 mod long_requests;
 mod moved;

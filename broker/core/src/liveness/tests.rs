@@ -365,7 +365,11 @@ fn a_controller_gives_no_lease_but_in_the_term_that_it_began() {
     let mut image = MetadataImage::default();
     broker(&mut image, 1, 5, false);
     let lease = |liveness: &Liveness, term| liveness.lease(leads(term), NodeId(1), None);
-    assert_eq!(lease(&liveness, Some(3)), Duration::ZERO, "it has not begun");
+    assert_eq!(
+        lease(&liveness, Some(3)),
+        Duration::ZERO,
+        "it has not begun"
+    );
     liveness.begin(Duration::ZERO, 3, (&image, 0));
     assert_eq!(lease(&liveness, Some(3)), SETTINGS.session_timeout);
     assert_eq!(lease(&liveness, Some(4)), Duration::ZERO);

@@ -221,6 +221,29 @@ async fn a_refused_connection_alone_fences_nobody() {
     }
 }
 
+/// The controller's task stood for longer than a session may, and much came meanwhile: a broker
+/// whose beat is behind all of that has beaten in time.
+#[tokio::test]
+async fn nobody_is_silent_whose_beat_waits_behind_others_requests() {
+    let mut voter = Voter::start().await;
+    let epoch = voter.broker(1, 9).await;
+    assert!(!voter.beat(epoch, true).await.is_fenced);
+    std::thread::sleep(Duration::from_millis(1600)); // this thread runs the task, too
+    let mut answers = Vec::new();
+    for _ in 0..300 {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::FenceBroker(FenceBroker {
+            node_id: NodeId(99),
+            broker_epoch: BrokerEpoch(1),
+        });
+        let message = Message::Submit { request, reply };
+        voter.handle.shared.messages.try_send(message).unwrap();
+        answers.push(answer);
+    }
+    // not ready: once fenced it would stay so
+    assert!(!voter.beat(epoch, false).await.is_fenced);
+}
+
 /// What waits for news must not run in circles when no more can come.
 #[test]
 fn an_answer_waits_for_a_failover_asleep_while_the_node_stops() {
