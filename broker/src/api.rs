@@ -443,14 +443,14 @@ fn encode<R: Request>(
 
 /// A producer that asked for no answer learns of a failure by the end of its connection.
 fn produce_silently(response: &ProduceResponse) -> Result<Option<Answered>, Error> {
-    let partitions = response
-        .responses
-        .iter()
-        .flat_map(|topic| &topic.partition_responses);
-    match partitions
-        .into_iter()
-        .all(|partition| partition.error_code == 0)
-    {
+    let topics = response.responses.iter();
+    let mut partitions = topics.flat_map(|topic| &topic.partition_responses);
+    // what waits for the disk is appended, and nobody waits for it
+    let is_appended = |code: i16| {
+        let error = ErrorCode::from(code);
+        matches!(error, ErrorCode::None | ErrorCode::RequestTimedOut)
+    };
+    match partitions.all(|partition| is_appended(partition.error_code)) {
         true => Ok(None),
         false => Err(Error::Unacknowledged),
     }

@@ -23,7 +23,8 @@ use crate::replica::{ProduceItem, Produced, Refused, TopicKey};
 /// The first version that can say who leads instead (KIP-951).
 const LEADER_VERSION_MIN: i16 = 10;
 
-/// Appends what the request brings, before anything is awaited; answers once it is acknowledged.
+/// Appends what the request brings, once coordinators have consented to what begins a transaction;
+/// answers once it is acknowledged.
 pub async fn handle(
     context: &Context,
     request: &RequestContext,

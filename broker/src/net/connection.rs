@@ -174,7 +174,7 @@ impl Connection {
         loop {
             self.poll_mute(context, stop);
             let begun = self.begin_buffered(context)?;
-            self.collect(context);
+            let moved = self.collect(context);
             let written = self.poll_write(context)?;
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(error.into()));
@@ -182,7 +182,7 @@ impl Connection {
             if self.client.is_over() && self.is_answered() {
                 return Poll::Ready(Ok(()));
             }
-            if begun || written {
+            if begun || moved || written {
                 continue; // room was made: there may be more to begin
             }
             if !self.may_begin() {
@@ -299,11 +299,14 @@ impl Connection {
     }
 
     /// Polls the responses and moves what is ready and due to the socket's queue. Only the first
-    /// may leave; the others wake the task too.
-    fn collect(&mut self, context: &mut Context<'_>) {
+    /// may leave; the others wake the task too. Says whether any is done, which makes room though
+    /// nothing may be written: acks=0 wants no answer.
+    fn collect(&mut self, context: &mut Context<'_>) -> bool {
+        let mut moved = false;
         while self.out_bytes <= WRITE_BYTES_MAX
             && let Some(outcome) = self.line.poll_first(context)
         {
+            moved = true;
             match outcome {
                 Ok(Some(answered)) => self.push_out(answered),
                 Ok(None) => {}
@@ -314,9 +317,13 @@ impl Connection {
             }
         }
         let is_first_polled = self.out_bytes <= WRITE_BYTES_MAX;
-        if let Err(error) = self.line.poll_others(context, is_first_polled) {
-            self.failed.get_or_insert(error);
+        match self.line.poll_others(context, is_first_polled) {
+            Ok(others_moved) => moved |= others_moved,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
         }
+        moved
     }
 
     /// Has the timer ring at `at`, where it would ring later.

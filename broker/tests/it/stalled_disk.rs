@@ -8,15 +8,23 @@ use ottla_broker::node::Surroundings;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
 use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::groups::FindCoordinatorRequest;
 use ottla_protocol::messages::produce::*;
 use ottla_protocol::messages::producer_ids::InitProducerIdRequest;
+use ottla_protocol::record::NewRecord;
+use ottla_protocol::record_batch::Builder;
 use ottla_storage::sim::SimDisk;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+use tokio::net::TcpStream;
 
 use crate::dev_node::{DevNode, one_record};
 
 /// How long a record may wait for the disk.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// `ottla.connection.requests.max`
+const CONNECTION_REQUESTS_MAX: usize = 64;
 
 /// How long a machine that is busy with other tests may take for what is to come.
 const LONG: Duration = Duration::from_secs(60);
@@ -47,6 +55,24 @@ fn produce() -> BytesMut {
     let mut bytes: BytesMut = segments.concat().as_slice().into();
     bytes.advance(4);
     bytes
+}
+
+/// A Produce with acks=0, as it is sent.
+fn silent(batch: Builder) -> Vec<u8> {
+    let produce = ProduceRequest {
+        acks: 0,
+        timeout_ms: 60_000,
+        topic_data: vec![TopicProduceData {
+            name: "t".into(),
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: Some(batch.build()),
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    frame::request(9, 7, "test", &produce).unwrap().concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,6 +112,97 @@ async fn a_broker_whose_disk_hangs_gives_up_its_lease_until_the_disk_goes_on() {
     until(|| controller.has_lease()).await;
     let answer = node.call(produce(), LONG).await;
     assert!(answer.expect("it is taken").is_some());
+}
+
+/// A producer with acks=0 waits for nothing, and sends on while the disk hangs: no more is taken
+/// from it than requests may hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_that_wants_no_answer_fills_no_memory_while_the_disk_hangs() {
+    const SENT: usize = 96 << 20;
+    let disk = SimDisk::new(1);
+    let around = Surroundings {
+        disk: Arc::new(disk.clone()),
+        inline: true,
+        ..Surroundings::real()
+    };
+    let mut node = DevNode::start_with(around, |settings| {
+        settings.replica_lag_time_max = LONG;
+        settings.queued_bytes_max = 8 << 20;
+    })
+    .await;
+    node.create_topic("t").await;
+    let address = node.node.bootstrap()[0].clone();
+    let mut builder = Builder::new();
+    builder.push(&NewRecord {
+        timestamp_ms: 1,
+        value: Some(&[7; 256 << 10]),
+        ..NewRecord::default()
+    });
+    let request = silent(builder);
+
+    disk.set_stalled(true);
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let mut sent = 0;
+    let is_blocked = loop {
+        let writing = stream.write_all(&request);
+        match tokio::time::timeout(Duration::from_secs(3), writing).await {
+            Ok(written) => written.expect("the connection stays"),
+            Err(_) => break true,
+        }
+        sent += request.len();
+        if sent >= SENT {
+            break false;
+        }
+    };
+    disk.set_stalled(false);
+    // what it was in the midst of may go on: the client is served by and by
+    assert!(is_blocked, "{sent} bytes were taken");
+    assert!(sent < SENT / 2, "{sent} bytes were taken");
+    let again = TcpStream::connect(&address).await.unwrap();
+    let mut again = BufWriter::new(again);
+    for _ in 0..64 {
+        let writing = again.write_all(&request);
+        let written = tokio::time::timeout(LONG, writing).await;
+        written.expect("the disk goes on").unwrap();
+    }
+    drop(stream);
+    node.node.stop().await;
+}
+
+/// As many requests wait as may, and none of them is answered when the disk goes on: what came
+/// behind them is begun then, without another byte from the client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_behind_those_that_want_no_answer_is_begun_once_they_are_done() {
+    let disk = SimDisk::new(1);
+    let around = Surroundings {
+        disk: Arc::new(disk.clone()),
+        inline: true,
+        ..Surroundings::real()
+    };
+    let mut node = DevNode::start_with(around, |settings| {
+        settings.replica_lag_time_max = LONG;
+    })
+    .await;
+    node.create_topic("t").await;
+    let address = node.node.bootstrap()[0].clone();
+    let mut requests = silent(one_record()).repeat(CONNECTION_REQUESTS_MAX);
+    let versions = ApiVersionsRequest::default();
+    requests.extend(frame::request(0, 8, "test", &versions).unwrap().concat());
+
+    disk.set_stalled(true);
+    // a commit is under way: all that come now are in the next one, and are done at once
+    let first = node.call(produce(), Duration::from_millis(50)).await;
+    assert!(first.expect("it is taken").is_none());
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    stream.write_all(&requests).await.unwrap();
+    let mut size = [0; 4];
+    let early = tokio::time::timeout(Duration::from_millis(200), stream.read_exact(&mut size));
+    assert!(early.await.is_err(), "the line is full");
+    disk.set_stalled(false);
+    // ten seconds after it came the connection's own timer looks at it
+    let answer = tokio::time::timeout(Duration::from_secs(6), stream.read_exact(&mut size));
+    answer.await.expect("it is begun").unwrap();
+    node.node.stop().await;
 }
 
 /// The first batch of a transaction of a client that adds no partitions itself: they are added by

@@ -1,8 +1,10 @@
 //! The requests of a connection that are not answered yet, in their order.
 //!
-//! Invariant: a Produce is polled until its records are appended, but none before the one ahead of
-//! it has appended its own: what one producer sends in order is appended in order, and whatever has
-//! to be asked first is asked of all of them at once.
+//! Invariant: a Produce is polled until its records are appended, but from its second poll on not
+//! before the one ahead of it has appended its own. At its first, when it begins, it asks whatever
+//! has to be asked, all of them at once. What it appends there needs no consent, which a partition
+//! says of none but the next batch of a producer (`Partition::verification`): so what one producer
+//! sends in order to a partition is appended in order.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
@@ -97,7 +99,8 @@ impl Line {
 
     /// Polls those that go on though it is not their turn: a fetch, for all fetches of all
     /// connections wait behind one that waits for memory and is not polled; and a Produce whose
-    /// records are not appended yet. Fetches are the last ones, as few begin beside them.
+    /// records are not appended yet. Fetches are the last ones, as few begin beside them. Says
+    /// whether any is done.
     ///
     /// # Errors
     /// One has failed: the connection ends, and polls it no more.
@@ -105,9 +108,9 @@ impl Line {
         &mut self,
         context: &mut Context<'_>,
         is_first_polled: bool,
-    ) -> Result<(), api::Error> {
+    ) -> Result<bool, api::Error> {
         let fetches_from = self.slots.len().saturating_sub(api::FETCHES_MAX);
-        let mut is_held = false;
+        let (mut is_held, mut moved) = (false, false);
         for (place, slot) in self.slots.iter_mut().enumerate() {
             let Slot::Waiting(waiting) = slot else {
                 continue;
@@ -123,11 +126,12 @@ impl Line {
             {
                 self.bytes -= waiting.share.bytes();
                 *slot = Slot::Done(outcome?.unwrap_or_default());
+                moved = true;
                 continue;
             }
             is_held |= waiting.is_unappended();
         }
-        Ok(())
+        Ok(moved)
     }
 }
 

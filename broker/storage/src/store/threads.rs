@@ -1,5 +1,6 @@
 //! The two threads of a store in production: one commits, one flushes and checkpoints.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar};
 use std::thread::JoinHandle;
@@ -20,15 +21,19 @@ const STREAM_INTERVAL: Duration = Duration::from_millis(4);
 /// not held up.
 const STREAM_COMMIT_BYTES_MIN: u64 = 32 << 10;
 
-/// So many of those in a row are a stream. Fewer are what a transaction of some batches brings,
-/// whose client waits for all of them, and then for the small commits that end it.
-const STREAM_COMMITS_MIN: u32 = 3;
+/// So many of those within [`STREAM_WINDOW`] are a stream, whatever small ones lie between. Fewer
+/// are what a transaction of some batches brings, whose client waits for all of them, and then for
+/// the small commits that end it.
+const STREAM_COMMITS_MIN: usize = 3;
+
+/// See [`STREAM_COMMITS_MIN`]. A disk that takes longer for them sets a slower pace by itself.
+const STREAM_WINDOW: Duration = Duration::from_millis(6);
 
 /// When the next commit may begin.
 #[derive(Default)]
 struct Pace {
-    /// Large commits since the last small one.
-    large: u32,
+    /// When the last large commits began.
+    large: VecDeque<Instant>,
     next_at: Option<Instant>,
 }
 
@@ -43,11 +48,20 @@ impl Pace {
     }
 
     fn committed(&mut self, began: Instant, bytes: u64) {
-        self.large = match bytes >= STREAM_COMMIT_BYTES_MIN {
-            true => self.large.saturating_add(1),
-            false => 0,
+        if bytes < STREAM_COMMIT_BYTES_MIN {
+            // under the pace what is small comes together with what is large, while there is any
+            if self.next_at.take().is_some() {
+                self.large.clear();
+            }
+            return;
+        }
+        self.large.push_back(began);
+        let first = match self.large.len() < STREAM_COMMITS_MIN {
+            true => None,
+            false => self.large.pop_front(),
         };
-        let is_stream = self.large >= STREAM_COMMITS_MIN;
+        let is_dense = first.is_some_and(|first| began - first <= STREAM_WINDOW);
+        let is_stream = self.next_at.is_some() || is_dense;
         self.next_at = is_stream.then(|| began + STREAM_INTERVAL);
     }
 }
@@ -301,26 +315,47 @@ mod tests {
 
     const LARGE: u64 = STREAM_COMMIT_BYTES_MIN;
 
-    #[test]
-    fn a_stream_is_paced_until_a_small_commit_ends_it() {
-        let began = Instant::now();
-        let mut pace = Pace::default();
-        for _ in 0..STREAM_COMMITS_MIN {
-            pace.committed(began, LARGE);
+    /// Commits of so many bytes that begin so many microseconds apart; whether the next is held up.
+    fn is_paced(pace: &mut Pace, at: &mut Instant, commits: &[(u64, u64)]) -> bool {
+        for (micros, bytes) in commits {
+            *at += Duration::from_micros(*micros);
+            pace.committed(*at, *bytes);
         }
-        assert_eq!(pace.next_at, Some(began + STREAM_INTERVAL));
-        pace.committed(began, LARGE - 1);
-        assert_eq!(pace.next_at, None);
+        pace.next_at.is_some_and(|next_at| next_at > *at)
+    }
+
+    #[test]
+    fn a_stream_is_paced_until_a_small_commit_is_alone() {
+        let (mut pace, mut at) = (Pace::default(), Instant::now());
+        assert!(!is_paced(&mut pace, &mut at, &[(1000, LARGE); 2]));
+        assert!(is_paced(&mut pace, &mut at, &[(1000, LARGE)]));
+        assert_eq!(pace.next_at, Some(at + STREAM_INTERVAL));
+        assert!(is_paced(&mut pace, &mut at, &[(4000, LARGE); 9]));
+        assert!(!is_paced(&mut pace, &mut at, &[(4000, LARGE - 1)]));
+        assert!(!is_paced(&mut pace, &mut at, &[(500, LARGE)]));
+    }
+
+    /// Commits of offsets, and markers, come between the batches on any broker at work.
+    #[test]
+    fn small_commits_between_large_ones_hide_no_stream() {
+        let (mut pace, mut at) = (Pace::default(), Instant::now());
+        let chatter = [(500, LARGE), (500, 200)].repeat(3);
+        assert!(is_paced(&mut pace, &mut at, &chatter[..5]));
     }
 
     #[test]
     fn a_transaction_of_two_batches_is_no_stream() {
-        let mut pace = Pace::default();
-        for _ in 0..3 {
+        let (mut pace, mut at) = (Pace::default(), Instant::now());
+        for _ in 0..5 {
             // its partitions, two batches, how it ends, its markers
-            for bytes in [200, LARGE, LARGE, 200, 200] {
-                pace.committed(Instant::now(), bytes);
-                assert_eq!(pace.next_at, None);
+            for commit in [
+                (4000, 200),
+                (1000, LARGE),
+                (800, LARGE),
+                (1500, 200),
+                (900, 200),
+            ] {
+                assert!(!is_paced(&mut pace, &mut at, &[commit]));
             }
         }
     }
