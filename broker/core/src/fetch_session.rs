@@ -343,7 +343,8 @@ impl<N: Clone + Ord, R: Default> FetchSession<N, R> {
             && entry.named <= generation
         {
             entry.is_new = false;
-            entry.said = Some(found.said);
+            // beside an error or a diverging log nothing else holds for a reader, which drops it
+            entry.said = (!found.is_urgent).then_some(found.said);
             if found.has_records {
                 entry.answered = answers;
             }

@@ -135,6 +135,12 @@ const ROWS: &[(&str, &str, &str)] = &[
         "[0]; tells [0] again []; g1; tells [0] again [0]; g2; tells [0] again [0]",
     ),
     (
+        "what was said beside an error or a diverging log is said again, its reader dropped it",
+        "name a; g0 0@5; next; g1 0@5su; next; g2 due 0@5s; next; g3 due 0@5s",
+        "[0]; tells [0] again []; g1; tells [0] again []; g2; tells [0] again []; g3; \
+         tells [] again []",
+    ),
+    (
         "who waited longest for records comes first, each once",
         "name a b c; g0 0@5r 1@5; take 0 1 2 0; next; g1 due 2@5r 1@5r; take 2 1 0 1",
         "[0, 1, 2]; tells [0, 1] again [0]; [1, 2, 0]; g1; tells [2, 1] again [2, 1]; [0, 2, 1]",
