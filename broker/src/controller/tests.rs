@@ -301,7 +301,7 @@ async fn what_is_decided_while_a_majority_is_heard_late_is_written_once_it_is_he
     let before = term();
     is_silent.store(true, Ordering::Release);
     let is_late = || {
-        let acked = raft.metrics().borrow_watched().last_quorum_acked.clone();
+        let acked = raft.metrics().borrow_watched().last_quorum_acked;
         acked.is_some_and(|acked| acked.elapsed() > handle.shared.settings.election_timeout)
     };
     while !is_late() {
