@@ -288,11 +288,13 @@ impl Producer {
                 let first = &values[0];
                 self.shared
                     .trace(format_args!("acknowledged {slot}@{base} {first}+{count}"));
+                let sent_ms = self.pending[0].sent_ms;
                 let (node, is_moved) = (self.connection.node(), self.next_leader.is_some());
                 self.shared.with(|world| match self.plan.acks {
                     Acks::All => world.acknowledged(slot, base, values),
                     Acks::One | Acks::None => {
-                        world.acknowledged_by_one(slot, node, is_moved, base + count as i64);
+                        let end = base + count as i64;
+                        world.acknowledged_by_one((slot, end), node, is_moved, sent_ms);
                     }
                 });
                 true

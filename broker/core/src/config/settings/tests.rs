@@ -72,28 +72,30 @@ fn a_folder_that_no_setting_can_name_is_refused() {
 }
 
 /// As the examples of Strimzi and other published clusters have it.
+const TAKEN: &[&str] = &[
+    "offsets.topic.replication.factor=3",
+    "transaction.state.log.replication.factor=3",
+    "transaction.state.log.min.isr=2",
+    "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector",
+    "queued.max.requests=500",
+    "queued.max.request.bytes=-1",
+    "socket.send.buffer.bytes=102400",
+    "socket.request.max.bytes=2004857600",
+    "replica.socket.timeout.ms=30000",
+    "request.timeout.ms=30000",
+    "log.cleaner.enable=true",
+    "max.connections=2147483647",
+    "group.consumer.session.timeout.ms=45000",
+    "metric.reporters=",
+    "process.roles=broker,controller",
+    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL",
+    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OTHER:SSL\n\
+     listener.name.other.ssl.client.auth=required",
+];
+
 #[test]
 fn what_kafka_knows_is_taken_but_no_promise_that_is_not_kept() {
-    for line in [
-        "offsets.topic.replication.factor=3",
-        "transaction.state.log.replication.factor=3",
-        "transaction.state.log.min.isr=2",
-        "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector",
-        "queued.max.requests=500",
-        "queued.max.request.bytes=-1",
-        "socket.send.buffer.bytes=102400",
-        "socket.request.max.bytes=2004857600",
-        "replica.socket.timeout.ms=30000",
-        "request.timeout.ms=30000",
-        "log.cleaner.enable=true",
-        "max.connections=2147483647",
-        "group.consumer.session.timeout.ms=45000",
-        "metric.reporters=",
-        "process.roles=broker,controller",
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL",
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OTHER:SSL\n\
-         listener.name.other.ssl.client.auth=required",
-    ] {
+    for line in TAKEN {
         let read = Settings::from_properties("f", line);
         assert!(read.is_ok(), "{}", read.unwrap_err());
     }

@@ -1,6 +1,8 @@
 //! What classic members say they had, when their group is upgraded: it is theirs until they join
 //! again without it, and no longer than a rebalance may take.
 
+#![allow(clippy::too_many_lines, reason = "a table is of one piece")]
+
 use expect_test::expect;
 
 use super::world::check;

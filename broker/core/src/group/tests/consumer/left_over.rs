@@ -1,5 +1,7 @@
 //! What is under way, or nobody's to do any more, where a group changes its protocol.
 
+#![allow(clippy::too_many_lines, reason = "a table is of one piece")]
+
 use expect_test::expect;
 
 use super::world::check;
