@@ -148,7 +148,10 @@ impl Shard {
         }
         let times = self.settings.consumer_times(&soft.image, id);
         let timeout_ms = times.session_timeout_ms;
-        soft.with_sessions(id, |sessions| sessions.go_back(entry, now, timeout_ms));
+        let members = self.groups.get(id).map(|group| &group.consumer.members);
+        soft.with_sessions(id, |sessions| {
+            sessions.go_back(members, entry, now, timeout_ms)
+        });
         Vec::new()
     }
 

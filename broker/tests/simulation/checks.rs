@@ -92,8 +92,9 @@ pub struct Checks {
 
 impl Default for Checks {
     fn default() -> Self {
-        let partitions = Slot::all().map(|_| Partition::default()).collect();
-        Self { partitions }
+        Self {
+            partitions: Slot::all().map(|_| Partition::default()).collect(),
+        }
     }
 }
 
@@ -281,18 +282,12 @@ impl World {
     /// A producer was told by `node` that its records are on the leader's disk. Where `is_moved`,
     /// or that broker does not lead, or does again, another may have appended them, and a third
     /// lead by now.
-    pub fn acknowledged_by_one(
-        &mut self,
-        (slot, end): (Slot, i64),
-        node: usize,
-        is_moved: bool,
-        sent_ms: u64,
-    ) {
+    pub fn acknowledged_by_one(&mut self, slot: Slot, end: i64, by: (usize, bool), sent_ms: u64) {
+        let (node, is_moved) = by;
         let seen = self.machines[node].seen[slot.index()].as_ref();
         let is_led = seen.is_some_and(|seen| seen.is_leader);
         let partition = self.checks.of(slot);
-        let leads_anew = partition.leads_since_ms >= sent_ms;
-        let most = match is_moved || !is_led || leads_anew {
+        let most = match is_moved || !is_led || partition.leads_since_ms >= sent_ms {
             true => partition.most_durable.iter().copied().max().unwrap_or(0),
             false => partition.most_durable[node],
         };

@@ -49,7 +49,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 26] = [
+const KEPT_SEEDS: [(u64, &str); 27] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -145,6 +145,11 @@ const KEPT_SEEDS: [(u64, &str); 26] = [
         88_019,
         "what was sent behind a batch that had come again, and was on its way to the new leader, \
          was refused for good",
+    ),
+    (
+        20_787_025,
+        "a member that had partitions to give up was put out before its time, after the log had \
+         refused that it was to go",
     ),
     (
         20_787_028,

@@ -294,7 +294,7 @@ impl Producer {
                     Acks::All => world.acknowledged(slot, base, values),
                     Acks::One | Acks::None => {
                         let end = base + count as i64;
-                        world.acknowledged_by_one((slot, end), node, is_moved, sent_ms);
+                        world.acknowledged_by_one(slot, end, (node, is_moved), sent_ms);
                     }
                 });
                 true

@@ -2,8 +2,9 @@
 //! shall not keep. It is soft state: a new coordinator has all sessions begin anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::state::{Consumer, Entry, MemberId};
+use super::state::{Consumer, Entry, Member, MemberId};
 use crate::shard::Now;
 
 /// The sessions of a group's members.
@@ -55,16 +56,25 @@ impl Sessions {
         sessions
     }
 
-    /// An entry is as it was before the log refused it.
-    pub fn go_back(&mut self, entry: &Entry, now: Now, timeout_ms: i32) {
+    /// An entry is as it was before the log refused it; a member's state comes back after what the
+    /// member says of itself.
+    pub fn go_back(
+        &mut self,
+        members: Option<&BTreeMap<MemberId, Arc<Member>>>,
+        entry: &Entry,
+        now: Now,
+        timeout_ms: i32,
+    ) {
         match entry {
             Entry::Member(id, None) => self.forget(id),
             Entry::Member(id, Some(member)) => {
                 self.stays(id, now, member.session_timeout_ms(timeout_ms));
             }
             Entry::Current(id, Some(current)) => {
-                let has_to_revoke = !current.revoking.is_empty();
-                self.owes(id, has_to_revoke.then(|| now.after(timeout_ms)), false);
+                let member = members.and_then(|members| members.get(id));
+                let revokes = member.filter(|_| !current.revoking.is_empty());
+                let until_ms = revokes.map(|member| now.after(member.rebalance_timeout_ms));
+                self.owes(id, until_ms, false);
             }
             _ => {}
         }

@@ -84,3 +84,50 @@ fn a_member_may_subscribe_to_nothing_yet_which_changes_nothing_of_the_group() {
         "#]],
     );
 }
+
+/// A member that was to leave, which the log refused, has as long to give up what it shall not keep
+/// as a rebalance may take, and not as a session.
+#[test]
+fn what_the_log_refuses_takes_no_time_from_a_member_that_gives_something_up() {
+    check(
+        "
+        topic t 2
+        A join topics=t rebalance=60000
+        B join topics=t
+        A beat
+        refused A leave
+        wait 20000
+        A beat
+        B beat
+        wait 20000
+        A beat
+        B beat
+        wait 9000
+        A beat
+        ",
+        &expect![[r#"
+            topic t 2
+            A join topics=t rebalance=60000
+                A: epoch 2 has [t-0,t-1]
+            B join topics=t
+                B: epoch 3 has []
+            A beat
+                A: epoch 2 has [t-0]
+            refused A leave
+                A: refused
+            wait 20000
+            A beat
+                A: epoch 2
+            B beat
+                B: epoch 3
+            wait 20000
+            A beat
+                A: epoch 2
+            B beat
+                B: epoch 3
+            wait 9000
+            A beat
+                A: epoch 2
+        "#]],
+    );
+}
