@@ -4,7 +4,8 @@
 //! A node's file names at least those that vote: it is where it looks for them when it starts. So
 //! the files name a voter before it votes, and until it votes no more.
 //!
-//! Invariant: a change is asked for only while every voter that stays follows closely.
+//! Invariant: a change is asked for only while every voter that stays follows closely, and of those
+//! that leave at most one does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,31 +43,43 @@ pub enum Step {
 #[must_use]
 pub fn plan(facts: &Facts<'_>) -> Step {
     let voters = &facts.quorum.voters;
-    let behind = |leaves: Option<i32>| {
-        let mut behind = voters
-            .iter()
-            .filter(|(id, is_close)| !**is_close && Some(**id) != leaves);
-        let (id, _) = behind.next()?;
-        Some(Step::Wait(format!("voter {id} has not caught up")))
-    };
-    let mut wanted = facts.wanted.iter().copied();
-    if let Some(id) = wanted.find(|id| !voters.contains_key(id)) {
-        if !facts
-            .named
-            .values()
-            .all(|named| named.is_superset(facts.wanted))
-        {
-            return Step::Wait("not all nodes know of it yet".to_owned());
-        }
-        if !facts.serving.contains(&id) {
-            return Step::Wait(format!("{} does not serve yet", node(id)));
-        }
-        return behind(None).unwrap_or(Step::Add(id));
+    let behind = voters.iter().filter(|(_, is_close)| !**is_close);
+    let behind: BTreeSet<i32> = behind.map(|(id, _)| *id).collect();
+    let leaves = |id: &&i32| !facts.wanted.contains(id);
+    // Of those that leave one may be away for good.
+    let lost = behind.iter().rev().find(leaves).copied();
+    let mut others = behind.iter().filter(|id| Some(**id) != lost);
+    let waits = others.next();
+    let waits_for = |id: i32| Step::Wait(format!("voter {id} has not caught up"));
+    if let Some(step) = add(facts, waits.map(|id| waits_for(*id))) {
+        return step;
     }
-    let mut goes = voters.keys().rev().filter(|id| !facts.wanted.contains(id));
-    match goes.next() {
-        Some(last) => behind(Some(*last)).unwrap_or(Step::Remove(*last)),
-        None => Step::Settled,
+    let mut goes = voters.keys().rev().filter(leaves).copied();
+    let Some(goes) = goes.next() else {
+        return Step::Settled;
+    };
+    let mut others = behind.iter().filter(|id| **id != goes);
+    others
+        .next()
+        .map_or(Step::Remove(goes), |id| waits_for(*id))
+}
+
+/// An even number of voters tolerates no more failures than one less, and needs one more to be
+/// there. So of several that are to vote the first gets its vote only when the next are there too.
+fn add(facts: &Facts<'_>, waits: Option<Step>) -> Option<Step> {
+    let voters: BTreeSet<i32> = facts.quorum.voters.keys().copied().collect();
+    let missing: BTreeSet<i32> = facts.wanted.difference(&voters).copied().collect();
+    let mut named = facts.named.values();
+    if !missing.is_empty() && !named.all(|named| named.is_superset(facts.wanted)) {
+        return Some(Step::Wait("not all nodes know of it yet".to_owned()));
+    }
+    let away = missing.difference(facts.serving).next();
+    let mut next = missing.intersection(facts.serving);
+    let next = next.find(|_| away.is_none() || voters.len().is_multiple_of(2));
+    match (next, away) {
+        (Some(id), _) => Some(waits.unwrap_or(Step::Add(*id))),
+        (None, Some(id)) => Some(Step::Wait(format!("{} does not serve yet", node(*id)))),
+        (None, None) => None,
     }
 }
 
@@ -95,6 +108,7 @@ mod tests {
         one that leaves is away    : 012 : 01234 01234 01234 : 0 1 2 3 4- : 4 => Remove(4)
         one that stays is behind   : 012 : 01234 : 0 1- 2 3 : => voter 1 has not caught up
         so is one that leaves too  : 0   : 012 012 012 : 0 1- 2 : => voter 1 has not caught up
+        two that leave are lost    : 0   : 01234 01234 : 0 1- 2 3- 4 : => voter 1 has not caught up
         down to one                : 0   : 012 012 : 0 1 : => Remove(1)
         up from one                : 012 : 012 012 012 : 0 : => Add(1)
         and the next               : 012 : 012 012 012 : 0 1 : => Add(2)
@@ -107,13 +121,18 @@ mod tests {
         the first that is none     : abc : 012abc 012abc 012abc : 0 1 2 : => Add(1000)
         a broker's file is older   : abc : 012abc 012 : 0 1 2 : => not all nodes know of it yet
         files name others          : abc : 012ab 012ab : 0 1 2 : => not all nodes know of it yet
-        a controller is coming    : abc : 012abc : 0 1 2 a : b => controller 1001 does not serve yet
+        one is not there yet      : abc : 012abc : 0 1 2 : b => controller 1001 does not serve yet
+        nor the third from one    : 012 : 012 012 012 : 0 : 2 => broker 2 does not serve yet
+        the next that is there     : abc : 012abc : 0 1 2 a : b => Add(1002)
+        nobody else is there : abc : 012abc : 0 1 2 a : bc => controller 1001 does not serve yet
         all of them, then brokers  : abc : 012abc : 0 1 2 a b c : => Remove(2)
         the last broker            : abc : 012abc : 0 a b c : => Remove(0)
         a new one is behind        : abc : 012abc : 0 1 2 a b c- : => voter 1002 has not caught up
         only they                  : abc : abc : a b c : => Settled
         two less of them           : abc : abcde : a b c d e : => Remove(1004)
         back to brokers            : 012 : 012abc : a b c : => Add(0)
+        back, one that goes is lost : 012 : 012abc : a b c- : => Add(0)
+        back, two are lost         : 012 : 012abc : a b- c- : => voter 1001 has not caught up
         and no controller          : 012 : 012abc : 0 1 2 a b c : => Remove(1002)";
 
     fn id(letter: char) -> i32 {
