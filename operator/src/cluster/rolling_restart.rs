@@ -4,7 +4,8 @@
 //! broker whose disk is full, whose lease has run out or that is behind in one partition is not
 //! ready, and leads hundreds.
 //!
-//! - One that *serves* goes when every other broker serves, every partition is in sync on all
+//! - One that *serves* goes when every other one serves that is in the way,
+//!   every partition is in sync on all
 //!   brokers but the one to go, and the voters that stay are a majority: then nothing becomes
 //!   unavailable that is not so already.
 //! - One that is *behind* goes when no other broker is down, the voters that stay are a majority,
@@ -14,8 +15,9 @@
 //!   process it waits for nobody. With one, in a cluster that was never up, it waits for one that
 //!   is on its way.
 //!
-//! Controllers that are no brokers go by the same rules: they hold no partition, and the quorum
-//! needs them.
+//! In the way is a broker, or a node that votes. Controllers that are no brokers go by the same
+//! rules: they hold no partition, and the quorum needs them. One that does not vote yet, or votes
+//! no more, can take nothing away: it holds up nobody.
 //!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
 //! last, so that it changes once and not with every restart.
@@ -44,6 +46,7 @@ use crate::observed::{
     Harmed, ObservedCluster, ObservedPartition, ObservedQuorum, RestartCheck, Why,
 };
 use crate::spoken::node;
+use crate::validated::FIRST_CONTROLLER;
 
 /// So many replicas in sync that serve are enough for a partition to lose another one that is.
 const IN_SYNC_MIN: usize = 2;
@@ -263,7 +266,13 @@ fn obstacle(
     if !candidate.runs {
         return None;
     }
-    let mut others = there.iter().filter(|(_, other)| other.id != candidate.id);
+    let quorum = health.quorum();
+    let counts = |id: i32| {
+        id < FIRST_CONTROLLER || quorum.is_none_or(|quorum| quorum.voters.contains_key(&id))
+    };
+    let mut others = there
+        .iter()
+        .filter(|(_, other)| other.id != candidate.id && counts(other.id));
     let in_the_way = others.find(|(other, broker)| match presence {
         Presence::Serves => *other != Presence::Serves,
         Presence::Behind => *other == Presence::Down,

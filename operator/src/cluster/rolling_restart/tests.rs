@@ -467,6 +467,7 @@ fn brokers_that_are_down_go_first_and_one_at_a_time() {
     );
 }
 
+mod controllers;
 mod heeded;
 mod moving;
 mod unasked;
