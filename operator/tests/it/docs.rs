@@ -386,3 +386,25 @@ fn rules(page: &mut String, path: &str, schema: &Value) {
         rules(page, &format!("{path}[]"), &field["items"]);
     }
 }
+
+/// Of a cluster with dedicated controllers one of them is the active controller, which alerts and
+/// dashboards ask for.
+#[test]
+fn the_charts_pod_monitor_takes_in_brokers_and_controllers() {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/ottla");
+    let monitoring = std::fs::read_to_string(chart.join("templates/monitoring.yaml"));
+    let monitoring = monitoring.expect("the template is there");
+    let (_, monitor) = monitoring
+        .split_once("kind: PodMonitor")
+        .expect("it has one");
+    let (monitor, _) = monitor
+        .split_once("kind: PrometheusRule")
+        .expect("and more");
+    let is_of_both = "- key: app.kubernetes.io/component\n      operator: In\n      \
+                      values: [broker, controller]";
+    assert!(monitor.contains(is_of_both), "{monitor}");
+    assert!(
+        !monitor.contains("app.kubernetes.io/component: broker"),
+        "{monitor}"
+    );
+}
