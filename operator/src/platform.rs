@@ -174,6 +174,12 @@ pub trait Platform {
         Vec::new()
     }
 
+    /// Whether a broker runs that was made otherwise than those that start by the spec that is
+    /// followed: from another image, say.
+    fn has_older_brokers(&self) -> bool {
+        false
+    }
+
     /// The generation of the spec that brokers which start are made by; none where nobody knows.
     /// It outlives the operator.
     fn generation_in_force(&self) -> Option<i64> {

@@ -49,6 +49,10 @@ pub struct ValidatedControllers {
     pub wanted: i32,
     /// Those to run, by id: those wanted, and those that exist and may not go yet.
     pub ids: BTreeSet<i32>,
+    /// Those that exist, or may vote by what files or the status say.
+    pub known: BTreeSet<i32>,
+    /// Whether some of them vote beside brokers now.
+    pub vote_beside_brokers: bool,
     /// The disk of each.
     pub storage: Option<Storage>,
     /// CPU and memory of each.

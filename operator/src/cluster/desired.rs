@@ -138,13 +138,20 @@ pub(super) fn keep_what_runs(valid: &mut ValidatedCluster, states: &BTreeMap<i32
     keep_who_exists(valid, states);
 }
 
-/// Has no node come that is not there.
+/// Has no node come that is not there. Controllers that may vote are there, whatever became of
+/// their processes.
 pub(super) fn keep_who_exists(valid: &mut ValidatedCluster, states: &BTreeMap<i32, BrokerState>) {
     let last = states.range(..FIRST_CONTROLLER).next_back();
     let exist = last.map_or(0, |(last, _)| last + 1);
     valid.replicas = valid.replicas.min(exist);
     valid.leaving.retain(|id| *id < exist);
-    valid.controllers.ids.retain(|id| states.contains_key(id));
+    keep_controllers(valid);
+}
+
+/// Has no controller come that is not there.
+pub(super) fn keep_controllers(valid: &mut ValidatedCluster) {
+    let controllers = &mut valid.controllers;
+    controllers.ids.retain(|id| controllers.known.contains(id));
 }
 
 /// What a broker starts with. One that ran before keeps what is changed without a restart: the

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::quorum::wanted;
 use crate::condition::{ClusterReason, Verdict};
-use crate::crd::cluster::{Listener, ListenerType};
+use crate::crd::cluster::{Listener, ListenerType, ReclaimPolicy, Storage};
+use crate::crd::nodes::ControllersStorage;
 use crate::crd::{KafkaCluster, KafkaClusterSpec};
 use crate::object::ObjectKey;
 use crate::validated::template::PodExtension;
@@ -211,11 +212,16 @@ fn controllers(
     let given = spec.dedicated_controllers.as_ref();
     let wanted = given.map_or(0, |given| given.replicas);
     let template = given.and_then(|given| given.template.as_ref());
-    let storage = given.and_then(|given| given.storage.clone());
+    let storage = match given.and_then(|given| given.storage.as_ref()) {
+        Some(storage) => Some(own_storage(storage, spec.storage.as_ref())?),
+        None => spec.storage.clone(),
+    };
     Ok(ValidatedControllers {
         wanted,
         ids: &observed.controllers | &dedicated(wanted),
-        storage: storage.or_else(|| spec.storage.clone()),
+        known: observed.controllers.clone(),
+        vote_beside_brokers: false,
+        storage,
         resources: given
             .and_then(|given| given.resources.clone())
             .unwrap_or_default(),
@@ -223,6 +229,25 @@ fn controllers(
             Some(template) => template::check_controllers(template, config)?,
             None => pod.clone(),
         },
+    })
+}
+
+/// The disk of each controller where the spec has one for them, beside that of each broker.
+fn own_storage(own: &ControllersStorage, of_brokers: Option<&Storage>) -> Result<Storage, Verdict> {
+    let brokers = of_brokers.map(|storage| storage.reclaim_policy);
+    let policy = own.reclaim_policy.or(brokers).unwrap_or_default();
+    if policy == ReclaimPolicy::Delete && brokers == Some(ReclaimPolicy::Retain) {
+        return Err(invalid(
+            "spec.dedicatedControllers.storage.reclaimPolicy is Delete but spec.storage keeps the \
+             records, which nobody can read without what the controllers have; leave it out, or \
+             set both to Delete."
+                .to_owned(),
+        ));
+    }
+    Ok(Storage {
+        size: own.size.clone(),
+        storage_class_name: own.storage_class_name.clone(),
+        reclaim_policy: policy,
     })
 }
 

@@ -182,3 +182,112 @@ fn a_cluster_that_is_made_again_has_the_controllers_that_have_left_data() {
         }
     });
 }
+
+fn claim(world: &Kubernetes, node: &str, labels: &Value) {
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "namespace": "shop", "name": format!("data-{node}"), "labels": labels },
+        "spec": { "storageClassName": "fast", "resources": { "requests": { "storage": "2Gi" } } },
+    });
+    world.api.apply("persistentvolumeclaims", &claim);
+}
+
+/// Those that vote by what their disks say are there, though the spec has none of them any more.
+#[test]
+fn a_cluster_that_is_made_again_without_the_field_gives_the_votes_back() {
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        for ordinal in 0..3 {
+            claim(world, &format!("orders-{ordinal}"), &json!({}));
+            claim(world, &format!("orders-controllers-{ordinal}"), &json!({}));
+        }
+        world.brokers().set_voters(&[1000, 1001, 1002]);
+        world.apply(&cluster(STORAGE));
+        let set = || world.api.get("statefulsets", "shop", "orders-controllers");
+        until("there is a StatefulSet", || set().is_some()).await;
+        let spec = set().unwrap()["spec"].clone();
+        assert_eq!(spec["replicas"], json!(3));
+        let disk = &spec["volumeClaimTemplates"][0]["spec"];
+        let size = &disk["resources"]["requests"]["storage"];
+        assert_eq!(
+            (&disk["storageClassName"], size),
+            (&json!("fast"), &json!("2Gi"))
+        );
+        until_all_is_so(world, &[0, 1, 2], 0).await;
+    });
+}
+
+#[test]
+fn claims_of_another_cluster_are_no_controllers_of_this_one() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        for ordinal in 0..3 {
+            let labels = json!({
+                "app.kubernetes.io/instance": "orders-controllers",
+                "app.kubernetes.io/component": "broker",
+            });
+            claim(world, &format!("orders-controllers-{ordinal}"), &labels);
+        }
+        world.apply(&cluster(STORAGE));
+        let set = |name: &str| world.api.get("statefulsets", "shop", name);
+        until("there is a StatefulSet", || set("orders").is_some()).await;
+        let files = world.api.all("configmaps")[0]["data"].to_string();
+        assert!(
+            files.contains("2@orders-2.") && !files.contains("1000@"),
+            "{files}"
+        );
+        assert!(set("orders-controllers").is_none());
+    });
+}
+
+/// A controller is admitted only where all brokers know what that is.
+#[test]
+fn brokers_get_their_image_before_controllers_come() {
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        world.apply(&cluster(STORAGE));
+        until_ready(world, "KafkaCluster", "orders").await;
+        world.nodes.admit_controllers_at("broker:2");
+        world.apply(&cluster(&format!(
+            "{STORAGE}, image: 'broker:2', dedicatedControllers: {{}}"
+        )));
+        let is_new = |pod: &Value| pod["spec"]["containers"][0]["image"] == json!("broker:2");
+        until("controllers are there", || {
+            let (controllers, brokers): (Vec<Value>, Vec<Value>) = world
+                .api
+                .all("pods")
+                .into_iter()
+                .partition(|pod| pod["metadata"]["name"].to_string().contains("controllers"));
+            assert!(controllers.is_empty() || brokers.iter().all(is_new));
+            controllers.len() == 3
+        })
+        .await;
+        until_all_is_so(world, &[1000, 1001, 1002], 3).await;
+    });
+}
+
+/// Somebody scales everything to nothing for the night.
+#[test]
+fn controllers_that_vote_stay_though_somebody_stops_them_after_the_field_is_gone() {
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        world.brokers().set_voters(&[1000, 1001, 1002]);
+        world.apply(&dedicated(3));
+        until_all_is_so(world, &[1000, 1001, 1002], 3).await;
+        world.brokers().hide_quorum(true);
+        let changed = format!("{STORAGE}, changePolicy: Plan, config: {{ num.partitions: 4 }}");
+        world.apply(&cluster(&changed));
+        until("it waits for consent", || {
+            status(world).get("plan").is_some()
+        })
+        .await;
+        let name = "orders-controllers";
+        let set = || world.api.get("statefulsets", "shop", name);
+        let uid = set().unwrap()["metadata"]["uid"].clone();
+        let mut stopped = set().unwrap();
+        stopped["spec"]["replicas"] = json!(0);
+        world.api.apply("statefulsets", &stopped);
+        until("they are to run again", || {
+            let set = set().expect("it is not deleted");
+            assert_eq!(set["metadata"]["uid"], uid);
+            set["spec"]["replicas"] == json!(3)
+        })
+        .await;
+    });
+}

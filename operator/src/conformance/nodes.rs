@@ -26,6 +26,8 @@ pub struct Nodes {
     /// Whether something takes its time.
     is_waiting: Cell<bool>,
     is_refusing: Cell<bool>,
+    /// The image that all brokers must have before they admit a controller, where one must.
+    admitting: RefCell<Option<String>>,
 }
 
 impl Nodes {
@@ -37,12 +39,31 @@ impl Nodes {
             since: RefCell::default(),
             is_waiting: Cell::new(false),
             is_refusing: Cell::new(false),
+            admitting: RefCell::default(),
         }
     }
 
     /// Has no more pods be made, as where a quota is used up, or again.
     pub fn refuse(&self, is_refusing: bool) {
         self.is_refusing.set(is_refusing);
+    }
+
+    /// Has controllers be ready only once all brokers have this image.
+    pub fn admit_controllers_at(&self, image: &str) {
+        *self.admitting.borrow_mut() = Some(image.to_owned());
+    }
+
+    fn is_admitted(&self, pod: &str) -> bool {
+        let admitting = self.admitting.borrow();
+        let Some(image) = admitting.as_ref().filter(|_| pod.contains("-controllers-")) else {
+            return true;
+        };
+        let brokers = self.api.all("pods").into_iter();
+        let is_broker = |pod: &Value| !pod["metadata"]["name"].to_string().contains("controllers");
+        let mut brokers = brokers.filter(is_broker);
+        let are_all = brokers.all(|pod| pod["spec"]["containers"][0]["image"] == *image.as_str());
+        self.is_waiting.set(self.is_waiting.get() || !are_all);
+        are_all
     }
 
     /// Goes on for as long as it is waited for.
@@ -187,7 +208,7 @@ impl Nodes {
         let Some(settings) = config_map.filter(|_| self.has_been(uid, "starts", WHILE)) else {
             return false;
         };
-        let is_ready = self.has_been(uid, "registers", WHILE);
+        let is_ready = self.has_been(uid, "registers", WHILE) && self.is_admitted(name);
         if is_ready {
             let settings = &settings["data"][format!("{name}.properties")];
             let settings = settings.as_str().unwrap_or_default().lines();

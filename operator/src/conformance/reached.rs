@@ -31,6 +31,10 @@ impl Platform for Reached {
         self.pods.hold(is_held);
     }
 
+    fn has_older_brokers(&self) -> bool {
+        self.pods.has_older_brokers()
+    }
+
     fn version(&self) -> String {
         self.pods.version()
     }

@@ -96,6 +96,13 @@ pub use super::listener::{
     validation = Rule::new("!has(self.controllers) || !has(self.dedicatedControllers)")
         .message("either brokers vote or dedicated controllers do: leave out controllers or \
         dedicatedControllers"),
+    validation = Rule::new("!has(self.storage) || self.storage.reclaimPolicy != 'Retain' || \
+        !has(self.dedicatedControllers) || !has(self.dedicatedControllers.storage) || \
+        !has(self.dedicatedControllers.storage.reclaimPolicy) || \
+        self.dedicatedControllers.storage.reclaimPolicy != 'Delete'")
+        .message("the volumes of brokers are kept and those of dedicated controllers deleted, but \
+        nobody can read the records without what the controllers have: leave out the controllers' \
+        reclaimPolicy, or set both to Delete"),
     validation = Rule::new("has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || \
         (has(self.storage.storageClassName) == has(oldSelf.storage.storageClassName) && \
         (!has(self.storage.storageClassName) || \

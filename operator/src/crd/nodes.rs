@@ -36,7 +36,7 @@ pub struct DedicatedControllers {
 
     /// The disk of every controller; the metadata take little. Default: one as spec.storage has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage: Option<Storage>,
+    pub storage: Option<ControllersStorage>,
 
     /// CPU and memory of every controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +45,29 @@ pub struct DedicatedControllers {
     /// What is added to the controllers' pods, instead of what spec.template adds to pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<ControllersTemplate>,
+}
+
+/// The disk of a dedicated controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ControllersStorage {
+    /// The size of each volume, such as 10Gi. May grow where the storage class can, never shrink.
+    #[schemars(
+        length(max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
+    )]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
+        .message("a volume cannot shrink: keep the old size or choose a larger one"))]
+    pub size: String,
+    /// The storage class. Default: the cluster-wide default class. Cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
+    /// What happens to the volumes when the KafkaCluster is deleted. Default: what happens to those
+    /// of the brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaim_policy: Option<ReclaimPolicy>,
 }
 
 /// What is added to the objects that are made for controllers.

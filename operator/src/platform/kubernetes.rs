@@ -12,6 +12,7 @@ pub mod addresses;
 pub mod apply;
 pub mod build;
 mod config_maps;
+mod disks;
 mod evictions;
 mod held;
 mod leftovers;
@@ -35,7 +36,7 @@ use ottla_core::config::settings::listener::host_and_port;
 use self::addresses::{anywhere, of_own_node};
 use self::apply::Applier;
 use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
-use self::build::pods::{GENERATION, build_template, storage};
+use self::build::pods::{GENERATION, build_template};
 use self::build::{Surroundings, services};
 use self::pool::Pool;
 use self::refusals::Refusals;
@@ -45,7 +46,7 @@ use self::watched::{Seen, Watched};
 use super::{
     BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, pages,
 };
-use crate::crd::cluster::{ChangePolicy, ListenerType};
+use crate::crd::cluster::{ChangePolicy, ListenerType, Storage};
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
 use crate::observed::RestartCheck;
@@ -77,6 +78,8 @@ pub struct Pods {
     settings: BTreeMap<String, BTreeMap<i32, Properties>>,
     /// Where settings were put last: not in force before a template that names it is taken.
     config_map: String,
+    /// The disks of controllers that are to go and have no StatefulSet, once those were looked for.
+    disks: Option<Option<Storage>>,
     /// The templates that were written last.
     templates: BTreeMap<Pool, PodTemplateSpec>,
     is_held: bool,
@@ -110,6 +113,7 @@ impl Pods {
             spec: None,
             settings: BTreeMap::new(),
             config_map: String::new(),
+            disks: None,
             templates: BTreeMap::new(),
             is_held: false,
             held: BTreeMap::new(),
@@ -168,27 +172,6 @@ impl Pods {
         })
     }
 
-    /// Asks for larger volumes where the spec does.
-    async fn grow_volumes(&mut self) {
-        let Some(spec) = &self.spec else {
-            return;
-        };
-        for (broker, pod) in &self.seen.pods {
-            let pool = Pool::of(*broker);
-            let wanted = storage(spec, pool).filter(|_| pool.is_wanted(spec));
-            let Some(storage) = wanted else {
-                continue;
-            };
-            let claim = format!("{DATA_VOLUME}-{}", pod.name_any());
-            let claims = Api::namespaced(self.client.clone(), &self.namespace);
-            let refusals = &mut self.refusals;
-            let grow = self
-                .volumes
-                .grow(&claims, refusals, (*broker, &claim), &storage.size);
-            grow.await;
-        }
-    }
-
     /// Applies all objects, each for itself; what is refused is told with its kind. Without a
     /// ConfigMap there is no StatefulSet.
     async fn apply_objects(&mut self, config_map: String) -> Vec<(String, NotYet)> {
@@ -199,8 +182,9 @@ impl Pods {
             config_map,
             ..self.around()
         };
+        let kept = self.kept();
         for (pool, set) in &mut around.sets {
-            set.held = self.held.get(pool).cloned();
+            set.held = kept.get(pool).cloned();
         }
         let mut refused = Vec::new();
         for object in build::build(spec, &around) {
@@ -224,7 +208,7 @@ impl Pods {
                     }
                 }
                 Ok(_) => {
-                    if let Some(pool) = set.filter(|pool| !self.held.contains_key(pool)) {
+                    if let Some(pool) = set.filter(|pool| !kept.contains_key(pool)) {
                         let template = build_template(spec, pool, &around);
                         self.templates.insert(pool, template);
                     }
@@ -238,7 +222,9 @@ impl Pods {
 
 impl Platform for Pods {
     fn follow(&mut self, cluster: &ValidatedCluster) {
-        self.spec = Some(cluster.clone());
+        let mut spec = cluster.clone();
+        self.keep_disks(&mut spec);
+        self.spec = Some(spec);
     }
 
     fn in_force(&self, _: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
@@ -248,6 +234,10 @@ impl Platform for Pods {
     fn remake(&self) -> Vec<Remake> {
         let pools = Pool::ALL.into_iter();
         pools.filter_map(|pool| self.remade(pool)).collect()
+    }
+
+    fn has_older_brokers(&self) -> bool {
+        self.has_remade_brokers()
     }
 
     fn generation_in_force(&self) -> Option<i64> {
@@ -358,6 +348,9 @@ impl Platform for Pods {
         desired: &BTreeMap<i32, Properties>,
         is_dynamic: fn(&str) -> bool,
     ) -> Result<Vec<NotYet>, Vec<NotYet>> {
+        self.find_disks()
+            .await
+            .map_err(|not_known| vec![not_known])?;
         let all_known = self.has_all_node_ports(desired.keys());
         let mut missing = Vec::new();
         let mut config_map = String::new();
@@ -446,7 +439,7 @@ impl Platform for Pods {
         let claim = |node: i32| format!("{DATA_VOLUME}-{}", self.pod(node));
         let mut left = BTreeSet::new();
         for pool in Pool::ALL {
-            left.extend(volumes::left(&claims, pool, claim).await?);
+            left.extend(volumes::left(&claims, (&self.cluster, pool), claim).await?);
         }
         Ok(left)
     }

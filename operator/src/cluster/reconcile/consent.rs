@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::desired::{desired, keep_who_exists};
+use super::super::desired::{desired, keep_controllers, keep_who_exists};
 use super::super::gate;
 use super::super::scale_up::known;
 use super::Reconciler;
@@ -104,8 +104,8 @@ impl<P: Platform> Reconciler<P> {
                 }));
             }
         }
+        self.keep_away(valid, there.nodes, is_held);
         if is_held {
-            keep_who_exists(valid, there.nodes);
             valid.listeners = running;
         }
         self.platform.hold(is_held);
@@ -120,6 +120,21 @@ impl<P: Platform> Reconciler<P> {
             held: is_held.then_some(in_force),
             consent,
             verdict,
+        }
+    }
+
+    /// Has nobody come while a restart waits; and no controller that brokers would not admit before
+    /// they have restarted: those of a version without controllers.
+    fn keep_away(
+        &self,
+        valid: &mut ValidatedCluster,
+        states: &BTreeMap<i32, BrokerState>,
+        is_held: bool,
+    ) {
+        if is_held {
+            keep_who_exists(valid, states);
+        } else if self.platform.has_older_brokers() {
+            keep_controllers(valid);
         }
     }
 

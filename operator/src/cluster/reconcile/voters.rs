@@ -20,8 +20,8 @@ pub(super) enum Voters {
     Named,
     /// The quorum as it is.
     Seen(ObservedQuorum),
-    /// It could not be looked at; why, as half a sentence.
-    Unknown(String),
+    /// It could not be looked at; why, as half a sentence, and who voted when it was seen last.
+    Unknown(String, BTreeSet<i32>),
 }
 
 impl Voters {
@@ -29,8 +29,19 @@ impl Voters {
     pub(super) fn voting(&self) -> Option<BTreeSet<i32>> {
         match self {
             Self::Seen(quorum) => Some(quorum.voters.keys().copied().collect()),
-            Self::Named | Self::Unknown(_) => None,
+            Self::Named | Self::Unknown(..) => None,
         }
+    }
+
+    /// Whether brokers vote, and dedicated controllers do.
+    fn are_of_both_kinds(&self) -> bool {
+        let voters = match self {
+            Self::Named => return false,
+            Self::Seen(quorum) => &quorum.voters.keys().copied().collect(),
+            Self::Unknown(_, told) => told,
+        };
+        let dedicated = voters.range(FIRST_CONTROLLER..).count();
+        dedicated > 0 && dedicated < voters.len()
     }
 }
 
@@ -66,10 +77,11 @@ impl<P: Platform> Reconciler<P> {
         if valid.leaving.is_empty() && (!is_formed || is_settled || states.is_empty()) {
             return Voters::Named;
         }
+        let told = told.unwrap_or_default();
         match self.admin.quorum().await {
             Ok(Ok(quorum)) => Voters::Seen(quorum),
-            Ok(Err(refusal)) => Voters::Unknown(refusal.message),
-            Err(error) => Voters::Unknown(error.to_string()),
+            Ok(Err(refusal)) => Voters::Unknown(refusal.message, told),
+            Err(error) => Voters::Unknown(error.to_string(), told),
         }
     }
 
@@ -82,12 +94,20 @@ impl<P: Platform> Reconciler<P> {
         voters: Voters,
     ) -> Settled {
         let wanted = to_be(valid);
+        valid.controllers.vote_beside_brokers = voters.are_of_both_kinds();
+        self.platform.follow(valid);
         let quorum = match voters {
             Voters::Named => return Settled::default(),
-            Voters::Unknown(why) => return changing(&wanted, None, &format!("that waits: {why}")),
+            Voters::Unknown(why, _) => {
+                return changing(&wanted, None, &format!("that waits: {why}"));
+            }
             Voters::Seen(quorum) => quorum,
         };
         let voting: BTreeSet<i32> = quorum.voters.keys().copied().collect();
+        if !wanted.is_subset(&valid.nodes()) {
+            let why = "that waits: they are started once the brokers have restarted";
+            return changing(&wanted, Some(voting), why);
+        }
         let named = states.iter();
         let named = named.map(|(id, state)| (*id, voters_named(&state.running_with)));
         let serving = states.iter().filter(|(_, state)| state.ready);

@@ -20,7 +20,7 @@ use crate::crd::API_VERSION;
 use crate::validated::ValidatedCluster;
 
 /// The label that tells brokers and controllers apart.
-const COMPONENT: &str = "app.kubernetes.io/component";
+pub const COMPONENT: &str = "app.kubernetes.io/component";
 
 /// What is known of one StatefulSet when it is built.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +55,13 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<DynamicOb
     let services = services.iter().map(|s| dynamic("v1", "Service", s));
     let mut objects: Vec<_> = services.collect();
     let pools = Pool::ALL.into_iter();
-    let pools: Vec<Pool> = pools.filter(|pool| pool.is_wanted(cluster)).collect();
-    for pool in &pools {
+    let pools: Vec<Pool> = pools.filter(|pool| pool.is_needed(cluster)).collect();
+    // No pod is without one in between; one that is under both is not evicted meanwhile.
+    for pool in pools
+        .iter()
+        .rev()
+        .filter(|pool| pods::has_budget(cluster, **pool))
+    {
         let budget = pods::build_disruption_budget(cluster, *pool);
         objects.push(dynamic("policy/v1", "PodDisruptionBudget", &budget));
     }

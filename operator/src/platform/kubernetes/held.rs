@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
 
-use super::build::pods::{CONFIG_MAP, CONTAINER, build_template};
+use super::build::pods::{CONFIG_MAP, CONTAINER, TEMPLATE, build_template};
 use super::build::{KnownSet, Surroundings};
 use super::pool::Pool;
 use super::{Pods, apply, state};
@@ -62,6 +63,19 @@ impl Pods {
         self.template_in_force(pool).or_else(of_pod)
     }
 
+    /// The templates that stay, whatever the spec says: those of a change that is held, and that
+    /// of controllers that are to go.
+    pub(super) fn kept(&self) -> BTreeMap<Pool, PodTemplateSpec> {
+        let mut kept = self.held.clone();
+        let leaves = |pool: &Pool| !self.spec.as_ref().is_some_and(|spec| pool.is_wanted(spec));
+        for pool in Pool::ALL.into_iter().filter(leaves) {
+            if let Some(template) = self.template_in_force(pool) {
+                kept.entry(pool).or_insert(template);
+            }
+        }
+        kept
+    }
+
     /// The settings in the ConfigMap of new pods.
     pub(super) fn settings_in_force(&self) -> BTreeMap<i32, Properties> {
         let name = self.current_config_map();
@@ -96,14 +110,26 @@ impl Pods {
         })
     }
 
+    /// Whether a broker's pod is not as the spec would make it; its settings are not looked at.
+    pub(super) fn has_remade_brokers(&self) -> bool {
+        let Some(spec) = &self.spec else {
+            return false;
+        };
+        let wanted = build_template(spec, Pool::Brokers, &self.around());
+        let wanted = wanted.metadata.and_then(|metadata| metadata.annotations);
+        let wanted = wanted.as_ref().and_then(|all| all.get(TEMPLATE));
+        let mut pods = self.seen.pods_of(Pool::Brokers);
+        pods.any(|(_, pod)| pod.annotations().get(TEMPLATE) != wanted)
+    }
+
     /// The StatefulSets that have not taken up what was written last, one sentence each.
     pub(super) fn sets_pending(&self) -> Vec<String> {
         let mut pending = Vec::new();
-        let is_wanted = |pool: &Pool| {
+        let is_needed = |pool: &Pool| {
             let spec = self.spec.as_ref();
-            spec.is_none_or(|spec| pool.is_wanted(spec))
+            spec.is_none_or(|spec| pool.is_needed(spec))
         };
-        for pool in Pool::ALL.into_iter().filter(is_wanted) {
+        for pool in Pool::ALL.into_iter().filter(is_needed) {
             let (set, name) = (self.seen.sets.get(&pool), pool.set(&self.cluster));
             let applied = self.applier.applied("StatefulSet", &name);
             let is_seen = set.is_some_and(|set| applied.is_none_or(|v| *v == apply::version(set)));

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use super::apply::not_taken;
-use super::build::pods::CONFIG_MAP;
+use super::build::pods::{CONFIG_MAP, has_budget};
 use super::build::services;
 use super::pool::Pool;
 use super::{Pods, state};
@@ -79,18 +79,20 @@ impl Pods {
         }
     }
 
-    /// Deletes what was made for controllers once none is there to be; their pods go with it.
+    /// Deletes what was made for controllers once none is there to be; their pods go with it. Their
+    /// PodDisruptionBudget goes also while they share that of the brokers.
     pub(super) async fn prune_controllers(&mut self) {
         let Some(spec) = &self.spec else {
             return;
         };
-        if Pool::Controllers.is_wanted(spec) || !spec.controllers.ids.is_empty() {
+        let is_needed = Pool::Controllers.is_needed(spec);
+        if is_needed && has_budget(spec, Pool::Controllers) {
             return;
         }
         let name = Pool::Controllers.set(&self.cluster);
         let of = |kind: &str| (kind.to_owned(), name.clone());
         // One of another cluster of that name is not among those seen.
-        if self.seen.versions.contains_key(&of("StatefulSet")) {
+        if !is_needed && self.seen.versions.contains_key(&of("StatefulSet")) {
             let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
             if self.delete("StatefulSet", &name, &sets).await {
                 self.applier.forget("StatefulSet", &name);

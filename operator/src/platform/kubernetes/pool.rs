@@ -74,7 +74,13 @@ impl Pool {
         }
     }
 
-    /// Whether the spec has it: what was made for controllers that are to go stays as it is.
+    /// Whether nodes of it are to run: those that the spec has, or that may not go yet.
+    #[must_use]
+    pub fn is_needed(self, cluster: &ValidatedCluster) -> bool {
+        self == Self::Brokers || !cluster.controllers.ids.is_empty()
+    }
+
+    /// Whether the spec has it: the pods of controllers that are to go stay as they are.
     #[must_use]
     pub fn is_wanted(self, cluster: &ValidatedCluster) -> bool {
         self == Self::Brokers || cluster.controllers.wanted > 0

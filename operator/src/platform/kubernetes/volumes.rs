@@ -12,11 +12,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
+use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::apply::not_taken;
+use super::apply::{INSTANCE, not_taken};
+use super::build::COMPONENT;
 use super::pool::Pool;
 use super::quantity::is_smaller;
 use super::refusals::Refusals;
@@ -33,7 +35,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Why that is not known.
 pub async fn left(
     claims: &Api<PersistentVolumeClaim>,
-    pool: Pool,
+    (cluster, pool): (&str, Pool),
     name: impl Fn(i32) -> String,
 ) -> Result<Range<i32>, NotYet> {
     let first = pool.nodes().start;
@@ -41,9 +43,9 @@ pub async fn left(
     for node in pool.nodes() {
         let claim = name(node);
         match claims.get_opt(&claim).await {
-            Ok(Some(_)) => left.end = node + 1,
-            Ok(None) if node - first >= CONTROLLERS_MAX => break,
-            Ok(None) => {}
+            Ok(Some(found)) if is_of(&found, cluster, pool) => left.end = node + 1,
+            Ok(_) if node - first >= CONTROLLERS_MAX => break,
+            Ok(_) => {}
             Err(error) => {
                 return Err(NotYet {
                     is_stuck: false,
@@ -56,6 +58,14 @@ pub async fn left(
         }
     }
     Ok(left)
+}
+
+/// Whether a claim is that of a pool's node: the brokers of a cluster `a-controllers` have claims
+/// of the names that those of the controllers of a cluster `a` have. One that says nothing of that
+/// was made by hand, as from a backup.
+pub fn is_of(claim: &PersistentVolumeClaim, cluster: &str, pool: Pool) -> bool {
+    let says = |key: &str, wanted: &str| claim.labels().get(key).is_none_or(|has| has == wanted);
+    says(INSTANCE, cluster) && says(COMPONENT, pool.component())
 }
 
 /// What was asked of the volumes of one cluster.

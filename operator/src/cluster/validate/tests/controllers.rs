@@ -1,6 +1,7 @@
 //! Controllers that are no brokers.
 
 use super::*;
+use crate::crd::cluster::ReclaimPolicy;
 
 #[test]
 fn dedicated_controllers() {
@@ -55,4 +56,29 @@ fn dedicated_controllers() {
     let controllers = valid(observed).controllers;
     assert_eq!((controllers.wanted, controllers.ids.len()), (3, 4));
     assert_eq!(controllers.storage.unwrap().size, "9Gi");
+}
+
+/// Records without what says what they are, or the other way round, are of no use.
+#[test]
+fn volumes_of_controllers_are_kept_where_those_of_brokers_are() {
+    check(
+        "q",
+        "storage: { size: 9Gi }, dedicatedControllers: { storage: { size: 1Gi, reclaimPolicy: \
+         Delete } }",
+        NEW,
+        expect![[r#"
+            InvalidSpec: spec.dedicatedControllers.storage.reclaimPolicy is Delete but
+                spec.storage keeps the records, which nobody can read without what the
+                controllers have; leave it out, or set both to Delete.
+        "#]],
+    );
+    let policy = |yaml: &str| {
+        let yaml = format!("metadata: {{ name: q }}\nspec: {{ {yaml} }}");
+        let valid = validate(&serde_yaml::from_str(&yaml).unwrap(), NEW).unwrap();
+        valid.controllers.storage.unwrap().reclaim_policy
+    };
+    let own = "dedicatedControllers: { storage: { size: 1Gi } }";
+    let deleted = format!("storage: {{ size: 9Gi, reclaimPolicy: Delete }}, {own}");
+    assert_eq!(policy(&deleted), ReclaimPolicy::Delete);
+    assert_eq!(policy(own), ReclaimPolicy::Retain);
 }

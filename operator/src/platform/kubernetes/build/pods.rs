@@ -24,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::pool::Pool;
 use super::super::quantity::is_smaller;
-use super::{KnownSet, Surroundings, extend, labels, metadata, selector};
+use super::{COMPONENT, KnownSet, Surroundings, extend, labels, metadata, selector};
 use crate::crd::cluster::{ReclaimPolicy, Resources, Storage};
 use crate::fingerprint::fingerprint;
 use crate::object::secret_name;
@@ -146,16 +146,27 @@ fn template_fingerprint(cluster: &ValidatedCluster, pool: Pool, around: &Surroun
     format!("{:016x}", fingerprint(&pod))
 }
 
+/// Whether a pool has a PodDisruptionBudget of its own. While votes move between brokers and
+/// controllers, both are under that of the brokers: they are one quorum.
+#[must_use]
+pub fn has_budget(cluster: &ValidatedCluster, pool: Pool) -> bool {
+    pool == Pool::Brokers || !cluster.controllers.vote_beside_brokers
+}
+
 /// The PodDisruptionBudget: one broker at a time, or one controller.
 #[must_use]
 pub fn build_disruption_budget(cluster: &ValidatedCluster, pool: Pool) -> PodDisruptionBudget {
     let name = &cluster.key.name;
+    let mut selector = selector(name, pool);
+    if cluster.controllers.vote_beside_brokers {
+        selector.remove(COMPONENT);
+    }
     PodDisruptionBudget {
         metadata: metadata(cluster, pool, pool.set(name)),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(LabelSelector {
-                match_labels: Some(selector(name, pool)),
+                match_labels: Some(selector),
                 ..LabelSelector::default()
             }),
             ..PodDisruptionBudgetSpec::default()

@@ -6,6 +6,7 @@ use super::{KnownSet, Surroundings, build};
 use crate::cluster::validate::{Observed, validate};
 use crate::crd::KafkaCluster;
 use crate::platform::kubernetes::pool::Pool;
+use crate::validated::ValidatedCluster;
 
 /// What is known of StatefulSets whose pods have nodes.
 fn placed() -> BTreeMap<Pool, KnownSet> {
@@ -76,6 +77,31 @@ fn objects_of_a_cluster_with_dedicated_controllers() {
     expect_file!["tests/controllers.yaml"].assert_eq(&text);
     let kept = before.iter().filter(|object| after.contains(object));
     assert_eq!(kept.count(), before.len() - 1, "all but the NetworkPolicy");
+}
+
+/// Two nodes of a quorum are not evicted at once by two budgets.
+#[test]
+fn while_votes_move_one_budget_is_for_brokers_and_controllers() {
+    let yaml = "metadata: { name: orders, namespace: shop, uid: u }\nspec: { dedicatedControllers: \
+                {} }";
+    let cluster: KafkaCluster = serde_yaml::from_str(yaml).unwrap();
+    let mut valid = validate(&cluster, Observed::default()).unwrap();
+    let budgets = |valid: &ValidatedCluster| -> Vec<(String, bool)> {
+        let objects = build(valid, &Surroundings::default()).into_iter();
+        let objects = objects.map(|object| serde_json::to_value(object).unwrap());
+        let budgets = objects.filter(|object| object["kind"] == "PodDisruptionBudget");
+        let shown = budgets.map(|budget| {
+            let labels = &budget["spec"]["selector"]["matchLabels"];
+            let is_of_one_kind = labels.get("app.kubernetes.io/component").is_some();
+            (budget["metadata"]["name"].to_string(), is_of_one_kind)
+        });
+        shown.collect()
+    };
+    let named = |name: &str, is_of_one_kind| (format!("\"{name}\""), is_of_one_kind);
+    let each = [named("orders-controllers", true), named("orders", true)];
+    assert_eq!(budgets(&valid), each);
+    valid.controllers.vote_beside_brokers = true;
+    assert_eq!(budgets(&valid), [named("orders", false)]);
 }
 
 const TEMPLATE: &str = "  template:
