@@ -239,8 +239,9 @@ const BEARABLE_MS: u64 = 7000;
 /// How long what crosses a link takes there and back, by far.
 const CROSSING_MS: u64 = 50;
 
-/// How long what was amiss may still be felt: a lease ends, connections are found dead.
-const AFTERMATH_MS: u64 = 5000;
+/// How long what was amiss may still be felt: a lease ends, connections are found dead, and a fetch
+/// whose answer was lost is given up after 5.5 s.
+const AFTERMATH_MS: u64 = 7000;
 
 /// How long a broker sends on what it gets for a partition that it has handed over, at least.
 const FORWARDS_MS: u64 = 29_000;
