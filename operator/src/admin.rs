@@ -256,7 +256,11 @@ impl Admin {
             timeout_ms: CHANGE_TIMEOUT_MS,
             validate_only: false,
         };
-        let results = self.change(&request).await?.topics.into_iter();
+        let results = self
+            .change(topics.len(), &request)
+            .await?
+            .topics
+            .into_iter();
         Ok(results
             .map(|one| (one.name, refusal(one.error_code, one.error_message)))
             .collect())
@@ -282,7 +286,11 @@ impl Admin {
             timeout_ms: CHANGE_TIMEOUT_MS,
             validate_only: false,
         };
-        let results = self.change(&request).await?.results.into_iter();
+        let results = self
+            .change(totals.len(), &request)
+            .await?
+            .results
+            .into_iter();
         Ok(results
             .map(|one| (one.name, refusal(one.error_code, one.error_message)))
             .collect())
@@ -304,7 +312,11 @@ impl Admin {
             timeout_ms: CHANGE_TIMEOUT_MS,
             ..DeleteTopicsRequest::default()
         };
-        let results = self.change(&request).await?.responses.into_iter();
+        let results = self
+            .change(topics.len(), &request)
+            .await?
+            .responses
+            .into_iter();
         Ok(results
             .map(|one| {
                 let answer = refusal(one.error_code, one.error_message);
@@ -353,7 +365,11 @@ impl Admin {
                 .collect(),
             validate_only: false,
         };
-        let results = self.change(&request).await?.responses.into_iter();
+        let results = self
+            .change(resources.len(), &request)
+            .await?
+            .responses
+            .into_iter();
         Ok(results
             .map(|one| {
                 let answer = refusal(one.error_code, one.error_message);
@@ -362,12 +378,16 @@ impl Admin {
             .collect())
     }
 
-    /// A call that changes topics; how long it takes says how many the next one may change.
-    async fn change<R: Request>(&mut self, request: &R) -> Result<R::Response, Error> {
+    /// A call that changes so many topics; how long it takes says how many the next one may change.
+    async fn change<R: Request>(
+        &mut self,
+        topics: usize,
+        request: &R,
+    ) -> Result<R::Response, Error> {
         let begun = Instant::now();
         let answer = self.call(request).await;
         let took = answer.is_ok().then(|| begun.elapsed());
-        self.portion = self.portion.after(took);
+        self.portion = self.portion.after(topics, took);
         answer
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_core::metadata::request::{HandOver, HandOverItem};
-use ottla_core::partition::{Acks, Batch, HAND_OVER_MAX, Input, Origin, Reception};
+use ottla_core::partition::{Batch, HAND_OVER_MAX, Input, Origin, Reception};
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::ids::{LeaderEpoch, NodeId};
 use tokio::sync::mpsc;
@@ -287,12 +287,7 @@ impl Replica {
         let input = Input::Produce {
             batch: judged,
             origin: Origin::Client(membership),
-            acks: match acks {
-                // nobody waits for the answer, but the memory of the request is its own until the
-                // disk has what it brought
-                Acks::None => Acks::Leader,
-                acks => acks,
-            },
+            acks,
             token,
         };
         let at_hand = AtHand::Produced { batch, frame_bytes };

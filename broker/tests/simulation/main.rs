@@ -365,10 +365,15 @@ fn tests() -> bool {
     is_fine
 }
 
-/// The first fresh seed of the day, by UTC.
-fn first_of_day() -> u64 {
+/// Days since 1970, by UTC.
+fn day() -> u64 {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since_1970.map_or(0, |since| since.as_secs() / 86_400) * 1_000
+    since_1970.map_or(0, |since| since.as_secs() / 86_400)
+}
+
+/// The first fresh seed of the day.
+fn first_of_day() -> u64 {
+    day() * 1_000
 }
 
 fn kept_seeds_find_nothing() -> bool {

@@ -3,10 +3,9 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::run_seeds;
 use crate::world::Bug;
+use crate::{day, run_seeds};
 
 /// How many seeds must find each bug.
 const SEEDS: u64 = 1000;
@@ -70,8 +69,7 @@ fn told() -> Vec<(&'static str, u64)> {
 /// tried first.
 pub fn some() -> bool {
     let told = told();
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    let day = since_1970.map_or(0, |since| since.as_secs() / 86_400) as usize;
+    let day = day() as usize;
     let sample = told
         .iter()
         .cycle()

@@ -31,10 +31,12 @@ impl Portion {
         self.0
     }
 
-    /// The portion after an answer that took so long; none where none came.
+    /// The portion after a request for so many topics, whose answer took so long; none where none
+    /// came. A quick answer to a small request says nothing of a large one.
     #[must_use]
-    pub fn after(self, took: Option<Duration>) -> Self {
+    pub fn after(self, topics: usize, took: Option<Duration>) -> Self {
         match took {
+            Some(took) if took <= QUICK && topics < self.0 => self,
             Some(took) if took <= QUICK => Self((self.0 * 2).min(PORTION_MAX)),
             Some(took) if took <= LATE => self,
             _ => Self((self.0 / 2).max(PORTION_MIN)),
@@ -48,10 +50,11 @@ fn portions_shrink_while_answers_are_late_and_grow_again() {
     let mut portion = Portion::default();
     let mut portions = Vec::new();
     for took in [seconds(0.1), seconds(1.5), None, seconds(0.9), seconds(0.2)] {
-        portion = portion.after(took);
+        portion = portion.after(portion.topics(), took);
         portions.push(portion.topics());
     }
     assert_eq!(portions, [500, 250, 125, 125, 250]);
-    let never = (0..20).fold(portion, |portion, _| portion.after(None));
+    assert_eq!(portion.after(1, seconds(0.1)), portion, "one is not many");
+    let never = (0..20).fold(portion, |portion, _| portion.after(8, None));
     assert_eq!(never.topics(), PORTION_MIN);
 }

@@ -277,8 +277,8 @@ impl Partition {
         };
         let (queue, reached) = match acks {
             Acks::All if planted::is(Planted::AckAtAppend) => (None, appended.next_offset),
-            Acks::None => (None, appended.next_offset),
-            Acks::Leader => (Some(&mut leader.waiting_for_own), own_end_offset),
+            // of acks=0 no client hears, but the request holds its memory until this
+            Acks::None | Acks::Leader => (Some(&mut leader.waiting_for_own), own_end_offset),
             Acks::All => (Some(&mut leader.waiting_for_all), high_watermark),
         };
         match queue {

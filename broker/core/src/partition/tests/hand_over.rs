@@ -26,7 +26,12 @@ fn reception(
         acks: Acks::None,
         token: Token(9),
     };
-    (reception, acknowledged(&step(partition, at, produce)))
+    let mut told = acknowledged(&step(partition, at, produce));
+    if told.is_empty() {
+        let flushed = Input::Flushed(partition.marks().log_end_offset);
+        told = acknowledged(&step(partition, at, flushed));
+    }
+    (reception, told)
 }
 
 #[test]

@@ -38,9 +38,16 @@ fn of_range(producer: &str, range: &str) -> Batch {
 }
 
 impl Script {
+    /// Who leads in it counts what is in memory: what is appended is acknowledged.
     fn new() -> Self {
+        let mut partition = partition(Durability::Replicated);
+        step(
+            &mut partition,
+            0,
+            Input::Assigned(assignment(0, 1, &[0, 1])),
+        );
         Self {
-            partition: leader(&[0, 1]),
+            partition,
             guards: Vec::new(),
             seen: Vec::new(),
         }
@@ -50,7 +57,7 @@ impl Script {
         let produce = Input::Produce {
             batch,
             origin,
-            acks: Acks::None,
+            acks: Acks::Leader,
             token: Token(0),
         };
         let effects = step(&mut self.partition, 0, produce);
