@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use ottla_broker::config::Settings;
 use ottla_broker::node::Surroundings;
 use ottla_protocol::error::ErrorCode;
 use ottla_protocol::frame;
@@ -35,6 +36,23 @@ async fn until(holds: impl Fn() -> bool) {
         assert!(since.elapsed() < LONG, "it does not come");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A node with the topic `t`, and its disk; how long that may hang is no matter, unless it is said.
+async fn start(change: impl FnOnce(&mut Settings)) -> (DevNode, SimDisk) {
+    let disk = SimDisk::new(1);
+    let around = Surroundings {
+        disk: Arc::new(disk.clone()),
+        inline: true,
+        ..Surroundings::real()
+    };
+    let mut node = DevNode::start_with(around, |settings| {
+        settings.replica_lag_time_max = LONG;
+        change(settings);
+    })
+    .await;
+    node.create_topic("t").await;
+    (node, disk)
 }
 
 fn produce() -> BytesMut {
@@ -77,18 +95,8 @@ fn silent(batch: Builder) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_whose_disk_hangs_gives_up_its_lease_until_the_disk_goes_on() {
-    let disk = SimDisk::new(1);
-    let around = Surroundings {
-        disk: Arc::new(disk.clone()),
-        inline: true,
-        ..Surroundings::real()
-    };
-    let mut node = DevNode::start_with(around, |settings| {
-        settings.replica_lag_time_max = LIMIT;
-    })
-    .await;
+    let (mut node, disk) = start(|settings| settings.replica_lag_time_max = LIMIT).await;
     let controller = node.node.context().controller.clone();
-    node.create_topic("t").await;
     until(|| controller.has_lease()).await;
 
     disk.set_stalled(true);
@@ -119,18 +127,7 @@ async fn a_broker_whose_disk_hangs_gives_up_its_lease_until_the_disk_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_producer_that_wants_no_answer_fills_no_memory_while_the_disk_hangs() {
     const SENT: usize = 96 << 20;
-    let disk = SimDisk::new(1);
-    let around = Surroundings {
-        disk: Arc::new(disk.clone()),
-        inline: true,
-        ..Surroundings::real()
-    };
-    let mut node = DevNode::start_with(around, |settings| {
-        settings.replica_lag_time_max = LONG;
-        settings.queued_bytes_max = 8 << 20;
-    })
-    .await;
-    node.create_topic("t").await;
+    let (node, disk) = start(|settings| settings.queued_bytes_max = 8 << 20).await;
     let address = node.node.bootstrap()[0].clone();
     let mut builder = Builder::new();
     builder.push(&NewRecord {
@@ -173,17 +170,7 @@ async fn a_producer_that_wants_no_answer_fills_no_memory_while_the_disk_hangs() 
 /// behind them is begun then, without another byte from the client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_behind_those_that_want_no_answer_is_begun_once_they_are_done() {
-    let disk = SimDisk::new(1);
-    let around = Surroundings {
-        disk: Arc::new(disk.clone()),
-        inline: true,
-        ..Surroundings::real()
-    };
-    let mut node = DevNode::start_with(around, |settings| {
-        settings.replica_lag_time_max = LONG;
-    })
-    .await;
-    node.create_topic("t").await;
+    let (mut node, disk) = start(|_| {}).await;
     let address = node.node.bootstrap()[0].clone();
     let mut requests = silent(one_record()).repeat(CONNECTION_REQUESTS_MAX);
     let versions = ApiVersionsRequest::default();
@@ -209,17 +196,7 @@ async fn a_request_behind_those_that_want_no_answer_is_begun_once_they_are_done(
 /// the coordinator, which writes that down first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_producer_whose_coordinator_hangs_is_answered_in_its_own_time() {
-    let disk = SimDisk::new(1);
-    let around = Surroundings {
-        disk: Arc::new(disk.clone()),
-        inline: true,
-        ..Surroundings::real()
-    };
-    let mut node = DevNode::start_with(around, |settings| {
-        settings.replica_lag_time_max = LONG;
-    })
-    .await;
-    node.create_topic("t").await;
+    let (mut node, disk) = start(|_| {}).await;
     let find = FindCoordinatorRequest {
         key_type: 1,
         coordinator_keys: vec!["id".into()],
