@@ -1,6 +1,6 @@
 //! What cluster to start, and whose.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whose brokers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,17 @@ impl Shape {
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.to_string(), value.to_string()));
         self
+    }
+
+    /// Gives its listeners TLS by the files of a folder: nodes show `broker.pem`, and `ca.pem` says
+    /// whose certificates they take.
+    #[must_use]
+    pub fn encrypted(self, folder: &Path) -> Self {
+        let at = |file: &str| folder.join(file).display().to_string();
+        self.with("ssl.keystore.type", "PEM")
+            .with("ssl.keystore.location", &at("broker.pem"))
+            .with("ssl.truststore.type", "PEM")
+            .with("ssl.truststore.location", &at("ca.pem"))
     }
 
     /// Has ACLs decide, but for clients of a plain listener, who may do everything.

@@ -82,10 +82,7 @@ impl Secure {
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,USERS:SASL_SSL,MUTUAL:SSL",
             )
             .with("inter.broker.listener.name", "PLAINTEXT")
-            .with("ssl.keystore.type", "PEM")
-            .with("ssl.keystore.location", &self.at("broker.pem"))
-            .with("ssl.truststore.type", "PEM")
-            .with("ssl.truststore.location", &self.at("ca.pem"))
+            .encrypted(self.certificates.dir())
             // where it is required, the test looks for the alert that Java sends: `bad_certificate`
             // in the place of TLS 1.3's `certificate_required`
             .with("listener.name.mutual.ssl.client.auth", CLIENT_AUTH)

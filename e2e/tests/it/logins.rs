@@ -154,10 +154,7 @@ fn start(name: &str) -> Result<House> {
             "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,USERS:SASL_SSL,MUTUAL:SSL",
         )
         .with("inter.broker.listener.name", "PLAINTEXT")
-        .with("ssl.keystore.type", "PEM")
-        .with("ssl.keystore.location", &at("broker.pem"))
-        .with("ssl.truststore.type", "PEM")
-        .with("ssl.truststore.location", &at("ca.pem"))
+        .encrypted(&dir)
         .with("listener.name.mutual.ssl.client.auth", "required")
         .with(
             "listener.name.users.sasl.enabled.mechanisms",

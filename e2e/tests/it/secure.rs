@@ -48,7 +48,6 @@ fn secure(name: &str) -> Result<(Cluster, PathBuf)> {
     std::fs::write(dir.join("broker.pem"), authority.server("broker"))?;
     std::fs::write(dir.join("ca.pem"), authority.pem())?;
     std::fs::write(dir.join("dave.pem"), authority.client("dave"))?;
-    let at = |file: &str| dir.join(file).display().to_string();
     let escaped = PASSWORD.replace('"', "\\\"");
     let plain = format!(
         "org.apache.kafka.common.security.plain.PlainLoginModule required user_carol=\"{escaped}\";"
@@ -62,10 +61,7 @@ fn secure(name: &str) -> Result<(Cluster, PathBuf)> {
             "PLAINTEXT:PLAINTEXT,CONTROLLER:SSL,INTERNAL:SSL,SECURE:SASL_SSL,MUTUAL:SSL",
         )
         .with("inter.broker.listener.name", "INTERNAL")
-        .with("ssl.keystore.type", "PEM")
-        .with("ssl.keystore.location", &at("broker.pem"))
-        .with("ssl.truststore.type", "PEM")
-        .with("ssl.truststore.location", &at("ca.pem"))
+        .encrypted(&dir)
         .with("listener.name.internal.ssl.client.auth", "required")
         .with("listener.name.mutual.ssl.client.auth", "required")
         .with(
