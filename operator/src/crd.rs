@@ -9,6 +9,7 @@
 pub mod cluster;
 pub mod listener;
 pub mod nodes;
+pub mod reach;
 pub mod rebalance;
 pub mod template;
 pub mod topic;

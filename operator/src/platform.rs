@@ -20,6 +20,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::crd::cluster as crd;
+use crate::crd::reach::{Advertised, ListenerType};
 use crate::observed::RestartCheck;
 use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
 
@@ -33,8 +35,10 @@ pub struct Listener {
     pub name: String,
     /// Its port in the spec.
     pub port: u16,
-    /// Whether it is reachable from outside of where the brokers run.
-    pub is_external: bool,
+    /// Where it is reachable from.
+    pub type_: ListenerType,
+    /// What clients are told, where that is not what the platform assigns.
+    pub advertised: Advertised,
     /// Whether it is for brokers and the operator, and for no client.
     pub is_for_brokers: bool,
 }
@@ -202,6 +206,18 @@ pub trait Platform {
     /// one part of a name, and addresses.
     fn hosts(&self) -> Vec<String> {
         vec!["localhost".to_owned(), "127.0.0.1".to_owned()]
+    }
+
+    /// Listeners that have an address of their own for each broker which somebody else assigns,
+    /// and has not yet, with what is missing: a sentence.
+    fn unassigned(&self, _listeners: &[crd::Listener]) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// The listeners with Services, Ingresses and routes of their own, as those are. While a
+    /// restart waits they stay so.
+    fn listeners_laid_out(&self) -> BTreeMap<String, crd::Listener> {
+        BTreeMap::new()
     }
 
     /// Where clients connect first, by listener.

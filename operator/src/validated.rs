@@ -90,6 +90,9 @@ pub struct ValidatedCluster {
     pub rack: Option<Rack>,
     /// How clients reach the brokers; the first is Internal.
     pub listeners: Vec<Listener>,
+    /// Listeners that brokers are to have once somebody has assigned their addresses: all that it
+    /// takes is made for them.
+    pub awaited: Vec<Listener>,
     /// Settings of every broker, by Kafka's names.
     pub config: BTreeMap<String, String>,
     /// Settings that are managed elsewhere.
@@ -161,6 +164,11 @@ impl ValidatedCluster {
             Some(((*topic).to_owned(), wanted.min(self.staying())))
         });
         topics.collect()
+    }
+
+    /// The listeners that something is made for: those of brokers, and those that they are to have.
+    pub fn all_listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().chain(&self.awaited)
     }
 
     /// The name of a broker's pod, which is also the name of its folder in local mode.

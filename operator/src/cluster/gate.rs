@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::settings::security::{BROKER_LISTENER, read};
 use super::settings::{PEER_LISTENER, difference, is_dynamic};
 use crate::approval::{Change, What};
-use crate::crd::cluster::{Listener, ListenerType};
+use crate::crd::cluster::{Listener, ListenerType, Reach};
 use crate::fingerprint::fingerprint;
 use crate::platform::{Properties, Remake};
 use crate::spoken;
@@ -26,6 +26,7 @@ pub fn restart(
     in_force: &BTreeMap<i32, Properties>,
     desired: &BTreeMap<i32, Properties>,
     remakes: &[Remake],
+    listeners: &[Listener],
 ) -> Option<Change> {
     let first = in_force.keys().find_map(|id| desired.get(id))?;
     let mut keys = BTreeSet::new();
@@ -62,7 +63,7 @@ pub fn restart(
     // Brokers differ in ids and addresses only, so the first one's settings stand for all.
     let fixed = first.iter().filter(|(key, _)| !is_dynamic(key));
     let fixed = fixed.map(|(key, value)| match key.as_str() {
-        ADVERTISED => format!("{key}={}\n", without_ports(value)),
+        ADVERTISED => format!("{key}={}\n", without_assigned(value, listeners)),
         _ => format!("{key}={value}\n"),
     });
     let remade = remakes.iter().map(|remake| remake.fingerprint.as_str());
@@ -80,12 +81,22 @@ pub fn restart(
     })
 }
 
-/// The addresses that clients are told, without the ports: those may be assigned only once the
-/// change is carried out.
-fn without_ports(advertised: &str) -> String {
-    let addresses = advertised.split(',');
-    let hosts = addresses.map(|one| one.rsplit_once(':').map_or(one, |(host, _)| host));
-    hosts.collect::<Vec<_>>().join(",")
+/// The addresses that clients are told, without what may be assigned only once the change is
+/// carried out: ports of nodes, and the addresses of load balancers.
+fn without_assigned(advertised: &str, listeners: &[Listener]) -> String {
+    let addresses = advertised.split(',').map(|one| {
+        let name = one.split_once("://").map_or("", |(name, _)| name);
+        let is_assigned = |other: &&Listener| {
+            other.type_ == ListenerType::LoadBalancer
+                && other.reach.advertised.host.is_empty()
+                && other.name.eq_ignore_ascii_case(name)
+        };
+        match listeners.iter().find(is_assigned) {
+            Some(_) => name,
+            None => one.rsplit_once(':').map_or(one, |(host, _)| host),
+        }
+    });
+    addresses.collect::<Vec<_>>().join(",")
 }
 
 /// The changes by which brokers go, and those by which others are filled. What is under way
@@ -117,9 +128,15 @@ pub fn comings_and_goings(
 }
 
 /// The listeners that brokers have which start again now, as a spec has them; none where that is
-/// not known. While a restart waits, clients and Services go on with these.
+/// not known. While a restart waits, clients and Services go on with these. Settings say where a
+/// listener listens and who may come; how it is reached is as it is `laid_out`, and who may connect
+/// to it as it is `wanted`, for no broker restarts for that.
 #[must_use]
-pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> {
+pub fn listeners(
+    in_force: &BTreeMap<i32, Properties>,
+    wanted: &[Listener],
+    laid_out: &BTreeMap<String, Listener>,
+) -> Option<Vec<Listener>> {
     let settings = in_force.get(&0).filter(|settings| !settings.is_empty())?;
     let of = |key: &str| {
         let all = settings.get(key).map_or("", String::as_str).split(',');
@@ -127,17 +144,23 @@ pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> 
     };
     let own = [PEER_LISTENER, BROKER_LISTENER];
     let listeners = of("listeners").filter(|(name, _)| !own.contains(name));
-    let listeners = listeners.map(|(name, bind)| {
-        let mut advertised = of(ADVERTISED).filter(|(other, _)| *other == name);
-        let is_external = advertised.any(|(_, address)| address.contains("${env:HOST_IP}"));
+    let listeners = listeners.map(|(upper, bind)| {
+        let name = upper.to_ascii_lowercase();
+        let mut advertised = of(ADVERTISED).filter(|(other, _)| *other == upper);
+        let is_of_nodes = advertised.any(|(_, address)| address.contains("${env:HOST_IP}"));
+        // Those that were laid out by an earlier version of the operator say nothing themselves.
+        let (type_, mut reach) = match laid_out.get(&name) {
+            Some(known) => (known.type_, known.reach.clone()),
+            None if is_of_nodes => (ListenerType::NodePort, Reach::default()),
+            None => (ListenerType::Internal, Reach::default()),
+        };
+        let wanted = wanted.iter().find(|one| one.name == name);
+        reach.allowed_from = wanted.map_or_else(Vec::new, |one| one.reach.allowed_from.clone());
         let mut listener = Listener {
-            name: name.to_ascii_lowercase(),
+            name,
             port: bind.rsplit_once(':')?.1.parse().ok()?,
-            type_: if is_external {
-                ListenerType::NodePort
-            } else {
-                ListenerType::Internal
-            },
+            type_,
+            reach,
             tls: None,
             authentication: None,
         };
@@ -145,6 +168,16 @@ pub fn listeners(in_force: &BTreeMap<i32, Properties>) -> Option<Vec<Listener>> 
         Some(listener)
     });
     listeners.collect()
+}
+
+/// Has brokers keep the listeners that they have while a restart waits. What was made to have the
+/// addresses of load balancers assigned stays: without them the restart would be another one.
+pub fn hold_listeners(valid: &mut ValidatedCluster, running: Vec<Listener>) {
+    let is_new = |one: &Listener| !running.iter().any(|other| other.name == one.name);
+    let wanted = std::mem::take(&mut valid.listeners).into_iter();
+    let balanced = wanted.filter(|one| one.type_ == ListenerType::LoadBalancer && is_new(one));
+    valid.awaited.extend(balanced);
+    valid.listeners = running;
 }
 
 /// The settings while a restart waits: those in force, but for what needs no restart.

@@ -197,6 +197,7 @@ impl<P: Platform> Reconciler<P> {
         now: &str,
     ) -> Step {
         let states = there.brokers;
+        self.await_addresses(&mut valid, there.nodes);
         let mut everywhere = self.lay_out(&valid);
         let mut verdicts = valid.refused.clone();
         if let Err(refusal) = checked(&valid, &everywhere) {

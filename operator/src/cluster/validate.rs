@@ -3,6 +3,7 @@
 //! The rules that the CRD states in CEL are stated here again, because local mode has no API
 //! server, and because an object may be older than a rule.
 
+mod listeners;
 mod security;
 mod template;
 
@@ -12,23 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::quorum::wanted;
 use crate::condition::{ClusterReason, Verdict};
-use crate::crd::cluster::{Listener, ListenerType, ReclaimPolicy, Storage};
+use crate::crd::cluster::{ReclaimPolicy, Storage};
 use crate::crd::nodes::ControllersStorage;
 use crate::crd::{KafkaCluster, KafkaClusterSpec};
 use crate::object::ObjectKey;
 use crate::validated::template::PodExtension;
-use crate::validated::{HTTP_PORT, PEER_PORT, REPLICAS_MAX, dedicated};
+use crate::validated::{REPLICAS_MAX, dedicated};
 use crate::validated::{ValidatedCluster, ValidatedControllers};
 
 /// The longest name of a cluster.
 pub const NAME_LENGTH_MAX: usize = 40;
-
-/// Ports of pods that are not of the spec.
-const LISTENER_NAMES_TAKEN: [&str; 3] = ["controller", "peer", "http"];
-
-/// The longest names of a cluster and of a listener with a Service of its own, together: a Service
-/// has at most 63 letters, `-bootstrap` among them.
-const SERVICE_NAMES_LENGTH_MAX: usize = 52;
 
 /// Settings that the operator itself writes into every broker's file.
 const OWN_SETTINGS: &[(&str, &str)] = &[
@@ -102,7 +96,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     let dedicated = spec.dedicated_controllers.as_ref();
     let are_dedicated = dedicated.map_or(0, |dedicated| dedicated.replicas);
     let voters = wanted(are_dedicated, spec.controllers, spec.replicas);
-    check_listeners(&key.name, &spec.listeners)?;
+    listeners::check(&key.name, spec)?;
     let security = security::check(spec, observed.mutual_tls)?;
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
@@ -120,6 +114,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         storage: spec.storage.clone(),
         rack: spec.rack.clone(),
         listeners: security::listeners(spec),
+        awaited: Vec::new(),
         config,
         unmanaged,
         resources: spec.resources.clone().unwrap_or_default(),
@@ -249,65 +244,6 @@ fn own_storage(own: &ControllersStorage, of_brokers: Option<&Storage>) -> Result
         storage_class_name: own.storage_class_name.clone(),
         reclaim_policy: policy,
     })
-}
-
-fn check_listeners(cluster: &str, listeners: &[Listener]) -> Result<(), Verdict> {
-    let Some(first) = listeners.first() else {
-        return Err(invalid(
-            "spec.listeners is empty; remove the field or name a listener of type Internal."
-                .to_owned(),
-        ));
-    };
-    if first.type_ != ListenerType::Internal {
-        return Err(invalid(format!(
-            "spec.listeners[0] ({}) must be of type Internal, because brokers replicate over it.",
-            first.name
-        )));
-    }
-    for (place, listener) in listeners.iter().enumerate() {
-        check_listener_name(cluster, place, listener)?;
-        let taken = |port: i32| port == PEER_PORT || port == HTTP_PORT;
-        if taken(listener.port) {
-            return Err(invalid(format!(
-                "spec.listeners[{place}].port is {}, which brokers use themselves; choose another.",
-                listener.port
-            )));
-        }
-        if !(1024..=65535).contains(&listener.port) {
-            return Err(invalid(format!(
-                "spec.listeners[{place}].port is {}; it must be from 1024 to 65535.",
-                listener.port
-            )));
-        }
-        for other in &listeners[..place] {
-            if other.name == listener.name || other.port == listener.port {
-                return Err(invalid(format!(
-                    "spec.listeners[{place}] has the name or the port of another listener; each \
-                     needs its own."
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_listener_name(cluster: &str, place: usize, listener: &Listener) -> Result<(), Verdict> {
-    let name = &listener.name;
-    let length = cluster.len() + name.len();
-    let why = if LISTENER_NAMES_TAKEN.contains(&name.as_str()) {
-        "brokers have a port of that name themselves; choose another".to_owned()
-    } else if name.contains("--") {
-        "the name of a port has no two dashes in a row".to_owned()
-    } else if listener.type_ == ListenerType::NodePort && length > SERVICE_NAMES_LENGTH_MAX {
-        format!(
-            "Services are named after it and the cluster, which have {length} letters together, \
-             and {SERVICE_NAMES_LENGTH_MAX} at most are allowed; choose a shorter one"
-        )
-    } else {
-        return Ok(());
-    };
-    let field = format!("spec.listeners[{place}].name");
-    Err(invalid(format!("{field} is \"{name}\": {why}.")))
 }
 
 type Settings = (BTreeMap<String, String>, BTreeSet<String>);

@@ -2,6 +2,7 @@
 //! makes pods of a StatefulSet.
 
 mod held;
+mod listeners;
 mod unready;
 
 use serde_json::{Value, json};

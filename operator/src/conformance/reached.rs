@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::brokers::Brokers;
+use crate::crd::cluster as crd;
 use crate::observed::RestartCheck;
 use crate::platform::kubernetes::Pods;
 use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Remake};
@@ -39,11 +40,23 @@ impl Platform for Reached {
         self.pods.version()
     }
 
+    fn generation_in_force(&self) -> Option<i64> {
+        self.pods.generation_in_force()
+    }
+
+    fn unassigned(&self, listeners: &[crd::Listener]) -> BTreeMap<String, String> {
+        self.pods.unassigned(listeners)
+    }
+
+    fn listeners_laid_out(&self) -> BTreeMap<String, crd::Listener> {
+        self.pods.listeners_laid_out()
+    }
+
     fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
         let mut everywhere = self.pods.lay_out(nodes, listeners);
         for endpoints in everywhere.values_mut() {
             for client in &mut endpoints.clients {
-                if client.advertised.contains(".svc:") {
+                if client.advertised.contains("-brokers.") {
                     client.advertised = self.brokers.address();
                 }
             }

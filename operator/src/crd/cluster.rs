@@ -16,7 +16,7 @@ pub use super::nodes::{
 
 pub use super::listener::{
     Authentication, AuthenticationType, Authorization, AuthorizationType, Listener,
-    ListenerAuthentication, ListenerAuthenticationType, ListenerTls, ListenerType,
+    ListenerAuthentication, ListenerAuthenticationType, ListenerTls, ListenerType, Reach,
 };
 
 /// What a user wants of a Kafka cluster.
@@ -85,9 +85,9 @@ pub use super::listener::{
         .message("a cluster's name is at most 40 lower-case letters, digits and dashes and starts \
         with a letter, because pods and host names are made from it"),
     validation = Rule::new("!has(self.spec.listeners) || self.spec.listeners.all(l, \
-        l.type != 'NodePort' || self.metadata.name.size() + l.name.size() <= 52)")
-        .message("the names of the cluster and of a NodePort listener have at most 52 letters \
-        together, because Services are named after both")
+        l.type == 'Internal' || self.metadata.name.size() + l.name.size() <= 52)")
+        .message("the names of the cluster and of a listener that is not Internal have at most 52 \
+        letters together, because Services are named after both")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

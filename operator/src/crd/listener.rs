@@ -4,8 +4,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::reach::{ListenerType, Reach};
+
 /// One way for clients to reach the brokers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 #[x_kube(
@@ -14,7 +16,17 @@ use serde::{Deserialize, Serialize};
         .message("MutualTls needs tls: clients show their certificates in the handshake of TLS"),
     validation = Rule::new("!has(self.authentication) || \
         self.authentication.type != 'OAuth' || has(self.tls)")
-        .message("OAuth needs tls: who reads a token along the way logs in by it")
+        .message("OAuth needs tls: who reads a token along the way logs in by it"),
+    validation = Rule::new("!(self.type in ['Ingress', 'TLSRoute']) || has(self.tls)")
+        .message("Ingress and TLSRoute need tls: the broker is found by the name in its handshake"),
+    validation = Rule::new("!(self.type in ['Ingress', 'TLSRoute']) || (has(self.advertised) && \
+        has(self.advertised.bootstrapHost) && has(self.advertised.host) && \
+        self.advertised.host.contains('{broker}'))")
+        .message("Ingress and TLSRoute need advertised.bootstrapHost, and advertised.host with \
+        {broker} in it: each broker is found by a name of its own"),
+    validation = Rule::new("self.type != 'TLSRoute' || \
+        (has(self.gateways) && self.gateways.size() > 0)")
+        .message("TLSRoute needs gateways: whoever passes TLS through")
 )]
 pub struct Listener {
     /// The listener's name, unique in the cluster.
@@ -35,10 +47,15 @@ pub struct Listener {
     #[x_kube(validation = Rule::new("!(self in [9091, 9404])")
         .message("brokers use this port themselves"))]
     pub port: i32,
-    /// Internal: reachable inside the Kubernetes cluster. NodePort: reachable through every node's
-    /// address, for clients outside.
+    /// Internal: reachable inside the Kubernetes cluster, by the names of pods. ClusterIP: the
+    /// same, by a Service for each broker. NodePort: through every node's address. LoadBalancer:
+    /// through a load balancer for each broker. Ingress, TLSRoute: through what passes TLS through
+    /// by the name that clients ask for. Local mode takes all for Internal.
     #[serde(rename = "type", default)]
     pub type_: ListenerType,
+    /// How it is reached, beside that.
+    #[serde(flatten)]
+    pub reach: Reach,
     /// Encrypts the listener; `{}`: with a certificate that the operator makes and renews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
@@ -194,17 +211,6 @@ pub enum AuthorizationType {
     Acl,
 }
 
-/// Where a listener is reachable from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum ListenerType {
-    /// Inside the Kubernetes cluster.
-    #[default]
-    Internal,
-    /// Through the address of every node.
-    NodePort,
-}
-
 /// One internal listener on port 9092.
 #[must_use]
 pub fn default_listeners() -> Vec<Listener> {
@@ -212,6 +218,7 @@ pub fn default_listeners() -> Vec<Listener> {
         name: "internal".to_owned(),
         port: 9092,
         type_: ListenerType::Internal,
+        reach: Reach::default(),
         tls: None,
         authentication: None,
     }]

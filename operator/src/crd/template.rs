@@ -121,7 +121,7 @@ pub struct PodTemplate {
 /// At most so many entries in each list and map here.
 const ENTRIES_MAX: u32 = 64;
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -149,12 +149,12 @@ fn strip(schema: &mut serde_json::Map<String, Value>) {
     }
 }
 
-fn list_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+pub(super) fn list_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let items = one::<T>(generator);
     json_schema!({ "type": "array", "maxItems": ENTRIES_MAX, "items": items })
 }
 
-fn names_to_texts(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn names_to_texts(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": ENTRIES_MAX,

@@ -16,11 +16,13 @@ mod disks;
 mod evictions;
 mod held;
 mod leftovers;
+mod listeners;
 pub mod pool;
 pub mod quantity;
 mod racks;
 pub mod refusals;
 mod reports;
+mod routes;
 mod settings;
 mod state;
 mod volumes;
@@ -31,22 +33,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use kube::api::{Api, PatchParams};
 use kube::{Client, ResourceExt};
-use ottla_core::config::settings::listener::host_and_port;
 
-use self::addresses::{anywhere, of_own_node};
+use self::addresses::anywhere;
 use self::apply::Applier;
 use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
 use self::build::pods::{GENERATION, build_template};
+use self::build::routes::TLS_ROUTE;
 use self::build::{Surroundings, services};
 use self::pool::Pool;
 use self::refusals::Refusals;
 use self::reports::Reports;
+use self::routes::Routes;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{
     BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, pages,
 };
-use crate::crd::cluster::{ChangePolicy, ListenerType, Storage};
+use crate::crd::cluster::{ChangePolicy, Storage};
 use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
 use crate::observed::RestartCheck;
@@ -92,6 +95,7 @@ pub struct Pods {
     /// as if they served, and another could be chosen to go.
     deleted: BTreeSet<String>,
     volumes: Volumes,
+    routes: Routes,
     /// Writes beside those of whole objects.
     refusals: Refusals,
     reports: Reports,
@@ -121,6 +125,7 @@ impl Pods {
             annotated: BTreeSet::new(),
             deleted: BTreeSet::new(),
             volumes: Volumes::default(),
+            routes: Routes::default(),
             refusals: Refusals::default(),
             reports: Reports::default(),
         }
@@ -155,23 +160,6 @@ impl Pods {
         format!("{}.{}.svc", pool::host(&self.cluster, node), self.namespace)
     }
 
-    /// The port of every node that leads to one broker; none where it is not known yet.
-    fn node_port(&self, listener: &str, broker: i32) -> Option<i32> {
-        let service = services::external(&self.cluster, listener, broker);
-        self.seen.services.get(&service).and_then(state::node_port)
-    }
-
-    fn has_all_node_ports<'a>(&self, mut brokers: impl Iterator<Item = &'a i32>) -> bool {
-        let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
-        let external = listeners.filter(|listener| listener.type_ == ListenerType::NodePort);
-        let external: Vec<&str> = external.map(|listener| listener.name.as_str()).collect();
-        brokers.all(|broker| {
-            let is_broker = Pool::of(*broker) == Pool::Brokers;
-            let mut listeners = external.iter().filter(|_| is_broker);
-            listeners.all(|listener| self.node_port(listener, *broker).is_some())
-        })
-    }
-
     /// Applies all objects, each for itself; what is refused is told with its kind. Without a
     /// ConfigMap there is no StatefulSet.
     async fn apply_objects(&mut self, config_map: String) -> Vec<(String, NotYet)> {
@@ -186,7 +174,7 @@ impl Pods {
         for (pool, set) in &mut around.sets {
             set.held = kept.get(pool).cloned();
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut written) = (Vec::new(), Vec::new());
         for object in build::build(spec, &around) {
             let kind = object
                 .types
@@ -207,6 +195,7 @@ impl Pods {
                         self.seen.services.insert(key.1, service);
                     }
                 }
+                Ok(Some(applied)) if key.0 == TLS_ROUTE => written.push(applied),
                 Ok(_) => {
                     if let Some(pool) = set.filter(|pool| !kept.contains_key(pool)) {
                         let template = build_template(spec, pool, &around);
@@ -216,6 +205,7 @@ impl Pods {
                 Err(not_taken) => refused.push((key.0, not_taken)),
             }
         }
+        written.iter().for_each(|route| self.note_route(route));
         refused
     }
 }
@@ -266,12 +256,7 @@ impl Platform for Pods {
             let host = self.host(broker);
             let is_broker = Pool::of(broker) == Pool::Brokers;
             let clients = listeners.iter().filter(|_| is_broker).map(|listener| {
-                let advertised = if listener.is_external {
-                    let port = self.node_port(&listener.name, broker);
-                    of_own_node(self.anywhere, port.unwrap_or(0))
-                } else {
-                    format!("{host}:{}", listener.port)
-                };
+                let advertised = self.advertised_now(listener, broker);
                 ClientEndpoint {
                     name: listener.name.clone(),
                     bind: format!("{}:{}", self.anywhere, listener.port),
@@ -293,7 +278,6 @@ impl Platform for Pods {
     }
 
     fn hosts(&self) -> Vec<String> {
-        let namespace = &self.namespace;
         let local = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let has_controllers = |spec: &ValidatedCluster| !spec.controllers.ids.is_empty();
         let has_controllers = self.spec.as_ref().is_some_and(has_controllers);
@@ -304,42 +288,34 @@ impl Platform for Pods {
             0..0,
             pools.map(|pool| format!("*.{}", pool.headless(&self.cluster))),
         );
-        let services = services.iter().flat_map(|name| {
-            let full = format!("{name}.{namespace}.svc");
-            [
-                name.clone(),
-                format!("{name}.{namespace}"),
-                format!("{full}.cluster.local"),
-                full,
-            ]
-        });
-        let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
-        let mut external = listeners.filter(|one| one.type_ == ListenerType::NodePort);
-        // Nodes that brokers come to later are added then.
-        let nodes = external.next().map(|_| state::hosts(&self.seen));
-        let all = local.into_iter().chain(services);
-        all.chain(nodes.into_iter().flatten()).collect()
+        let services = services.iter().flat_map(|name| self.service_names(name));
+        let mut hosts: Vec<String> = local.into_iter().chain(services).collect();
+        if let Some(spec) = &self.spec {
+            let listeners = spec.all_listeners();
+            let of_each = listeners.flat_map(|one| self.hosts_of(one, spec.replicas));
+            for host in of_each {
+                if !hosts.contains(&host) {
+                    hosts.push(host);
+                }
+            }
+        }
+        hosts
+    }
+
+    fn unassigned(&self, listeners: &[crd::cluster::Listener]) -> BTreeMap<String, String> {
+        self.without_address(listeners)
+    }
+
+    fn listeners_laid_out(&self) -> BTreeMap<String, crd::cluster::Listener> {
+        self.told_by_services()
     }
 
     fn bootstrap(&self, _: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
-        let hosts = state::hosts(&self.seen);
-        let internal = services::bootstrap(&self.cluster);
-        let address = |listener: &crd::cluster::Listener| match listener.type_ {
-            ListenerType::Internal => {
-                let port = listener.port;
-                Some(format!("{internal}.{}.svc:{port}", self.namespace))
-            }
-            ListenerType::NodePort => {
-                let service = services::external_bootstrap(&self.cluster, &listener.name);
-                let port = state::node_port(self.seen.services.get(&service)?)?;
-                // Any node's address will do with this port; those with brokers are there for sure.
-                let hosts = hosts.iter().map(|host| host_and_port(host, port));
-                let hosts: Vec<String> = hosts.collect();
-                Some(hosts.join(",")).filter(|hosts| !hosts.is_empty())
-            }
-        };
         let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
-        let addresses = listeners.filter_map(|one| Some((one.name.clone(), address(one)?)));
+        let addresses = listeners.filter_map(|one| {
+            let address = self.bootstrap_address(one)?;
+            Some((one.name.clone(), address))
+        });
         addresses.collect()
     }
 
@@ -351,10 +327,15 @@ impl Platform for Pods {
         self.find_disks()
             .await
             .map_err(|not_known| vec![not_known])?;
-        let all_known = self.has_all_node_ports(desired.keys());
+        let unknown = self.missing_address(desired.keys());
         let mut missing = Vec::new();
         let mut config_map = String::new();
-        if all_known {
+        if let Some(message) = unknown {
+            missing.push(NotYet {
+                is_stuck: false,
+                message,
+            });
+        } else {
             let place = self.place(desired, is_dynamic);
             let seen = self.seen.config_maps.get(&place.name);
             let is_new = self.settings.get(&place.name) != Some(&place.files)
@@ -375,12 +356,9 @@ impl Platform for Pods {
                 }
             }
             self.config_map.clone_from(&config_map);
-        } else {
-            missing.push(NotYet {
-                is_stuck: false,
-                message: "Ports of the nodes are being assigned to the brokers.".to_owned(),
-            });
         }
+        let routes = self.look_for_routes().await;
+        missing.extend(routes.err());
         // Pods find their settings when they start, or are not there yet.
         let is_settled = !config_map.is_empty();
         let refused = self.apply_objects(config_map).await;

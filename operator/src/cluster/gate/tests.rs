@@ -42,7 +42,7 @@ const WANTED: [&str; 2] = [
 fn only_what_needs_a_restart_is_one() {
     let (run, wanted) = (brokers(&RUN), brokers(&WANTED));
     let of = |in_force: &BTreeMap<i32, Properties>, remake: Option<Remake>| {
-        restart(in_force, &wanted, remake.as_slice())
+        restart(in_force, &wanted, remake.as_slice(), &[])
     };
     assert_eq!(
         step(of(&run, None).as_ref()),
@@ -67,7 +67,7 @@ fn only_what_needs_a_restart_is_one() {
 fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
     let wanted = brokers(&WANTED);
     let of = |in_force: &[&str], remake: Option<Remake>| {
-        restart(&brokers(in_force), &wanted, remake.as_slice()).unwrap()
+        restart(&brokers(in_force), &wanted, remake.as_slice(), &[]).unwrap()
     };
     let begun = of(&RUN, None);
     let half_done = of(&[WANTED[0], RUN[1]], None);
@@ -79,6 +79,7 @@ fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
         &brokers(&RUN),
         &brokers(&[WANTED[0], WANTED[1], "node.id=2"]),
         &[],
+        &[],
     );
     assert_eq!(more.unwrap().id, begun.id);
 }
@@ -87,7 +88,7 @@ fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
 fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_change() {
     let of = |port: &str| {
         let wanted = format!("{} advertised.listeners=A://h:{port}", WANTED[0]);
-        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[]).unwrap()
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[], &[]).unwrap()
     };
     assert_eq!(of("0").id, of("30123").id);
     let in_force = format!("{} advertised.listeners=A://h:1", WANTED[0]);
@@ -95,15 +96,30 @@ fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_cha
         &brokers(&[&in_force]),
         &brokers(&[&in_force.replace("h:1", "h:2")]),
         &[],
+        &[],
     );
     assert!(moved.is_some(), "another address alone restarts the broker");
+}
+
+#[test]
+fn nor_does_the_address_of_a_load_balancer_but_one_that_the_spec_says() {
+    let of = |address: &str, more: &str| {
+        let wanted = format!("{} advertised.listeners=IN-A://{address}", WANTED[0]);
+        let listener = format!("{{ name: in-a, port: 9094, type: LoadBalancer{more} }}");
+        let listener = serde_yaml::from_str(&listener).unwrap();
+        let wanted = brokers(&[&wanted]);
+        restart(&brokers(&RUN[..1]), &wanted, &[], &[listener]).unwrap()
+    };
+    assert_eq!(of("unassigned:0", "").id, of("203.0.113.1:9094", "").id);
+    let said = ", advertised: { host: '{broker}.x' }";
+    assert_ne!(of("0.x:9094", said).id, of("0.y:9094", said).id);
 }
 
 #[test]
 fn each_listener_that_is_reached_from_outside_is_another_change() {
     let of = |a: &str, b: &str| {
         let wanted = format!("{} advertised.listeners=A://{a},B://{b}", WANTED[0]);
-        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[]).unwrap()
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[], &[]).unwrap()
     };
     let (inside, outside) = ("orders-0.svc:9092", "${env:HOST_IP}:0");
     assert_ne!(of(inside, outside).id, of(outside, inside).id);
@@ -134,8 +150,8 @@ fn the_listeners_of_a_spec_are_found_in_the_settings_that_came_of_it() {
                     0.0.0.0:9091 advertised.listeners=INTERNAL://orders-0.svc:9092,OUT-SIDE://\
                     ${env:HOST_IP}:30123";
     assert_eq!(
-        listeners(&brokers(&[settings])),
+        listeners(&brokers(&[settings]), &[], &BTreeMap::new()),
         Some(cluster.spec.listeners)
     );
-    assert_eq!(listeners(&brokers(&[""])), None);
+    assert_eq!(listeners(&brokers(&[""]), &[], &BTreeMap::new()), None);
 }

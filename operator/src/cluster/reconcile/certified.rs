@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::super::certificates::Held;
 use super::super::certificates::plan::Planned;
+use super::super::gate;
 use super::super::settings::security::BROKER_LISTENER;
 use super::{Reconciler, Step};
 use crate::admin::Identity;
-use crate::condition::Verdict;
+use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{self, ListenerType};
+use crate::crd::reach::Advertised;
 use crate::platform::{BrokerState, Endpoints, Listener, Platform};
 use crate::secrets::Secrets;
 use crate::validated::{BROKER_PORT, ValidatedCluster};
@@ -72,6 +74,30 @@ impl<P: Platform> Reconciler<P> {
             }
         }
         (Certified(Some(held)), wait)
+    }
+
+    /// Takes listeners out that running brokers do not have and whose addresses nobody has assigned
+    /// yet. Brokers that are yet to be started wait for them: else they would start again.
+    pub(super) fn await_addresses(
+        &self,
+        valid: &mut ValidatedCluster,
+        nodes: &BTreeMap<i32, BrokerState>,
+    ) {
+        let in_force = self.in_force(nodes);
+        if in_force.is_empty() {
+            return;
+        }
+        let runs = gate::listeners(&in_force, &valid.listeners, &BTreeMap::new());
+        let runs = runs.unwrap_or_default();
+        let mut unassigned = self.platform.unassigned(&valid.listeners);
+        unassigned.retain(|name, _| !runs.iter().any(|one| one.name == *name));
+        let awaited = valid
+            .listeners
+            .extract_if(.., |one| unassigned.contains_key(&one.name));
+        valid.awaited = awaited.collect();
+        let why = unassigned.into_values();
+        let verdicts = why.map(|why| Verdict::new(ClusterReason::Applying, why));
+        valid.refused.extend(verdicts);
     }
 
     /// Renews the certificates of brokers that run while nothing else is carried out: a pause and a
@@ -142,13 +168,15 @@ pub fn listeners(listeners: &[cluster::Listener], mutual_tls: bool) -> Vec<Liste
     let listeners = listeners.iter().map(|listener| Listener {
         name: listener.name.clone(),
         port: u16::try_from(listener.port).unwrap_or(u16::MAX),
-        is_external: listener.type_ == ListenerType::NodePort,
+        type_: listener.type_,
+        advertised: listener.reach.advertised.clone(),
         is_for_brokers: false,
     });
     let own = mutual_tls.then(|| Listener {
         name: BROKER_LISTENER.to_owned(),
         port: u16::try_from(BROKER_PORT).unwrap_or(u16::MAX),
-        is_external: false,
+        type_: ListenerType::Internal,
+        advertised: Advertised::default(),
         is_for_brokers: true,
     });
     listeners.chain(own).collect()

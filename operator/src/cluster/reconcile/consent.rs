@@ -64,11 +64,18 @@ impl<P: Platform> Reconciler<P> {
         let told = before.map_or(&[][..], |before| &before.leaving);
         let in_force = self.in_force(there.nodes);
         let states = there.brokers;
-        let running = gate::listeners(&in_force).unwrap_or_else(|| valid.listeners.clone());
+        let laid_out = self.platform.listeners_laid_out();
+        let running = gate::listeners(&in_force, &valid.listeners, &laid_out);
+        let running = running.unwrap_or_else(|| valid.listeners.clone());
         let now = self.lay_out_with(valid, &running);
         self.reach(&now, states);
         let wanted = desired(valid, everywhere, there.nodes);
-        let restart = gate::restart(&in_force, &wanted, &self.platform.remake());
+        let restart = gate::restart(
+            &in_force,
+            &wanted,
+            &self.platform.remake(),
+            &valid.listeners,
+        );
         // Those that are known longer, and so were looked at.
         let mut newcomers = known(Some(valid), states, before, told);
         newcomers.retain(|id| before.is_some_and(|before| before.newcomers.contains(id)));
@@ -106,7 +113,7 @@ impl<P: Platform> Reconciler<P> {
         }
         self.keep_away(valid, there.nodes, is_held);
         if is_held {
-            valid.listeners = running;
+            gate::hold_listeners(valid, running);
         }
         self.platform.hold(is_held);
         self.platform.follow(valid);
@@ -140,7 +147,10 @@ impl<P: Platform> Reconciler<P> {
 
     /// The settings with which the brokers that exist would start again, without any where they are
     /// not known.
-    fn in_force(&self, states: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
+    pub(super) fn in_force(
+        &self,
+        states: &BTreeMap<i32, BrokerState>,
+    ) -> BTreeMap<i32, Properties> {
         let mut known = self.platform.in_force(states);
         let exist = states.keys();
         exist

@@ -230,6 +230,8 @@ pub fn read(settings: &Properties, listener: &mut Listener) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::cluster::gate::listeners;
     use crate::cluster::settings::{check, properties as all};
@@ -290,7 +292,8 @@ mod tests {
             let settings = all(&valid, 0, &[(0, here)].into());
             assert_eq!(check(&settings, true), Ok(()));
             assert_eq!(is_mutual_tls(&settings), Some(mutual_tls));
-            assert_eq!(listeners(&[(0, settings)].into()), Some(valid.listeners));
+            let found = listeners(&[(0, settings)].into(), &[], &BTreeMap::new());
+            assert_eq!(found, Some(valid.listeners));
         }
         assert_eq!(is_mutual_tls(&Properties::new()), None);
     }

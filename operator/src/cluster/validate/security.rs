@@ -101,6 +101,12 @@ fn check_listener(place: usize, listener: &Listener, mutual_tls: bool) -> Result
              choose another."
         )));
     }
+    if place == 0 && !mutual_tls && !listener.reach.allowed_from.is_empty() {
+        return Err(invalid(format!(
+            "spec.listeners[0] ({name}) has allowedFrom, and the operator meets brokers there, for \
+             the cluster was created without certificates; give clients another listener."
+        )));
+    }
     if place == 0 && !mutual_tls && (listener.tls.is_some() || authentication.is_some()) {
         return Err(invalid(format!(
             "spec.listeners[0] ({name}) must stay plain: the cluster was created without \

@@ -43,8 +43,9 @@ pub fn check(
         ),
         ("claim", &template.claim.labels, &template.claim.annotations),
     ] {
-        check_labels(path, labels)?;
-        check_annotations(path, annotations)?;
+        let path = format!("spec.template.{path}");
+        check_labels(&path, labels)?;
+        check_annotations(&path, annotations)?;
     }
     Ok(ValidatedTemplate {
         pod: check_pod(pod, config)?,
@@ -77,20 +78,25 @@ fn metadata(template: &ObjectTemplate) -> Metadata {
     (template.labels.clone(), template.annotations.clone())
 }
 
-fn check_labels(path: &str, labels: &BTreeMap<String, String>) -> Result<(), Verdict> {
+/// Labels by which the cluster's objects are found are not the user's.
+pub(super) fn check_labels(path: &str, labels: &BTreeMap<String, String>) -> Result<(), Verdict> {
     match labels.keys().find(|key| LABELS.contains(&key.as_str())) {
         Some(key) => Err(invalid(format!(
-            "spec.template.{path}.labels may not set {key}: the cluster's objects are found by it."
+            "{path}.labels may not set {key}: the cluster's objects are found by it."
         ))),
         None => Ok(()),
     }
 }
 
-fn check_annotations(path: &str, annotations: &BTreeMap<String, String>) -> Result<(), Verdict> {
+/// Nor are annotations of our group.
+pub(super) fn check_annotations(
+    path: &str,
+    annotations: &BTreeMap<String, String>,
+) -> Result<(), Verdict> {
     let own = |key: &&String| key.split('/').next().is_some_and(|domain| domain == GROUP);
     match annotations.keys().find(own) {
         Some(key) => Err(invalid(format!(
-            "spec.template.{path}.annotations may not set {key}: what begins with {GROUP}/ is the \
+            "{path}.annotations may not set {key}: what begins with {GROUP}/ is the \
              operator's."
         ))),
         None => Ok(()),

@@ -6,6 +6,7 @@
 mod extend;
 pub mod network;
 pub mod pods;
+pub mod routes;
 pub mod services;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub struct Surroundings {
     pub generation: Option<i64>,
     /// Whether brokers get a NetworkPolicy.
     pub has_network_policy: bool,
+    /// The version of TLSRoute that the API server has; empty: none, or nobody needs it.
+    pub route_version: String,
 }
 
 /// Builds all objects but the ConfigMaps, which follow the brokers' settings.
@@ -54,6 +57,7 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<DynamicOb
     let services = services::build(cluster);
     let services = services.iter().map(|s| dynamic("v1", "Service", s));
     let mut objects: Vec<_> = services.collect();
+    objects.extend(routes::build(cluster, &around.route_version));
     let pools = Pool::ALL.into_iter();
     let pools: Vec<Pool> = pools.filter(|pool| pool.is_needed(cluster)).collect();
     // No pod is without one in between; one that is under both is not evicted meanwhile.

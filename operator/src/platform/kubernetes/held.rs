@@ -26,6 +26,7 @@ impl Pods {
             config_map: String::new(),
             generation: self.generation_in_force(),
             has_network_policy: self.options.has_network_policy,
+            route_version: self.routes.version.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
@@ -13,6 +14,7 @@ use tracing::warn;
 
 use super::apply::not_taken;
 use super::build::pods::{CONFIG_MAP, has_budget};
+use super::build::routes::{self, TLS_ROUTE};
 use super::build::services;
 use super::pool::Pool;
 use super::{Pods, state};
@@ -50,8 +52,8 @@ impl Pods {
         }
     }
 
-    /// Deletes the Services of listeners that are gone and of brokers that are no more, once no
-    /// broker tells clients of them.
+    /// Deletes the Services of listeners that are gone and of brokers that are no more, and what
+    /// leads to them, once no broker tells clients of them.
     pub(super) async fn prune_services(&mut self) {
         let Some(spec) = &self.spec else {
             return;
@@ -63,6 +65,15 @@ impl Pods {
         }
         let wanted = services::build(spec);
         let wanted: BTreeSet<String> = wanted.iter().map(ResourceExt::name_any).collect();
+        let routes = routes::build(spec, &self.routes.version);
+        let led: BTreeSet<(String, String)> = routes
+            .iter()
+            .map(|route| {
+                let kind = route.types.as_ref().map(|types| types.kind.clone());
+                (kind.unwrap_or_default(), route.name_any())
+            })
+            .collect();
+        let is_led = |kind: &str, name: &str| led.contains(&(kind.to_owned(), name.to_owned()));
         let is_ours = |service: &Service| {
             let mut owners = service.owner_references().iter();
             owners.any(|one| one.kind == "KafkaCluster" && one.name == self.cluster)
@@ -77,6 +88,16 @@ impl Pods {
                 self.seen.services.remove(&name);
             }
         }
+        let seen = self.seen.versions.keys();
+        let idle = seen.filter(|(kind, name)| kind == "Ingress" && !is_led(kind, name));
+        let idle: Vec<String> = idle.map(|(_, name)| name.clone()).collect();
+        let ingresses: Api<Ingress> = Api::namespaced(self.client.clone(), &self.namespace);
+        for name in idle {
+            if self.delete("Ingress", &name, &ingresses).await {
+                self.applier.forget("Ingress", &name);
+            }
+        }
+        self.prune_routes(|name| is_led(TLS_ROUTE, name)).await;
     }
 
     /// Deletes what was made for controllers once none is there to be; their pods go with it. Their

@@ -349,5 +349,13 @@ pub fn node_port(service: &Service) -> Option<i32> {
     ports.first()?.node_port
 }
 
+/// The address that a load balancer has for a Service.
+pub fn balancer(service: &Service) -> Option<String> {
+    let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
+    let first = balancer.ingress.as_ref()?.first()?;
+    let host = first.hostname.clone().filter(|host| !host.is_empty());
+    host.or_else(|| first.ip.clone())
+}
+
 #[cfg(test)]
 mod tests;

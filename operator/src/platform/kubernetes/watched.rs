@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
@@ -47,6 +47,8 @@ pub struct Watched {
     pub budgets: Stores<PodDisruptionBudget>,
     /// NetworkPolicies.
     pub network_policies: Stores<NetworkPolicy>,
+    /// Ingresses.
+    pub ingresses: Stores<Ingress>,
 }
 
 /// The objects of one kind: a store for all namespaces, or one for each that is watched.
@@ -88,6 +90,7 @@ impl Watched {
         note(&mut seen.versions, &of(&self.budgets, namespace, cluster));
         let policies = of(&self.network_policies, namespace, cluster);
         note(&mut seen.versions, &policies);
+        note(&mut seen.versions, &of(&self.ingresses, namespace, cluster));
         for service in services {
             let name = service.name_any();
             seen.services.insert(name, Service::clone(&service));

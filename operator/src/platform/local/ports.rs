@@ -162,6 +162,7 @@ fn listening_socket(table: &str, port: u16) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::reach::{Advertised, ListenerType};
 
     #[test]
     fn the_holder_of_a_port_is_named() {
@@ -181,7 +182,8 @@ mod tests {
         let listener = |port: u16| Listener {
             name: "internal".to_owned(),
             port,
-            is_external: false,
+            type_: ListenerType::Internal,
+            advertised: Advertised::default(),
             is_for_brokers: false,
         };
         let listeners = [listener(9092)];
@@ -208,7 +210,8 @@ mod tests {
             let listener = Listener {
                 name: "internal".to_owned(),
                 port: first,
-                is_external: false,
+                type_: ListenerType::Internal,
+                advertised: Advertised::default(),
                 is_for_brokers: false,
             };
             let taken = taken((0..100).chain(1000..1005), &[listener]);

@@ -22,13 +22,14 @@ use crate::platform::kubernetes::watched::Watched;
 /// At most so many events wait; the watches wait then.
 const EVENTS_MAX: usize = 1024;
 /// The kinds of objects that belong to clusters.
-pub const OWNED_KINDS: [&str; 6] = [
+pub const OWNED_KINDS: [&str; 7] = [
     "Pod",
     "StatefulSet",
     "ConfigMap",
     "Service",
     "PodDisruptionBudget",
     "NetworkPolicy",
+    "Ingress",
 ];
 
 /// What a watch told.
@@ -81,6 +82,7 @@ pub fn begin(client: &Client, scopes: &BTreeSet<Scope>) -> (Watched, mpsc::Recei
         watched.services.push(watch.owned("Service"));
         watched.budgets.push(watch.owned("PodDisruptionBudget"));
         watched.network_policies.push(watch.owned("NetworkPolicy"));
+        watched.ingresses.push(watch.owned("Ingress"));
     }
     (watched, receiver)
 }

@@ -58,13 +58,16 @@ pub fn pod(pod: &mut PodSpec, cluster: &ValidatedCluster, pool: Pool) {
 /// Adds to a Service.
 pub fn service(service: &mut Service, cluster: &ValidatedCluster) {
     let (labels, annotations) = cluster.template.service.clone();
-    service
-        .metadata
-        .labels
-        .get_or_insert_default()
-        .extend(labels);
+    let own = service.metadata.labels.get_or_insert_default();
+    for (key, value) in labels {
+        own.entry(key).or_insert(value);
+    }
     if !annotations.is_empty() {
-        service.metadata.annotations = Some(annotations);
+        // what is for one listener goes before what is for all
+        let own = service.metadata.annotations.get_or_insert_default();
+        for (key, value) in annotations {
+            own.entry(key).or_insert(value);
+        }
     }
 }
 

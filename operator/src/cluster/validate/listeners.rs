@@ -1,0 +1,292 @@
+//! How a spec has clients reach brokers, and whether it goes together.
+
+use std::net::IpAddr;
+
+use super::invalid;
+use super::template::{check_annotations, check_labels};
+use crate::condition::Verdict;
+use crate::crd::KafkaClusterSpec;
+use crate::crd::cluster::{Listener, ListenerType};
+use crate::crd::reach::{BROKER, ListenerService};
+use crate::validated::{HTTP_PORT, PEER_PORT};
+
+/// Ports of pods that are not of the spec.
+const LISTENER_NAMES_TAKEN: [&str; 3] = ["controller", "peer", "http"];
+
+/// The longest names of a cluster and of a listener with a Service of its own, together: a Service
+/// has at most 63 letters, `-bootstrap` among them.
+const SERVICE_NAMES_LENGTH_MAX: usize = 52;
+
+/// Checks the listeners of a spec.
+///
+/// # Errors
+/// The verdict names the listener and the field.
+pub(super) fn check(cluster: &str, spec: &KafkaClusterSpec) -> Result<(), Verdict> {
+    let listeners = &spec.listeners;
+    let Some(first) = listeners.first() else {
+        return Err(invalid(
+            "spec.listeners is empty; remove the field or name a listener of type Internal."
+                .to_owned(),
+        ));
+    };
+    if first.type_ != ListenerType::Internal {
+        return Err(invalid(format!(
+            "spec.listeners[0] ({}) must be of type Internal, because brokers replicate over it.",
+            first.name
+        )));
+    }
+    for (place, listener) in listeners.iter().enumerate() {
+        check_listener_name(cluster, place, listener)?;
+        let wrong = check_reach(listener, spec.replicas);
+        wrong.map_err(|why| {
+            let name = &listener.name;
+            invalid(format!("spec.listeners[{place}] ({name}) {why}"))
+        })?;
+        let service = &listener.reach.service;
+        let path = format!("spec.listeners[{place}].service");
+        check_labels(&path, &service.labels)?;
+        check_annotations(&path, &service.annotations)?;
+        let taken = |port: i32| port == PEER_PORT || port == HTTP_PORT;
+        if taken(listener.port) {
+            return Err(invalid(format!(
+                "spec.listeners[{place}].port is {}, which brokers use themselves; choose another.",
+                listener.port
+            )));
+        }
+        if !(1024..=65535).contains(&listener.port) {
+            return Err(invalid(format!(
+                "spec.listeners[{place}].port is {}; it must be from 1024 to 65535.",
+                listener.port
+            )));
+        }
+        for other in &listeners[..place] {
+            if other.name == listener.name || other.port == listener.port {
+                return Err(invalid(format!(
+                    "spec.listeners[{place}] has the name or the port of another listener; each \
+                     needs its own."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_listener_name(cluster: &str, place: usize, listener: &Listener) -> Result<(), Verdict> {
+    let name = &listener.name;
+    let length = cluster.len() + name.len();
+    let why = if LISTENER_NAMES_TAKEN.contains(&name.as_str()) {
+        "brokers have a port of that name themselves; choose another".to_owned()
+    } else if name.contains("--") {
+        "the name of a port has no two dashes in a row".to_owned()
+    } else if listener.type_.has_services() && length > SERVICE_NAMES_LENGTH_MAX {
+        format!(
+            "Services are named after it and the cluster, which have {length} letters together, \
+             and {SERVICE_NAMES_LENGTH_MAX} at most are allowed; choose a shorter one"
+        )
+    } else {
+        return Ok(());
+    };
+    let field = format!("spec.listeners[{place}].name");
+    Err(invalid(format!("{field} is \"{name}\": {why}.")))
+}
+
+/// Whether what is said of how a listener is reached goes with its type; or what is wrong, as the
+/// end of a sentence.
+fn check_reach(listener: &Listener, brokers: i32) -> Result<(), String> {
+    let (type_, reach) = (listener.type_, &listener.reach);
+    let advertised = &reach.advertised;
+    let name = type_.name();
+    let is_inside = matches!(type_, ListenerType::Internal | ListenerType::ClusterIp);
+    let is_advertised = *advertised != Default::default();
+    if is_inside && is_advertised {
+        return Err(format!(
+            "is of type {name} and has advertised, which is for those that lead outside; remove it."
+        ));
+    }
+    if type_ == ListenerType::Internal && reach.service != ListenerService::default() {
+        return Err(
+            "is of type Internal and has service: it has no Services of its own; remove it, or \
+             make it a ClusterIP."
+                .to_owned(),
+        );
+    }
+    if type_.is_by_name() {
+        if listener.tls.is_none() {
+            return Err(format!(
+                "is of type {name} and has no tls: a broker is found by the name in its handshake; \
+                 add `tls: {{}}`."
+            ));
+        }
+        if !advertised.host.contains(BROKER) || advertised.bootstrap_host.is_empty() {
+            return Err(format!(
+                "is of type {name} and needs advertised.bootstrapHost, and advertised.host with \
+                 {BROKER} in it: each broker is found by a name of its own."
+            ));
+        }
+        if advertised.host_of(0).as_ref() == Some(&advertised.bootstrap_host) {
+            return Err("has one host for brokers and for the first connection.".to_owned());
+        }
+    }
+    if type_ == ListenerType::LoadBalancer
+        && !advertised.host.is_empty()
+        && !advertised.host.contains(BROKER)
+    {
+        return Err(format!(
+            "is of type {name} and tells the same advertised.host of all brokers; write {BROKER} \
+             where their ids go."
+        ));
+    }
+    if (type_ == ListenerType::TlsRoute) == reach.gateways.is_empty() {
+        return Err("needs gateways where it is a TLSRoute, and only there.".to_owned());
+    }
+    if type_ != ListenerType::Ingress && !reach.ingress_class.is_empty() {
+        return Err("has ingressClass, which is for the type Ingress alone; remove it.".to_owned());
+    }
+    check_service(type_, &reach.service, brokers)
+}
+
+fn check_service(
+    type_: ListenerType,
+    service: &ListenerService,
+    brokers: i32,
+) -> Result<(), String> {
+    let ports = service.node_ports;
+    let has_ports = ports.bootstrap.is_some() || ports.first_broker.is_some();
+    let leads_outside = matches!(type_, ListenerType::NodePort | ListenerType::LoadBalancer);
+    if !leads_outside && (has_ports || service.external_traffic_policy.is_some()) {
+        return Err(
+            "has service.nodePorts or service.externalTrafficPolicy, which are for the types \
+             NodePort and LoadBalancer; remove them."
+                .to_owned(),
+        );
+    }
+    let is_balanced = type_ == ListenerType::LoadBalancer;
+    let has_balancing =
+        !service.load_balancer_class.is_empty() || !service.source_ranges.is_empty();
+    if has_balancing && !is_balanced {
+        return Err(
+            "has service.loadBalancerClass or service.sourceRanges, which are for the type \
+             LoadBalancer; remove them, or see allowedFrom."
+                .to_owned(),
+        );
+    }
+    let range = ports
+        .first_broker
+        .map(|first| first..=first.saturating_add(brokers - 1));
+    for port in [ports.bootstrap, ports.first_broker].into_iter().flatten() {
+        if !(1..=65535).contains(&port) {
+            return Err(format!(
+                "has the port {port} in service.nodePorts; 1 to 65535 are ports."
+            ));
+        }
+    }
+    if let (Some(range), Some(bootstrap)) = (&range, ports.bootstrap)
+        && range.contains(&bootstrap)
+    {
+        let (first, last) = (range.start(), range.end());
+        return Err(format!(
+            "has service.nodePorts.bootstrap {bootstrap}, which is among those of the brokers, \
+             {first} to {last}; choose another."
+        ));
+    }
+    match service
+        .source_ranges
+        .iter()
+        .find(|range| !is_network(range))
+    {
+        Some(range) => Err(format!(
+            "has \"{range}\" in service.sourceRanges; write networks as 203.0.113.0/24."
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_network(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else {
+        return false;
+    };
+    let bits = bits.parse::<u8>().ok();
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => bits.is_some_and(|bits| bits <= 32),
+        Ok(IpAddr::V6(_)) => bits.is_some_and(|bits| bits <= 128),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cluster::validate::{Observed, validate};
+    use crate::crd::KafkaCluster;
+
+    #[test]
+    fn what_does_not_go_with_the_type_is_named_with_what_to_do() {
+        let by_name = "tls: {}, advertised: { host: 'b-{broker}.x', bootstrapHost: b.x }";
+        for (listener, says) in [
+            ("type: ClusterIP, advertised: { host: x }", "has advertised"),
+            ("service: { annotations: { a: b } }", "make it a ClusterIP"),
+            ("type: Ingress", "has no tls"),
+            ("type: Ingress, tls: {}", "needs advertised.bootstrapHost"),
+            (
+                "type: TLSRoute, tls: {}, advertised: { host: b.x, bootstrapHost: c.x }",
+                "needs advertised.bootstrapHost",
+            ),
+            (
+                "type: Ingress, tls: {}, advertised: { host: '{broker}.x', bootstrapHost: 0.x }",
+                "one host for brokers and for the first connection",
+            ),
+            (&format!("type: TLSRoute, {by_name}"), "needs gateways"),
+            (
+                &format!("type: Ingress, gateways: [{{ name: g }}], {by_name}"),
+                "needs gateways",
+            ),
+            (
+                "type: LoadBalancer, advertised: { host: x }",
+                "write {broker} where",
+            ),
+            (
+                "type: LoadBalancer, ingressClass: nginx",
+                "has ingressClass",
+            ),
+            (
+                "type: ClusterIP, service: { nodePorts: { bootstrap: 1 } }",
+                "service.nodePorts or",
+            ),
+            (
+                "type: NodePort, service: { sourceRanges: [10.0.0.0/8] }",
+                "service.sourceRanges",
+            ),
+            (
+                "type: LoadBalancer, service: { sourceRanges: [10.0.0.0] }",
+                "write networks as 203.0.113.0/24",
+            ),
+            (
+                "type: NodePort, service: { nodePorts: { bootstrap: 30002, firstBroker: 30000 } }",
+                "30000 to 30002; choose another",
+            ),
+            (
+                "type: NodePort, service: { nodePorts: { bootstrap: 70000 } }",
+                "1 to 65535 are ports",
+            ),
+            (
+                "type: NodePort, service: { labels: { app.kubernetes.io/name: x } }",
+                "spec.listeners[1].service.labels may not set app.kubernetes.io/name",
+            ),
+            (
+                "type: NodePort, service: { annotations: { ottla.io/x: x } }",
+                "spec.listeners[1].service.annotations may not set ottla.io/x",
+            ),
+        ] {
+            let cluster: KafkaCluster = serde_yaml::from_str(&format!(
+                "metadata: {{ name: c }}\nspec: {{ listeners: [{{ name: a, port: 9092 }}, {{ name: \
+                 b, port: 9093, {listener} }}] }}"
+            ))
+            .unwrap();
+            let verdict = validate(&cluster, Observed::default()).unwrap_err();
+            assert!(
+                verdict.message.contains(says),
+                "{listener}: {}",
+                verdict.message
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The TLSRoutes of a cluster: a kind that the API server may not have, so they are not watched but
+//! looked at now and then, and only where a cluster has a listener for them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::apply::{self, INSTANCE, not_taken};
+use super::build::routes::{GATEWAY_GROUP, TLS_ROUTE, has_routes};
+use super::{NotYet, Pods};
+use crate::crd::cluster::ListenerType;
+
+/// How long what was seen is good for: what somebody else deletes is made again then.
+const LOOKED_FOR: Duration = Duration::from_secs(30);
+
+/// The versions of TLSRoute, those first that stay longest.
+const VERSIONS: [&str; 3] = ["v1", "v1alpha3", "v1alpha2"];
+
+/// What is known of them.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// The version that the API server has; empty while nobody has needed it.
+    pub(super) version: String,
+    looked: Option<Instant>,
+    names: BTreeMap<String, String>,
+}
+
+impl Pods {
+    /// Finds out what version of TLSRoute there is, and which are there, where they are needed or
+    /// were.
+    pub(super) async fn look_for_routes(&mut self) -> Result<(), NotYet> {
+        let needs = self.spec.as_ref().is_some_and(has_routes);
+        let told = self.told_by_services();
+        let mut told = told.values();
+        let had = told.any(|one| one.type_ == ListenerType::TlsRoute);
+        if !needs && !had {
+            return Ok(());
+        }
+        let is_fresh = |at: &Instant| at.elapsed() < LOOKED_FOR;
+        if !self.routes.looked.as_ref().is_some_and(is_fresh) {
+            self.list_routes().await?;
+            self.routes.looked = Some(Instant::now());
+        }
+        for (name, version) in &self.routes.names {
+            let key = (TLS_ROUTE.to_owned(), name.clone());
+            self.seen.versions.insert(key, version.clone());
+        }
+        Ok(())
+    }
+
+    async fn list_routes(&mut self) -> Result<(), NotYet> {
+        let of_cluster = ListParams::default().labels(&format!("{INSTANCE}={}", self.cluster));
+        let known = self.routes.version.clone();
+        let versions = VERSIONS
+            .iter()
+            .filter(|one| known.is_empty() || **one == known);
+        for version in versions {
+            self.routes.version = (*version).to_owned();
+            match self.routes_api().list(&of_cluster).await {
+                Ok(listed) => {
+                    let named = listed.items.iter();
+                    let named = named.map(|one| (one.name_any(), apply::version(one)));
+                    self.routes.names = named.collect();
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    self.routes.version = String::new();
+                }
+                Err(error) => {
+                    self.routes.version = known;
+                    return Err(not_taken("list of the", "TLSRoutes", &error));
+                }
+            }
+        }
+        Err(NotYet {
+            is_stuck: true,
+            message: format!(
+                "A listener is of type TLSRoute, and this Kubernetes cluster does not have that \
+                 kind: install the Gateway API's CRDs ({GATEWAY_GROUP}), or choose another type."
+            ),
+        })
+    }
+
+    fn routes_api(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk(GATEWAY_GROUP, &self.routes.version, TLS_ROUTE);
+        let resource = ApiResource::from_gvk(&kind);
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    /// Notes one that was written.
+    pub(super) fn note_route(&mut self, written: &DynamicObject) {
+        let key = written.name_any();
+        self.routes.names.insert(key, apply::version(written));
+    }
+
+    /// Deletes those that lead to no listener any more.
+    pub(super) async fn prune_routes(&mut self, wanted: impl Fn(&str) -> bool) {
+        let idle = self.routes.names.keys().filter(|name| !wanted(name));
+        let idle: Vec<String> = idle.cloned().collect();
+        for name in idle {
+            let (routes, how) = (self.routes_api(), DeleteParams::default());
+            match routes.delete(&name, &how).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => {
+                    warn!("the TLSRoute {name} is not deleted: {error}");
+                    continue;
+                }
+                Ok(_) => {}
+            }
+            self.applier.forget(TLS_ROUTE, &name);
+            self.routes.names.remove(&name);
+        }
+    }
+}
