@@ -361,7 +361,13 @@ fn kind(field: &Value) -> String {
     let values = field["enum"].as_array();
     if let Some(values) = values {
         let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-        return values.join(" or ");
+        // a long choice has a line of its own
+        let (before, between) = if values.len() > 3 {
+            ("\n  ", ", ")
+        } else {
+            ("", " or ")
+        };
+        return format!("{before}{}", values.join(between));
     }
     let number = |name: &str| field[name].as_f64();
     let mut kind = field["type"].as_str().unwrap_or_default().to_owned();
