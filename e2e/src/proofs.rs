@@ -2,9 +2,12 @@
 //!
 //! # Layout
 //! - [`kills`]: who is killed when, and started again.
+//! - `numbers`: what is copied, and whether it is the same.
 //! - [`copiers`]: Apache Kafka's `TransactionalMessageCopier`, five of them.
 //! - [`matrix`]: one transactional id in the hands of all clients in turn.
+//! - `worker`: Kafka Connect's, which the next two need.
 //! - [`connect`]: Kafka Connect, from a file to a file.
+//! - [`debezium`]: Debezium, from a table of PostgreSQL (`postgres`) to a topic.
 //! - [`mirror`]: MirrorMaker 2, in and out.
 //! - [`streams`]: the smoke test of Kafka Streams.
 //!
@@ -13,10 +16,14 @@
 
 pub mod connect;
 pub mod copiers;
+pub mod debezium;
 pub mod kills;
 pub mod matrix;
 pub mod mirror;
+mod numbers;
+mod postgres;
 pub mod streams;
+mod worker;
 
 use anyhow::Result;
 
@@ -44,6 +51,11 @@ fn make_topic(bootstrap: &str, name: &str, partitions: u16) -> Result<()> {
 
 /// The committed values of a partition, in its order.
 fn committed(cluster: &Cluster, topic: &str, partition: u16) -> Result<Vec<String>> {
+    read(cluster, topic, partition, "%s\\n")
+}
+
+/// The committed records of a partition, in its order, as lines that kcat writes in this form.
+fn read(cluster: &Cluster, topic: &str, partition: u16, form: &str) -> Result<Vec<String>> {
     let partition = partition.to_string();
     let whole = [
         "-C",
@@ -56,7 +68,7 @@ fn committed(cluster: &Cluster, topic: &str, partition: u16) -> Result<Vec<Strin
         "-e",
         "-q",
     ];
-    let form = ["-X", "isolation.level=read_committed", "-f", "%s\\n"];
+    let form = ["-X", "isolation.level=read_committed", "-f", form];
     let read = kcat(
         &cluster.bootstrap(),
         &[whole.as_slice(), &form].concat(),

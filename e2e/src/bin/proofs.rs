@@ -4,13 +4,13 @@
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::proofs::kills::Plan;
-use ottla_e2e::proofs::{connect, copiers, matrix, mirror, streams};
+use ottla_e2e::proofs::{connect, copiers, debezium, matrix, mirror, streams};
 use ottla_e2e::setup;
 
 /// A name, what runs, and what runs it.
 struct Proof(&'static str, &'static str, fn(Plan) -> String);
 
-const PROOFS: [Proof; 5] = [
+const PROOFS: [Proof; 6] = [
     Proof(
         "copiers",
         "five `TransactionalMessageCopier` of Apache Kafka",
@@ -30,6 +30,11 @@ const PROOFS: [Proof; 5] = [
         "connect",
         "Kafka Connect in distributed mode, exactly once from a file to a file",
         connect::run,
+    ),
+    Proof(
+        "debezium",
+        "Debezium 3.6, from a table of PostgreSQL to a topic",
+        debezium::run,
     ),
     Proof(
         "matrix",

@@ -3,28 +3,24 @@
 //! killed.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::kills::{Kills, Plan};
+use super::worker::Worker;
 use super::{committed, make_topic, on_three_brokers};
-use crate::client::tool::java;
 use crate::cluster::{Cluster, eventually};
-use crate::process::{Process, tail};
-use crate::setup;
 
 const TOPIC: &str = "lines";
 /// What is written into the file each time that kills are looked after.
 const LINES_A_STEP: u64 = 10;
 const STEP: Duration = Duration::from_millis(100);
-const WORKER_TIMEOUT: Duration = Duration::from_secs(180);
+const CONVERTER: &str = "org.apache.kafka.connect.storage.StringConverter";
 /// How long the last lines may take: a worker that was killed is waited for by its group.
 const REST_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -39,10 +35,10 @@ pub fn run(plan: Plan) -> String {
 
 fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
     make_topic(&cluster.bootstrap(), TOPIC, 1)?;
-    let port = setup::free_ports(1)[0];
     let (source, sink) = (cluster.dir().join("source"), cluster.dir().join("sink"));
     let mut writing = OpenOptions::new().create(true).append(true).open(&source)?;
-    let mut worker = launch(cluster, port)?;
+    let converters = [("key.converter", CONVERTER), ("value.converter", CONVERTER)];
+    let mut worker = Worker::start(cluster, &converters)?;
     let place = |path: &Path| path.display().to_string();
     let connectors = [
         json!({
@@ -55,17 +51,13 @@ fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
         }),
     ];
     for connector in &connectors {
-        eventually(WORKER_TIMEOUT, || configure(port, connector))
-            .with_context(|| tail(&worker.output()))?;
+        worker.configure(connector)?;
     }
     let mut kills = Kills::begin(plan);
     let began = Instant::now();
     let mut lines = 0;
     while !kills.is_over() {
-        if kills.step(cluster)? || worker.ended().is_some() {
-            worker.kill();
-            worker = launch(cluster, port)?;
-        }
+        worker.step(&mut kills, cluster)?;
         if began.elapsed() < plan.duration {
             let more: String = (lines..lines + LINES_A_STEP)
                 .map(|line| format!("line {line}\n"))
@@ -75,7 +67,7 @@ fn through(plan: Plan, cluster: &mut Cluster) -> Result<String> {
         }
         std::thread::sleep(STEP);
     }
-    verify(cluster, lines, &sink, &kills.told()).with_context(|| tail(&worker.output()))
+    verify(cluster, lines, &sink, &kills.told()).with_context(|| worker.said())
 }
 
 /// Whether the topic is the file, and the other file has all of it; tells what was found.
@@ -125,49 +117,4 @@ fn read(path: &Path) -> Result<Vec<String>> {
     let mut text = String::new();
     File::open(path)?.read_to_string(&mut text)?;
     Ok(text.lines().map(str::to_string).collect())
-}
-
-fn launch(cluster: &Cluster, port: u16) -> Result<Process> {
-    let mut settings = format!(
-        "bootstrap.servers={}\nlisteners=http://127.0.0.1:{port}\ngroup.id=connect\n\
-         exactly.once.source.support=enabled\noffset.flush.interval.ms=2000\n\
-         session.timeout.ms=10000\nconsumer.isolation.level=read_committed\n\
-         offset.storage.partitions=5\n",
-        cluster.bootstrap()
-    );
-    for of in ["key", "value"] {
-        let class = "org.apache.kafka.connect.storage.StringConverter";
-        writeln!(settings, "{of}.converter={class}")?;
-    }
-    for topic in ["offset", "config", "status"] {
-        writeln!(settings, "{topic}.storage.topic=connect-{topic}")?;
-        writeln!(settings, "{topic}.storage.replication.factor=3")?;
-    }
-    let file = cluster.dir().join("worker.properties");
-    std::fs::write(&file, settings)?;
-    let mut command = java(&["-Xmx256M", "-XX:+UseSerialGC"], &[]);
-    command
-        .arg("org.apache.kafka.connect.cli.ConnectDistributed")
-        .arg(file);
-    Process::start(command, &cluster.dir().join("worker.log"))
-}
-
-/// Has the worker run a connector.
-fn configure(port: u16, connector: &Value) -> Result<()> {
-    let name = connector["name"]
-        .as_str()
-        .context("a connector has a name")?;
-    let body = connector.to_string();
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(WORKER_TIMEOUT))?;
-    write!(
-        stream,
-        "PUT /connectors/{name}/config HTTP/1.1\r\nHost: connect\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 20"), "{name}: {answer}");
-    Ok(())
 }

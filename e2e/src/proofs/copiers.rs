@@ -2,15 +2,13 @@
 //! transactions of ten records, of which it aborts every third. What is committed must be the
 //! input, record by record, in its order.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::kills::{Kills, Plan};
-use super::{committed, make_topic, on_three_brokers};
-use crate::client::kcat::kcat;
+use super::{make_topic, numbers, on_three_brokers};
 use crate::client::tool::java;
 use crate::cluster::{Cluster, eventually};
 use crate::process::{Process, tail};
@@ -18,7 +16,6 @@ use crate::process::{Process, tail};
 const COPIERS: u16 = 5;
 /// A copier ends where its partition ended when it began: so many records it finds then.
 const RECORDS_EACH_START: u64 = 2_000;
-const KEYS: u64 = 50;
 /// How long the copiers may take for what is left when the kills are over.
 const REST_TIMEOUT: Duration = Duration::from_secs(240);
 /// How long markers of the last transactions may take.
@@ -68,8 +65,10 @@ fn copy(plan: Plan, cluster: &mut Cluster) -> Result<String> {
     }
     let told = kills.told();
     for copier in &copiers {
-        eventually(MARKERS_TIMEOUT, || copier.check(cluster))
-            .with_context(|| format!("{told}\n{}", logs(&copiers)))?;
+        eventually(MARKERS_TIMEOUT, || {
+            numbers::check(cluster, copier.partition, copier.records)
+        })
+        .with_context(|| format!("{told}\n{}", logs(&copiers)))?;
     }
     let records: u64 = copiers.iter().map(|copier| copier.records).sum();
     Ok(format!(
@@ -97,7 +96,7 @@ struct Copier {
 
 impl Copier {
     fn start(cluster: &Cluster, partition: u16) -> Result<Self> {
-        feed(cluster, partition, 0)?;
+        numbers::feed(cluster, partition, 0, RECORDS_EACH_START)?;
         Ok(Self {
             partition,
             records: RECORDS_EACH_START,
@@ -114,42 +113,10 @@ impl Copier {
 
     /// The next one has more to copy.
     fn go_on(&mut self, cluster: &Cluster) -> Result<()> {
-        feed(cluster, self.partition, self.records)?;
+        numbers::feed(cluster, self.partition, self.records, RECORDS_EACH_START)?;
         self.records += RECORDS_EACH_START;
         self.restart(cluster)
     }
-
-    /// What is committed of its copy is its input.
-    fn check(&self, cluster: &Cluster) -> Result<()> {
-        let copied = numbers(cluster, "output", self.partition)?;
-        let difference = Difference::of(self.records, &copied);
-        if difference != Difference::default() {
-            let input = Difference::of(self.records, &numbers(cluster, "input", self.partition)?);
-            bail!(
-                "partition {}, {} records: {difference:?}; of the input itself: {input:?}",
-                self.partition,
-                self.records
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Appends the next numbers to a partition of the input, each once.
-fn feed(cluster: &Cluster, partition: u16, from: u64) -> Result<()> {
-    let records: String = (from..from + RECORDS_EACH_START)
-        .map(|number| format!("{}:{number}\n", number % KEYS))
-        .collect();
-    let partition = partition.to_string();
-    let args = ["-P", "-t", "input", "-p", &partition, "-K", ":"];
-    let safe = ["-X", "enable.idempotence=true"];
-    kcat(
-        &cluster.bootstrap(),
-        &[args.as_slice(), &safe].concat(),
-        &records,
-    )?
-    .success()?;
-    Ok(())
 }
 
 fn launch(cluster: &Cluster, partition: u16) -> Result<Process> {
@@ -167,60 +134,4 @@ fn launch(cluster: &Cluster, partition: u16) -> Result<Process> {
         command,
         &cluster.dir().join(format!("copier-{partition}.log")),
     )
-}
-
-/// The committed numbers of a partition, in its order.
-fn numbers(cluster: &Cluster, topic: &str, partition: u16) -> Result<Vec<u64>> {
-    let values = committed(cluster, topic, partition)?;
-    values.iter().map(|value| Ok(value.parse()?)).collect()
-}
-
-/// How a copy differs from the numbers 0, 1, … in their order.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Difference {
-    lost: Vec<u64>,
-    duplicated: Vec<u64>,
-    out_of_order: Vec<u64>,
-}
-
-impl Difference {
-    fn of(records: u64, copied: &[u64]) -> Self {
-        const TOLD_MAX: usize = 20;
-        let mut difference = Self::default();
-        let mut seen = BTreeSet::new();
-        for number in copied {
-            if seen.last().is_some_and(|last| last > number) && !seen.contains(number) {
-                difference.out_of_order.push(*number);
-            }
-            if !seen.insert(*number) || *number >= records {
-                difference.duplicated.push(*number);
-            }
-        }
-        difference.lost = (0..records)
-            .filter(|number| !seen.contains(number))
-            .collect();
-        for numbers in [
-            &mut difference.lost,
-            &mut difference.duplicated,
-            &mut difference.out_of_order,
-        ] {
-            numbers.truncate(TOLD_MAX);
-        }
-        difference
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Difference;
-
-    #[test]
-    fn a_copy_that_differs_is_told() {
-        let difference = Difference::of(5, &[0, 1, 3, 2, 3]);
-        assert_eq!(difference.lost, [4]);
-        assert_eq!(difference.duplicated, [3]);
-        assert_eq!(difference.out_of_order, [2]);
-        assert_eq!(Difference::of(3, &[0, 1, 2]), Difference::default());
-        assert_eq!(Difference::of(1, &[0, 1]).duplicated, [1]);
-    }
 }
