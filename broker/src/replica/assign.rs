@@ -152,6 +152,9 @@ impl Shared {
     }
 
     fn hold_missing(self: &Arc<Self>, applied: &mut Applied) {
+        if planted::is(Planted::HoldsFirst) {
+            return;
+        }
         let node = self.settings.node_id;
         let Applied { image, missing } = applied;
         for id in std::mem::take(missing) {

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use ottla_core::partition::Marks;
-use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicName};
+use ottla_core::partition::{Asker, Marks};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName};
 
 use super::Replicas;
 use super::partition::Replica;
@@ -29,12 +29,20 @@ pub struct Inspected {
     pub isr: Vec<NodeId>,
     /// What followers have said to hold, where this broker leads.
     pub follower_ends: Vec<(NodeId, Offset)>,
+    /// Whether this broker answers clients as the leader, as long as its lease stands.
+    pub answers_clients: bool,
+    /// Where the last batch ends that is remembered of any producer.
+    pub producers_end: Offset,
 }
 
 impl Inspected {
     fn of(replica: &Replica) -> Self {
         let state = replica.peek();
         let epochs = state.partition.leader_epochs().entries();
+        let asker = Asker::Client { has_lease: true };
+        let producers = state.partition.producers().iter();
+        let last = producers.filter_map(|(_, producer)| producer.batches.back());
+        let producers_end = last.map(|batch| batch.last_offset.plus(1)).max();
         Self {
             topic: replica.topic.clone(),
             partition: replica.id.partition.0,
@@ -45,6 +53,8 @@ impl Inspected {
             epoch_start_offset: epochs.last().map_or(Offset::ZERO, |e| e.start_offset),
             isr: state.partition.isr().to_vec(),
             follower_ends: state.partition.follower_ends().collect(),
+            answers_clients: state.partition.answers_as_leader(asker, None).is_ok(),
+            producers_end: producers_end.unwrap_or(Offset::ZERO),
         }
     }
 }
@@ -72,6 +82,12 @@ impl Replicas {
         let mut replicas: Vec<_> = found.iter().map(|found| Inspected::of(found)).collect();
         replicas.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         Changes { is_all, replicas }
+    }
+
+    /// Whether this broker has the replica.
+    #[must_use]
+    pub fn inspect_held(&self, id: TopicIdPartition) -> bool {
+        self.shared.index.get(id).is_some()
     }
 
     /// Whole batches of a replica from `from` on, none that begins at or after `end`; empty where

@@ -6,8 +6,8 @@
 //! - `AckBeforeDurable`: at an acknowledgement, min ISR replicas have the record on disk, and below
 //!   a leader's high watermark each of its ISR has.
 //! - `AckBeforeCommitted`: what is acknowledged lies below some replica's high watermark.
-//! - `UndurableFetch`, `HighWatermarkBeyondIsr`, `Hole`, `ForeignIsr`, `IsrFlap`: see `replicas`.
-//! - what must hold of transactions: see `transactions`.
+//! - what must hold of replicas, of metadata, of transactions: see `replicas`, `decided`,
+//!   `transactions`.
 //! - `LostWrite`, `Duplicate`, `InconsistentOffset`, `NonmonotonicPoll`, `PollSkip`,
 //!   `NonmonotonicSend`, `StaleRead`, `LostCommit`, `TwoOwners`: what clients must never
 //!   see. That all of it is seen at last is part of `NoProgress`: a consumer goes on
@@ -141,6 +141,7 @@ impl World {
                 None => self.lose_sight(node),
             }
         }
+        self.check_decided(&changed);
         // against what all of them have by now
         for slot in changed {
             for node in 0..self.machines.len() {
@@ -175,6 +176,7 @@ impl World {
             };
             changed.insert(slot);
             self.check_holes(node, slot, &context.replicas, &seen);
+            self.check_producers(node, slot, &seen);
             self.check_replica(node, slot, &context.replicas, &seen);
             self.note(node, slot, Some(seen));
         }
@@ -339,7 +341,7 @@ impl World {
                 ));
             }
             let values = partition.records().map(|(value, _)| value);
-            let mut sorted: Vec<&str> = values.filter(|v| !may_be_repeated(v)).collect();
+            let mut sorted: Vec<&str> = values.filter(|v| !v.starts_with(UNSURE)).collect();
             sorted.sort_unstable();
             if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
                 wrong.push(format!("Duplicate: {slot} has {} twice", twice[0]));
@@ -390,11 +392,6 @@ fn is_whole(slot: Slot, replicas: &[(usize, &Inspected)]) -> bool {
         Some(marks.log_end_offset) == end && marks.high_watermark == marks.log_end_offset
     };
     replicas.len() == factor && replicas.iter().any(is_led) && replicas.iter().all(is_even)
-}
-
-/// Producers without a producer id send again what they heard nothing of: see `clients`.
-fn may_be_repeated(value: &str) -> bool {
-    value.starts_with(UNSURE)
 }
 
 impl Partition {

@@ -111,8 +111,8 @@ fn plans(pause_max_ms: usize) -> Vec<Plan> {
 const TRANSACTIONS_ONE_IN: usize = 2;
 
 fn has_transactions(shared: &Shared) -> bool {
-    let bug = shared.with(|world| world.bug);
-    shared.random(7).one_in(TRANSACTIONS_ONE_IN) || bug.is_some_and(Bug::is_of_transactions)
+    let sought = shared.with(|world| world.sought);
+    shared.random(7).one_in(TRANSACTIONS_ONE_IN) || sought.is_some_and(Bug::is_of_transactions)
 }
 
 /// In one run of so many there is a compacted topic.

@@ -1,6 +1,8 @@
 //! The faults: crashes, power cuts, stops, disks that fail, stall or are full, clocks that jump,
 //! networks that hold back, lose, delay and refuse.
 
+mod aimed;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -9,9 +11,10 @@ use ottla_broker::stream::simulated as network;
 use ottla_storage::sim::Random;
 
 use crate::hosts::Hosts;
-use crate::kinds::{KINDS, Kind, PACES_MS, favourites};
+use crate::kinds::{AIMED, KINDS, Kind, PACES_MS, favourites};
 use crate::links::{Ill, Link, Links};
 use crate::world::{Shared, Slot, World, brokers, host};
+use aimed::Aim;
 
 /// The hosts of the clients.
 pub const CLIENTS: [&str; 2] = ["producers", "consumers"];
@@ -24,6 +27,9 @@ const QUIET_ONE_IN: usize = 8;
 
 /// Of the others, one in so many has nothing but processes that are asked to stop.
 const PLANNED_ONE_IN: usize = 8;
+
+/// One run in so many has a fault beside the others that is aimed.
+const AIMED_ONE_IN: usize = 4;
 
 /// How long those are apart.
 const PLANNED_PAUSE_MS: u64 = 2000;
@@ -62,8 +68,11 @@ pub struct Faults {
     ailing: BTreeSet<(usize, &'static str)>,
     /// Processes are asked to stop, one after another, and that is all.
     is_planned: bool,
-    /// The only machine on whose disk bits turn over.
+    /// The only machine on whose disk bits turn over, and the only one that gets another disk. No
+    /// run has both.
     rotting: usize,
+    replaced: usize,
+    aims: Vec<Aim>,
     pub count: usize,
 }
 
@@ -80,13 +89,22 @@ impl Faults {
         } else if shared.random(3).one_in(PLANNED_ONE_IN) {
             kinds = vec![Kind::Stop];
         }
-        let bug = shared.with(|world| world.bug);
-        if let Some((favourites, pace)) = bug.and_then(favourites) {
-            (kinds, pace_ms) = (favourites.to_vec(), pace);
+        let mut aimed = shared.random(15);
+        if aimed.one_in(AIMED_ONE_IN) && kinds.iter().any(|kind| *kind != Kind::Stop) {
+            kinds.push(AIMED[aimed.below(AIMED.len())]);
+        }
+        if kinds.contains(&Kind::DiskReplaced) {
+            kinds.retain(|kind| *kind != Kind::Rot);
+        }
+        let sought = shared.with(|world| world.sought);
+        if let Some(wanted) = sought.and_then(favourites) {
+            (kinds, pace_ms) = (wanted.kinds.to_vec(), wanted.pace_ms);
         }
         Self {
             shared: shared.clone(),
             rotting: shared.random(12).below(brokers()),
+            replaced: shared.random(16).below(brokers()),
+            aims: Vec::new(),
             is_planned: kinds.iter().all(|kind| *kind == Kind::Stop),
             kinds,
             pace_ms,
@@ -104,6 +122,7 @@ impl Faults {
     pub fn act(&mut self, hosts: &mut Hosts) {
         let now = hosts.now_ms();
         self.supervise(hosts);
+        self.aim(hosts, now);
         if now >= self.next_at && !self.kinds.is_empty() {
             self.begin(hosts, now);
             // clients feel it in this very step
@@ -116,6 +135,7 @@ impl Faults {
 
     /// Ends everything at once.
     pub fn heal(&mut self, hosts: &mut Hosts) {
+        self.aims.clear();
         self.end_due(hosts, u64::MAX);
         self.shared
             .with(|world| world.machines.iter().for_each(|m| m.disk.heal()));
@@ -222,6 +242,10 @@ impl Faults {
                 self.undo.push((until, Undo::Empty(node)));
             }
             Kind::Rot => self.rot(),
+            Kind::Relay => self.begin_relay(now, until),
+            Kind::Blink => self.blink(hosts, now),
+            Kind::LeaderBeforeReturn => self.kill_leader_before_return(hosts, now),
+            Kind::DiskReplaced => self.replace_disk(hosts, until),
             Kind::ClockJumps => self.jump(node),
             Kind::Refusal => {
                 self.set_refusing(node, true);

@@ -3,6 +3,7 @@
 use ottla_core::planted::Planted;
 
 use crate::bugs::Bug;
+use crate::world::BROKERS_MAX;
 
 /// What may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,15 @@ pub enum Kind {
     SlowLink,
     /// A broker's port refuses new connections, while those that are open go on.
     Refusal,
+    /// Whoever leads a partition dies, and who leads it next, and the last one: each was alone for
+    /// a while. Then they come back, in any order.
+    Relay,
+    /// The active controller loses power, and is back before the others have missed it.
+    Blink,
+    /// One that follows dies, and its leader just before it is back.
+    LeaderBeforeReturn,
+    /// A machine loses power, and gets an empty disk: only one machine in a run.
+    DiskReplaced,
 }
 
 /// All kinds; those that find most stand there twice.
@@ -76,21 +86,43 @@ pub const KINDS: [Kind; 22] = [
 /// shows other bugs than one that has just become whole.
 pub const PACES_MS: [usize; 4] = [600, 2000, 5000, 15_000];
 
-/// What brings a planted bug out, where most runs do not: the kinds of faults, and their pace.
-pub fn favourites(bug: Bug) -> Option<(&'static [Kind], usize)> {
+/// Faults that are aimed at a moment or at a role. Some runs have one of them beside the others.
+pub const AIMED: [Kind; 4] = [
+    Kind::Relay,
+    Kind::Blink,
+    Kind::LeaderBeforeReturn,
+    Kind::DiskReplaced,
+];
+
+/// What brings a planted bug out, where most runs do not have it.
+#[derive(Clone, Copy)]
+pub struct Favourites {
+    /// The kinds of faults, and how far they are apart at most.
+    pub kinds: &'static [Kind],
+    pub pace_ms: usize,
+    /// How many brokers there are, where that matters.
+    pub brokers: Option<usize>,
+}
+
+const fn often(kinds: &'static [Kind], pace_ms: usize) -> Favourites {
+    Favourites {
+        kinds,
+        pace_ms,
+        brokers: None,
+    }
+}
+
+/// What brings a planted bug out, where most runs do not.
+pub fn favourites(bug: Bug) -> Option<Favourites> {
     let planted = match bug {
-        Bug::EndlessLease => return Some((&[Kind::CutFromBrokers], 5000)),
+        Bug::EndlessLease => return Some(often(&[Kind::CutFromBrokers], 5000)),
         Bug::Planted(planted) => planted,
         _ => return None,
     };
     Some(match planted {
-        Planted::IdleLag => (&[], 5000),
+        Planted::IdleLag => often(&[], 5000),
         // tails that another leader has not
-        Planted::EpochsAfterTruncation
-        | Planted::HighWatermarkOfDiverging
-        | Planted::ProducersNotTruncated
-        | Planted::AnswerOfOldEpoch
-        | Planted::StaleAlteration => (
+        Planted::EpochsAfterTruncation | Planted::ProducersNotTruncated => often(
             &[
                 Kind::CutFromBrokers,
                 Kind::Kill,
@@ -99,29 +131,39 @@ pub fn favourites(bug: Bug) -> Option<(&'static [Kind], usize)> {
             ],
             2000,
         ),
-        // leaders that follow each other before all have come to the last one's epoch
-        Planted::LargestEpochIgnored | Planted::EarlyJoin => (
-            &[
-                Kind::Kill,
-                Kind::SlowLink,
-                Kind::Stutter,
-                Kind::CutBetweenTwo,
-            ],
-            600,
-        ),
-        Planted::OutOfTurn => (&[Kind::DiskFills, Kind::Kill], 2000),
+        // leaders each of which was alone, and knows of no record of the others: with five brokers
+        // two are no voters, and the quorum outlives three that are down
+        Planted::LargestEpochIgnored | Planted::HighWatermarkOfDiverging => Favourites {
+            brokers: Some(BROKERS_MAX),
+            ..often(&[Kind::Relay], 2000)
+        },
+        Planted::EarlyJoin => often(&[Kind::LeaderBeforeReturn], 2000),
+        Planted::OutOfTurn => often(&[Kind::DiskFills, Kind::Kill, Kind::CutBetweenTwo], 2000),
         // one is behind, and then alone with what it has
-        Planted::UncommittedShrink | Planted::EligibleForGood => (
+        Planted::UncommittedShrink | Planted::EligibleForGood => often(
             &[Kind::DiskStalls, Kind::CutBetweenTwo, Kind::PowerCutOfAll],
             5000,
         ),
-        Planted::LeaderRemoved => (&[Kind::SlowLink, Kind::Loss], 600),
-        Planted::DrainKept | Planted::HastyHandOver => (&[Kind::Stop], 2000),
-        Planted::UnseenLosses => (&[Kind::CutOff], 2000),
-        Planted::LeaseFromAnswer => (&[Kind::CutFromBrokers, Kind::SlowLink], 2000),
-        Planted::NoBarrier | Planted::LeaderRestored => (&[Kind::PowerCut, Kind::Kill], 600),
-        Planted::HoldsFirst => (&[Kind::CutOff, Kind::CutFromBrokers], 2000),
-        Planted::UnsyncedMetadata => (&[Kind::PowerCutOfAll, Kind::PowerCut], 2000),
+        // a replica that is emptied while its broker goes on
+        Planted::FollowersOfOldEpoch => often(&[Kind::Rot], 600),
+        // a broker that comes back with nothing
+        Planted::StaleIncarnation => often(&[Kind::DiskReplaced], 5000),
+        // what leaders ask for takes its time, and they do not lead any more when it comes
+        Planted::StaleAlteration => often(&[Kind::LeaderBeforeReturn, Kind::SlowLink], 600),
+        Planted::UnstableOffsets => often(&[Kind::SlowLink, Kind::CutBetweenTwo], 600),
+        // with five brokers, replicas move to others
+        Planted::LeaderRemoved => Favourites {
+            brokers: Some(BROKERS_MAX),
+            ..often(&[Kind::SlowLink, Kind::Stutter], 600)
+        },
+        Planted::DrainKept | Planted::HastyHandOver => often(&[Kind::Stop], 2000),
+        // a new controller looks at once whose address refuses
+        Planted::RefusalIsDeath => often(&[Kind::Refusal, Kind::Blink, Kind::SlowLink], 600),
+        Planted::UnseenLosses => often(&[Kind::CutOff], 2000),
+        Planted::LeaseFromAnswer => often(&[Kind::CutFromBrokers, Kind::SlowLink], 2000),
+        Planted::NoBarrier | Planted::LeaderRestored => often(&[Kind::Blink, Kind::Kill], 600),
+        Planted::HoldsFirst => often(&[Kind::CutOff, Kind::CutFromBrokers], 2000),
+        Planted::UnsyncedMetadata => often(&[Kind::PowerCutOfAll, Kind::PowerCut], 2000),
         _ => return None,
     })
 }

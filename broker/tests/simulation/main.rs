@@ -10,15 +10,16 @@
 //! simulation --seed S               one seed, with everything that happened in it
 //! simulation --planted [BUG …] [--seeds N]
 //!                                   which seed of N finds each planted bug: docs/reliability.md
-//! simulation --child S [BUG]        one seed, its outcome in one line
+//! simulation --child S [BUG [clean]] one seed, its outcome in one line; `clean`: in what brings
+//!                                   the bug out, without the bug
 //! ```
 //!
 //! # Layout, in reading order
 //! - `run`: one seed, from the first process to the last check
 //! - `hosts`: a clock for each, which may be paused
 //! - `node`, `clients`, `connection`, `faults`, `kinds`, `links`: who and what acts in it
-//! - `world`, `checks`, `replicas`, `members`, `transactions`: what is known of all of them, and
-//!   what must hold
+//! - `world`, `checks`, `replicas`, `decided`, `members`, `transactions`: what is known of all of
+//!   them, and what must hold
 //! - `planted`: the bugs that a run puts in, and what finds them
 //! - `entropy`: the randomness of the standard library and the machine's clock, taken away
 
@@ -28,6 +29,7 @@ mod bugs;
 mod checks;
 mod clients;
 mod connection;
+mod decided;
 mod entropy;
 mod faults;
 mod hosts;
@@ -178,6 +180,12 @@ const CHILDREN: usize = 2;
 /// One seed that is not done in this time hangs.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// What a child is told that is to do without the bug.
+const CLEAN: &str = "clean";
+
+/// The name of the bug that runs are to bring out, and whether it is put in.
+type Sought<'a> = Option<(&'a str, bool)>;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| {
@@ -188,7 +196,8 @@ fn main() -> ExitCode {
         let all = Bug::all();
         let named = |name: &String| all.iter().find(|(known, ..)| known == name);
         let bug = args.get(2).and_then(named).map(|(_, _, bug)| *bug);
-        return child(seed, bug);
+        let is_clean = args.get(3).is_some_and(|arg| arg == CLEAN);
+        return child(seed, bug, !is_clean);
     }
     let is_fine = match (value("--seconds"), value("--seed")) {
         _ if args.first().is_some_and(|arg| arg == "--planted") => {
@@ -207,14 +216,14 @@ fn main() -> ExitCode {
 }
 
 /// Runs a seed in this process; `RUST_LOG` shows what the brokers say.
-fn child(seed: u64, bug: Option<Bug>) -> ExitCode {
+fn child(seed: u64, sought: Option<Bug>, is_planted: bool) -> ExitCode {
     if std::env::var_os("RUST_LOG").is_some() {
         // in a thread of its own: each hash map that a thread makes changes the order in all that
         // it makes after, and the log must not change what happens
         let started = std::thread::spawn(start_log).join();
         started.expect("nothing else has started a log");
     }
-    println!("{}", run::run(seed, bug));
+    println!("{}", run::run(seed, sought, is_planted));
     ExitCode::SUCCESS
 }
 
@@ -227,10 +236,14 @@ fn start_log() {
         .init();
 }
 
-fn spawn(seed: u64, bug: Option<&str>) -> Child {
+fn spawn(seed: u64, sought: Sought<'_>) -> Child {
     let program = std::env::current_exe().expect("a process knows its program");
     let mut command = Command::new(program);
-    command.args(["--child", &seed.to_string()]).args(bug);
+    command.args(["--child", &seed.to_string()]);
+    if let Some((name, is_planted)) = sought {
+        command.arg(name);
+        command.args((!is_planted).then_some(CLEAN));
+    }
     command.stdout(Stdio::piped()).stdin(Stdio::null());
     command.spawn().expect("this program can be run again")
 }
@@ -255,7 +268,7 @@ fn outcome_of(mut child: Child) -> Outcome {
 /// Runs seeds side by side, in order; `each` says whether to go on.
 fn run_seeds(
     mut seeds: impl Iterator<Item = u64>,
-    bug: Option<&str>,
+    sought: Sought<'_>,
     mut each: impl FnMut(u64, Outcome) -> bool,
 ) {
     let mut running = std::collections::VecDeque::new();
@@ -263,7 +276,7 @@ fn run_seeds(
     loop {
         while goes_on && running.len() < CHILDREN {
             match seeds.next() {
-                Some(seed) => running.push_back((seed, spawn(seed, bug))),
+                Some(seed) => running.push_back((seed, spawn(seed, sought))),
                 None => break,
             }
         }

@@ -5,10 +5,9 @@
 //!   has it on disk (`AckBeforeDurable`). Both of the newest leader: an older one may count on
 //!   what the newer has cut off, and nobody hears of it.
 //! - `Hole`: each replica's log goes on where its last batch ends.
-//! - `ForeignIsr`: only replicas are in sync.
+//! - `ProducerAhead`: no producer is remembered by a batch that the log does not have.
 //! - `IsrFlap`: nobody leaves an ISR while nothing is amiss with any machine or link.
 
-use ottla_broker::api::Context;
 use ottla_broker::replica::{Inspected, Replicas};
 use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record_batch;
@@ -76,6 +75,17 @@ impl World {
         }
     }
 
+    /// Whether what is remembered of producers is of what the log has.
+    pub fn check_producers(&mut self, node: usize, slot: Slot, seen: &Inspected) {
+        let (producers, end) = (seen.producers_end, seen.marks.log_end_offset);
+        if producers > end {
+            self.violate(format!(
+                "ProducerAhead: broker {node} remembers a batch of {slot} that ends at \
+                 {producers}, and its log ends at {end}"
+            ));
+        }
+    }
+
     /// Whether the others hold what a leader counts on.
     pub fn check_claims(&mut self, node: usize, slot: Slot, seen: &Inspected) {
         let (now_ms, disturbed_ms) = (self.now_ms, self.disturbed_ms);
@@ -98,9 +108,12 @@ impl World {
                 place()
             ));
         }
-        // a broker that was released has let its log go, before the leader hears of it
+        // a broker that was released, or whose disk is another, has let its log go before the
+        // leader hears of it
         let is_held = partition.is_held;
-        let members = seen.isr.iter().map(|member| member.0 as usize);
+        let decided = self.decided.isr(slot);
+        let members = seen.isr.iter().filter(|member| decided.contains(member));
+        let members = members.map(|member| member.0 as usize);
         for member in members.filter(|member| is_held[*member]) {
             let (end, durable) = (partition.ends[member], partition.durable[member]);
             if end < high_watermark {
@@ -119,7 +132,8 @@ impl World {
         }
         for (follower, end) in &seen.follower_ends {
             let durable = partition.durable[follower.0 as usize];
-            if durable < end.0 && is_held[follower.0 as usize] {
+            let is_replaced = self.machines[follower.0 as usize].is_replaced;
+            if durable < end.0 && is_held[follower.0 as usize] && !is_replaced {
                 wrong.push(format!(
                     "UndurableFetch: broker {follower} told {node}, which leads {}, that \
                      it holds {end}, and has {durable} on disk",
@@ -128,27 +142,5 @@ impl World {
             }
         }
         wrong.into_iter().for_each(|wrong| self.violate(wrong));
-    }
-
-    /// Whether only replicas are in sync, by a broker's own metadata image.
-    pub fn check_image(&mut self, node: usize, context: &Context) {
-        let (life, applied) = (self.machines[node].life, context.controller.applied());
-        if self.machines[node].checked_image == (life, applied) {
-            return;
-        }
-        self.machines[node].checked_image = (life, applied);
-        let image = context.controller.image();
-        for topic in image.topics.values() {
-            for partition in &topic.partitions {
-                let is_replica = |member| partition.replicas.contains(member);
-                if !partition.isr.iter().all(is_replica) {
-                    let (isr, replicas) = (&partition.isr, &partition.replicas);
-                    self.violate(format!(
-                        "ForeignIsr: {} has {isr:?} in sync, of {replicas:?}",
-                        topic.name
-                    ));
-                }
-            }
-        }
     }
 }

@@ -84,7 +84,7 @@ fn panicked() -> Option<String> {
 }
 
 /// Runs a seed in this thread. The process must be fresh: hash maps are keyed once a thread.
-pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
+pub fn run(seed: u64, sought: Option<Bug>, is_planted: bool) -> Outcome {
     std::panic::set_hook(Box::new(|info| {
         let mut first = PANIC
             .lock()
@@ -92,12 +92,12 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
         first.get_or_insert_with(|| format!("Panic: {info}").replace('\n', " "));
     }));
     // openraft draws its random numbers from a seed that is set while this future is polled
-    let scope = Runtime::scope(seed, async { simulate(seed, bug) });
+    let scope = Runtime::scope(seed, async { simulate(seed, sought, is_planted) });
     scope.now_or_never().expect("nothing in it waits")
 }
 
-fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
-    let shared = Shared::new(seed, bug);
+fn simulate(seed: u64, sought: Option<Bug>, is_planted: bool) -> Outcome {
+    let shared = Shared::new(seed, sought, is_planted);
     let mut hosts = Hosts::new(seed);
     for node in 0..brokers() {
         let shared = shared.clone();

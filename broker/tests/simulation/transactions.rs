@@ -127,9 +127,21 @@ pub struct Told {
     outcomes: BTreeMap<String, bool>,
     /// Up to where the transformers' offsets are committed, once all have ended.
     transformed: Option<i64>,
+    /// Whose turn it is to transform, where they take turns.
+    turn: Option<usize>,
 }
 
 impl Told {
+    /// Takes the turn, where nobody has it.
+    pub fn takes_turn(&mut self, number: usize) -> bool {
+        *self.turn.get_or_insert(number) == number
+    }
+
+    /// It may be another's turn.
+    pub fn ends_turn(&mut self) {
+        self.turn = None;
+    }
+
     /// A client was told how its transaction has ended.
     pub fn ended(&mut self, transaction: &str, is_committed: bool) {
         self.outcomes.insert(transaction.to_owned(), is_committed);

@@ -17,7 +17,9 @@ use tokio::sync::watch;
 
 pub use crate::bugs::Bug;
 use crate::checks::Checks;
+use crate::decided::Decided;
 use crate::hosts::STEP_MS;
+use crate::kinds::favourites;
 use crate::links::LATENCY_MAX;
 use crate::members::Members;
 pub use crate::topics::{BUSY, IDLE, Slot, TOPICS};
@@ -68,8 +70,6 @@ pub struct Machine {
     pub seen: Vec<Option<Inspected>>,
     pub seen_life: u64,
     pub looked: Option<u64>,
-    /// The life and the entry of the metadata log up to which its image was checked.
-    pub checked_image: (u64, u64),
     /// Whether the process has come so far that it serves, and whether it has ended by itself.
     pub is_serving: bool,
     pub has_ended: bool,
@@ -81,6 +81,8 @@ pub struct Machine {
     pub amiss_since_ms: u64,
     /// Asks the process to stop in order.
     pub stop: watch::Sender<bool>,
+    /// Whether it got an empty disk: then it has not what it once told.
+    pub is_replaced: bool,
     /// How far its clock is ahead of the time of day.
     pub clock_ms: Arc<AtomicI64>,
 }
@@ -103,9 +105,14 @@ impl Machine {
 /// Everything the tasks of one run share.
 pub struct World {
     pub seed: u64,
+    /// The bug that was put in.
     pub bug: Option<Bug>,
+    /// The one that the surroundings are to bring out, put in or not.
+    pub sought: Option<Bug>,
     pub machines: Vec<Machine>,
     pub checks: Checks,
+    /// What the quorum has decided, as brokers show it.
+    pub decided: Decided,
     /// Producers finish what they have begun.
     pub is_ending: bool,
     /// The clients that are still at work.
@@ -136,12 +143,18 @@ pub struct World {
 pub struct Shared(Rc<RefCell<World>>);
 
 impl Shared {
-    pub fn new(seed: u64, bug: Option<Bug>) -> Self {
+    /// A run of this seed, with what brings a bug out that is sought, `is_planted` or not.
+    pub fn new(seed: u64, sought: Option<Bug>, is_planted: bool) -> Self {
+        let bug = sought.filter(|_| is_planted);
         if let Some(Bug::Planted(bug)) = bug {
             planted::plant(bug);
         }
         let mut random = Random::new(!seed);
-        BROKERS.get_or_init(|| COUNTS[Random::new(seed ^ 0x5eed).below(COUNTS.len())]);
+        let drawn = COUNTS[Random::new(seed ^ 0x5eed).below(COUNTS.len())];
+        let wanted = sought
+            .and_then(favourites)
+            .and_then(|wanted| wanted.brokers);
+        BROKERS.get_or_init(|| wanted.unwrap_or(drawn));
         let mut machine = |node: usize| {
             let disk = SimDisk::new(seed.wrapping_mul(31).wrapping_add(node as u64));
             disk.set_syncs_ignored(bug == Some(Bug::LazyFsync));
@@ -153,21 +166,23 @@ impl Shared {
                 seen: Slot::all().map(|_| None).collect(),
                 seen_life: 0,
                 looked: None,
-                checked_image: (0, 0),
                 is_serving: false,
                 has_ended: false,
                 unwell_ms: 0,
                 disturbed_ms: 0,
                 amiss_since_ms: 0,
                 stop: watch::channel(false).0,
+                is_replaced: false,
                 clock_ms: Arc::new(AtomicI64::new(random.below(SKEWS_MS) as i64)),
             }
         };
         let shared = Self(Rc::new(RefCell::new(World {
             seed,
             bug,
+            sought,
             machines: (0..brokers()).map(&mut machine).collect(),
             checks: Checks::default(),
+            decided: Decided::default(),
             is_ending: false,
             clients: BTreeSet::new(),
             violation: None,

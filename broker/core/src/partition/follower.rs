@@ -118,7 +118,7 @@ impl Partition {
 
     fn is_asked(&self, fetched: &Fetched<'_>) -> bool {
         matches!(&self.role, Role::Follower(f) if f.leader.is_some())
-            && (fetched.leader_epoch == self.leader_epoch || planted::is(Planted::AnswerOfOldEpoch))
+            && fetched.leader_epoch == self.leader_epoch
             && fetched.fetch_offset == self.marks.log_end_offset
     }
 

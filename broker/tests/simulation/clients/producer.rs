@@ -2,8 +2,10 @@
 //!
 //! With acks=all one is idempotent, has several batches in flight, and sends those that were not
 //! acknowledged again, in their order and with the same sequences. So every value is in the log
-//! exactly once, in the producer's order. With less it has no producer id, and its values may be
-//! there twice or be lost ([`UNSURE`]).
+//! exactly once, in the producer's order. In some runs those go on under another producer id now
+//! and then, as a process that ends and its successor, and send what is in flight not all at once.
+//! With less than acks=all one has no producer id, and its values may be there twice or be lost
+//! ([`UNSURE`]).
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -23,6 +25,12 @@ use crate::world::{Bug, Shared, Slot, World, brokers};
 
 /// The most batches in flight that a producer with acks=all has: brokers remember so many.
 const IN_FLIGHT_MAX: usize = 5;
+
+/// In one run of so many producers take another id, one answer in so many is the last of an id, and
+/// how far apart batches are sent then at most.
+const RENEWING_ONE_IN: usize = 3;
+const RENEWAL_ONE_IN: usize = 8;
+const APART_MS: usize = 20;
 
 /// The version of Produce that all speak.
 const PRODUCE_VERSION: i16 = 10;
@@ -63,7 +71,12 @@ pub struct Producer {
     /// Whom an answer named as the leader; asked once all that was sent is answered.
     next_leader: Option<Leader>,
     id: (ProducerId, ProducerEpoch),
+    /// How many records it made, and how many before it got its id.
     sequence: i32,
+    first_sequence: i32,
+    /// What decides when it takes another id; nothing where it has one for all time.
+    renewal: Option<Random>,
+    is_renewing: bool,
     in_flight_max: usize,
     /// Not acknowledged, oldest first; of these `sent` went out on the present connection.
     pending: VecDeque<Pending>,
@@ -80,6 +93,8 @@ impl Producer {
             Acks::All => 1 + random.below(IN_FLIGHT_MAX),
             Acks::One | Acks::None => 1,
         };
+        let renews = plan.acks == Acks::All && shared.random(17).one_in(RENEWING_ONE_IN);
+        let renewal = renews.then(|| shared.random(2000 + part));
         let producer = Self {
             connection: Connection::new(shared, plan.number % brokers()),
             shared: shared.clone(),
@@ -89,6 +104,9 @@ impl Producer {
             next_leader: None,
             id: (ProducerId::NONE, ProducerEpoch(-1)),
             sequence: 0,
+            first_sequence: 0,
+            renewal,
+            is_renewing: false,
             in_flight_max,
             pending: VecDeque::new(),
             sent: 0,
@@ -112,12 +130,20 @@ impl Producer {
             if is_ending && self.pending.is_empty() {
                 break;
             }
-            while !is_ending && self.pending.len() < self.in_flight_max {
+            if self.is_renewing && self.pending.is_empty() {
+                self.is_renewing = false;
+                self.ask_for_id().await;
+                self.first_sequence = self.sequence;
+            }
+            while !is_ending && !self.is_renewing && self.pending.len() < self.in_flight_max {
                 self.add();
             }
             if !self.send_all().await || !self.take_answer().await {
                 self.start_anew().await;
                 continue;
+            }
+            if let Some(renewal) = &mut self.renewal {
+                self.is_renewing |= renewal.one_in(RENEWAL_ONE_IN);
             }
             self.pause().await;
         }
@@ -200,6 +226,10 @@ impl Producer {
             }
             self.pending[self.sent].sent_ms = self.shared.with(|world| world.now_ms);
             self.sent += 1;
+            if let Some(renewal) = &mut self.renewal {
+                let apart = renewal.below(APART_MS) as u64;
+                tokio::time::sleep(Duration::from_millis(apart)).await;
+            }
         }
         true
     }
@@ -208,7 +238,8 @@ impl Producer {
         let (id, epoch) = self.id;
         let mut builder = Builder::new();
         if id != ProducerId::NONE {
-            builder = builder.producer(id, epoch, Sequence(pending.sequence));
+            let sequence = Sequence(pending.sequence - self.first_sequence);
+            builder = builder.producer(id, epoch, sequence);
         }
         for value in &pending.values {
             let filled = format!("{value}{}", ".".repeat(pending.padding));

@@ -183,48 +183,100 @@ impl Transactor {
 
     /// Writes values to a partition, as part of the transaction.
     pub async fn write(&mut self, slot: Slot, values: &[String]) -> Result<(), ErrorCode> {
+        self.write_batches(slot, &[values.to_vec()]).await
+    }
+
+    /// The same in several batches, all of which are in flight at a time.
+    pub async fn write_batches(
+        &mut self,
+        slot: Slot,
+        batches: &[Vec<String>],
+    ) -> Result<(), ErrorCode> {
         if self.rules == Rules::First && !self.added.contains(&slot) {
             self.add(slot).await?;
         }
         self.added.insert(slot);
-        let sequence = self.sequences.get(&slot).copied().unwrap_or(0);
-        let request = self.produce(slot, sequence, values);
-        let version = match self.rules {
-            Rules::First => 9,
-            Rules::Second => 12,
-        };
-        let base = loop {
-            let node = slot.partition() as usize;
-            let place = self.leaders.entry(slot);
-            let (connection, leader) =
-                place.or_insert_with(|| (Connection::new(&self.shared, node), None));
-            if leader.is_none() {
-                tokio::time::sleep(PAUSE).await;
-                *leader = connection.leader(slot).await;
+        let mut sequence = self.sequences.get(&slot).copied().unwrap_or(0);
+        let mut requests = Vec::new();
+        for values in batches {
+            requests.push(self.produce(slot, sequence, values));
+            sequence += values.len() as i32;
+        }
+        let mut done = 0;
+        while done < batches.len() {
+            match self.send_batches(slot, &requests[done..]).await? {
+                Some(bases) => {
+                    for (base, values) in bases.iter().zip(&batches[done..]) {
+                        self.acknowledged(slot, *base, values);
+                    }
+                    done += bases.len();
+                }
+                None => tokio::time::sleep(PAUSE).await,
             }
-            let Some(Leader { node, .. }) = *leader else {
-                continue;
-            };
-            connection.turn_to(node);
-            let answer = connection.ask(version, &request).await;
-            let topic = answer.and_then(|answer| answer.responses.into_iter().next());
-            let part = topic.and_then(|topic| topic.partition_responses.into_iter().next());
-            match part.map(|part| (ErrorCode::from(part.error_code), part.base_offset)) {
-                Some((ErrorCode::None, base)) => break base,
-                Some((error, _)) if !error.is_retriable() => return Err(self.told(slot, error)),
-                Some(_) | None => *leader = None,
-            }
-        };
-        self.sequences.insert(slot, sequence + values.len() as i32);
+        }
+        self.sequences.insert(slot, sequence);
+        Ok(())
+    }
+
+    fn acknowledged(&self, slot: Slot, base: i64, values: &[String]) {
         let (first, count) = (&values[0], values.len());
         self.shared
             .trace(format_args!("acknowledged {slot}@{base} {first}+{count}"));
         self.shared
             .with(|world| world.acknowledged(slot, base, values));
-        Ok(())
     }
 
-    /// One batch is in flight at a time, so no sequence can be wrong.
+    /// Sends requests, one behind the other, to whoever leads; says where those begin that were
+    /// appended before the first that was not. None where nobody is known to lead.
+    async fn send_batches(
+        &mut self,
+        slot: Slot,
+        requests: &[ProduceRequest],
+    ) -> Result<Option<Vec<i64>>, ErrorCode> {
+        let version = match self.rules {
+            Rules::First => 9,
+            Rules::Second => 12,
+        };
+        let node = slot.partition() as usize;
+        let place = self.leaders.entry(slot);
+        let (connection, leader) =
+            place.or_insert_with(|| (Connection::new(&self.shared, node), None));
+        if leader.is_none() {
+            tokio::time::sleep(PAUSE).await;
+            *leader = connection.leader(slot).await;
+        }
+        let Some(Leader { node, .. }) = *leader else {
+            return Ok(None);
+        };
+        connection.turn_to(node);
+        for request in requests {
+            if connection.send(version, request).await.is_none() {
+                *leader = None;
+                return Ok(None);
+            }
+        }
+        let mut bases = Vec::new();
+        for _ in requests {
+            let answer = connection.receive::<ProduceRequest>(version).await;
+            let topic = answer.and_then(|answer| answer.responses.into_iter().next());
+            let part = topic.and_then(|topic| topic.partition_responses.into_iter().next());
+            match part.map(|part| (ErrorCode::from(part.error_code), part.base_offset)) {
+                Some((ErrorCode::None, base)) => bases.push(base),
+                refused => {
+                    // what was sent behind it is sent again, whatever became of it
+                    connection.close();
+                    *leader = None;
+                    return match refused.map(|(error, _)| error) {
+                        Some(error) if !error.is_retriable() => Err(self.told(slot, error)),
+                        Some(_) | None => Ok(Some(bases)),
+                    };
+                }
+            }
+        }
+        Ok(Some(bases))
+    }
+
+    /// All that was sent before is in the log, so no sequence can be wrong.
     fn told(&self, slot: Slot, error: ErrorCode) -> ErrorCode {
         let (id, (producer, epoch)) = (&self.id, self.producer);
         let what = format!("{id}, producer {producer} in epoch {epoch}, in {slot}: {error:?}");

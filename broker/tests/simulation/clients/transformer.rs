@@ -1,6 +1,8 @@
 //! Transformers: what they read of one partition they write to another, with the offset up to which
 //! they have read, in one transaction. Two of them have the same transactional id and replace each
-//! other, so that each goes on where the other's committed offset says.
+//! other, so that each goes on where the other's committed offset says. Or each has its own, and
+//! they take turns, as members of a group that is given a partition (KIP-447): then nothing but the
+//! offset itself tells whether the other's last transaction has ended.
 
 use std::time::Duration;
 
@@ -23,6 +25,12 @@ pub const COUNT: usize = 2;
 
 const GROUP: &str = "transformers";
 
+/// In one run of so many they have ids of their own, one transaction in so many ends a turn, and
+/// how long one waits for its turn between two looks.
+const OWN_IDS_ONE_IN: usize = 2;
+const TURN_ONE_IN: usize = 4;
+const TURN_WAIT: Duration = Duration::from_millis(3);
+
 /// How many records one transaction transforms at most.
 const RECORDS_MAX: i64 = 20;
 
@@ -33,6 +41,7 @@ pub struct Transformer {
     number: usize,
     transactor: Transactor,
     transactions: usize,
+    takes_turns: bool,
     /// What reads its input, and what reads its offset.
     reader: Connection,
     leader: Option<Leader>,
@@ -61,12 +70,18 @@ impl Transformer {
             false => Rules::Second,
         };
         shared.join(&name(number));
+        let takes_turns = shared.random(18).one_in(OWN_IDS_ONE_IN);
+        let id = match takes_turns {
+            true => format!("transformer-{number}"),
+            false => "transformer".to_owned(),
+        };
         Self {
             shared: shared.clone(),
             random,
             number,
-            transactor: Transactor::new(shared, "transformer", GROUP, rules),
+            transactor: Transactor::new(shared, &id, GROUP, rules),
             transactions: 0,
+            takes_turns,
             reader: Connection::new(shared, 0),
             leader: None,
             coordinator: Connection::new(shared, 1),
@@ -77,12 +92,16 @@ impl Transformer {
     /// Transforms until the run ends; the first one waits for the other, and tells of the offset.
     pub async fn run(mut self) {
         while !self.shared.with(|world| world.is_ending) {
-            if self.transactor.begin_anew().await.is_ok() {
+            if self.transactor.begin_anew().await.is_ok() && self.awaits_turn().await {
                 let from = self.position().await;
                 self.transform(from).await;
+                self.shared.with(|world| world.told.ends_turn());
             }
             // the other one's turn
-            self.rest(1500).await;
+            match self.takes_turns {
+                true => tokio::time::sleep(TURN_WAIT).await,
+                false => self.rest(1500).await,
+            }
         }
         if self.number == 0 {
             let others = (1..COUNT).map(name);
@@ -99,6 +118,18 @@ impl Transformer {
             self.shared.with(|world| world.told.transformed(until));
         }
         self.shared.leave(&name(self.number));
+    }
+
+    /// Waits until nobody else transforms; says whether that was before the end.
+    async fn awaits_turn(&mut self) -> bool {
+        let number = self.number;
+        while self.takes_turns && !self.shared.with(|world| world.told.takes_turn(number)) {
+            if self.shared.with(|world| world.is_ending) {
+                return false;
+            }
+            tokio::time::sleep(TURN_WAIT).await;
+        }
+        true
     }
 
     async fn rest(&mut self, most_ms: usize) {
@@ -139,7 +170,8 @@ impl Transformer {
                 self.shared
                     .with(|world| world.told.ended(&transaction, is_committed));
             }
-            if !is_whole || ended != Ended::AsAsked {
+            let is_over = self.takes_turns && self.random.one_in(TURN_ONE_IN);
+            if !is_whole || ended != Ended::AsAsked || is_over {
                 return;
             }
             from = until;

@@ -10,6 +10,11 @@ use crate::world::{BUSY, Shared, Slot};
 /// How many there are.
 pub const COUNT: usize = 2;
 
+/// In one run of so many they have several batches in flight, and how many at most: as many as
+/// brokers remember.
+const SEVERAL_ONE_IN: usize = 2;
+const IN_FLIGHT_MAX: usize = 5;
+
 /// One writer.
 pub struct Writer {
     shared: Shared,
@@ -17,6 +22,7 @@ pub struct Writer {
     number: usize,
     transactor: Transactor,
     transactions: usize,
+    in_flight_max: usize,
 }
 
 /// How a transaction goes on once its records are written.
@@ -41,6 +47,10 @@ impl Writer {
             random,
             number,
             transactions: 0,
+            in_flight_max: match shared.random(19).one_in(SEVERAL_ONE_IN) {
+                true => IN_FLIGHT_MAX,
+                false => 1,
+            },
         };
         shared.join(&writer.name());
         writer
@@ -80,12 +90,15 @@ impl Writer {
         let mut is_whole = true;
         for _ in 0..batches {
             let slot = self.slot();
-            let count = 1 + self.random.below(3);
-            let values: Vec<String> = (written..written + count)
-                .map(|n| format!("{transaction}-{n}"))
-                .collect();
-            written += count;
-            is_whole = self.transactor.write(slot, &values).await.is_ok();
+            let mut in_flight = Vec::new();
+            for _ in 0..self.in_flight() {
+                let count = 1 + self.random.below(3);
+                let values = written..written + count;
+                in_flight.push(values.map(|n| format!("{transaction}-{n}")).collect());
+                written += count;
+            }
+            let done = self.transactor.write_batches(slot, &in_flight).await;
+            is_whole = done.is_ok();
             if !is_whole {
                 break;
             }
@@ -104,6 +117,14 @@ impl Writer {
             // what was refused in its midst is not gone on with
             Turn::Abort => self.end(&transaction, false).await && is_whole,
             Turn::Replaced => self.replace(&transaction).await,
+        }
+    }
+
+    /// How many batches are to be in flight now.
+    fn in_flight(&mut self) -> usize {
+        match self.in_flight_max {
+            1 => 1,
+            most => 1 + self.random.below(most),
         }
     }
 
