@@ -4,6 +4,7 @@
 //! - [`kills`]: who is killed when, and started again.
 //! - `numbers`: what is copied, and whether it is the same.
 //! - [`copiers`]: Apache Kafka's `TransactionalMessageCopier`, five of them.
+//! - [`flink`]: Apache Flink's sink.
 //! - [`matrix`]: one transactional id in the hands of all clients in turn.
 //! - `worker`: Kafka Connect's, which the next two need.
 //! - [`connect`]: Kafka Connect, from a file to a file.
@@ -17,6 +18,7 @@
 pub mod connect;
 pub mod copiers;
 pub mod debezium;
+pub mod flink;
 pub mod kills;
 pub mod matrix;
 pub mod mirror;

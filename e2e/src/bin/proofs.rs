@@ -4,13 +4,13 @@
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::proofs::kills::Plan;
-use ottla_e2e::proofs::{connect, copiers, debezium, matrix, mirror, streams};
+use ottla_e2e::proofs::{connect, copiers, debezium, flink, matrix, mirror, streams};
 use ottla_e2e::setup;
 
 /// A name, what runs, and what runs it.
 struct Proof(&'static str, &'static str, fn(Plan) -> String);
 
-const PROOFS: [Proof; 6] = [
+const PROOFS: [Proof; 7] = [
     Proof(
         "copiers",
         "five `TransactionalMessageCopier` of Apache Kafka",
@@ -35,6 +35,11 @@ const PROOFS: [Proof; 6] = [
         "debezium",
         "Debezium 3.6, from a table of PostgreSQL to a topic",
         debezium::run,
+    ),
+    Proof(
+        "flink",
+        "Apache Flink 2.2 with its exactly-once sink for Kafka",
+        flink::run,
     ),
     Proof(
         "matrix",

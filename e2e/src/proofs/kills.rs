@@ -67,6 +67,12 @@ impl Kills {
         self.began.elapsed() >= self.plan.duration && self.away.is_none()
     }
 
+    /// Whether every broker runs now.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.away.is_none()
+    }
+
     /// Does what is due; true where the caller is to kill a client.
     ///
     /// # Errors
