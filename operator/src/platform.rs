@@ -39,6 +39,8 @@ pub struct Listener {
     pub type_: ListenerType,
     /// What clients are told, where that is not what the platform assigns.
     pub advertised: Advertised,
+    /// The port of the nodes for broker 0, where it is not assigned; each next broker has the next.
+    pub first_node_port: Option<i32>,
     /// Whether it is for brokers and the operator, and for no client.
     pub is_for_brokers: bool,
 }
@@ -208,9 +210,13 @@ pub trait Platform {
         vec!["localhost".to_owned(), "127.0.0.1".to_owned()]
     }
 
-    /// Listeners that have an address of their own for each broker which somebody else assigns,
-    /// and has not yet, with what is missing: a sentence.
-    fn unassigned(&self, _listeners: &[crd::Listener]) -> BTreeMap<String, String> {
+    /// Listeners that have an address of their own for each of these brokers which somebody else
+    /// assigns, and has not yet, with what is missing: a sentence.
+    fn unassigned(
+        &self,
+        _listeners: &[crd::Listener],
+        _brokers: Range<i32>,
+    ) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 

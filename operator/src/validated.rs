@@ -72,6 +72,8 @@ pub struct ValidatedCluster {
     pub generation: i64,
     /// Brokers to run: those wanted, or those that exist where that is more.
     pub replicas: i32,
+    /// How many brokers there are ways to, by Services: as many as the spec has, or exist.
+    pub ways: i32,
     /// Those of them that are to go, once they hold nothing any more: the last ones.
     pub leaving: BTreeSet<i32>,
     /// The voters that the nodes' files name: at least those that vote and those that are to.

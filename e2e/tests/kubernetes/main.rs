@@ -21,6 +21,7 @@ mod publish;
 mod shop;
 mod topics;
 mod users;
+mod ways;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ const STEPS: &[Step] = &[
     ("topics_namespaces", topics::other_namespaces_with_consent),
     ("users", users::the_example_as_it_stands),
     ("users_teams", users::two_teams_keep_to_their_own_topics),
+    ("ways", ways::services_balancers_and_names),
     ("many_topics", many::two_hundred_topics_then_quiet),
     ("memory", many::memory),
     ("pod_deleted", brokers::a_pod_deleted_under_load),

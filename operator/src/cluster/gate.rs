@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::settings::security::{BROKER_LISTENER, read};
 use super::settings::{PEER_LISTENER, difference, is_dynamic};
 use crate::approval::{Change, What};
+use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{Listener, ListenerType, Reach};
 use crate::fingerprint::fingerprint;
 use crate::platform::{Properties, Remake};
@@ -86,14 +87,23 @@ pub fn restart(
 fn without_assigned(advertised: &str, listeners: &[Listener]) -> String {
     let addresses = advertised.split(',').map(|one| {
         let name = one.split_once("://").map_or("", |(name, _)| name);
-        let is_assigned = |other: &&Listener| {
-            other.type_ == ListenerType::LoadBalancer
-                && other.reach.advertised.host.is_empty()
-                && other.name.eq_ignore_ascii_case(name)
+        let mut listeners = listeners.iter();
+        let Some(listener) = listeners.find(|other| other.name.eq_ignore_ascii_case(name)) else {
+            return one.to_owned();
         };
-        match listeners.iter().find(is_assigned) {
-            Some(_) => name,
-            None => one.rsplit_once(':').map_or(one, |(host, _)| host),
+        let given = &listener.reach.advertised;
+        let pinned = given
+            .port
+            .or(listener.reach.service.node_ports.first_broker);
+        match listener.type_ {
+            ListenerType::LoadBalancer if given.host.is_empty() => {
+                format!("{name}://:{}", given.port.unwrap_or(listener.port))
+            }
+            ListenerType::NodePort if pinned.is_none() => one
+                .rsplit_once(':')
+                .map_or(one, |(host, _)| host)
+                .to_owned(),
+            _ => one.to_owned(),
         }
     });
     addresses.collect::<Vec<_>>().join(",")
@@ -129,8 +139,9 @@ pub fn comings_and_goings(
 
 /// The listeners that brokers have which start again now, as a spec has them; none where that is
 /// not known. While a restart waits, clients and Services go on with these. Settings say where a
-/// listener listens and who may come; how it is reached is as it is `laid_out`, and who may connect
-/// to it as it is `wanted`, for no broker restarts for that.
+/// listener listens and who may come; how it is reached is as it is `laid_out`; who may connect to
+/// it, and what its Services say beside their ports, is as it is `wanted`, for no broker restarts
+/// for that.
 #[must_use]
 pub fn listeners(
     in_force: &BTreeMap<i32, Properties>,
@@ -154,8 +165,15 @@ pub fn listeners(
             None if is_of_nodes => (ListenerType::NodePort, Reach::default()),
             None => (ListenerType::Internal, Reach::default()),
         };
-        let wanted = wanted.iter().find(|one| one.name == name);
-        reach.allowed_from = wanted.map_or_else(Vec::new, |one| one.reach.allowed_from.clone());
+        reach.allowed_from = Vec::new();
+        if let Some(wanted) = wanted.iter().find(|one| one.name == name) {
+            let node_ports = reach.service.node_ports;
+            reach.allowed_from.clone_from(&wanted.reach.allowed_from);
+            if wanted.type_ == type_ {
+                reach.service.clone_from(&wanted.reach.service);
+                reach.service.node_ports = node_ports;
+            }
+        }
         let mut listener = Listener {
             name,
             port: bind.rsplit_once(':')?.1.parse().ok()?,
@@ -168,6 +186,29 @@ pub fn listeners(
         Some(listener)
     });
     listeners.collect()
+}
+
+/// Has listeners that brokers have keep their types: what leads to brokers would be taken away
+/// while they still tell of it. One of another name comes beside it.
+pub fn keep_types(valid: &mut ValidatedCluster, running: &[Listener]) {
+    for listener in &mut valid.listeners {
+        let mut same = running.iter().filter(|one| one.name == listener.name);
+        let Some(before) = same.find(|one| one.type_ != listener.type_) else {
+            continue;
+        };
+        let message = format!(
+            "spec.listeners ({}) was {} and is to be {}: a listener keeps its type; add one of \
+             another name, and remove this one once clients have moved.",
+            listener.name,
+            before.type_.name(),
+            listener.type_.name()
+        );
+        valid
+            .refused
+            .push(Verdict::new(ClusterReason::InvalidSpec, message));
+        listener.type_ = before.type_;
+        listener.reach = before.reach.clone();
+    }
 }
 
 /// Has brokers keep the listeners that they have while a restart waits. What was made to have the

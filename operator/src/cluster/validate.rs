@@ -105,6 +105,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
         replicas,
+        ways: replicas,
         leaving: (spec.replicas..replicas).collect(),
         voters: &observed.voters | &voters,
         controllers_wanted: spec.controllers,

@@ -1,6 +1,7 @@
 //! Pods whose names lead to the brokers of a test, as they do in a Kubernetes cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::brokers::Brokers;
 use crate::crd::cluster as crd;
@@ -44,8 +45,12 @@ impl Platform for Reached {
         self.pods.generation_in_force()
     }
 
-    fn unassigned(&self, listeners: &[crd::Listener]) -> BTreeMap<String, String> {
-        self.pods.unassigned(listeners)
+    fn unassigned(
+        &self,
+        listeners: &[crd::Listener],
+        brokers: Range<i32>,
+    ) -> BTreeMap<String, String> {
+        self.pods.unassigned(listeners, brokers)
     }
 
     fn listeners_laid_out(&self) -> BTreeMap<String, crd::Listener> {

@@ -26,7 +26,12 @@ pub use super::reach::{ListenerType, Reach};
         {broker} in it: each broker is found by a name of its own"),
     validation = Rule::new("self.type != 'TLSRoute' || \
         (has(self.gateways) && self.gateways.size() > 0)")
-        .message("TLSRoute needs gateways: whoever passes TLS through")
+        .message("TLSRoute needs gateways: whoever passes TLS through"),
+    validation = Rule::new("self.type != 'NodePort' || !has(self.advertised) || \
+        !has(self.advertised.port) || (has(self.advertised.host) && \
+        self.advertised.host.contains('{broker}'))")
+        .message("NodePort with advertised.port needs advertised.host with {broker} in it: else \
+        all brokers had one address")
 )]
 pub struct Listener {
     /// The listener's name, unique in the cluster.
@@ -52,6 +57,9 @@ pub struct Listener {
     /// through a load balancer for each broker. Ingress, TLSRoute: through what passes TLS through
     /// by the name that clients ask for. Local mode takes all for Internal.
     #[serde(rename = "type", default)]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("a listener keeps its type: add one of another name, and remove this one once \
+        clients have moved"))]
     pub type_: ListenerType,
     /// How it is reached, beside that.
     #[serde(flatten)]

@@ -29,6 +29,7 @@ mod volumes;
 pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use kube::api::{Api, PatchParams};
@@ -256,7 +257,7 @@ impl Platform for Pods {
             let host = self.host(broker);
             let is_broker = Pool::of(broker) == Pool::Brokers;
             let clients = listeners.iter().filter(|_| is_broker).map(|listener| {
-                let advertised = self.advertised_now(listener, broker);
+                let advertised = self.told(listener, broker);
                 ClientEndpoint {
                     name: listener.name.clone(),
                     bind: format!("{}:{}", self.anywhere, listener.port),
@@ -292,7 +293,7 @@ impl Platform for Pods {
         let mut hosts: Vec<String> = local.into_iter().chain(services).collect();
         if let Some(spec) = &self.spec {
             let listeners = spec.all_listeners();
-            let of_each = listeners.flat_map(|one| self.hosts_of(one, spec.replicas));
+            let of_each = listeners.flat_map(|one| self.hosts_of(one, spec.ways));
             for host in of_each {
                 if !hosts.contains(&host) {
                     hosts.push(host);
@@ -302,8 +303,12 @@ impl Platform for Pods {
         hosts
     }
 
-    fn unassigned(&self, listeners: &[crd::cluster::Listener]) -> BTreeMap<String, String> {
-        self.without_address(listeners)
+    fn unassigned(
+        &self,
+        listeners: &[crd::cluster::Listener],
+        brokers: Range<i32>,
+    ) -> BTreeMap<String, String> {
+        self.without_address(listeners, brokers)
     }
 
     fn listeners_laid_out(&self) -> BTreeMap<String, crd::cluster::Listener> {
@@ -327,7 +332,7 @@ impl Platform for Pods {
         self.find_disks()
             .await
             .map_err(|not_known| vec![not_known])?;
-        let unknown = self.missing_address(desired.keys());
+        let unknown = self.missing_address(desired.keys().copied());
         let mut missing = Vec::new();
         let mut config_map = String::new();
         if let Some(message) = unknown {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::certificates::Held;
 use super::super::certificates::plan::Planned;
+use super::super::desired::keep_who_exists;
 use super::super::gate;
 use super::super::settings::security::BROKER_LISTENER;
 use super::{Reconciler, Step};
@@ -12,7 +13,7 @@ use crate::admin::Identity;
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{self, ListenerType};
 use crate::crd::reach::Advertised;
-use crate::platform::{BrokerState, Endpoints, Listener, Platform};
+use crate::platform::{BrokerState, Endpoints, Listener, Platform, brokers};
 use crate::secrets::Secrets;
 use crate::validated::{BROKER_PORT, ValidatedCluster};
 
@@ -77,25 +78,36 @@ impl<P: Platform> Reconciler<P> {
     }
 
     /// Takes listeners out that running brokers do not have and whose addresses nobody has assigned
-    /// yet. Brokers that are yet to be started wait for them: else they would start again.
+    /// yet, and brokers that have none for a listener of the others. Brokers of a new cluster wait
+    /// for them: else they would start again. A listener that brokers have keeps its type.
     pub(super) fn await_addresses(
         &self,
         valid: &mut ValidatedCluster,
         nodes: &BTreeMap<i32, BrokerState>,
     ) {
-        let in_force = self.in_force(nodes);
-        if in_force.is_empty() {
+        let laid_out = self.platform.listeners_laid_out();
+        let runs = gate::listeners(&self.in_force(nodes), &valid.listeners, &laid_out);
+        let Some(runs) = runs else {
             return;
+        };
+        gate::keep_types(valid, &runs);
+        let exist = brokers(nodes)
+            .last_key_value()
+            .map_or(0, |(last, _)| last + 1);
+        let new = self.platform.unassigned(&valid.listeners, 0..exist);
+        // clients of the others are told what they were told
+        let has = |name: &String| runs.iter().any(|one| one.name == *name);
+        let new: BTreeMap<_, _> = new.into_iter().filter(|(name, _)| !has(name)).collect();
+        let is_new = |one: &mut cluster::Listener| new.contains_key(&one.name);
+        let awaited = valid.listeners.extract_if(.., is_new).collect();
+        valid.awaited = awaited;
+        let later = self
+            .platform
+            .unassigned(&valid.listeners, exist..valid.replicas);
+        if !later.is_empty() {
+            keep_who_exists(valid, nodes);
         }
-        let runs = gate::listeners(&in_force, &valid.listeners, &BTreeMap::new());
-        let runs = runs.unwrap_or_default();
-        let mut unassigned = self.platform.unassigned(&valid.listeners);
-        unassigned.retain(|name, _| !runs.iter().any(|one| one.name == *name));
-        let awaited = valid
-            .listeners
-            .extract_if(.., |one| unassigned.contains_key(&one.name));
-        valid.awaited = awaited.collect();
-        let why = unassigned.into_values();
+        let why = new.into_values().chain(later.into_values());
         let verdicts = why.map(|why| Verdict::new(ClusterReason::Applying, why));
         valid.refused.extend(verdicts);
     }
@@ -170,6 +182,7 @@ pub fn listeners(listeners: &[cluster::Listener], mutual_tls: bool) -> Vec<Liste
         port: u16::try_from(listener.port).unwrap_or(u16::MAX),
         type_: listener.type_,
         advertised: listener.reach.advertised.clone(),
+        first_node_port: listener.reach.service.node_ports.first_broker,
         is_for_brokers: false,
     });
     let own = mutual_tls.then(|| Listener {
@@ -177,6 +190,7 @@ pub fn listeners(listeners: &[cluster::Listener], mutual_tls: bool) -> Vec<Liste
         port: u16::try_from(BROKER_PORT).unwrap_or(u16::MAX),
         type_: ListenerType::Internal,
         advertised: Advertised::default(),
+        first_node_port: None,
         is_for_brokers: true,
     });
     listeners.chain(own).collect()

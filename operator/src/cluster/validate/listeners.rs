@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+
 use super::invalid;
 use super::template::{check_annotations, check_labels};
 use crate::condition::Verdict;
 use crate::crd::KafkaClusterSpec;
 use crate::crd::cluster::{Listener, ListenerType};
 use crate::crd::reach::{BROKER, ListenerService};
-use crate::validated::{HTTP_PORT, PEER_PORT};
+use crate::validated::{HTTP_PORT, PEER_PORT, REPLICAS_MAX};
 
 /// Ports of pods that are not of the spec.
 const LISTENER_NAMES_TAKEN: [&str; 3] = ["controller", "peer", "http"];
@@ -123,9 +125,30 @@ fn check_reach(listener: &Listener, brokers: i32) -> Result<(), String> {
                  {BROKER} in it: each broker is found by a name of its own."
             ));
         }
-        if advertised.host_of(0).as_ref() == Some(&advertised.bootstrap_host) {
-            return Err("has one host for brokers and for the first connection.".to_owned());
+        let is_of_broker =
+            |broker: i32| advertised.host_of(broker).as_ref() == Some(&advertised.bootstrap_host);
+        if (0..REPLICAS_MAX).any(is_of_broker) {
+            return Err("has one host for a broker and for the first connection.".to_owned());
         }
+        let hosts = [
+            advertised.host.replace(BROKER, "0"),
+            advertised.bootstrap_host.clone(),
+        ];
+        if let Some(host) = hosts.iter().find(|host| !is_domain(host)) {
+            return Err(format!(
+                "has the host {host} in advertised; names that clients ask for in TLS are \
+                 lower-case letters, digits and dashes between dots."
+            ));
+        }
+    }
+    if type_ == ListenerType::NodePort
+        && advertised.port.is_some()
+        && !advertised.host.contains(BROKER)
+    {
+        return Err(format!(
+            "tells one advertised.port of all brokers, and no advertised.host with {BROKER} in it: \
+             they would have one address."
+        ));
     }
     if type_ == ListenerType::LoadBalancer
         && !advertised.host.is_empty()
@@ -142,7 +165,63 @@ fn check_reach(listener: &Listener, brokers: i32) -> Result<(), String> {
     if type_ != ListenerType::Ingress && !reach.ingress_class.is_empty() {
         return Err("has ingressClass, which is for the type Ingress alone; remove it.".to_owned());
     }
+    for peer in &reach.allowed_from {
+        check_peer(peer)?;
+    }
     check_service(type_, &reach.service, brokers)
+}
+
+/// The API server would refuse the whole NetworkPolicy.
+fn check_peer(peer: &NetworkPolicyPeer) -> Result<(), String> {
+    let selectors = [&peer.pod_selector, &peer.namespace_selector];
+    let selectors: Vec<_> = selectors.into_iter().flatten().collect();
+    let is_block = peer.ip_block.is_some();
+    if is_block != selectors.is_empty() {
+        return Err(
+            "has allowedFrom with an entry that is neither an ipBlock alone nor selectors alone."
+                .to_owned(),
+        );
+    }
+    if let Some(block) = &peer.ip_block {
+        let mut all = block.except.iter().flatten().chain([&block.cidr]);
+        if let Some(range) = all.find(|range| !is_network(range)) {
+            return Err(format!(
+                "has \"{range}\" in allowedFrom; write networks as 203.0.113.0/24."
+            ));
+        }
+    }
+    let mut expressions = selectors
+        .iter()
+        .flat_map(|one| one.match_expressions.iter().flatten());
+    let wrong = expressions.find(|one| {
+        let has_values = one.values.as_ref().is_some_and(|values| !values.is_empty());
+        match one.operator.as_str() {
+            "In" | "NotIn" => !has_values,
+            "Exists" | "DoesNotExist" => has_values,
+            _ => true,
+        }
+    });
+    match wrong {
+        Some(one) => Err(format!(
+            "has allowedFrom with the operator {} for {}; In and NotIn have values, Exists and \
+             DoesNotExist have none.",
+            one.operator, one.key
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A name as TLS and Kubernetes have it (RFC 1123), and no address.
+fn is_domain(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.split('.').all(is_label) && host.parse::<IpAddr>().is_err()
 }
 
 fn check_service(
@@ -232,7 +311,24 @@ mod tests {
             ),
             (
                 "type: Ingress, tls: {}, advertised: { host: '{broker}.x', bootstrapHost: 0.x }",
-                "one host for brokers and for the first connection",
+                "one host for a broker and for the first connection",
+            ),
+            (
+                "type: Ingress, tls: {}, advertised: { host: 'B{broker}.x', bootstrapHost: b.x }",
+                "the host B0.x in advertised",
+            ),
+            (
+                "type: NodePort, advertised: { host: x, port: 1 }",
+                "they would have one address",
+            ),
+            ("allowedFrom: [{}]", "neither an ipBlock alone"),
+            (
+                "allowedFrom: [{ ipBlock: { cidr: x } }]",
+                "has \"x\" in allowedFrom",
+            ),
+            (
+                "allowedFrom: [{ podSelector: { matchExpressions: [{ key: a, operator: In }] } }]",
+                "the operator In for a",
             ),
             (&format!("type: TLSRoute, {by_name}"), "needs gateways"),
             (

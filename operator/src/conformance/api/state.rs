@@ -293,6 +293,9 @@ fn assign_node_ports(object: &mut Value, before: &Value) {
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let port = 30_000 + name.bytes().map(u32::from).sum::<u32>() % 2_000;
+    if object.pointer("/spec/ports/0/nodePort").is_some() {
+        return;
+    }
     let assigned = before.pointer("/ports/0/nodePort").cloned();
     object["spec"]["ports"][0]["nodePort"] = assigned.unwrap_or_else(|| json!(port));
 }

@@ -10,7 +10,7 @@ use super::make_pods;
 
 const INTERNAL: &str = "{ name: internal, port: 9092 }";
 const BALANCED: &str = "{ name: outside, port: 9094, type: LoadBalancer }";
-const ROUTED: &str = "{ name: named, port: 9095, type: TLSRoute, tls: {}, advertised: { host: \
+const ROUTED: &str = "{ name: routed, port: 9096, type: TLSRoute, tls: {}, advertised: { host: \
                       'r-{broker}.example.org', bootstrapHost: r.example.org }, gateways: [{ \
                       name: edge }] }";
 const WAYS: [&str; 4] = [
@@ -140,15 +140,7 @@ fn a_listener_that_is_added_waits_alone_for_its_addresses() {
 fn while_a_restart_waits_ways_stay_as_they_are() {
     run(Kubernetes::with_pods(), async |world: &Kubernetes| {
         let api = &world.api;
-        let apply = |hash: &str, all: &[&str]| {
-            let annotations =
-                format!("namespace: shop, annotations: {{ ottla.io/approve-plan: '{hash}' }} }}");
-            let yaml = cluster(&format!(
-                "changePolicy: Plan, listeners: [{}]",
-                all.join(", ")
-            ));
-            world.apply(&yaml.replace("namespace: shop }", &annotations));
-        };
+        let apply = |hash: &str, all: &[&str]| planned(world, hash, all);
         let named = "{ name: named, port: 9095, type: Ingress, tls: {}, advertised: { host: \
                      'b-{broker}.example.org', bootstrapHost: b.example.org } }";
         let secure = "{ name: internal, port: 9092, tls: {} }";
@@ -167,13 +159,9 @@ fn while_a_restart_waits_ways_stay_as_they_are() {
         assign_when_made(world).await;
         until_cluster(world, "WaitingForApproval").await;
         tokio::time::sleep(A_WHILE).await;
-        let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
-        let hash = orders["status"]["plan"]["hash"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let hash = plan(world);
         assert_eq!(ingress("orders-named-1").unwrap()["spec"], spec);
-        assert_eq!(api.get("tlsroutes", "shop", "orders-named-1"), None);
+        assert_eq!(api.get("tlsroutes", "shop", "orders-routed-1"), None);
         assert!(advertised(world, 1).contains("NAMED://b-1.example.org:443"));
         let balanced = api.get("services", "shop", "orders-outside-1");
         assert!(
@@ -183,12 +171,12 @@ fn while_a_restart_waits_ways_stay_as_they_are() {
 
         apply(&hash, &[secure, ROUTED, BALANCED]);
         until("brokers are to tell of the routes", || {
-            advertised(world, 1).contains("NAMED://r-1.example.org:443")
+            advertised(world, 1).contains("ROUTED://r-1.example.org:443")
         })
         .await;
         make_pods(api);
         until_cluster(world, "BrokersReady").await;
-        let route = api.get("tlsroutes", "shop", "orders-named-1").unwrap();
+        let route = api.get("tlsroutes", "shop", "orders-routed-1").unwrap();
         assert_eq!(route["apiVersion"], json!("gateway.networking.k8s.io/v1"));
         assert_eq!(route["spec"]["hostnames"], json!(["r-1.example.org"]));
         assert_eq!(route["spec"]["parentRefs"], json!([{ "name": "edge" }]));
@@ -204,9 +192,10 @@ fn routes_of_a_listener_that_is_gone_go_with_its_services() {
     run(Kubernetes::with_pods(), async |world: &Kubernetes| {
         let secure = "{ name: internal, port: 9092, tls: {} }";
         come_up(world, &listeners(&[secure, ROUTED])).await;
-        let is_there = |resource: &str| world.api.get(resource, "shop", "orders-named-1").is_some();
+        let is_there =
+            |resource: &str| world.api.get(resource, "shop", "orders-routed-1").is_some();
         assert!(is_there("tlsroutes") && is_there("services"));
-        world.api.delete("tlsroutes", "shop", "orders-named-1");
+        world.api.delete("tlsroutes", "shop", "orders-routed-1");
         // nobody watches them: they are looked at twice a minute
         tokio::time::sleep(Duration::from_secs(60)).await;
         until("what somebody deleted is made again", || {
@@ -222,6 +211,138 @@ fn routes_of_a_listener_that_is_gone_go_with_its_services() {
         })
         .await;
     });
+}
+
+/// Ports of the nodes are assigned after consent, and are the same plan.
+#[test]
+fn a_node_port_listener_comes_by_one_consent() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let nodes = |ports: &str| format!("{{ name: nodes, port: 9094, type: NodePort{ports} }}");
+        planned(world, "", &[INTERNAL]);
+        until("there is a StatefulSet", || set(world).is_some()).await;
+        make_pods(&world.api);
+        until_cluster(world, "BrokersReady").await;
+        let consented = async |all: &[&str]| {
+            planned(world, "", all);
+            until_cluster(world, "WaitingForApproval").await;
+            tokio::time::sleep(A_WHILE).await;
+            let before = advertised(world, 1);
+            planned(world, &plan(world), all);
+            until("brokers are to have it", || advertised(world, 1) != before).await;
+            make_pods(&world.api);
+            until_cluster(world, "BrokersReady").await;
+        };
+        consented(&[INTERNAL, &nodes("")]).await;
+        let port = || {
+            let service = world.api.get("services", "shop", "orders-nodes-1").unwrap();
+            service["spec"]["ports"][0]["nodePort"].as_i64().unwrap()
+        };
+        assert!(advertised(world, 1).contains(&format!("NODES://${{env:HOST_IP}}:{}", port())));
+
+        // Other ports are another plan, before which nobody loses the ones there are.
+        let pinned = nodes(", service: { nodePorts: { firstBroker: 31000 } }");
+        let before = port();
+        planned(world, "", &[INTERNAL, &pinned]);
+        until_cluster(world, "WaitingForApproval").await;
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(port(), before);
+        consented(&[INTERNAL, &pinned]).await;
+        assert_eq!(port(), 31001);
+    });
+}
+
+/// What leads to brokers would be taken away while they still tell of it.
+#[test]
+fn a_listener_keeps_its_type() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let of = |type_: &str| format!("{{ name: nodes, port: 9094, type: {type_} }}");
+        come_up(world, &listeners(&[INTERNAL, &of("NodePort")])).await;
+        let spec = || world.api.get("services", "shop", "orders-nodes-0").unwrap()["spec"].clone();
+        let before = spec();
+        world.apply(&listeners(&[INTERNAL, &of("LoadBalancer")]));
+        let says = "spec.listeners (nodes) was NodePort and is to be LoadBalancer";
+        until("the status says so", || message(world).contains(says)).await;
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(spec(), before);
+    });
+}
+
+#[test]
+fn routes_of_somebody_else_are_left_alone() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let theirs = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "TLSRoute",
+            "metadata": { "namespace": "shop", "name": "theirs", "labels": {
+                "app.kubernetes.io/instance": "orders",
+                "app.kubernetes.io/managed-by": "ottla-operator",
+            }, "ownerReferences": [{ "apiVersion": "v1", "kind": "Service", "name": "x",
+                "uid": "u", "controller": true }] },
+        });
+        world.api.apply("tlsroutes", &theirs);
+        let secure = "{ name: internal, port: 9092, tls: {} }";
+        come_up(world, &listeners(&[secure, ROUTED])).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(world.api.get("tlsroutes", "shop", "theirs").is_some());
+    });
+}
+
+/// Of several addresses the one that is told stays, and a broker more waits alone for its own.
+#[test]
+fn load_balancers_of_others_change_nothing_for_brokers_that_run() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        let both = |order: [u8; 2]| {
+            let ingress = order.map(|last| json!({ "ip": format!("203.0.113.{last}") }));
+            json!({ "loadBalancer": { "ingress": ingress } })
+        };
+        world.apply(&listeners(&[INTERNAL, BALANCED]));
+        assign_when_made(world).await;
+        api.set_status("services", "shop", "orders-outside-1", &both([8, 9]));
+        until("there is a StatefulSet", || set(world).is_some()).await;
+        make_pods(api);
+        until_cluster(world, "BrokersReady").await;
+        let told = advertised(world, 1);
+        api.set_status("services", "shop", "orders-outside-1", &both([9, 8]));
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(advertised(world, 1), told);
+
+        let four = listeners(&[INTERNAL, BALANCED]).replace("replicas: 3", "replicas: 4");
+        world.apply(&four.replace("listeners:", "config: { num.partitions: 7 }, listeners:"));
+        let waits = "The Service orders-outside-3 has no address yet";
+        until("the status says what is missing", || {
+            message(world).contains(waits)
+        })
+        .await;
+        tokio::time::sleep(A_WHILE).await;
+        let set = set(world).unwrap();
+        assert_eq!(set["spec"]["replicas"], json!(3));
+        let status = json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.7" }] } });
+        api.set_status("services", "shop", "orders-outside-3", &status);
+        until("the fourth comes", || {
+            api.get("statefulsets", "shop", "orders").unwrap()["spec"]["replicas"] == json!(4)
+        })
+        .await;
+        assert!(advertised(world, 3).contains("OUTSIDE://203.0.113.7:9094"));
+    });
+}
+
+/// Applies the cluster with plans, consented to by this hash.
+fn planned(world: &Kubernetes, hash: &str, all: &[&str]) {
+    let annotations =
+        format!("namespace: shop, annotations: {{ ottla.io/approve-plan: '{hash}' }} }}");
+    let yaml = cluster(&format!(
+        "changePolicy: Plan, listeners: [{}]",
+        all.join(", ")
+    ));
+    world.apply(&yaml.replace("namespace: shop }", &annotations));
+}
+
+fn plan(world: &Kubernetes) -> String {
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    orders["status"]["plan"]["hash"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 async fn assign_when_made(world: &Kubernetes) {

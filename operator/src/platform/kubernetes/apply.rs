@@ -20,7 +20,7 @@ use crate::crd::{FIELD_MANAGER, GROUP};
 /// The label of an object that names its cluster.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The label of an object that names who made it.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 #[derive(Clone, Debug)]
 struct Applied {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
@@ -60,7 +60,8 @@ impl Pods {
         };
         let config_map = Some(&self.config_map);
         let mut pods = self.seen.pods.values();
-        if !pods.all(|pod| pod.annotations().get(CONFIG_MAP) == config_map) {
+        let tells = |pod: &Pod| pod.annotations().get(CONFIG_MAP) != config_map;
+        if self.seen.pods.is_empty() || pods.any(tells) {
             return;
         }
         let wanted = services::build(spec);

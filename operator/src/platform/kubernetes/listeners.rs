@@ -1,6 +1,7 @@
 //! Where clients reach brokers: what Kubernetes, or somebody for it, has assigned.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use kube::ResourceExt;
 use ottla_core::config::settings::listener::host_and_port;
@@ -21,28 +22,27 @@ const UNASSIGNED: &str = "unassigned";
 
 impl Pods {
     /// What clients are told of a broker; none where it is not known yet.
-    pub(super) fn advertised(&self, listener: &platform::Listener, broker: i32) -> Option<String> {
+    fn advertised(&self, listener: &platform::Listener, broker: i32) -> Option<String> {
         let given = &listener.advertised;
         let own = i32::from(listener.port);
         let service = || services::of_broker(&self.cluster, &listener.name, broker);
+        let seen = || self.seen.services.get(&service());
         let address = match listener.type_ {
             ListenerType::Internal => host_and_port(&self.host(broker), own),
             ListenerType::ClusterIp => host_and_port(&self.service_host(&service()), own),
             ListenerType::NodePort => {
-                let assigned = || {
-                    self.seen
-                        .services
-                        .get(&service())
-                        .and_then(state::node_port)
-                };
-                let port = given.port.or_else(assigned)?;
-                match given.host_of(broker) {
-                    Some(host) => host_and_port(&host, port),
-                    None => of_own_node(self.anywhere, port),
-                }
+                let pinned = listener.first_node_port.map(|first| first + broker);
+                let assigned = || seen().and_then(state::node_port);
+                self.of_node(listener, broker, given.port.or(pinned).or_else(assigned)?)
             }
             ListenerType::LoadBalancer => {
-                let assigned = || self.seen.services.get(&service()).and_then(state::balancer);
+                let assigned = || {
+                    let all = seen().map_or_else(Vec::new, state::balancers);
+                    // One of several that is told already stays, wherever it stands.
+                    let before = self.told_before(listener, broker).unwrap_or_default();
+                    let is_told = |host: &&String| before == host_and_port(host, own);
+                    all.iter().find(is_told).or(all.first()).cloned()
+                };
                 let host = given.host_of(broker).or_else(assigned)?;
                 host_and_port(&host, given.port.unwrap_or(own))
             }
@@ -53,53 +53,71 @@ impl Pods {
         Some(address)
     }
 
-    /// What clients are told of a broker now: while that is not known, what they were told.
-    pub(super) fn advertised_now(&self, listener: &platform::Listener, broker: i32) -> String {
-        let before = || {
-            let in_force = self.settings_in_force();
-            let advertised = in_force.get(&broker)?.get("advertised.listeners")?;
-            let name = listener.name.to_ascii_uppercase();
-            let mut all = advertised
-                .split(',')
-                .filter_map(|one| one.split_once("://"));
-            let (_, address) = all.find(|(other, _)| *other == name)?;
-            Some(address.to_owned())
-        };
-        self.advertised(listener, broker)
-            .or_else(before)
-            .unwrap_or_else(|| format!("{UNASSIGNED}:0"))
+    fn of_node(&self, listener: &platform::Listener, broker: i32, port: i32) -> String {
+        match listener.advertised.host_of(broker) {
+            Some(host) => host_and_port(&host, port),
+            None => of_own_node(self.anywhere, port),
+        }
     }
 
-    /// What is missing for the addresses of these brokers; none where nothing is.
-    pub(super) fn missing_address<'a>(
-        &self,
-        brokers: impl Iterator<Item = &'a i32>,
-    ) -> Option<String> {
-        let brokers: Vec<i32> = brokers.copied().collect();
-        let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
-        let told = |broker: i32, listener: &Listener| {
-            self.advertised_now(&as_laid_out(listener), broker)
-                .starts_with(UNASSIGNED)
-        };
-        let mut brokers = brokers
-            .into_iter()
-            .filter(|one| Pool::of(*one) == Pool::Brokers);
+    /// What clients are told by the settings in force.
+    fn told_before(&self, listener: &platform::Listener, broker: i32) -> Option<String> {
+        let in_force = self.settings_in_force();
+        let advertised = in_force.get(&broker)?.get("advertised.listeners")?;
+        let name = listener.name.to_ascii_uppercase();
+        let mut all = advertised
+            .split(',')
+            .filter_map(|one| one.split_once("://"));
+        let (_, address) = all.find(|(other, _)| *other == name)?;
+        Some(address.to_owned())
+    }
+
+    /// What clients are told of a broker now: while that is not known, what they were told; and
+    /// whether there is anything.
+    fn advertised_now(&self, listener: &platform::Listener, broker: i32) -> (String, bool) {
+        let known = self.advertised(listener, broker);
+        match known.or_else(|| self.told_before(listener, broker)) {
+            Some(address) => (address, true),
+            None if listener.type_ == ListenerType::NodePort => {
+                (self.of_node(listener, broker, 0), false)
+            }
+            None => (format!("{UNASSIGNED}:0"), false),
+        }
+    }
+
+    /// What the settings of a broker have clients told.
+    pub(super) fn told(&self, listener: &platform::Listener, broker: i32) -> String {
+        self.advertised_now(listener, broker).0
+    }
+
+    /// What is missing for the addresses of these nodes; none where nothing is.
+    pub(super) fn missing_address(&self, nodes: impl Iterator<Item = i32>) -> Option<String> {
+        let listeners = self.spec.as_ref().map_or(&[][..], |spec| &spec.listeners);
+        let mut brokers = nodes.filter(|node| Pool::of(*node) == Pool::Brokers);
         brokers.find_map(|broker| {
-            let mut listeners = listeners.clone();
-            let listener = listeners.find(|listener| told(broker, listener))?;
+            let is_unknown = |one: &&Listener| !self.advertised_now(&laid_out(one), broker).1;
+            let listener = listeners.iter().find(is_unknown)?;
             Some(self.waits_for(listener, broker))
         })
     }
 
-    /// Listeners whose load balancers have no address for some broker.
-    pub(super) fn without_address(&self, listeners: &[Listener]) -> BTreeMap<String, String> {
-        let brokers = 0..self.spec.as_ref().map_or(0, |spec| spec.replicas);
-        let balanced = listeners.iter();
-        let balanced = balanced.filter(|one| one.type_ == ListenerType::LoadBalancer);
-        let missing = balanced.filter_map(|listener| {
-            let laid_out = as_laid_out(listener);
+    /// Listeners of which some broker has no address that others assign, or to which nothing can
+    /// lead.
+    pub(super) fn without_address(
+        &self,
+        listeners: &[Listener],
+        brokers: Range<i32>,
+    ) -> BTreeMap<String, String> {
+        let missing = listeners.iter().filter_map(|listener| {
             let mut brokers = brokers.clone();
-            let broker = brokers.find(|one| self.advertised(&laid_out, *one).is_none())?;
+            let is_unknown = |broker: &i32| match listener.type_ {
+                ListenerType::LoadBalancer => {
+                    self.advertised(&laid_out(listener), *broker).is_none()
+                }
+                ListenerType::TlsRoute => self.routes.version.is_empty(),
+                _ => false,
+            };
+            let broker = brokers.find(is_unknown)?;
             Some((listener.name.clone(), self.waits_for(listener, broker)))
         });
         missing.collect()
@@ -112,6 +130,11 @@ impl Pods {
                 "The Service {service} has no address yet: whoever makes load balancers in this \
                  Kubernetes cluster has to assign it, or spec.listeners ({}) has to say it in \
                  advertised.host.",
+                listener.name
+            ),
+            ListenerType::TlsRoute => format!(
+                "Whether this Kubernetes cluster has TLSRoutes for spec.listeners ({}) is being \
+                 looked for.",
                 listener.name
             ),
             _ => "Ports of the nodes are being assigned to the brokers.".to_owned(),
@@ -140,7 +163,9 @@ impl Pods {
                 hosts.collect::<Vec<_>>().join(",")
             }
             ListenerType::LoadBalancer => {
-                let host = host.or_else(|| service.and_then(state::balancer))?;
+                let host = host.or_else(|| {
+                    service.and_then(|seen| state::balancers(seen).into_iter().next())
+                })?;
                 host_and_port(&host, given.port.unwrap_or(listener.port))
             }
             ListenerType::Ingress | ListenerType::TlsRoute => {
@@ -162,11 +187,15 @@ impl Pods {
         let mut hosts: Vec<String> = told.filter(|host| !host.is_empty()).collect();
         match listener.type_ {
             ListenerType::ClusterIp => {
-                hosts.extend(each.iter().flat_map(|name| self.service_names(name)));
+                let first = services::bootstrap_of(&self.cluster, listener);
+                hosts.extend(self.service_names(&first));
+                // what clients are told of each, and no more: certificates have to stay small
+                let each = each.iter().map(|name| self.service_host(name));
+                hosts.extend(each);
             }
             ListenerType::LoadBalancer => {
                 let seen = each.iter().filter_map(|name| self.seen.services.get(name));
-                hosts.extend(seen.filter_map(state::balancer));
+                hosts.extend(seen.flat_map(state::balancers));
             }
             // Nodes that brokers come to later are added then.
             ListenerType::NodePort => hosts.extend(state::hosts(&self.seen)),
@@ -199,12 +228,13 @@ impl Pods {
     }
 }
 
-fn as_laid_out(listener: &Listener) -> platform::Listener {
+fn laid_out(listener: &Listener) -> platform::Listener {
     platform::Listener {
         name: listener.name.clone(),
         port: u16::try_from(listener.port).unwrap_or(u16::MAX),
         type_: listener.type_,
         advertised: listener.reach.advertised.clone(),
+        first_node_port: listener.reach.service.node_ports.first_broker,
         is_for_brokers: false,
     }
 }

@@ -9,9 +9,10 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind,
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::apply::{self, INSTANCE, not_taken};
+use super::apply::{self, INSTANCE, MANAGED_BY, not_taken, stranger};
 use super::build::routes::{GATEWAY_GROUP, TLS_ROUTE, has_routes};
 use super::{NotYet, Pods};
+use crate::crd::FIELD_MANAGER;
 use crate::crd::cluster::ListenerType;
 
 /// How long what was seen is good for: what somebody else deletes is made again then.
@@ -53,7 +54,8 @@ impl Pods {
     }
 
     async fn list_routes(&mut self) -> Result<(), NotYet> {
-        let of_cluster = ListParams::default().labels(&format!("{INSTANCE}={}", self.cluster));
+        let ours = format!("{INSTANCE}={},{MANAGED_BY}={FIELD_MANAGER}", self.cluster);
+        let of_cluster = ListParams::default().labels(&ours);
         let known = self.routes.version.clone();
         let versions = VERSIONS
             .iter()
@@ -62,7 +64,11 @@ impl Pods {
             self.routes.version = (*version).to_owned();
             match self.routes_api().list(&of_cluster).await {
                 Ok(listed) => {
-                    let named = listed.items.iter();
+                    let is_ours = |one: &&DynamicObject| {
+                        let (kind, cluster) = ("KafkaCluster", &self.cluster);
+                        stranger(&one.metadata, kind, cluster, cluster).is_none()
+                    };
+                    let named = listed.items.iter().filter(is_ours);
                     let named = named.map(|one| (one.name_any(), apply::version(one)));
                     self.routes.names = named.collect();
                     return Ok(());

@@ -349,12 +349,18 @@ pub fn node_port(service: &Service) -> Option<i32> {
     ports.first()?.node_port
 }
 
-/// The address that a load balancer has for a Service.
-pub fn balancer(service: &Service) -> Option<String> {
-    let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
-    let first = balancer.ingress.as_ref()?.first()?;
-    let host = first.hostname.clone().filter(|host| !host.is_empty());
-    host.or_else(|| first.ip.clone())
+/// The addresses that a load balancer has for a Service.
+pub fn balancers(service: &Service) -> Vec<String> {
+    let status = service
+        .status
+        .as_ref()
+        .and_then(|status| status.load_balancer.as_ref());
+    let all = status.and_then(|balancer| balancer.ingress.as_ref());
+    let hosts = all.into_iter().flatten().filter_map(|one| {
+        let host = one.hostname.clone().filter(|host| !host.is_empty());
+        host.or_else(|| one.ip.clone())
+    });
+    hosts.collect()
 }
 
 #[cfg(test)]

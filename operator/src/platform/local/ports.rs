@@ -184,6 +184,7 @@ mod tests {
             port,
             type_: ListenerType::Internal,
             advertised: Advertised::default(),
+            first_node_port: None,
             is_for_brokers: false,
         };
         let listeners = [listener(9092)];
@@ -212,6 +213,7 @@ mod tests {
                 port: first,
                 type_: ListenerType::Internal,
                 advertised: Advertised::default(),
+                first_node_port: None,
                 is_for_brokers: false,
             };
             let taken = taken((0..100).chain(1000..1005), &[listener]);

@@ -18,9 +18,10 @@ pub const TLS_ROUTE: &str = "TLSRoute";
 /// The group of Gateway API's kinds.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
-/// By these annotations Ingress controllers (ingress-nginx, HAProxy) know that TLS is passed
-/// through.
-const PASSTHROUGH: [&str; 2] = [
+/// By these annotations Ingress controllers (ingress-nginx, HAProxy Technologies', haproxy-ingress)
+/// know that TLS is passed through.
+const PASSTHROUGH: [&str; 3] = [
+    "haproxy.org/ssl-passthrough",
     "nginx.ingress.kubernetes.io/ssl-passthrough",
     "ingress.kubernetes.io/ssl-passthrough",
 ];

@@ -63,8 +63,8 @@ impl Way<'_> {
         cluster: &ValidatedCluster,
         listener: &'a Listener,
     ) -> impl Iterator<Item = Way<'a>> {
-        let brokers = listener.type_.has_services().then_some(cluster.replicas);
-        let brokers = brokers.into_iter().flat_map(|replicas| 0..replicas);
+        let brokers = listener.type_.has_services().then_some(cluster.ways);
+        let brokers = brokers.into_iter().flat_map(|ways| 0..ways);
         let first = listener.type_.has_services().then_some(None);
         let all = first.into_iter().chain(brokers.map(Some));
         all.map(move |broker| Way { listener, broker })
