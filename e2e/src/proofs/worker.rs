@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -136,7 +136,7 @@ fn name(connector: &Value) -> Result<&str> {
     connector["name"].as_str().context("a connector has a name")
 }
 
-fn launch(settings: &PathBuf, log: &PathBuf) -> Result<Process> {
+fn launch(settings: &Path, log: &Path) -> Result<Process> {
     let mut command = java(&["-Xmx256M", "-XX:+UseSerialGC"], &[]);
     command
         .arg("org.apache.kafka.connect.cli.ConnectDistributed")

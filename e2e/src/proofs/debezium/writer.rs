@@ -123,7 +123,7 @@ fn change(number: u64, rows: &mut BTreeSet<u64>, statements: &mut String) -> Res
     let is_put = if rows.insert(id) {
         *statements += &insert(id, number);
         true
-    } else if hash / ROWS_MAX % DELETED_ONE_IN == 0 {
+    } else if (hash / ROWS_MAX).is_multiple_of(DELETED_ONE_IN) {
         writeln!(statements, "DELETE FROM rows WHERE id = {id};")?;
         rows.remove(&id);
         false
