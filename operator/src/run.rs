@@ -43,6 +43,10 @@ pub struct Options {
     /// Whether brokers get a NetworkPolicy: clients from anywhere, the rest from brokers only
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub broker_network_policy: bool,
+    /// A namespace whose pods may fetch brokers' metrics by that NetworkPolicy, several times where
+    /// there are several; by default all
+    #[arg(long = "metrics-namespace")]
+    pub metrics_namespaces: Vec<String>,
     /// The namespace of the Lease; by default the pod's own
     #[arg(long)]
     pub lease_namespace: Option<String>,
@@ -110,6 +114,7 @@ async fn operate(options: Options) -> anyhow::Result<()> {
     let pods = PodOptions {
         image: options.broker_image,
         has_network_policy: options.broker_network_policy,
+        metrics_namespaces: options.metrics_namespaces,
     };
     let secrets = Secrets::of(client.clone());
     let reconciler = move |key: &ObjectKey| {

@@ -295,6 +295,7 @@ fn a_broker_that_serves_is_evicted_and_the_budget_has_its_say() {
         let options = PodOptions {
             image: "ottla-broker:test".to_owned(),
             has_network_policy: true,
+            metrics_namespaces: Vec::new(),
         };
         let mut pods = Pods::new(client, seen.watched.clone(), &key, options);
         while !pods.observe().await.get(&1).is_some_and(|one| one.ready) {

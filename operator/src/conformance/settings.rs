@@ -154,6 +154,7 @@ impl Kubernetes {
         let options = PodOptions {
             image: "ottla-broker:test".to_owned(),
             has_network_policy: true,
+            metrics_namespaces: Vec::new(),
         };
         let pods =
             |key: &ObjectKey| Pods::new(client.clone(), watched.clone(), key, options.clone());

@@ -64,6 +64,8 @@ pub struct PodOptions {
     pub image: String,
     /// Whether brokers get a NetworkPolicy.
     pub has_network_policy: bool,
+    /// The namespaces whose pods may fetch brokers' metrics; none: all.
+    pub metrics_namespaces: Vec<String>,
 }
 
 /// The pods of one cluster.

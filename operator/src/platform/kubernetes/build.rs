@@ -49,6 +49,8 @@ pub struct Surroundings {
     pub has_network_policy: bool,
     /// The version of TLSRoute that the API server has; empty: none, or nobody needs it.
     pub route_version: String,
+    /// The namespaces whose pods may fetch metrics by it; none: all.
+    pub metrics_namespaces: Vec<String>,
 }
 
 /// Builds all objects but the ConfigMaps, which follow the brokers' settings.
@@ -70,7 +72,7 @@ pub fn build(cluster: &ValidatedCluster, around: &Surroundings) -> Vec<DynamicOb
         objects.push(dynamic("policy/v1", "PodDisruptionBudget", &budget));
     }
     if around.has_network_policy {
-        let policy = network::build(cluster);
+        let policy = network::build(cluster, &around.metrics_namespaces);
         objects.push(dynamic("networking.k8s.io/v1", "NetworkPolicy", &policy));
     }
     // Without settings there is nothing yet for pods to start with.

@@ -27,6 +27,7 @@ impl Pods {
             generation: self.generation_in_force(),
             has_network_policy: self.options.has_network_policy,
             route_version: self.routes.version.clone(),
+            metrics_namespaces: self.options.metrics_namespaces.clone(),
         }
     }
 

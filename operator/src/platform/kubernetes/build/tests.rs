@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use expect_test::expect_file;
+use expect_test::{expect, expect_file};
+use serde_json::Value;
 
 use super::{KnownSet, Surroundings, build};
 use crate::cluster::validate::{Observed, validate};
@@ -26,6 +27,7 @@ fn around() -> Surroundings {
         generation: None,
         has_network_policy: true,
         route_version: "v1".to_owned(),
+        metrics_namespaces: Vec::new(),
     }
 }
 
@@ -113,6 +115,45 @@ fn objects_of_listeners() {
         text += &format!("---\n{object}");
     }
     expect_file!["tests/listeners.yaml"].assert_eq(&text);
+}
+
+/// Metrics are open to all, or to the namespaces that the operator is told of alone; what else is
+/// open stays so.
+#[test]
+fn metrics_are_for_the_namespaces_that_are_named() {
+    let yaml = "metadata: { name: orders, namespace: shop, uid: u }\nspec: { replicas: 1 }";
+    let cluster: KafkaCluster = serde_yaml::from_str(yaml).unwrap();
+    let valid = validate(&cluster, Observed::default()).unwrap();
+    let rules = |namespaces: &[&str]| {
+        let namespaces: Vec<String> = namespaces.iter().map(|&one| one.to_owned()).collect();
+        let policy = super::network::build(&valid, &namespaces);
+        let policy = serde_json::to_value(policy).unwrap();
+        let rules = policy["spec"]["ingress"].as_array().unwrap().iter();
+        let rules = rules.map(|rule| {
+            let ports = rule["ports"].as_array().unwrap().iter();
+            let ports: Vec<String> = ports.map(|port| port["port"].to_string()).collect();
+            let peer = &rule["from"][0];
+            let from = match (&peer["namespaceSelector"], &peer["podSelector"]) {
+                (Value::Null, Value::Null) => "anywhere".to_owned(),
+                (Value::Null, pods) => pods["matchLabels"]["app.kubernetes.io/name"].to_string(),
+                (namespaces, _) => namespaces["matchExpressions"][0]["values"].to_string(),
+            };
+            format!("{} from {from}\n", ports.join(" "))
+        });
+        rules.collect::<String>()
+    };
+    expect![[r#"
+        9091 from "ottla"
+        9092 9404 from anywhere
+    "#]]
+    .assert_eq(&rules(&[]));
+    let named = ["monitoring", "observability"];
+    expect![[r#"
+        9091 from "ottla"
+        9092 from anywhere
+        9404 from ["monitoring","observability"]
+    "#]]
+    .assert_eq(&rules(&named));
 }
 
 /// Two nodes of a quorum are not evicted at once by two budgets.
