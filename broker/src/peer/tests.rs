@@ -99,10 +99,8 @@ async fn a_connection_from_another_address_proves_nothing() {
     drop(listener);
 }
 
-/// In TLS who dies says no farewell; the end of the stream counts all the same.
-#[tokio::test]
-async fn an_encrypted_connection_whose_process_ends_is_closed() {
-    let authority = Authority::new("peers");
+/// What a peer of that name has, with these settings beside.
+fn tls_of(authority: &Authority, name: &str, more: &str) -> Arc<Tls> {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: String| {
         let path = dir.path().join(name);
@@ -113,14 +111,21 @@ async fn an_encrypted_connection_whose_process_ends_is_closed() {
         "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:SSL\n\
          ssl.keystore.type=PEM\nssl.keystore.location={}\n\
-         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-        file("broker.pem", authority.server("broker")),
+         ssl.truststore.type=PEM\nssl.truststore.location={}\n{more}",
+        file("own.pem", authority.server(name)),
         file("ca.pem", authority.pem()),
     );
     let settings = Settings::from_properties("test", &text).unwrap();
     let security = settings.security("CONTROLLER");
     let tls = security.tls.as_ref().unwrap();
-    let tls = Arc::new(Tls::load("CONTROLLER", tls, true, &Env::real()).unwrap());
+    Arc::new(Tls::load("CONTROLLER", tls, true, &Env::real()).unwrap())
+}
+
+/// In TLS who dies says no farewell; the end of the stream counts all the same.
+#[tokio::test]
+async fn an_encrypted_connection_whose_process_ends_is_closed() {
+    let authority = Authority::new("peers");
+    let tls = tls_of(&authority, "broker", "");
     let listener = Network::Tcp.listen("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let connector = Connector::new(Network::Tcp, Some(Arc::clone(&tls)));
@@ -141,4 +146,36 @@ async fn an_encrypted_connection_whose_process_ends_is_closed() {
     drop(here);
     let sight = peers.sight(NODE, &address).await;
     assert!(sight.was_closed && sight.refuses, "{sight:?}");
+}
+
+/// Whom the authority of peers signs is a peer, unless the rules for names have none for him.
+#[tokio::test]
+async fn rules_for_names_say_which_certificates_are_of_peers() {
+    let authority = Authority::new("peers");
+    let rules = "listener.name.controller.ssl.principal.mapping.rules=RULE:^CN=broker$/broker/\n";
+    for (rules, name, is_peer) in [
+        ("", "application", true),
+        (rules, "application", false),
+        (rules, "broker", true),
+    ] {
+        let listener = Network::Tcp.listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let door = Door {
+            clients: None,
+            listener,
+            tls: Some(tls_of(&authority, "broker", rules)),
+        };
+        let own = tls_of(&authority, name, "");
+        let connector = Connector::new(Network::Tcp, Some(own));
+        let asking = async {
+            let mut stream = connector.connect(&address, true).await?;
+            stream.read_to_end(&mut Vec::new()).await
+        };
+        let mut handshakes = JoinSet::new();
+        let is_taken = tokio::select! {
+            _stream = door.accept(&mut handshakes) => true,
+            _refused = asking => false,
+        };
+        assert_eq!(is_taken, is_peer, "{name} with {rules:?}");
+    }
 }
