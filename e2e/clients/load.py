@@ -34,7 +34,11 @@ def arguments():
     parser.add_argument("--no-retries", action="store_true", help="each record is sent once")
     parser.add_argument("--connect-ms", type=int, help="how long a connection may take to be made")
     parser.add_argument("--follow", action="store_true", help="let a consumer group read along")
-    return parser.parse_args()
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of librdkafka for all clients, such as how they log in")
+    options = parser.parse_args()
+    options.settings = dict(pair.split("=", 1) for pair in options.set)
+    return options
 
 
 class Load:
@@ -48,6 +52,7 @@ class Load:
         self.last_ack = {}
         self.pause_max, self.pause_at, self.pauses = 0.0, None, []
         settings = {
+            **options.settings,
             "bootstrap.servers": options.bootstrap,
             "acks": "all",
             "enable.idempotence": options.idempotent,
@@ -99,6 +104,7 @@ def follow(options, stop, seen):
     """A member of a group reads along; `seen` counts what it got."""
     consumer = Consumer(
         {
+            **options.settings,
             "bootstrap.servers": options.bootstrap,
             "group.id": f"{options.topic}-follow",
             "auto.offset.reset": "earliest",
@@ -131,6 +137,7 @@ def read_back(options, timeout_s=60):
     """All records of the topic: number -> list of (partition, offset), and breaches of order."""
     consumer = Consumer(
         {
+            **options.settings,
             "bootstrap.servers": options.bootstrap,
             "group.id": "read-back",
             "enable.auto.commit": False,

@@ -10,6 +10,7 @@
 //! - [`kubernetes`]: kubectl, helm, pods, and a look at objects.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
 //! - [`figures`]: what tests measure, and the page it is written to.
+//! - [`rotation`]: certificates that change under load, on Kubernetes and on this machine.
 //! - [`suite`]: librdkafka's test suite and its table.
 //! - [`kafka_suites`]: Apache Kafka's own tests and their table.
 //! - [`proofs`]: exactly once, by clients we did not write.
@@ -26,5 +27,6 @@ pub mod kubernetes;
 pub mod local;
 pub mod process;
 pub mod proofs;
+pub mod rotation;
 pub mod setup;
 pub mod suite;

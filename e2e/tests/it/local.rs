@@ -1,6 +1,7 @@
 //! `ottla-operator local`: what a person sees who has a folder of YAML and wants a Kafka.
 
 mod bad_input;
+mod certificates;
 mod changes;
 mod controllers;
 mod disks;
