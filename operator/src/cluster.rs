@@ -8,6 +8,7 @@ pub mod gate;
 pub mod quorum;
 pub mod rebalance;
 pub mod reconcile;
+pub mod replacement;
 pub mod rolling_restart;
 pub mod scale_down;
 pub mod scale_up;

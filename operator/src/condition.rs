@@ -102,6 +102,8 @@ reasons! {
         ScalingDown: Reconciling,
         /// Other nodes than before are to vote in the metadata quorum, one after the other.
         ChangingVoters: Reconciling,
+        /// A broker or controller gets an empty volume in place of its own, because somebody asked.
+        ReplacingBroker: Reconciling,
         /// A broker that served does not at the moment.
         BrokerNotReady: Reconciling,
         /// A dedicated controller is being started, or is not ready at the moment.
@@ -118,6 +120,9 @@ reasons! {
         InvalidSpec: Stalled,
         /// Fewer brokers are wanted than the replicas of a topic need.
         ScaleDownRefused: Stalled,
+        /// A broker's volume is not given up: that would lose what is nowhere else, or makes no
+        /// sense.
+        ReplacementRefused: Stalled,
         /// A Secret that a listener names is not there.
         SecretNotFound: Stalled,
         /// A certificate cannot be used; the one before stays where there is one.

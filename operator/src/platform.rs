@@ -154,6 +154,15 @@ pub struct NotYet {
     pub message: String,
 }
 
+/// Where the data of a node are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// What tells it from any that comes in its place.
+    pub id: String,
+    /// Whether it is to go already, once nobody uses it.
+    pub is_going: bool,
+}
+
 /// What a reconcile asks of the place where brokers run.
 #[allow(
     async_fn_in_trait,
@@ -266,12 +275,32 @@ pub trait Platform {
     /// exists no more. Nothing to do where [`Platform::prepare`] sees to it.
     async fn remove(&mut self, _broker: i32) {}
 
-    /// What the brokers say of a restart of this one: what it would harm.
+    /// What a broker says of a restart of another one, or of its own: what that would harm.
     ///
     /// # Errors
-    /// Why they say nothing, as half a sentence.
-    async fn restart_check(&mut self, _broker: i32) -> Result<RestartCheck, String> {
+    /// Why it says nothing, as half a sentence.
+    async fn restart_check(&mut self, _asked: i32, _of: i32) -> Result<RestartCheck, String> {
         Ok(RestartCheck::default())
+    }
+
+    /// The volume that a node has; none where it has none yet.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    async fn volume(&mut self, _node: i32) -> Result<Option<Volume>, NotYet> {
+        Ok(None)
+    }
+
+    /// Has a node give up this volume, for good and with what is on it, and come back with an empty
+    /// one; without a volume, come back with one. Returns at once, and is asked again until
+    /// [`Platform::volume`] is another. Says so where it could not be done.
+    async fn replace(
+        &mut self,
+        _node: i32,
+        _volume: Option<&Volume>,
+        _settings: &Properties,
+    ) -> Result<(), NotYet> {
+        Ok(())
     }
 
     /// Keeps the settings for the broker's next start: it runs with them already.

@@ -3,6 +3,7 @@
 //! duplicate.
 
 mod grow;
+mod lost;
 mod replicas;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use ottla_e2e::kubernetes::{Pod, apply, command, node_of, ready, says, wait};
 use ottla_e2e::setup::scratch;
 
 pub use self::grow::{six_brokers_roll, three_to_five_and_back};
+pub use self::lost::a_volume_given_up_and_one_lost;
 pub use self::replicas::one_to_three_to_two;
 use crate::brokers::{drain, roll, uids, uncordon};
 use crate::figures::{pause, within};

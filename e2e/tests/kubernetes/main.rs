@@ -74,6 +74,7 @@ const LONG_STEPS: &[Step] = &[
     ("long_replicas", long::one_to_three_to_two),
     ("long_scale", long::three_to_five_and_back),
     ("long_six", long::six_brokers_roll),
+    ("long_lost", long::a_volume_given_up_and_one_lost),
 ];
 
 /// The steps whose names begin as an argument does; without arguments one of the two groups.

@@ -9,6 +9,7 @@ mod certified;
 mod consent;
 mod controllers;
 mod identity;
+mod replace;
 mod roll;
 mod voters;
 
@@ -243,6 +244,9 @@ impl<P: Platform> Reconciler<P> {
         if !is_prepared {
             return conclude(cluster, Some(valid), &seen, done, now);
         }
+        let of = (cluster, &valid);
+        let replacement = self.replace(of, there.nodes, &desired, is_current).await;
+        let goes = replacement.tell(&mut seen, &mut done);
         self.start(there.nodes, &desired, &mut done).await;
         let differences = differences(there.nodes, &compared);
         if is_current() {
@@ -251,7 +255,8 @@ impl<P: Platform> Reconciler<P> {
         }
         // Its pod would come back as it was: nothing is made for one that is to go.
         compared.retain(|id, _| !valid.controllers.leaves(*id));
-        let (brokers, plan) = self.roll((cluster, &valid), there.nodes, &compared).await;
+        let (brokers, plan) = self.roll(of, there.nodes, &compared).await;
+        let plan = plan.after(goes);
         let turn = (passed.restarts, passed.held.is_some());
         self.note_turn(cluster, turn, &brokers, &seen.pending);
         if let Some(id) = plan.restart.filter(|_| is_current()) {
@@ -415,7 +420,7 @@ fn conclude(
     };
     Step {
         approved,
-        holds_moves: seen.plan.holds_moves(),
+        holds_moves: seen.holds_moves || seen.plan.holds_moves(),
         reach: None,
         status: status(cluster, valid.as_ref(), seen, now),
         valid,

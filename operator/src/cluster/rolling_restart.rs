@@ -172,6 +172,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same while another node goes for another reason.
+    #[must_use]
+    pub fn after(mut self, goes: Option<i32>) -> Self {
+        if let (Some(goes), Some(id)) = (goes, self.restart) {
+            self.restart = None;
+            self.waiting.insert(id, Obstacle::GoesFirst(goes));
+        }
+        self
+    }
+
     /// Whether no more replicas are to be moved, so that the restarts have their turn.
     #[must_use]
     pub fn holds_moves(&self) -> bool {
@@ -220,7 +230,7 @@ pub fn heed(mut plan: Plan, advice: &Advice) -> Plan {
     plan
 }
 
-fn objection(check: &RestartCheck, allow_unavailable: bool) -> Option<Obstacle> {
+pub(super) fn objection(check: &RestartCheck, allow_unavailable: bool) -> Option<Obstacle> {
     if let (Some(left), Some(voters)) = (check.voters_left, check.voters)
         && voters > 1
         && left <= voters / 2
@@ -301,7 +311,7 @@ fn obstacle(
 }
 
 /// Whether the voters that stay are no majority any more. A single voter has nobody to stay.
-fn quorum_lost(candidate: i32, quorum: &ObservedQuorum) -> Option<Obstacle> {
+pub(super) fn quorum_lost(candidate: i32, quorum: &ObservedQuorum) -> Option<Obstacle> {
     let voters = quorum.voters.len();
     if voters < 2 || !quorum.voters.contains_key(&candidate) {
         return None;
@@ -453,4 +463,4 @@ fn brokers_by_id(ids: &[i32]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

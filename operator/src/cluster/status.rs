@@ -6,7 +6,7 @@ use super::rolling_restart::{ObservedBroker, Plan};
 use super::scale_up::known;
 use crate::approval::Consent;
 use crate::condition::{ClusterReason, Verdict, conditions};
-use crate::crd::cluster::{BrokerStatus, RebalanceStatus};
+use crate::crd::cluster::{BrokerStatus, RebalanceStatus, ReplacementStatus};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::platform::{BrokerState, Failure, There};
 use crate::spoken::node_first;
@@ -41,6 +41,10 @@ pub struct Seen<'a> {
     pub newcomers: Option<Vec<i32>>,
     /// How far replicas are made even; none where that was not looked at.
     pub rebalance: Option<Option<RebalanceStatus>>,
+    /// The node that gets an empty volume; none where that was not looked at.
+    pub replacement: Option<Option<ReplacementStatus>>,
+    /// Whether no more replicas are to be moved for its sake.
+    pub holds_moves: bool,
     /// What was consented to, and what waits; none where that was not looked at.
     pub consent: Option<Consent>,
     /// The version that brokers start with; empty where it is not known.
@@ -79,6 +83,8 @@ impl<'a> Seen<'a> {
             dedicated: BTreeSet::new(),
             newcomers: None,
             rebalance: None,
+            replacement: None,
+            holds_moves: false,
             consent: None,
             version: String::new(),
         }
@@ -136,6 +142,9 @@ pub fn status(
         status.approved = consent.told();
         status.plan.clone_from(&consent.plan);
         status.plans_approved = consent.plans_approved;
+    }
+    if let Some(replacement) = &seen.replacement {
+        status.replacement.clone_from(replacement);
     }
     if let Some(rebalance) = &seen.rebalance {
         status.rebalance.clone_from(rebalance);

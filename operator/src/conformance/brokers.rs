@@ -7,6 +7,7 @@ mod moves;
 mod quorum;
 mod tls;
 mod versions;
+mod volumes;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +87,10 @@ struct Kafka {
     was_asked_over_tls: Cell<bool>,
     cluster_id: RefCell<String>,
     is_silent: Cell<bool>,
+    /// How many volumes each broker has given up.
+    given_up: RefCell<BTreeMap<i32, u32>>,
+    /// Brokers that are in no ISR, and follow nobody closely.
+    behind: RefCell<BTreeSet<i32>>,
     api: RefCell<Option<ApiServer>>,
     users: RefCell<Users>,
 }
@@ -118,6 +123,8 @@ impl Brokers {
                 was_asked_over_tls: Cell::new(false),
                 cluster_id: RefCell::new("the-cluster".to_owned()),
                 is_silent: Cell::new(false),
+                given_up: RefCell::default(),
+                behind: RefCell::default(),
                 api: RefCell::default(),
                 users: RefCell::default(),
             }),
@@ -373,7 +380,7 @@ impl Kafka {
                 name: Some(name),
                 partitions: (0..)
                     .zip(partitions)
-                    .map(|(index, partition)| partition.described(index, &self.down.borrow()))
+                    .map(|(index, partition)| partition.described(index, &self.out_of_sync()))
                     .collect(),
                 ..MetadataResponseTopic::default()
             },

@@ -2,7 +2,7 @@
 //! its calls. One story is told again and again, each time with another fault; what must always
 //! hold is judged at each call, and in the end all must be as it is without the fault.
 
-mod rules;
+pub mod rules;
 
 use std::time::Duration;
 
@@ -245,7 +245,7 @@ fn tell(what: &str, prepare: impl FnOnce(&Kubernetes)) -> usize {
 
 /// By default faults of all kinds come together and every nineteenth call is the last one; with
 /// OTTLA_FAULTS=all each comes alone, and each call is the last one once.
-fn is_thorough() -> bool {
+pub fn is_thorough() -> bool {
     std::env::var("OTTLA_FAULTS").is_ok_and(|which| which == "all")
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::api::ApiServer;
 use super::brokers::Brokers;
 use crate::fingerprint::fingerprint;
+use crate::platform::kubernetes::pool;
 use crate::validated::FIRST_CONTROLLER;
 
 const STEP: Duration = Duration::from_millis(100);
@@ -81,6 +82,7 @@ impl Nodes {
 
     fn step(&self) {
         for claim in self.api.all("persistentvolumeclaims") {
+            self.let_go(&claim);
             self.grow(&claim);
         }
         self.run_set("orders", 0);
@@ -158,16 +160,20 @@ impl Nodes {
             .flatten()
         {
             let claim_name = format!("{}-{name}", claim["metadata"]["name"].as_str().unwrap());
-            if self
-                .api
-                .get("persistentvolumeclaims", "shop", &claim_name)
-                .is_some()
-            {
-                continue;
+            let there = self.api.get("persistentvolumeclaims", "shop", &claim_name);
+            match there {
+                // It is being deleted: no pod is made on it.
+                Some(claim) if is_deleted(&claim) => return,
+                Some(_) => continue,
+                None => {}
             }
             let capacity = &claim["spec"]["resources"]["requests"];
             let claim = json!({
-                "metadata": { "namespace": "shop", "name": claim_name }, "spec": claim["spec"],
+                "metadata": {
+                    "namespace": "shop", "name": claim_name,
+                    "finalizers": ["kubernetes.io/pvc-protection"],
+                },
+                "spec": claim["spec"],
                 "status": { "phase": "Bound", "capacity": capacity },
             });
             self.api.apply("persistentvolumeclaims", &claim);
@@ -216,6 +222,10 @@ impl Nodes {
             let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
             self.brokers.start_with(settings.collect());
         }
+        if is_ready && self.has_been(uid, "copies", WHILE) {
+            self.brokers
+                .fall_behind(pool::node("orders", name).unwrap(), false);
+        }
         let status = json!({
             "hostIP": "10.0.0.1",
             "conditions": [{ "type": "Ready", "status": if is_ready { "True" } else { "False" } }],
@@ -226,6 +236,20 @@ impl Nodes {
         });
         self.api.set_status("pods", "shop", name, &status);
         is_ready
+    }
+
+    /// A claim that was deleted is there for as long as a pod uses it.
+    fn let_go(&self, claim: &Value) {
+        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+        let pod = name.strip_prefix("data-").unwrap_or_default();
+        if is_deleted(claim) && self.api.get("pods", "shop", pod).is_none() {
+            self.api
+                .edit("persistentvolumeclaims", "shop", name, |claim| {
+                    claim["metadata"]["finalizers"] = json!([]);
+                });
+            let node = pool::node("orders", pod).unwrap();
+            self.brokers.fall_behind(node, true);
+        }
     }
 
     fn grow(&self, claim: &Value) {
@@ -250,4 +274,8 @@ impl Nodes {
         }
         has_been
     }
+}
+
+fn is_deleted(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some()
 }

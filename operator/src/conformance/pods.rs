@@ -3,6 +3,7 @@
 
 mod held;
 mod listeners;
+mod replaced;
 mod unready;
 
 use serde_json::{Value, json};

@@ -7,7 +7,9 @@ use super::brokers::Brokers;
 use crate::crd::cluster as crd;
 use crate::observed::RestartCheck;
 use crate::platform::kubernetes::Pods;
-use crate::platform::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Remake};
+use crate::platform::{
+    BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Remake, Volume,
+};
 use crate::validated::ValidatedCluster;
 
 /// The platform.
@@ -107,8 +109,21 @@ impl Platform for Reached {
         self.pods.restart(broker, settings).await
     }
 
-    async fn restart_check(&mut self, _: i32) -> Result<RestartCheck, String> {
+    async fn restart_check(&mut self, _: i32, _: i32) -> Result<RestartCheck, String> {
         Ok(RestartCheck::default())
+    }
+
+    async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {
+        self.pods.volume(node).await
+    }
+
+    async fn replace(
+        &mut self,
+        node: i32,
+        volume: Option<&Volume>,
+        settings: &Properties,
+    ) -> Result<(), NotYet> {
+        self.pods.replace(node, volume, settings).await
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

@@ -11,7 +11,8 @@ use super::template::Template;
 use super::{Condition, KafkaConfig};
 
 pub use super::nodes::{
-    ControllersTemplate, DedicatedControllers, Rack, ReclaimPolicy, Resources, Storage,
+    ControllersTemplate, DedicatedControllers, Rack, ReclaimPolicy, ReplacementPhase,
+    ReplacementStatus, Resources, Storage,
 };
 
 pub use super::listener::{
@@ -364,6 +365,10 @@ pub struct KafkaClusterStatus {
     /// spec.rebalanceAtSkewPercent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<RebalanceStatus>,
+    /// The node that gets an empty volume in place of its own, which the annotation
+    /// `ottla.io/replace-broker` asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<ReplacementStatus>,
     /// The version that brokers start with: the tag of their image, or its digest.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub broker_version: String,

@@ -114,6 +114,36 @@ pub enum ReclaimPolicy {
     Delete,
 }
 
+/// How far a node is that gets an empty volume in place of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ReplacementStatus {
+    /// What the annotation had.
+    pub asked: String,
+    /// The broker or dedicated controller, by its id.
+    pub id: i32,
+    /// The volume that is given up: the uid of its claim, or in local mode the id that stands in
+    /// the folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub volume: String,
+    /// Replacing: that volume is to go, or goes. CatchingUp: there is another one, and it gets what
+    /// the others have. Replaced: it has all of that.
+    pub phase: ReplacementPhase,
+}
+
+/// What is done for a node that gets an empty volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ReplacementPhase {
+    /// Its volume goes.
+    Replacing,
+    /// It has another one, and copies.
+    CatchingUp,
+    /// It has what it is to have.
+    Replaced,
+}
+
 /// Where a broker's rack comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

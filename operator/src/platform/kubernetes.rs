@@ -5,8 +5,8 @@
 //! names the one it was started with, so what a broker runs with is known, and a pod that starts
 //! anew takes exactly the settings it was meant to.
 //!
-//! Invariant: a pod is deleted only by [`Platform::restart`], or with the StatefulSet of the
-//! controllers that vote no more; and a volume never.
+//! Invariant: a pod is deleted only by [`Platform::restart`] and [`Platform::replace`], or with the
+//! StatefulSet of the controllers that vote no more; and a volume only by [`Platform::replace`].
 
 pub mod addresses;
 pub mod apply;
@@ -21,6 +21,7 @@ pub mod pool;
 pub mod quantity;
 mod racks;
 pub mod refusals;
+mod replaced;
 mod reports;
 mod routes;
 mod settings;
@@ -32,11 +33,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
-use kube::api::{Api, PatchParams};
+use kube::api::Api;
 use kube::{Client, ResourceExt};
 
 use self::addresses::anywhere;
 use self::apply::Applier;
+pub use self::apply::apply_params;
 use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
 use self::build::pods::{GENERATION, build_template};
 use self::build::routes::TLS_ROUTE;
@@ -48,10 +50,11 @@ use self::routes::Routes;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{
-    BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, pages,
+    BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, Volume,
+    pages,
 };
+use crate::crd;
 use crate::crd::cluster::{ChangePolicy, Storage};
-use crate::crd::{self, FIELD_MANAGER};
 use crate::object::ObjectKey;
 use crate::observed::RestartCheck;
 use crate::spoken::node_first;
@@ -436,9 +439,22 @@ impl Platform for Pods {
         self.evict(broker).await
     }
 
-    async fn restart_check(&mut self, broker: i32) -> Result<RestartCheck, String> {
-        let address = format!("{}:{HTTP_PORT}", self.host(broker));
-        pages::restart_check(&address, broker).await
+    async fn restart_check(&mut self, asked: i32, of: i32) -> Result<RestartCheck, String> {
+        let address = format!("{}:{HTTP_PORT}", self.host(asked));
+        pages::restart_check(&address, of).await
+    }
+
+    async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {
+        self.volume_of(node).await
+    }
+
+    async fn replace(
+        &mut self,
+        node: i32,
+        volume: Option<&Volume>,
+        _: &Properties,
+    ) -> Result<(), NotYet> {
+        self.give_up_volume(node, volume).await
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {
@@ -463,10 +479,4 @@ impl Platform for Pods {
 #[must_use]
 pub fn api_server() -> Option<String> {
     std::env::var("KUBERNETES_SERVICE_HOST").ok()
-}
-
-/// The parameters of every server-side apply: ours is the only hand on the fields we name.
-#[must_use]
-pub fn apply_params() -> PatchParams {
-    PatchParams::apply(FIELD_MANAGER).force()
 }

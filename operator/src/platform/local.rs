@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::process::Process;
-use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, pages};
+use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Volume, pages};
 use crate::observed::RestartCheck;
 use crate::spoken::node;
 use crate::validated::{CONTROLLERS_MAX, FIRST_CONTROLLER, dedicated};
@@ -132,12 +132,46 @@ impl Platform for Processes {
         }
     }
 
-    async fn restart_check(&mut self, broker: i32) -> Result<RestartCheck, String> {
-        let process = self.brokers.get(&broker);
+    async fn restart_check(&mut self, asked: i32, of: i32) -> Result<RestartCheck, String> {
+        let process = self.brokers.get(&asked);
         match process.and_then(Process::http_address) {
-            Some(address) => pages::restart_check(address, broker).await,
+            Some(address) => pages::restart_check(address, of).await,
             None => Ok(RestartCheck::default()),
         }
+    }
+
+    async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {
+        Ok(self.brokers.get(&node).and_then(Process::volume))
+    }
+
+    async fn replace(
+        &mut self,
+        node: i32,
+        volume: Option<&Volume>,
+        settings: &Properties,
+    ) -> Result<(), NotYet> {
+        let Some(process) = self.brokers.get_mut(&node) else {
+            return Ok(());
+        };
+        // Without data it is started by itself.
+        if volume.is_none() || process.volume().as_ref() != volume {
+            return Ok(());
+        }
+        process.request_stop();
+        process.advance(Instant::now());
+        if process.is_running() {
+            return Ok(());
+        }
+        process.delete_data().map_err(|error| NotYet {
+            is_stuck: false,
+            message: format!(
+                "The folder {} cannot be deleted: {error}.",
+                process.folder().display()
+            ),
+        })?;
+        process.restart_with(settings.clone());
+        process.advance(Instant::now());
+        Ok(())
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

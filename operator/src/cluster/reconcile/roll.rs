@@ -83,7 +83,7 @@ impl<P: Platform> Reconciler<P> {
         match going.filter(|broker| broker.runs) {
             Some(broker) => {
                 let advice = Advice {
-                    check: self.platform.restart_check(broker.id).await,
+                    check: self.platform.restart_check(broker.id, broker.id).await,
                     allow_unavailable: valid.allow_unavailable || valid.replicas == 1,
                 };
                 heed(plan, &advice)
@@ -92,7 +92,7 @@ impl<P: Platform> Reconciler<P> {
         }
     }
 
-    async fn health(&mut self) -> Health {
+    pub(super) async fn health(&mut self) -> Health {
         let unknown = |error: crate::admin::Error| Health::Unknown(error.to_string());
         let cluster = match self.admin.describe_moves(None).await {
             Ok(cluster) => cluster,

@@ -11,7 +11,7 @@ use crate::testing::fold;
 /// A broker a letter, another case (or `!`) for one that is to be restarted: `.` serves, `b` runs,
 /// is not ready, `x` is on its way back without a process, `f`
 /// does not come up by itself.
-fn brokers(letters: &str) -> Vec<ObservedBroker> {
+pub(in crate::cluster) fn brokers(letters: &str) -> Vec<ObservedBroker> {
     let broker = |(id, letter): (i32, char)| {
         let (message, state) = match letter.to_ascii_lowercase() {
             'f' => ("exits at once", 'f'),
@@ -34,7 +34,7 @@ fn brokers(letters: &str) -> Vec<ObservedBroker> {
 
 /// The leader of the quorum has a `*`, voters that do not follow it a `-`; partitions are
 /// `name:replicas/isr`, replicas that are being added with a `+`.
-fn health(voters: &str, partitions: &str) -> Health {
+pub(in crate::cluster) fn health(voters: &str, partitions: &str) -> Health {
     let ids = |text: &str| -> Vec<i32> {
         let ids = text.split(',').map(|id| id.trim_end_matches('+'));
         ids.map(|id| id.parse().unwrap()).collect()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Brokers;
 use crate::platform::paper::lay_out;
 use crate::platform::{BrokerState, Endpoints, Listener};
-use crate::platform::{NotYet, Platform, Properties};
+use crate::platform::{NotYet, Platform, Properties, Volume};
 
 /// The platform.
 pub struct Fake {
@@ -64,6 +64,22 @@ impl Platform for Fake {
 
     async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
         self.start(broker, settings).await;
+        Ok(())
+    }
+
+    async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {
+        Ok(Some(self.brokers.volume(node)))
+    }
+
+    async fn replace(
+        &mut self,
+        node: i32,
+        volume: Option<&Volume>,
+        _: &Properties,
+    ) -> Result<(), NotYet> {
+        if volume == Some(&self.brokers.volume(node)) {
+            self.brokers.empty(node);
+        }
         Ok(())
     }
 

@@ -69,12 +69,12 @@ impl Partition {
     }
 
     /// As Metadata has it.
-    pub fn described(&self, index: i32, down: &BTreeSet<i32>) -> MetadataResponsePartition {
+    pub fn described(&self, index: i32, out_of_sync: &BTreeSet<i32>) -> MetadataResponsePartition {
         let in_sync = self
             .replicas
             .iter()
             .copied()
-            .filter(|id| !down.contains(id));
+            .filter(|id| !out_of_sync.contains(id));
         MetadataResponsePartition {
             partition_index: index,
             leader_id: 0,

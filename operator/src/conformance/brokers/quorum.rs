@@ -35,7 +35,7 @@ impl Kafka {
                 ..DescribeQuorumResponse::default()
             };
         }
-        let (voters, down) = (self.voters.borrow(), self.down.borrow());
+        let (voters, down) = (self.voters.borrow(), self.out_of_sync());
         let states = voters.iter().map(|replica_id| ReplicaState {
             replica_id: *replica_id,
             replica_directory_id: Uuid::default(),

@@ -8,7 +8,7 @@ use super::super::api::{Objects, Place};
 /// What a call would break.
 pub fn broken(objects: &Objects, call: &Call, body: &Value) -> Vec<String> {
     let found = match (call.place.0.as_str(), call.verb) {
-        ("persistentvolumeclaims", Verb::Delete) => Some("a volume is deleted".to_owned()),
+        ("persistentvolumeclaims", Verb::Delete) => lost(objects, &call.place),
         ("pods", Verb::Delete | Verb::Evict) => away(objects, &call.place),
         ("kafkaclusters", Verb::Status) => {
             let before = &objects.get(&call.place).unwrap_or(&Value::Null)["status"];
@@ -32,6 +32,17 @@ fn get<'a>(objects: &'a Objects, resource: &str, name: &str) -> &'a Value {
 fn serves(pod: &Value) -> bool {
     pod.pointer("/metadata/deletionTimestamp").is_none()
         && pod["status"]["conditions"][0]["status"] == "True"
+}
+
+/// A volume goes only where the status says so before, and every other broker serves.
+fn lost(objects: &Objects, going: &Place) -> Option<String> {
+    let uid = &objects.get(going)?["metadata"]["uid"];
+    let replacement = &get(objects, "kafkaclusters", "orders")["status"]["replacement"];
+    if replacement["phase"] != "Replacing" || replacement["volume"] != *uid {
+        return Some(format!("the volume {} is deleted", going.2));
+    }
+    let pod = going.2.trim_start_matches("data-").to_owned();
+    away(objects, &("pods".to_owned(), going.1.clone(), pod))
 }
 
 /// At most one broker is away, and so at most one voter: all of them vote here.

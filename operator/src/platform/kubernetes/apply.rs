@@ -9,12 +9,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, TypeMeta};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, TypeMeta};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 
+use super::NotYet;
 use super::refusals::Refusals;
-use super::{NotYet, apply_params};
 use crate::crd::{FIELD_MANAGER, GROUP};
 
 /// The label of an object that names its cluster.
@@ -137,6 +137,12 @@ impl Applier {
         let patch = Patch::Apply(object);
         api.patch(name, &apply_params(), &patch).await.map_err(no)
     }
+}
+
+/// The parameters of every server-side apply: ours is the only hand on the fields we name.
+#[must_use]
+pub fn apply_params() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force()
 }
 
 /// Whether the same will be refused again is by the code: a conflict and too many requests pass, as

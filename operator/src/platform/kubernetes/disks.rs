@@ -27,11 +27,12 @@ impl Pods {
                 continue;
             };
             let claim = format!("{DATA_VOLUME}-{}", pod.name_any());
+            let uid = pod.uid().unwrap_or_default();
             let claims = Api::namespaced(self.client.clone(), &self.namespace);
             let refusals = &mut self.refusals;
             let grow = self
                 .volumes
-                .grow(&claims, refusals, (*broker, &claim), &storage.size);
+                .grow(&claims, refusals, (*broker, &claim, &uid), &storage.size);
             grow.await;
         }
     }

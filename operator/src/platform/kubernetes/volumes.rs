@@ -71,7 +71,8 @@ pub fn is_of(claim: &PersistentVolumeClaim, cluster: &str, pool: Pool) -> bool {
 /// What was asked of the volumes of one cluster.
 #[derive(Debug, Default)]
 pub struct Volumes {
-    asked: BTreeMap<String, (String, Instant)>,
+    /// Which size was asked of which claim, for a pod of this uid, and when.
+    asked: BTreeMap<String, (String, String, Instant)>,
     refused: BTreeMap<i32, String>,
     growing: BTreeMap<i32, String>,
     is_news: bool,
@@ -93,12 +94,12 @@ impl Volumes {
         std::mem::take(&mut self.is_news)
     }
 
-    /// Asks for this size, once.
+    /// Asks for this size, once for each pod: another one may have another claim of that name.
     pub async fn grow(
         &mut self,
         claims: &Api<PersistentVolumeClaim>,
         refusals: &mut Refusals,
-        (broker, claim): (i32, &str),
+        (broker, claim, pod): (i32, &str, &str),
         size: &str,
     ) {
         let target = ("PersistentVolumeClaim".to_owned(), claim.to_owned());
@@ -112,8 +113,8 @@ impl Volumes {
         } else {
             Duration::MAX
         };
-        if let Some((asked, when)) = self.asked.get(claim)
-            && asked == size
+        if let Some((asked, of, when)) = self.asked.get(claim)
+            && (asked.as_str(), of.as_str()) == (size, pod)
             && when.elapsed() < again_after
         {
             return;
@@ -127,7 +128,7 @@ impl Volumes {
         if status.phase.as_deref() != Some("Bound") {
             return;
         }
-        let asked = (size.to_owned(), Instant::now());
+        let asked = (size.to_owned(), pod.to_owned(), Instant::now());
         self.asked.insert(claim.to_owned(), asked);
         self.is_news |= self.refused.remove(&broker).is_some();
         let grows = growing(&status, size);

@@ -25,11 +25,13 @@ use self::last_words::last_words;
 use super::ports;
 use super::settings_file::{parse_settings, render_settings};
 use crate::platform::probe::{Unready, ask_ready};
-use crate::platform::{BrokerState, Failure, Properties};
+use crate::platform::{BrokerState, Failure, Properties, Volume};
 
 /// The file with a broker's settings.
 pub const SETTINGS_FILE: &str = "broker.properties";
 const PID_FILE: &str = "pid";
+/// The file in which a broker says whose data are beside it.
+const IDENTITY_FILE: &str = "meta.properties";
 const LOG_FILE: &str = "log";
 /// A log above this is put aside at the next start.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -132,6 +134,31 @@ impl Process {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The volume that stands for its data, by the id that the broker has given them; none where
+    /// there are none.
+    pub fn volume(&self) -> Option<Volume> {
+        let text = std::fs::read_to_string(self.folder.join(IDENTITY_FILE)).ok()?;
+        let id = parse_settings(&text).remove("directory.id")?;
+        let is_going = false;
+        Some(Volume { id, is_going })
+    }
+
+    /// Deletes its folder. It has another name first: half of the data is nothing to start with.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn delete_data(&self) -> std::io::Result<()> {
+        assert!(!self.is_running(), "data is deleted under a running broker");
+        let mut name = self.folder.clone().into_os_string();
+        name.push(".replaced");
+        let given_up = PathBuf::from(name);
+        if given_up.exists() {
+            std::fs::remove_dir_all(&given_up)?;
+        }
+        std::fs::rename(&self.folder, &given_up)?;
+        std::fs::remove_dir_all(&given_up)
     }
 
     /// Whether there is a process.

@@ -1,0 +1,266 @@
+//! The node that gets an empty volume, a step at a time. When it may is decided by
+//! [`replacement`](super::super::replacement).
+
+use std::collections::BTreeMap;
+
+use super::super::desired::observed_brokers;
+use super::super::replacement::{Hindrance, Order, REPLACE, hindrance, lacks, order};
+use super::super::rolling_restart::{Health, ObservedBroker, Obstacle};
+use super::super::status::Seen;
+use super::{Reconciler, not_yet_verdict};
+use crate::condition::{ClusterReason, Verdict};
+use crate::crd::KafkaCluster;
+use crate::crd::cluster::{ReplacementPhase, ReplacementStatus};
+use crate::observed::RestartCheck;
+use crate::platform::{BrokerState, Platform, Properties, Volume};
+use crate::spoken::{node, node_first};
+use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
+
+/// What a step came to.
+#[derive(Default)]
+pub(super) struct Replacement {
+    /// What the status is to say.
+    pub(super) status: Option<ReplacementStatus>,
+    /// What is done, or waited for.
+    pub(super) verdict: Option<Verdict>,
+    /// The node that goes in this step: no other one may.
+    pub(super) goes: Option<i32>,
+    /// Whether no more replicas are to be moved.
+    pub(super) holds_moves: bool,
+    /// What was done, as a sentence.
+    pub(super) done: Option<String>,
+}
+
+impl Replacement {
+    /// Tells what became of it. While a node goes no other one does.
+    pub(super) fn tell(self, seen: &mut Seen<'_>, done: &mut Vec<String>) -> Option<i32> {
+        seen.verdicts.extend(self.verdict);
+        seen.replacement = Some(self.status);
+        seen.holds_moves = self.holds_moves;
+        done.extend(self.done);
+        self.goes
+    }
+}
+
+/// What a step sees.
+struct Sight<'a> {
+    valid: &'a ValidatedCluster,
+    nodes: Vec<ObservedBroker>,
+    desired: &'a BTreeMap<i32, Properties>,
+    volume: Option<Volume>,
+}
+
+impl<P: Platform> Reconciler<P> {
+    /// Goes on with what the annotation asks for. `is_current` is asked before a node is taken.
+    pub(super) async fn replace(
+        &mut self,
+        (cluster, valid): (&KafkaCluster, &ValidatedCluster),
+        states: &BTreeMap<i32, BrokerState>,
+        desired: &BTreeMap<i32, Properties>,
+        is_current: &dyn Fn() -> bool,
+    ) -> Replacement {
+        let annotations = cluster.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|all| all.get(REPLACE));
+        let before = cluster.status.as_ref();
+        let before = before.and_then(|before| before.replacement.as_ref());
+        let order = order(asked.map(String::as_str), before, valid);
+        let (id, under_way) = match &order {
+            Order::Nothing => return Replacement::default(),
+            Order::Done(status) => {
+                return Replacement {
+                    status: Some(status.clone()),
+                    ..Replacement::default()
+                };
+            }
+            Order::Refused(why) => return refused(why),
+            Order::Begin(id) => (*id, None),
+            Order::GoOn(status, is_wanted) => (status.id, Some((status.clone(), *is_wanted))),
+        };
+        let kept = under_way.clone().map(|(status, _)| status);
+        let volume = match self.platform.volume(id).await {
+            Ok(volume) => volume,
+            Err(why) => return waits(kept, not_yet_verdict(&why)),
+        };
+        let sight = Sight {
+            valid,
+            nodes: observed_brokers(states, desired),
+            desired,
+            volume,
+        };
+        match under_way {
+            None => self.begin(id, asked, &sight).await,
+            Some((status, is_wanted)) if is_given_up(&status, sight.volume.as_ref()) => {
+                if !is_wanted && sight.volume.as_ref().is_some_and(|one| !one.is_going) {
+                    return Replacement {
+                        done: Some(format!("{} keeps its volume after all", node(id))),
+                        ..Replacement::default()
+                    };
+                }
+                self.give_up(status, &sight, is_current).await
+            }
+            Some((status, _)) => self.catch_up(status, &sight, is_current).await,
+        }
+    }
+
+    /// Has the status name the volume that is to go, where it may.
+    async fn begin(&mut self, id: i32, asked: Option<&String>, sight: &Sight<'_>) -> Replacement {
+        match self.hindrance(id, sight).await {
+            Some(hindrance) => hindered(id, None, &hindrance),
+            None => {
+                let volume = sight.volume.as_ref();
+                let status = ReplacementStatus {
+                    asked: asked.cloned().unwrap_or_default(),
+                    id,
+                    volume: volume.map_or(String::new(), |volume| volume.id.clone()),
+                    phase: ReplacementPhase::Replacing,
+                };
+                let message = format!("{} is about to give up its volume.", node_first(id));
+                Replacement {
+                    goes: Some(id),
+                    holds_moves: true,
+                    ..waits(Some(status), replacing(message))
+                }
+            }
+        }
+    }
+
+    /// Has the volume and the process of a node go.
+    async fn give_up(
+        &mut self,
+        status: ReplacementStatus,
+        sight: &Sight<'_>,
+        is_current: &dyn Fn() -> bool,
+    ) -> Replacement {
+        let id = status.id;
+        if let Some(hindrance) = self.hindrance(id, sight).await {
+            return hindered(id, Some(status), &hindrance);
+        }
+        let volume = sight.volume.as_ref();
+        let settings = sight.desired.get(&id);
+        let Some(settings) = settings.filter(|_| is_current()) else {
+            let message = format!("{} is about to give up its volume.", node_first(id));
+            return waits(Some(status), replacing(message));
+        };
+        let answer = self.platform.replace(id, volume, settings).await;
+        let is_first = volume.is_some_and(|volume| !volume.is_going);
+        let what = sight.nodes.iter().find(|node| node.id == id);
+        let what = what.map_or("is not there", |node| node.message.as_str());
+        let message = format!(
+            "{} gives up its volume and gets an empty one ({what}).",
+            node_first(id)
+        );
+        let verdict = answer
+            .as_ref()
+            .map_or_else(not_yet_verdict, |()| replacing(message));
+        let done = format!("{} gives up its volume and gets an empty one", node(id));
+        Replacement {
+            goes: Some(id),
+            holds_moves: true,
+            done: (is_first && answer.is_ok()).then_some(done),
+            ..waits(Some(status), verdict)
+        }
+    }
+
+    /// Waits until a node has what the others have.
+    async fn catch_up(
+        &mut self,
+        mut status: ReplacementStatus,
+        sight: &Sight<'_>,
+        is_current: &dyn Fn() -> bool,
+    ) -> Replacement {
+        let id = status.id;
+        status.phase = ReplacementPhase::CatchingUp;
+        if sight.volume.is_none()
+            && is_current()
+            && let Some(settings) = sight.desired.get(&id)
+        {
+            // Its process has nothing to start on.
+            if let Err(why) = self.platform.replace(id, None, settings).await {
+                return waits(Some(status), not_yet_verdict(&why));
+            }
+        }
+        let lacks = match &sight.volume {
+            Some(_) => {
+                let health = self.health().await;
+                lacks(id, &sight.nodes, &health)
+            }
+            None => Some("it has no volume yet".to_owned()),
+        };
+        match lacks {
+            Some(lacks) => {
+                let message = format!("{} has an empty volume: {lacks}.", node_first(id));
+                Replacement {
+                    holds_moves: true,
+                    ..waits(Some(status), replacing(message))
+                }
+            }
+            None => {
+                status.phase = ReplacementPhase::Replaced;
+                let done = format!("{} has on its new volume what it is to have", node(id));
+                Replacement {
+                    status: Some(status),
+                    done: Some(done),
+                    ..Replacement::default()
+                }
+            }
+        }
+    }
+
+    async fn hindrance(&mut self, id: i32, sight: &Sight<'_>) -> Option<Hindrance> {
+        let health: Health = self.health().await;
+        let check = self.check(id, &sight.nodes).await;
+        let allows = sight.valid.allow_unavailable;
+        hindrance(id, &sight.nodes, &health, (&check, allows))
+    }
+
+    /// Asks a broker that serves what a restart of this node would harm.
+    async fn check(&mut self, id: i32, nodes: &[ObservedBroker]) -> Result<RestartCheck, String> {
+        let serves = |node: &&ObservedBroker| node.ready && node.id < FIRST_CONTROLLER;
+        let mut serving = nodes.iter().filter(serves);
+        match serving.find(|node| node.id != id) {
+            Some(other) => self.platform.restart_check(other.id, id).await,
+            None => Err("no other broker serves".to_owned()),
+        }
+    }
+}
+
+/// Whether a node has still the volume that it is to give up.
+fn is_given_up(status: &ReplacementStatus, volume: Option<&Volume>) -> bool {
+    let has = volume.map_or("", |volume| volume.id.as_str());
+    status.phase == ReplacementPhase::Replacing && has == status.volume
+}
+
+fn replacing(message: String) -> Verdict {
+    Verdict::new(ClusterReason::ReplacingBroker, message)
+}
+
+fn waits(status: Option<ReplacementStatus>, verdict: Verdict) -> Replacement {
+    Replacement {
+        status,
+        verdict: Some(verdict),
+        ..Replacement::default()
+    }
+}
+
+fn refused(why: &str) -> Replacement {
+    let message = format!("No volume is given up: {why}. Mend or remove the annotation {REPLACE}.");
+    let verdict = Verdict::new(ClusterReason::ReplacementRefused, message);
+    waits(None, verdict)
+}
+
+fn hindered(id: i32, status: Option<ReplacementStatus>, hindrance: &Hindrance) -> Replacement {
+    let message = format!(
+        "{} does not give up its volume: {hindrance}.",
+        node_first(id)
+    );
+    match hindrance {
+        Hindrance::Refused(_) => {
+            let verdict = Verdict::new(ClusterReason::ReplacementRefused, message);
+            waits(status, verdict)
+        }
+        Hindrance::Waits(obstacle) => Replacement {
+            holds_moves: matches!(obstacle, Obstacle::Moving { .. }),
+            ..waits(status, replacing(message))
+        },
+    }
+}

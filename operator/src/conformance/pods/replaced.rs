@@ -1,0 +1,211 @@
+//! A broker whose volume is lost gets an empty one by an annotation.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::api::faults::{Course, Fault, Verb};
+use super::super::faults::{is_thorough, rules, until, until_ready};
+use super::super::settings::{Folder, Kubernetes, Setting, run};
+use super::super::{A_WHILE, cluster, reason, topic, until_cluster, until_reason};
+
+/// What is asked for a broker.
+const STORED: &str = "storage: { size: 1Gi }";
+
+/// The cluster with the annotation.
+fn annotated(asked: &str, spec: &str) -> String {
+    let annotations =
+        format!("namespace: shop, annotations: {{ ottla.io/replace-broker: '{asked}' }} }}");
+    cluster(spec).replace("namespace: shop }", &annotations)
+}
+
+/// The cluster without it.
+fn plain() -> String {
+    cluster(STORED).replace("namespace: shop }", "namespace: shop, annotations: {} }")
+}
+
+fn orders<S: Setting>(world: &S) -> Value {
+    world
+        .get("KafkaCluster", "shop", "orders")
+        .unwrap_or_default()
+}
+
+fn phase<S: Setting>(world: &S) -> Value {
+    orders(world)["status"]["replacement"]["phase"].clone()
+}
+
+fn says<S: Setting>(world: &S) -> String {
+    orders(world)["status"]["conditions"][0]["message"].to_string()
+}
+
+#[test]
+fn a_broker_that_lost_its_volume_gets_an_empty_one_and_catches_up() {
+    run(Kubernetes::new(), one_annotation_replaces_a_broker);
+    run(Folder::new(), one_annotation_replaces_a_broker);
+}
+
+async fn one_annotation_replaces_a_broker<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    world.apply(&cluster(STORED));
+    world.apply(&topic("shop", "payments", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    until_cluster(world, "BrokersReady").await;
+    brokers.take_down(2);
+    until_cluster(world, "BrokerNotReady").await;
+
+    // Another one is away as well: what it holds may be needed.
+    brokers.take_down(1);
+    world.apply(&annotated("2", STORED));
+    until("it is told what that waits for", || {
+        says(world).contains("broker 1 does not serve")
+    })
+    .await;
+    assert_eq!(reason(Some(&orders(world))), "ReplacingBroker");
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(brokers.given_up(2), 0);
+
+    brokers.bring(1, true);
+    until("it gives up its volume", || brokers.given_up(2) == 1).await;
+    until("it catches up", || phase(world) == "CatchingUp").await;
+    until("it is told what is missing", || {
+        says(world).contains("payments-0 is not in sync on broker 2")
+    })
+    .await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(phase(world), "CatchingUp");
+
+    brokers.fall_behind(2, false);
+    until("it has all", || phase(world) == "Replaced").await;
+    until_cluster(world, "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    let before = world.writes();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(world.writes(), before, "at rest nothing is written");
+    assert_eq!(brokers.given_up(2), 1, "an annotation that stays is done");
+
+    world.apply(&plain());
+    until("nothing is remembered", || phase(world) == Value::Null).await;
+    world.apply(&annotated("2", STORED));
+    until("it is asked for anew", || brokers.given_up(2) == 2).await;
+}
+
+#[test]
+fn what_only_one_broker_has_is_not_given_up() {
+    run(Kubernetes::new(), a_refusal_names_what_would_be_lost);
+    run(Folder::new(), a_refusal_names_what_would_be_lost);
+}
+
+async fn a_refusal_names_what_would_be_lost<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    brokers.create("unmanaged");
+    brokers.set_replicas("unmanaged", &[2]);
+    world.apply(&cluster(STORED));
+    until_cluster(world, "BrokersReady").await;
+    world.apply(&annotated("2", STORED));
+    until_cluster(world, "ReplacementRefused").await;
+    assert!(says(world).contains("the records of unmanaged-0 would be gone"));
+    world.apply(&annotated("7", STORED));
+    until("no such broker is there", || {
+        says(world).contains("\\\"7\\\"")
+    })
+    .await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((brokers.given_up(2), phase(world)), (0, Value::Null));
+
+    brokers.set_replicas("unmanaged", &[1, 2]);
+    world.apply(&annotated("2", STORED));
+    until("it gives up its volume", || brokers.given_up(2) == 1).await;
+}
+
+fn uid(world: &Kubernetes, resource: &str, name: &str) -> Value {
+    let object = world.api.get(resource, "shop", name);
+    object.map_or(Value::Null, |object| object["metadata"]["uid"].clone())
+}
+
+/// A cluster whose volumes have grown since it was made has a broker replaced.
+async fn replace(world: &Kubernetes) {
+    const GROWN: &str = "config: { num.partitions: 3 }, storage: { size: 2Gi }, \
+                         listeners: [{ name: internal, port: 9092 }]";
+    world.api.judge(rules::broken);
+    world.apply(&cluster(&GROWN.replace("2Gi", "1Gi")));
+    until_ready(world, "KafkaCluster", "orders").await;
+    world.apply(&cluster(GROWN));
+    world.apply(&topic("shop", "payments", ""));
+    until_ready(world, "KafkaTopic", "payments").await;
+    until_ready(world, "KafkaCluster", "orders").await;
+    let of = |name: &str| {
+        let claim = format!("data-{name}");
+        (
+            uid(world, "persistentvolumeclaims", &claim),
+            uid(world, "pods", name),
+        )
+    };
+    let before = [of("orders-0"), of("orders-1"), of("orders-2")];
+    world.apply(&annotated("2", GROWN));
+    until("it is replaced", || phase(world) == "Replaced").await;
+    until_ready(world, "KafkaCluster", "orders").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let after = [of("orders-0"), of("orders-1"), of("orders-2")];
+    assert_eq!(after[..2], before[..2], "the others stay as they are");
+    assert!(after[2].0 != before[2].0 && after[2].1 != before[2].1);
+    let claims = "persistentvolumeclaims";
+    let claim = world.api.get(claims, "shop", "data-orders-2").unwrap();
+    assert_eq!(claim["status"]["capacity"]["storage"], json!("2Gi"));
+    assert_eq!(world.api.violations(), Vec::<String>::new());
+    let deleted = world.api.times(claims, Verb::Delete);
+    assert!(deleted.iter().all(|(place, _)| place.2 == "data-orders-2"));
+}
+
+/// What becomes of calls.
+const COURSES: [Course; 6] = [
+    Course::Code(403),
+    Course::Code(409),
+    Course::Code(429),
+    Course::Silence { is_done: true },
+    Course::Code(500),
+    Course::Silence { is_done: false },
+];
+
+/// The story with a fault.
+fn tell(what: &str, prepare: impl FnOnce(&Kubernetes)) -> usize {
+    println!("with {what}");
+    let world = Kubernetes::with_nodes();
+    prepare(&world);
+    let calls = std::cell::Cell::new(0);
+    run(world, async |world: &Kubernetes| {
+        replace(world).await;
+        calls.set(world.api.calls());
+    });
+    calls.get()
+}
+
+#[test]
+fn a_pod_and_its_claim_are_replaced_whatever_goes_wrong() {
+    for (resource, verb) in [
+        ("persistentvolumeclaims", Verb::Delete),
+        ("persistentvolumeclaims", Verb::Get),
+        ("pods", Verb::Evict),
+        ("kafkaclusters", Verb::Status),
+    ] {
+        for (number, course) in COURSES.into_iter().enumerate() {
+            if !is_thorough() && number % 3 != 0 {
+                continue;
+            }
+            tell(&format!("{course:?} at {verb:?} of {resource}"), |world| {
+                world.api.fail(Fault::at(resource, verb, 1, 2, course));
+            });
+        }
+    }
+}
+
+#[test]
+fn an_operator_that_is_killed_while_it_replaces_a_broker_is_no_matter() {
+    let calls = tell("nothing wrong", |_| {});
+    // What comes before the annotation is another story's.
+    let step = if is_thorough() { 1 } else { 9 };
+    for call in (calls / 3..=calls).step_by(step) {
+        let is_done = call % 2 == 0;
+        let what = format!("a death at call {call} of {calls}, which is done: {is_done}");
+        tell(&what, |world| world.api.kill_at(call, is_done));
+    }
+}
