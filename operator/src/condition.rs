@@ -92,7 +92,7 @@ reasons! {
         BrokersReady: Ready,
         /// Brokers are being started and have not all registered yet.
         BrokersStarting: Reconciling,
-        /// Brokers are being restarted one at a time.
+        /// Brokers are being restarted, one or a few that have nothing in common at a time.
         RollingRestart: Reconciling,
         /// Brokers that have just come get their share of the replicas.
         ScalingUp: Reconciling,

@@ -271,6 +271,11 @@ pub trait Platform {
     /// not ready until it has come back. Says so where it could not be stopped.
     async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet>;
 
+    /// The same for one that goes together with another, whose restart was not refused.
+    async fn restart_beside(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
+        self.restart(broker, settings).await
+    }
+
     /// Stops a broker in order and for good; its data stay where they are. Asked again until it
     /// exists no more. Nothing to do where [`Platform::prepare`] sees to it.
     async fn remove(&mut self, _broker: i32) {}

@@ -115,6 +115,8 @@ pub struct ValidatedCluster {
     pub change_policy: ChangePolicy,
     /// Whether a broker may restart though partitions are away meanwhile.
     pub allow_unavailable: bool,
+    /// How many brokers may restart at a time that have nothing in common.
+    pub max_unavailable: usize,
     /// How many percent of its share a broker lacks where replicas are made even by themselves.
     pub rebalance_at_skew_percent: Option<i32>,
     /// Parts of the spec that are not carried out, with the reason; the rest is.

@@ -21,13 +21,14 @@ const ADVERTISED: &str = "advertised.listeners";
 
 /// The change that restarts brokers; none where those that start now are as they should be. It is
 /// judged by what is in force, not by what runs: a roll that was consented to goes on. `in_force`
-/// has all brokers that exist, without settings where they are not known: those may be any.
+/// has all brokers that exist, without settings where they are not known: those may be any;
+/// `at_once_max` is how many may restart at a time.
 #[must_use]
 pub fn restart(
     in_force: &BTreeMap<i32, Properties>,
     desired: &BTreeMap<i32, Properties>,
     remakes: &[Remake],
-    listeners: &[Listener],
+    (listeners, at_once_max): (&[Listener], usize),
 ) -> Option<Change> {
     let first = in_force.keys().find_map(|id| desired.get(id))?;
     let mut keys = BTreeSet::new();
@@ -73,8 +74,12 @@ pub fn restart(
         what: What::Restart,
         id: What::Restart.id(&format!("{:016x}", fingerprint(&target))),
         step: format!(
-            "Restart {}, one at a time: {}.",
+            "Restart {}, {} at a time: {}.",
             spoken::nodes(&brokers),
+            match at_once_max {
+                1 => "one".to_owned(),
+                most => format!("at most {most}"),
+            },
             reasons.join("; ")
         ),
         brokers,

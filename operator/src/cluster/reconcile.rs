@@ -2,8 +2,8 @@
 //!
 //! A step never waits for a broker: what takes time is looked at again in the next step.
 //!
-//! Invariant: at most one broker is asked to restart in a step, and only if the plan of
-//! [`rolling_restart`](super::rolling_restart) says so.
+//! Invariant: only those are asked to restart that the plan of
+//! [`rolling_restart`](super::rolling_restart) names.
 
 mod certified;
 mod consent;
@@ -245,8 +245,8 @@ impl<P: Platform> Reconciler<P> {
             return conclude(cluster, Some(valid), &seen, done, now);
         }
         let of = (cluster, &valid);
-        let replacement = self.replace(of, there.nodes, &desired, is_current).await;
-        let goes = replacement.tell(&mut seen, &mut done);
+        let replaced = self.replace(of, there.nodes, &desired, is_current);
+        let goes = replaced.await.tell(&mut seen, &mut done);
         self.start(there.nodes, &desired, &mut done).await;
         let differences = differences(there.nodes, &compared);
         if is_current() {
@@ -255,14 +255,11 @@ impl<P: Platform> Reconciler<P> {
         }
         // Its pod would come back as it was: nothing is made for one that is to go.
         compared.retain(|id, _| !valid.controllers.leaves(*id));
-        let (brokers, plan) = self.roll(of, there.nodes, &compared).await;
-        let plan = plan.after(goes);
+        let (brokers, plan) = self.roll(of, there.nodes, &compared, goes).await;
         let turn = (passed.restarts, passed.held.is_some());
         self.note_turn(cluster, turn, &brokers, &seen.pending);
-        if let Some(id) = plan.restart.filter(|_| is_current()) {
-            let restarted = self.restart(id, &desired, &brokers, &mut done).await;
-            seen.verdicts.extend(restarted.err());
-        }
+        let restarted = self.restart((&plan, is_current), &desired, &brokers, &mut done);
+        seen.verdicts.extend(restarted.await);
         let inconsistent = self.ask_cluster_id(cluster, states, &valid).await;
         seen.verdicts.extend(inconsistent);
         self.even_out((cluster, &valid), &mut seen).await;

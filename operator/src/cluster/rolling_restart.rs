@@ -1,7 +1,7 @@
 //! Which broker may be restarted now, and why the others may not.
 //!
-//! One at a time, by what each broker still gives ([`Presence`]), not by whether it is ready: a
-//! broker whose disk is full, whose lease has run out or that is behind in one partition is not
+//! One at a time, or a few that have nothing in common where the spec says so, by what each broker
+//! still gives ([`Presence`]), not by whether it is ready: a broker whose disk is full, whose lease has run out or that is behind in one partition is not
 //! ready, and leads hundreds.
 //!
 //! - One that *serves* goes when every other one serves that is in the way,
@@ -18,6 +18,11 @@
 //! In the way is a broker, or a node that votes. Controllers that are no brokers go by the same
 //! rules: they hold no partition, and the quorum needs them. One that does not vote yet, or votes
 //! no more, can take nothing away: it holds up nobody.
+//!
+//! Where `spec.maxUnavailable` is more than 1, and one that serves goes, others that serve and could
+//! go as well go with it: no two of them hold replicas of one partition, so each partition loses no
+//! more than it would by one restart, and at most one of them votes. The next ones wait until all
+//! of them are back.
 //!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
 //! last, so that it changes once and not with every restart.
@@ -39,13 +44,14 @@
 //! Invariant: whoever must be restarted and may not has an [`Obstacle`] in [`Plan::waiting`]; and
 //! where the brokers cannot be asked, nothing goes that may give something.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod obstacle;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::obstacle::Obstacle;
 use crate::observed::{
     Harmed, ObservedCluster, ObservedPartition, ObservedQuorum, RestartCheck, Why,
 };
-use crate::spoken::node;
 use crate::validated::FIRST_CONTROLLER;
 
 /// So many replicas in sync that serve are enough for a partition to lose another one that is.
@@ -93,65 +99,6 @@ pub enum Presence {
     Serves,
 }
 
-/// Why a broker is not restarted now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// Another one goes in this step.
-    GoesFirst(i32),
-    /// Another one is not there, and does this.
-    Away {
-        /// The other one.
-        broker: i32,
-        /// What it does.
-        message: String,
-    },
-    /// The brokers do not answer, because of this.
-    NoAnswer(String),
-    /// There is no quorum, because of this.
-    NoQuorum(String),
-    /// This many voters would be left of so many.
-    QuorumLost {
-        /// Voters that would be left.
-        left: usize,
-        /// Voters that there are.
-        voters: usize,
-    },
-    /// A partition's replicas are being copied to other brokers, and nothing else is amiss with it.
-    Moving {
-        /// The partition.
-        partition: String,
-        /// Those brokers.
-        to: Vec<i32>,
-        /// How many more partitions there are like that.
-        more: usize,
-    },
-    /// A partition has replicas that are not in sync.
-    OutOfSync {
-        /// The partition.
-        partition: String,
-        /// Those replicas.
-        missing: Vec<i32>,
-        /// How many more partitions there are like that.
-        more: usize,
-    },
-    /// A partition that is not in sync everywhere would have too few replicas that are and serve.
-    TooFewInSync {
-        /// The partition.
-        partition: String,
-        /// The one broker that would be left, if any.
-        left: Option<i32>,
-        /// How many more partitions there are like that.
-        more: usize,
-    },
-    /// The brokers say that a partition would suffer.
-    Harms {
-        /// The partition, and how.
-        harmed: Harmed,
-        /// How many more there are.
-        more: usize,
-    },
-}
-
 /// What is asked of the brokers before one of them goes, and how it is taken.
 #[derive(Clone, Debug)]
 pub struct Advice {
@@ -167,6 +114,8 @@ pub struct Advice {
 pub struct Plan {
     /// The broker that goes now.
     pub restart: Option<i32>,
+    /// Those that go with it.
+    pub beside: BTreeSet<i32>,
     /// The brokers that must go but wait, each with the reason.
     pub waiting: BTreeMap<i32, Obstacle>,
 }
@@ -175,11 +124,42 @@ impl Plan {
     /// The same while another node goes for another reason.
     #[must_use]
     pub fn after(mut self, goes: Option<i32>) -> Self {
-        if let (Some(goes), Some(id)) = (goes, self.restart) {
-            self.restart = None;
-            self.waiting.insert(id, Obstacle::GoesFirst(goes));
+        if let Some(goes) = goes {
+            let all: Vec<i32> = self.going().collect();
+            all.iter()
+                .for_each(|id| self.put_off(*id, Obstacle::GoesFirst(goes)));
         }
         self
+    }
+
+    /// Those that go now.
+    pub fn going(&self) -> impl Iterator<Item = i32> {
+        self.restart.into_iter().chain(self.beside.iter().copied())
+    }
+
+    /// Has a node go without others, or others without it.
+    pub fn goes_alone(&mut self, id: i32) {
+        let Some(first) = self.restart else {
+            return;
+        };
+        let put_off = match first == id {
+            true => std::mem::take(&mut self.beside),
+            false => BTreeSet::from([id]),
+        };
+        for id in put_off {
+            self.beside.remove(&id);
+            self.waiting.insert(id, Obstacle::GoesFirst(first));
+        }
+    }
+
+    /// Has one of those that would go wait.
+    fn put_off(&mut self, id: i32, why: Obstacle) {
+        if self.restart == Some(id) {
+            self.restart = self.beside.pop_first();
+        } else {
+            self.beside.remove(&id);
+        }
+        self.waiting.insert(id, why);
     }
 
     /// Whether no more replicas are to be moved, so that the restarts have their turn.
@@ -190,9 +170,14 @@ impl Plan {
     }
 }
 
-/// Chooses. `has_served` is whether the cluster was ever up.
+/// Chooses. `has_served` is whether the cluster was ever up, `at_once_max` how many may go at a
+/// time at most.
 #[must_use]
-pub fn plan(brokers: &[ObservedBroker], health: &Health, has_served: bool) -> Plan {
+pub fn plan(
+    brokers: &[ObservedBroker],
+    health: &Health,
+    (has_served, at_once_max): (bool, usize),
+) -> Plan {
     let mut plan = Plan::default();
     let there: Vec<(Presence, &ObservedBroker)> = brokers
         .iter()
@@ -202,30 +187,60 @@ pub fn plan(brokers: &[ObservedBroker], health: &Health, has_served: bool) -> Pl
     let mut candidates = there.clone();
     candidates.retain(|(_, broker)| broker.restart.is_some());
     candidates.sort_by_key(|(presence, b)| (*presence, Some(b.id) == leader, b.id));
+    let mut may_be_more = false;
     for (presence, candidate) in candidates {
-        let obstacle = match plan.restart {
-            Some(going) => Some(Obstacle::GoesFirst(going)),
-            None => obstacle(presence, candidate, &there, health),
+        let Some(first) = plan.restart else {
+            match obstacle(presence, candidate, &there, health) {
+                Some(reason) => drop(plan.waiting.insert(candidate.id, reason)),
+                None => {
+                    plan.restart = Some(candidate.id);
+                    may_be_more = presence == Presence::Serves;
+                }
+            }
+            continue;
         };
-        match obstacle {
-            Some(reason) => drop(plan.waiting.insert(candidate.id, reason)),
-            None => plan.restart = Some(candidate.id),
+        let goes_too = may_be_more
+            && plan.going().count() < at_once_max
+            && plan
+                .going()
+                .all(|going| are_apart(going, candidate.id, health))
+            && obstacle(presence, candidate, &there, health).is_none();
+        if goes_too {
+            plan.beside.insert(candidate.id);
+        } else {
+            plan.waiting
+                .insert(candidate.id, Obstacle::GoesFirst(first));
         }
     }
     plan
 }
 
-/// Has the broker that would go wait, where the brokers say that it would harm. One that runs no
+/// Whether two nodes may be away at a time: they hold no partition both, nor do both vote.
+fn are_apart(one: i32, other: i32, health: &Health) -> bool {
+    let Health::Known {
+        cluster,
+        quorum: Ok(quorum),
+    } = health
+    else {
+        return false;
+    };
+    let both = |all: &[i32]| all.contains(&one) && all.contains(&other);
+    let mut partitions = cluster.topics.values().flat_map(|topic| &topic.partitions);
+    let votes = |id: i32| quorum.voters.contains_key(&id);
+    let vote = votes(one) && votes(other);
+    !vote && !partitions.any(|partition| both(&partition.replicas))
+}
+
+/// Has a broker that would go wait, where the brokers say that it would harm. One that runs no
 /// process is not asked for.
 #[must_use]
-pub fn heed(mut plan: Plan, advice: &Advice) -> Plan {
+pub fn heed(mut plan: Plan, id: i32, advice: &Advice) -> Plan {
     let obstacle = match &advice.check {
         Ok(check) => objection(check, advice.allow_unavailable),
         Err(why) => Some(Obstacle::NoAnswer(why.clone())),
     };
-    if let (Some(id), Some(obstacle)) = (plan.restart, obstacle) {
-        plan.restart = None;
-        plan.waiting.insert(id, obstacle);
+    if let Some(obstacle) = obstacle {
+        plan.put_off(id, obstacle);
     }
     plan
 }
@@ -381,84 +396,6 @@ impl Health {
             Self::Unknown(_) => None,
             Self::Known { quorum, .. } => quorum.as_ref().ok(),
         }
-    }
-}
-
-/// A sentence without its beginning and its full stop.
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let more = |more: &usize| match more {
-            0 => String::new(),
-            count => format!(", and {count} more partitions"),
-        };
-        match self {
-            Self::GoesFirst(other) => write!(f, "{} goes first", node(*other)),
-            Self::Away { broker, message } => {
-                write!(f, "{} does not serve ({message})", node(*broker))
-            }
-            Self::NoAnswer(why) => write!(f, "the cluster cannot be asked: {why}"),
-            Self::NoQuorum(why) => write!(f, "the metadata quorum is not there: {why}"),
-            Self::QuorumLost { left, voters } => {
-                write!(f, "only {left} of {voters} voters would be left")
-            }
-            Self::Moving {
-                partition,
-                to,
-                more: count,
-            } => {
-                let to = brokers_by_id(to);
-                write!(f, "{partition} is being copied to {to}{}", more(count))
-            }
-            Self::OutOfSync {
-                partition,
-                missing,
-                more: count,
-            } => {
-                let missing = brokers_by_id(missing);
-                write!(f, "{partition} is not in sync on {missing}{}", more(count))
-            }
-            Self::TooFewInSync {
-                partition,
-                left,
-                more: count,
-            } => {
-                let left = match left {
-                    Some(id) => format!("on broker {id} only"),
-                    None => "on no broker that serves".to_owned(),
-                };
-                write!(f, "{partition} would be in sync {left}{}", more(count))
-            }
-            Self::Harms {
-                harmed: Harmed { partition, why },
-                more: count,
-            } => write!(f, "{partition} {}{}", suffering(*why), more(count)),
-        }
-    }
-}
-
-/// How a partition would suffer, and what ends the waiting, after the partition's name.
-fn suffering(why: Why) -> &'static str {
-    match why {
-        Why::OnlyReplica => {
-            "has its only replica there; more replicas, or spec.allowUnavailable, let it go"
-        }
-        Why::OnlyInSync => {
-            "is in sync nowhere else; it goes when another replica is, or by spec.allowUnavailable"
-        }
-        Why::UnderMinIsr => {
-            "would have fewer replicas in sync than min.insync.replicas asks for; more replicas, a \
-             smaller min.insync.replicas, or spec.allowUnavailable, let it go"
-        }
-        Why::Reassigning => "has replicas that are being added or removed",
-        Why::Other => "would suffer in a way that a newer operator knows",
-    }
-}
-
-fn brokers_by_id(ids: &[i32]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    match ids.as_slice() {
-        [one] => format!("broker {one}"),
-        several => format!("brokers {}", several.join(", ")),
     }
 }
 

@@ -254,7 +254,7 @@ async fn forget(admin: &mut Admin, id: i32, sight: &Sight) -> bool {
 }
 
 /// How many replicas a broker has, or is to get, of the topics that can be seen.
-fn held(cluster: &ObservedCluster, broker: i32) -> usize {
+pub(super) fn held(cluster: &ObservedCluster, broker: i32) -> usize {
     let partitions = cluster.topics.values().flat_map(|topic| &topic.partitions);
     partitions.filter(|p| p.replicas.contains(&broker)).count()
 }

@@ -9,7 +9,7 @@ use crate::condition::{ClusterReason, Verdict, conditions};
 use crate::crd::cluster::{BrokerStatus, RebalanceStatus, ReplacementStatus};
 use crate::crd::{KafkaCluster, KafkaClusterStatus};
 use crate::platform::{BrokerState, Failure, There};
-use crate::spoken::node_first;
+use crate::spoken::{node_first, nodes};
 use crate::validated::ValidatedCluster;
 
 /// What a step saw.
@@ -53,6 +53,7 @@ pub struct Seen<'a> {
 
 const NO_PLAN: &Plan = &Plan {
     restart: None,
+    beside: BTreeSet::new(),
     waiting: BTreeMap::new(),
 };
 
@@ -181,7 +182,7 @@ fn keep_addresses(status: &mut KafkaClusterStatus, valid: &ValidatedCluster, see
 fn told(seen: &Seen<'_>, id: i32, state: &BrokerState) -> BrokerStatus {
     let message = match seen.plan.waiting.get(&id) {
         Some(why) => format!("waits to be restarted: {why}"),
-        None if seen.plan.restart == Some(id) => "restarts".to_owned(),
+        None if seen.plan.going().any(|going| going == id) => "restarts".to_owned(),
         None => state.message.clone(),
     };
     let node = seen.brokers.iter().find(|node| node.id == id);
@@ -312,17 +313,23 @@ fn broker_verdicts(valid: &ValidatedCluster, seen: &Seen<'_>) -> Vec<Verdict> {
 }
 
 fn roll_verdict(seen: &Seen<'_>) -> Option<Verdict> {
-    let waiting = seen.plan.waiting.iter().next();
-    let (id, why) = match (seen.plan.restart, waiting) {
-        (None, None) => return None,
-        (Some(going), _) => {
-            let left = seen.plan.waiting.len();
-            let who = node_first(going);
-            let message = format!("{who} is being restarted; {left} more follow it.");
-            return Some(Verdict::new(ClusterReason::RollingRestart, message));
-        }
-        (None, Some(waiting)) => waiting,
+    let going: BTreeSet<i32> = seen.plan.going().collect();
+    let left = seen.plan.waiting.len();
+    let message = match (going.first(), going.len()) {
+        (Some(one), 1) => Some(format!(
+            "{} is being restarted; {left} more follow it.",
+            node_first(*one)
+        )),
+        (Some(_), _) => Some(format!(
+            "They are being restarted, {}; {left} more follow them.",
+            nodes(&going)
+        )),
+        (None, _) => None,
     };
+    if let Some(message) = message {
+        return Some(Verdict::new(ClusterReason::RollingRestart, message));
+    }
+    let (id, why) = seen.plan.waiting.iter().next()?;
     Some(Verdict::new(
         ClusterReason::RollingRestart,
         format!("{} waits to be restarted: {why}.", node_first(*id)),

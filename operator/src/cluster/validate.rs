@@ -60,6 +60,9 @@ pub fn is_own_setting(key: &str) -> bool {
     OWN_SETTINGS.iter().any(|(own, _)| *own == key)
 }
 
+/// The most brokers that restart at a time.
+const MAX_UNAVAILABLE_MAX: usize = 50;
+
 /// At less skew replicas would move for every topic that comes and goes.
 const SKEW_PERCENT_MIN: i32 = 5;
 
@@ -126,6 +129,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         user_namespaces: spec.user_namespaces.match_names.clone(),
         change_policy: spec.change_policy,
         allow_unavailable: spec.allow_unavailable,
+        max_unavailable: max_unavailable(spec.max_unavailable)?,
         rebalance_at_skew_percent: spec.rebalance_at_skew_percent,
         refused: Vec::new(),
         key,
@@ -144,6 +148,16 @@ fn check_skew(percent: Option<i32>) -> Result<(), Verdict> {
         ))),
         _ => Ok(()),
     }
+}
+
+fn max_unavailable(count: i32) -> Result<usize, Verdict> {
+    let fits = usize::try_from(count).ok();
+    let fits = fits.filter(|count| (1..=MAX_UNAVAILABLE_MAX).contains(count));
+    fits.ok_or_else(|| {
+        invalid(format!(
+            "spec.maxUnavailable is {count}; it must be from 1 to {MAX_UNAVAILABLE_MAX}."
+        ))
+    })
 }
 
 fn check_name(name: &str) -> Result<(), Verdict> {

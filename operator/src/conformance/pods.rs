@@ -1,6 +1,7 @@
 //! Brokers as pods, on the API server in memory. The test itself stands in for the controller that
 //! makes pods of a StatefulSet.
 
+mod at_once;
 mod held;
 mod listeners;
 mod replaced;

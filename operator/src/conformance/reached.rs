@@ -109,6 +109,10 @@ impl Platform for Reached {
         self.pods.restart(broker, settings).await
     }
 
+    async fn restart_beside(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
+        self.pods.restart_beside(broker, settings).await
+    }
+
     async fn restart_check(&mut self, _: i32, _: i32) -> Result<RestartCheck, String> {
         Ok(RestartCheck::default())
     }

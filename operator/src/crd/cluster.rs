@@ -222,6 +222,12 @@ pub struct KafkaClusterSpec {
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_unavailable: bool,
 
+    /// How many brokers may restart at a time, where they have no partition in common and at most
+    /// one of them votes: those of one rack, where replicas are spread over racks. Default: 1.
+    #[serde(default = "default_max_unavailable", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 50))]
+    pub max_unavailable: i32,
+
     /// Has replicas made even by themselves once a broker holds so many percent fewer of them than
     /// it would if all were even. Without it they are where somebody asks: by the annotation
     /// `ottla.io/rebalance`, or a KafkaRebalance. With changePolicy Plan they wait for consent.
@@ -459,4 +465,13 @@ pub struct BrokerStatus {
 
 fn default_replicas() -> i32 {
     3
+}
+
+fn default_max_unavailable() -> i32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(number: &i32) -> bool {
+    *number == 1
 }

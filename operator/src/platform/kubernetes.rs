@@ -36,7 +36,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use kube::api::Api;
 use kube::{Client, ResourceExt};
 
-use self::addresses::anywhere;
+use self::addresses::{anywhere, api_server};
 use self::apply::Applier;
 pub use self::apply::apply_params;
 use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
@@ -436,7 +436,11 @@ impl Platform for Pods {
     async fn start(&mut self, _: i32, _: &Properties) {}
 
     async fn restart(&mut self, broker: i32, _: &Properties) -> Result<(), NotYet> {
-        self.evict(broker).await
+        self.evict(broker, true).await
+    }
+
+    async fn restart_beside(&mut self, broker: i32, _: &Properties) -> Result<(), NotYet> {
+        self.evict(broker, false).await
     }
 
     async fn restart_check(&mut self, asked: i32, of: i32) -> Result<RestartCheck, String> {
@@ -473,10 +477,4 @@ impl Platform for Pods {
             self.settings.insert(name, before.unwrap_or_default());
         }
     }
-}
-
-/// Where pods reach the API server, as Kubernetes tells each of them.
-#[must_use]
-pub fn api_server() -> Option<String> {
-    std::env::var("KUBERNETES_SERVICE_HOST").ok()
 }

@@ -42,7 +42,7 @@ const WANTED: [&str; 2] = [
 fn only_what_needs_a_restart_is_one() {
     let (run, wanted) = (brokers(&RUN), brokers(&WANTED));
     let of = |in_force: &BTreeMap<i32, Properties>, remake: Option<Remake>| {
-        restart(in_force, &wanted, remake.as_slice(), &[])
+        restart(in_force, &wanted, remake.as_slice(), (&[], 1))
     };
     assert_eq!(
         step(of(&run, None).as_ref()),
@@ -67,7 +67,7 @@ fn only_what_needs_a_restart_is_one() {
 fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
     let wanted = brokers(&WANTED);
     let of = |in_force: &[&str], remake: Option<Remake>| {
-        restart(&brokers(in_force), &wanted, remake.as_slice(), &[]).unwrap()
+        restart(&brokers(in_force), &wanted, remake.as_slice(), (&[], 1)).unwrap()
     };
     let begun = of(&RUN, None);
     let half_done = of(&[WANTED[0], RUN[1]], None);
@@ -79,7 +79,7 @@ fn it_is_the_same_change_until_it_is_done_and_another_one_for_another_target() {
         &brokers(&RUN),
         &brokers(&[WANTED[0], WANTED[1], "node.id=2"]),
         &[],
-        &[],
+        (&[], 1),
     );
     assert_eq!(more.unwrap().id, begun.id);
 }
@@ -90,9 +90,14 @@ fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_cha
         let wanted = format!("{} advertised.listeners=IN-A://{address}", WANTED[0]);
         let listener = format!("{{ name: in-a, port: 9094, {listener} }}");
         let listener = serde_yaml::from_str(&listener).unwrap();
-        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[], &[listener])
-            .unwrap()
-            .id
+        restart(
+            &brokers(&RUN[..1]),
+            &brokers(&[&wanted]),
+            &[],
+            (&[listener], 1),
+        )
+        .unwrap()
+        .id
     };
     let same = |listener: &str, one: &str, other: &str| of(one, listener) == of(other, listener);
     assert!(same(
@@ -138,7 +143,7 @@ fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_cha
         &brokers(&[&in_force]),
         &brokers(&[&in_force.replace("h:1", "h:2")]),
         &[],
-        &[],
+        (&[], 1),
     );
     assert!(moved.is_some(), "another address alone restarts the broker");
 }
@@ -147,7 +152,7 @@ fn an_address_that_is_assigned_once_the_change_is_carried_out_makes_no_other_cha
 fn each_listener_that_is_reached_from_outside_is_another_change() {
     let of = |a: &str, b: &str| {
         let wanted = format!("{} advertised.listeners=A://{a},B://{b}", WANTED[0]);
-        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[], &[]).unwrap()
+        restart(&brokers(&RUN[..1]), &brokers(&[&wanted]), &[], (&[], 1)).unwrap()
     };
     let (inside, outside) = ("orders-0.svc:9092", "${env:HOST_IP}:0");
     assert_ne!(of(inside, outside).id, of(outside, inside).id);

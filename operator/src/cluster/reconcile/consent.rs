@@ -74,7 +74,7 @@ impl<P: Platform> Reconciler<P> {
             &in_force,
             &wanted,
             &self.platform.remake(),
-            &valid.listeners,
+            (&valid.listeners, valid.max_unavailable),
         );
         // Those that are known longer, and so were looked at.
         let mut newcomers = known(Some(valid), states, before, told);

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use super::super::desired::observed_brokers;
 use super::super::rolling_restart::{Advice, Health, ObservedBroker, Plan, heed, plan};
+use super::super::scale_down::held;
 use super::{Reconciler, not_yet_verdict};
 use crate::condition::{ClusterReason, Verdict, spoken};
 use crate::crd::KafkaCluster;
 use crate::platform::{BrokerState, Platform, Properties};
 use crate::spoken::node;
-use crate::validated::ValidatedCluster;
+use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
 
 impl<P: Platform> Reconciler<P> {
+    /// Plans the restarts. While a node goes for another reason nobody does.
     pub(super) async fn roll(
         &mut self,
         (cluster, valid): (&KafkaCluster, &ValidatedCluster),
         states: &BTreeMap<i32, BrokerState>,
         desired: &BTreeMap<i32, Properties>,
+        goes: Option<i32>,
     ) -> (Vec<ObservedBroker>, Plan) {
         let brokers = observed_brokers(states, desired);
         if brokers.iter().all(|broker| broker.restart.is_none()) {
@@ -28,26 +31,59 @@ impl<P: Platform> Reconciler<P> {
         let health = self.health().await;
         // The brokers had time to change while they were asked.
         let brokers = observed_brokers(&self.platform.observe().await, desired);
-        let plan = plan(&brokers, &health, has_served);
+        let plan = plan(&brokers, &health, (has_served, valid.max_unavailable)).after(goes);
+        let plan = self.keep_apart(plan, &health).await;
         let plan = self.heed(plan, valid, &brokers).await;
         (brokers, plan)
     }
 
-    /// One that was told to go, and is not gone yet, comes back with nothing.
+    /// Restarts those that go, the others only with the first one. One that was told to go, and is
+    /// not gone yet, comes back with nothing.
     pub(super) async fn restart(
         &mut self,
-        id: i32,
+        (plan, is_current): (&Plan, &dyn Fn() -> bool),
         desired: &BTreeMap<i32, Properties>,
         brokers: &[ObservedBroker],
         done: &mut Vec<String>,
-    ) -> Result<(), Verdict> {
-        let Some(settings) = desired.get(&id) else {
-            return Ok(());
+    ) -> Option<Verdict> {
+        for id in plan.going() {
+            let Some(settings) = desired.get(&id).filter(|_| is_current()) else {
+                continue;
+            };
+            let answer = match plan.beside.contains(&id) {
+                true => self.platform.restart_beside(id, settings).await,
+                false => self.platform.restart(id, settings).await,
+            };
+            if let Err(refused) = answer {
+                return Some(not_yet_verdict(&refused));
+            }
+            done.push(restarted(id, brokers));
+        }
+        None
+    }
+
+    /// Has those that hold what the operator may not see go alone: with whom they share it nobody
+    /// here knows.
+    async fn keep_apart(&mut self, mut plan: Plan, health: &Health) -> Plan {
+        let Health::Known { cluster, .. } = health else {
+            return plan;
         };
-        let answer = self.platform.restart(id, settings).await;
-        answer.map_err(|refused| not_yet_verdict(&refused))?;
-        done.push(restarted(id, brokers));
-        Ok(())
+        if plan.beside.is_empty() {
+            return plan;
+        }
+        let registered = self.admin.brokers().await.unwrap_or_default();
+        let going: Vec<i32> = plan.going().filter(|id| *id < FIRST_CONTROLLER).collect();
+        for id in going {
+            let seen = held(cluster, id);
+            let counted = match registered.get(&id) {
+                Some(broker) => self.admin.count_replicas(&broker.address).await.ok(),
+                None => None,
+            };
+            if counted != Some(seen) {
+                plan.goes_alone(id);
+            }
+        }
+        plan
     }
 
     /// Has the others of the operator's clusters know whether brokers of this one are restarted.
@@ -70,26 +106,23 @@ impl<P: Platform> Reconciler<P> {
         self.turn.note(is_due || is_taken && !is_back);
     }
 
-    /// Asks the broker that would go what its restart would harm, where it has a process.
+    /// Asks the brokers that would go what their restarts would harm, where they have a process.
     async fn heed(
         &mut self,
-        plan: Plan,
+        mut plan: Plan,
         valid: &ValidatedCluster,
         brokers: &[ObservedBroker],
     ) -> Plan {
-        let going = brokers
-            .iter()
-            .find(|broker| Some(broker.id) == plan.restart);
-        match going.filter(|broker| broker.runs) {
-            Some(broker) => {
-                let advice = Advice {
-                    check: self.platform.restart_check(broker.id, broker.id).await,
-                    allow_unavailable: valid.allow_unavailable || valid.replicas == 1,
-                };
-                heed(plan, &advice)
-            }
-            None => plan,
+        let going: Vec<i32> = plan.going().collect();
+        let is_asked = |broker: &&ObservedBroker| broker.runs && going.contains(&broker.id);
+        for broker in brokers.iter().filter(is_asked) {
+            let advice = Advice {
+                check: self.platform.restart_check(broker.id, broker.id).await,
+                allow_unavailable: valid.allow_unavailable || valid.replicas == 1,
+            };
+            plan = heed(plan, broker.id, &advice);
         }
+        plan
     }
 
     pub(super) async fn health(&mut self) -> Health {

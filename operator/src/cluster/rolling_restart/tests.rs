@@ -83,7 +83,7 @@ pub(in crate::cluster) fn health(voters: &str, partitions: &str) -> Health {
 }
 
 fn shown(letters: &str, health: &Health, has_served: bool) -> String {
-    let plan = plan(&brokers(letters), health, has_served);
+    let plan = plan(&brokers(letters), health, (has_served, 1));
     let mut shown = format!("restart {:?}\n", plan.restart);
     for (id, why) in plan.waiting {
         shown += &format!("{id} waits: {why}\n");
@@ -467,6 +467,7 @@ fn brokers_that_are_down_go_first_and_one_at_a_time() {
     );
 }
 
+mod at_once;
 mod controllers;
 mod heeded;
 mod moving;

@@ -1,5 +1,11 @@
 //! Addresses of pods and nodes, where they may be IPv6.
 
+/// Where pods reach the API server, as Kubernetes tells each of them.
+#[must_use]
+pub fn api_server() -> Option<String> {
+    std::env::var("KUBERNETES_SERVICE_HOST").ok()
+}
+
 /// What listens on all addresses of a pod. `api_server` is where pods reach the API server: that is
 /// an address of the family that pods have, or have first.
 pub fn anywhere(api_server: Option<&str>) -> &'static str {

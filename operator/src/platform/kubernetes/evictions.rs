@@ -9,8 +9,10 @@ use super::{Pods, state};
 use crate::platform::NotYet;
 
 impl Pods {
-    /// Has the pod of a broker go, so that it comes back as the StatefulSet says now.
-    pub(super) async fn evict(&mut self, broker: i32) -> Result<(), NotYet> {
+    /// Has the pod of a broker go, so that it comes back as the StatefulSet says now. `is_asked` is
+    /// whether budgets have their say: where several go together, they had it of the first one, and
+    /// would have each further one wait for that.
+    pub(super) async fn evict(&mut self, broker: i32, is_asked: bool) -> Result<(), NotYet> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let Some(pod) = self.seen.pods.get(&broker) else {
             return Ok(());
@@ -31,7 +33,7 @@ impl Pods {
         }
         // The PodDisruptionBudget has its say, beside whoever drains a node at the same time. It
         // counts ready pods only: of one that is not, it would hold up the restart that mends it.
-        let gone = if state::is_ready(pod) {
+        let gone = if is_asked && state::is_ready(pod) {
             let evict = EvictParams {
                 delete_options: Some(only),
                 ..EvictParams::default()

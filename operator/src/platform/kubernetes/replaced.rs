@@ -64,7 +64,7 @@ impl Pods {
         if pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()) {
             return Ok(());
         }
-        self.evict(node).await
+        self.evict(node, true).await
     }
 
     async fn delete_claim(&mut self, node: i32, volume: &Volume) -> Result<(), NotYet> {

@@ -14,6 +14,7 @@ fn check(page: &str, allow_unavailable: bool, expected: Expect) {
     let check = serde_json::from_str(page).map_err(|error| error.to_string());
     let plan = heed(
         plan,
+        1,
         &Advice {
             check,
             allow_unavailable,

@@ -27,7 +27,7 @@ fn a_copy_on_its_way_is_waited_for_by_its_name_and_keeps_others_from_beginning()
     );
     let holds = |letters: &str, partitions: &str| {
         let health = health("0* 1 2", partitions);
-        plan(&brokers(letters), &health, true).holds_moves()
+        plan(&brokers(letters), &health, (true, 1)).holds_moves()
     };
     assert!(holds("!...", "a:0,3+/0"));
     assert!(holds("!...", "a:0,3/0,3"), "one goes now");
