@@ -14,7 +14,7 @@ fn check(text: &str, expected: Expect) {
             Object::Rebalance(r) => format!("rebalance {}\n", r.metadata.name.unwrap()),
         };
     }
-    for problem in parsed.problems {
+    for problem in parsed.problems.into_iter().chain(parsed.notes) {
         shown += &format!("{problem}\n");
     }
     expected.assert_eq(&fold(&shown));
@@ -38,6 +38,64 @@ fn documents_stand_for_themselves() {
             f.yaml, document 2: is not YAML at line 11: did not find expected node content.
             f.yaml, document 5: has no apiVersion or no kind; begin it with "apiVersion:
                 ottla.io/v1alpha1" and "kind: KafkaTopic".
+            f.yaml: has 1 Namespace of v1, left to others.
+        "#]],
+    );
+}
+
+#[test]
+fn what_kubectl_decodes_is_decoded_here_too() {
+    check(
+        &format!(
+            "{HEAD}metadata:\n  name: merged\n  labels: &l {{ team: a }}\n  annotations:\n    <<: *l\n\
+             spec: {{ clusterRef: {{ name: c }} }}\n"
+        ),
+        expect![[r#"
+            topic merged
+        "#]],
+    );
+    let item = |name: &str, spec: &str| {
+        format!(
+            "- apiVersion: ottla.io/v1alpha1\n  kind: KafkaTopic\n  metadata: {{ name: {name} }}\n  \
+             spec: {{ clusterRef: {{ name: c }}{spec} }}\n"
+        )
+    };
+    let items = item("a", "") + &item("b", ", partitons: 3") + "- apiVersion: v1\n  kind: List\n";
+    for head in ["v1\nkind: List", "ottla.io/v1alpha1\nkind: KafkaTopicList"] {
+        check(
+            &format!("apiVersion: {head}\nitems:\n{items}"),
+            expect![[r#"
+                topic a
+                f.yaml, document 1 (item 2 KafkaTopic b): spec.partitons is not a field; did you
+                    mean partitions?
+                f.yaml: has 1 List of v1, left to others.
+            "#]],
+        );
+    }
+    check(
+        "apiVersion: v1\nkind: List\n---\napiVersion: v1\nkind: List\nitems: []\n",
+        expect![[r#"
+            f.yaml, document 1 (List): has no items.
+        "#]],
+    );
+    check(
+        "a: &a { x: 1 }\n<<: 3\n",
+        expect![[r#"
+            f.yaml, document 1: is not YAML: expected a mapping or list of mappings for
+                merging, but found scalar.
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_not_ours_is_told_once_for_each_kind() {
+    let foreign = "apiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata: { name: a }\n---\n";
+    check(
+        &format!("{foreign}{foreign}apiVersion: apps/v1\nkind: Deployment\n"),
+        expect![[r#"
+            f.yaml: has 1 Deployment of apps/v1, left to others.
+            f.yaml: has 2 KafkaTopics of kafka.strimzi.io/v1, left to others; those of this
+                operator begin with "apiVersion: ottla.io/v1alpha1".
         "#]],
     );
 }

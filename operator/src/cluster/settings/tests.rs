@@ -125,3 +125,38 @@ fn what_brokers_would_refuse_is_refused_before_any_is_started_with_it() {
         Ok(())
     );
 }
+
+/// What examples of Strimzi and other published clusters have in `spec.kafka.config`, as it stands
+/// there: with numbers and booleans that have no quotes.
+const PUBLISHED: &str = "
+    offsets.topic.replication.factor: 3
+    transaction.state.log.replication.factor: 3
+    transaction.state.log.min.isr: 2
+    default.replication.factor: 3
+    min.insync.replicas: 2
+    replica.selector.class: org.apache.kafka.common.replica.RackAwareReplicaSelector
+    queued.max.requests: 500
+    socket.send.buffer.bytes: 102400
+    socket.receive.buffer.bytes: 102400
+    replica.socket.timeout.ms: 30000
+    request.timeout.ms: 30000
+    log.cleaner.enable: true
+    socket.request.max.bytes: 2004857600
+    max.connections: 2147483647
+    queued.max.request.bytes: -1
+    group.consumer.session.timeout.ms: 45000
+    metric.reporters: ''
+    auto.create.topics.enable: \"false\"";
+
+#[test]
+fn what_published_clusters_have_starts_a_cluster() {
+    let config = PUBLISHED.replace("\n", "\n    ");
+    let yaml = format!("metadata: {{ name: q }}\nspec:\n  config:{config}\n");
+    let cluster: KafkaCluster = serde_yaml::from_str(&yaml).unwrap();
+    let cluster = validate(&cluster, Observed::default()).unwrap();
+    assert_eq!(cluster.config.len(), PUBLISHED.trim().lines().count());
+    let properties = properties(&cluster, 0, &everywhere(3));
+    assert_eq!(check(&properties, true), Ok(()));
+    assert_eq!(properties["log.cleaner.enable"], "true");
+    assert_eq!(properties["queued.max.request.bytes"], "-1");
+}

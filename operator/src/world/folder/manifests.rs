@@ -99,13 +99,13 @@ impl Manifests {
     fn read(&self, name: &str) -> Parsed {
         let path = self.path.join(name);
         let problem = |sentence: String| Parsed {
-            objects: Vec::new(),
             problems: vec![Problem {
                 file: name.to_owned(),
                 document: None,
                 object: String::new(),
                 sentence,
             }],
+            ..Parsed::default()
         };
         if std::fs::metadata(&path).is_ok_and(|file| file.len() > FILE_BYTES_MAX) {
             let megabytes = FILE_BYTES_MAX >> 20;
@@ -128,9 +128,10 @@ impl Manifests {
         })
     }
 
-    /// What is wrong with the files.
+    /// What is wrong with the files, and what in them is not ours.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.files.values().flat_map(|entry| &entry.parsed.problems)
+        let parsed = self.files.values().map(|entry| &entry.parsed);
+        parsed.flat_map(|parsed| parsed.problems.iter().chain(&parsed.notes))
     }
 
     /// Whether a file is gone or was read without a problem, so that what it does not hold is not
