@@ -5,6 +5,7 @@ mod access;
 mod fake;
 mod moves;
 mod quorum;
+mod slow;
 mod tls;
 mod versions;
 mod volumes;
@@ -13,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_protocol::api::ApiKey;
@@ -87,6 +89,8 @@ struct Kafka {
     was_asked_over_tls: Cell<bool>,
     cluster_id: RefCell<String>,
     is_silent: Cell<bool>,
+    /// How many more requests for topics are answered, and how long each takes.
+    creations: Cell<(usize, Duration)>,
     /// How many volumes each broker has given up.
     given_up: RefCell<BTreeMap<i32, u32>>,
     /// Brokers that are in no ISR, and follow nobody closely.
@@ -123,6 +127,7 @@ impl Brokers {
                 was_asked_over_tls: Cell::new(false),
                 cluster_id: RefCell::new("the-cluster".to_owned()),
                 is_silent: Cell::new(false),
+                creations: Cell::new((usize::MAX, Duration::ZERO)),
                 given_up: RefCell::default(),
                 behind: RefCell::default(),
                 api: RefCell::default(),
@@ -299,7 +304,7 @@ impl Kafka {
         loop {
             while let Ok(Some(request)) = frame::split(&mut buffer, REQUEST_BYTES_MAX) {
                 let is_another = *self.cluster_id.borrow() != cluster_id;
-                if self.is_silent.get() || is_another {
+                if self.is_silent.get() || is_another || !self.is_answered(&request).await {
                     return;
                 }
                 for segment in self.answer(broker, request) {

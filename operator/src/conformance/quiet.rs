@@ -1,5 +1,7 @@
 //! How little is written: what flaps, what comes in thousands, and brokers that are not the ones.
 
+mod portions;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

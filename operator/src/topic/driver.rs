@@ -186,9 +186,11 @@ async fn reconcile(
     } else if cluster.usable {
         match pass(admin, &admitted, cluster.brokers, cluster.changing(), now).await {
             Ok(pass) => pass,
-            Err(error) => {
+            Err(broken) => {
                 is_silent = true;
-                waiting(&admitted, &error.to_string(), now)
+                let mut pass = waiting(&admitted, &broken.error.to_string(), now);
+                pass.done = broken.done;
+                pass
             }
         }
     } else {

@@ -7,19 +7,18 @@
 //! Invariant: every object given has exactly one [`Outcome`], whatever the brokers answer.
 
 mod consent;
+mod perform;
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use ottla_protocol::error::ErrorCode;
 
 use super::conflicts::{Claim, Standing, standings};
 use super::moves::driver::{Changing, Moved, move_replicas};
 use super::moves::is_needed;
 use super::moves::progress::progress;
 use super::plan::{self, plan, plan_deletion};
-use super::status::{refused_by_broker, said, status};
+use super::status::{said, status};
 use super::validate::{ValidatedTopic, cluster_key, topic_name, validate};
-use crate::admin::{Admin, Answers, ConfigChanges, Error, NewTopic};
+use crate::admin::{Admin, Error};
 use crate::approval::Change;
 use crate::condition::{TopicReason, Verdict, spoken};
 use crate::crd::topic::Reassignment;
@@ -51,6 +50,15 @@ pub struct Pass {
     pub changes: Option<Vec<Change>>,
 }
 
+/// A pass that did not come to its end.
+#[derive(Debug)]
+pub struct Broken {
+    /// Why not.
+    pub error: Error,
+    /// What was done before, as of a whole pass.
+    pub done: Vec<(ObjectKey, String)>,
+}
+
 /// One object.
 pub type Topic = (ObjectKey, Desired);
 
@@ -73,14 +81,15 @@ struct Work<'a> {
 /// are up, beside those that are leaving.
 ///
 /// # Errors
-/// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic.
+/// Those of [`Admin`], when the cluster cannot be asked; nothing is known then of any topic but
+/// what was done before.
 pub async fn pass(
     admin: &mut Admin,
     topics: &[&Topic],
     brokers: i32,
     changing: Changing<'_>,
     now: &str,
-) -> Result<Pass, Error> {
+) -> Result<Pass, Broken> {
     let mut work = Work {
         topics,
         now,
@@ -95,25 +104,10 @@ pub async fn pass(
     if work.valid.is_empty() && changing.is_empty() && changing.internal.is_empty() {
         return Ok(work.pass);
     }
-    let names = work.valid.values().map(|t| &t.topic);
-    let names: BTreeSet<String> = names.chain(changing.internal.keys()).cloned().collect();
-    let observed = look(admin, &names).await?;
-    let changes = work.plan(&observed, brokers, changing);
-    let observed = if changes.is_empty() {
-        observed
-    } else {
-        work.perform(admin, &changes).await?;
-        look(admin, &names).await?
-    };
-    let observed = if work
-        .move_replicas(admin, &observed, brokers, changing)
-        .await?
-    {
-        look(admin, &names).await?
-    } else {
-        observed
-    };
-    work.conclude(&observed);
+    if let Err(error) = work.carry_out(admin, brokers, changing).await {
+        let done = work.pass.done;
+        return Err(Broken { error, done });
+    }
     let changes = work.pass.changes.take().unwrap_or_default();
     work.pass.changes = Some(consent::told(changes, changing));
     Ok(work.pass)
@@ -147,6 +141,32 @@ async fn look(
 }
 
 impl Work<'_> {
+    /// Looks, changes what is to be changed, and looks again at what came of it.
+    async fn carry_out(
+        &mut self,
+        admin: &mut Admin,
+        brokers: i32,
+        changing: Changing<'_>,
+    ) -> Result<(), Error> {
+        let names = self.valid.values().map(|t| &t.topic);
+        let names: BTreeSet<String> = names.chain(changing.internal.keys()).cloned().collect();
+        let mut observed = look(admin, &names).await?;
+        let changes = self.plan(&observed, brokers, changing);
+        if !changes.is_empty() {
+            let ended = self.perform(admin, &changes).await;
+            observed = look(admin, &names).await?;
+            self.tell_waiting(&changes, &observed, brokers, &ended);
+        }
+        if self
+            .move_replicas(admin, &observed, brokers, changing)
+            .await?
+        {
+            observed = look(admin, &names).await?;
+        }
+        self.conclude(&observed);
+        Ok(())
+    }
+
     /// Sets aside what is not to be carried out: paused, invalid, or claimed by another object.
     fn sort_out(&mut self) {
         let claims: Vec<Claim> = self.topics.iter().map(|topic| claim(topic)).collect();
@@ -225,106 +245,6 @@ impl Work<'_> {
             self.refused.insert(*place, plan.refused);
         }
         changes
-    }
-
-    /// Deletions first, so that a name is free again for whoever wants it next.
-    async fn perform(
-        &mut self,
-        admin: &mut Admin,
-        changes: &[(usize, plan::Change)],
-    ) -> Result<(), Error> {
-        let mut deletes = BTreeMap::new();
-        let mut creates = BTreeMap::new();
-        let mut totals = BTreeMap::new();
-        let mut configs: BTreeMap<usize, ConfigChanges> = BTreeMap::new();
-        for (place, change) in changes {
-            match change {
-                plan::Change::Delete => drop(deletes.insert(*place, ())),
-                plan::Change::Create {
-                    partitions,
-                    replication_factor,
-                    config,
-                } => {
-                    let new = NewTopic {
-                        partitions: *partitions,
-                        replication_factor: *replication_factor,
-                        config: config.clone(),
-                    };
-                    creates.insert(*place, new);
-                }
-                plan::Change::AddPartitions { total } => drop(totals.insert(*place, *total)),
-                plan::Change::AlterConfig { set, delete } => {
-                    let set = set.iter().map(|(k, v)| (k.clone(), Some(v.clone())));
-                    let delete = delete.iter().map(|k| (k.clone(), None));
-                    configs.insert(*place, set.chain(delete).collect());
-                }
-            }
-        }
-        while let Some(batch) = self.next(&mut deletes, admin.portion()) {
-            let names = batch.keys().cloned().collect();
-            let answers = admin.delete_topics(&names).await?;
-            self.note(&answers, "deleted", ErrorCode::UnknownTopicOrPartition);
-        }
-        while let Some(batch) = self.next(&mut creates, admin.portion()) {
-            let answers = admin.create_topics(&batch).await?;
-            self.note(&answers, "created", ErrorCode::TopicAlreadyExists);
-        }
-        while let Some(batch) = self.next(&mut totals, admin.portion()) {
-            let answers = admin.create_partitions(&batch).await?;
-            self.note(&answers, "partitions added", ErrorCode::None);
-        }
-        while let Some(batch) = self.next(&mut configs, admin.portion()) {
-            let answers = admin.alter_topic_configs(&batch).await?;
-            let keys: BTreeMap<&String, String> = batch
-                .iter()
-                .map(|(name, changes)| {
-                    let keys: Vec<&str> = changes.keys().map(String::as_str).collect();
-                    (name, keys.join(", "))
-                })
-                .collect();
-            for (name, answer) in answers {
-                let what = format!("config set: {}", keys.get(&name).map_or("", |k| k));
-                self.note(&BTreeMap::from([(name, answer)]), &what, ErrorCode::None);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the first parts, by topic; none where none are left.
-    fn next<T>(
-        &self,
-        parts: &mut BTreeMap<usize, T>,
-        portion: usize,
-    ) -> Option<BTreeMap<String, T>> {
-        let first = std::iter::from_fn(|| parts.pop_first()).take(portion);
-        let named = first.map(|(place, part)| (self.valid[&place].topic.clone(), part));
-        let batch: BTreeMap<String, T> = named.collect();
-        (!batch.is_empty()).then_some(batch)
-    }
-
-    /// Keeps what was done and what was refused; `harmless` means that it was done already.
-    fn note(&mut self, answers: &Answers, what: &str, harmless: ErrorCode) {
-        let places: BTreeMap<&str, usize> = self
-            .valid
-            .iter()
-            .map(|(place, topic)| (topic.topic.as_str(), *place))
-            .collect();
-        for (name, answer) in answers {
-            let Some(place) = places.get(name.as_str()) else {
-                continue;
-            };
-            match answer {
-                Ok(()) => {
-                    let key = self.topics[*place].0.clone();
-                    self.pass.done.push((key, what.to_owned()));
-                }
-                Err(refusal) if refusal.code == harmless => {}
-                Err(refusal) => {
-                    let refused = self.refused.entry(*place).or_default();
-                    refused.push(refused_by_broker(refusal));
-                }
-            }
-        }
     }
 
     /// Has replicas moved where topics have another replication factor than they should; says

@@ -1,0 +1,203 @@
+//! What was planned is carried out, in portions.
+//!
+//! A pass begins no portion once [`PORTIONS_TIME_MAX`] is over: what it did is told then, and the
+//! next one goes on with what is wanted by that time. Where a portion fails, none follows it in
+//! this pass; what became of those before is told as ever, and the others say what they wait for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ottla_protocol::error::ErrorCode;
+use tokio::time::Instant;
+
+use super::super::plan::{self, plan};
+use super::super::status::refused_by_broker;
+use super::Work;
+use crate::admin::{Admin, Answers, ConfigChanges, Error, NewTopic};
+use crate::condition::{TopicReason, Verdict};
+use crate::observed::ObservedTopic;
+
+/// For so long a pass begins portions.
+const PORTIONS_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How the portions of a pass ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// All of them were asked for.
+    All,
+    /// Others are for the next pass.
+    InTime,
+    /// One of them had no answer, because of this.
+    Broken(Error),
+}
+
+/// What is to be changed, by the place of the object.
+#[derive(Default)]
+struct Parts {
+    deletes: BTreeMap<usize, ()>,
+    creates: BTreeMap<usize, NewTopic>,
+    totals: BTreeMap<usize, i32>,
+    configs: BTreeMap<usize, ConfigChanges>,
+}
+
+impl Parts {
+    fn of(changes: &[(usize, plan::Change)]) -> Self {
+        let mut parts = Self::default();
+        for (place, change) in changes {
+            match change {
+                plan::Change::Delete => drop(parts.deletes.insert(*place, ())),
+                plan::Change::Create {
+                    partitions,
+                    replication_factor,
+                    config,
+                } => {
+                    let new = NewTopic {
+                        partitions: *partitions,
+                        replication_factor: *replication_factor,
+                        config: config.clone(),
+                    };
+                    parts.creates.insert(*place, new);
+                }
+                plan::Change::AddPartitions { total } => drop(parts.totals.insert(*place, *total)),
+                plan::Change::AlterConfig { set, delete } => {
+                    let set = set.iter().map(|(k, v)| (k.clone(), Some(v.clone())));
+                    let delete = delete.iter().map(|k| (k.clone(), None));
+                    parts.configs.insert(*place, set.chain(delete).collect());
+                }
+            }
+        }
+        parts
+    }
+
+    fn is_empty(&self) -> bool {
+        self.deletes.is_empty()
+            && self.creates.is_empty()
+            && self.totals.is_empty()
+            && self.configs.is_empty()
+    }
+}
+
+impl Work<'_> {
+    /// Deletions first, so that a name is free again for whoever wants it next.
+    pub(super) async fn perform(
+        &mut self,
+        admin: &mut Admin,
+        changes: &[(usize, plan::Change)],
+    ) -> Ended {
+        let mut parts = Parts::of(changes);
+        let due = Instant::now() + PORTIONS_TIME_MAX;
+        match self.perform_until(admin, &mut parts, due).await {
+            Err(error) => Ended::Broken(error),
+            Ok(()) if parts.is_empty() => Ended::All,
+            Ok(()) => Ended::InTime,
+        }
+    }
+
+    async fn perform_until(
+        &mut self,
+        admin: &mut Admin,
+        parts: &mut Parts,
+        due: Instant,
+    ) -> Result<(), Error> {
+        while let Some(batch) = self.next(&mut parts.deletes, admin.portion(), due) {
+            let names = batch.keys().cloned().collect();
+            let answers = admin.delete_topics(&names).await?;
+            self.note(&answers, "deleted", ErrorCode::UnknownTopicOrPartition);
+        }
+        while let Some(batch) = self.next(&mut parts.creates, admin.portion(), due) {
+            let answers = admin.create_topics(&batch).await?;
+            self.note(&answers, "created", ErrorCode::TopicAlreadyExists);
+        }
+        while let Some(batch) = self.next(&mut parts.totals, admin.portion(), due) {
+            let answers = admin.create_partitions(&batch).await?;
+            self.note(&answers, "partitions added", ErrorCode::None);
+        }
+        while let Some(batch) = self.next(&mut parts.configs, admin.portion(), due) {
+            let answers = admin.alter_topic_configs(&batch).await?;
+            let keys: BTreeMap<&String, String> = batch
+                .iter()
+                .map(|(name, changes)| {
+                    let keys: Vec<&str> = changes.keys().map(String::as_str).collect();
+                    (name, keys.join(", "))
+                })
+                .collect();
+            for (name, answer) in answers {
+                let what = format!("config set: {}", keys.get(&name).map_or("", |k| k));
+                self.note(&BTreeMap::from([(name, answer)]), &what, ErrorCode::None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the first parts, by topic; none where none are left, or no more may begin.
+    fn next<T>(
+        &self,
+        parts: &mut BTreeMap<usize, T>,
+        portion: usize,
+        due: Instant,
+    ) -> Option<BTreeMap<String, T>> {
+        if Instant::now() >= due {
+            return None;
+        }
+        let first = std::iter::from_fn(|| parts.pop_first()).take(portion);
+        let named = first.map(|(place, part)| (self.valid[&place].topic.clone(), part));
+        let batch: BTreeMap<String, T> = named.collect();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Keeps what was done and what was refused; `harmless` means that it was done already.
+    fn note(&mut self, answers: &Answers, what: &str, harmless: ErrorCode) {
+        let places: BTreeMap<&str, usize> = self
+            .valid
+            .iter()
+            .map(|(place, topic)| (topic.topic.as_str(), *place))
+            .collect();
+        for (name, answer) in answers {
+            let Some(place) = places.get(name.as_str()) else {
+                continue;
+            };
+            match answer {
+                Ok(()) => {
+                    let key = self.topics[*place].0.clone();
+                    self.pass.done.push((key, what.to_owned()));
+                }
+                Err(refusal) if refusal.code == harmless => {}
+                Err(refusal) => {
+                    let refused = self.refused.entry(*place).or_default();
+                    refused.push(refused_by_broker(refusal));
+                }
+            }
+        }
+    }
+
+    /// Has topics that are not as they should be yet say what they wait for: where they exist, they
+    /// would be told as ready.
+    pub(super) fn tell_waiting(
+        &mut self,
+        changes: &[(usize, plan::Change)],
+        observed: &BTreeMap<String, ObservedTopic>,
+        brokers: i32,
+        ended: &Ended,
+    ) {
+        let why = match ended {
+            Ended::All => return,
+            Ended::InTime => "those of other topics come first".to_owned(),
+            Ended::Broken(error) => error.to_string(),
+        };
+        for (place, _) in changes {
+            let topic = &self.valid[place];
+            let exists = observed.get(&topic.topic);
+            let (reason, what) = match self.topics[*place].1.deleting {
+                true if exists.is_none() => continue,
+                true => (TopicReason::Deleting, "deletion"),
+                false if plan(topic, exists, brokers).changes.is_empty() => continue,
+                false => (TopicReason::Applying, "change"),
+            };
+            let refused = self.refused.entry(*place).or_default();
+            if refused.is_empty() {
+                let message = format!("The {what} waits: {why}.");
+                refused.push(Verdict::new(reason, message));
+            }
+        }
+    }
+}
