@@ -174,6 +174,9 @@ pub trait Platform {
     /// How often it is looked at while nothing is, though nothing is known to have changed.
     const QUIET_INTERVAL: Duration = Duration::from_secs(30);
 
+    /// Whether the data of a node outlive its process without `spec.storage` too.
+    const KEEPS_DATA: bool = false;
+
     /// Takes the spec that is carried out, before anything is laid out by it.
     fn follow(&mut self, _cluster: &ValidatedCluster) {}
 

@@ -10,6 +10,7 @@ mod issuer;
 mod many;
 mod reassign;
 mod rebalance;
+mod replaced;
 mod users;
 
 use std::path::PathBuf;

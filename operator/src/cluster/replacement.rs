@@ -52,12 +52,14 @@ pub enum Order {
     GoOn(ReplacementStatus, bool),
 }
 
-/// What the annotation and the status ask for.
+/// What the annotation and the status ask for. `keeps_data` is whether nodes have something to give
+/// up without `spec.storage` too.
 #[must_use]
 pub fn order(
     annotation: Option<&str>,
     before: Option<&ReplacementStatus>,
     valid: &ValidatedCluster,
+    keeps_data: bool,
 ) -> Order {
     if let Some(before) = before.filter(|before| before.phase != ReplacementPhase::Replaced) {
         let is_there = valid.nodes().contains(&before.id);
@@ -77,7 +79,7 @@ pub fn order(
         Ok(id) if valid.leaving.contains(&id) => {
             Order::Refused(format!("{} is to go anyway", node(id)))
         }
-        Ok(id) if valid.nodes().contains(&id) => match has_volume(id, valid) {
+        Ok(id) if valid.nodes().contains(&id) => match keeps_data || has_volume(id, valid) {
             true => Order::Begin(id),
             false => Order::Refused(format!(
                 "without spec.storage {} has no volume: delete its pod",

@@ -66,6 +66,7 @@ impl Processes {
 impl Platform for Processes {
     const BUSY_INTERVAL: Duration = Duration::from_millis(20);
     const QUIET_INTERVAL: Duration = Duration::from_millis(200);
+    const KEEPS_DATA: bool = true;
 
     fn lay_out(&self, nodes: &BTreeSet<i32>, listeners: &[Listener]) -> BTreeMap<i32, Endpoints> {
         let node = |id: i32| {

@@ -63,7 +63,7 @@ impl<P: Platform> Reconciler<P> {
         let asked = annotations.and_then(|all| all.get(REPLACE));
         let before = cluster.status.as_ref();
         let before = before.and_then(|before| before.replacement.as_ref());
-        let order = order(asked.map(String::as_str), before, valid);
+        let order = order(asked.map(String::as_str), before, valid, P::KEEPS_DATA);
         let (id, under_way) = match &order {
             Order::Nothing => return Replacement::default(),
             Order::Done(status) => {

@@ -178,7 +178,8 @@ fn status(asked: &str, phase: ReplacementPhase) -> ReplacementStatus {
 #[test]
 fn an_annotation_that_stays_asks_for_nothing_anew() {
     let valid = cluster("replicas: 4, storage: { size: 1Gi }");
-    let of = |annotation, before: Option<&ReplacementStatus>| order(annotation, before, &valid);
+    let of =
+        |annotation, before: Option<&ReplacementStatus>| order(annotation, before, &valid, false);
     let done = status("2", ReplacementPhase::Replaced);
     assert_eq!(of(None, None), Order::Nothing);
     assert_eq!(of(Some("2"), None), Order::Begin(2));
@@ -197,7 +198,7 @@ fn an_annotation_that_stays_asks_for_nothing_anew() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_reason() {
-    let told = |asked: &str, spec: &str| match order(Some(asked), None, &cluster(spec)) {
+    let told = |asked: &str, spec: &str| match order(Some(asked), None, &cluster(spec), false) {
         Order::Refused(why) => why,
         other => panic!("{asked}: {other:?}"),
     };
@@ -212,6 +213,11 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     assert_eq!(told("3", spec), "broker 3 is to go anyway");
     let why = "without spec.storage broker 2 has no volume: delete its pod";
     assert_eq!(told("2", "replicas: 4"), why);
+    let local = order(Some("2"), None, &cluster("replicas: 4"), true);
+    assert_eq!(local, Order::Begin(2));
     let dedicated = cluster("storage: { size: 1Gi }, dedicatedControllers: {}");
-    assert_eq!(order(Some("1001"), None, &dedicated), Order::Begin(1001));
+    assert_eq!(
+        order(Some("1001"), None, &dedicated, false),
+        Order::Begin(1001)
+    );
 }
