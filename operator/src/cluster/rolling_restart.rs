@@ -1,13 +1,12 @@
 //! Which broker may be restarted now, and why the others may not.
 //!
 //! One at a time, or a few that have nothing in common where the spec says so, by what each broker
-//! still gives ([`Presence`]), not by whether it is ready: a broker whose disk is full, whose lease has run out or that is behind in one partition is not
-//! ready, and leads hundreds.
+//! still gives ([`Presence`]), not by whether it is ready: a broker whose disk is full, whose lease
+//! has run out or that is behind in one partition is not ready, and leads hundreds.
 //!
-//! - One that *serves* goes when every other one serves that is in the way,
-//!   every partition is in sync on all
-//!   brokers but the one to go, and the voters that stay are a majority: then nothing becomes
-//!   unavailable that is not so already.
+//! - One that *serves* goes when every other one serves that is in the way, every partition is in
+//!   sync on all brokers but the one to go, and the voters that stay are a majority: then nothing
+//!   becomes unavailable that is not so already.
 //! - One that is *behind* goes when no other broker is down, the voters that stay are a majority,
 //!   and every partition that has it in sync has all its other replicas in sync, or two that serve:
 //!   of two brokers behind, the second does not go while the first is still catching up.
@@ -19,10 +18,10 @@
 //! rules: they hold no partition, and the quorum needs them. One that does not vote yet, or votes
 //! no more, can take nothing away: it holds up nobody.
 //!
-//! Where `spec.maxUnavailable` is more than 1, and one that serves goes, others that serve and could
-//! go as well go with it: no two of them hold replicas of one partition, so each partition loses no
-//! more than it would by one restart, and at most one of them votes. The next ones wait until all
-//! of them are back.
+//! Where `spec.maxUnavailable` is more than 1, and one that serves goes, others that serve and
+//! could go as well go with it: no two of them hold replicas of one partition, so each partition
+//! loses no more than it would by one restart, and at most one of them votes. The next ones wait
+//! until all of them are back.
 //!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
 //! last, so that it changes once and not with every restart.

@@ -47,8 +47,8 @@ fn documents_stand_for_themselves() {
 fn what_kubectl_decodes_is_decoded_here_too() {
     check(
         &format!(
-            "{HEAD}metadata:\n  name: merged\n  labels: &l {{ team: a }}\n  annotations:\n    <<: *l\n\
-             spec: {{ clusterRef: {{ name: c }} }}\n"
+            "{HEAD}metadata:\n  name: merged\n  labels: &l {{ team: a }}\n  annotations:\n    \
+             <<: *l\nspec: {{ clusterRef: {{ name: c }} }}\n"
         ),
         expect![[r#"
             topic merged
@@ -56,8 +56,8 @@ fn what_kubectl_decodes_is_decoded_here_too() {
     );
     let item = |name: &str, spec: &str| {
         format!(
-            "- apiVersion: ottla.io/v1alpha1\n  kind: KafkaTopic\n  metadata: {{ name: {name} }}\n  \
-             spec: {{ clusterRef: {{ name: c }}{spec} }}\n"
+            "- apiVersion: ottla.io/v1alpha1\n  kind: KafkaTopic\n  metadata: {{ name: {name} \
+             }}\n  spec: {{ clusterRef: {{ name: c }}{spec} }}\n"
         )
     };
     let items = item("a", "") + &item("b", ", partitons: 3") + "- apiVersion: v1\n  kind: List\n";

@@ -33,7 +33,8 @@ const CASES: &str = "
     it alone votes        : ..f  : 2* : => refused: it is the only voter
     another alone votes   : ..f  : 0* : => goes
     two vote              : ..f  : 0* 2- : => waits: only 1 of 2 voters would be left
-    no quorum             : ..f  : : => waits: the metadata quorum is not there: no active controller";
+    no quorum             : ..f  : : \
+        => waits: the metadata quorum is not there: no active controller";
 
 fn shown(hindrance: Option<&Hindrance>) -> String {
     match hindrance {
