@@ -27,6 +27,7 @@ use self::members::Index;
 use crate::cluster::reconcile::Reconciler;
 use crate::cluster::turns::Turns;
 use crate::condition::{State, state};
+use crate::crd::cluster::ReplacementPhase;
 use crate::crd::{KafkaRebalance, KafkaTopic, KafkaUser};
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
@@ -89,8 +90,8 @@ pub struct Session<W, F> {
         mpsc::Sender<RebalancesReport>,
         mpsc::Receiver<RebalancesReport>,
     ),
-    /// KafkaRebalances whose statuses are yet to be written, and whose task waits for that.
-    unwritten: Vec<(Vec<ObjectKey>, oneshot::Sender<()>)>,
+    /// Objects whose statuses are yet to be written, and whose task waits for that.
+    unwritten: Vec<(Vec<(Kind, ObjectKey)>, oneshot::Sender<()>)>,
 }
 
 impl<W, P, F> Session<W, F>
@@ -261,6 +262,9 @@ where
     fn handle_report(&mut self, report: Report) {
         match report {
             Report::Status(key, status, applied) => {
+                let replacement = status.replacement.as_ref();
+                let gives_up =
+                    replacement.is_some_and(|one| one.phase == ReplacementPhase::Replacing);
                 let object = self.world.set_cluster_status(&key, *status);
                 if let (Some(object), Some(task)) = (object, self.tasks.get(&key)) {
                     // Its task knows already, and need not wake.
@@ -271,7 +275,12 @@ where
                         false
                     });
                 }
-                let _ = applied.send(());
+                if gives_up {
+                    // Whoever comes after this operator has to know it before a volume goes.
+                    self.unwritten.push((vec![(Kind::Cluster, key)], applied));
+                } else {
+                    let _ = applied.send(());
+                }
             }
             Report::Done(key, done) => self.world.record(Kind::Cluster, &key, done),
             Report::Stopped(key) => {

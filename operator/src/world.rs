@@ -109,7 +109,7 @@ pub trait World {
 
     /// Whether the status of a KafkaRebalance that was said last is where the next operator finds
     /// it.
-    fn has_written_rebalance(&self, key: &ObjectKey) -> bool;
+    fn has_written(&self, kind: Kind, key: &ObjectKey) -> bool;
 
     /// Takes note that the brokers of a cluster have stopped, as was wanted.
     fn release_cluster(&mut self, key: &ObjectKey);

@@ -69,7 +69,12 @@ pub fn restart(
         _ => format!("{key}={value}\n"),
     });
     let remade = remakes.iter().map(|remake| remake.fingerprint.as_str());
-    let target: String = fixed.chain(remade.map(str::to_owned)).collect();
+    // Who consents to one at a time does not consent to more.
+    let together = (at_once_max > 1).then(|| format!("at once {at_once_max}\n"));
+    let target: String = fixed
+        .chain(remade.map(str::to_owned))
+        .chain(together)
+        .collect();
     Some(Change {
         what: What::Restart,
         id: What::Restart.id(&format!("{:016x}", fingerprint(&target))),

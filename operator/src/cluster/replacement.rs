@@ -75,11 +75,16 @@ pub fn order(
     if let Some(before) = before.filter(|before| before.asked == asked) {
         return Order::Done(before.clone());
     }
-    match asked.trim().parse::<i32>() {
-        Ok(id) if valid.leaving.contains(&id) => {
+    // one way to write it, since what was asked is known by its text
+    let id = asked
+        .parse::<i32>()
+        .ok()
+        .filter(|id| id.to_string() == asked);
+    match id {
+        Some(id) if valid.leaving.contains(&id) => {
             Order::Refused(format!("{} is to go anyway", node(id)))
         }
-        Ok(id) if valid.nodes().contains(&id) => match keeps_data || has_volume(id, valid) {
+        Some(id) if valid.nodes().contains(&id) => match keeps_data || has_volume(id, valid) {
             true => Order::Begin(id),
             false => Order::Refused(format!(
                 "without spec.storage {} has no volume: delete its pod",
@@ -162,7 +167,9 @@ fn judged(check: &RestartCheck, allow_unavailable: bool) -> Option<Hindrance> {
         let more = lost.count() + check.more;
         return Some(Hindrance::Refused(sentence_of_lost(&first.partition, more)));
     }
-    objection(check, allow_unavailable).map(Hindrance::Waits)
+    // of those that the page has no room for nobody here knows why
+    let allows = allow_unavailable && check.more == 0;
+    objection(check, allows).map(Hindrance::Waits)
 }
 
 /// What would be lost: while it runs, others may yet catch up with what it alone has.

@@ -445,7 +445,7 @@ impl Platform for Pods {
 
     async fn restart_check(&mut self, asked: i32, of: i32) -> Result<RestartCheck, String> {
         let address = format!("{}:{HTTP_PORT}", self.host(asked));
-        pages::restart_check(&address, of).await
+        pages::restart_check(&address, of, asked == of).await
     }
 
     async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {

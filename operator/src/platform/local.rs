@@ -136,8 +136,9 @@ impl Platform for Processes {
     async fn restart_check(&mut self, asked: i32, of: i32) -> Result<RestartCheck, String> {
         let process = self.brokers.get(&asked);
         match process.and_then(Process::http_address) {
-            Some(address) => pages::restart_check(address, of).await,
-            None => Ok(RestartCheck::default()),
+            Some(address) => pages::restart_check(address, of, asked == of).await,
+            None if asked == of => Ok(RestartCheck::default()),
+            None => Err(format!("broker {asked} has no address to be asked at")),
         }
     }
 

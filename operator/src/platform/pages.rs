@@ -33,16 +33,20 @@ pub async fn get(address: &str, path: &str) -> std::io::Result<(String, String)>
 }
 
 /// Asks the broker at this `host:port` what a restart of `broker` would harm. A broker of before
-/// the page says nothing against it.
+/// the page says nothing against its own; of another it does not know.
 ///
 /// # Errors
 /// Why there is no answer, as half a sentence.
-pub async fn restart_check(address: &str, broker: i32) -> Result<RestartCheck, String> {
+pub async fn restart_check(
+    address: &str,
+    broker: i32,
+    is_own: bool,
+) -> Result<RestartCheck, String> {
     let path = format!("/pre-restart-check?broker={broker}");
     let got = tokio::time::timeout(PAGE_TIMEOUT, get(address, &path)).await;
     let got = got.map_err(|_| format!("{address} gives no answer in {PAGE_TIMEOUT:?}"))?;
     let (status, body) = got.map_err(|error| format!("{address} cannot be asked: {error}"))?;
-    if status == "404" {
+    if status == "404" && is_own {
         return Ok(RestartCheck::default());
     }
     let check = serde_json::from_str(&body);

@@ -34,7 +34,8 @@ impl<W: World, F> Session<W, F> {
                 false
             });
         }
-        self.unwritten.push((keys, report.applied));
+        let keys = keys.into_iter().map(|key| (Kind::Rebalance, key));
+        self.unwritten.push((keys.collect(), report.applied));
     }
 
     /// Has tasks go on whose statuses are written: what is done by a plan has to be known to the
@@ -42,7 +43,8 @@ impl<W: World, F> Session<W, F> {
     pub(super) fn tell_written(&mut self) {
         let all = std::mem::take(&mut self.unwritten);
         for (keys, applied) in all {
-            if keys.iter().all(|key| self.world.has_written_rebalance(key)) {
+            let is_written = |(kind, key): &(Kind, ObjectKey)| self.world.has_written(*kind, key);
+            if keys.iter().all(is_written) {
                 let _ = applied.send(());
             } else {
                 self.unwritten.push((keys, applied));

@@ -377,7 +377,7 @@ impl World for Folder {
         }
     }
 
-    fn has_written_rebalance(&self, _: &ObjectKey) -> bool {
+    fn has_written(&self, _: Kind, _: &ObjectKey) -> bool {
         true
     }
 

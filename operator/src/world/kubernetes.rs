@@ -306,8 +306,14 @@ impl World for Kubernetes {
         self.rebalances.release(key, &mut self.writer);
     }
 
-    fn has_written_rebalance(&self, key: &ObjectKey) -> bool {
-        !self.writer.is_patching(&KafkaRebalance::kind(&()), key)
+    fn has_written(&self, kind: Kind, key: &ObjectKey) -> bool {
+        let kind = match kind {
+            Kind::Cluster => KafkaCluster::kind(&()),
+            Kind::Topic => KafkaTopic::kind(&()),
+            Kind::User => KafkaUser::kind(&()),
+            Kind::Rebalance => KafkaRebalance::kind(&()),
+        };
+        !self.writer.is_patching(&kind, key)
     }
 
     fn release_cluster(&mut self, _: &ObjectKey) {}

@@ -132,10 +132,15 @@ impl<P: Platform> Reconciler<P> {
         is_current: &dyn Fn() -> bool,
     ) -> Replacement {
         let id = status.id;
-        if let Some(hindrance) = self.hindrance(id, sight).await {
-            return hindered(id, Some(status), &hindrance);
-        }
         let volume = sight.volume.as_ref();
+        if let Some(hindrance) = self.hindrance(id, sight).await {
+            // Whoever ended its process now would end what its volume holds.
+            let is_going = volume.is_some_and(|volume| volume.is_going);
+            return Replacement {
+                goes: is_going.then_some(id),
+                ..hindered(id, Some(status), &hindrance)
+            };
+        }
         let settings = sight.desired.get(&id);
         let Some(settings) = settings.filter(|_| is_current()) else {
             let message = format!("{} is about to give up its volume.", node_first(id));
@@ -210,7 +215,9 @@ impl<P: Platform> Reconciler<P> {
         let health: Health = self.health().await;
         let check = self.check(id, &sight.nodes).await;
         let allows = sight.valid.allow_unavailable;
-        hindrance(id, &sight.nodes, &health, (&check, allows))
+        // They had time to change while they were asked, and this is not undone.
+        let nodes = observed_brokers(&self.platform.observe().await, sight.desired);
+        hindrance(id, &nodes, &health, (&check, allows))
     }
 
     /// Asks a broker that serves what a restart of this node would harm.

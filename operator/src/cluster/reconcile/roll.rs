@@ -1,6 +1,6 @@
 //! The restarts of a step: planned, heeded, asked for, and told to the other clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::desired::observed_brokers;
 use super::super::rolling_restart::{Advice, Health, ObservedBroker, Plan, heed, plan};
@@ -31,7 +31,10 @@ impl<P: Platform> Reconciler<P> {
         let health = self.health().await;
         // The brokers had time to change while they were asked.
         let brokers = observed_brokers(&self.platform.observe().await, desired);
-        let plan = plan(&brokers, &health, (has_served, valid.max_unavailable)).after(goes);
+        // Half of them stay, whatever has no partition in common: new topics need brokers too.
+        let most = usize::try_from(valid.replicas / 2).unwrap_or(0).max(1);
+        let most = valid.max_unavailable.min(most);
+        let plan = plan(&brokers, &health, (has_served, most)).after(goes);
         let plan = self.keep_apart(plan, &health).await;
         let plan = self.heed(plan, valid, &brokers).await;
         (brokers, plan)
@@ -46,13 +49,16 @@ impl<P: Platform> Reconciler<P> {
         brokers: &[ObservedBroker],
         done: &mut Vec<String>,
     ) -> Option<Verdict> {
+        // Brokers and dedicated controllers have budgets of their own, which have their say of the
+        // first that goes.
+        let mut asked = BTreeSet::new();
         for id in plan.going() {
             let Some(settings) = desired.get(&id).filter(|_| is_current()) else {
-                continue;
+                return None;
             };
-            let answer = match plan.beside.contains(&id) {
-                true => self.platform.restart_beside(id, settings).await,
-                false => self.platform.restart(id, settings).await,
+            let answer = match asked.insert(id < FIRST_CONTROLLER) {
+                true => self.platform.restart(id, settings).await,
+                false => self.platform.restart_beside(id, settings).await,
             };
             if let Err(refused) = answer {
                 return Some(not_yet_verdict(&refused));

@@ -156,6 +156,31 @@ async fn replace(world: &Kubernetes) {
     assert!(deleted.iter().all(|(place, _)| place.2 == "data-orders-2"));
 }
 
+/// Whoever ended its process later, when others may lack what it has, would end that too.
+#[test]
+fn a_claim_stays_for_as_long_as_its_pod_may_not_go() {
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        world.apply(&cluster(STORED));
+        until_ready(world, "KafkaCluster", "orders").await;
+        world.api.spend_budget(true);
+        world.apply(&annotated("2", STORED));
+        until("the budget has its say", || {
+            says(world).contains("eviction of Pod")
+        })
+        .await;
+        tokio::time::sleep(A_WHILE).await;
+        let claim = || {
+            world
+                .api
+                .get("persistentvolumeclaims", "shop", "data-orders-2")
+        };
+        let going = claim().unwrap()["metadata"]["deletionTimestamp"].clone();
+        assert_eq!(going, Value::Null);
+        world.api.spend_budget(false);
+        until("it is replaced", || phase(world) == "Replaced").await;
+    });
+}
+
 /// What becomes of calls.
 const COURSES: [Course; 6] = [
     Course::Code(403),

@@ -1,9 +1,10 @@
 //! Volumes that somebody gives up: the only place where a claim is deleted.
 //!
-//! The claim goes first, by its uid: Kubernetes keeps it for as long as the pod is there, and the
-//! StatefulSet makes another one once it is gone. Then the pod goes as in a restart. One whose node
-//! does not answer stays until somebody says that the node is gone for good: that its process has
-//! ended nobody here can know.
+//! The pod goes first, as in a restart, and while it ends its claim does, by its uid: Kubernetes keeps
+//! the claim for as long as the pod is there, and the StatefulSet makes another one once it is gone.
+//! The other way round a pod that may not go would stay on a claim that is to go with it, whoever
+//! ends it and whatever others hold by then. A pod whose node does not answer stays until somebody
+//! says that the node is gone for good: that its process has ended nobody here can know.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -51,20 +52,20 @@ impl Pods {
         }))
     }
 
-    /// Deletes the claim of a node, where it is this one, and its pod.
+    /// Deletes the pod of a node and then its claim, where it is this one.
     pub(super) async fn give_up_volume(
         &mut self,
         node: i32,
         volume: Option<&Volume>,
     ) -> Result<(), NotYet> {
-        if let Some(volume) = volume.filter(|volume| !volume.is_going) {
-            self.delete_claim(node, volume).await?;
-        }
         let pod = self.seen.pods.get(&node);
-        if pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()) {
-            return Ok(());
+        if pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            self.evict(node, true).await?;
         }
-        self.evict(node, true).await
+        match volume.filter(|volume| !volume.is_going) {
+            Some(volume) => self.delete_claim(node, volume).await,
+            None => Ok(()),
+        }
     }
 
     async fn delete_claim(&mut self, node: i32, volume: &Volume) -> Result<(), NotYet> {
