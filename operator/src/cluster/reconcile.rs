@@ -164,6 +164,7 @@ impl<P: Platform> Reconciler<P> {
             let seen = Seen::new(there, verdict);
             conclude(cluster, Some(valid), &seen, Vec::new(), now)
         } else {
+            self.await_addresses(&mut valid, there.nodes);
             self.act(cluster, valid, there, is_current, now).await
         };
         certified.told(step)
@@ -198,7 +199,6 @@ impl<P: Platform> Reconciler<P> {
         now: &str,
     ) -> Step {
         let states = there.brokers;
-        self.await_addresses(&mut valid, there.nodes);
         let mut everywhere = self.lay_out(&valid);
         let mut verdicts = valid.refused.clone();
         if let Err(refusal) = checked(&valid, &everywhere) {

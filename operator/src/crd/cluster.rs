@@ -223,8 +223,8 @@ pub struct KafkaClusterSpec {
     pub allow_unavailable: bool,
 
     /// How many brokers may restart at a time, where they have no partition in common and at most
-    /// one of them votes: those of one rack, where replicas are spread over racks. Half of the
-    /// brokers always stay. Default: 1.
+    /// one of them votes: those of one rack, where replicas are spread over racks. One broker
+    /// always stays. Default: 1.
     #[serde(default = "default_max_unavailable", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1, max = 50))]
     pub max_unavailable: i32,

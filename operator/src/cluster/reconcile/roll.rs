@@ -31,8 +31,8 @@ impl<P: Platform> Reconciler<P> {
         let health = self.health().await;
         // The brokers had time to change while they were asked.
         let brokers = observed_brokers(&self.platform.observe().await, desired);
-        // Half of them stay, whatever has no partition in common: new topics need brokers too.
-        let most = usize::try_from(valid.replicas / 2).unwrap_or(0).max(1);
+        // One stays, whatever has no partition in common: clients have to connect first to someone.
+        let most = usize::try_from(valid.replicas - 1).unwrap_or(0).max(1);
         let most = valid.max_unavailable.min(most);
         let plan = plan(&brokers, &health, (has_served, most)).after(goes);
         let plan = self.keep_apart(plan, &health).await;
@@ -53,9 +53,7 @@ impl<P: Platform> Reconciler<P> {
         // first that goes.
         let mut asked = BTreeSet::new();
         for id in plan.going() {
-            let Some(settings) = desired.get(&id).filter(|_| is_current()) else {
-                return None;
-            };
+            let settings = desired.get(&id).filter(|_| is_current())?;
             let answer = match asked.insert(id < FIRST_CONTROLLER) {
                 true => self.platform.restart(id, settings).await,
                 false => self.platform.restart_beside(id, settings).await,

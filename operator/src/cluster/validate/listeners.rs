@@ -113,33 +113,7 @@ fn check_reach(listener: &Listener, brokers: i32) -> Result<(), String> {
         );
     }
     if type_.is_by_name() {
-        if listener.tls.is_none() {
-            return Err(format!(
-                "is of type {name} and has no tls: a broker is found by the name in its handshake; \
-                 add `tls: {{}}`."
-            ));
-        }
-        if !advertised.host.contains(BROKER) || advertised.bootstrap_host.is_empty() {
-            return Err(format!(
-                "is of type {name} and needs advertised.bootstrapHost, and advertised.host with \
-                 {BROKER} in it: each broker is found by a name of its own."
-            ));
-        }
-        let is_of_broker =
-            |broker: i32| advertised.host_of(broker).as_ref() == Some(&advertised.bootstrap_host);
-        if (0..REPLICAS_MAX).any(is_of_broker) {
-            return Err("has one host for a broker and for the first connection.".to_owned());
-        }
-        let hosts = [
-            advertised.host.replace(BROKER, "0"),
-            advertised.bootstrap_host.clone(),
-        ];
-        if let Some(host) = hosts.iter().find(|host| !is_domain(host)) {
-            return Err(format!(
-                "has the host {host} in advertised; names that clients ask for in TLS are \
-                 lower-case letters, digits and dashes between dots."
-            ));
-        }
+        check_names(listener)?;
     }
     if type_ == ListenerType::NodePort
         && advertised.port.is_some()
@@ -169,6 +143,39 @@ fn check_reach(listener: &Listener, brokers: i32) -> Result<(), String> {
         check_peer(peer)?;
     }
     check_service(type_, &reach.service, brokers)
+}
+
+/// Whether each broker is found by a name of its own; or what is wrong.
+fn check_names(listener: &Listener) -> Result<(), String> {
+    let (advertised, name) = (&listener.reach.advertised, listener.type_.name());
+    if listener.tls.is_none() {
+        return Err(format!(
+            "is of type {name} and has no tls: a broker is found by the name in its handshake; \
+             add `tls: {{}}`."
+        ));
+    }
+    if !advertised.host.contains(BROKER) || advertised.bootstrap_host.is_empty() {
+        return Err(format!(
+            "is of type {name} and needs advertised.bootstrapHost, and advertised.host with \
+             {BROKER} in it: each broker is found by a name of its own."
+        ));
+    }
+    let is_of_broker =
+        |broker: i32| advertised.host_of(broker).as_ref() == Some(&advertised.bootstrap_host);
+    if (0..REPLICAS_MAX).any(is_of_broker) {
+        return Err("has one host for a broker and for the first connection.".to_owned());
+    }
+    let hosts = [
+        advertised.host.replace(BROKER, "0"),
+        advertised.bootstrap_host.clone(),
+    ];
+    if let Some(host) = hosts.iter().find(|host| !is_domain(host)) {
+        return Err(format!(
+            "has the host {host} in advertised; names that clients ask for in TLS are \
+             lower-case letters, digits and dashes between dots."
+        ));
+    }
+    Ok(())
 }
 
 /// The API server would refuse the whole NetworkPolicy.
@@ -298,6 +305,7 @@ mod tests {
     use crate::crd::KafkaCluster;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table is of one piece")]
     fn what_does_not_go_with_the_type_is_named_with_what_to_do() {
         let by_name = "tls: {}, advertised: { host: 'b-{broker}.x', bootstrapHost: b.x }";
         for (listener, says) in [
