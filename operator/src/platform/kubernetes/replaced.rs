@@ -1,8 +1,8 @@
 //! Volumes that somebody gives up: the only place where a claim is deleted.
 //!
 //! The pod goes first, as in a restart, and while it ends its claim does, by its uid: Kubernetes
-//! keeps the claim for as long as the pod is there, and the StatefulSet makes another one once it is
-//! gone. The other way round a pod that may not go would stay on a claim that is to go with it,
+//! keeps the claim for as long as the pod is there, and the StatefulSet makes another one once it
+//! is gone. The other way round a pod that may not go would stay on a claim that is to go with it,
 //! whoever ends it and whatever others hold by then. A pod whose node does not answer stays until
 //! somebody says that the node is gone for good: that its process has ended nobody here can know.
 
