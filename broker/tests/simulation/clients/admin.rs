@@ -17,19 +17,37 @@ use crate::world::{BUSY, Shared, TOPICS};
 /// The topic that is deleted and made again under the same name.
 pub const TOPIC: &str = "fleeting";
 
+/// How long a segment is written to: logs have closed ones soon, which rot and may go by retention.
+const SEGMENT_MS: &str = "1000";
+
 /// Who makes the topics at the start.
 pub const NAME: &str = "admin";
 
-fn creation(name: &str, partitions: i32, factor: usize) -> CreateTopicsRequest {
+/// In one run of so many topics have closed segments.
+const SEGMENTS_ONE_IN: usize = 2;
+
+fn has_segments(shared: &Shared) -> bool {
+    shared.random(20).one_in(SEGMENTS_ONE_IN)
+}
+
+fn creation(
+    shared: &Shared,
+    (name, partitions): (&str, i32),
+    factor: usize,
+) -> CreateTopicsRequest {
+    let segment = CreatableTopicConfig {
+        name: "segment.ms".to_owned(),
+        value: Some(SEGMENT_MS.to_owned()),
+    };
     CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: name.to_owned(),
             num_partitions: partitions,
             replication_factor: factor as i16,
-            configs: vec![CreatableTopicConfig {
-                name: "internal.segment.bytes".to_owned(),
-                value: Some("32768".to_owned()),
-            }],
+            configs: has_segments(shared)
+                .then_some(segment)
+                .into_iter()
+                .collect(),
             ..CreatableTopic::default()
         }],
         timeout_ms: 1000,
@@ -37,20 +55,20 @@ fn creation(name: &str, partitions: i32, factor: usize) -> CreateTopicsRequest {
     }
 }
 
-fn compacted() -> CreateTopicsRequest {
-    let mut request = creation(keeper::TOPIC, 1, 3);
+fn compacted(shared: &Shared) -> CreateTopicsRequest {
+    let mut request = creation(shared, (keeper::TOPIC, 1), 3);
+    let segment = has_segments(shared).then_some(("segment.ms", "300"));
     let configs = [
         ("cleanup.policy", "compact"),
-        ("internal.segment.bytes", "4096"),
         ("min.cleanable.dirty.ratio", "0.01"),
         ("delete.retention.ms", "1000"),
     ];
-    request.topics[0].configs = configs
-        .map(|(name, value)| CreatableTopicConfig {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
-        })
-        .into();
+    let configs = configs.into_iter().chain(segment);
+    let config = |(name, value): (&str, &str)| CreatableTopicConfig {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    request.topics[0].configs = configs.map(config).collect();
     request
 }
 
@@ -58,7 +76,7 @@ fn compacted() -> CreateTopicsRequest {
 pub async fn create_topics(shared: Shared) {
     let mut connection = Connection::new(&shared, 0);
     for topic in &TOPICS {
-        let mut request = creation(topic.name, topic.partitions, topic.factor);
+        let mut request = creation(&shared, (topic.name, topic.partitions), topic.factor);
         if topic.name == BUSY && shared.has_retention() {
             request.topics[0].configs.push(CreatableTopicConfig {
                 name: "retention.bytes".to_owned(),
@@ -70,7 +88,7 @@ pub async fn create_topics(shared: Shared) {
         }
     }
     if has_compaction(&shared) {
-        let request = compacted();
+        let request = compacted(&shared);
         while !create(&mut connection, &request).await {
             tokio::time::sleep(PAUSE).await;
         }
@@ -108,7 +126,7 @@ async fn delete(connection: &mut Connection) -> bool {
 pub async fn recreate(shared: &Shared) {
     shared.join(TOPIC);
     let mut connection = Connection::new(shared, 2);
-    let request = creation(TOPIC, 1, 3);
+    let request = creation(shared, (TOPIC, 1), 3);
     let mut random = shared.random(14);
     let pause_max_ms = pause_max_ms(shared);
     loop {
