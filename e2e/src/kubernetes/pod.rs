@@ -82,6 +82,15 @@ impl Pod {
         Ok(self)
     }
 
+    /// Runs a line of its shell in it, whatever comes of it.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn sh(&self, line: &str) -> Result<Output> {
+        let exec = ["exec", "-n", &self.namespace, &self.name, "--"];
+        command("kubectl", &[&exec[..], &["sh", "-c", line]].concat(), "")
+    }
+
     /// Runs kcat in it, with these arguments and this on stdin.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod operator;
 mod plans;
 mod publish;
 mod shop;
+mod stolen_pod;
 mod topics;
 mod users;
 mod ways;
@@ -45,6 +46,7 @@ const STEPS: &[Step] = &[
     ("users", users::the_example_as_it_stands),
     ("users_teams", users::two_teams_keep_to_their_own_topics),
     ("ways", ways::services_balancers_and_names),
+    ("stolen_pod", stolen_pod::gets_nowhere_without_a_certificate),
     ("many_topics", many::two_hundred_topics_then_quiet),
     ("memory", many::memory),
     ("pod_deleted", brokers::a_pod_deleted_under_load),
