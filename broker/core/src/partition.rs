@@ -101,6 +101,10 @@ pub struct Partition {
     leader_epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
     soundness: Soundness,
+    /// Whether the controller is being asked to count on the log no more. The epoch in which it
+    /// does may be known here before its answer: to fetch in it would be to say that what is about
+    /// to be given up is here.
+    is_doubted: bool,
     role: Role,
     /// How many guards were given.
     guards: u64,
@@ -139,6 +143,7 @@ impl Partition {
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: PartitionEpoch(-1),
             soundness: Soundness::Sound,
+            is_doubted: false,
             role: Role::Offline,
             guards: 0,
         }
@@ -159,7 +164,12 @@ impl Partition {
             Input::Assigned(assignment) => self.on_assigned(now, assignment, effects),
             Input::WentOffline => self.become_offline(effects),
             Input::Failed => self.become_unsound(Soundness::Failed, effects),
-            Input::Lost(epoch) => self.become_unsound(Soundness::Lost(epoch), effects),
+            Input::Doubted => self.is_doubted = true,
+            Input::Spared => self.is_doubted = false,
+            Input::Lost(epoch) => {
+                self.is_doubted = false;
+                self.become_unsound(Soundness::Lost(epoch), effects);
+            }
             Input::Configured(config) => self.on_configured(now, config, effects),
             Input::Produce {
                 batch,

@@ -60,6 +60,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut told: mpsc::UnboundedReceiver<A
         }
         damaged.retain(|_, replica| !replica.is_deleted());
         if !damaged.is_empty() {
+            // before anybody is asked: whatever the answer is, no leader hears meanwhile of what
+            // may be given up by it
+            for replica in damaged.values() {
+                replica.tell(Input::Doubted);
+            }
             ask(&shared, &mut damaged).await;
         }
     }
@@ -84,6 +89,9 @@ async fn ask(shared: &Arc<Shared>, damaged: &mut Damaged) {
         Ok(Ok(epochs)) => epochs,
         Ok(Err(refusal)) => {
             warn!(message = %refusal.message, "damaged replicas are counted on still");
+            for replica in damaged.values() {
+                replica.tell(Input::Spared);
+            }
             return;
         }
         Err(error) => return debug!(%error, "no controller for damaged replicas"),
@@ -95,6 +103,7 @@ async fn ask(shared: &Arc<Shared>, damaged: &mut Damaged) {
                     partition = ?replica,
                     "nobody else is in sync: nothing is given up of what is here"
                 );
+                replica.tell(Input::Spared);
             }
         } else if let Some(replica) = damaged.remove(&id) {
             warn!(partition = ?replica, %epoch, "the replica is made anew out of what others have");

@@ -38,7 +38,8 @@ pub struct FetchPosition {
 
 impl Partition {
     /// Where this replica goes on fetching; `None` unless it follows a leader, and while it holds
-    /// what would not count yet: to fetch is to say what is on this broker's disk.
+    /// what would not count yet, or may be about to be given up: to fetch is to say what is on this
+    /// broker's disk.
     /// [`Effect::ResumeFetch`] tells when that is over.
     #[must_use]
     pub fn fetch_position(&self) -> Option<FetchPosition> {
@@ -47,6 +48,9 @@ impl Partition {
         };
         let is_counted = self.own_end_offset() == self.marks.log_end_offset;
         if !is_counted && !planted::is(Planted::UndurableFetch) {
+            return None;
+        }
+        if self.is_doubted {
             return None;
         }
         Some(FetchPosition {

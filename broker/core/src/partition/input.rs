@@ -216,6 +216,10 @@ pub enum Input<'a> {
     WentOffline,
     /// The log failed in the midst of an effect: what it holds is not what the marks say.
     Failed,
+    /// The log is damaged, and the controller is being asked to count on it no more.
+    Doubted,
+    /// The controller said no: what is here is not given up.
+    Spared,
     /// The log is damaged, and the controller counts on it no more as of this leader epoch: it may
     /// be made anew.
     Lost(LeaderEpoch),

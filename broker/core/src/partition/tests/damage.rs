@@ -75,6 +75,35 @@ fn a_full_disk_keeps_a_log_that_ends_before_the_leaders_begins() {
     assert_eq!((marks.log_start_offset, marks.log_end_offset), (end, end));
 }
 
+/// The epoch in which nobody counts on it may be heard of before the answer that says so.
+#[test]
+fn a_log_in_doubt_is_told_to_no_leader_before_it_is_spared_or_lost() {
+    for answer in [Input::Spared, Input::Lost(LeaderEpoch(2))] {
+        let mut partition = follower(false);
+        let end = partition.fetch_position().map(|at| at.fetch_offset);
+        step(&mut partition, 0, Input::Doubted);
+        assert_eq!(partition.fetch_position(), None);
+        step(&mut partition, 0, Input::Assigned(assignment(1, 2, &[1])));
+        assert_eq!(
+            partition.fetch_position(),
+            None,
+            "epoch 2 is the one in which it is lost"
+        );
+        let is_spared = matches!(answer, Input::Spared);
+        let effects = step(&mut partition, 0, answer);
+        if is_spared {
+            assert!(effects.contains(&Effect::ResumeFetch));
+            assert_eq!(partition.fetch_position().map(|at| at.fetch_offset), end);
+        } else {
+            assert_eq!(partition.fetch_position(), None);
+            let effects = step(&mut partition, 0, Input::Assigned(assignment(1, 2, &[1])));
+            assert!(empties_its_log(&effects));
+            let position = partition.fetch_position().map(|at| at.fetch_offset);
+            assert_eq!(position, Some(Offset::ZERO));
+        }
+    }
+}
+
 #[test]
 fn an_image_of_the_past_empties_nothing() {
     let mut partition = leader(&[0, 1, 2]);
