@@ -138,8 +138,8 @@ impl Told {
     }
 
     /// It may be another's turn.
-    pub fn ends_turn(&mut self) {
-        self.turn = None;
+    pub fn ends_turn(&mut self, number: usize) {
+        self.turn.take_if(|turn| *turn == number);
     }
 
     /// A client was told how its transaction has ended.

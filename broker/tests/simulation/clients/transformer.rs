@@ -2,7 +2,7 @@
 //! they have read, in one transaction. Two of them have the same transactional id and replace each
 //! other, so that each goes on where the other's committed offset says. Or each has its own, and
 //! they take turns, as members of a group that is given a partition (KIP-447): then nothing but the
-//! offset itself tells whether the other's last transaction has ended.
+//! offset itself tells whether the other's last transaction, which may be about to end still, has.
 
 use std::time::Duration;
 
@@ -95,7 +95,8 @@ impl Transformer {
             if self.transactor.begin_anew().await.is_ok() && self.awaits_turn().await {
                 let from = self.position().await;
                 self.transform(from).await;
-                self.shared.with(|world| world.told.ends_turn());
+                let number = self.number;
+                self.shared.with(|world| world.told.ends_turn(number));
             }
             // the other one's turn
             match self.takes_turns {
@@ -157,6 +158,11 @@ impl Transformer {
             }
             let is_whole =
                 is_written && self.transactor.commit_offset(input(), until).await.is_ok();
+            let is_over = self.takes_turns && self.random.one_in(TURN_ONE_IN);
+            if is_over && is_whole {
+                // Who asks from now on for what is stable waits for the end, whatever it is.
+                self.shared.with(|world| world.told.ends_turn(number));
+            }
             let ended = self.transactor.end(is_whole).await;
             self.shared.trace(format_args!(
                 "{transaction} is {from}..{until}, whole: {is_whole}, {ended:?}"
@@ -170,7 +176,6 @@ impl Transformer {
                 self.shared
                     .with(|world| world.told.ended(&transaction, is_committed));
             }
-            let is_over = self.takes_turns && self.random.one_in(TURN_ONE_IN);
             if !is_whole || ended != Ended::AsAsked || is_over {
                 return;
             }
