@@ -38,8 +38,6 @@ bugs! {
         "a follower does not tell the epoch of its last record (KAFKA-15510)"
     EpochsAfterTruncation "epochs-after-truncation"
         "a truncation leaves the epochs of what it cut off (KAFKA-10706)"
-    HighWatermarkOfDiverging "high-watermark-of-diverging"
-        "a follower takes the high watermark of an answer that says its log departs (KAFKA-14704)"
     LastReplicaStanding "last-replica-standing"
         "the high watermark goes on below min.insync.replicas (KIP-966)"
     AckAtAppend "ack-at-append"

@@ -133,7 +133,7 @@ pub fn favourites(bug: Bug) -> Option<Favourites> {
         ),
         // leaders each of which was alone, and knows of no record of the others: with five brokers
         // two are no voters, and the quorum outlives three that are down
-        Planted::LargestEpochIgnored | Planted::HighWatermarkOfDiverging => Favourites {
+        Planted::LargestEpochIgnored => Favourites {
             brokers: Some(BROKERS_MAX),
             ..often(&[Kind::Relay], 2000)
         },

@@ -100,10 +100,6 @@ impl Partition {
             Some(_) => return, // the driver waits and asks again
         }
         if let Some((leader_epoch, end_offset)) = fetched.diverging {
-            if planted::is(Planted::HighWatermarkOfDiverging) {
-                let told = fetched.high_watermark.min(self.marks.log_end_offset);
-                self.marks.high_watermark = self.marks.high_watermark.max(told);
-            }
             // nothing else in this answer holds for our log, its high watermark least of all
             // (KAFKA-14704)
             return self.truncate_to(self.agreed_end(leader_epoch, end_offset), effects);
