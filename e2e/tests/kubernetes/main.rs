@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod brokers;
+mod certificates;
 mod figures;
 mod gitops;
 mod growth;
@@ -76,6 +77,7 @@ const LONG_STEPS: &[Step] = &[
     ("long_replicas", long::one_to_three_to_two),
     ("long_scale", long::three_to_five_and_back),
     ("long_six", long::six_brokers_roll),
+    ("long_certificates", certificates::renewed_under_load),
     ("long_lost", long::a_volume_given_up_and_one_lost),
 ];
 
