@@ -375,6 +375,8 @@ fn produce(folder: &Path) -> Result<Result<()>> {
     let bootstrap = std::fs::read_to_string(folder.join("bootstrap.servers"))?;
     let mut command = Command::new("kcat");
     command.args(["-P", "-t", TOPICS[3], "-X", "message.timeout.ms=20000"]);
+    // on Kubernetes the address of a pod that is gone swallows what is sent to it
+    command.args(["-X", "socket.connection.setup.timeout.ms=1000"]);
     command.args(["-b", bootstrap.trim()]);
     for setting in settings(folder)? {
         command.args(["-X", &setting]);
