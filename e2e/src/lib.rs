@@ -6,6 +6,7 @@
 //! - [`process`]: one child process: its log, its signals, its CPU time and memory.
 //! - [`cluster`]: brokers as processes, ours or Apache Kafka's, from the same shape.
 //! - [`authority`]: certificates for those clusters that want some.
+//! - [`issuer`]: tokens that some brokers take.
 //! - [`local`]: `ottla-operator local` as a process.
 //! - [`kubernetes`]: kubectl, helm, pods, and a look at objects.
 //! - [`client`]: kcat, Kafka's own command-line tools, and a load that verifies itself.
@@ -22,6 +23,7 @@ pub mod bench;
 pub mod client;
 pub mod cluster;
 pub mod figures;
+pub mod issuer;
 pub mod kafka_suites;
 pub mod kubernetes;
 pub mod local;

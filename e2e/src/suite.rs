@@ -5,6 +5,7 @@
 //!
 //! - [`catalogue`]: which tests the suite registers, and which of them say nothing about a broker.
 //! - [`secure`]: how it logs in where brokers ask who comes.
+//! - [`tokens`]: who gives it the tokens that it shows.
 //! - [`run`]: runs them, several at a time, and once more, alone on new
 //!   clusters, what failed beside others.
 //! - [`table`]: the page.
@@ -13,6 +14,7 @@ pub mod catalogue;
 pub mod run;
 pub mod secure;
 pub mod table;
+pub mod tokens;
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -120,11 +120,12 @@ impl<'a> Clusters<'a> {
             Ok(match self.secure {
                 None => Address {
                     tests: cluster.bootstrap(),
-                    mutual: String::new(),
+                    ..Address::default()
                 },
                 Some(_) => Address {
                     tests: cluster.bootstrap_of("USERS"),
                     mutual: slow_ways(&cluster.bootstrap_of("MUTUAL"))?,
+                    tokens: cluster.bootstrap_of("TOKENS"),
                 },
             })
         };

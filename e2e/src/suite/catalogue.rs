@@ -19,19 +19,17 @@ pub struct Test {
 
 const MOCK: &str = "talks to a broker inside the library";
 const SECURE: &str = "runs over TLS";
-const OIDC: &str = "needs libcurl, and shows its tokens to clouds that are not here";
 const SHARE: &str = "needs share groups";
 const UPSTREAM: &str = "fails against Apache Kafka too; the suite lists it as a known issue";
 const NOT_A_TEST: &str = "a manual aid of the suite, not a test";
 const UNSUPPORTED: &str = "tests what the library itself does not support";
 
 /// Tests that are left out, by how their names begin.
-const LEFT_OUT: [(&str, &str); 20] = [
+const LEFT_OUT: [(&str, &str); 19] = [
     ("0028_long_topicnames", UPSTREAM),
     ("0047_partial_buf_tmout", UPSTREAM),
     ("0066_plugins", UNSUPPORTED),
     ("0079_fork", UNSUPPORTED),
-    ("0126_oauthbearer_oidc", OIDC),
     ("0139_offset_validation_mock", MOCK),
     ("0150_telemetry_mock", MOCK),
     ("0170_share", SHARE),
@@ -56,8 +54,12 @@ const LEFT_OUT_TOO: [(&str, &str); 4] = [
 ];
 
 /// Tests of TLS and of logins, with those parts of them that want no share groups; none: all.
-const SECURE_PARTS: [(&str, &[&str]); 3] = [
+const SECURE_PARTS: [(&str, &[&str]); 4] = [
     ("0097_ssl_verify", &[]),
+    (
+        "0126_oauthbearer_oidc",
+        &["do_test_produce_consumer_with_OIDC", "do_test_OIDC"],
+    ),
     ("0135_sasl_credentials", &["do_test:"]),
     (
         "0142_reauthentication",
@@ -162,6 +164,12 @@ impl Test {
     #[must_use]
     pub fn is_by_certificate(&self) -> bool {
         self.name == "0097_ssl_verify"
+    }
+
+    /// Whether it shows tokens of an issuer.
+    #[must_use]
+    pub fn is_by_token(&self) -> bool {
+        self.name == "0126_oauthbearer_oidc"
     }
 
     /// How the table names it.

@@ -18,12 +18,13 @@ use crate::setup;
 const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Tests that take long; they go first, so that the last ones to finish are short.
-const LONG: [&str; 12] = [
-    "0089", "0102", "0113", "0038", "0044", "0056", "0091", "0118", "0033", "0030", "0050", "0069",
+const LONG: [&str; 13] = [
+    "0126", "0089", "0102", "0113", "0038", "0044", "0056", "0091", "0118", "0033", "0030", "0050",
+    "0069",
 ];
 
 /// Tests all of whose parts are left out in quick mode, so that they would pass by doing nothing.
-const NOTHING_IN_QUICK_MODE: [&str; 3] = ["0045", "0082", "0142"];
+const NOTHING_IN_QUICK_MODE: [&str; 4] = ["0045", "0082", "0126", "0142"];
 
 /// What a run needs to know.
 pub struct Suite<'a> {
@@ -48,6 +49,8 @@ pub struct Address {
     pub tests: String,
     /// The listener on which clients show a certificate, where there is one.
     pub mutual: String,
+    /// The one on which they show tokens.
+    pub tokens: String,
 }
 
 impl Suite<'_> {
@@ -147,6 +150,7 @@ impl Suite<'_> {
             Some(secure) if test.is_by_certificate() => {
                 (&address.mutual, secure.settings_by_certificate())
             }
+            Some(secure) if test.is_by_token() => (&address.tokens, secure.settings_by_token()),
             Some(secure) => (&address.tests, secure.settings()),
         };
         let config = self.scratch.join(format!("{label}.conf"));

@@ -1,4 +1,5 @@
-//! How the suite logs in: by SCRAM over TLS, and where a test is about certificates, by one.
+//! How the suite logs in: by SCRAM over TLS, and where a test is about certificates or tokens, by
+//! one.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::tokens::Endpoint;
 use crate::client::tool::Tool;
 use crate::cluster::{Certificates, Cluster, Shape, run};
 
 const USER: &str = "suite";
 const PASSWORD: &str = "suite-secret";
+const OAUTH: &str = "org.apache.kafka.common.security.oauthbearer";
 
 /// How long a login holds: short enough that long tests see it made again, and that the test of
 /// just that, which waits for it several times, ends in time. Who waits in a group for others logs
@@ -27,6 +30,7 @@ const ANSWER_DELAY: Duration = Duration::from_millis(100);
 /// What the brokers and the suite need to know of one another, in files.
 pub struct Secure {
     certificates: Certificates,
+    tokens: Endpoint,
 }
 
 impl Secure {
@@ -37,7 +41,11 @@ impl Secure {
     /// A file cannot be written, or `openssl` fails.
     pub fn make() -> Result<Self> {
         let certificates = Certificates::make("suite-certificates")?;
-        let secure = Self { certificates };
+        let tokens = Endpoint::start(certificates.dir())?;
+        let secure = Self {
+            certificates,
+            tokens,
+        };
         secure.certificates.add_client(USER)?;
         let at = |name: &str| secure.at(name);
         let (own, authority) = (at("suite.pem"), at("ca.pem"));
@@ -77,9 +85,11 @@ impl Secure {
         shape
             .listener("USERS")
             .listener("MUTUAL")
+            .listener("TOKENS")
             .with(
                 "listener.security.protocol.map",
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,USERS:SASL_SSL,MUTUAL:SSL",
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,USERS:SASL_SSL,MUTUAL:SSL,\
+                 TOKENS:SASL_SSL",
             )
             .with("inter.broker.listener.name", "PLAINTEXT")
             .encrypted(self.certificates.dir())
@@ -87,6 +97,20 @@ impl Secure {
             // in the place of TLS 1.3's `certificate_required`
             .with("listener.name.mutual.ssl.client.auth", CLIENT_AUTH)
             .with("sasl.enabled.mechanisms", "SCRAM-SHA-256")
+            .with(
+                "listener.name.tokens.sasl.enabled.mechanisms",
+                "OAUTHBEARER",
+            )
+            // Apache Kafka asks for these
+            .with(
+                "listener.name.tokens.oauthbearer.sasl.jaas.config",
+                &format!("{OAUTH}.OAuthBearerLoginModule required;"),
+            )
+            .with(
+                "listener.name.tokens.oauthbearer.sasl.server.callback.handler.class",
+                &format!("{OAUTH}.OAuthBearerValidatorCallbackHandler"),
+            )
+            .taking_tokens(&self.tokens.keys)
             .with("connections.max.reauth.ms", LOGIN_MS)
     }
 
@@ -130,10 +154,21 @@ impl Secure {
         )
     }
 
-    /// Where the suite finds the certificates in other forms.
+    /// Those of one that fetches tokens.
     #[must_use]
-    pub fn environment(&self) -> [(&'static str, String); 9] {
-        [
+    pub fn settings_by_token(&self) -> String {
+        format!(
+            "security.protocol=sasl_ssl\nsasl.mechanism=OAUTHBEARER\nssl.ca.location={}\n{}",
+            self.at("ca.pem"),
+            self.tokens.settings()
+        )
+    }
+
+    /// Where the suite finds the certificates in other forms, and tokens.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut all = self.tokens.environment().to_vec();
+        all.extend([
             ("SSL_client_auth", CLIENT_AUTH.to_owned()),
             ("SSL_password", PASSWORD.to_owned()),
             ("SSL_pkcs", self.at("suite.p12")),
@@ -143,7 +178,8 @@ impl Secure {
             ("SSL_priv_pem", self.at("suite.pem")),
             ("SSL_ca_der", self.at("ca.der")),
             ("SSL_all_cas_pem", self.at("ca.pem")),
-        ]
+        ]);
+        all
     }
 }
 

@@ -12,9 +12,10 @@ use ottla_e2e::client::kcat::kcat;
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::client::{Output, run};
 use ottla_e2e::cluster::{Cluster, Shape};
+use ottla_e2e::issuer::Issuer;
 use ottla_e2e::setup;
 
-use crate::tokens::{Issuer, made_token};
+use crate::tokens::made_token;
 
 const SECURITY: &str = "org.apache.kafka.common.security";
 const TIMEOUT: Duration = Duration::from_secs(90);

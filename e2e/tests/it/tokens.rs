@@ -2,59 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use ottla_e2e::client::tool::Tool;
 use ottla_e2e::client::{Output, run};
 use ottla_e2e::cluster::{Cluster, Shape};
+use ottla_e2e::issuer::Issuer;
 use ottla_e2e::setup;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
 const PACKAGE: &str = "org.apache.kafka.common.security";
-
-/// An issuer with one key.
-pub struct Issuer(EcdsaKeyPair);
-
-impl Issuer {
-    /// With a new key.
-    pub fn new() -> Result<Self> {
-        let random = SystemRandom::new();
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random);
-        let key = key.ok().context("a key is drawn")?;
-        let key = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random);
-        Ok(Self(key.ok().context("it is a key")?))
-    }
-
-    /// Its key, as it publishes it.
-    pub fn jwks(&self) -> String {
-        let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
-        let (x, y) = (BASE64.encode(x), BASE64.encode(y));
-        format!(
-            "{{\"keys\":[{{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\
-             \"x\":\"{x}\",\"y\":\"{y}\"}}]}}"
-        )
-    }
-
-    /// A token that holds for so many seconds.
-    pub fn token(&self, user: &str, seconds: u64) -> Result<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let claims = format!(
-            "{{\"iss\":\"https://issuer\",\"aud\":\"kafka\",\"sub\":\"{user}\",\"scope\":\"kafka\",\
-             \"iat\":{now},\"exp\":{}}}",
-            now + seconds
-        );
-        let header = BASE64.encode("{\"alg\":\"ES256\",\"kid\":\"k\"}");
-        let signed = format!("{header}.{}", BASE64.encode(claims));
-        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes());
-        let signature = signature.ok().context("it is signed")?;
-        Ok(format!("{signed}.{}", BASE64.encode(signature)))
-    }
-}
 
 /// A broker with a listener for tokens of that issuer, and one for users by SCRAM who may have
 /// tokens made.

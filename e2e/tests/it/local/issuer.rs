@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ottla_e2e::client::{Output, run};
 use ottla_e2e::cluster::eventually;
+use ottla_e2e::issuer::Issuer;
 use ottla_e2e::setup;
 
 use super::{CHANGE_TIMEOUT, Ground, STOP_TIMEOUT, topic};
-use crate::tokens::Issuer;
 
 /// A cluster whose only listener takes tokens; alice may do everything.
 fn cluster(ground: &Ground, keys: u16) -> String {
