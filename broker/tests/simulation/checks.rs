@@ -61,6 +61,9 @@ pub struct Partition {
     committed_epoch: i32,
     /// How far each replica was compared, in which life.
     compared: [(u64, i64); BROKERS_MAX],
+    /// Whether a replica has something below its high watermark that cannot be read: bits of it have
+    /// turned over. What comes behind that it may show to clients, and to nobody here.
+    is_blind: [bool; BROKERS_MAX],
     /// What each machine had on disk when last seen.
     pub durable: [i64; BROKERS_MAX],
     /// The most that each machine ever had on disk.
@@ -208,6 +211,7 @@ impl World {
             from = 0; // a restart may have changed what is on disk: all of it is compared again
         }
         from = from.max(seen.marks.log_start_offset.0).min(high_watermark);
+        let mut is_blind = false;
         while from < high_watermark && wrong.is_none() {
             let bytes = replicas.inspect_log(seen, Offset(from), Offset(high_watermark));
             let before = from;
@@ -222,9 +226,13 @@ impl World {
                 }
             }
             if from == before {
-                break; // its disk has failed, or a batch crosses the high watermark
+                // its disk has failed, a batch is damaged, or one crosses the high watermark
+                let first = record_batch::iterate(&bytes).next();
+                is_blind = !matches!(first, Some(Ok(_)));
+                break;
             }
         }
+        partition.is_blind[node] = is_blind;
         partition.compared[node] = (life, from);
         if let Some(epoch) = leads {
             let marks = &seen.marks;
@@ -274,11 +282,12 @@ impl World {
         }
     }
 
-    /// Whether a replica may have told of what no look at it showed: it was let go at once, or
-    /// its disk is read no more.
+    /// Whether a replica may have told of what no look at it showed: it was let go at once, or its
+    /// disk is read no more, or not before what is damaged on it is mended.
     pub fn may_be_unseen(&mut self, slot: Slot) -> bool {
         let has_failed = self.machines.iter().any(|m| m.disk.has_failed());
-        has_failed || self.checks.of(slot).was_released()
+        let partition = self.checks.of(slot);
+        has_failed || partition.is_blind.contains(&true) || partition.was_released()
     }
 
     /// A producer was told by `node` that its records are on the leader's disk. Where `is_moved`,
