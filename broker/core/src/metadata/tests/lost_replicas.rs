@@ -51,19 +51,52 @@ fn a_damaged_follower_leaves_and_its_leader_begins_a_new_epoch() {
 #[test]
 fn the_last_replica_in_sync_stays_what_it_is() {
     let mut cluster = Cluster::of(3);
-    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
+    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "1")]);
     let shrunk = item(&cluster, "t", &[0]);
     alter(&mut cluster, 0, shrunk);
     assert_eq!(lose(&mut cluster, 0, "t"), "epoch -1");
+    assert_eq!(lose(&mut cluster, 2, "t"), "epoch -1");
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1 isr 0
+    "#]]);
+}
+
+/// Who left while the ISR was too small has all that was committed: nothing was since.
+#[test]
+fn an_eligible_replica_stands_in_for_the_last_one_in_sync() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
+    let shrunk = item(&cluster, "t", &[0]);
+    alter(&mut cluster, 0, shrunk);
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 0/1 replicas 0,1 isr 0 elr 1
     "#]]);
-    // who is eligible only is spared by the one in sync, and eligible no more
+    assert_eq!(lose(&mut cluster, 0, "t"), "epoch 1");
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 1/2 replicas 0,1 isr 1
+    "#]]);
+}
+
+#[test]
+fn nobody_stands_in_who_is_not_there() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
+    cluster.fence(1);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1 isr 0 elr 1
+    "#]]);
+    assert_eq!(lose(&mut cluster, 0, "t"), "epoch -1");
+}
+
+/// Who is eligible only is spared by the one in sync, and eligible no more.
+#[test]
+fn a_damaged_replica_that_is_eligible_is_so_no_more() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
+    let shrunk = item(&cluster, "t", &[0]);
+    alter(&mut cluster, 0, shrunk);
     assert_eq!(lose(&mut cluster, 1, "t"), "epoch 1");
-    assert_eq!(lose(&mut cluster, 2, "t"), "epoch -1");
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 1/2 replicas 0,1 isr 0
     "#]]);
-    cluster.fence(1);
-    assert_eq!(lose(&mut cluster, 0, "t"), "epoch -1");
 }
