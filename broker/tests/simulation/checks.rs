@@ -248,8 +248,20 @@ impl World {
     /// A producer was told that its records are committed.
     pub fn acknowledged(&mut self, slot: Slot, base: i64, values: &[String]) {
         let end = base + values.len() as i64;
-        let durable = self.checks.of(slot).durable;
-        let holders = durable.iter().filter(|durable| **durable >= end).count();
+        let (durable, most) = {
+            let partition = self.checks.of(slot);
+            (partition.durable, partition.most_durable)
+        };
+        // what it had when the leader counted it may be gone, with all of the replica, by now
+        let rotted = |node: usize| self.machines.get(node).is_some_and(|m| m.has_rotted);
+        let had = |node: usize| {
+            if rotted(node) {
+                most[node]
+            } else {
+                durable[node]
+            }
+        };
+        let holders = (0..BROKERS_MAX).filter(|node| had(*node) >= end).count();
         if holders < MIN_ISR.min(slot.topic().factor) {
             self.violate(format!(
                 "AckBeforeDurable: {slot}@{base}..{end} is acknowledged, on disk are {durable:?}"

@@ -383,6 +383,8 @@ impl Faults {
         let segment = &segments[self.random.below(segments.len())];
         let position = self.random.below(disk.length(segment).max(1));
         disk.flip_bit(segment, position, self.random.below(8) as u8);
+        self.shared
+            .with(|world| world.machines[self.rotting].has_rotted = true);
         let (node, segment) = (self.rotting, segment.display());
         self.log(format_args!(
             "a bit of {segment} at {position} turns over on {node}"

@@ -51,7 +51,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 27] = [
+const KEPT_SEEDS: [(u64, &str); 28] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -161,6 +161,11 @@ const KEPT_SEEDS: [(u64, &str); 27] = [
     (
         310_172,
         "a reassignment that was cancelled took the ISR, and what is acknowledged, to one replica",
+    ),
+    (
+        33_000_018,
+        "a partition whose only member of the ISR could not read its log had no leader for good, \
+         though others were eligible",
     ),
 ];
 

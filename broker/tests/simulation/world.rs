@@ -79,6 +79,8 @@ pub struct Machine {
     pub disturbed_ms: u64,
     /// Since when there was no moment without.
     pub amiss_since_ms: u64,
+    /// Whether bits of it have turned over: replicas on it are emptied, and filled again.
+    pub has_rotted: bool,
     /// Asks the process to stop in order.
     pub stop: watch::Sender<bool>,
     /// Whether it got an empty disk: then it has not what it once told.
@@ -171,6 +173,7 @@ impl Shared {
                 unwell_ms: 0,
                 disturbed_ms: 0,
                 amiss_since_ms: 0,
+                has_rotted: false,
                 stop: watch::channel(false).0,
                 is_replaced: false,
                 clock_ms: Arc::new(AtomicI64::new(random.below(SKEWS_MS) as i64)),
