@@ -29,6 +29,7 @@ mod bugs;
 mod checks;
 mod clients;
 mod connection;
+mod converged;
 mod decided;
 mod entropy;
 mod faults;

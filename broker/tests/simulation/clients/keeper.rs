@@ -147,8 +147,8 @@ impl Keeper {
         produce_request((TOPIC, 0), builder)
     }
 
-    /// Reads everything, and holds it against what was written. Who reads for longer than tombstones
-    /// are kept may miss one, and reads again.
+    /// Reads everything, and holds it against what was written. Who reads for longer than
+    /// tombstones are kept may miss one, and reads again.
     async fn read_all(&mut self) {
         for _ in 1..READS_MAX {
             let Some(there) = self.read_once().await else {
