@@ -45,6 +45,19 @@ pub struct Listener {
     pub is_for_brokers: bool,
 }
 
+impl From<&crd::Listener> for Listener {
+    fn from(listener: &crd::Listener) -> Self {
+        Self {
+            name: listener.name.clone(),
+            port: u16::try_from(listener.port).unwrap_or(u16::MAX),
+            type_: listener.type_,
+            advertised: listener.reach.advertised.clone(),
+            first_node_port: listener.reach.service.node_ports.first_broker,
+            is_for_brokers: false,
+        }
+    }
+}
+
 /// One listener for clients, as a platform lays it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientEndpoint {

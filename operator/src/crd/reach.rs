@@ -1,12 +1,10 @@
 //! Where a listener of a `KafkaCluster` is reached from, and what clients are told.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::template::{is_default, list_of, names_to_texts};
+use super::template::{ObjectTemplate, is_default, list_of};
 
 /// What stands for a broker's id in hosts, labels and annotations of a listener.
 pub const BROKER: &str = "{broker}";
@@ -93,16 +91,9 @@ pub struct Advertised {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(inline)]
 pub struct ListenerService {
-    /// Labels of its Services, Ingresses and TLSRoutes. `{broker}` stands for the broker's id, or
-    /// for `bootstrap`, `{host}` for the host of advertised.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "names_to_texts")]
-    pub labels: BTreeMap<String, String>,
-    /// Annotations of the same, as in
-    /// `external-dns.alpha.kubernetes.io/hostname: "{host}"`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "names_to_texts")]
-    pub annotations: BTreeMap<String, String>,
+    /// Labels and annotations.
+    #[serde(flatten)]
+    pub added: ObjectTemplate,
     /// NodePort and LoadBalancer: the ports of the nodes, instead of what Kubernetes chooses.
     #[serde(skip_serializing_if = "is_default")]
     pub node_ports: NodePorts,
@@ -171,7 +162,9 @@ pub struct Reach {
     /// What clients are told, where that is not what Kubernetes assigns.
     #[serde(skip_serializing_if = "is_default")]
     pub advertised: Advertised,
-    /// Its Services.
+    /// Its Services, Ingresses and TLSRoutes. In values of labels and annotations `{broker}` stands
+    /// for the broker's id, or for `bootstrap`, and `{host}` for the host of advertised, as in
+    /// `external-dns.alpha.kubernetes.io/hostname: "{host}"`.
     #[serde(skip_serializing_if = "is_default")]
     pub service: ListenerService,
     /// Ingress: the IngressClass. Empty: the default one.

@@ -154,7 +154,7 @@ pub(super) fn list_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema 
     json_schema!({ "type": "array", "maxItems": ENTRIES_MAX, "items": items })
 }
 
-pub(super) fn names_to_texts(_: &mut SchemaGenerator) -> Schema {
+fn names_to_texts(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": ENTRIES_MAX,

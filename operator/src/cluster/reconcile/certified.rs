@@ -177,14 +177,7 @@ fn address(endpoints: &Endpoints) -> Option<String> {
 /// one another by certificates.
 #[must_use]
 pub fn listeners(listeners: &[cluster::Listener], mutual_tls: bool) -> Vec<Listener> {
-    let listeners = listeners.iter().map(|listener| Listener {
-        name: listener.name.clone(),
-        port: u16::try_from(listener.port).unwrap_or(u16::MAX),
-        type_: listener.type_,
-        advertised: listener.reach.advertised.clone(),
-        first_node_port: listener.reach.service.node_ports.first_broker,
-        is_for_brokers: false,
-    });
+    let listeners = listeners.iter().map(Listener::from);
     let own = mutual_tls.then(|| Listener {
         name: BROKER_LISTENER.to_owned(),
         port: u16::try_from(BROKER_PORT).unwrap_or(u16::MAX),

@@ -44,10 +44,10 @@ pub(super) fn check(cluster: &str, spec: &KafkaClusterSpec) -> Result<(), Verdic
             let name = &listener.name;
             invalid(format!("spec.listeners[{place}] ({name}) {why}"))
         })?;
-        let service = &listener.reach.service;
+        let added = &listener.reach.service.added;
         let path = format!("spec.listeners[{place}].service");
-        check_labels(&path, &service.labels)?;
-        check_annotations(&path, &service.annotations)?;
+        check_labels(&path, &added.labels)?;
+        check_annotations(&path, &added.annotations)?;
         let taken = |port: i32| port == PEER_PORT || port == HTTP_PORT;
         if taken(listener.port) {
             return Err(invalid(format!(
@@ -259,7 +259,11 @@ fn check_service(
     let range = ports
         .first_broker
         .map(|first| first..=first.saturating_add(brokers - 1));
-    for port in [ports.bootstrap, ports.first_broker].into_iter().flatten() {
+    let last = range.as_ref().map(|range| *range.end());
+    for port in [ports.bootstrap, ports.first_broker, last]
+        .into_iter()
+        .flatten()
+    {
         if !(1..=65535).contains(&port) {
             return Err(format!(
                 "has the port {port} in service.nodePorts; 1 to 65535 are ports."
@@ -370,6 +374,10 @@ mod tests {
             (
                 "type: NodePort, service: { nodePorts: { bootstrap: 70000 } }",
                 "1 to 65535 are ports",
+            ),
+            (
+                "type: NodePort, service: { nodePorts: { firstBroker: 65534 } }",
+                "has the port 65536",
             ),
             (
                 "type: NodePort, service: { labels: { app.kubernetes.io/name: x } }",

@@ -1,6 +1,6 @@
 //! Many topics whose portions are late, or fail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,15 +32,7 @@ fn topics(count: usize) -> Topics {
 async fn pass_over(brokers: &Brokers, topics: &Topics) -> Result<Pass, Broken> {
     let mut admin = Admin::new(vec![brokers.address()]);
     let all: Vec<&Topic> = topics.iter().collect();
-    let (nobody, nothing) = (BTreeSet::new(), BTreeMap::new());
-    let changing = Changing {
-        leaving: &nobody,
-        newcomers: &nobody,
-        internal: &nothing,
-        approved: None,
-        is_held: false,
-    };
-    pass(&mut admin, &all, 3, changing, "now").await
+    pass(&mut admin, &all, 3, Changing::nobody(), "now").await
 }
 
 /// How many topics say what.

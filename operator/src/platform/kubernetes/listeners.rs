@@ -95,7 +95,7 @@ impl Pods {
         let listeners = self.spec.as_ref().map_or(&[][..], |spec| &spec.listeners);
         let mut brokers = nodes.filter(|node| Pool::of(*node) == Pool::Brokers);
         brokers.find_map(|broker| {
-            let is_unknown = |one: &&Listener| !self.advertised_now(&laid_out(one), broker).1;
+            let is_unknown = |one: &&Listener| !self.advertised_now(&(*one).into(), broker).1;
             let listener = listeners.iter().find(is_unknown)?;
             Some(self.waits_for(listener, broker))
         })
@@ -111,9 +111,7 @@ impl Pods {
         let missing = listeners.iter().filter_map(|listener| {
             let mut brokers = brokers.clone();
             let is_unknown = |broker: &i32| match listener.type_ {
-                ListenerType::LoadBalancer => {
-                    self.advertised(&laid_out(listener), *broker).is_none()
-                }
+                ListenerType::LoadBalancer => self.advertised(&listener.into(), *broker).is_none(),
                 ListenerType::TlsRoute => self.routes.version.is_empty(),
                 _ => false,
             };
@@ -225,16 +223,5 @@ impl Pods {
         let texts = services.filter_map(|service| service.annotations().get(LISTENER));
         let listeners = texts.filter_map(|text| serde_json::from_str::<Listener>(text).ok());
         listeners.map(|one| (one.name.clone(), one)).collect()
-    }
-}
-
-fn laid_out(listener: &Listener) -> platform::Listener {
-    platform::Listener {
-        name: listener.name.clone(),
-        port: u16::try_from(listener.port).unwrap_or(u16::MAX),
-        type_: listener.type_,
-        advertised: listener.reach.advertised.clone(),
-        first_node_port: listener.reach.service.node_ports.first_broker,
-        is_for_brokers: false,
     }
 }

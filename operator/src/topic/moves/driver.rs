@@ -35,6 +35,22 @@ pub struct Changing<'a> {
     pub is_held: bool,
 }
 
+#[cfg(test)]
+impl Changing<'static> {
+    /// Nobody comes or goes, and nothing else is to be heeded.
+    pub fn nobody() -> Self {
+        static NOBODY: BTreeSet<i32> = BTreeSet::new();
+        static NOTHING: BTreeMap<String, i32> = BTreeMap::new();
+        Self {
+            leaving: &NOBODY,
+            newcomers: &NOBODY,
+            internal: &NOTHING,
+            approved: None,
+            is_held: false,
+        }
+    }
+}
+
 impl Changing<'_> {
     /// Whether a change may be carried out.
     #[must_use]

@@ -60,14 +60,7 @@ fn check(topics: Topics, expected: Expect) {
     };
     work.sort_out();
     let mut shown = String::new();
-    let (nobody, nothing) = (BTreeSet::new(), BTreeMap::new());
-    let changing = Changing {
-        leaving: &nobody,
-        newcomers: &nobody,
-        internal: &nothing,
-        approved: None,
-        is_held: false,
-    };
+    let changing = Changing::nobody();
     for (place, change) in work.plan(&payments(), 3, changing) {
         let _ = writeln!(shown, "{}: {change:?}", topics[place].0.name);
     }

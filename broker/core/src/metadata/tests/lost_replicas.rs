@@ -23,6 +23,15 @@ fn lose(cluster: &mut Cluster, node: i32, name: &str) -> String {
     }
 }
 
+/// Only the leader, broker 0, is in sync with partition 0 of the topic t.
+fn shrunk(min_isr: &str) -> Cluster {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", min_isr)]);
+    let shrunk = item(&cluster, "t", &[0]);
+    alter(&mut cluster, 0, shrunk);
+    cluster
+}
+
 #[test]
 fn a_damaged_leader_hands_over_and_is_not_eligible() {
     let mut cluster = Cluster::of(3);
@@ -50,10 +59,7 @@ fn a_damaged_follower_leaves_and_its_leader_begins_a_new_epoch() {
 
 #[test]
 fn the_last_replica_in_sync_stays_what_it_is() {
-    let mut cluster = Cluster::of(3);
-    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "1")]);
-    let shrunk = item(&cluster, "t", &[0]);
-    alter(&mut cluster, 0, shrunk);
+    let mut cluster = shrunk("1");
     assert_eq!(lose(&mut cluster, 0, "t"), "epoch -1");
     assert_eq!(lose(&mut cluster, 2, "t"), "epoch -1");
     cluster.check(expect![[r#"
@@ -64,10 +70,7 @@ fn the_last_replica_in_sync_stays_what_it_is() {
 /// Who left while the ISR was too small has all that was committed: nothing was since.
 #[test]
 fn an_eligible_replica_stands_in_for_the_last_one_in_sync() {
-    let mut cluster = Cluster::of(3);
-    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
-    let shrunk = item(&cluster, "t", &[0]);
-    alter(&mut cluster, 0, shrunk);
+    let mut cluster = shrunk("2");
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 0/1 replicas 0,1 isr 0 elr 1
     "#]]);
@@ -91,10 +94,7 @@ fn nobody_stands_in_who_is_not_there() {
 /// Who is eligible only is spared by the one in sync, and eligible no more.
 #[test]
 fn a_damaged_replica_that_is_eligible_is_so_no_more() {
-    let mut cluster = Cluster::of(3);
-    cluster.create("t", &[&[0, 1]], &[("min.insync.replicas", "2")]);
-    let shrunk = item(&cluster, "t", &[0]);
-    alter(&mut cluster, 0, shrunk);
+    let mut cluster = shrunk("2");
     assert_eq!(lose(&mut cluster, 1, "t"), "epoch 1");
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 1/2 replicas 0,1 isr 0

@@ -94,7 +94,7 @@ impl Way<'_> {
             .broker
             .map_or("bootstrap".to_owned(), |broker| broker.to_string());
         let host = self.host().unwrap_or_default();
-        let given = &self.listener.reach.service;
+        let given = &self.listener.reach.service.added;
         let filled = |map: &BTreeMap<String, String>| {
             let filled = map.iter().map(|(key, value)| {
                 let value = value.replace(BROKER, &broker).replace(HOST, &host);

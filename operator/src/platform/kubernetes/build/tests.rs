@@ -51,20 +51,24 @@ fn objects_of_a_cluster() {
     expect_file!["tests/objects.yaml"].assert_eq(&text);
 }
 
+/// What is applied for a cluster, one text an object.
+fn built(yaml: &str) -> Vec<String> {
+    let cluster: KafkaCluster = serde_yaml::from_str(yaml).unwrap();
+    let valid = validate(&cluster, Observed::default()).unwrap();
+    let objects = build(&valid, &around()).into_iter();
+    let objects = objects.map(|object| serde_yaml::to_string(&object).unwrap());
+    objects.collect()
+}
+
 /// Controllers that are no brokers have objects of their own, and the brokers' stay as they are.
 #[test]
 fn objects_of_a_cluster_with_dedicated_controllers() {
     let objects = |more: &str| {
-        let cluster: KafkaCluster = serde_yaml::from_str(&format!(
+        built(&format!(
             "metadata: {{ name: orders, namespace: shop, uid: the-uid }}\nspec: {{ replicas: 1, \
              storage: {{ size: 10Gi }}, template: {{ claim: {{ labels: {{ backup: daily }} }} }}, \
              rack: {{ topologyKey: zone }}{more} }}"
         ))
-        .unwrap();
-        let valid = validate(&cluster, Observed::default()).unwrap();
-        let objects = build(&valid, &around()).into_iter();
-        let objects = objects.map(|object| serde_yaml::to_string(&object).unwrap());
-        objects.collect::<Vec<String>>()
     };
     let before = objects("");
     let after = objects(
@@ -84,16 +88,11 @@ fn objects_of_a_cluster_with_dedicated_controllers() {
 #[test]
 fn objects_of_listeners() {
     let objects = |more: &str| {
-        let cluster: KafkaCluster = serde_yaml::from_str(&format!(
+        built(&format!(
             "metadata: {{ name: orders, namespace: shop, uid: the-uid }}\nspec:\n  replicas: 1\n  \
              template: {{ service: {{ annotations: {{ a: all, b: all }} }} }}\n  listeners:\n  \
              - {{ name: internal, port: 9092, tls: {{}} }}\n{more}"
         ))
-        .unwrap();
-        let valid = validate(&cluster, Observed::default()).unwrap();
-        let objects = build(&valid, &around()).into_iter();
-        let objects = objects.map(|object| serde_yaml::to_string(&object).unwrap());
-        objects.collect::<Vec<String>>()
     };
     let before = objects("");
     let after = objects(
