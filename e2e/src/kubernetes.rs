@@ -38,6 +38,7 @@ const KINDS: &[(&str, &str)] = &[
     ("deployments", "/apis/apps/v1"),
     ("poddisruptionbudgets", "/apis/policy/v1"),
     ("networkpolicies", "/apis/networking.k8s.io/v1"),
+    ("ingresses", "/apis/networking.k8s.io/v1"),
     ("events", "/apis/events.k8s.io/v1"),
     ("kafkaclusters", "/apis/ottla.io/v1alpha1"),
     ("kafkatopics", "/apis/ottla.io/v1alpha1"),

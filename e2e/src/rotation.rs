@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 pub use self::issue::{Authority, now};
 use crate::client::load::Load;
@@ -155,9 +155,13 @@ impl Restored {
         let stop = AtomicBool::new(false);
         let again = std::thread::scope(|scope| {
             let newcomers = scope.spawn(|| newcomers(place, &stop));
+            // also where the change panics, or they would come for ever
+            let stopping = Stopping(&stop);
             let changed = self.change(place, ben);
-            stop.store(true, Ordering::Relaxed);
-            let newcomers = newcomers.join().expect("no newcomer panics")?;
+            drop(stopping);
+            let newcomers = newcomers.join();
+            let newcomers =
+                newcomers.map_err(|_| anyhow!("a client that only came panicked"))??;
             println!("{newcomers} clients came meanwhile, and each produced");
             changed
         })?;
@@ -383,6 +387,15 @@ fn produce(folder: &Path) -> Result<Result<()>> {
     }
     let output = run(command, b"new\n", TOOL_TIMEOUT)?;
     Ok(output.success().map(drop))
+}
+
+/// Says that it is over when it goes.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A client after the other, each with what the Secret has when it starts; how many came.

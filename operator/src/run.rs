@@ -114,7 +114,7 @@ async fn operate(options: Options) -> anyhow::Result<()> {
     let pods = PodOptions {
         image: options.broker_image,
         has_network_policy: options.broker_network_policy,
-        metrics_namespaces: options.metrics_namespaces,
+        metrics_namespaces: asking(options.metrics_namespaces, options.lease_namespace),
     };
     let secrets = Secrets::of(client.clone());
     let reconciler = move |key: &ObjectKey| {
@@ -144,8 +144,18 @@ fn clients(mut config: Config) -> kube::Result<(Client, Client)> {
     Ok((Client::try_from(config)?, watcher))
 }
 
+/// From which namespaces brokers are asked by HTTP, where that is not open to all: those that are
+/// named, and that of the operator, which asks what a restart would harm before it has a broker go.
+fn asking(mut named: Vec<String>, own: Option<String>) -> Vec<String> {
+    if !named.is_empty() {
+        named.extend(own.filter(|own| !named.contains(own)));
+    }
+    named
+}
+
 #[cfg(test)]
 mod tests {
+    use super::asking;
     use std::time::Duration;
 
     use k8s_openapi::api::core::v1::Pod;
@@ -185,5 +195,20 @@ mod tests {
             assert!(listed.is_ok_and(|answer| answer.is_err()));
             assert!(begun.elapsed() <= longest + Duration::from_secs(1));
         }
+    }
+
+    #[test]
+    fn the_operator_asks_brokers_wherever_metrics_are_closed_to_others() {
+        let own = || Some("ottla-system".to_owned());
+        let named = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(asking(named(&[]), own()), named(&[]), "open to all");
+        let both = named(&["monitoring", "ottla-system"]);
+        assert_eq!(asking(named(&["monitoring"]), own()), both);
+        assert_eq!(asking(both.clone(), own()), both);
     }
 }

@@ -38,6 +38,8 @@ bugs! {
         "a follower does not tell the epoch of its last record (KAFKA-15510)"
     EpochsAfterTruncation "epochs-after-truncation"
         "a truncation leaves the epochs of what it cut off (KAFKA-10706)"
+    FetchInDoubt "fetch-in-doubt"
+        "a replica tells its leader what it holds while the controller is asked to give that up"
     LastReplicaStanding "last-replica-standing"
         "the high watermark goes on below min.insync.replicas (KIP-966)"
     AckAtAppend "ack-at-append"

@@ -66,6 +66,9 @@ pub struct Partition {
     is_blind: [bool; BROKERS_MAX],
     /// What each machine had on disk when last seen.
     pub durable: [i64; BROKERS_MAX],
+    /// What each machine had before its replica was emptied, on a disk that rots, until it has that
+    /// again.
+    pub emptied: [i64; BROKERS_MAX],
     /// The most that each machine ever had on disk.
     pub most_durable: [i64; BROKERS_MAX],
     /// What each machine's log held when last seen.
@@ -188,13 +191,18 @@ impl World {
     /// The process is gone; what its disk has is not.
     fn lose_sight(&mut self, node: usize) {
         if self.machines[node].looked.take().is_some() {
-            Slot::all().for_each(|slot| self.note(node, slot, None));
+            for slot in Slot::all() {
+                self.note(node, slot, None);
+                self.checks.of(slot).is_blind[node] = false;
+            }
         }
     }
 
     fn check_replica(&mut self, node: usize, slot: Slot, replicas: &Replicas, seen: &Inspected) {
         let (life, now_ms) = (self.machines[node].life, self.now_ms);
         let high_watermark = seen.marks.high_watermark.0;
+        let machine = &self.machines[node];
+        let may_be_damaged = machine.has_rotted || machine.disk.has_failed();
         let partition = self.checks.of(slot);
         let mut wrong = None;
         let mut leads = None;
@@ -226,11 +234,16 @@ impl World {
                 }
             }
             if from == before {
-                // its disk has failed, a batch is damaged, or one crosses the high watermark
+                // what is there crosses the high watermark, or is not to be read
                 let first = record_batch::iterate(&bytes).next();
                 is_blind = !matches!(first, Some(Ok(_)));
                 break;
             }
+        }
+        if is_blind && !may_be_damaged {
+            wrong = wrong.or(Some(format!(
+                "Unreadable: broker {node} has {high_watermark} committed and nothing at {from}"
+            )));
         }
         partition.is_blind[node] = is_blind;
         partition.compared[node] = (life, from);
@@ -248,19 +261,10 @@ impl World {
     /// A producer was told that its records are committed.
     pub fn acknowledged(&mut self, slot: Slot, base: i64, values: &[String]) {
         let end = base + values.len() as i64;
-        let (durable, most) = {
-            let partition = self.checks.of(slot);
-            (partition.durable, partition.most_durable)
-        };
+        let partition = self.checks.of(slot);
+        let (durable, emptied) = (partition.durable, partition.emptied);
         // what it had when the leader counted it may be gone, with all of the replica, by now
-        let rotted = |node: usize| self.machines.get(node).is_some_and(|m| m.has_rotted);
-        let had = |node: usize| {
-            if rotted(node) {
-                most[node]
-            } else {
-                durable[node]
-            }
-        };
+        let had = |node: usize| durable[node].max(emptied[node]);
         let holders = (0..BROKERS_MAX).filter(|node| had(*node) >= end).count();
         if holders < MIN_ISR.min(slot.topic().factor) {
             self.violate(format!(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use ottla_broker::api::Context;
 use ottla_core::image::{MetadataImage, PartitionRegistration};
-use ottla_protocol::ids::{NodeId, PartitionIndex, TopicIdPartition};
+use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition};
 
 use crate::world::{BROKERS_MAX, Slot, World};
 
@@ -52,9 +52,11 @@ impl Decided {
         partition.map(AsRef::as_ref)
     }
 
-    /// The members that the newest image has in a partition's ISR.
-    pub fn isr(&self, slot: Slot) -> &[NodeId] {
-        self.partition(slot).map_or(&[], |partition| &partition.isr)
+    /// The members that the newest image has in a partition's ISR, where a leader of this epoch may
+    /// know of them.
+    pub fn isr_in(&self, slot: Slot, epoch: LeaderEpoch) -> Option<&[NodeId]> {
+        let partition = self.partition(slot)?;
+        (partition.leader_epoch == epoch).then_some(partition.isr.as_slice())
     }
 
     /// All that hold a partition, or are to.

@@ -145,7 +145,7 @@ pub fn favourites(bug: Bug) -> Option<Favourites> {
             5000,
         ),
         // a replica that is emptied while its broker goes on
-        Planted::FollowersOfOldEpoch => often(&[Kind::Rot], 600),
+        Planted::FollowersOfOldEpoch | Planted::FetchInDoubt => often(&[Kind::Rot], 600),
         // a broker that comes back with nothing
         Planted::StaleIncarnation => often(&[Kind::DiskReplaced], 5000),
         // what leaders ask for takes its time, and they do not lead any more when it comes

@@ -33,6 +33,11 @@ impl World {
         }
         let durable = seen.durable_end_offset.0;
         partition.is_held[node] = true;
+        let had = partition.durable[node].max(partition.emptied[node]);
+        partition.emptied[node] = match machine.has_rotted && durable < had {
+            true => had,
+            false => 0,
+        };
         partition.durable[node] = durable;
         partition.most_durable[node] = partition.most_durable[node].max(durable);
         partition.ends[node] = seen.marks.log_end_offset.0;
@@ -111,8 +116,9 @@ impl World {
         // a broker that was released, or whose disk is another, has let its log go before the
         // leader hears of it
         let is_held = partition.is_held;
-        let decided = self.decided.isr(slot);
-        let members = seen.isr.iter().filter(|member| decided.contains(member));
+        let decided = self.decided.isr_in(slot, seen.leader_epoch);
+        let counts = |member: &&NodeId| decided.is_none_or(|isr| isr.contains(member));
+        let members = seen.isr.iter().filter(counts);
         let members = members.map(|member| member.0 as usize);
         for member in members.filter(|member| is_held[*member]) {
             let (end, durable) = (partition.ends[member], partition.durable[member]);

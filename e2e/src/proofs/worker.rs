@@ -28,6 +28,9 @@ pub(super) struct Worker {
     port: u16,
     looked: Instant,
     failures: u32,
+    /// Whether it has answered since it was started, and how many that had were killed.
+    answered: bool,
+    killed_at_work: u32,
 }
 
 impl Worker {
@@ -59,14 +62,25 @@ impl Worker {
             port,
             looked: Instant::now(),
             failures: 0,
+            answered: false,
+            killed_at_work: 0,
         })
     }
 
     /// Kills what is due, the worker included, and starts again what was killed or has failed.
     pub(super) fn step(&mut self, kills: &mut Kills, cluster: &mut Cluster) -> Result<()> {
-        if kills.step(cluster)? || self.process.ended().is_some() {
+        if kills.step(cluster)? {
+            self.killed_at_work += u32::from(self.answered);
             self.process.kill();
+        }
+        self.start_again()
+    }
+
+    /// Starts it where it is no more.
+    fn start_again(&mut self) -> Result<()> {
+        if self.process.ended().is_some() {
             self.process = launch(&self.settings, &self.log)?;
+            self.answered = false;
         }
         Ok(())
     }
@@ -82,14 +96,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Starts a connector's tasks that have failed again, as whoever runs Connect does; it does not
-    /// do so by itself. Nothing is said where the worker does not answer: it may just have been
+    /// Starts it again where it has ended, and a connector's tasks that have failed, as whoever runs
+    /// Connect does; it does not do so by itself. Nothing is said where the worker does not answer: it may just have been
     /// killed.
     pub(super) fn revive(&mut self, connector: &Value) -> Result<()> {
         if self.looked.elapsed() < LOOK_EVERY {
             return Ok(());
         }
         self.looked = Instant::now();
+        self.start_again()?;
         let name = name(connector)?;
         let status = self.ask(
             "GET",
@@ -97,6 +112,7 @@ impl Worker {
             "",
             ANSWER_TIMEOUT,
         );
+        self.answered |= status.is_ok();
         if status.is_ok_and(|status| status.contains("\"state\":\"FAILED\"")) {
             let path = format!("/connectors/{name}/restart?includeTasks=true&onlyFailed=true");
             self.failures += u32::from(self.ask("POST", &path, "", ANSWER_TIMEOUT).is_ok());
@@ -107,6 +123,11 @@ impl Worker {
     /// How many times something that had failed was started again.
     pub(super) fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// How many that had answered were killed: the others were still coming up.
+    pub(super) fn killed_at_work(&self) -> u32 {
+        self.killed_at_work
     }
 
     /// The last lines of its log.

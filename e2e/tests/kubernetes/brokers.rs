@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::figures::{measured, within};
 use crate::shop::{
-    CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest, pods, uid, under_load,
-    under_load_without_retries, up, wait_ready,
+    CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest, pods, serves, uid,
+    under_load, under_load_without_retries, up, wait_ready,
 };
 
 /// A node that is off is noticed by Kubernetes after about 50 s; its broker by its peers at once.
@@ -212,13 +212,6 @@ fn standing(pod: &Value) -> String {
         meta["deletionTimestamp"],
         serves(pod)
     )
-}
-
-fn serves(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(|c| c.as_array());
-    let mut conditions = conditions.into_iter().flatten();
-    pod["metadata"]["deletionTimestamp"].is_null()
-        && conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 /// The uids of the brokers' pods, by name.

@@ -11,7 +11,7 @@ use ottla_e2e::rotation::{
 };
 use serde_json::{Value, json};
 
-use crate::shop::{TIMEOUT, cluster, namespace, operator_up, topic_of};
+use crate::shop::{TIMEOUT, cluster, namespace, operator_up, serves, topic_of};
 
 /// The namespace and the cluster in it.
 const VAULT: &str = "vault";
@@ -145,10 +145,7 @@ impl Place for Kubernetes {
         wait(TIMEOUT, || {
             let pod = get(&path("pods", VAULT, &pod))?;
             ensure!(pod["metadata"]["uid"] != before, "the pod is there still");
-            let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-            let mut conditions = conditions.into_iter().flatten();
-            let is_ready = conditions.any(|c| c["type"] == "Ready" && c["status"] == "True");
-            ensure!(is_ready, "{}", pod["status"]);
+            ensure!(serves(&pod), "{}", pod["status"]);
             says("kafkaclusters", VAULT, VAULT, "Ready", "True", "")
         })
         .map(drop)

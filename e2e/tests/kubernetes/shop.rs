@@ -122,13 +122,15 @@ pub fn operator_up() -> Result<()> {
 
 fn operator_is_ready() -> Result<bool> {
     let pods = list(&format!("{}?{OPERATOR}", path("pods", SYSTEM, "")))?;
-    let is_ready = |pod: &Value| {
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-        let mut conditions = conditions.into_iter().flatten();
-        pod["metadata"]["deletionTimestamp"].is_null()
-            && conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
-    };
-    Ok(pods.iter().any(is_ready))
+    Ok(pods.iter().any(serves))
+}
+
+/// Whether a pod is ready, and stays.
+pub fn serves(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(|c| c.as_array());
+    let mut conditions = conditions.into_iter().flatten();
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 /// Where clients outside of Kubernetes connect first: any node's address and the port of the

@@ -4,7 +4,8 @@
 //! node. The Ingress controller is HAProxy, configured by what the Ingresses say.
 
 use std::fmt::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::client::tool::Tool;
@@ -12,13 +13,15 @@ use ottla_e2e::kubernetes::{
     Pod, apply, command, condition, get, kubectl, list, node_address, node_of, path, ready, says,
     wait,
 };
-use ottla_e2e::process::bound_to_us;
+use ottla_e2e::process::{Process, bound_to_us};
 use ottla_e2e::setup::scratch;
 use serde_json::Value;
 
 use crate::shop::{TIMEOUT, cluster, is_of_this_machine, namespace, operator_up, topic_of};
 
 const NAMESPACE: &str = "ways";
+/// Longer than the operator takes to have a broker go.
+const A_WHILE: Duration = Duration::from_secs(5);
 /// Where HAProxy listens on this machine.
 const PROXY: u16 = 19_443;
 /// Addresses that are nobody's (RFC 5737), for load balancers.
@@ -48,11 +51,22 @@ pub fn services_balancers_and_names() -> Result<()> {
     wait(TIMEOUT, || ready("kafkaclusters", NAMESPACE, "ways"))?;
     wait(TIMEOUT, || ready("kafkatopics", NAMESPACE, "orders"))?;
     by_cluster_ip()?;
-    if is_of_this_machine(&node_of(NAMESPACE, "ways-0")?) {
+    if may_lead() && is_of_this_machine(&node_of(NAMESPACE, "ways-0")?) {
+        Route::clear()?;
         by_name()?;
         by_balancer(&manifest)?;
     }
     kubectl(&["delete", "namespace", NAMESPACE, "--timeout=120s"]).map(drop)
+}
+
+/// Whether this may lead addresses to nodes, and has a proxy.
+fn may_lead() -> bool {
+    let has = |program: &str| command(program, &["-v"], "").is_ok();
+    let may = rustix::process::geteuid().is_root() && has("haproxy");
+    if !may {
+        println!("skipped: names and load balancers need root, and haproxy");
+    }
+    may
 }
 
 /// What the status says is the value for `bootstrap.servers`.
@@ -84,16 +98,6 @@ fn by_cluster_ip() -> Result<()> {
     Ok(())
 }
 
-/// HAProxy, which lives no longer than this.
-struct Proxy(Child);
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Java's producer, to each partition, through a proxy that knows brokers by the names in the
 /// handshakes and never sees what is inside.
 fn by_name() -> Result<()> {
@@ -102,9 +106,7 @@ fn by_name() -> Result<()> {
     let node = node_address(&node_of(NAMESPACE, "ways-0")?)?;
     let (mut rules, mut servers, mut hosts) = (String::new(), String::new(), String::new());
     let mut routes = Vec::new();
-    let ingresses = list(&format!(
-        "/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/ingresses"
-    ))?;
+    let ingresses = list(&path("ingresses", NAMESPACE, ""))?;
     ensure!(ingresses.len() == 3, "{} Ingresses", ingresses.len());
     for ingress in &ingresses {
         let rule = &ingress["spec"]["rules"][0];
@@ -125,14 +127,14 @@ fn by_name() -> Result<()> {
     );
     let file = folder.join("haproxy.cfg");
     std::fs::write(&file, configuration)?;
-    let haproxy = std::path::Path::new("haproxy");
-    let mut haproxy = bound_to_us(haproxy);
-    let haproxy = haproxy.arg("-db").arg("-f").arg(&file).stdin(Stdio::null());
-    let _proxy = Proxy(haproxy.spawn().context("haproxy")?);
+    let mut haproxy = bound_to_us(std::path::Path::new("haproxy"));
+    haproxy.arg("-db").arg("-f").arg(&file);
+    // dropped, it is killed
+    let proxy = Process::start(haproxy, &folder.join("haproxy.log"))?;
 
     let hosts_file = folder.join("hosts");
     std::fs::write(&hosts_file, hosts)?;
-    let (properties, _) = trust(&folder)?;
+    let properties = trust(&folder)?;
     let flags = [
         "-XX:TieredStopAtLevel=1".to_owned(),
         "-Xmx256M".to_owned(),
@@ -156,7 +158,7 @@ fn by_name() -> Result<()> {
 }
 
 /// What Java takes to trust the brokers: the authority that signed them.
-fn trust(folder: &std::path::Path) -> Result<(String, String)> {
+fn trust(folder: &std::path::Path) -> Result<String> {
     let template = "go-template={{index .data \"ca.crt\" | base64decode}}";
     let pem = kubectl(&["get", "secret", "ways.ca", "-n", NAMESPACE, "-o", template])?;
     let ca = folder.join("ca.crt").display().to_string();
@@ -166,11 +168,16 @@ fn trust(folder: &std::path::Path) -> Result<(String, String)> {
         &properties,
         format!("security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location={ca}\n"),
     )?;
-    Ok((properties, ca))
+    Ok(properties)
 }
 
 /// Brokers that run get load balancers: nobody restarts before all have addresses.
 fn by_balancer(manifest: &dyn Fn(&str) -> String) -> Result<()> {
+    let uids = || -> Result<Vec<Value>> {
+        let uid = |pod| Ok(get(&path("pods", NAMESPACE, pod))?["metadata"]["uid"].clone());
+        ["ways-0", "ways-1"].into_iter().map(uid).collect()
+    };
+    let before = uids()?;
     apply(NAMESPACE, &manifest(BALANCED))?;
     let (kind, reason) = ("kafkaclusters", "Applying");
     let waits = || says(kind, NAMESPACE, "ways", "Reconciling", "True", reason);
@@ -179,6 +186,11 @@ fn by_balancer(manifest: &dyn Fn(&str) -> String) -> Result<()> {
     ensure!(
         message.contains("ways-cloud-0 has no address yet"),
         "{message}"
+    );
+    std::thread::sleep(A_WHILE);
+    ensure!(
+        uids()? == before,
+        "brokers restarted for an address that nobody has"
     );
     let node = node_address(&node_of(NAMESPACE, "ways-0")?)?;
     let mut routes = Vec::new();
@@ -216,13 +228,24 @@ fn by_balancer(manifest: &dyn Fn(&str) -> String) -> Result<()> {
     Ok(())
 }
 
+/// By which routes of this step are known from others, of the numbers that are nobody's.
+const PROTOCOL: &str = "241";
+
 /// A route of this machine to an address behind a node, which goes when this does.
 struct Route(String);
 
 impl Route {
+    /// Takes away what a run before this one has left.
+    fn clear() -> Result<()> {
+        let clear = ["route", "flush", "proto", PROTOCOL];
+        let cleared = Command::new("ip").args(clear).status()?;
+        ensure!(cleared.success(), "routes of a run before are left");
+        Ok(())
+    }
+
     fn add(address: &str, node: &str) -> Result<Self> {
         let added = Command::new("ip")
-            .args(["route", "replace", address, "via", node])
+            .args(["route", "add", address, "via", node, "proto", PROTOCOL])
             .status()?;
         ensure!(added.success(), "no route to {address} by {node}");
         Ok(Self(address.to_owned()))

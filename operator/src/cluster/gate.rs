@@ -119,6 +119,10 @@ fn without_assigned(advertised: &str, listeners: &[Listener]) -> String {
     addresses.collect::<Vec<_>>().join(",")
 }
 
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
 /// The changes by which brokers go, and those by which others are filled. What is under way
 /// already is none.
 #[must_use]
@@ -164,19 +168,27 @@ pub fn listeners(
         all.filter_map(|one| one.split_once("://"))
     };
     let own = [PEER_LISTENER, BROKER_LISTENER];
+    let inside = of(ADVERTISED)
+        .next()
+        .map_or("", |(_, address)| host_of(address));
     let listeners = of("listeners").filter(|(name, _)| !own.contains(name));
     let listeners = listeners.map(|(upper, bind)| {
         let name = upper.to_ascii_lowercase();
-        let mut advertised = of(ADVERTISED).filter(|(other, _)| *other == upper);
-        let is_of_nodes = advertised.any(|(_, address)| address.contains("${env:HOST_IP}"));
-        // Those that were laid out by an earlier version of the operator say nothing themselves.
-        let (type_, mut reach) = match laid_out.get(&name) {
-            Some(known) => (known.type_, known.reach.clone()),
-            None if is_of_nodes => (ListenerType::NodePort, Reach::default()),
-            None => (ListenerType::Internal, Reach::default()),
+        let host = of(ADVERTISED).find(|(other, _)| *other == upper);
+        let host = host.map_or("", |(_, address)| host_of(address));
+        let is_of_nodes = host.contains("${env:HOST_IP}");
+        let wanted = wanted.iter().find(|one| one.name == name);
+        // Those that were laid out by an earlier version of the operator say nothing themselves, nor
+        // do those whose Service is not there at the moment: whoever is reached otherwise than the
+        // first one, which is Internal, is reached as the spec says.
+        let (type_, mut reach) = match (laid_out.get(&name), wanted) {
+            (Some(known), _) => (known.type_, known.reach.clone()),
+            (None, _) if is_of_nodes => (ListenerType::NodePort, Reach::default()),
+            (None, Some(wanted)) if host != inside => (wanted.type_, wanted.reach.clone()),
+            (None, _) => (ListenerType::Internal, Reach::default()),
         };
         reach.allowed_from = Vec::new();
-        if let Some(wanted) = wanted.iter().find(|one| one.name == name) {
+        if let Some(wanted) = wanted {
             let node_ports = reach.service.node_ports;
             reach.allowed_from.clone_from(&wanted.reach.allowed_from);
             if wanted.type_ == type_ {

@@ -247,7 +247,10 @@ impl<P: Platform> Reconciler<P> {
         let of = (cluster, &valid);
         let replaced = self.replace(of, there.nodes, &desired, is_current);
         let goes = replaced.await.tell(&mut seen, &mut done);
-        self.start(there.nodes, &desired, &mut done).await;
+        // one that goes is started by whoever has it go
+        let mut others = desired.clone();
+        others.retain(|id, _| Some(*id) != goes);
+        self.start(there.nodes, &others, &mut done).await;
         let differences = differences(there.nodes, &compared);
         if is_current() {
             let refused = self.change(there.nodes, &differences, &mut done).await;

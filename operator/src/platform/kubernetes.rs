@@ -17,6 +17,7 @@ mod evictions;
 mod held;
 mod leftovers;
 mod listeners;
+mod objects;
 pub mod pool;
 pub mod quantity;
 mod racks;
@@ -32,17 +33,16 @@ pub mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::Api;
 use kube::{Client, ResourceExt};
 
 use self::addresses::{anywhere, api_server};
 use self::apply::Applier;
 pub use self::apply::apply_params;
+use self::build::pods::GENERATION;
 use self::build::pods::{CERTIFICATES_DIR, CONFIG_MAP, DATA_DIR, DATA_VOLUME};
-use self::build::pods::{GENERATION, build_template};
-use self::build::routes::TLS_ROUTE;
-use self::build::{Surroundings, services};
+use self::build::services;
 use self::pool::Pool;
 use self::refusals::Refusals;
 use self::reports::Reports;
@@ -165,55 +165,6 @@ impl Pods {
     fn host(&self, node: i32) -> String {
         format!("{}.{}.svc", pool::host(&self.cluster, node), self.namespace)
     }
-
-    /// Applies all objects, each for itself; what is refused is told with its kind. Without a
-    /// ConfigMap there is no StatefulSet.
-    async fn apply_objects(&mut self, config_map: String) -> Vec<(String, NotYet)> {
-        let Some(spec) = &self.spec else {
-            return Vec::new();
-        };
-        let mut around = Surroundings {
-            config_map,
-            ..self.around()
-        };
-        let kept = self.kept();
-        for (pool, set) in &mut around.sets {
-            set.held = kept.get(pool).cloned();
-        }
-        let (mut refused, mut written) = (Vec::new(), Vec::new());
-        for object in build::build(spec, &around) {
-            let kind = object
-                .types
-                .as_ref()
-                .map_or(String::new(), |types| types.kind.clone());
-            let key = (kind, object.name_any());
-            let set = |pool: &Pool| key.0 == "StatefulSet" && key.1 == pool.set(&self.cluster);
-            let set = Pool::ALL.into_iter().find(set);
-            // Pods of a StatefulSet that is gone go on; another template would be in force at once.
-            if self.is_held && set.is_some_and(|pool| !self.held.contains_key(&pool)) {
-                continue;
-            }
-            let version = self.seen.versions.get(&key).cloned();
-            match self.applier.apply(object, version).await {
-                // Its node ports are needed before the watch tells of them.
-                Ok(Some(applied)) if key.0 == "Service" => {
-                    if let Ok(service) = applied.try_parse::<Service>() {
-                        self.seen.services.insert(key.1, service);
-                    }
-                }
-                Ok(Some(applied)) if key.0 == TLS_ROUTE => written.push(applied),
-                Ok(_) => {
-                    if let Some(pool) = set.filter(|pool| !kept.contains_key(pool)) {
-                        let template = build_template(spec, pool, &around);
-                        self.templates.insert(pool, template);
-                    }
-                }
-                Err(not_taken) => refused.push((key.0, not_taken)),
-            }
-        }
-        written.iter().for_each(|route| self.note_route(route));
-        refused
-    }
 }
 
 impl Platform for Pods {
@@ -224,7 +175,7 @@ impl Platform for Pods {
     }
 
     fn in_force(&self, _: &BTreeMap<i32, BrokerState>) -> BTreeMap<i32, Properties> {
-        self.settings_in_force()
+        self.files_in_force().cloned().unwrap_or_default()
     }
 
     fn remake(&self) -> Vec<Remake> {
@@ -371,8 +322,10 @@ impl Platform for Pods {
         missing.extend(routes.err());
         // Pods find their settings when they start, or are not there yet.
         let is_settled = !config_map.is_empty();
-        let refused = self.apply_objects(config_map).await;
-        let is_set_taken = !refused.iter().any(|(kind, _)| kind == "StatefulSet");
+        let applied = self.apply_objects(config_map).await;
+        let refused = applied.refused;
+        let is_set_refused = refused.iter().any(|(kind, _)| kind == "StatefulSet");
+        let is_set_taken = !is_set_refused && !applied.is_withheld;
         missing.extend(refused.into_iter().map(|(_, not_taken)| not_taken));
         if !is_settled || !is_set_taken {
             return Err(missing);

@@ -20,11 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::process::Process;
+use self::process::{Process, left_given_up};
 use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Volume, pages};
 use crate::observed::RestartCheck;
 use crate::spoken::node;
-use crate::validated::{CONTROLLERS_MAX, FIRST_CONTROLLER, dedicated};
+use crate::validated::{CONTROLLERS_MAX, FIRST_CONTROLLER, REPLICAS_MAX, dedicated};
 
 pub use self::settings_file::{parse_settings, render_settings};
 
@@ -51,8 +51,12 @@ impl Processes {
             let folder = data_dir.join(format!("{cluster}-{id}"));
             Some((id, Process::take_over(&folder, binary)?))
         };
-        let mut brokers: BTreeMap<i32, Process> = (0..).map_while(left).collect();
+        // one of them may have been given another folder, and have none yet
+        let mut brokers: BTreeMap<i32, Process> = (0..REPLICAS_MAX).filter_map(left).collect();
         brokers.extend(dedicated(CONTROLLERS_MAX).into_iter().filter_map(left));
+        for folder in left_given_up(cluster, data_dir) {
+            tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder));
+        }
         Self {
             cluster: cluster.to_owned(),
             data_dir: data_dir.to_owned(),
@@ -164,15 +168,17 @@ impl Platform for Processes {
         if process.is_running() {
             return Ok(());
         }
-        process.delete_data().map_err(|error| NotYet {
+        let given_up = process.give_up_data().map_err(|error| NotYet {
             is_stuck: false,
             message: format!(
-                "The folder {} cannot be deleted: {error}.",
+                "The folder {} cannot be given up: {error}.",
                 process.folder().display()
             ),
         })?;
         process.restart_with(settings.clone());
         process.advance(Instant::now());
+        // it may take long, and is tried again by the operator that comes after this one
+        tokio::task::spawn_blocking(move || std::fs::remove_dir_all(given_up));
         Ok(())
     }
 

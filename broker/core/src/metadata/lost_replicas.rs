@@ -4,7 +4,7 @@
 //! Whoever leads begins a new epoch. In it the leader knows of no follower what it holds, and
 //! fetches of before are refused: so nothing that the damaged replica once said brings it back into
 //! the ISR, and the broker may empty it as soon as it sees that epoch. A replica that nobody else
-//! could stand in for, who is in sync or eligible, stays what it is: a part of it is better than
+//! could stand in for, who is in sync, or eligible where this one serves no more, stays what it is: a part of it is better than
 //! nothing.
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId};
@@ -40,9 +40,11 @@ impl Metadata {
     fn lose(&self, node: NodeId, lost: LostReplica) -> Option<PartitionRegistration> {
         let topic = self.image.topic_by_id(lost.topic_id)?;
         let partition = topic.partition(lost.partition)?;
-        // Who is eligible has all that is committed, so nothing that was promised goes with a log
-        // that may be the only one in sync; were it kept, nobody might lead for good.
-        let others = partition.isr.iter().chain(&partition.elr);
+        // Who is eligible has all that is committed, so nothing that was promised to acks=all goes
+        // with a log that is the only one in sync. But one that serves still has more, and others
+        // may join it; by one that does not nobody would lead for good.
+        let eligible = partition.elr.iter().filter(|_| lost.is_offline);
+        let others = partition.isr.iter().chain(eligible);
         let mut others = others.filter(|member| **member != node);
         let is_spared = others.any(|member| self.image.is_active(*member));
         if !is_spared || !partition.replicas.contains(&node) {

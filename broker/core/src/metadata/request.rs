@@ -421,6 +421,9 @@ pub struct LostReplica {
     pub topic_id: TopicId,
     /// The partition's index.
     pub partition: PartitionIndex,
+    /// Whether the broker cannot go on with the log at all: it neither leads nor follows by it.
+    #[kafka(versions = "0+", default = false, tag = 0)]
+    pub is_offline: bool,
 }
 
 /// See [`Request::AllocateProducerIds`].

@@ -50,7 +50,7 @@ impl Partition {
         if !is_counted && !planted::is(Planted::UndurableFetch) {
             return None;
         }
-        if self.is_doubted {
+        if self.is_doubted && !planted::is(Planted::FetchInDoubt) {
             return None;
         }
         Some(FetchPosition {

@@ -20,6 +20,9 @@ pub const TOPIC: &str = "fleeting";
 /// How long a segment is written to: logs have closed ones soon, which rot and may go by retention.
 const SEGMENT_MS: &str = "1000";
 
+/// How long the compacted topic keeps tombstones.
+pub const DELETE_RETENTION_MS: u64 = 1000;
+
 /// Who makes the topics at the start.
 pub const NAME: &str = "admin";
 
@@ -61,7 +64,7 @@ fn compacted(shared: &Shared) -> CreateTopicsRequest {
     let configs = [
         ("cleanup.policy", "compact"),
         ("min.cleanable.dirty.ratio", "0.01"),
-        ("delete.retention.ms", "1000"),
+        ("delete.retention.ms", &DELETE_RETENTION_MS.to_string()),
     ];
     let configs = configs.into_iter().chain(segment);
     let config = |(name, value): (&str, &str)| CreatableTopicConfig {

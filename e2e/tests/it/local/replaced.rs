@@ -85,8 +85,10 @@ fn a_broker_gets_an_empty_folder_and_copies_all_of_it() -> Result<()> {
         Ok(())
     })?;
 
-    // What the others have is enough, and so is what these two have copied.
-    signal(pid(&local, 0)?, Signal::KILL)?;
+    // What the others have is enough, and so is what these two have copied: the one that has all
+    // from the start answers nobody meanwhile.
+    let whole = pid(&local, 0)?;
+    signal(whole, Signal::STOP)?;
     eventually(CHANGE_TIMEOUT, || {
         let read = kcat(&servers, &["-C", "-t", "kept", "-e", "-q"], "")?.success()?;
         let known: BTreeSet<&str> = read.stdout.lines().collect();
@@ -94,6 +96,7 @@ fn a_broker_gets_an_empty_folder_and_copies_all_of_it() -> Result<()> {
         ensure!(lacking.is_none(), "{lacking:?} is gone");
         Ok(())
     })?;
+    signal(whole, Signal::CONT)?;
     local.process().stop(STOP_TIMEOUT)?;
     Ok(())
 }

@@ -268,34 +268,91 @@ fn a_listener_keeps_its_type() {
 }
 
 #[test]
-fn routes_of_somebody_else_are_left_alone() {
+fn what_leads_to_others_is_left_alone() {
     run(Kubernetes::with_pods(), async |world: &Kubernetes| {
         let theirs = json!({
-            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "TLSRoute",
-            "metadata": { "namespace": "shop", "name": "theirs", "labels": {
+            "spec": {}, "metadata": { "namespace": "shop", "name": "theirs", "labels": {
                 "app.kubernetes.io/instance": "orders",
                 "app.kubernetes.io/managed-by": "ottla-operator",
             }, "ownerReferences": [{ "apiVersion": "v1", "kind": "Service", "name": "x",
                 "uid": "u", "controller": true }] },
         });
-        world.api.apply("tlsroutes", &theirs);
+        let kinds = ["tlsroutes", "ingresses", "services"];
+        for kind in kinds {
+            world.api.apply(kind, &theirs);
+        }
         let secure = "{ name: internal, port: 9092, tls: {} }";
         come_up(world, &listeners(&[secure, ROUTED])).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(world.api.get("tlsroutes", "shop", "theirs").is_some());
+        for kind in kinds {
+            assert!(world.api.get(kind, "shop", "theirs").is_some(), "{kind}");
+        }
+    });
+}
+
+/// How a listener is reached stands on that Service alone.
+#[test]
+fn a_service_that_somebody_deletes_comes_back_and_its_listener_is_what_it_was() {
+    for type_ in ["LoadBalancer", "ClusterIP"] {
+        run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+            let api = &world.api;
+            let outside = BALANCED.replace("LoadBalancer", type_);
+            world.apply(&listeners(&[INTERNAL, &outside]));
+            assign_when_made(world).await;
+            until("there is a StatefulSet", || set(world).is_some()).await;
+            make_pods(api);
+            until_cluster(world, "BrokersReady").await;
+            let before = set(world).map(|set| set["spec"].clone());
+            let one = || api.get("services", "shop", WAYS[0]);
+            let uid = one().unwrap()["metadata"]["uid"].clone();
+            api.delete("services", "shop", WAYS[0]);
+            let is_back = || one().is_some_and(|one| one["metadata"]["uid"] != uid);
+            until("it is made again", is_back).await;
+            assign(world);
+            tokio::time::sleep(A_WHILE).await;
+            until_cluster(world, "BrokersReady").await;
+            assert_eq!(set(world).map(|set| set["spec"].clone()), before, "{type_}");
+            assert!(api.get("services", "shop", WAYS[1]).is_some());
+        });
+    }
+}
+
+/// Clients would be told of a port that leads to somebody else, or nowhere.
+#[test]
+fn no_broker_tells_of_a_service_that_was_refused() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        come_up(world, &listeners(&[INTERNAL])).await;
+        let before = set(world).map(|set| set["spec"].clone());
+        world.api.find_invalid("services");
+        let pinned = "{ name: nodes, port: 9094, type: NodePort, service: { nodePorts: { \
+                      firstBroker: 31000 } } }";
+        world.apply(&listeners(&[INTERNAL, pinned]));
+        until_cluster(world, "ApplyFailed").await;
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(set(world).map(|set| set["spec"].clone()), before);
+        world.api.find_invalid("");
+        until("it is taken", || advertised(world, 2).contains(":31002")).await;
     });
 }
 
 /// Of several addresses the one that is told stays, and a broker more waits alone for its own.
 #[test]
 fn load_balancers_of_others_change_nothing_for_brokers_that_run() {
+    balancers_of_others("");
+    balancers_of_others(", advertised: { port: 443 }");
+}
+
+fn balancers_of_others(more: &str) {
+    let port = if more.is_empty() { 9094 } else { 443 };
+    let balanced = BALANCED.replace("LoadBalancer", &format!("LoadBalancer{more}"));
     run(Kubernetes::with_pods(), async |world: &Kubernetes| {
         let api = &world.api;
+        let both_listeners = listeners(&[INTERNAL, &balanced]);
         let both = |order: [u8; 2]| {
             let ingress = order.map(|last| json!({ "ip": format!("203.0.113.{last}") }));
             json!({ "loadBalancer": { "ingress": ingress } })
         };
-        world.apply(&listeners(&[INTERNAL, BALANCED]));
+        world.apply(&both_listeners);
         assign_when_made(world).await;
         api.set_status("services", "shop", "orders-outside-1", &both([8, 9]));
         until("there is a StatefulSet", || set(world).is_some()).await;
@@ -306,7 +363,7 @@ fn load_balancers_of_others_change_nothing_for_brokers_that_run() {
         tokio::time::sleep(A_WHILE).await;
         assert_eq!(advertised(world, 1), told);
 
-        let four = listeners(&[INTERNAL, BALANCED]).replace("replicas: 3", "replicas: 4");
+        let four = both_listeners.replace("replicas: 3", "replicas: 4");
         world.apply(&four.replace("listeners:", "config: { num.partitions: 7 }, listeners:"));
         let waits = "The Service orders-outside-3 has no address yet";
         until("the status says what is missing", || {
@@ -322,7 +379,7 @@ fn load_balancers_of_others_change_nothing_for_brokers_that_run() {
             api.get("statefulsets", "shop", "orders").unwrap()["spec"]["replicas"] == json!(4)
         })
         .await;
-        assert!(advertised(world, 3).contains("OUTSIDE://203.0.113.7:9094"));
+        assert!(advertised(world, 3).contains(&format!("OUTSIDE://203.0.113.7:{port}")));
     });
 }
 

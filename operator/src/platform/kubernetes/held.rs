@@ -79,10 +79,8 @@ impl Pods {
     }
 
     /// The settings in the ConfigMap of new pods.
-    pub(super) fn settings_in_force(&self) -> BTreeMap<i32, Properties> {
-        let name = self.current_config_map();
-        let files = name.and_then(|name| self.settings.get(&name));
-        files.cloned().unwrap_or_default()
+    pub(super) fn files_in_force(&self) -> Option<&BTreeMap<i32, Properties>> {
+        self.settings.get(&self.current_config_map()?)
     }
 
     /// How pods that are made by the spec would differ from those that are made now.

@@ -7,12 +7,13 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use super::apply::not_taken;
+use super::apply::{not_taken, stranger};
 use super::build::pods::{CONFIG_MAP, has_budget};
 use super::build::routes::{self, TLS_ROUTE};
 use super::build::services;
@@ -64,24 +65,19 @@ impl Pods {
         if self.seen.pods.is_empty() || pods.any(tells) {
             return;
         }
-        let wanted = services::build(spec);
-        let wanted: BTreeSet<String> = wanted.iter().map(ResourceExt::name_any).collect();
-        let routes = routes::build(spec, &self.routes.version);
-        let led: BTreeSet<(String, String)> = routes
-            .iter()
-            .map(|route| {
-                let kind = route.types.as_ref().map(|types| types.kind.clone());
-                (kind.unwrap_or_default(), route.name_any())
-            })
-            .collect();
-        let is_led = |kind: &str, name: &str| led.contains(&(kind.to_owned(), name.to_owned()));
-        let is_ours = |service: &Service| {
-            let mut owners = service.owner_references().iter();
-            owners.any(|one| one.kind == "KafkaCluster" && one.name == self.cluster)
+        let wanted = services::names(spec);
+        let led: BTreeSet<(&str, String)> = routes::names(spec).collect();
+        let is_led = |kind: &str, name: &str| led.iter().any(|(k, n)| *k == kind && n == name);
+        let is_ours = |found: &ObjectMeta| {
+            let (kind, cluster) = ("KafkaCluster", &self.cluster);
+            stranger(found, kind, cluster, cluster).is_none()
         };
         let seen = self.seen.services.iter();
-        let idle = seen.filter(|(name, service)| !wanted.contains(*name) && is_ours(service));
+        let idle = seen.filter(|(name, one)| !wanted.contains(*name) && is_ours(&one.metadata));
         let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
+        let seen = self.seen.ingresses.iter();
+        let unled = seen.filter(|(name, one)| !is_led("Ingress", name) && is_ours(&one.metadata));
+        let unled: Vec<String> = unled.map(|(name, _)| name.clone()).collect();
         let all: Api<Service> = Api::namespaced(self.client.clone(), &self.namespace);
         for name in idle {
             if self.delete("Service", &name, &all).await {
@@ -89,13 +85,11 @@ impl Pods {
                 self.seen.services.remove(&name);
             }
         }
-        let seen = self.seen.versions.keys();
-        let idle = seen.filter(|(kind, name)| kind == "Ingress" && !is_led(kind, name));
-        let idle: Vec<String> = idle.map(|(_, name)| name.clone()).collect();
-        let ingresses: Api<Ingress> = Api::namespaced(self.client.clone(), &self.namespace);
-        for name in idle {
-            if self.delete("Ingress", &name, &ingresses).await {
+        let all: Api<Ingress> = Api::namespaced(self.client.clone(), &self.namespace);
+        for name in unled {
+            if self.delete("Ingress", &name, &all).await {
                 self.applier.forget("Ingress", &name);
+                self.seen.ingresses.remove(&name);
             }
         }
         self.prune_routes(|name| is_led(TLS_ROUTE, name)).await;
@@ -133,7 +127,7 @@ impl Pods {
 
     /// Deletes an object; says whether it is gone. Where it cannot be deleted it is tried again,
     /// less and less often: nobody needs to wait for that.
-    async fn delete<K>(&mut self, kind: &str, name: &str, all: &Api<K>) -> bool
+    pub(super) async fn delete<K>(&mut self, kind: &str, name: &str, all: &Api<K>) -> bool
     where
         K: Clone + DeserializeOwned + Debug,
     {

@@ -31,20 +31,23 @@ impl Pods {
             ListenerType::Internal => host_and_port(&self.host(broker), own),
             ListenerType::ClusterIp => host_and_port(&self.service_host(&service()), own),
             ListenerType::NodePort => {
-                let pinned = listener.first_node_port.map(|first| first + broker);
+                let pinned = listener
+                    .first_node_port
+                    .map(|first| first.saturating_add(broker));
                 let assigned = || seen().and_then(state::node_port);
                 self.of_node(listener, broker, given.port.or(pinned).or_else(assigned)?)
             }
             ListenerType::LoadBalancer => {
+                let port = given.port.unwrap_or(own);
                 let assigned = || {
                     let all = seen().map_or_else(Vec::new, state::balancers);
                     // One of several that is told already stays, wherever it stands.
                     let before = self.told_before(listener, broker).unwrap_or_default();
-                    let is_told = |host: &&String| before == host_and_port(host, own);
+                    let is_told = |host: &&String| before == host_and_port(host, port);
                     all.iter().find(is_told).or(all.first()).cloned()
                 };
                 let host = given.host_of(broker).or_else(assigned)?;
-                host_and_port(&host, given.port.unwrap_or(own))
+                host_and_port(&host, port)
             }
             ListenerType::Ingress | ListenerType::TlsRoute => {
                 host_and_port(&given.host_of(broker)?, given.port.unwrap_or(TLS_PORT))
@@ -62,7 +65,7 @@ impl Pods {
 
     /// What clients are told by the settings in force.
     fn told_before(&self, listener: &platform::Listener, broker: i32) -> Option<String> {
-        let in_force = self.settings_in_force();
+        let in_force = self.files_in_force()?;
         let advertised = in_force.get(&broker)?.get("advertised.listeners")?;
         let name = listener.name.to_ascii_uppercase();
         let mut all = advertised

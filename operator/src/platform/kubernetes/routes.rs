@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::apply::{self, INSTANCE, MANAGED_BY, not_taken, stranger};
 use super::build::routes::{GATEWAY_GROUP, TLS_ROUTE, has_routes};
 use super::{NotYet, Pods};
 use crate::crd::FIELD_MANAGER;
-use crate::crd::cluster::ListenerType;
+use crate::crd::cluster::{Listener, ListenerType};
 
 /// How long what was seen is good for: what somebody else deletes is made again then.
 const LOOKED_FOR: Duration = Duration::from_secs(30);
@@ -27,6 +26,7 @@ pub(super) struct Routes {
     /// The version that the API server has; empty while nobody has needed it.
     pub(super) version: String,
     looked: Option<Instant>,
+    missing: Option<NotYet>,
     names: BTreeMap<String, String>,
 }
 
@@ -35,16 +35,18 @@ impl Pods {
     /// were.
     pub(super) async fn look_for_routes(&mut self) -> Result<(), NotYet> {
         let needs = self.spec.as_ref().is_some_and(has_routes);
-        let told = self.told_by_services();
-        let mut told = told.values();
-        let had = told.any(|one| one.type_ == ListenerType::TlsRoute);
-        if !needs && !had {
+        let is_route = |one: &Listener| one.type_ == ListenerType::TlsRoute;
+        if !needs && !self.told_by_services().values().any(is_route) {
             return Ok(());
         }
         let is_fresh = |at: &Instant| at.elapsed() < LOOKED_FOR;
         if !self.routes.looked.as_ref().is_some_and(is_fresh) {
-            self.list_routes().await?;
+            // also where it fails: what is missing is looked for as rarely
             self.routes.looked = Some(Instant::now());
+            self.routes.missing = self.list_routes().await.err();
+        }
+        if let Some(missing) = &self.routes.missing {
+            return Err(missing.clone());
         }
         for (name, version) in &self.routes.names {
             let key = (TLS_ROUTE.to_owned(), name.clone());
@@ -107,18 +109,12 @@ impl Pods {
     pub(super) async fn prune_routes(&mut self, wanted: impl Fn(&str) -> bool) {
         let idle = self.routes.names.keys().filter(|name| !wanted(name));
         let idle: Vec<String> = idle.cloned().collect();
+        let all = self.routes_api();
         for name in idle {
-            let (routes, how) = (self.routes_api(), DeleteParams::default());
-            match routes.delete(&name, &how).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => {
-                    warn!("the TLSRoute {name} is not deleted: {error}");
-                    continue;
-                }
-                Ok(_) => {}
+            if self.delete(TLS_ROUTE, &name, &all).await {
+                self.applier.forget(TLS_ROUTE, &name);
+                self.routes.names.remove(&name);
             }
-            self.applier.forget(TLS_ROUTE, &name);
-            self.routes.names.remove(&name);
         }
     }
 }

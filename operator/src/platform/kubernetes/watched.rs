@@ -28,6 +28,8 @@ pub struct Seen {
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// Its Services by name.
     pub services: BTreeMap<String, Service>,
+    /// Its Ingresses by name.
+    pub ingresses: BTreeMap<String, Ingress>,
     /// What version each of its objects has, by kind and name, for what others change in them.
     pub versions: BTreeMap<(String, String), String>,
 }
@@ -90,7 +92,12 @@ impl Watched {
         note(&mut seen.versions, &of(&self.budgets, namespace, cluster));
         let policies = of(&self.network_policies, namespace, cluster);
         note(&mut seen.versions, &policies);
-        note(&mut seen.versions, &of(&self.ingresses, namespace, cluster));
+        let ingresses = of(&self.ingresses, namespace, cluster);
+        note(&mut seen.versions, &ingresses);
+        for ingress in ingresses {
+            let name = ingress.name_any();
+            seen.ingresses.insert(name, Ingress::clone(&ingress));
+        }
         for service in services {
             let name = service.name_any();
             seen.services.insert(name, Service::clone(&service));

@@ -145,20 +145,22 @@ impl Process {
         Some(Volume { id, is_going })
     }
 
-    /// Deletes its folder. It has another name first: half of the data is nothing to start with.
+    /// Gives its folder another name, by which it is no broker's any more: half of the data is
+    /// nothing to start with. Says which.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn delete_data(&self) -> std::io::Result<()> {
-        assert!(!self.is_running(), "data is deleted under a running broker");
-        let mut name = self.folder.clone().into_os_string();
-        name.push(".replaced");
-        let given_up = PathBuf::from(name);
-        if given_up.exists() {
-            std::fs::remove_dir_all(&given_up)?;
-        }
-        std::fs::rename(&self.folder, &given_up)?;
-        std::fs::remove_dir_all(&given_up)
+    pub fn give_up_data(&self) -> std::io::Result<PathBuf> {
+        assert!(
+            !self.is_running(),
+            "data is given up under a running broker"
+        );
+        let free = (0..)
+            .map(|n| given_up(&self.folder, n))
+            .find(|name| !name.exists());
+        let name = free.unwrap_or_else(|| given_up(&self.folder, 0));
+        std::fs::rename(&self.folder, &name)?;
+        Ok(name)
     }
 
     /// Whether there is a process.
@@ -466,4 +468,28 @@ impl Running {
             Err(error) => Some(format!("cannot be waited for: {error}")),
         }
     }
+}
+
+/// What follows the name of a folder that was given up.
+const GIVEN_UP: &str = ".replaced-";
+
+fn given_up(folder: &Path, number: u32) -> PathBuf {
+    let mut name = folder.to_owned().into_os_string();
+    name.push(format!("{GIVEN_UP}{number}"));
+    PathBuf::from(name)
+}
+
+/// The folders in `data_dir` that brokers of a cluster have given up, and that are there still.
+pub fn left_given_up(cluster: &str, data_dir: &Path) -> Vec<PathBuf> {
+    let is_one = |name: &str| {
+        let own = name
+            .strip_prefix(cluster)
+            .and_then(|rest| rest.strip_prefix('-'));
+        let number = own.and_then(|rest| rest.split_once(GIVEN_UP));
+        number
+            .is_some_and(|(id, number)| id.parse::<u32>().is_ok() && number.parse::<u32>().is_ok())
+    };
+    let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
+    let given_up = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_one));
+    given_up.map(|entry| entry.path()).collect()
 }

@@ -60,6 +60,26 @@ fn followers_hear_of_what_is_appended_and_consumers_of_what_is_committed() {
 }
 
 #[test]
+fn an_answer_of_an_earlier_epoch_changes_nothing() {
+    let mut follower = super::partition(Durability::Fsync);
+    step(&mut follower, 0, Input::Assigned(assignment(1, 1, &[0, 1])));
+    step(&mut follower, 0, Input::Assigned(assignment(1, 3, &[0, 1])));
+    let batches = [batch(10)];
+    let answer = Fetched {
+        leader_epoch: LeaderEpoch(1),
+        fetch_offset: Offset(0),
+        error: None,
+        diverging: None,
+        high_watermark: Offset(0),
+        log_start_offset: Offset(0),
+        batches: &batches,
+    };
+    let before = follower.marks();
+    assert_eq!(step(&mut follower, 0, Input::Fetched(answer)), []);
+    assert_eq!(follower.marks(), before);
+}
+
+#[test]
 fn who_came_while_the_isr_changed_is_asked_for_next() {
     let mut partition = leader(&[0]);
     let effects = fetch(&mut partition, 0, 1, 0);

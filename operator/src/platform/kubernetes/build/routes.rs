@@ -41,6 +41,21 @@ pub fn build(cluster: &ValidatedCluster, route_version: &str) -> Vec<DynamicObje
     objects.collect()
 }
 
+/// The kinds and names of all of them.
+pub fn names(cluster: &ValidatedCluster) -> impl Iterator<Item = (&'static str, String)> {
+    let ways = cluster
+        .all_listeners()
+        .flat_map(|one| Way::all(cluster, one));
+    ways.filter_map(|way| {
+        let kind = match way.listener.type_ {
+            ListenerType::Ingress => "Ingress",
+            ListenerType::TlsRoute => TLS_ROUTE,
+            _ => return None,
+        };
+        Some((kind, way.name(&cluster.key.name)))
+    })
+}
+
 /// Whether a cluster has a listener that needs TLSRoutes.
 pub fn has_routes(cluster: &ValidatedCluster) -> bool {
     let mut listeners = cluster.all_listeners();

@@ -9,7 +9,7 @@
 //!   has the pod ready or not: a broker leads partitions as soon as it is unfenced, and kube-proxy
 //!   learns of a pod's readiness a second or more later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -132,6 +132,18 @@ pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
     services
 }
 
+/// The names of all of them.
+#[must_use]
+pub fn names(cluster: &ValidatedCluster) -> BTreeSet<String> {
+    let name = &cluster.key.name;
+    let pools = Pool::ALL.into_iter().map(|pool| pool.headless(name));
+    let ways = cluster
+        .all_listeners()
+        .flat_map(|one| Way::all(cluster, one));
+    let ways = ways.map(|way| way.name(name));
+    pools.chain([bootstrap(name)]).chain(ways).collect()
+}
+
 fn build_headless(cluster: &ValidatedCluster) -> Service {
     let mut ports: Vec<ServicePort> = cluster.listeners.iter().map(service_port).collect();
     if cluster.mutual_tls {
@@ -190,7 +202,7 @@ fn build_way(cluster: &ValidatedCluster, way: &Way<'_>) -> Service {
     if let Some(broker) = way.broker {
         chosen.insert(POD_NAME_LABEL.to_owned(), cluster.pod(broker));
         let first = given.node_ports.first_broker;
-        port.node_port = first.map(|first| first + broker);
+        port.node_port = first.map(|first| first.saturating_add(broker));
     } else {
         port.node_port = given.node_ports.bootstrap;
         let told = Listener {
