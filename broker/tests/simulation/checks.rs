@@ -303,7 +303,7 @@ impl World {
     pub fn may_be_unseen(&mut self, slot: Slot) -> bool {
         let has_failed = self.machines.iter().any(|m| m.disk.has_failed());
         let partition = self.checks.of(slot);
-        has_failed || partition.is_blind.contains(&true) || partition.was_released()
+        has_failed || partition.is_blind() || partition.was_released()
     }
 
     /// A producer was told by `node` that its records are on the leader's disk. Where `is_moved`,
@@ -395,6 +395,11 @@ impl Partition {
         let machines = self.is_held.iter().zip(self.ends);
         let held = machines.filter_map(|(is_held, end)| is_held.then_some(end));
         held.max().unwrap_or(0)
+    }
+
+    /// Whether a replica shows to clients what nobody here can read.
+    pub fn is_blind(&self) -> bool {
+        self.is_blind.contains(&true)
     }
 
     /// Whether some machine had a replica and has let it go.

@@ -78,10 +78,10 @@ fn follow(plan: Plan, cluster: &mut Cluster) -> Result<String> {
     });
     let rows = compared.with_context(|| format!("{told}\n{}", worker.said()))?;
     Ok(format!(
-        "{told} (the client is the worker, {} times at work); {} tasks failed and were started again; {} changes in \
-         {} transactions, and {} more that were rolled back: in the topic each change that was \
-         committed, once, those of a row in order, and no other; by key it is the table, {rows} \
-         rows",
+        "{told} (the client is the worker, {} times at work); {} tasks failed and were started \
+         again; {} changes in {} transactions, and {} more that were rolled back: in the topic \
+         each change that was committed, once, those of a row in order, and no other; by key it \
+         is the table, {rows} rows",
         worker.killed_at_work(),
         worker.failures(),
         writer.history().changes(),

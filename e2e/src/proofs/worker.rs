@@ -96,9 +96,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Starts it again where it has ended, and a connector's tasks that have failed, as whoever runs
-    /// Connect does; it does not do so by itself. Nothing is said where the worker does not answer: it may just have been
-    /// killed.
+    /// Starts it again where it has ended, and a connector's tasks that have failed, as whoever
+    /// runs Connect does; it does not do so by itself. Nothing is said where the worker does not
+    /// answer: it may just have been killed.
     pub(super) fn revive(&mut self, connector: &Value) -> Result<()> {
         if self.looked.elapsed() < LOOK_EVERY {
             return Ok(());

@@ -130,7 +130,7 @@ fn by_name() -> Result<()> {
     let mut haproxy = bound_to_us(std::path::Path::new("haproxy"));
     haproxy.arg("-db").arg("-f").arg(&file);
     // dropped, it is killed
-    let proxy = Process::start(haproxy, &folder.join("haproxy.log"))?;
+    let _proxy = Process::start(haproxy, &folder.join("haproxy.log"))?;
 
     let hosts_file = folder.join("hosts");
     std::fs::write(&hosts_file, hosts)?;

@@ -178,9 +178,9 @@ pub fn listeners(
         let host = host.map_or("", |(_, address)| host_of(address));
         let is_of_nodes = host.contains("${env:HOST_IP}");
         let wanted = wanted.iter().find(|one| one.name == name);
-        // Those that were laid out by an earlier version of the operator say nothing themselves, nor
-        // do those whose Service is not there at the moment: whoever is reached otherwise than the
-        // first one, which is Internal, is reached as the spec says.
+        // Those that were laid out by an earlier version of the operator say nothing themselves,
+        // nor do those whose Service is not there at the moment: whoever is reached otherwise than
+        // the first one, which is Internal, is reached as the spec says.
         let (type_, mut reach) = match (laid_out.get(&name), wanted) {
             (Some(known), _) => (known.type_, known.reach.clone()),
             (None, _) if is_of_nodes => (ListenerType::NodePort, Reach::default()),

@@ -9,6 +9,7 @@ mod certified;
 mod consent;
 mod controllers;
 mod identity;
+mod members;
 mod replace;
 mod roll;
 mod voters;
@@ -16,11 +17,10 @@ mod voters;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::certified::{Reach, listeners};
-use self::voters::Voters;
 use super::certificates::Certificates;
 use super::desired::{checked, desired, differences, existing, keep_what_runs, settings_of_start};
 use super::rebalance::rebalance;
-use super::scale_down::{Departure, Departures};
+use super::scale_down::Departures;
 use super::scale_up::{known, newcomers};
 use super::settings::{Difference, VOTERS, is_dynamic};
 use super::status::{Seen, status};
@@ -214,14 +214,9 @@ impl<P: Platform> Reconciler<P> {
         let passed = passed.await;
         verdicts.extend(passed.verdict.clone());
         let mut done: Vec<String> = passed.consent.done.iter().cloned().collect();
-        let quorum = self.look_at_voters(cluster, &valid, states).await;
-        let departure = self.depart(cluster, &mut valid, states, &quorum).await;
-        let settled = self.settle_voters(&mut valid, there.nodes, quorum).await;
-        let retired = self.retire_controllers(cluster, &valid, there.nodes).await;
-        verdicts.extend(with_voters(departure.verdict, settled.verdict));
-        verdicts.extend(retired.verdict);
-        let told = departure.done.into_iter().chain(settled.done);
-        done.extend(told.chain(retired.done));
+        let members = self.settle_members(cluster, &mut valid, there).await;
+        verdicts.extend(members.verdicts);
+        done.extend(members.done);
         let nodes = valid.nodes();
         everywhere.retain(|id, _| nodes.contains(id));
         let desired = passed.settings(desired(&valid, &everywhere, there.nodes));
@@ -234,9 +229,9 @@ impl<P: Platform> Reconciler<P> {
             verdicts,
             bootstrap: self.platform.bootstrap(&everywhere),
             pending: self.platform.pending(),
-            leaving: departure.leaving,
-            voters: settled.voting,
-            dedicated: retired.known,
+            leaving: members.leaving,
+            voters: members.voting,
+            dedicated: members.dedicated,
             consent: Some(passed.consent),
             version: self.platform.version(),
             ..Seen::unplanned(there)
@@ -247,10 +242,8 @@ impl<P: Platform> Reconciler<P> {
         let of = (cluster, &valid);
         let replaced = self.replace(of, there.nodes, &desired, is_current);
         let goes = replaced.await.tell(&mut seen, &mut done);
-        // one that goes is started by whoever has it go
-        let mut others = desired.clone();
-        others.retain(|id, _| Some(*id) != goes);
-        self.start(there.nodes, &others, &mut done).await;
+        let comes = desired.iter().filter(|(id, _)| Some(**id) != goes);
+        self.start(there.nodes, comes, &mut done).await;
         let differences = differences(there.nodes, &compared);
         if is_current() {
             let refused = self.change(there.nodes, &differences, &mut done).await;
@@ -301,31 +294,16 @@ impl<P: Platform> Reconciler<P> {
         self.platform.lay_out(&valid.nodes(), &listeners)
     }
 
-    async fn depart(
-        &mut self,
-        cluster: &KafkaCluster,
-        valid: &mut ValidatedCluster,
-        states: &BTreeMap<i32, BrokerState>,
-        voters: &Voters,
-    ) -> Departure {
-        let status = cluster.status.as_ref();
-        let told = status.map_or(&[][..], |status| &status.leaving);
-        let (admin, platform) = (&mut self.admin, &mut self.platform);
-        let departures = &mut self.departures;
-        let voting = voters.voting();
-        departures
-            .step(admin, platform, valid, states, (told, voting.as_ref()))
-            .await
-    }
-
+    /// Starts the nodes of `desired` that are not there; one that goes is started by whoever has it
+    /// go.
     async fn start(
         &mut self,
         states: &BTreeMap<i32, BrokerState>,
-        desired: &BTreeMap<i32, Properties>,
+        desired: impl Iterator<Item = (&i32, &Properties)>,
         done: &mut Vec<String>,
     ) {
         let is_down = |id: &i32| states.get(id).is_none_or(|state| state.is_stopped);
-        for (id, settings) in desired.iter().filter(|(id, _)| is_down(id)) {
+        for (id, settings) in desired.filter(|(id, _)| is_down(id)) {
             let before = states.get(id).map(|state| &state.running_with);
             let settings = settings_of_start(before, settings);
             self.platform.start(*id, &settings).await;
@@ -453,17 +431,6 @@ fn not_yet_verdict(not_yet: &NotYet) -> Verdict {
         ClusterReason::Applying
     };
     Verdict::new(reason, not_yet.message.clone())
-}
-
-/// Who votes does not go: why it votes still is the other half of why it does not.
-fn with_voters(departing: Option<Verdict>, changing: Option<Verdict>) -> Vec<Verdict> {
-    let departing = departing.map(|mut departing| {
-        if let Some(changing) = &changing {
-            departing.message = format!("{} {}", departing.message, changing.message);
-        }
-        departing
-    });
-    departing.into_iter().chain(changing).collect()
 }
 
 #[cfg(test)]

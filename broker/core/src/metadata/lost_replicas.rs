@@ -4,8 +4,8 @@
 //! Whoever leads begins a new epoch. In it the leader knows of no follower what it holds, and
 //! fetches of before are refused: so nothing that the damaged replica once said brings it back into
 //! the ISR, and the broker may empty it as soon as it sees that epoch. A replica that nobody else
-//! could stand in for, who is in sync, or eligible where this one serves no more, stays what it is: a part of it is better than
-//! nothing.
+//! could stand in for, who is in sync, or eligible where this one serves no more, stays what it is:
+//! a part of it is better than nothing.
 
 use ottla_protocol::ids::{LeaderEpoch, NodeId};
 

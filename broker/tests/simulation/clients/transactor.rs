@@ -276,14 +276,20 @@ impl Transactor {
         Ok(Some(bases))
     }
 
-    /// All that was sent before is in the log, so no sequence can be wrong.
+    /// All that was sent before is in the log, so no sequence can be wrong. But a replica that
+    /// began behind what was deleted knows nothing of whose records those were, and a transaction
+    /// begins at zero (KIP-890).
     fn told(&self, slot: Slot, error: ErrorCode) -> ErrorCode {
         let (id, (producer, epoch)) = (&self.id, self.producer);
         let what = format!("{id}, producer {producer} in epoch {epoch}, in {slot}: {error:?}");
-        let is_lost = matches!(
-            error,
-            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId
-        );
+        let is_deleted = self
+            .shared
+            .with(|world| world.checks.seen(slot).deleted_end > 0);
+        let is_lost = !is_deleted
+            && matches!(
+                error,
+                ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId
+            );
         match is_lost {
             true => self.shared.violate(format!("LostProducerState: {what}")),
             false => self.shared.trace(format_args!("refused {what}")),
