@@ -365,11 +365,10 @@ impl World {
                     "InconsistentOffset: {slot}@{offset} was read as {value} and never committed"
                 ));
             }
-            let values = partition.records().map(|(value, _)| value);
-            let mut sorted: Vec<&str> = values.filter(|v| !v.starts_with(UNSURE)).collect();
-            sorted.sort_unstable();
-            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                wrong.push(format!("Duplicate: {slot} has {} twice", twice[0]));
+            if let Some((value, offsets)) = partition.twice() {
+                wrong.push(format!(
+                    "Duplicate: {slot} has {value} twice, at {offsets:?}"
+                ));
             }
         }
         for what in wrong {
@@ -381,13 +380,26 @@ impl World {
 
 impl Partition {
     /// What clients wrote, and what became of it.
-    pub fn records(&self) -> impl Iterator<Item = (&str, Fate)> {
+    pub fn records(&self) -> impl Iterator<Item = (i64, &str, Fate)> {
         let offsets = (0..).zip(&self.values);
         let records = offsets.map(|(offset, value)| {
             let fate = self.fates.of(offset).unwrap_or(Fate::Plain);
-            (value.as_str(), fate)
+            (offset, value.as_str(), fate)
         });
-        records.filter(|(_, fate)| *fate != Fate::Marker)
+        records.filter(|(_, _, fate)| *fate != Fate::Marker)
+    }
+
+    /// A record that is there twice, and where. A replica that was made anew, or began again
+    /// without a snapshot, behind what was deleted knows nothing of whose records those were, as
+    /// Kafka's (`LogReader::producer_snapshot`): what is sent again is then there again.
+    fn twice(&self) -> Option<(&str, [i64; 2])> {
+        let records = self.records().map(|(offset, value, _)| (offset, value));
+        let sure = records.filter(|(_, value)| !value.starts_with(UNSURE));
+        let mut sorted: Vec<(i64, &str)> = sure.collect();
+        sorted.sort_unstable_by_key(|(offset, value)| (*value, *offset));
+        let mut pairs = sorted.windows(2).filter(|pair| pair[0].1 == pair[1].1);
+        let twice = pairs.find(|pair| pair[0].0 >= self.deleted_end)?;
+        Some((twice[0].1, [twice[0].0, twice[1].0]))
     }
 
     /// Up to where any machine's replica goes.

@@ -200,7 +200,7 @@ impl World {
         let mut fates: BTreeMap<&str, BTreeSet<Fate>> = BTreeMap::new();
         let mut transformed: BTreeMap<i64, usize> = BTreeMap::new();
         for slot in Slot::all() {
-            for (value, fate) in self.checks.seen(slot).records() {
+            for (_, value, fate) in self.checks.seen(slot).records() {
                 if !value.starts_with([IN_TRANSACTION, TRANSFORMED]) {
                     continue;
                 }
