@@ -8,7 +8,7 @@ mod replicas;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ottla_e2e::client::java::JavaLoad;
 use ottla_e2e::kubernetes::{Pod, apply, command, node_of, ready, says, wait};
 use ottla_e2e::setup::scratch;
@@ -19,8 +19,9 @@ pub use self::replicas::one_to_three_to_two;
 use crate::brokers::{drain, roll, uids, uncordon};
 use crate::figures::{pause, within};
 use crate::shop::{
-    BOOTSTRAP, CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest, once, outside,
-    under_load, under_load_without_retries, until_disturbed, up, wait_ready, with_topic,
+    BOOTSTRAP, CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest,
+    nodes_of_operators, once, outside, under_load, under_load_without_retries, until_disturbed, up,
+    wait_ready, with_topic,
 };
 
 /// What restarts each broker.
@@ -90,26 +91,41 @@ pub fn every_node_drained() -> Result<()> {
     drained
 }
 
-/// A roll that begins while a node is off takes no second broker, and goes on once it is back.
+/// A node that dies with a broker and the operator: the operator works again elsewhere, and a roll
+/// that begins now takes no second broker, and goes on once the node is back.
 pub fn roll_begun_while_a_node_is_off() -> Result<()> {
     up()?;
-    let node = node_of(NAMESPACE, &broker(2))?;
+    let operators = nodes_of_operators()?;
+    let node = operators.first().context("an operator is ready")?.clone();
     if !is_of_this_machine(&node) {
         return Ok(());
     }
-    under_load("long-off-killed", || {
-        command("docker", &["kill", &node], "")?.success().map(drop)
-    })?;
-    wait(TIMEOUT, || {
-        says("kafkaclusters", NAMESPACE, CLUSTER, "Ready", "False", "")
-    })?;
+    let is_there = |ordinal: &i32| node_of(NAMESPACE, &broker(*ordinal)).is_ok_and(|of| of == node);
+    let others: Vec<i32> = (0..3).filter(|ordinal| !is_there(ordinal)).collect();
+    ensure!(others.len() == 2, "{node} has the operator and one broker");
+    let died = under_load("long-off-killed", || {
+        command("docker", &["kill", &node], "")?.success()?;
+        let (_, took) = wait(TIMEOUT * 2, || {
+            let elsewhere = nodes_of_operators()?.into_iter().find(|of| *of != node);
+            elsewhere.context("the operator works nowhere else")
+        })?;
+        within("a node off until the operator works elsewhere", 120.0, took)?;
+        wait(TIMEOUT, || {
+            says("kafkaclusters", NAMESPACE, CLUSTER, "Ready", "False", "")
+        })
+        .map(drop)
+    });
+    if died.is_err() {
+        command("docker", &["start", &node], "")?;
+    }
+    died?;
     let rolled = under_load_without_retries("long-off", || {
         let before = uids()?;
         apply(NAMESPACE, &manifest(CHANGED))?;
         std::thread::sleep(HELD);
         let now = uids()?;
-        for ordinal in [0, 1] {
-            let name = broker(ordinal);
+        for ordinal in &others {
+            let name = broker(*ordinal);
             ensure!(
                 now[&name] == before[&name],
                 "{name} went while {node} is off"

@@ -121,8 +121,15 @@ pub fn operator_up() -> Result<()> {
 }
 
 fn operator_is_ready() -> Result<bool> {
+    Ok(!nodes_of_operators()?.is_empty())
+}
+
+/// The nodes that have an operator that is ready, as far as Kubernetes knows.
+pub fn nodes_of_operators() -> Result<Vec<String>> {
     let pods = list(&format!("{}?{OPERATOR}", path("pods", SYSTEM, "")))?;
-    Ok(pods.iter().any(serves))
+    let ready = pods.iter().filter(|pod| serves(pod));
+    let nodes = ready.filter_map(|pod| pod["spec"]["nodeName"].as_str());
+    Ok(nodes.map(str::to_owned).collect())
 }
 
 /// Whether a pod is ready, and stays.
