@@ -144,6 +144,11 @@ impl Names {
                 self.files.retain(|path, _| !path.starts_with(dir));
                 self.dirs.retain(|path| !path.starts_with(dir));
             }
+            // most are of a small file that is written anew
+            Change::Rename(from, to) if self.files.contains_key(from) => {
+                let inode = self.files.remove(from).expect("it was just there");
+                self.files.insert(to.clone(), inode);
+            }
             Change::Rename(from, to) => {
                 let moved = |path: &Path| match path.strip_prefix(from) {
                     Ok(rest) if rest.as_os_str().is_empty() => to.clone(),
@@ -248,13 +253,17 @@ impl Tree {
                     .into_owned()
             })
         };
-        let files = self.files.keys().filter_map(name).map(|name| Entry {
+        // paths are sorted by their parts: what is in a directory comes right after it
+        let from = dir.to_path_buf();
+        let files = self.files.range(from.clone()..).map(|(path, _)| path);
+        let files = files.take_while(|path| path.starts_with(dir));
+        let files = files.filter_map(name).map(|name| Entry {
             name,
             is_dir: false,
         });
-        let dirs = self
-            .dirs
-            .iter()
+        let dirs = self.dirs.range(from..);
+        let dirs = dirs.take_while(|path| path.starts_with(dir));
+        let dirs = dirs
             .filter_map(name)
             .map(|name| Entry { name, is_dir: true });
         let mut entries: Vec<_> = files.chain(dirs).collect();
