@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::figures::{measured, within};
 use crate::shop::{
     CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest, pods, serves, uid,
-    under_load, under_load_without_retries, up, wait_ready,
+    under_load_and_a_death, under_load_without_retries, up, wait_ready,
 };
 
 /// A node that is off is noticed by Kubernetes after about 50 s; its broker by its peers at once.
@@ -45,7 +45,7 @@ pub fn a_node_off_and_on_under_load() -> Result<()> {
     if !is_of_this_machine(&node) {
         return Ok(());
     }
-    under_load("node-off", || {
+    under_load_and_a_death("node-off", || {
         command("docker", &["kill", &node], "")?.success()?;
         std::thread::sleep(NODE_OFF);
         let begun = Instant::now();

@@ -35,12 +35,17 @@ pub fn within(what: &str, promised_seconds: f64, took: Duration) -> Result<()> {
 /// A pause of clients longer than this has another cause than a slow machine.
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 
-/// Notes for how long clients got no answer, which is promised to be a second at most.
+/// For how long clients get no answer at most where brokers are asked to stop.
+pub const STOPS_S: f64 = 1.0;
+/// And where a node dies, whose address answers nothing more, not even that nobody is there.
+pub const DIES_S: f64 = 3.0;
+
+/// Notes for how long clients got no answer, beside what is promised.
 ///
 /// # Errors
 /// It was so long that a slow machine is no reason.
-pub fn pause(what: &str, took: Duration) -> Result<()> {
-    note(what, took.as_secs_f64(), 1.0, "s");
+pub fn pause(what: &str, promised_seconds: f64, took: Duration) -> Result<()> {
+    note(what, took.as_secs_f64(), promised_seconds, "s");
     ensure!(took <= PAUSE_MAX, "{what}: {took:?}");
     Ok(())
 }

@@ -17,11 +17,11 @@ pub use self::grow::{six_brokers_roll, three_to_five_and_back};
 pub use self::lost::a_volume_given_up_and_one_lost;
 pub use self::replicas::one_to_three_to_two;
 use crate::brokers::{drain, roll, uids, uncordon};
-use crate::figures::{pause, within};
+use crate::figures::{STOPS_S, pause, within};
 use crate::shop::{
     BOOTSTRAP, CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, manifest,
-    nodes_of_operators, once, outside, under_load, under_load_without_retries, until_disturbed, up,
-    wait_ready, with_topic,
+    nodes_of_operators, once, outside, under_load_and_a_death, under_load_without_retries,
+    until_disturbed, up, wait_ready, with_topic,
 };
 
 /// What restarts each broker.
@@ -43,7 +43,7 @@ pub fn java_beside_librdkafka() -> Result<()> {
         })?;
         let verdict = java.finish(Duration::from_secs(90))?;
         println!("Java: {verdict:?}");
-        pause("long-java: longest pause of Java", verdict.stall)
+        pause("long-java: longest pause of Java", STOPS_S, verdict.stall)
     })
 }
 
@@ -62,7 +62,7 @@ pub fn load_from_a_pod() -> Result<()> {
             "1000",
         ];
         let load = pod.load(BOOTSTRAP, "long-pod", &flags)?;
-        let verdict = until_disturbed("long-pod", load, || {
+        let verdict = until_disturbed(("long-pod", STOPS_S), load, || {
             roll("load from a pod", &manifest(CHANGED))?;
             roll("load from a pod, back", &manifest(""))
         })?;
@@ -103,7 +103,7 @@ pub fn roll_begun_while_a_node_is_off() -> Result<()> {
     let is_there = |ordinal: &i32| node_of(NAMESPACE, &broker(*ordinal)).is_ok_and(|of| of == node);
     let others: Vec<i32> = (0..3).filter(|ordinal| !is_there(ordinal)).collect();
     ensure!(others.len() == 2, "{node} has the operator and one broker");
-    let died = under_load("long-off-killed", || {
+    let died = under_load_and_a_death("long-off-killed", || {
         command("docker", &["kill", &node], "")?.success()?;
         let (_, took) = wait(TIMEOUT * 2, || {
             let elsewhere = nodes_of_operators()?.into_iter().find(|of| *of != node);

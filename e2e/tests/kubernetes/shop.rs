@@ -10,6 +10,8 @@ use ottla_e2e::kubernetes::{
 };
 use serde_json::Value;
 
+use crate::figures::{DIES_S, STOPS_S};
+
 /// Where the operator lives.
 pub const SYSTEM: &str = "ottla-system";
 /// The namespace of the cluster.
@@ -195,19 +197,28 @@ pub fn operator() -> Result<String> {
 /// A verifying load on a topic of its own, from outside of Kubernetes, while `disturb` runs.
 /// Nothing acknowledged may be lost or doubled.
 pub fn under_load(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
-    under(name, "--idempotent", disturb)
+    under(name, ("--idempotent", STOPS_S), disturb)
+}
+
+/// As [`under_load`], while a node dies.
+pub fn under_load_and_a_death(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+    under(name, ("--idempotent", DIES_S), disturb)
 }
 
 /// As [`under_load`], while brokers are only asked to stop: of a producer that sends each record
 /// once, none fails.
 pub fn under_load_without_retries(name: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
-    under(name, "--no-retries", disturb)
+    under(name, ("--no-retries", STOPS_S), disturb)
 }
 
-fn under(name: &str, kind: &str, disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+fn under(
+    name: &str,
+    (kind, pause_s): (&str, f64),
+    disturb: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     with_topic(name, || {
         let load = Load::start(&outside()?, name, &[kind, "--follow", "--rate", "300"])?;
-        once(&until_disturbed(name, load, disturb)?)
+        once(&until_disturbed((name, pause_s), load, disturb)?)
     })
 }
 
@@ -239,7 +250,7 @@ pub fn once(verdict: &Verdict) -> Result<()> {
 
 /// Disturbs a load that runs, and ends it: nothing may be lost or refused.
 pub fn until_disturbed(
-    name: &str,
+    (name, pause_s): (&str, f64),
     load: Load,
     disturb: impl FnOnce() -> Result<()>,
 ) -> Result<Verdict> {
@@ -256,6 +267,7 @@ pub fn until_disturbed(
     verdict.assert_nothing_lost();
     super::figures::pause(
         &format!("{name}: longest pause of a partition"),
+        pause_s,
         Duration::from_millis(verdict.count("pause_max_ms")),
     )?;
     Ok(verdict)

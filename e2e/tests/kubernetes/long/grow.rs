@@ -7,7 +7,7 @@ use ottla_e2e::kubernetes::{apply, kubectl, ready, wait};
 
 use super::CHANGED;
 use crate::brokers::roll;
-use crate::figures::{measured, within};
+use crate::figures::{STOPS_S, measured, within};
 use crate::shop::{
     CLUSTER, NAMESPACE, TIMEOUT, manifest, outside, pods, under_load, under_load_without_retries,
     until_disturbed, up, with_topic,
@@ -74,7 +74,7 @@ fn beside_a_producer_without_retries(
     with_topic(name, || {
         let flags = ["--no-retries", "--follow", "--rate", "100"];
         let load = Load::start(&outside()?, name, &flags)?;
-        let verdict = until_disturbed(name, load, disturb)?;
+        let verdict = until_disturbed((name, STOPS_S), load, disturb)?;
         let twice = verdict.count("duplicates") as f64;
         measured(&format!("{name}: records sent twice"), twice, "");
         Ok(())

@@ -7,7 +7,7 @@ use ottla_e2e::kubernetes::{command, get, kubectl, node_of, path, ready, wait};
 
 use crate::figures::within;
 use crate::shop::{
-    CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, under_load,
+    CLUSTER, NAMESPACE, TIMEOUT, broker, is_of_this_machine, under_load_and_a_death,
     under_load_without_retries, up, wait_ready,
 };
 
@@ -61,7 +61,7 @@ pub fn a_volume_given_up_and_one_lost() -> Result<()> {
     if !is_of_this_machine(&node) {
         return annotate(&format!("{REPLACE}-"));
     }
-    let lost = under_load("long-lost", || {
+    let lost = under_load_and_a_death("long-lost", || {
         command("docker", &["kill", &node], "")?.success()?;
         kubectl(&["delete", "node", &node])?;
         within(
