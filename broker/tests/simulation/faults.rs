@@ -31,6 +31,9 @@ const PLANNED_ONE_IN: usize = 8;
 /// One run in so many has a fault beside the others that is aimed.
 const AIMED_ONE_IN: usize = 4;
 
+/// One run in so many has requests that come late, whatever else it has.
+const LATE_REQUEST_ONE_IN: usize = 16;
+
 /// How long those are apart.
 const PLANNED_PAUSE_MS: u64 = 2000;
 
@@ -92,6 +95,10 @@ impl Faults {
         let mut aimed = shared.random(15);
         if aimed.one_in(AIMED_ONE_IN) && kinds.iter().any(|kind| *kind != Kind::Stop) {
             kinds.push(AIMED[aimed.below(AIMED.len())]);
+        }
+        let has_others = kinds.iter().any(|kind| *kind != Kind::Stop);
+        if shared.random(21).one_in(LATE_REQUEST_ONE_IN) && has_others {
+            kinds.push(Kind::LateRequest);
         }
         if kinds.contains(&Kind::DiskReplaced) {
             kinds.retain(|kind| *kind != Kind::Rot);
@@ -245,6 +252,7 @@ impl Faults {
             Kind::Relay => self.begin_relay(now, until),
             Kind::Blink => self.blink(hosts, now),
             Kind::LeaderBeforeReturn => self.kill_leader_before_return(hosts, now),
+            Kind::LateRequest => self.begin_late_request(now),
             Kind::DiskReplaced => self.replace_disk(hosts, until),
             Kind::ClockJumps => self.jump(node),
             Kind::Refusal => {

@@ -52,6 +52,8 @@ pub enum Kind {
     Blink,
     /// One that follows dies, and its leader just before it is back.
     LeaderBeforeReturn,
+    /// What a leader asks of the active controller is held back until another leads.
+    LateRequest,
     /// A machine loses power, and gets an empty disk: only one machine in a run.
     DiskReplaced,
 }
@@ -149,7 +151,7 @@ pub fn favourites(bug: Bug) -> Option<Favourites> {
         // a broker that comes back with nothing
         Planted::StaleIncarnation => often(&[Kind::DiskReplaced], 5000),
         // what leaders ask for takes its time, and they do not lead any more when it comes
-        Planted::StaleAlteration => often(&[Kind::LeaderBeforeReturn, Kind::SlowLink], 600),
+        Planted::StaleAlteration => often(&[Kind::LateRequest], 2000),
         Planted::UnstableOffsets => often(&[Kind::SlowLink, Kind::CutBetweenTwo], 600),
         // with five brokers, replicas move to others
         Planted::LeaderRemoved => Favourites {

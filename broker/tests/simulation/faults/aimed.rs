@@ -1,22 +1,42 @@
 //! Faults that go by what the cluster is doing: who leads, who is the active controller, who has
 //! just come back.
 
-use super::Faults;
+use super::{Faults, Undo};
 use crate::hosts::Hosts;
-use crate::world::{BUSY, Slot, VOTERS, World};
+use crate::links::{Ill, Link};
+use crate::node::LAG_MAX;
+use crate::world::{BUSY, Slot, VOTERS, World, host};
 
 /// How long who leads a partition is looked for.
 const LOOK_MS: u64 = 1500;
 
+/// How long a leader is held apart from the active controller: that it is fenced, and less than
+/// what it asks for in one call waits.
+const APART_MS: u64 = 4500;
+
 /// What is to happen, once it can.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Aim {
     /// From when on, and until when at the latest.
     at: u64,
     limit: u64,
-    /// Whoever leads this dies, and comes back then.
     slot: Slot,
-    until: u64,
+    deed: Deed,
+}
+
+/// What happens to whoever leads a partition.
+#[derive(Clone, Debug)]
+enum Deed {
+    /// It dies, and comes back then.
+    Kill { until: u64 },
+    /// If it is this one still, it and the active controller do not hear each other.
+    Part { leader: usize },
+    /// Once it is another than this one, what the link has held back arrives, after so long.
+    Release {
+        leader: usize,
+        link: Link,
+        after_ms: u64,
+    },
 }
 
 impl World {
@@ -51,12 +71,24 @@ impl Faults {
     pub(super) fn aim(&mut self, hosts: &mut Hosts, now: u64) {
         for aim in std::mem::take(&mut self.aims) {
             let leader = self.shared.with(|world| world.leader_of(aim.slot));
-            let leader = leader.filter(|leader| now >= aim.at && self.is_up[*leader]);
-            match leader {
-                Some(leader) => self.crash(hosts, leader, false, aim.until.max(now + 50)),
+            let is_due = |leader: &usize| match aim.deed {
+                Deed::Release { leader: past, .. } => *leader != past,
+                Deed::Kill { .. } | Deed::Part { .. } => now >= aim.at && self.is_up[*leader],
+            };
+            match leader.filter(is_due) {
+                Some(leader) => self.carry_out(hosts, now, aim, leader),
                 None if now < aim.limit => self.aims.push(aim),
                 None => {}
             }
+        }
+    }
+
+    fn carry_out(&mut self, hosts: &mut Hosts, now: u64, aim: Aim, leader: usize) {
+        match aim.deed {
+            Deed::Kill { until } => self.crash(hosts, leader, false, until.max(now + 50)),
+            Deed::Part { leader: meant } if meant == leader => self.part(aim.slot, now, leader),
+            Deed::Part { .. } => {}
+            Deed::Release { link, after_ms, .. } => self.release(&link, now + after_ms),
         }
     }
 
@@ -65,8 +97,69 @@ impl Faults {
             at,
             limit: at + LOOK_MS,
             slot,
-            until,
+            deed: Deed::Kill { until },
         });
+    }
+
+    /// A leader that is another than the active controller loses sight of a follower, and of the
+    /// controller just before it would say so. The controller hears of it once another leads.
+    pub(super) fn begin_late_request(&mut self, now: u64) {
+        let is_parting = |aim: &Aim| !matches!(aim.deed, Deed::Kill { .. });
+        if self.aims.iter().any(is_parting) {
+            return;
+        }
+        let active = self.shared.with(|world| world.active_controller());
+        let found = Slot::of_topic(BUSY).find_map(|slot| {
+            let leader = self.shared.with(|world| world.leader_of(slot))?;
+            let holders = self.shared.with(|world| world.holders(slot));
+            let mut others = holders.into_iter();
+            let follower = others.find(|node| *node != leader && Some(*node) != active)?;
+            (Some(leader) != active).then_some((slot, leader, follower))
+        });
+        let Some((slot, leader, follower)) = found else {
+            return;
+        };
+        let lag_ms = LAG_MAX.as_millis() as u64;
+        let until = now + lag_ms + 1000 + self.random.below(2000) as u64;
+        let link = (host(leader), host(follower));
+        self.spoil(leader, vec![link], Ill::Held, until);
+        let at = now + lag_ms - self.random.below(700) as u64;
+        self.aims.push(Aim {
+            at,
+            limit: at + 1,
+            slot,
+            deed: Deed::Part { leader },
+        });
+    }
+
+    fn part(&mut self, slot: Slot, now: u64, leader: usize) {
+        let active = self.shared.with(|world| world.active_controller());
+        let Some(active) = active.filter(|active| *active != leader) else {
+            return;
+        };
+        let link = (host(leader), host(active));
+        let limit = now + APART_MS;
+        self.spoil(leader, vec![link.clone()], Ill::Held, limit);
+        let after_ms = self.random.below(1000) as u64;
+        self.aims.push(Aim {
+            at: now,
+            limit,
+            slot,
+            deed: Deed::Release {
+                leader,
+                link,
+                after_ms,
+            },
+        });
+    }
+
+    /// What this link alone holds back arrives then, and not later.
+    fn release(&mut self, link: &Link, at: u64) {
+        let own = std::slice::from_ref(link);
+        let is_held = |undo: &Undo| matches!(undo, Undo::Links(_, of, Ill::Held) if of == own);
+        for (until, _) in self.undo.iter_mut().filter(|(_, undo)| is_held(undo)) {
+            *until = at.min(*until);
+        }
     }
 
     /// The partition whose replicas can die without the quorum: one voter at most is among them.
