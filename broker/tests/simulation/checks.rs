@@ -21,8 +21,9 @@ use ottla_protocol::ids::{NodeId, Offset};
 use ottla_protocol::record;
 use ottla_protocol::record_batch::{self, RecordBatch};
 
+use crate::cluster::MACHINES_MAX;
 use crate::transactions::{Fate, Fates};
-use crate::world::{BROKERS_MAX, Slot, World};
+use crate::world::{Slot, World};
 
 /// How many replicas hold an acknowledged record at least, where there are so many.
 const MIN_ISR: usize = 2;
@@ -60,25 +61,25 @@ pub struct Partition {
     /// The newest epoch in which something was committed.
     committed_epoch: i32,
     /// How far each replica was compared, in which life.
-    compared: [(u64, i64); BROKERS_MAX],
+    compared: [(u64, i64); MACHINES_MAX],
     /// Whether a replica has something below its high watermark that cannot be read: bits of it
     /// have turned over. What comes behind that it may show to clients, and to nobody here.
-    is_blind: [bool; BROKERS_MAX],
+    is_blind: [bool; MACHINES_MAX],
     /// What each machine had on disk when last seen.
-    pub durable: [i64; BROKERS_MAX],
+    pub durable: [i64; MACHINES_MAX],
     /// What each machine had before its replica was emptied, on a disk that rots, until it has that
     /// again.
-    pub emptied: [i64; BROKERS_MAX],
+    pub emptied: [i64; MACHINES_MAX],
     /// The most that each machine ever had on disk.
-    pub most_durable: [i64; BROKERS_MAX],
+    pub most_durable: [i64; MACHINES_MAX],
     /// What each machine's log held when last seen.
-    pub ends: [i64; BROKERS_MAX],
+    pub ends: [i64; MACHINES_MAX],
     /// Which machines hold a replica, by their last look at the metadata.
-    pub is_held: [bool; BROKERS_MAX],
+    pub is_held: [bool; MACHINES_MAX],
     /// When each machine led last, in which life; of those that lead now, when they did before.
-    pub led: [(u64, u64); BROKERS_MAX],
+    pub led: [(u64, u64); MACHINES_MAX],
     /// How far each replica is known to have no holes, in which life and under which leader.
-    pub walked: [(u64, i32, i64); BROKERS_MAX],
+    pub walked: [(u64, i32, i64); MACHINES_MAX],
     /// Up to where records may have been deleted.
     pub deleted_end: i64,
     /// The newest epoch of a leader that any broker has heard of.
@@ -265,7 +266,7 @@ impl World {
         let (durable, emptied) = (partition.durable, partition.emptied);
         // what it had when the leader counted it may be gone, with all of the replica, by now
         let had = |node: usize| durable[node].max(emptied[node]);
-        let holders = (0..BROKERS_MAX).filter(|node| had(*node) >= end).count();
+        let holders = (0..MACHINES_MAX).filter(|node| had(*node) >= end).count();
         if holders < MIN_ISR.min(slot.topic().factor) {
             self.violate(format!(
                 "AckBeforeDurable: {slot}@{base}..{end} is acknowledged, on disk are {durable:?}"

@@ -14,7 +14,8 @@ use ottla_protocol::messages::groups::FindCoordinatorRequest;
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{Shared, Slot, World, brokers, host};
+use crate::cluster::{brokers, host};
+use crate::world::{Shared, Slot, World};
 
 /// How long a connection, and then an answer, may take.
 const TIMEOUT: Duration = Duration::from_millis(2700);

@@ -2,6 +2,7 @@
 
 use ottla_broker::replica::Inspected;
 
+use crate::cluster::host;
 use crate::world::{Slot, World};
 
 impl World {
@@ -15,7 +16,7 @@ impl World {
         let machines = self.machines.iter().enumerate();
         let down = machines.clone().find(|(_, m)| m.looked.is_none());
         if let Some((node, _)) = down {
-            return Some(format!("broker {node} is down"));
+            return Some(format!("{} is down", host(node)));
         }
         Slot::all().find_map(|slot| {
             let replicas = machines.clone();

@@ -17,7 +17,8 @@ use ottla_broker::api::Context;
 use ottla_core::image::{MetadataImage, PartitionRegistration};
 use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicIdPartition};
 
-use crate::world::{BROKERS_MAX, Slot, World};
+use crate::cluster::{MACHINES_MAX, host};
+use crate::world::{Slot, World};
 
 /// How many images there are to compare with.
 const IMAGES_MAX: usize = 500;
@@ -38,7 +39,7 @@ struct Acted {
 pub struct Decided {
     /// By the entry up to which they go, as the first broker had them that was seen with them.
     images: BTreeMap<u64, Arc<MetadataImage>>,
-    by_broker: [Option<Acted>; BROKERS_MAX],
+    by_machine: [Option<Acted>; MACHINES_MAX],
     /// Whether there is a newer one since all replicas were held against it.
     is_new: bool,
 }
@@ -70,7 +71,7 @@ impl World {
     /// Looks at what a broker acts by, where that is new.
     pub fn check_image(&mut self, node: usize, context: &Context) {
         let (life, applied) = (self.machines[node].life, context.controller.applied());
-        let known = &mut self.decided.by_broker[node];
+        let known = &mut self.decided.by_machine[node];
         if known.as_ref().map(|known| (known.life, known.applied)) == Some((life, applied)) {
             return;
         }
@@ -86,7 +87,7 @@ impl World {
         let missing = self.own_replica(node, (context, &image), false);
         let has_some = self.own_replica(node, (context, &image), true).is_some();
         let had_all = before.as_ref().is_some_and(|before| before.has_had_all);
-        if let Some(known) = &mut self.decided.by_broker[node] {
+        if let Some(known) = &mut self.decided.by_machine[node] {
             known.has_had_all = had_all || has_some && missing.is_none();
         }
         if let Some(missing) = missing.filter(|_| had_all) {
@@ -137,7 +138,8 @@ impl World {
         if let Some(known) = images.get(&applied) {
             let is_same = Arc::ptr_eq(known, &image) || **known == *image;
             let what = || {
-                format!("MetadataPrefix: broker {node} has other metadata at {applied} than others")
+                let name = host(node);
+                format!("MetadataPrefix: {name} has other metadata at {applied} than others")
             };
             return (!is_same).then(what).into_iter().collect();
         }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use ottla_broker::stream::simulated as network;
 use ottla_storage::sim::Random;
 
+use crate::cluster::{brokers, host, machines};
 use crate::hosts::Hosts;
 use crate::kinds::{AIMED, KINDS, Kind, PACES_MS, favourites};
 use crate::links::{Ill, Link, Links};
-use crate::world::{Shared, Slot, World, brokers, host};
+use crate::world::{Shared, Slot, World};
 use aimed::Aim;
 
 /// The hosts of the clients.
@@ -110,7 +111,7 @@ impl Faults {
         Self {
             shared: shared.clone(),
             rotting: shared.random(12).below(brokers()),
-            replaced: shared.random(16).below(brokers()),
+            replaced: shared.random(16).below(machines()),
             aims: Vec::new(),
             is_planned: kinds.iter().all(|kind| *kind == Kind::Stop),
             kinds,
@@ -118,7 +119,7 @@ impl Faults {
             random,
             next_at: 0,
             undo: Vec::new(),
-            is_up: vec![true; brokers()],
+            is_up: vec![true; machines()],
             links: Links::default(),
             ailing: BTreeSet::new(),
             count: 0,
@@ -152,7 +153,7 @@ impl Faults {
     pub fn supervise(&mut self, hosts: &mut Hosts) {
         let now = hosts.now_ms();
         self.end_due(hosts, now);
-        for node in 0..brokers() {
+        for node in 0..machines() {
             if self.is_up[node] && self.shared.with(|world| world.machines[node].has_ended) {
                 let until = now + 50 + self.random.below(1000) as u64;
                 self.crash(hosts, node, false, until);
@@ -213,7 +214,7 @@ impl Faults {
 
     fn begin(&mut self, hosts: &mut Hosts, now: u64) {
         self.count += 1;
-        let node = self.random.below(brokers());
+        let node = self.random.below(machines());
         let is_long = self.random.one_in(LONG_ONE_IN);
         let until = now + 50 + self.random.below(4000) as u64;
         let until = if is_long { until + LONG_MS } else { until };
@@ -223,7 +224,7 @@ impl Faults {
             Kind::PowerCut => self.crash(hosts, node, true, until),
             Kind::PowerCutOfAll => {
                 self.log(format_args!("power cut of all"));
-                for node in 0..brokers() {
+                for node in 0..machines() {
                     let until = until.min(now + 1000) + self.random.below(500) as u64;
                     self.crash(hosts, node, true, until);
                 }
@@ -265,7 +266,7 @@ impl Faults {
 
     /// As [`Self::begin`], of what is amiss with links.
     fn begin_on_network(&mut self, now: u64, kind: Kind, node: usize, until: u64) {
-        let other = (node + 1) % brokers();
+        let other = (node + 1) % machines();
         match kind {
             Kind::CutOff => self.spoil(node, links_of(node, true), Ill::Held, until),
             Kind::CutFromBrokers => {
@@ -320,10 +321,10 @@ impl Faults {
     /// Those of several begin and end at about the same time, as where a machine is overloaded.
     fn begin_pauses(&mut self, hosts: &mut Hosts, node: usize, until: u64) {
         let count = match self.random.one_in(PAUSES_TOGETHER_ONE_IN) {
-            true => 2 + self.random.below(brokers() - 1),
+            true => 2 + self.random.below(machines() - 1),
             false => 1,
         };
-        for node in (node..node + count).map(|node| node % brokers()) {
+        for node in (node..node + count).map(|node| node % machines()) {
             if self.is_up[node] {
                 self.set_paused(hosts, node, true);
                 let until = until + self.random.below(200) as u64;
@@ -456,7 +457,7 @@ impl Faults {
 
 /// The links of a broker to the others, and to the clients where asked for.
 fn links_of(node: usize, with_clients: bool) -> Vec<Link> {
-    let others = (0..brokers()).filter(|other| *other != node).map(host);
+    let others = (0..machines()).filter(|other| *other != node).map(host);
     let clients = CLIENTS
         .iter()
         .filter(|_| with_clients)

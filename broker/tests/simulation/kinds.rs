@@ -3,7 +3,7 @@
 use ottla_core::planted::Planted;
 
 use crate::bugs::Bug;
-use crate::world::BROKERS_MAX;
+use crate::cluster::BROKERS_MAX;
 
 /// What may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Three brokers in one thread, on a simulated network and simulated disks, in simulated time.
+//! Brokers and controllers in one thread, on a simulated network and disks, in simulated time.
 //!
 //! Everything follows from a seed: the network's delays, what a crash leaves on a disk, when which
 //! fault comes, what the clients write. Each seed runs in a process of its own, so that it is the
@@ -16,6 +16,7 @@
 //!
 //! # Layout, in reading order
 //! - `run`: one seed, from the first process to the last check
+//! - `cluster`: which machines there are, and which of them vote
 //! - `hosts`: a clock for each, which may be paused
 //! - `node`, `clients`, `connection`, `faults`, `kinds`, `links`: who and what acts in it
 //! - `world`, `checks`, `replicas`, `decided`, `members`, `transactions`: what is known of all of
@@ -28,6 +29,7 @@
 mod bugs;
 mod checks;
 mod clients;
+mod cluster;
 mod connection;
 mod converged;
 mod decided;

@@ -1,4 +1,4 @@
-//! A broker process on a simulated machine.
+//! A process of a broker or a controller on a simulated machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use ottla_broker::node::{Node, Surroundings};
 use ottla_broker::stream::Network;
 
 use crate::clients::assigned;
-use crate::world::{Bug, Shared, VOTERS, host};
+use crate::cluster::{brokers, host, roles, voters};
+use crate::world::{Bug, Shared};
 
 /// How long a follower may be behind before it leaves the ISR.
 pub const LAG_MAX: Duration = Duration::from_secs(3);
@@ -33,17 +34,21 @@ pub fn rack(node: usize) -> String {
 }
 
 fn settings(node: usize, has_retention: bool) -> Settings {
-    let voters: Vec<String> = (0..VOTERS)
-        .map(|n| format!("{n}@{}:9091", host(n)))
-        .collect();
+    let voters: Vec<String> = voters().map(|n| format!("{n}@{}:9091", host(n))).collect();
     let retention = match has_retention {
         true => "log.retention.check.interval.ms=400\n",
         false => "",
     };
+    let listeners = match node < brokers() {
+        true => format!(
+            "listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9091\n\
+             advertised.listeners=PLAINTEXT://{}:9092",
+            host(node)
+        ),
+        false => "listeners=CONTROLLER://0.0.0.0:9091".to_owned(),
+    };
     let text = format!(
-        "node.id={node}\n\
-         listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9091\n\
-         advertised.listeners=PLAINTEXT://{}:9092\n\
+        "node.id={node}\nprocess.roles={}\n{listeners}\n\
          controller.quorum.voters={}\n\
          default.replication.factor=3\nmin.insync.replicas=2\n\
          offsets.topic.replication.factor=3\noffsets.topic.num.partitions=2\n\
@@ -55,7 +60,7 @@ fn settings(node: usize, has_retention: bool) -> Settings {
          ottla.controlled.shutdown.timeout.ms=3000\n\
          log.cleaner.backoff.ms=400\nottla.scrub.interval.ms=1500\n\
          ottla.http.listener=\nlog.dirs=/data\n{retention}",
-        host(node),
+        roles(node),
         voters.join(","),
         assigned::SESSION_MS,
         rack(node),
@@ -85,7 +90,8 @@ async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
         let clock_ms = Arc::clone(&machine.clock_ms);
         (seed, machine.disk.clone(), clock_ms, world.bug, stop)
     });
-    shared.trace(format_args!("broker {node} starts"));
+    let name = host(node);
+    shared.trace(format_args!("{name} starts"));
     let mut env = Env::simulated(seed, shared.unix_ms()).ahead(clock_ms);
     if bug == Some(Bug::EndlessLease) {
         env = env.ignoring_leases();
@@ -105,15 +111,15 @@ async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
     let running = match started {
         Ok(running) => running,
         Err(error) if disk.has_failed() || disk.is_full() => {
-            shared.trace(format_args!("broker {node} cannot start: {error}"));
+            shared.trace(format_args!("{name} cannot start: {error}"));
             return None;
         }
         Err(error) => {
-            shared.violate(format!("CannotStart: broker {node}: {error}"));
+            shared.violate(format!("CannotStart: {name}: {error}"));
             return None;
         }
     };
-    shared.trace(format_args!("broker {node} serves"));
+    shared.trace(format_args!("{name} serves"));
     let context = Arc::clone(running.context());
     shared.with(|world| {
         world.machines[node].context = Arc::downgrade(&context);
@@ -121,10 +127,10 @@ async fn run_process(shared: &Shared, node: usize) -> Option<Arc<Context>> {
     });
     tokio::select! {
         biased;
-        why = running.failed() => shared.trace(format_args!("broker {node} has failed: {why}")),
+        why = running.failed() => shared.trace(format_args!("{name} has failed: {why}")),
         () = asked(&mut stop) => {
             running.stop().await;
-            shared.trace(format_args!("broker {node} has stopped"));
+            shared.trace(format_args!("{name} has stopped"));
         }
     }
     Some(context)

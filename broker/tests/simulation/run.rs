@@ -7,10 +7,11 @@ use futures_util::FutureExt;
 use ottla_broker::controller::raft::Runtime;
 
 use crate::clients::{self, admin};
+use crate::cluster::{host, machines};
 use crate::faults::{CLIENTS, Faults};
 use crate::hosts::Hosts;
 use crate::node;
-use crate::world::{Bug, Shared, brokers, host};
+use crate::world::{Bug, Shared};
 
 /// How long faults come.
 const FAULTS_MS: u64 = 15_000;
@@ -99,7 +100,7 @@ pub fn run(seed: u64, sought: Option<Bug>, is_planted: bool) -> Outcome {
 fn simulate(seed: u64, sought: Option<Bug>, is_planted: bool) -> Outcome {
     let shared = Shared::new(seed, sought, is_planted);
     let mut hosts = Hosts::new(seed);
-    for node in 0..brokers() {
+    for node in 0..machines() {
         let shared = shared.clone();
         hosts.add(&host(node), move || node::run(shared.clone(), node));
     }

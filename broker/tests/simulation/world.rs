@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ottla_broker::api::Context;
@@ -17,30 +17,13 @@ use tokio::sync::watch;
 
 pub use crate::bugs::Bug;
 use crate::checks::Checks;
+use crate::cluster::{self, brokers, machines};
 use crate::decided::Decided;
 use crate::hosts::STEP_MS;
-use crate::kinds::favourites;
 use crate::links::LATENCY_MAX;
 use crate::members::Members;
 pub use crate::topics::{BUSY, IDLE, Slot, TOPICS};
 use crate::transactions::Told;
-
-/// The brokers of a simulated cluster, of which a seed draws one.
-const COUNTS: [usize; 4] = [3, 3, 4, 5];
-
-/// The most that there are.
-pub const BROKERS_MAX: usize = 5;
-
-/// How many of them vote.
-pub const VOTERS: usize = 3;
-
-/// The brokers of this process's run.
-static BROKERS: OnceLock<usize> = OnceLock::new();
-
-/// How many brokers there are in this run.
-pub fn brokers() -> usize {
-    BROKERS.get().copied().unwrap_or(COUNTS[0])
-}
 
 /// In one run of so many old segments go.
 const RETENTION_ONE_IN: usize = 4;
@@ -58,7 +41,7 @@ const COMMIT_TIMES: [Duration; 3] = [
     Duration::from_millis(25),
 ];
 
-/// One broker's machine: its disk outlives its process.
+/// One machine: its disk outlives its process.
 pub struct Machine {
     pub disk: SimDisk,
     /// Counts its processes.
@@ -152,11 +135,7 @@ impl Shared {
             planted::plant(bug);
         }
         let mut random = Random::new(!seed);
-        let drawn = COUNTS[Random::new(seed ^ 0x5eed).below(COUNTS.len())];
-        let wanted = sought
-            .and_then(favourites)
-            .and_then(|wanted| wanted.brokers);
-        BROKERS.get_or_init(|| wanted.unwrap_or(drawn));
+        cluster::draw(seed, sought);
         let mut machine = |node: usize| {
             let disk = SimDisk::new(seed.wrapping_mul(31).wrapping_add(node as u64));
             disk.set_syncs_ignored(bug == Some(Bug::LazyFsync));
@@ -183,7 +162,7 @@ impl Shared {
             seed,
             bug,
             sought,
-            machines: (0..brokers()).map(&mut machine).collect(),
+            machines: (0..machines()).map(&mut machine).collect(),
             checks: Checks::default(),
             decided: Decided::default(),
             is_ending: false,
@@ -386,9 +365,4 @@ impl fmt::Write for Hasher<'_> {
         }
         Ok(())
     }
-}
-
-/// The name of a broker's host.
-pub fn host(node: usize) -> String {
-    format!("broker-{node}")
 }

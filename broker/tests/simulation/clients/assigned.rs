@@ -11,9 +11,10 @@ use ottla_protocol::messages::consumer_groups::{
 use ottla_storage::sim::Random;
 
 use super::PAUSE;
+use crate::cluster::brokers;
 use crate::connection::Connection;
 use crate::members::Partition;
-use crate::world::{BUSY, IDLE, Shared, brokers};
+use crate::world::{BUSY, IDLE, Shared};
 
 /// The group.
 const GROUP: &str = "assigned";

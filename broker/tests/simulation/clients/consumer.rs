@@ -12,9 +12,10 @@ use ottla_protocol::record_batch::{self, RecordBatch};
 
 use super::PAUSE;
 use crate::checks::value_of;
+use crate::cluster::brokers;
 use crate::connection::{Connection, FETCH_WAIT_MS, Leader};
 use crate::node::rack;
-use crate::world::{Shared, Slot, brokers};
+use crate::world::{Shared, Slot};
 
 /// A fetch session as its client keeps it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,8 +13,9 @@ use ottla_protocol::messages::groups::{
 use ottla_storage::sim::Random;
 
 use super::PAUSE;
+use crate::cluster::brokers;
 use crate::connection::Connection;
-use crate::world::{Shared, brokers};
+use crate::world::Shared;
 
 /// The group.
 const GROUP: &str = "readers";

@@ -9,8 +9,9 @@ use ottla_protocol::messages::cluster::{
 };
 use ottla_storage::sim::Random;
 
+use crate::cluster::brokers;
 use crate::connection::Connection;
-use crate::world::{Shared, Slot, brokers};
+use crate::world::{Shared, Slot};
 
 /// Who it is.
 const NAME: &str = "mover";

@@ -20,8 +20,9 @@ use ottla_storage::sim::Random;
 
 use super::{PAUSE, new_producer_id, produce_request};
 use crate::checks::UNSURE;
+use crate::cluster::brokers;
 use crate::connection::{Connection, Leader};
-use crate::world::{Bug, Shared, Slot, World, brokers};
+use crate::world::{Bug, Shared, Slot, World};
 
 /// The most batches in flight that a producer with acks=all has: brokers remember so many.
 const IN_FLIGHT_MAX: usize = 5;

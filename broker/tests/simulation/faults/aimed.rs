@@ -2,10 +2,11 @@
 //! just come back.
 
 use super::{Faults, Undo};
+use crate::cluster::{host, voters};
 use crate::hosts::Hosts;
 use crate::links::{Ill, Link};
 use crate::node::LAG_MAX;
-use crate::world::{BUSY, Slot, VOTERS, World, host};
+use crate::world::{BUSY, Slot, World};
 
 /// How long who leads a partition is looked for.
 const LOOK_MS: u64 = 1500;
@@ -56,7 +57,7 @@ impl World {
             self.context(*node)
                 .is_some_and(|context| context.controller.is_active())
         };
-        (0..VOTERS).find(is_active)
+        voters().find(is_active)
     }
 
     /// The machines that hold a partition by the newest metadata.
@@ -166,7 +167,10 @@ impl Faults {
     fn apart_from_quorum(&self) -> Option<Slot> {
         let few_voters = |slot: &Slot| {
             let holders = self.shared.with(|world| world.holders(*slot));
-            let voters = holders.iter().filter(|node| **node < VOTERS).count();
+            let voters = holders
+                .iter()
+                .filter(|node| voters().contains(*node))
+                .count();
             holders.len() >= 3 && voters <= 1
         };
         Slot::of_topic(BUSY).find(few_voters)
