@@ -32,7 +32,7 @@ const PLANNED_ONE_IN: usize = 8;
 /// One run in so many has a fault beside the others that is aimed.
 const AIMED_ONE_IN: usize = 4;
 
-/// One run in so many has requests that come late, whatever else it has.
+/// One run in so many with other faults has requests that come late, too.
 const LATE_REQUEST_ONE_IN: usize = 16;
 
 /// How long those are apart.
