@@ -167,13 +167,29 @@ pub struct NotYet {
     pub message: String,
 }
 
+/// The id of a volume that does not say what it is.
+pub const UNREAD: &str = "?";
+
 /// Where the data of a node are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// What tells it from any that comes in its place.
+    /// What tells it from any that comes in its place. That of a folder is what it says itself, or
+    /// [`UNREAD`], and behind an `@` its inode.
     pub id: String,
     /// Whether it is to go already, once nobody uses it.
     pub is_going: bool,
+}
+
+/// Whether a volume is the one that was noted. Where it is a folder, its place stands behind its
+/// id, and for it where the id cannot be read.
+#[must_use]
+pub fn is_same_volume(noted: &str, has: &str) -> bool {
+    let (id, place) = noted.split_once('@').unwrap_or((noted, ""));
+    let (other, elsewhere) = has.split_once('@').unwrap_or((has, ""));
+    match id == UNREAD || other == UNREAD {
+        true => place == elsewhere,
+        false => id == other,
+    }
 }
 
 /// What a reconcile asks of the place where brokers run.

@@ -58,6 +58,8 @@ pub struct Reconciler<P> {
     cluster_id: Option<String>,
     /// A change of settings that the brokers refused, so that they are not asked again and again.
     refused: Option<(ConfigChanges, Verdict)>,
+    /// A volume that is not given up, so that the brokers are not asked again and again.
+    refused_volume: Option<replace::Refused>,
     /// Brokers whose start has been told of.
     started: BTreeSet<i32>,
     /// The nodes that an earlier cluster has left data of, once that was looked for.
@@ -101,6 +103,7 @@ impl<P: Platform> Reconciler<P> {
             addresses: Vec::new(),
             cluster_id: None,
             refused: None,
+            refused_volume: None,
             started: BTreeSet::new(),
             left: None,
             departures: Departures::default(),

@@ -12,7 +12,9 @@
 //! What is under way stands in the status before it is done ([`ReplacementStatus`]), with the
 //! volume that goes: one that has come in its place is another, and is never taken for it. What was
 //! done stays there for as long as the annotation does, so one that is still there, as out of a
-//! repository, asks for nothing anew.
+//! repository, asks for nothing anew; nor does one that an object has from its beginning.
+//!
+//! Replicas may move while a node catches up: where it cannot, that is the way out.
 //!
 //! Invariant: no volume goes but the one that the status names, and not while a [`Hindrance`] is
 //! there.
@@ -20,6 +22,7 @@
 use std::fmt;
 
 use super::rolling_restart::{Health, ObservedBroker, Obstacle, objection, quorum_lost};
+use crate::crd::KafkaCluster;
 use crate::crd::cluster::{ReplacementPhase, ReplacementStatus};
 use crate::observed::{ObservedCluster, ObservedPartition, RestartCheck, Why};
 use crate::spoken::node;
@@ -42,7 +45,7 @@ pub enum Hindrance {
 pub enum Order {
     /// Nothing, and nothing is remembered.
     Nothing,
-    /// Nothing more: it is done.
+    /// Nothing now, and this stays remembered: it is done, or its node is not there.
     Done(ReplacementStatus),
     /// What cannot be done, because of this.
     Refused(String),
@@ -62,10 +65,11 @@ pub fn order(
     keeps_data: bool,
 ) -> Order {
     if let Some(before) = before.filter(|before| before.phase != ReplacementPhase::Replaced) {
-        let is_there = valid.nodes().contains(&before.id);
         let is_wanted = annotation == Some(&before.asked);
-        return match is_there {
+        return match valid.nodes().contains(&before.id) {
             true => Order::GoOn(before.clone(), is_wanted),
+            // between two StatefulSets, say
+            false if is_of_spec(before.id, valid) => Order::Done(before.clone()),
             false => Order::Nothing,
         };
     }
@@ -75,12 +79,7 @@ pub fn order(
     if let Some(before) = before.filter(|before| before.asked == asked) {
         return Order::Done(before.clone());
     }
-    // one way to write it, since what was asked is known by its text
-    let id = asked
-        .parse::<i32>()
-        .ok()
-        .filter(|id| id.to_string() == asked);
-    match id {
+    match id_of(asked) {
         Some(id) if valid.leaving.contains(&id) => {
             Order::Refused(format!("{} is to go anyway", node(id)))
         }
@@ -96,6 +95,36 @@ pub fn order(
              and status.dedicatedControllers)",
             asked.escape_default()
         )),
+    }
+}
+
+/// The id that an annotation names. There is one way to write it, since what was asked is known by
+/// its text.
+fn id_of(asked: &str) -> Option<i32> {
+    let id = asked.parse::<i32>().ok()?;
+    (id.to_string() == asked).then_some(id)
+}
+
+/// What is remembered of a replacement. What an object asks for that has no status yet was asked of
+/// one of its name before it, as out of a repository or a backup: that counts as done.
+#[must_use]
+pub fn remembered(cluster: &KafkaCluster) -> Option<ReplacementStatus> {
+    if let Some(status) = &cluster.status {
+        return status.replacement.clone();
+    }
+    let asked = cluster.metadata.annotations.as_ref()?.get(REPLACE)?;
+    Some(ReplacementStatus {
+        id: id_of(asked)?,
+        asked: asked.clone(),
+        volume: String::new(),
+        phase: ReplacementPhase::Replaced,
+    })
+}
+
+fn is_of_spec(id: i32, valid: &ValidatedCluster) -> bool {
+    match id < FIRST_CONTROLLER {
+        true => id < valid.ways,
+        false => !valid.controllers.leaves(id),
     }
 }
 
@@ -227,7 +256,8 @@ fn partitions(
     partitions.filter(move |(_, partition)| partition.replicas.contains(&id))
 }
 
-/// What a node with an empty volume lacks yet of what the others have; none: nothing.
+/// What a node with an empty volume lacks yet of what the others have; none: nothing. What is being
+/// moved to it or away from it is another matter.
 #[must_use]
 pub fn lacks(id: i32, nodes: &[ObservedBroker], health: &Health) -> Option<String> {
     let there = nodes.iter().find(|node| node.id == id);
@@ -247,7 +277,10 @@ pub fn lacks(id: i32, nodes: &[ObservedBroker], health: &Health) -> Option<Strin
     if there.is_none() {
         return Some("it is not there yet".to_owned());
     }
-    let is_behind = |partition: &ObservedPartition| !partition.isr.contains(&id);
+    let is_behind = |partition: &ObservedPartition| {
+        let is_moved = partition.adding.contains(&id) || partition.removing.contains(&id);
+        !is_moved && !partition.isr.contains(&id)
+    };
     let mut behind = partitions(id, cluster).filter(|(_, partition)| is_behind(partition));
     if let Some((partition, _)) = behind.next() {
         let obstacle = Obstacle::OutOfSync {

@@ -20,8 +20,8 @@
 //!
 //! Where `spec.maxUnavailable` is more than 1, and one that serves goes, others that serve and
 //! could go as well go with it: no two of them hold replicas of one partition, so each partition
-//! loses no more than it would by one restart, and at most one of them votes. The next ones wait
-//! until all of them are back.
+//! loses no more than it would by one restart, and at most one of them votes, which is looked at
+//! once more before they go. The next ones wait until all of them are back.
 //!
 //! Brokers that are down go first, then those behind, then the others by id, the active controller
 //! last, so that it changes once and not with every restart.
@@ -136,6 +136,12 @@ impl Plan {
         self.restart.into_iter().chain(self.beside.iter().copied())
     }
 
+    /// Whether one that goes has nothing in common with the others still.
+    pub fn is_apart(&self, id: i32, health: &Health) -> bool {
+        let mut others = self.going().filter(|other| *other != id);
+        others.all(|other| are_apart(other, id, health))
+    }
+
     /// Has a node go without others, or others without it.
     pub fn goes_alone(&mut self, id: i32) {
         let Some(first) = self.restart else {
@@ -155,6 +161,12 @@ impl Plan {
     fn put_off(&mut self, id: i32, why: Obstacle) {
         if self.restart == Some(id) {
             self.restart = self.beside.pop_first();
+            // the others wait for whoever goes now
+            if let Some(first) = self.restart {
+                let behind = self.waiting.values_mut();
+                let behind = behind.filter(|why| **why == Obstacle::GoesFirst(id));
+                behind.for_each(|why| *why = Obstacle::GoesFirst(first));
+            }
         } else {
             self.beside.remove(&id);
         }

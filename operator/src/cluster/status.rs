@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::replacement::remembered;
 use super::rolling_restart::{ObservedBroker, Plan};
 use super::scale_up::known;
 use crate::approval::Consent;
@@ -144,9 +145,8 @@ pub fn status(
         status.plan.clone_from(&consent.plan);
         status.plans_approved = consent.plans_approved;
     }
-    if let Some(replacement) = &seen.replacement {
-        status.replacement.clone_from(replacement);
-    }
+    let replacement = seen.replacement.clone();
+    status.replacement = replacement.unwrap_or_else(|| remembered(cluster));
     if let Some(rebalance) = &seen.rebalance {
         status.rebalance.clone_from(rebalance);
     }

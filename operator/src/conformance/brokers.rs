@@ -14,7 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_protocol::api::ApiKey;
@@ -45,6 +44,7 @@ pub use self::fake::Fake;
 
 use self::access::Users;
 use self::moves::Partition;
+use self::slow::{Trouble, refused};
 use self::versions::versions;
 
 /// How many brokers there are.
@@ -89,8 +89,7 @@ struct Kafka {
     was_asked_over_tls: Cell<bool>,
     cluster_id: RefCell<String>,
     is_silent: Cell<bool>,
-    /// How many more requests for topics are answered, and how long each takes.
-    creations: Cell<(usize, Duration)>,
+    trouble: Trouble,
     /// How many volumes each broker has given up.
     given_up: RefCell<BTreeMap<i32, u32>>,
     /// Brokers that are in no ISR, and follow nobody closely.
@@ -127,7 +126,7 @@ impl Brokers {
                 was_asked_over_tls: Cell::new(false),
                 cluster_id: RefCell::new("the-cluster".to_owned()),
                 is_silent: Cell::new(false),
-                creations: Cell::new((usize::MAX, Duration::ZERO)),
+                trouble: Trouble::default(),
                 given_up: RefCell::default(),
                 behind: RefCell::default(),
                 api: RefCell::default(),
@@ -405,6 +404,9 @@ impl Kafka {
 
     fn create(&self, request: CreateTopicsRequest) -> CreateTopicsResponse {
         let created = request.topics.into_iter().map(|topic| {
+            if self.trouble.refuses(&topic.name) {
+                return refused(topic.name);
+            }
             let partition = Partition::new(i32::from(topic.replication_factor));
             let partitions = (0..topic.num_partitions).map(|_| partition.clone());
             let mut topics = self.topics.borrow_mut();

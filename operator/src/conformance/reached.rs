@@ -86,6 +86,7 @@ impl Platform for Reached {
         desired: &BTreeMap<i32, Properties>,
         is_dynamic: fn(&str) -> bool,
     ) -> Result<Vec<NotYet>, Vec<NotYet>> {
+        self.brokers.prepare();
         self.pods.prepare(desired, is_dynamic).await
     }
 
@@ -106,6 +107,7 @@ impl Platform for Reached {
     }
 
     async fn restart(&mut self, broker: i32, settings: &Properties) -> Result<(), NotYet> {
+        self.brokers.restart();
         self.pods.restart(broker, settings).await
     }
 
@@ -114,6 +116,7 @@ impl Platform for Reached {
     }
 
     async fn restart_check(&mut self, _: i32, _: i32) -> Result<RestartCheck, String> {
+        self.brokers.check();
         Ok(RestartCheck::default())
     }
 

@@ -15,12 +15,14 @@
 pub mod ports;
 mod process;
 mod settings_file;
+mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::process::{Process, left_given_up};
+use self::process::Process;
+use self::volume::{give_up, left_given_up, stays, volume};
 use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Volume, pages};
 use crate::observed::RestartCheck;
 use crate::spoken::node;
@@ -147,28 +149,32 @@ impl Platform for Processes {
     }
 
     async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {
-        Ok(self.brokers.get(&node).and_then(Process::volume))
+        let folder = self.brokers.get(&node).map(Process::folder);
+        folder.map_or(Ok(None), volume)
     }
 
     async fn replace(
         &mut self,
         node: i32,
-        volume: Option<&Volume>,
+        given: Option<&Volume>,
         settings: &Properties,
     ) -> Result<(), NotYet> {
         let Some(process) = self.brokers.get_mut(&node) else {
             return Ok(());
         };
         // Without data it is started by itself.
-        if volume.is_none() || process.volume().as_ref() != volume {
+        if given.is_none() || volume(process.folder())?.as_ref() != given {
             return Ok(());
+        }
+        if let Some(why) = stays(process.folder()) {
+            return Err(why);
         }
         process.request_stop();
         process.advance(Instant::now());
         if process.is_running() {
             return Ok(());
         }
-        let given_up = process.give_up_data().map_err(|error| NotYet {
+        let given_up = give_up(process.folder()).map_err(|error| NotYet {
             is_stuck: false,
             message: format!(
                 "The folder {} cannot be given up: {error}.",

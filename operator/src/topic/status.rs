@@ -4,7 +4,7 @@ use ottla_protocol::error::ErrorCode;
 
 use super::validate::ValidatedTopic;
 use crate::admin::Refusal;
-use crate::condition::{TopicReason, Verdict, conditions};
+use crate::condition::{TopicReason, Verdict, conditions, spoken};
 use crate::crd::topic::Reassignment;
 use crate::crd::{KafkaTopic, KafkaTopicStatus};
 use crate::observed::ObservedTopic;
@@ -61,6 +61,17 @@ pub fn said(object: &KafkaTopic, verdict: &Verdict, now: &str) -> KafkaTopicStat
     status
 }
 
+/// How it begins what brokers say to what was asked of them.
+const SAYS: &str = "The cluster says: ";
+
+/// Whether brokers did not do what was asked of them for a topic when it was asked last.
+#[must_use]
+pub fn was_refused(object: &KafkaTopic) -> bool {
+    let said = object.status.as_ref();
+    let said = said.and_then(|status| spoken(&status.conditions));
+    said.is_some_and(|(_, message)| message.starts_with(SAYS))
+}
+
 /// Why a broker does not do what was asked of it for a topic.
 #[must_use]
 pub fn refused_by_broker(refusal: &Refusal) -> Verdict {
@@ -72,7 +83,7 @@ pub fn refused_by_broker(refusal: &Refusal) -> Verdict {
         code if code.is_retriable() => TopicReason::Applying,
         _ => TopicReason::Refused,
     };
-    Verdict::new(reason, format!("The cluster says: {}", refusal.message))
+    Verdict::new(reason, format!("{SAYS}{}", refusal.message))
 }
 
 fn verdict(

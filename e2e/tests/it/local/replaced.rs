@@ -85,6 +85,19 @@ fn a_broker_gets_an_empty_folder_and_copies_all_of_it() -> Result<()> {
         Ok(())
     })?;
 
+    // One whose folder does not even say whose it is.
+    let meta = local.broker_dir("c-1").join("meta.properties");
+    std::fs::write(&meta, "\u{0}\u{0}\u{0}")?;
+    signal(pid(&local, 1)?, Signal::KILL)?;
+    local.wait_line(&["broker 1", "meta.properties"], CHANGE_TIMEOUT)?;
+    local.write("cluster.yaml", &asking("ottla.io/replace-broker: '1'"))?;
+    eventually(COPY_TIMEOUT, || {
+        identity(&local, 1)?;
+        let phase = phase(&local)?;
+        ensure!(phase == "Replaced", "{phase}");
+        Ok(())
+    })?;
+
     // What the others have is enough, and so is what these two have copied: the one that has all
     // from the start answers nobody meanwhile.
     let whole = pid(&local, 0)?;

@@ -2,9 +2,12 @@
 //! [`replacement`](super::super::replacement).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::super::desired::observed_brokers;
-use super::super::replacement::{Hindrance, Order, REPLACE, hindrance, lacks, order};
+use super::super::replacement::{Hindrance, Order, REPLACE, hindrance, lacks, order, remembered};
 use super::super::rolling_restart::{Health, ObservedBroker, Obstacle};
 use super::super::status::Seen;
 use super::{Reconciler, not_yet_verdict};
@@ -12,9 +15,15 @@ use crate::condition::{ClusterReason, Verdict};
 use crate::crd::KafkaCluster;
 use crate::crd::cluster::{ReplacementPhase, ReplacementStatus};
 use crate::observed::RestartCheck;
-use crate::platform::{BrokerState, Platform, Properties, Volume};
+use crate::platform::{BrokerState, Platform, Properties, Volume, is_same_volume};
 use crate::spoken::{node, node_first};
 use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
+
+/// How often the brokers are asked again about what somebody has to mend.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What was refused last, of which node, and when.
+pub(super) type Refused = (i32, String, Instant);
 
 /// What a step came to.
 #[derive(Default)]
@@ -61,9 +70,9 @@ impl<P: Platform> Reconciler<P> {
     ) -> Replacement {
         let annotations = cluster.metadata.annotations.as_ref();
         let asked = annotations.and_then(|all| all.get(REPLACE));
-        let before = cluster.status.as_ref();
-        let before = before.and_then(|before| before.replacement.as_ref());
-        let order = order(asked.map(String::as_str), before, valid, P::KEEPS_DATA);
+        let before = remembered(cluster);
+        let annotation = asked.map(String::as_str);
+        let order = order(annotation, before.as_ref(), valid, P::KEEPS_DATA);
         let (id, under_way) = match &order {
             Order::Nothing => return Replacement::default(),
             Order::Done(status) => {
@@ -72,7 +81,7 @@ impl<P: Platform> Reconciler<P> {
                     ..Replacement::default()
                 };
             }
-            Order::Refused(why) => return refused(why),
+            Order::Refused(why) => return refused(before, why),
             Order::Begin(id) => (*id, None),
             Order::GoOn(status, is_wanted) => (status.id, Some((status.clone(), *is_wanted))),
         };
@@ -98,6 +107,13 @@ impl<P: Platform> Reconciler<P> {
                 }
                 self.give_up(status, &sight, is_current).await
             }
+            Some((_, false)) if sight.volume.is_some() => Replacement {
+                done: Some(format!(
+                    "{} has its new volume, and what it lacks is waited for no longer",
+                    node(id)
+                )),
+                ..Replacement::default()
+            },
             Some((status, _)) => self.catch_up(status, &sight, is_current).await,
         }
     }
@@ -158,9 +174,11 @@ impl<P: Platform> Reconciler<P> {
             .as_ref()
             .map_or_else(not_yet_verdict, |()| replacing(message));
         let done = format!("{} gives up its volume and gets an empty one", node(id));
+        let is_going = volume.is_some_and(|volume| volume.is_going);
         Replacement {
             goes: Some(id),
-            holds_moves: true,
+            // it needs its turn no longer once the volume goes, and has none where that is refused
+            holds_moves: answer.is_ok() && !is_going,
             done: (is_first && answer.is_ok()).then_some(done),
             ..waits(Some(status), verdict)
         }
@@ -194,10 +212,7 @@ impl<P: Platform> Reconciler<P> {
         match lacks {
             Some(lacks) => {
                 let message = format!("{} has an empty volume: {lacks}.", node_first(id));
-                Replacement {
-                    holds_moves: true,
-                    ..waits(Some(status), replacing(message))
-                }
+                waits(Some(status), replacing(message))
             }
             None => {
                 status.phase = ReplacementPhase::Replaced;
@@ -212,6 +227,21 @@ impl<P: Platform> Reconciler<P> {
     }
 
     async fn hindrance(&mut self, id: i32, sight: &Sight<'_>) -> Option<Hindrance> {
+        if let Some((of, why, when)) = &self.refused_volume
+            && *of == id
+            && when.elapsed() < REFUSED_INTERVAL
+        {
+            return Some(Hindrance::Refused(why.clone()));
+        }
+        let hindrance = self.look_for_hindrance(id, sight).await;
+        self.refused_volume = match &hindrance {
+            Some(Hindrance::Refused(why)) => Some((id, why.clone(), Instant::now())),
+            _ => None,
+        };
+        hindrance
+    }
+
+    async fn look_for_hindrance(&mut self, id: i32, sight: &Sight<'_>) -> Option<Hindrance> {
         let health: Health = self.health().await;
         let check = self.check(id, &sight.nodes).await;
         let allows = sight.valid.allow_unavailable;
@@ -234,7 +264,7 @@ impl<P: Platform> Reconciler<P> {
 /// Whether a node has still the volume that it is to give up.
 fn is_given_up(status: &ReplacementStatus, volume: Option<&Volume>) -> bool {
     let has = volume.map_or("", |volume| volume.id.as_str());
-    status.phase == ReplacementPhase::Replacing && has == status.volume
+    status.phase == ReplacementPhase::Replacing && is_same_volume(&status.volume, has)
 }
 
 fn replacing(message: String) -> Verdict {
@@ -249,10 +279,10 @@ fn waits(status: Option<ReplacementStatus>, verdict: Verdict) -> Replacement {
     }
 }
 
-fn refused(why: &str) -> Replacement {
+fn refused(before: Option<ReplacementStatus>, why: &str) -> Replacement {
     let message = format!("No volume is given up: {why}. Mend or remove the annotation {REPLACE}.");
     let verdict = Verdict::new(ClusterReason::ReplacementRefused, message);
-    waits(None, verdict)
+    waits(before, verdict)
 }
 
 fn hindered(id: i32, status: Option<ReplacementStatus>, hindrance: &Hindrance) -> Replacement {

@@ -37,7 +37,22 @@ impl<P: Platform> Reconciler<P> {
         let plan = plan(&brokers, &health, (has_served, most)).after(goes);
         let plan = self.keep_apart(plan, &health).await;
         let plan = self.heed(plan, valid, &brokers).await;
-        (brokers, plan)
+        (brokers, self.look_again(plan).await)
+    }
+
+    /// Has those go later with which others have something in common by now: partitions may have
+    /// come, or moved, while all were asked.
+    async fn look_again(&mut self, mut plan: Plan) -> Plan {
+        if plan.beside.is_empty() {
+            return plan;
+        }
+        let health = self.health().await;
+        for id in plan.beside.clone() {
+            if !plan.is_apart(id, &health) {
+                plan.goes_alone(id);
+            }
+        }
+        plan
     }
 
     /// Restarts those that go, the others only with the first one. One that was told to go, and is

@@ -4,6 +4,7 @@ use super::super::rolling_restart::tests::{brokers, health};
 use super::*;
 use crate::cluster::validate::{Observed, validate};
 use crate::crd::KafkaCluster;
+use crate::platform::is_same_volume;
 
 /// Each line: a case, the brokers (as in a rolling restart: `.` serves, `b` is behind, `x` and `f`
 /// have no process), the voters, the partitions, and why broker 2 keeps its volume.
@@ -139,6 +140,8 @@ fn it_has_what_the_others_have_once_it_is_in_sync_and_follows() {
             "a:0,1,2/0,1 b:0,1,2/0,1",
             Some("a-0 is not in sync on broker 2, and 1 more partitions"),
         ),
+        // What is moved to it or away from it is no part of what it lost.
+        ("...", "0* 1 2", "a:0,1,2+/0,1", None),
         (
             "...",
             "0* 1 2-",
@@ -194,6 +197,39 @@ fn an_annotation_that_stays_asks_for_nothing_anew() {
             let goes_on = Order::GoOn(under_way.clone(), is_wanted);
             assert_eq!(of(annotation, Some(&under_way)), goes_on);
         }
+    }
+}
+
+/// One that is not there for a moment, as while a plan is held without a StatefulSet.
+#[test]
+fn what_is_under_way_is_remembered_for_as_long_as_the_spec_has_the_node() {
+    let mut valid = cluster("replicas: 4, storage: { size: 1Gi }");
+    let under_way = status("2", ReplacementPhase::CatchingUp);
+    valid.replicas = 2;
+    let of = |valid: &_| order(Some("2"), Some(&under_way), valid, false);
+    assert_eq!(of(&valid), Order::Done(under_way.clone()));
+    valid.ways = 2;
+    assert_eq!(of(&valid), Order::Nothing);
+}
+
+#[test]
+fn a_volume_is_known_by_its_id_or_else_by_its_place() {
+    for (noted, has, is_same) in [
+        ("", "", true),
+        ("", "a", false),
+        ("uid-1", "uid-1", true),
+        ("uid-1", "uid-2", false),
+        ("a@5", "a@5", true),
+        ("a@5", "a@6", true),
+        ("a@5", "b@5", false),
+        ("a@5", "?@5", true),
+        ("?@5", "a@5", true),
+        ("?@5", "b@6", false),
+        ("?@5", "?@6", false),
+        ("?@5", "", false),
+        ("a", "a@5", true),
+    ] {
+        assert_eq!(is_same_volume(noted, has), is_same, "{noted} {has}");
     }
 }
 

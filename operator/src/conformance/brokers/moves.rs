@@ -10,8 +10,8 @@ use ottla_protocol::messages::cluster::{
     UnregisterBrokerResponse,
 };
 use ottla_protocol::messages::configs::{
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResourceResponse,
-    IncrementalAlterConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource,
+    IncrementalAlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
 use ottla_protocol::messages::log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -23,6 +23,8 @@ use ottla_protocol::messages::metadata::{
 
 use super::{BROKERS, Kafka};
 
+/// Kafka's number of a topic among resources.
+const TOPIC: i8 = 2;
 /// How large every replica is that is not being copied.
 pub const SIZE_BYTES: i64 = 10 << 20;
 
@@ -112,6 +114,9 @@ impl Kafka {
         request: IncrementalAlterConfigsRequest,
     ) -> IncrementalAlterConfigsResponse {
         let answers = request.resources.into_iter().map(|resource| {
+            if resource.resource_type == TOPIC {
+                return self.set_configs(resource);
+            }
             let config = &resource.configs[0];
             let broker = resource.resource_name.parse().unwrap();
             let mut set = match config.name.as_str() {
@@ -138,6 +143,25 @@ impl Kafka {
         IncrementalAlterConfigsResponse {
             responses: answers.collect(),
             ..IncrementalAlterConfigsResponse::default()
+        }
+    }
+
+    fn set_configs(
+        &self,
+        topic: IncrementalAlterConfigsResource,
+    ) -> IncrementalAlterConfigsResourceResponse {
+        let mut kept = self.configs.borrow_mut();
+        let kept = kept.entry(topic.resource_name.clone()).or_default();
+        for config in topic.configs {
+            match config.value {
+                Some(value) => kept.insert(config.name, value),
+                None => kept.remove(&config.name),
+            };
+        }
+        IncrementalAlterConfigsResourceResponse {
+            resource_type: topic.resource_type,
+            resource_name: topic.resource_name,
+            ..IncrementalAlterConfigsResourceResponse::default()
         }
     }
 
@@ -190,6 +214,7 @@ impl Kafka {
     }
 
     pub(super) fn moving(&self) -> ListPartitionReassignmentsResponse {
+        self.trouble.looked();
         let topics = self.topics.borrow();
         let moving = topics.iter().map(|(name, partitions)| {
             let partitions = (0..).zip(partitions);

@@ -60,3 +60,12 @@ fn a_broker_with_what_the_operator_may_not_see_restarts_alone() {
         assert_eq!(rolled(world, 2).await, (1, 3, 0));
     });
 }
+
+/// What was looked at is a little older than what goes.
+#[test]
+fn a_topic_that_all_share_since_they_were_looked_at_has_them_go_one_by_one() {
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        world.brokers().create_before_restart("shared", &[0, 1, 2]);
+        assert_eq!(rolled(world, 2).await, (1, 3, 0));
+    });
+}

@@ -117,6 +117,86 @@ async fn a_refusal_names_what_would_be_lost<S: Setting>(world: &S) {
     until("it gives up its volume", || brokers.given_up(2) == 1).await;
 }
 
+#[test]
+fn replicas_move_while_a_broker_catches_up() {
+    run(Kubernetes::new(), one_that_catches_up_holds_nothing);
+    run(Folder::new(), one_that_catches_up_holds_nothing);
+}
+
+/// A volume that never comes, or a broker that cannot start on it, has replicas moved away.
+async fn one_that_catches_up_holds_nothing<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    let payments = topic("shop", "payments", "");
+    world.apply(&cluster(STORED));
+    world.apply(&payments);
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    world.apply(&topic("shop", "refunds", ""));
+    until_reason(world, "KafkaTopic", "shop", "refunds", "TopicReady").await;
+    until_cluster(world, "BrokersReady").await;
+    world.apply(&annotated("2", STORED));
+    until("it catches up", || phase(world) == "CatchingUp").await;
+    world.apply(&payments.replace("replicationFactor: 3", "replicationFactor: 2"));
+    until("replicas move", || brokers.replicas("payments").len() == 2).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(phase(world), "CatchingUp", "it lacks the other topic still");
+
+    // Nobody waits for it any more.
+    world.apply(&plain());
+    until("it is a broker like any other", || {
+        phase(world) == Value::Null
+    })
+    .await;
+    until_cluster(world, "BrokersReady").await;
+    assert_eq!(brokers.given_up(2), 1);
+}
+
+#[test]
+fn an_object_that_is_made_anew_gives_up_no_volume() {
+    run(Kubernetes::new(), what_a_new_object_asks_for_is_done);
+    run(Folder::new(), what_a_new_object_asks_for_is_done);
+}
+
+/// As out of a repository, or of a backup: its annotation was meant for the one before.
+async fn what_a_new_object_asks_for_is_done<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    world.apply(&annotated("2", STORED));
+    until_cluster(world, "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((brokers.given_up(2), phase(world)), (0, json!("Replaced")));
+    world.apply(&plain());
+    until("nothing is remembered", || phase(world) == Value::Null).await;
+    world.apply(&annotated("2", STORED));
+    until("it is asked for anew", || brokers.given_up(2) == 1).await;
+    brokers.fall_behind(2, false);
+    until("it has all", || phase(world) == "Replaced").await;
+
+    // What is refused in between takes nothing from what was done.
+    world.apply(&annotated("99", STORED));
+    until_cluster(world, "ReplacementRefused").await;
+    world.apply(&annotated("2", STORED));
+    until_cluster(world, "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(brokers.given_up(2), 1);
+}
+
+/// What brokers say is asked for again now and then, not with each step.
+#[test]
+fn a_refusal_asks_the_brokers_rarely() {
+    run(Kubernetes::new(), async |world: &Kubernetes| {
+        let brokers = world.brokers();
+        brokers.create("unmanaged");
+        brokers.set_replicas("unmanaged", &[2]);
+        world.apply(&cluster(STORED));
+        until_cluster(world, "BrokersReady").await;
+        world.apply(&annotated("2", STORED));
+        until_cluster(world, "ReplacementRefused").await;
+        let before = brokers.looks();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let looks = brokers.looks() - before;
+        assert!(looks <= 40, "asked {looks} times in 20 s what is moved");
+    });
+}
+
 fn uid(world: &Kubernetes, resource: &str, name: &str) -> Value {
     let object = world.api.get(resource, "shop", name);
     object.map_or(Value::Null, |object| object["metadata"]["uid"].clone())
@@ -178,6 +258,26 @@ fn a_claim_stays_for_as_long_as_its_pod_may_not_go() {
         assert_eq!(going, Value::Null);
         world.api.spend_budget(false);
         until("it is replaced", || phase(world) == "Replaced").await;
+    });
+}
+
+/// Whoever comes after this operator has to know which volume goes.
+#[test]
+fn no_pod_and_no_claim_goes_before_the_status_names_the_volume() {
+    run(Kubernetes::with_nodes(), async |world: &Kubernetes| {
+        world.apply(&cluster(STORED));
+        until_ready(world, "KafkaCluster", "orders").await;
+        let refused = Fault::next("kafkaclusters", Verb::Status, 1000, Course::Code(500));
+        world.api.fail(refused);
+        world.apply(&annotated("2", STORED));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let calls = |resource, verb| world.api.times(resource, verb).len();
+        assert!(calls("kafkaclusters", Verb::Status) > 2, "it is tried");
+        assert_eq!(calls("pods", Verb::Evict), 0);
+        assert_eq!(calls("persistentvolumeclaims", Verb::Delete), 0);
+        world.api.mend();
+        until("it is replaced", || phase(world) == "Replaced").await;
+        assert_eq!(calls("persistentvolumeclaims", Verb::Delete), 1);
     });
 }
 

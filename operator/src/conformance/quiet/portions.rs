@@ -105,3 +105,45 @@ fn a_pass_ends_though_portions_are_late() {
         assert!(pass.done.len() >= 500, "{}", pass.done.len());
     });
 }
+
+/// What brokers refuse is asked for again and again, and comes after what they were not asked yet.
+#[test]
+fn topics_that_are_refused_keep_none_waiting() {
+    run(Kubernetes::new(), async |world: &Kubernetes| {
+        let brokers = world.brokers();
+        brokers.create_slowly(usize::MAX, Duration::from_secs(2));
+        brokers.refuse_topics("t-0");
+        let mut topics = topics(1300);
+        brokers.create("t-1299");
+        let mut last = (*topics[1299].1.object).clone();
+        let value = Some("60000".to_owned());
+        last.spec.config.insert("retention.ms".to_owned(), value);
+        topics[1299].1.object = last.into();
+        let mut created = 0;
+        let mut is_set = false;
+        for _ in 0..4 {
+            let pass = pass_over(brokers, &topics).await.unwrap();
+            created += pass
+                .done
+                .iter()
+                .filter(|(_, done)| done == "created")
+                .count();
+            is_set |= pass
+                .done
+                .iter()
+                .any(|(_, done)| done.starts_with("config set"));
+            assert!(is_set, "each kind of change has its turn in each pass");
+            for (key, desired) in &mut topics {
+                if let Some(Outcome::Stands(status)) = pass.outcomes.get(key) {
+                    let mut object = (*desired.object).clone();
+                    object.status = Some((**status).clone());
+                    desired.object = object.into();
+                }
+            }
+        }
+        assert_eq!(
+            created, 299,
+            "of 1000 that are refused and 299 that are not"
+        );
+    });
+}

@@ -25,13 +25,11 @@ use self::last_words::last_words;
 use super::ports;
 use super::settings_file::{parse_settings, render_settings};
 use crate::platform::probe::{Unready, ask_ready};
-use crate::platform::{BrokerState, Failure, Properties, Volume};
+use crate::platform::{BrokerState, Failure, Properties};
 
 /// The file with a broker's settings.
 pub const SETTINGS_FILE: &str = "broker.properties";
 const PID_FILE: &str = "pid";
-/// The file in which a broker says whose data are beside it.
-const IDENTITY_FILE: &str = "meta.properties";
 const LOG_FILE: &str = "log";
 /// A log above this is put aside at the next start.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -134,33 +132,6 @@ impl Process {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// The volume that stands for its data, by the id that the broker has given them; none where
-    /// there are none.
-    pub fn volume(&self) -> Option<Volume> {
-        let text = std::fs::read_to_string(self.folder.join(IDENTITY_FILE)).ok()?;
-        let id = parse_settings(&text).remove("directory.id")?;
-        let is_going = false;
-        Some(Volume { id, is_going })
-    }
-
-    /// Gives its folder another name, by which it is no broker's any more: half of the data is
-    /// nothing to start with. Says which.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn give_up_data(&self) -> std::io::Result<PathBuf> {
-        assert!(
-            !self.is_running(),
-            "data is given up under a running broker"
-        );
-        let free = (0..)
-            .map(|n| given_up(&self.folder, n))
-            .find(|name| !name.exists());
-        let name = free.unwrap_or_else(|| given_up(&self.folder, 0));
-        std::fs::rename(&self.folder, &name)?;
-        Ok(name)
     }
 
     /// Whether there is a process.
@@ -468,28 +439,4 @@ impl Running {
             Err(error) => Some(format!("cannot be waited for: {error}")),
         }
     }
-}
-
-/// What follows the name of a folder that was given up.
-const GIVEN_UP: &str = ".replaced-";
-
-fn given_up(folder: &Path, number: u32) -> PathBuf {
-    let mut name = folder.to_owned().into_os_string();
-    name.push(format!("{GIVEN_UP}{number}"));
-    PathBuf::from(name)
-}
-
-/// The folders in `data_dir` that brokers of a cluster have given up, and that are there still.
-pub fn left_given_up(cluster: &str, data_dir: &Path) -> Vec<PathBuf> {
-    let is_one = |name: &str| {
-        let own = name
-            .strip_prefix(cluster)
-            .and_then(|rest| rest.strip_prefix('-'));
-        let number = own.and_then(|rest| rest.split_once(GIVEN_UP));
-        number
-            .is_some_and(|(id, number)| id.parse::<u32>().is_ok() && number.parse::<u32>().is_ok())
-    };
-    let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
-    let given_up = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_one));
-    given_up.map(|entry| entry.path()).collect()
 }

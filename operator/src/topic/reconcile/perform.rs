@@ -3,6 +3,9 @@
 //! A pass begins no portion once [`PORTIONS_TIME_MAX`] is over: what it did is told then, and the
 //! next one goes on with what is wanted by that time. Where a portion fails, none follows it in
 //! this pass; what became of those before is told as ever, and the others say what they wait for.
+//!
+//! Nothing waits for long: each kind of change begins one portion in each pass, and what brokers
+//! refused in the pass before comes last.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use ottla_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
 use super::super::plan::{self, plan};
-use super::super::status::refused_by_broker;
+use super::super::status::{refused_by_broker, was_refused};
 use super::Work;
 use crate::admin::{Admin, Answers, ConfigChanges, Error, NewTopic};
 use crate::condition::{TopicReason, Verdict};
@@ -31,21 +34,25 @@ pub(super) enum Ended {
     Broken(Error),
 }
 
-/// What is to be changed, by the place of the object.
+/// Whether brokers refused what is wanted of an object before, and its place.
+type Order = (bool, usize);
+
+/// What is to be changed, in the order in which it is asked for.
 #[derive(Default)]
 struct Parts {
-    deletes: BTreeMap<usize, ()>,
-    creates: BTreeMap<usize, NewTopic>,
-    totals: BTreeMap<usize, i32>,
-    configs: BTreeMap<usize, ConfigChanges>,
+    deletes: BTreeMap<Order, ()>,
+    creates: BTreeMap<Order, NewTopic>,
+    totals: BTreeMap<Order, i32>,
+    configs: BTreeMap<Order, ConfigChanges>,
 }
 
 impl Parts {
-    fn of(changes: &[(usize, plan::Change)]) -> Self {
+    fn of(changes: &[(usize, plan::Change)], was_refused: impl Fn(usize) -> bool) -> Self {
         let mut parts = Self::default();
         for (place, change) in changes {
+            let order = (was_refused(*place), *place);
             match change {
-                plan::Change::Delete => drop(parts.deletes.insert(*place, ())),
+                plan::Change::Delete => drop(parts.deletes.insert(order, ())),
                 plan::Change::Create {
                     partitions,
                     replication_factor,
@@ -56,13 +63,13 @@ impl Parts {
                         replication_factor: *replication_factor,
                         config: config.clone(),
                     };
-                    parts.creates.insert(*place, new);
+                    parts.creates.insert(order, new);
                 }
-                plan::Change::AddPartitions { total } => drop(parts.totals.insert(*place, *total)),
+                plan::Change::AddPartitions { total } => drop(parts.totals.insert(order, *total)),
                 plan::Change::AlterConfig { set, delete } => {
                     let set = set.iter().map(|(k, v)| (k.clone(), Some(v.clone())));
                     let delete = delete.iter().map(|k| (k.clone(), None));
-                    parts.configs.insert(*place, set.chain(delete).collect());
+                    parts.configs.insert(order, set.chain(delete).collect());
                 }
             }
         }
@@ -77,6 +84,23 @@ impl Parts {
     }
 }
 
+/// The portions of one kind: the first one always has its turn.
+struct Turn {
+    due: Instant,
+    has_begun: bool,
+}
+
+impl Turn {
+    fn until(due: Instant) -> Self {
+        let has_begun = false;
+        Self { due, has_begun }
+    }
+
+    fn begins(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_begun, true) || Instant::now() < self.due
+    }
+}
+
 impl Work<'_> {
     /// Deletions first, so that a name is free again for whoever wants it next.
     pub(super) async fn perform(
@@ -84,7 +108,8 @@ impl Work<'_> {
         admin: &mut Admin,
         changes: &[(usize, plan::Change)],
     ) -> Ended {
-        let mut parts = Parts::of(changes);
+        let was_refused = |place: usize| was_refused(&self.topics[place].1.object);
+        let mut parts = Parts::of(changes, was_refused);
         let due = Instant::now() + PORTIONS_TIME_MAX;
         match self.perform_until(admin, &mut parts, due).await {
             Err(error) => Ended::Broken(error),
@@ -99,20 +124,24 @@ impl Work<'_> {
         parts: &mut Parts,
         due: Instant,
     ) -> Result<(), Error> {
-        while let Some(batch) = self.next(&mut parts.deletes, admin.portion(), due) {
+        let mut turn = Turn::until(due);
+        while let Some(batch) = self.next(&mut parts.deletes, admin.portion(), &mut turn) {
             let names = batch.keys().cloned().collect();
             let answers = admin.delete_topics(&names).await?;
             self.note(&answers, "deleted", ErrorCode::UnknownTopicOrPartition);
         }
-        while let Some(batch) = self.next(&mut parts.creates, admin.portion(), due) {
+        let mut turn = Turn::until(due);
+        while let Some(batch) = self.next(&mut parts.creates, admin.portion(), &mut turn) {
             let answers = admin.create_topics(&batch).await?;
             self.note(&answers, "created", ErrorCode::TopicAlreadyExists);
         }
-        while let Some(batch) = self.next(&mut parts.totals, admin.portion(), due) {
+        let mut turn = Turn::until(due);
+        while let Some(batch) = self.next(&mut parts.totals, admin.portion(), &mut turn) {
             let answers = admin.create_partitions(&batch).await?;
             self.note(&answers, "partitions added", ErrorCode::None);
         }
-        while let Some(batch) = self.next(&mut parts.configs, admin.portion(), due) {
+        let mut turn = Turn::until(due);
+        while let Some(batch) = self.next(&mut parts.configs, admin.portion(), &mut turn) {
             let answers = admin.alter_topic_configs(&batch).await?;
             let keys: BTreeMap<&String, String> = batch
                 .iter()
@@ -132,15 +161,15 @@ impl Work<'_> {
     /// Takes the first parts, by topic; none where none are left, or no more may begin.
     fn next<T>(
         &self,
-        parts: &mut BTreeMap<usize, T>,
+        parts: &mut BTreeMap<Order, T>,
         portion: usize,
-        due: Instant,
+        turn: &mut Turn,
     ) -> Option<BTreeMap<String, T>> {
-        if Instant::now() >= due {
+        if !turn.begins() {
             return None;
         }
         let first = std::iter::from_fn(|| parts.pop_first()).take(portion);
-        let named = first.map(|(place, part)| (self.valid[&place].topic.clone(), part));
+        let named = first.map(|((_, place), part)| (self.valid[&place].topic.clone(), part));
         let batch: BTreeMap<String, T> = named.collect();
         (!batch.is_empty()).then_some(batch)
     }

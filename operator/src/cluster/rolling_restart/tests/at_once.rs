@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
 
-use super::super::{Health, Obstacle, Plan};
+use super::super::{Advice, Health, Obstacle, Plan, heed};
 use super::{brokers, health, plan};
 use crate::testing::fold;
 
@@ -187,4 +187,22 @@ fn one_with_what_nobody_may_see_goes_alone() {
     assert_eq!(going(&after), Vec::<i32>::new());
     after.goes_alone(0);
     assert_eq!(after.waiting.len(), 6);
+}
+
+/// The others wait for one that goes, not for one that waits itself.
+#[test]
+fn where_the_first_may_not_go_the_others_wait_for_the_next() {
+    let plan = plan(&brokers("!!!!!!"), &health("4*", RACKS), (true, 3));
+    let asked = Advice {
+        check: Err("nobody answers".to_owned()),
+        allow_unavailable: false,
+    };
+    let plan = heed(plan, 0, &asked);
+    assert_eq!(plan.going().collect::<Vec<i32>>(), [1]);
+    let waiting: BTreeSet<i32> = plan.waiting.keys().copied().collect();
+    assert_eq!(waiting, BTreeSet::from([0, 2, 3, 4, 5]));
+    let behind = plan.waiting.iter().filter(|(id, _)| **id != 0);
+    for (id, why) in behind {
+        assert_eq!(*why, Obstacle::GoesFirst(1), "{id}");
+    }
 }

@@ -136,7 +136,8 @@ pub fn build(cluster: &ValidatedCluster) -> Vec<Service> {
 #[must_use]
 pub fn names(cluster: &ValidatedCluster) -> BTreeSet<String> {
     let name = &cluster.key.name;
-    let pools = Pool::ALL.into_iter().map(|pool| pool.headless(name));
+    let pools = Pool::ALL.into_iter().filter(|pool| pool.is_needed(cluster));
+    let pools = pools.map(|pool| pool.headless(name));
     let ways = cluster
         .all_listeners()
         .flat_map(|one| Way::all(cluster, one));
