@@ -26,6 +26,7 @@ mod replaced;
 mod reports;
 mod routes;
 mod settings;
+mod settling;
 mod state;
 mod volumes;
 pub mod watched;
@@ -47,6 +48,7 @@ use self::pool::Pool;
 use self::refusals::Refusals;
 use self::reports::Reports;
 use self::routes::Routes;
+use self::settling::Settling;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{
@@ -105,6 +107,7 @@ pub struct Pods {
     /// Writes beside those of whole objects.
     refusals: Refusals,
     reports: Reports,
+    settling: Settling,
 }
 
 impl Pods {
@@ -134,6 +137,7 @@ impl Pods {
             routes: Routes::default(),
             refusals: Refusals::default(),
             reports: Reports::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -372,6 +376,8 @@ impl Platform for Pods {
             &mut states,
         );
         complete.await;
+        self.settling
+            .hold(&self.seen.pods, &mut states, tokio::time::Instant::now());
         states
     }
 

@@ -1,6 +1,9 @@
 //! Brokers that are not ready for what their node does.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::super::settings::{Kubernetes, Setting, run};
 use super::super::{cluster, until, until_cluster};
@@ -45,5 +48,40 @@ fn a_node_that_is_not_heard_of_is_named() {
         api.delete("pods", "shop", "orders-1");
         let want = format!("was to stop, but {want}");
         until("it is still named", || said() == want.as_str()).await;
+    });
+}
+
+/// Connections are led to a pod some time after it is ready.
+#[test]
+fn a_broker_that_is_ready_again_counts_a_moment_later() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let api = &world.api;
+        world.apply(&cluster(""));
+        until("there is a StatefulSet", || {
+            api.get("statefulsets", "shop", "orders").is_some()
+        })
+        .await;
+        make_pods(api);
+        until_cluster(world, "BrokersReady").await;
+
+        let is_ready = |is: &str| {
+            api.edit("pods", "shop", "orders-1", |pod| {
+                pod["status"]["conditions"][0]["status"] = json!(is);
+            });
+        };
+        let said = || {
+            let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+            let message = &orders["status"]["brokers"][1]["message"];
+            message.as_str().unwrap_or_default().to_owned()
+        };
+        is_ready("False");
+        until("it is away", || said() != "serves").await;
+        is_ready("True");
+        until("it settles", || said().starts_with("serves again")).await;
+        let back = Instant::now();
+        until_cluster(world, "BrokersReady").await;
+        let took = back.elapsed();
+        assert!(took > Duration::from_secs(2), "{took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
     });
 }
