@@ -112,6 +112,8 @@ pub enum Failure {
 pub struct BrokerState {
     /// Whether it serves: its `/readyz` says so.
     pub ready: bool,
+    /// Whether it serves since a moment ago, so that what connects to it may yet be led elsewhere.
+    pub settles: bool,
     /// Whether its process runs, and was not told to stop.
     pub runs: bool,
     /// What it does, or why it does not serve; one sentence without a full stop.

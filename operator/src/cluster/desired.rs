@@ -69,6 +69,7 @@ pub(super) fn observed_brokers(
     let brokers = states.iter().map(|(id, state)| ObservedBroker {
         id: *id,
         ready: state.ready,
+        settles: state.settles,
         runs: state.runs,
         fails: state.failure.is_some(),
         message: state.message.clone(),

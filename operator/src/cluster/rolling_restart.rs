@@ -4,9 +4,9 @@
 //! still gives ([`Presence`]), not by whether it is ready: a broker whose disk is full, whose lease
 //! has run out or that is behind in one partition is not ready, and leads hundreds.
 //!
-//! - One that *serves* goes when every other one serves that is in the way, every partition is in
-//!   sync on all brokers but the one to go, and the voters that stay are a majority: then nothing
-//!   becomes unavailable that is not so already.
+//! - One that *serves* goes when every other one serves that is in the way, and no broker does so
+//!   only since a moment ago, every partition is in sync on all brokers but the one to go, and the
+//!   voters that stay are a majority: then nothing becomes unavailable that is not so already.
 //! - One that is *behind* goes when no other broker is down, the voters that stay are a majority,
 //!   and every partition that has it in sync has all its other replicas in sync, or two that serve:
 //!   of two brokers behind, the second does not go while the first is still catching up.
@@ -63,6 +63,8 @@ pub struct ObservedBroker {
     pub id: i32,
     /// Whether its `/readyz` says that it serves.
     pub ready: bool,
+    /// Whether it has come back so lately that clients may not reach it yet.
+    pub settles: bool,
     /// Whether its process runs, and was not told to stop.
     pub runs: bool,
     /// Whether it will not come up unless somebody acts.
@@ -306,10 +308,11 @@ fn obstacle(
     let counts = |id: i32| {
         id < FIRST_CONTROLLER || quorum.is_none_or(|quorum| quorum.voters.contains_key(&id))
     };
-    let mut others = there
+    let others = there
         .iter()
         .filter(|(_, other)| other.id != candidate.id && counts(other.id));
-    let in_the_way = others.find(|(other, broker)| match presence {
+    let mut settling = others.clone().filter(|(_, other)| other.settles);
+    let in_the_way = others.clone().find(|(other, broker)| match presence {
         Presence::Serves => *other != Presence::Serves,
         Presence::Behind => *other == Presence::Down,
         Presence::Down => !broker.runs && !broker.fails && broker.restart.is_none(),
@@ -319,6 +322,12 @@ fn obstacle(
             broker: other.id,
             message: other.message.clone(),
         });
+    }
+    // One that serves hands its leaderships to others, and its clients go there at once.
+    if presence == Presence::Serves
+        && let Some((_, other)) = settling.find(|(_, other)| other.id < FIRST_CONTROLLER)
+    {
+        return Some(Obstacle::Settles(other.id));
     }
     if presence == Presence::Down {
         return None;

@@ -377,7 +377,7 @@ impl Platform for Pods {
         );
         complete.await;
         self.settling
-            .hold(&self.seen.pods, &mut states, tokio::time::Instant::now());
+            .tell(&self.seen.pods, &mut states, tokio::time::Instant::now());
         states
     }
 

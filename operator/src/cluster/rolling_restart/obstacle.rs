@@ -17,6 +17,8 @@ pub enum Obstacle {
         /// What it does.
         message: String,
     },
+    /// Another one has just come back, and what connects to it may be led elsewhere yet.
+    Settles(i32),
     /// The brokers do not answer, because of this.
     NoAnswer(String),
     /// There is no quorum, because of this.
@@ -76,6 +78,11 @@ impl fmt::Display for Obstacle {
             Self::Away { broker, message } => {
                 write!(f, "{} does not serve ({message})", node(*broker))
             }
+            Self::Settles(other) => write!(
+                f,
+                "{} has just come back, and clients may not reach it yet",
+                node(*other)
+            ),
             Self::NoAnswer(why) => write!(f, "the cluster cannot be asked: {why}"),
             Self::NoQuorum(why) => write!(f, "the metadata quorum is not there: {why}"),
             Self::QuorumLost { left, voters } => {

@@ -8,22 +8,24 @@ use super::{Health, ObservedBroker, plan};
 use crate::observed::{ObservedCluster, ObservedPartition, ObservedQuorum, ObservedTopic};
 use crate::testing::fold;
 
-/// A broker a letter, another case (or `!`) for one that is to be restarted: `.` serves, `b` runs,
-/// is not ready, `x` is on its way back without a process, `f`
-/// does not come up by itself.
+/// A broker a letter, another case (or `!`) for one that is to be restarted: `.` serves, `s` does
+/// since a moment ago, `b` runs, is not ready, `x` is on its way back without a process, `f` does
+/// not come up by itself.
 pub(in crate::cluster) fn brokers(letters: &str) -> Vec<ObservedBroker> {
     let broker = |(id, letter): (i32, char)| {
         let (message, state) = match letter.to_ascii_lowercase() {
             'f' => ("exits at once", 'f'),
             'x' => ("its pod is being created", 'x'),
             'b' => ("is behind", 'b'),
+            's' => ("serves", 's'),
             _ => ("serves", '.'),
         };
         let must_go = letter == '!' || letter.is_ascii_uppercase();
         ObservedBroker {
             id,
-            ready: state == '.',
-            runs: ".b".contains(state),
+            ready: ".s".contains(state),
+            settles: state == 's',
+            runs: ".sb".contains(state),
             fails: state == 'f',
             message: message.to_owned(),
             restart: must_go.then(|| "num.partitions changed".to_owned()),
@@ -471,4 +473,5 @@ mod at_once;
 mod controllers;
 mod heeded;
 mod moving;
+mod settling;
 mod unasked;

@@ -407,6 +407,8 @@ impl Process {
             }
         }
         BrokerState {
+            // its address is its own, and led by nobody
+            settles: false,
             ready: self.ready_since.is_some(),
             runs: matches!(self.life, Life::Running(_)),
             message,
