@@ -159,10 +159,15 @@ impl Metadata {
             min_insync_replicas_after: layers
                 .min_insync_replicas(topic.target_replication_factor()),
             allows_unclean: layers.get("unclean.leader.election.enable").flag(),
-            keeps_eligible: self.image.feature(ELIGIBLE_LEADER_REPLICAS_VERSION) > 0,
+            keeps_eligible: self.keeps_eligible(),
             durability: layers.durability(),
             unaware: &self.unaware,
         }
+    }
+
+    /// Whether who is not in sync may be eligible.
+    fn keeps_eligible(&self) -> bool {
+        self.image.feature(ELIGIBLE_LEADER_REPLICAS_VERSION) > 0
     }
 }
 

@@ -20,22 +20,33 @@ use crate::placement::{self, Candidate};
 pub(super) const CREATED_PARTITIONS_MAX: usize = 10_000;
 
 impl Metadata {
-    /// A partition that nobody has written to: every active replica is in sync.
+    /// A partition that nobody has written to: every active replica is in sync. Where those are
+    /// fewer than min.insync.replicas, nothing is committed before others have joined, so these
+    /// hold all that is, and are eligible. Were they not, nobody would lead for good once the one
+    /// that is in sync has lost its disk.
     pub(super) fn new_partition(
         &self,
         replicas: &[NodeId],
+        min_insync_replicas: usize,
     ) -> Result<PartitionRegistration, Refusal> {
-        let active = replicas.iter().filter(|n| self.image.is_active(**n));
-        let isr: Vec<NodeId> = active.copied().collect();
+        let is_active = |node: &NodeId| self.image.is_active(*node);
+        let (isr, away): (Vec<NodeId>, Vec<NodeId>) = replicas.iter().copied().partition(is_active);
         if isr.is_empty() {
             return Err(Refusal::new(
                 ErrorCode::InvalidReplicaAssignment,
                 "All brokers of a partition's assignment are fenced or in controlled shutdown.",
             ));
         }
+        let is_short = isr.len() < min_insync_replicas.min(replicas.len());
+        let mut elr = match is_short && self.keeps_eligible() {
+            true => away,
+            false => Vec::new(),
+        };
+        elr.sort_unstable();
         Ok(PartitionRegistration {
             leader: isr.first().copied(),
             isr,
+            elr,
             replicas: replicas.to_vec(),
             ..PartitionRegistration::default()
         })
@@ -133,10 +144,11 @@ impl Metadata {
             ));
         }
         let replicas = self.replicas_of_added(request, topic, (candidates, count), seed)?;
+        let least = self.rules(topic).min_insync_replicas;
         let mut records = Vec::with_capacity(count);
         for (place, nodes) in replicas.iter().enumerate() {
             let index = PartitionIndex((observed + place) as i32);
-            let new = self.new_partition(nodes)?;
+            let new = self.new_partition(nodes, least)?;
             let record = PartitionRecord::of(topic.id, index, &new);
             records.push(Record::Partition(record));
         }

@@ -114,8 +114,11 @@ impl Metadata {
         let resource = ConfigResource::Topic(topic.name.as_str().into());
         let set = configs.iter();
         records.extend(set.map(|(n, v)| Record::Config(ConfigRecord::new(&resource, n, Some(v)))));
+        let layers = self.image.layers(None, &self.static_configs);
+        let layers = layers.with(Some(&configs));
         for (index, nodes) in replicas.iter().enumerate() {
-            let new = self.new_partition(nodes)?;
+            let least = layers.min_insync_replicas(nodes.len());
+            let new = self.new_partition(nodes, least)?;
             let index = PartitionIndex(index as i32);
             records.push(Record::Partition(PartitionRecord::of(id, index, &new)));
         }

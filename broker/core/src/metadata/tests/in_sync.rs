@@ -178,6 +178,18 @@ fn where_nobody_is_kept_eligible_the_last_in_sync_is_waited_for() {
 }
 
 #[test]
+fn where_nobody_is_kept_eligible_nobody_is_from_the_start() {
+    let mut cluster = Cluster::of(3);
+    keep_eligible(&mut cluster, 0, 2);
+    cluster.fence(1);
+    cluster.fence(2);
+    cluster.create("t", &[&[0, 1, 2]], &[]);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/0 replicas 0,1,2 isr 0
+    "#]]);
+}
+
+#[test]
 fn who_was_eligible_before_is_so_no_more_unless_there_is_nobody_else() {
     let mut cluster = Cluster::of(3);
     for name in ["led", "waits"] {

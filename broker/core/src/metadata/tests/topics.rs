@@ -152,6 +152,34 @@ fn a_fenced_broker_is_no_part_of_a_new_isr() {
     "#]]);
 }
 
+/// Fewer replicas than min.insync.replicas are there: nothing is committed before more are in sync,
+/// so those that are away hold all that is, and stand in for the first if it does not come back.
+#[test]
+fn who_is_away_when_a_partition_is_made_is_eligible_where_nothing_can_be_committed() {
+    let mut cluster = Cluster::of(3);
+    cluster.fence(0);
+    cluster.fence(1);
+    cluster.create("t", &[&[0, 1, 2]], &[]);
+    cluster.create("one", &[&[0, 1, 2]], &[("min.insync.replicas", "1")]);
+    cluster.create("pair", &[&[1, 2]], &[("min.insync.replicas", "3")]);
+    let grown = grow(&mut cluster, "t", 2, Some(&[&[1, 2, 0]]));
+    assert_eq!(grown, "ok\n");
+    cluster.check(expect![[r#"
+        one-0 leader 2 epochs 0/0 replicas 0,1,2 isr 2
+        pair-0 leader 2 epochs 0/0 replicas 1,2 isr 2 elr 1
+        t-0 leader 2 epochs 0/0 replicas 0,1,2 isr 2 elr 0,1
+        t-1 leader 2 epochs 0/0 replicas 1,2,0 isr 2 elr 0,1
+    "#]]);
+    cluster.fence(2);
+    cluster.start(1);
+    cluster.check(expect![[r#"
+        one-0 leader none epochs 1/1 replicas 0,1,2 isr  elr 2 last 2
+        pair-0 leader 1 epochs 2/2 replicas 1,2 isr 1 elr 2
+        t-0 leader 1 epochs 2/2 replicas 0,1,2 isr 1 elr 0,2
+        t-1 leader 1 epochs 2/2 replicas 1,2,0 isr 1 elr 0,2
+    "#]]);
+}
+
 fn grow(cluster: &mut Cluster, name: &str, count: i32, assigned: Option<&[&[i32]]>) -> String {
     let assignment = |ids: &&[i32]| CreatePartitionsAssignment {
         broker_ids: ids.to_vec(),
