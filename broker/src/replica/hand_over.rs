@@ -237,14 +237,17 @@ impl Replica {
 
     /// A batch that was sent on is not appended, or its sequence says so to whoever leads: once
     /// nothing is on its way any more, it goes where it belongs by then, before all that came after
-    /// it.
+    /// it. One that came by another broker goes back there.
     pub(super) fn come_back(self: &Arc<Self>, sent: Sent, turn: u64) {
         if !sent.is_wanted() {
             let batch = producer_state::data(&sent.header);
             return self.arrived((turn, &sent.place), &batch, false);
         }
         let mut state = self.lock();
-        state.on_the_way.comes_back(turn, sent);
+        let is_sent_on = sent.is_sent_on();
+        if let Some(sent) = state.on_the_way.comes_back(turn, sent, is_sent_on) {
+            sent.untaken();
+        }
         self.release(&mut state);
     }
 

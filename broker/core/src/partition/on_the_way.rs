@@ -2,7 +2,10 @@
 //!
 //! Invariant: what producers sent here is tried in the order in which they sent it, whatever comes
 //! back and in which order. What another broker sends on to here never waits for what this one has
-//! sent on: it may be what that waits for.
+//! sent on: it may be what that waits for. So one that comes back goes back to that broker, which
+//! sends it on again in its turn: kept here, it would wait for a batch of this broker's that went
+//! round by the other one, which waits for it, and neither broker would append anything of the
+//! partition until they give up.
 //!
 //! Whoever sent a batch may have stopped waiting while it is on its way, so the room for those has
 //! a bound of its own.
@@ -76,10 +79,16 @@ impl<T> OnTheWay<T> {
         self.away.remove(&turn);
     }
 
-    /// One is in no log by its way, or would be known again: it goes on later.
-    pub fn comes_back(&mut self, turn: u64, batch: T) {
+    /// One is in no log by its way, or would be known again: it goes on later. Gives back what
+    /// another broker has sent on, for that to keep.
+    #[must_use]
+    pub fn comes_back(&mut self, turn: u64, batch: T, is_sent_on: bool) -> Option<T> {
         self.is_answered(turn);
+        if is_sent_on {
+            return Some(batch);
+        }
         self.back.push((turn, batch));
+        None
     }
 
     /// What came back, in its order, once nothing is on its way; before what came since.
@@ -167,13 +176,33 @@ mod tests {
         (way, turns)
     }
 
+    /// One that a producer sent here comes back.
+    fn comes_back(way: &mut OnTheWay<&'static str>, turn: u64, batch: &'static str) {
+        assert_eq!(way.comes_back(turn, batch, false), None);
+    }
+
+    /// Two brokers, each of which has handed over to the other: this one lags, and gets its own
+    /// batch sent on by the other. Both go by a third leader then, who does not know it yet.
+    #[test]
+    fn what_went_round_by_another_broker_comes_home() {
+        let (mut here, own) = left(1);
+        let mut there = OnTheWay::default();
+        let over_there = there.leaves((C, LeaderEpoch(2)), true);
+        let again = here.leaves((NodeId(3), LeaderEpoch(3)), true);
+        assert_eq!(here.comes_back(again, "own", true), Some("own"));
+        assert_eq!(there.comes_back(over_there, "own", true), Some("own"));
+        assert!(there.is_clear());
+        comes_back(&mut here, own[0], "own");
+        assert_eq!(here.take_back(), ["own"]);
+    }
+
     #[test]
     fn what_comes_back_goes_on_in_the_order_in_which_it_left() {
         let (mut way, turns) = left(3);
-        way.comes_back(turns[2], "third");
-        way.comes_back(turns[0], "first");
+        comes_back(&mut way, turns[2], "third");
+        comes_back(&mut way, turns[0], "first");
         assert!(way.take_back().is_empty(), "the second is on its way");
-        way.comes_back(turns[1], "second");
+        comes_back(&mut way, turns[1], "second");
         assert_eq!(way.take_back(), ["first", "second", "third"]);
         assert!(way.take_back().is_empty());
     }
@@ -190,7 +219,7 @@ mod tests {
             "they may be on their way back"
         );
         assert_eq!(way.reception(Reception::Step, false), Reception::Park);
-        way.comes_back(turns[0], "first");
+        comes_back(&mut way, turns[0], "first");
         assert_eq!(way.reception(TO_B, false), Reception::Park);
         way.is_answered(turns[1]);
         assert!(way.is_clear());
@@ -202,7 +231,7 @@ mod tests {
     #[test]
     fn what_another_broker_sends_on_waits_for_nothing_that_was_sent_on_from_here() {
         let (mut way, turns) = left(2);
-        way.comes_back(turns[0], "first");
+        comes_back(&mut way, turns[0], "first");
         assert_eq!(way.reception(Reception::Step, true), Reception::Step);
         assert_eq!(way.reception(TO_C, true), TO_C);
         assert_eq!(way.take_back_now(), ["first"], "which was sent before it");
@@ -214,11 +243,11 @@ mod tests {
     #[test]
     fn what_another_broker_sends_on_takes_back_nothing_that_left_after_what_is_away() {
         let (mut way, turns) = left(3);
-        way.comes_back(turns[2], "third");
+        comes_back(&mut way, turns[2], "third");
         assert!(way.take_back_now().is_empty(), "two before it are away");
-        way.comes_back(turns[0], "first");
+        comes_back(&mut way, turns[0], "first");
         assert_eq!(way.take_back_now(), ["first"]);
-        way.comes_back(turns[1], "second");
+        comes_back(&mut way, turns[1], "second");
         assert_eq!(way.take_back(), ["second", "third"]);
     }
 
@@ -229,9 +258,9 @@ mod tests {
         assert_eq!(way.reception(TO_B, false), TO_B, "the first is away still");
         let begins = way.is_clear();
         let later = way.leaves((B, LeaderEpoch(1)), false);
-        way.comes_back(turns[0], "first"); // its stream has ended
+        comes_back(&mut way, turns[0], "first"); // its stream has ended
         assert!(!second.takes(0, begins, false));
-        way.comes_back(later, "second");
+        comes_back(&mut way, later, "second");
         assert_eq!(way.take_back(), ["first", "second"]);
         assert!(second.takes(0, way.is_clear(), false));
         way.leaves((B, LeaderEpoch(1)), false);
