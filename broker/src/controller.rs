@@ -181,8 +181,8 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
     disk.create_dir_all(&dir)?;
     let abstention = Abstention::new(Arc::clone(&disk), &dir, inline);
     let (log, may_vote) = open_log(&disk, &dir, inline, &abstention).await?;
-    let (published_sender, published) = mpsc::unbounded_channel();
-    let machine = Machine::open(disk, &dir, metadata, published_sender, inline)?;
+    let (sender, published) = mpsc::unbounded_channel();
+    let machine = Machine::open(disk, &dir, metadata, (sender, &peers.links), inline)?;
     let state = machine.state();
     let moved = Moved::default();
     let factory = Factory {

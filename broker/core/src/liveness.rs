@@ -8,7 +8,7 @@
 //! |---|---|
 //! | a beat | the lease of that incarnation begins anew |
 //! | a connection with the broker breaks | [`Look`]s at its process |
-//! | its address refuses, and the broker closed its last connection from there | fenced |
+//! | its address refuses, and this process closed its last connection from there | fenced |
 //! | its address refuses, and that is all | nothing: a firewall does that, too |
 //! | the lease has run out | fenced |
 //!
@@ -325,7 +325,7 @@ pub struct Sight {
     pub refuses: bool,
     /// This node's last connection with the broker was with that very address, and it was the
     /// broker's side that closed it: closed in order, not reset, as the system does it for a
-    /// process that ends.
+    /// process that ends. It has not registered since: another process of it would be there.
     pub was_closed: bool,
 }
 

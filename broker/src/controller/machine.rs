@@ -25,7 +25,7 @@ use super::raft::{
     LogId, Membership, SnapshotMeta, StoredMembership, Types, snapshot_meta_from_wire,
     snapshot_meta_to_wire,
 };
-use crate::peer::wire;
+use crate::peer::{Links, wire};
 use crate::threads;
 
 /// The file of the newest snapshot.
@@ -71,6 +71,9 @@ pub struct Machine {
     /// Held for a replay or a copy, never across I/O or an await.
     state: Arc<Mutex<State>>,
     published: mpsc::UnboundedSender<Published>,
+    /// Told who registers: a controller that begins looks at brokers by what is applied, whatever
+    /// of it is published.
+    links: Links,
     file: SnapshotFile,
 }
 
@@ -84,8 +87,8 @@ struct SnapshotFile {
 }
 
 impl Machine {
-    /// Begins with the snapshot in `dir`, or with nothing. `metadata` is the empty machine;
-    /// `inline` does without a thread.
+    /// Begins with the snapshot in `dir`, or with nothing. `metadata` is the empty machine, `links`
+    /// are the connections with peers; `inline` does without a thread.
     ///
     /// # Errors
     /// The disk's, or that the snapshot cannot be read.
@@ -93,7 +96,7 @@ impl Machine {
         disk: Arc<dyn Disk>,
         dir: &std::path::Path,
         metadata: Metadata,
-        published: mpsc::UnboundedSender<Published>,
+        (published, links): (mpsc::UnboundedSender<Published>, &Links),
         inline: bool,
     ) -> io::Result<Self> {
         let path = dir.join(SNAPSHOT);
@@ -103,6 +106,7 @@ impl Machine {
                 ..State::default()
             })),
             published,
+            links: links.clone(),
             file: SnapshotFile { disk, path, inline },
         };
         let stored = snapshot_file::read(&*machine.file.disk, &machine.file.path);
@@ -140,6 +144,10 @@ impl Machine {
             delta: state.metadata.take_delta(),
             applied: state.applied(),
         };
+        let changed = published.delta.brokers.iter();
+        for broker in changed.filter_map(|node| published.image.broker(*node)) {
+            self.links.registered(broker.node_id, broker.broker_epoch);
+        }
         // nobody listens while the node stops
         let _ = self.published.send(published);
     }

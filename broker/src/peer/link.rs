@@ -3,7 +3,8 @@
 //! A process that ends has its connections closed by its system, in order: the other side reads
 //! their end, not an error. A live broker keeps them, and what lies between two brokers can break
 //! them but not close them. So an end that was read is half the proof that a process is gone; see
-//! `core::liveness` for the other half.
+//! `core::liveness` for the other half. It is one of the process that had the connection: once the
+//! next process of that node has registered, it proves nothing any more.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use ottla_protocol::ids::NodeId;
+use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
@@ -30,6 +31,8 @@ struct Known {
     open: usize,
     /// Where the node was when it closed the last one that it closed.
     closed_from: Option<IpAddr>,
+    /// Its newest registration.
+    registered: Option<BrokerEpoch>,
 }
 
 impl Links {
@@ -38,6 +41,16 @@ impl Links {
     #[must_use]
     pub fn closed_from(&self, node: NodeId) -> Option<IpAddr> {
         self.with(node, |known| known.closed_from.filter(|_| known.open == 0))
+    }
+
+    /// `node` is registered with this epoch. Where that is news, another process is there than the
+    /// one that closed connections before.
+    pub fn registered(&self, node: NodeId, epoch: BrokerEpoch) {
+        self.with(node, |known| {
+            if known.registered.replace(epoch) != Some(epoch) {
+                known.closed_from = None;
+            }
+        });
     }
 
     /// Watches a connection.

@@ -1,4 +1,5 @@
 use ottla_core::liveness::Sight;
+use ottla_protocol::ids::BrokerEpoch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -97,6 +98,25 @@ async fn a_connection_from_another_address_proves_nothing() {
     again.link().belongs_to(NODE);
     assert!(!peers.sight(NODE, &address).await.was_closed);
     drop(listener);
+}
+
+/// The next process of a broker may not have had a connection with this node yet.
+#[tokio::test]
+async fn what_an_earlier_process_closed_proves_nothing_of_the_next() {
+    let listener = Network::Tcp.listen("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peers = Peers::new(Network::Tcp);
+    peers.links.registered(NODE, BrokerEpoch(1));
+    let mut here = peers
+        .links
+        .watch(Network::Tcp.connect(&address).await.unwrap());
+    here.link().belongs_to(NODE);
+    drop(listener.accept().await.unwrap());
+    let _ = here.read_to_end(&mut Vec::new()).await;
+    peers.links.registered(NODE, BrokerEpoch(1));
+    assert!(peers.sight(NODE, &address).await.was_closed);
+    peers.links.registered(NODE, BrokerEpoch(2));
+    assert!(!peers.sight(NODE, &address).await.was_closed);
 }
 
 /// What a peer of that name has, with these settings beside.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::controller::log::LogStore;
 use crate::controller::machine::{Machine, Published};
 use crate::controller::raft::Types;
+use crate::peer::Links;
 
 /// What a store needs as long as it lives.
 type Kept = (
@@ -40,7 +41,13 @@ impl StoreBuilder<Types, LogStore, Machine, Kept> for Builder {
         let inline = self.is_simulated;
         let log = LogStore::open(Arc::clone(&disk), dir, inline).expect("an empty log");
         let (sender, published) = mpsc::unbounded_channel();
-        let machine = Machine::open(disk, dir, Metadata::default(), sender, inline);
+        let machine = Machine::open(
+            disk,
+            dir,
+            Metadata::default(),
+            (sender, &Links::default()),
+            inline,
+        );
         let machine = machine.expect("no snapshot");
         Ok(((folder, published), log, machine))
     }
