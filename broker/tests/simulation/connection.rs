@@ -77,9 +77,10 @@ impl Connection {
         self.node
     }
 
-    /// Whether it is connected, as far as is known.
-    pub fn is_open(&self) -> bool {
-        self.stream.is_some()
+    /// The process that it was connected to last, by its number. While it connects, a process may
+    /// end and the next one begin.
+    pub fn life(&self) -> u64 {
+        self.life
     }
 
     /// Asks the next broker who coordinates a group, and talks to that one from now on; says

@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 28] = [
+const KEPT_SEEDS: [(u64, &str); 31] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -169,6 +169,19 @@ const KEPT_SEEDS: [(u64, &str); 28] = [
         33_000_018,
         "a partition whose only member of the ISR could not read its log had no leader for good, \
          though others were eligible",
+    ),
+    (
+        34_000_409,
+        "a live broker was fenced by a controller to which its last process had closed connections",
+    ),
+    (
+        34_000_590,
+        "a partition that was made while one replica was there had no leader for good once that \
+         one had lost its disk, though nothing could have been committed",
+    ),
+    (
+        34_000_639,
+        "two brokers each waited for a batch that the other had sent on, and appended nothing",
     ),
 ];
 

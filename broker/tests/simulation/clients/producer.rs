@@ -82,8 +82,6 @@ pub struct Producer {
     /// Not acknowledged, oldest first; of these `sent` went out on the present connection.
     pending: VecDeque<Pending>,
     sent: usize,
-    /// The process that the connection is with, by its number.
-    life: u64,
 }
 
 impl Producer {
@@ -111,7 +109,6 @@ impl Producer {
             in_flight_max,
             pending: VecDeque::new(),
             sent: 0,
-            life: 0,
         };
         shared.join(&producer.name());
         producer
@@ -213,9 +210,6 @@ impl Producer {
         if self.connection.node() != leader.node {
             self.connection.turn_to(leader.node);
         }
-        if !self.connection.is_open() {
-            self.life = self.shared.with(|world| world.machines[leader.node].life);
-        }
         while let Some(pending) = self.pending.get(self.sent) {
             let request = self.request(pending);
             let sent = match self.plan.acks {
@@ -288,7 +282,7 @@ impl Producer {
     }
 
     fn is_owed_answer(&self) -> bool {
-        let process = (self.connection.node(), self.life);
+        let process = (self.connection.node(), self.connection.life());
         let (slot, sent_ms) = (self.plan.slot, self.pending[0].sent_ms);
         let owes = |world: &mut World| world.owes_answer(slot, process, sent_ms);
         self.shared.with(owes)
@@ -298,7 +292,7 @@ impl Producer {
     /// everything once sees an error.
     fn check_orderly(&self, what: &str) {
         let (slot, node) = (self.plan.slot, self.connection.node());
-        let process = (node, self.life);
+        let process = (node, self.connection.life());
         let sent_ms = self.pending[0].sent_ms;
         if self
             .shared
