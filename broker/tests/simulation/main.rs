@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 31] = [
+const KEPT_SEEDS: [(u64, &str); 32] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -182,6 +182,10 @@ const KEPT_SEEDS: [(u64, &str); 31] = [
     (
         34_000_639,
         "two brokers each waited for a batch that the other had sent on, and appended nothing",
+    ),
+    (
+        36_100_048,
+        "a leader that one reassignment had added was dropped by the next, and served reads",
     ),
 ];
 

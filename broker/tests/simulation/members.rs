@@ -34,6 +34,8 @@ impl Members {
     }
 
     /// A member was told at `now_ms` what it has; it is in the group until `until_ms` at least.
+    /// Where that is over, the answer took so long that it is silent for its coordinator: others
+    /// may have been given what it had when it was decided, and told of it before.
     pub fn is_told(
         &mut self,
         member: &str,
@@ -41,10 +43,11 @@ impl Members {
         until_ms: u64,
         now_ms: u64,
     ) -> Result<(), String> {
+        let own_until_ms = until_ms;
         let others = self.assigned.iter().filter(|(other, _)| *other != member);
         for (other, (theirs, until_ms)) in others {
             if let Some((_, partition)) = theirs.intersection(&has).next()
-                && now_ms < *until_ms
+                && now_ms < own_until_ms.min(*until_ms)
             {
                 return Err(format!(
                     "TwoOwners: {member} was given partition {partition}, which {other} has"

@@ -21,6 +21,7 @@ use super::request::{Refusal, Response};
 use super::{Decision, Metadata};
 use crate::image::record::{PartitionRecord, Record};
 use crate::image::{MetadataImage, PartitionRegistration, Topic};
+use crate::planted::{self, Planted};
 
 impl Metadata {
     pub(super) fn alter_partition_reassignments(
@@ -152,18 +153,21 @@ impl Metadata {
             ));
         }
         let is_enough = change.new.isr.len() >= self.least_in_sync(topic, partition);
-        let kept = match is_enough {
-            true => Vec::new(),
-            // as in a reassignment to the original ones
-            false => only(&partition.isr, |n| !original.contains(n)),
-        };
-        if !is_enough {
-            change.new.isr.clone_from(&partition.isr);
-        }
+        // as in a reassignment to the original ones
+        let stays = |n: &NodeId| !is_enough || self.may_lead(partition, *n);
+        let kept = only(&partition.isr, |n| !original.contains(n) && stays(n));
+        change.new.isr = only(&partition.isr, |n| original.contains(n) || kept.contains(n));
         change.new.replicas = original.into_iter().chain(kept.iter().copied()).collect();
         change.new.adding_replicas.clear();
         change.new.removing_replicas = kept;
         Ok(change.finish(Election::Online))
+    }
+
+    /// Whether a broker leads, or may in an epoch of the past: it goes by a reassignment that is
+    /// done, which sees to it that another leads and that this one has heard of that.
+    fn may_lead(&self, partition: &PartitionRegistration, node: NodeId) -> bool {
+        let leads = partition.leader == Some(node) || self.unaware.contains(&node);
+        leads && self.image.is_unfenced(node) && !planted::is(Planted::LeaderRemoved)
     }
 
     /// How many replicas have to stay in the ISR by our own act: so many as acknowledgements waited
@@ -188,16 +192,14 @@ impl Metadata {
         change.new.replicas = target.iter().chain(&removing).copied().collect();
         let known = change.new.replicas.clone();
         let in_sync = only(&partition.isr, |n| known.contains(n));
-        if in_sync.len() < self.least_in_sync(topic, partition) {
-            // what is acknowledged may be on those alone that the earlier reassignment added: keep
-            // them until others are in sync
-            let kept = only(&partition.isr, |n| !known.contains(n));
-            change.new.replicas.extend(&kept);
-            change.new.removing_replicas = removing.into_iter().chain(kept).collect();
-        } else {
-            change.new.isr = in_sync;
-            change.new.removing_replicas = removing;
-        }
+        let is_enough = in_sync.len() >= self.least_in_sync(topic, partition);
+        // what is acknowledged may be on those alone that the earlier reassignment added: keep them
+        // until others are in sync
+        let stays = |n: &NodeId| !is_enough || self.may_lead(partition, *n);
+        let kept = only(&partition.isr, |n| !known.contains(n) && stays(n));
+        change.new.isr = only(&partition.isr, |n| known.contains(n) || kept.contains(n));
+        change.new.replicas.extend(&kept);
+        change.new.removing_replicas = removing.into_iter().chain(kept).collect();
         change.new.adding_replicas = adding;
         change.finish(Election::Online)
     }

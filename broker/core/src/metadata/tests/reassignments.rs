@@ -100,6 +100,47 @@ fn who_led_until_just_now_is_removed_once_it_has_heard_of_that_or_is_fenced() {
     }
 }
 
+/// The leader was added by a reassignment that is not done, and the next one does not want it.
+#[test]
+fn a_leader_that_a_reassignment_added_is_removed_by_the_next_once_it_has_heard_of_that() {
+    let moved = || {
+        let mut cluster = Cluster::of(5);
+        cluster.create("t", &[&[1, 3]], &[]);
+        reassign(&mut cluster, "t", 0, Some(&[2, 4]));
+        let joined = item(&cluster, "t", &[1, 3, 2, 4]);
+        assert_eq!(alter(&mut cluster, 1, joined), "NEW_LEADER_ELECTED\n");
+        cluster.check(expect![[r#"
+            t-0 leader 2 epochs 1/2 replicas 2,4,1,3 isr 1,3,2,4 adding 2,4 removing 1,3
+        "#]]);
+        cluster
+    };
+    let mut cluster = moved();
+    reassign(&mut cluster, "t", 0, Some(&[0, 3]));
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 2/3 replicas 0,3,1,2 isr 1,3,2 adding 0 removing 1,2
+    "#]]);
+    let joined = item(&cluster, "t", &[1, 3, 2, 0]);
+    assert_eq!(alter(&mut cluster, 2, joined), "NEW_LEADER_ELECTED\n");
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 3/4 replicas 0,3,1,2 isr 1,3,2,0 adding 0 removing 1,2
+    "#]]);
+    cluster.hear(1);
+    cluster.hear(2);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 4/5 replicas 0,3 isr 3,0
+    "#]]);
+    // the same where it is cancelled
+    let mut cluster = moved();
+    reassign(&mut cluster, "t", 0, None);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 2/3 replicas 1,3,2 isr 1,3,2 removing 2
+    "#]]);
+    cluster.hear(2);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 3/4 replicas 1,3 isr 1,3
+    "#]]);
+}
+
 #[test]
 fn a_copy_that_is_on_its_way_is_no_missing_replica() {
     let mut cluster = Cluster::of(5);
