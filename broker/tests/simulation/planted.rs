@@ -65,7 +65,7 @@ fn told() -> Vec<(&'static str, u64)> {
         .collect()
 }
 
-/// Some of the bugs, each day others: all of them take hours. The seed that found one once is
+/// Some of the bugs, each day others: all of them take minutes. The seed that found one once is
 /// tried first.
 pub fn some() -> bool {
     let told = told();
