@@ -233,6 +233,31 @@ pub fn keep_types(valid: &mut ValidatedCluster, running: &[Listener]) {
     }
 }
 
+/// Has load balancers keep their class: Kubernetes would refuse the whole Service.
+pub fn keep_classes(valid: &mut ValidatedCluster, laid_out: &BTreeMap<String, Listener>) {
+    for listener in &mut valid.listeners {
+        let is_same = |one: &&Listener| one.type_ == listener.type_;
+        let Some(before) = laid_out.get(&listener.name).filter(is_same) else {
+            continue;
+        };
+        let before = &before.reach.service.load_balancer_class;
+        let class = &mut listener.reach.service.load_balancer_class;
+        if class == before {
+            continue;
+        }
+        let message = format!(
+            "spec.listeners ({}) has service.loadBalancerClass \"{class}\" and was made with \
+             \"{before}\", which Kubernetes does not let change: put it back, or add a listener of \
+             another name and remove this one once clients have moved.",
+            listener.name
+        );
+        class.clone_from(before);
+        valid
+            .refused
+            .push(Verdict::new(ClusterReason::InvalidSpec, message));
+    }
+}
+
 /// Has brokers keep the listeners that they have while a restart waits. What was made to have the
 /// addresses of load balancers assigned stays: without them the restart would be another one.
 pub fn hold_listeners(valid: &mut ValidatedCluster, running: Vec<Listener>) {

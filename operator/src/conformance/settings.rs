@@ -94,6 +94,8 @@ pub struct Kubernetes {
     pub nodes: Nodes,
     /// The namespaces that are looked after; none: all.
     pub namespaces: Vec<String>,
+    /// Whether brokers get a NetworkPolicy.
+    pub has_network_policy: bool,
     brokers: Brokers,
     platform: PlatformKind,
 }
@@ -118,6 +120,7 @@ impl Kubernetes {
             api,
             telemetry: Telemetry::default(),
             namespaces: Vec::new(),
+            has_network_policy: true,
             brokers,
             platform: PlatformKind::Fakes,
         }
@@ -153,7 +156,7 @@ impl Kubernetes {
         let watched = world.watched.clone();
         let options = PodOptions {
             image: "ottla-broker:test".to_owned(),
-            has_network_policy: true,
+            has_network_policy: self.has_network_policy,
             metrics_namespaces: Vec::new(),
         };
         let pods =

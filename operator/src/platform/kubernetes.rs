@@ -334,6 +334,7 @@ impl Platform for Pods {
         if !is_settled || !is_set_taken {
             return Err(missing);
         }
+        missing.extend(self.unheeded());
         missing.extend(self.tell_racks().await);
         self.grow_volumes().await;
         self.prune_config_maps().await;

@@ -86,6 +86,7 @@ impl<P: Platform> Reconciler<P> {
         nodes: &BTreeMap<i32, BrokerState>,
     ) {
         let laid_out = self.platform.listeners_laid_out();
+        gate::keep_classes(valid, &laid_out);
         let runs = gate::listeners(&self.in_force(nodes), &valid.listeners, &laid_out);
         let Some(runs) = runs else {
             return;

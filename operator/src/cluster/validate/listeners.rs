@@ -1,8 +1,9 @@
 //! How a spec has clients reach brokers, and whether it goes together.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
-use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer};
 
 use super::invalid;
 use super::template::{check_annotations, check_labels};
@@ -18,6 +19,9 @@ const LISTENER_NAMES_TAKEN: [&str; 3] = ["controller", "peer", "http"];
 /// The longest names of a cluster and of a listener with a Service of its own, together: a Service
 /// has at most 63 letters, `-bootstrap` among them.
 const SERVICE_NAMES_LENGTH_MAX: usize = 52;
+
+/// What annotations of a Service may come to, with room for those of others.
+const ANNOTATIONS_BYTES_MAX: usize = 230 * 1024;
 
 /// Checks the listeners of a spec.
 ///
@@ -40,6 +44,9 @@ pub(super) fn check(cluster: &str, spec: &KafkaClusterSpec) -> Result<(), Verdic
     for (place, listener) in listeners.iter().enumerate() {
         check_listener_name(cluster, place, listener)?;
         let wrong = check_reach(listener, spec.replicas);
+        let wrong = wrong.and_then(|()| check_size(listener));
+        let wrong =
+            wrong.and_then(|()| check_node_ports(listener, &listeners[..place], spec.replicas));
         wrong.map_err(|why| {
             let name = &listener.name;
             invalid(format!("spec.listeners[{place}] ({name}) {why}"))
@@ -190,12 +197,7 @@ fn check_peer(peer: &NetworkPolicyPeer) -> Result<(), String> {
         );
     }
     if let Some(block) = &peer.ip_block {
-        let mut all = block.except.iter().flatten().chain([&block.cidr]);
-        if let Some(range) = all.find(|range| !is_network(range)) {
-            return Err(format!(
-                "has \"{range}\" in allowedFrom; write networks as 203.0.113.0/24."
-            ));
-        }
+        check_block(block)?;
     }
     let mut expressions = selectors
         .iter()
@@ -216,6 +218,32 @@ fn check_peer(peer: &NetworkPolicyPeer) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+fn check_block(block: &IPBlock) -> Result<(), String> {
+    let cidr = &block.cidr;
+    let read = |text: &str| {
+        network(text).ok_or_else(|| {
+            format!("has \"{text}\" in allowedFrom; write networks as 203.0.113.0/24.")
+        })
+    };
+    let whole = read(cidr)?;
+    for except in block.except.iter().flatten() {
+        let part = read(except)?;
+        if part.has(&whole) {
+            return Err(format!(
+                "has {cidr} in allowedFrom: without {except} nothing of it is left; remove one of \
+                 the two."
+            ));
+        }
+        if !whole.has(&part) {
+            return Err(format!(
+                "has {cidr} in allowedFrom, which does not have all of {except}; what is excepted \
+                 is a part of it."
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A name as TLS and Kubernetes have it (RFC 1123), and no address.
@@ -291,114 +319,80 @@ fn check_service(
     }
 }
 
+/// Kubernetes refuses a Service with more, and the one for the first connection has them twice.
+fn check_size(listener: &Listener) -> Result<(), String> {
+    let added = listener.reach.service.added.annotations.iter();
+    let bytes: usize = added.map(|(key, value)| key.len() + value.len()).sum();
+    let told = serde_json::to_string(listener).map_or(0, |told| told.len());
+    match bytes + told <= ANNOTATIONS_BYTES_MAX {
+        true => Ok(()),
+        false => Err(format!(
+            "has {bytes} bytes of annotations in service; a Service takes 256 KiB, and the one for \
+             the first connection has them twice: use fewer."
+        )),
+    }
+}
+
+/// The ports of the nodes that a listener is to have.
+fn node_ports(listener: &Listener, brokers: i32) -> impl Iterator<Item = RangeInclusive<i32>> {
+    let ports = listener.reach.service.node_ports;
+    let of_brokers = ports
+        .first_broker
+        .map(|first| first..=first.saturating_add(brokers - 1));
+    let bootstrap = ports.bootstrap.map(|port| port..=port);
+    of_brokers.into_iter().chain(bootstrap)
+}
+
+/// A port of the nodes leads to one Service.
+fn check_node_ports(listener: &Listener, others: &[Listener], brokers: i32) -> Result<(), String> {
+    for other in others {
+        for taken in node_ports(other, brokers) {
+            let both = |own: RangeInclusive<i32>| {
+                let first = *own.start().max(taken.start());
+                (first <= *own.end().min(taken.end())).then_some(first)
+            };
+            if let Some(port) = node_ports(listener, brokers).find_map(both) {
+                return Err(format!(
+                    "has the port {port} in service.nodePorts, which listener {} has too; choose \
+                     others.",
+                    other.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Addresses that begin with the same bits.
+struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+fn network(text: &str) -> Option<Network> {
+    let (address, bits) = text.split_once('/')?;
+    let (address, bits): (IpAddr, u32) = (address.parse().ok()?, bits.parse().ok()?);
+    let all = if address.is_ipv4() { 32 } else { 128 };
+    (bits <= all).then_some(Network { address, bits })
+}
+
 fn is_network(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else {
-        return false;
-    };
-    let bits = bits.parse::<u8>().ok();
-    match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => bits.is_some_and(|bits| bits <= 32),
-        Ok(IpAddr::V6(_)) => bits.is_some_and(|bits| bits <= 128),
-        Err(_) => false,
+    network(text).is_some()
+}
+
+impl Network {
+    /// Whether all of another one lies within it.
+    fn has(&self, part: &Self) -> bool {
+        let (differ, all) = match (self.address, part.address) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => {
+                (u128::from(one.to_bits() ^ other.to_bits()), 32)
+            }
+            (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits(), 128),
+            _ => return false,
+        };
+        self.bits <= part.bits && differ.checked_shr(all - self.bits).unwrap_or(0) == 0
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::cluster::validate::{Observed, validate};
-    use crate::crd::KafkaCluster;
-
-    #[test]
-    #[allow(clippy::too_many_lines, reason = "a table is of one piece")]
-    fn what_does_not_go_with_the_type_is_named_with_what_to_do() {
-        let by_name = "tls: {}, advertised: { host: 'b-{broker}.x', bootstrapHost: b.x }";
-        for (listener, says) in [
-            ("type: ClusterIP, advertised: { host: x }", "has advertised"),
-            ("service: { annotations: { a: b } }", "make it a ClusterIP"),
-            ("type: Ingress", "has no tls"),
-            ("type: Ingress, tls: {}", "needs advertised.bootstrapHost"),
-            (
-                "type: TLSRoute, tls: {}, advertised: { host: b.x, bootstrapHost: c.x }",
-                "needs advertised.bootstrapHost",
-            ),
-            (
-                "type: Ingress, tls: {}, advertised: { host: '{broker}.x', bootstrapHost: 0.x }",
-                "one host for a broker and for the first connection",
-            ),
-            (
-                "type: Ingress, tls: {}, advertised: { host: 'B{broker}.x', bootstrapHost: b.x }",
-                "the host B0.x in advertised",
-            ),
-            (
-                "type: NodePort, advertised: { host: x, port: 1 }",
-                "they would have one address",
-            ),
-            ("allowedFrom: [{}]", "neither an ipBlock alone"),
-            (
-                "allowedFrom: [{ ipBlock: { cidr: x } }]",
-                "has \"x\" in allowedFrom",
-            ),
-            (
-                "allowedFrom: [{ podSelector: { matchExpressions: [{ key: a, operator: In }] } }]",
-                "the operator In for a",
-            ),
-            (&format!("type: TLSRoute, {by_name}"), "needs gateways"),
-            (
-                &format!("type: Ingress, gateways: [{{ name: g }}], {by_name}"),
-                "needs gateways",
-            ),
-            (
-                "type: LoadBalancer, advertised: { host: x }",
-                "write {broker} where",
-            ),
-            (
-                "type: LoadBalancer, ingressClass: nginx",
-                "has ingressClass",
-            ),
-            (
-                "type: ClusterIP, service: { nodePorts: { bootstrap: 1 } }",
-                "service.nodePorts or",
-            ),
-            (
-                "type: NodePort, service: { sourceRanges: [10.0.0.0/8] }",
-                "service.sourceRanges",
-            ),
-            (
-                "type: LoadBalancer, service: { sourceRanges: [10.0.0.0] }",
-                "write networks as 203.0.113.0/24",
-            ),
-            (
-                "type: NodePort, service: { nodePorts: { bootstrap: 30002, firstBroker: 30000 } }",
-                "30000 to 30002; choose another",
-            ),
-            (
-                "type: NodePort, service: { nodePorts: { bootstrap: 70000 } }",
-                "1 to 65535 are ports",
-            ),
-            (
-                "type: NodePort, service: { nodePorts: { firstBroker: 65534 } }",
-                "has the port 65536",
-            ),
-            (
-                "type: NodePort, service: { labels: { app.kubernetes.io/name: x } }",
-                "spec.listeners[1].service.labels may not set app.kubernetes.io/name",
-            ),
-            (
-                "type: NodePort, service: { annotations: { ottla.io/x: x } }",
-                "spec.listeners[1].service.annotations may not set ottla.io/x",
-            ),
-        ] {
-            let cluster: KafkaCluster = serde_yaml::from_str(&format!(
-                "metadata: {{ name: c }}\nspec: {{ listeners: [{{ name: a, port: 9092 }}, {{ name: \
-                 b, port: 9093, {listener} }}] }}"
-            ))
-            .unwrap();
-            let verdict = validate(&cluster, Observed::default()).unwrap_err();
-            assert!(
-                verdict.message.contains(says),
-                "{listener}: {}",
-                verdict.message
-            );
-        }
-    }
-}
+mod tests;

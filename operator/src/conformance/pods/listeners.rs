@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::api::faults::{Course, Fault, Verb};
 use super::super::settings::{Kubernetes, Setting, run};
 use super::super::{A_WHILE, cluster, until, until_cluster};
 use super::make_pods;
@@ -264,6 +265,92 @@ fn a_listener_keeps_its_type() {
         until("the status says so", || message(world).contains(says)).await;
         tokio::time::sleep(A_WHILE).await;
         assert_eq!(spec(), before);
+    });
+}
+
+/// Kubernetes would refuse the whole Service, and with it what else has changed in it.
+#[test]
+fn a_load_balancer_keeps_its_class() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let of = |class: &str, range: &str| {
+            format!(
+                "{{ name: outside, port: 9094, type: LoadBalancer, service: {{ loadBalancerClass: \
+                 {class}, sourceRanges: [{range}] }} }}"
+            )
+        };
+        world.apply(&listeners(&[INTERNAL, &of("example.org/a", "10.0.0.0/8")]));
+        assign_when_made(world).await;
+        until("there is a StatefulSet", || set(world).is_some()).await;
+        make_pods(&world.api);
+        until_cluster(world, "BrokersReady").await;
+        world.apply(&listeners(&[INTERNAL, &of("example.org/b", "11.0.0.0/8")]));
+        let says = "spec.listeners (outside) has service.loadBalancerClass \\\"example.org/b\\\" \
+                    and was made with \\\"example.org/a\\\"";
+        until("the status says so", || message(world).contains(says)).await;
+        let spec = || {
+            world
+                .api
+                .get("services", "shop", "orders-outside-0")
+                .unwrap()["spec"]
+                .clone()
+        };
+        until("the rest is as it is wanted", || {
+            spec()["loadBalancerSourceRanges"] == json!(["11.0.0.0/8"])
+        })
+        .await;
+        assert_eq!(spec()["loadBalancerClass"], json!("example.org/a"));
+        world.apply(&listeners(&[INTERNAL, &of("example.org/a", "11.0.0.0/8")]));
+        until_cluster(world, "BrokersReady").await;
+    });
+}
+
+#[test]
+fn who_may_connect_is_not_left_unsaid_where_nothing_holds_it() {
+    let mut open = Kubernetes::with_pods();
+    open.has_network_policy = false;
+    run(open, async |world: &Kubernetes| {
+        let narrow = "{ name: apps, port: 9093, allowedFrom: [{ podSelector: {} }] }";
+        world.apply(&listeners(&[INTERNAL, narrow]));
+        until("there is a StatefulSet", || set(world).is_some()).await;
+        make_pods(&world.api);
+        let says =
+            "spec.listeners (apps) has allowedFrom, and this operator makes no NetworkPolicy";
+        until("the status says so", || message(world).contains(says)).await;
+        until_cluster(world, "ApplyFailed").await;
+        world.apply(&listeners(&[INTERNAL, "{ name: apps, port: 9093 }"]));
+        until_cluster(world, "BrokersReady").await;
+    });
+}
+
+/// Nobody watches them: what leads to them is all that tells an operator that they are there.
+#[test]
+fn routes_that_cannot_be_deleted_are_deleted_by_the_next_operator() {
+    run(Kubernetes::with_pods(), async |world: &Kubernetes| {
+        let secure = "{ name: internal, port: 9092, tls: {} }";
+        come_up(world, &listeners(&[secure, ROUTED])).await;
+        let api = &world.api;
+        let refused = Fault::next("tlsroutes", Verb::Delete, 1000, Course::Code(500));
+        api.fail(refused);
+        world.apply(&listeners(&[secure]));
+        tokio::time::sleep(A_WHILE).await;
+        make_pods(api);
+        until("they are to go", || {
+            !api.times("tlsroutes", Verb::Delete).is_empty()
+        })
+        .await;
+        tokio::time::sleep(A_WHILE).await;
+        api.kill_at(api.calls() + 1, false);
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        api.mend();
+        let is_there = |resource: &str, which: &str| {
+            let name = format!("orders-routed-{which}");
+            api.get(resource, "shop", &name).is_some()
+        };
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        for which in ["0", "1", "2", "bootstrap"] {
+            assert!(!is_there("tlsroutes", which), "the route of {which} stays");
+            assert!(!is_there("services", which), "the Service of {which} stays");
+        }
     });
 }
 

@@ -68,11 +68,13 @@ impl Pods {
         let wanted = services::names(spec);
         let led: BTreeSet<(&str, String)> = routes::names(spec).collect();
         let is_led = |kind: &str, name: &str| led.iter().any(|(k, n)| *k == kind && n == name);
+        // Nobody watches routes: by the Services that they lead to the next operator knows of them.
+        let are_gone = self.prune_routes(|name| is_led(TLS_ROUTE, name)).await;
         let is_ours = |found: &ObjectMeta| {
             let (kind, cluster) = ("KafkaCluster", &self.cluster);
             stranger(found, kind, cluster, cluster).is_none()
         };
-        let seen = self.seen.services.iter();
+        let seen = self.seen.services.iter().filter(|_| are_gone);
         let idle = seen.filter(|(name, one)| !wanted.contains(*name) && is_ours(&one.metadata));
         let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
         let seen = self.seen.ingresses.iter();
@@ -92,7 +94,6 @@ impl Pods {
                 self.seen.ingresses.remove(&name);
             }
         }
-        self.prune_routes(|name| is_led(TLS_ROUTE, name)).await;
     }
 
     /// Deletes what was made for controllers once none is there to be; their pods go with it. Their

@@ -105,16 +105,20 @@ impl Pods {
         self.routes.names.insert(key, apply::version(written));
     }
 
-    /// Deletes those that lead to no listener any more.
-    pub(super) async fn prune_routes(&mut self, wanted: impl Fn(&str) -> bool) {
+    /// Deletes those that lead to no listener any more; says whether they are gone.
+    pub(super) async fn prune_routes(&mut self, wanted: impl Fn(&str) -> bool) -> bool {
         let idle = self.routes.names.keys().filter(|name| !wanted(name));
         let idle: Vec<String> = idle.cloned().collect();
+        let mut are_gone = true;
         let all = self.routes_api();
         for name in idle {
             if self.delete(TLS_ROUTE, &name, &all).await {
                 self.applier.forget(TLS_ROUTE, &name);
                 self.routes.names.remove(&name);
+            } else {
+                are_gone = false;
             }
         }
+        are_gone
     }
 }
