@@ -26,6 +26,55 @@ pub type Data = BTreeMap<String, Vec<u8>>;
 
 /// A day, in seconds.
 pub const DAY: i64 = 24 * 60 * 60;
+/// So much longer than it is to hold a certificate may hold: clocks differ.
+const LONGER: i64 = DAY;
+
+/// How long certificates of one kind hold, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// From when they are signed.
+    pub lifetime: i64,
+    /// How long before they expire others take their place.
+    pub renewed: i64,
+}
+
+impl Lifetime {
+    /// By days.
+    #[must_use]
+    pub const fn days(lifetime: i64, renewed: i64) -> Self {
+        Self {
+            lifetime: lifetime * DAY,
+            renewed: renewed * DAY,
+        }
+    }
+
+    /// Whether one stays that expires then.
+    #[must_use]
+    pub fn stays(self, expires: i64, now: i64) -> bool {
+        expires - self.renewed > now && expires <= now + self.lifetime + LONGER
+    }
+}
+
+/// How long the operator's certificates hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// The authorities.
+    pub authorities: Lifetime,
+    /// Those of brokers.
+    pub brokers: Lifetime,
+    /// Those of users.
+    pub users: Lifetime,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            authorities: Lifetime::days(5 * 365, 365),
+            brokers: Lifetime::days(90, 30),
+            users: Lifetime::days(30, 15),
+        }
+    }
+}
 /// How long before the present a certificate's time begins: clocks differ.
 const EARLIER: i64 = 60 * 60;
 

@@ -7,6 +7,7 @@
 //! v1alpha1.
 
 pub mod cluster;
+pub mod lifetimes;
 pub mod listener;
 pub mod nodes;
 pub mod reach;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_core::config::{Scope, find};
 
+use crate::certificates::Lifetimes;
 use crate::condition::Verdict;
 use crate::crd::cluster::{ChangePolicy, Durability, Listener, Rack, Resources, Storage};
 pub use crate::crd::nodes::FIRST_CONTROLLER;
@@ -95,6 +96,8 @@ pub struct ValidatedCluster {
     /// Listeners that brokers are to have once somebody has assigned their addresses: all that it
     /// takes is made for them.
     pub awaited: Vec<Listener>,
+    /// How long its certificates hold.
+    pub lifetimes: Lifetimes,
     /// Settings of every broker, by Kafka's names.
     pub config: BTreeMap<String, String>,
     /// Settings that are managed elsewhere.

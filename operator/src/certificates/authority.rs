@@ -13,7 +13,7 @@
 //! Invariant: nothing is signed with a key before it was trusted for [`SPREAD`], and what signed
 //! stays trusted until it expires.
 
-use super::{DAY, Data, Error, Pair, expires, is_pair, sign_itself};
+use super::{DAY, Data, Error, Lifetime, Pair, expires, is_pair, sign_itself};
 
 /// What its Secret may have of the operator's.
 pub const KEYS: [&str; 6] = [
@@ -24,10 +24,6 @@ pub const KEYS: [&str; 6] = [
     "next.key",
     "next.since",
 ];
-/// How long an authority holds.
-const LIFETIME: i64 = 5 * 365 * DAY;
-/// How long before it expires another one takes its place.
-const RENEWED: i64 = 365 * DAY;
 /// How long the next one is trusted before it signs: until then every broker has it, and every user
 /// who takes its Secret again, as pods do.
 pub const SPREAD: i64 = DAY;
@@ -48,9 +44,9 @@ impl Authority {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn new(name: &str, now: i64) -> Result<Self, Error> {
+    pub fn new(name: &str, now: i64, lifetime: Lifetime) -> Result<Self, Error> {
         Ok(Self {
-            signer: sign_itself(&format!("{name} {now}"), now, LIFETIME)?,
+            signer: sign_itself(&format!("{name} {now}"), now, lifetime.lifetime)?,
             next: None,
             before: Vec::new(),
         })
@@ -121,7 +117,7 @@ impl Authority {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn renewed(mut self, name: &str, now: i64) -> Result<Self, Error> {
+    pub fn renewed(mut self, name: &str, now: i64, lifetime: Lifetime) -> Result<Self, Error> {
         let is_over = |one: &str| expires(one).is_none_or(|expires| expires <= now);
         self.before.retain(|one| !is_over(one));
         match self.next.take() {
@@ -130,8 +126,8 @@ impl Authority {
                 self.before.extend((!is_over(&before)).then_some(before));
             }
             Some(next) => self.next = Some(next),
-            None if expires(&self.signer.certificate).is_none_or(|at| at - RENEWED <= now) => {
-                let next = sign_itself(&format!("{name} {now}"), now, LIFETIME)?;
+            None if expires(&self.signer.certificate).is_none_or(|at| !lifetime.stays(at, now)) => {
+                let next = sign_itself(&format!("{name} {now}"), now, lifetime.lifetime)?;
                 self.next = Some((next, now));
             }
             None => {}

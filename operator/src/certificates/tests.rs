@@ -1,6 +1,7 @@
 use super::authority::{Authority, SPREAD};
 use super::*;
 
+const LIFETIME: Lifetime = Lifetime::days(5 * 365, 365);
 const NOW: i64 = 1_900_000_000;
 
 fn wanted<'a>(hosts: &'a [String], usage: Use) -> Wanted<'a> {
@@ -30,13 +31,13 @@ fn is_trusted(trusted: &str, shown: &Pair, now: i64) -> bool {
 
 #[test]
 fn what_an_authority_signs_is_trusted_by_who_trusts_it() {
-    let authority = Authority::new("orders", NOW).unwrap();
+    let authority = Authority::new("orders", NOW, LIFETIME).unwrap();
     let hosts = ["*.brokers.shop.svc".to_owned(), "127.0.0.1".to_owned()];
     let broker = sign(&authority.signer, &wanted(&hosts, Use::Broker), NOW).unwrap();
     assert_eq!(check(&broker, NOW), Ok(NOW + 90 * DAY));
     assert!(is_trusted(&authority.trusted(), &broker, NOW));
     assert!(!is_trusted(&authority.trusted(), &broker, NOW + 91 * DAY));
-    let other = Authority::new("orders", NOW).unwrap();
+    let other = Authority::new("orders", NOW, LIFETIME).unwrap();
     assert!(!is_trusted(&other.trusted(), &broker, NOW));
     let client = sign(&authority.signer, &wanted(&hosts, Use::Client), NOW).unwrap();
     assert!(!is_trusted(&authority.trusted(), &client, NOW));
@@ -44,7 +45,7 @@ fn what_an_authority_signs_is_trusted_by_who_trusts_it() {
 
 #[test]
 fn what_brokers_would_refuse_is_refused_in_a_sentence() {
-    let authority = Authority::new("orders", NOW).unwrap();
+    let authority = Authority::new("orders", NOW, LIFETIME).unwrap();
     let good = sign(&authority.signer, &wanted(&[], Use::Broker), NOW).unwrap();
     let other = sign(&authority.signer, &wanted(&[], Use::Broker), NOW).unwrap();
     let pair = |certificate: &str, key: &str| Pair {
@@ -75,7 +76,7 @@ fn what_brokers_would_refuse_is_refused_in_a_sentence() {
 /// while ago, goes on.
 #[test]
 fn an_authority_is_renewed_while_both_are_trusted() {
-    let mut authority = Authority::new("orders", NOW).unwrap();
+    let mut authority = Authority::new("orders", NOW, LIFETIME).unwrap();
     let hosts = ["*.brokers.shop.svc".to_owned()];
     let (mut now, mut signers) = (NOW, vec![authority.signer.clone()]);
     let mut told = std::collections::VecDeque::from([authority.trusted()]);
@@ -83,7 +84,7 @@ fn an_authority_is_renewed_while_both_are_trusted() {
     while now < NOW + 12 * 365 * DAY {
         let step = SPREAD / 4;
         now += step;
-        authority = authority.renewed("orders", now).unwrap();
+        authority = authority.renewed("orders", now, LIFETIME).unwrap();
         assert_eq!(
             Authority::read(&authority.data()).as_ref(),
             Some(&authority)

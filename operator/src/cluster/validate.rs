@@ -3,6 +3,7 @@
 //! The rules that the CRD states in CEL are stated here again, because local mode has no API
 //! server, and because an object may be older than a rule.
 
+mod lifetimes;
 mod listeners;
 mod security;
 mod template;
@@ -119,6 +120,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         rack: spec.rack.clone(),
         listeners: security::listeners(spec),
         awaited: Vec::new(),
+        lifetimes: lifetimes::check(&spec.certificates)?,
         config,
         unmanaged,
         resources: spec.resources.clone().unwrap_or_default(),

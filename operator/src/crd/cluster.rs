@@ -6,8 +6,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::lifetimes::Certificates;
 use super::listener::default_listeners;
-use super::template::Template;
+use super::template::{Template, is_default};
 use super::{Condition, KafkaConfig};
 
 pub use super::nodes::{
@@ -179,6 +180,10 @@ pub struct KafkaClusterSpec {
     /// only what ACLs allow is allowed, and KafkaUsers bring them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
+
+    /// How long the certificates hold that the operator signs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub certificates: Certificates,
 
     /// Broker settings by Kafka's names; values are text, numbers, true or false. Settings that
     /// Kafka can change while it runs are changed so; others by a rolling restart. A null value

@@ -279,6 +279,7 @@ fn user_view(
                 .certificates
                 .as_ref()
                 .and_then(|all| all.users.clone()),
+            lifetime: valid.lifetimes.users,
             ways: ways(cluster, valid, step),
         }),
         _ => access_before,

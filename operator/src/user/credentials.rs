@@ -17,7 +17,7 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::validate::ValidatedUser;
-use crate::certificates::{DAY, Data, Pair, Use, Wanted, expires, sign};
+use crate::certificates::{Data, Lifetime, Pair, Use, Wanted, expires, sign};
 use crate::condition::{UserReason, Verdict};
 use crate::crd::cluster::AuthenticationType;
 use crate::fingerprint::fingerprint;
@@ -37,10 +37,6 @@ const KEYS: [&str; 12] = [
     "user.key",
     "client.properties",
 ];
-/// How long a user's certificate holds.
-const LIFETIME: i64 = 30 * DAY;
-/// How long before it expires another one takes its place.
-const RENEWED: i64 = 15 * DAY;
 /// Bytes that are drawn for a password.
 const PASSWORD_BYTES: usize = 24;
 
@@ -60,14 +56,14 @@ pub struct Way {
 }
 
 /// What the Secret of the user is to have, of which `kept` is there. `signer` signs certificates,
-/// where any are. `folder` is where its files will lie, where that is known.
+/// where any are, that hold for so long. `folder` is where its files will lie, where that is known.
 ///
 /// # Errors
 /// Why there is none.
 pub fn credentials(
     user: &ValidatedUser,
     way: &Way,
-    signer: Option<&Pair>,
+    signer: Option<(&Pair, Lifetime)>,
     kept: &Data,
     folder: Option<&Path>,
     now: i64,
@@ -94,17 +90,19 @@ pub fn credentials(
             parts.extend(text("applied").map(|applied| ("applied", applied)));
         }
         AuthenticationType::MutualTls => {
-            let signer = signer.ok_or_else(|| refused("The cluster has no certificates"))?;
+            let (signer, lifetime) =
+                signer.ok_or_else(|| refused("The cluster has no certificates"))?;
             let source = format!("{:016x}", fingerprint(&signer.certificate));
             let kept = kept_of("user.crt").zip(kept_of("user.key"));
-            let is_lasting =
-                |certificate: &str| expires(certificate).is_some_and(|until| until - RENEWED > now);
+            let is_lasting = |certificate: &str| {
+                expires(certificate).is_some_and(|until| lifetime.stays(until, now))
+            };
             let kept = kept.filter(|(certificate, _)| {
                 is_lasting(certificate) && text("made-of").as_ref() == Some(&source)
             });
             let pair = match kept {
                 Some((certificate, key)) => Pair { certificate, key },
-                None => signed(user, signer, now)?,
+                None => signed(user, signer, (now, lifetime))?,
             };
             parts.push(("made-of", source));
             parts.push(("user.pem", format!("{}{}", pair.certificate, pair.key)));
@@ -161,12 +159,16 @@ fn checked(password: String) -> Result<String, Verdict> {
     }
 }
 
-fn signed(user: &ValidatedUser, signer: &Pair, now: i64) -> Result<Pair, Verdict> {
+fn signed(
+    user: &ValidatedUser,
+    signer: &Pair,
+    (now, lifetime): (i64, Lifetime),
+) -> Result<Pair, Verdict> {
     let wanted = Wanted {
         subject: &user.name,
         hosts: &[],
         usage: Use::Client,
-        lifetime: LIFETIME,
+        lifetime: lifetime.lifetime,
     };
     sign(signer, &wanted, now).map_err(refused)
 }

@@ -20,6 +20,7 @@ use super::validate::{
 };
 use crate::admin::{Acls, Admin, Error};
 use crate::certificates::Data;
+use crate::certificates::Lifetime;
 use crate::certificates::authority::Authority;
 use crate::condition::{UserReason, Verdict};
 use crate::crd::{KafkaUser, KafkaUserStatus};
@@ -56,6 +57,8 @@ pub struct Pass {
 pub struct Access {
     /// The authority that signs their certificates; none where the cluster has none.
     pub authority: Option<Authority>,
+    /// How long these hold.
+    pub lifetime: Lifetime,
     /// The listeners that ask who clients are.
     pub ways: Vec<Way>,
 }
@@ -255,7 +258,8 @@ impl Work<'_> {
         let read = read.map_err(not_yet)?;
         let folder = self.secrets.folder(USER, key);
         let found = read.clone().unwrap_or_default();
-        let signer = access.authority.as_ref().map(|one| &one.signer);
+        let signer = access.authority.as_ref();
+        let signer = signer.map(|one| (&one.signer, access.lifetime));
         let seconds = self.now.seconds;
         let data = credentials(user, way, signer, &found, folder.as_deref(), seconds)?;
         let kept = self.secrets.keep(&owner, key, read.as_ref(), &data).await;

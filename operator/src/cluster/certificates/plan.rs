@@ -8,17 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::settings::security::{is_truststore, keystore, made_of, signers, truststore};
 use crate::certificates::authority::Authority;
-use crate::certificates::{DAY, Data, Pair, Use, Wanted, check, expires, sign, written};
+use crate::certificates::{Data, Lifetime, Pair, Use, Wanted, check, expires, sign, written};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{CertificateStatus, Listener, ListenerAuthenticationType};
 use crate::fingerprint::fingerprint;
 use crate::object::secret_name;
 use crate::validated::{BROKERS, ValidatedCluster};
 
-/// How long a broker's certificate holds.
-const LIFETIME: i64 = 90 * DAY;
-/// How long before it expires another one takes its place.
-const RENEWED: i64 = 30 * DAY;
 /// The subject of brokers' certificates. On their own listener it gives them their name.
 const SUBJECT: &str = "brokers";
 
@@ -69,9 +65,10 @@ pub fn plan(
 ) -> Result<Planned, Verdict> {
     let name = &valid.key.name;
     let mut verdicts = Vec::new();
+    let lifetime = valid.lifetimes.authorities;
     let mut renewed = |kept: Option<&Data>, what: &str, trusted: Option<&Vec<u8>>| {
         let trusted = trusted.map_or("".into(), |pem| String::from_utf8_lossy(pem));
-        let renewed = authority(name, (kept, &trusted), what, now);
+        let renewed = authority(name, (kept, &trusted), what, (now, lifetime));
         renewed.map_err(|verdict| verdicts.push(verdict)).ok()
     };
     // Where a Secret is gone, brokers trust the certificates of before as long as they hold.
@@ -101,8 +98,9 @@ pub fn plan(
     for (name, certificate) in authorities {
         planned.tell(name, &certificate.unwrap_or_default(), "");
     }
+    let at = (now, valid.lifetimes.brokers);
     if valid.mutual_tls {
-        planned.issue(BROKERS, hosts, found, now)?;
+        planned.issue(BROKERS, hosts, found, at)?;
         if let Some(authority) = &planned.authority {
             planned.put(truststore(BROKERS), authority.trusted());
         }
@@ -115,7 +113,7 @@ pub fn plan(
             continue;
         };
         match tls.secret_name.as_str() {
-            "" => planned.issue(&listener.name, hosts, found, now)?,
+            "" => planned.issue(&listener.name, hosts, found, at)?,
             secret => planned.take(listener, secret, found.given.get(secret), now),
         }
         let authentication = listener.authentication.as_ref().map(|it| it.type_);
@@ -146,13 +144,13 @@ fn authority(
     cluster: &str,
     (kept, trusted): (Option<&Data>, &str),
     what: &str,
-    now: i64,
+    (now, lifetime): (i64, Lifetime),
 ) -> Result<Authority, Verdict> {
     let (name, secret) = (format!("{cluster} {what}"), secret_name(cluster, what));
     let refused = |why: String| Verdict::new(ClusterReason::CertificateRefused, why);
     let known = match kept {
         None => {
-            let new = Authority::new(&name, now);
+            let new = Authority::new(&name, now, lifetime);
             let new = new.map_err(|error| refused(format!("{error}.")))?;
             new.trusting(trusted)
         }
@@ -164,7 +162,7 @@ fn authority(
             ))
         })?,
     };
-    let renewed = known.renewed(&name, now);
+    let renewed = known.renewed(&name, now, lifetime);
     renewed.map_err(|error| refused(format!("{error}.")))
 }
 
@@ -200,7 +198,7 @@ impl Planned {
         listener: &str,
         hosts: &[String],
         found: &Found,
-        now: i64,
+        (now, lifetime): (i64, Lifetime),
     ) -> Result<(), Verdict> {
         keep(&mut self.files, &found.files, listener);
         let Some(authority) = self.authority.clone() else {
@@ -214,7 +212,7 @@ impl Planned {
         let source = format!("{:016x}", fingerprint(&signer.certificate));
         let kept = self.text(&keystore(listener));
         let kept = kept.and_then(|kept| expires(&kept));
-        let is_lasting = kept.is_some_and(|until| until - RENEWED > now);
+        let is_lasting = kept.is_some_and(|until| lifetime.stays(until, now));
         let made_of_before = self.text(&made_of(listener)).unwrap_or_default();
         let (signed_by, before) = made_of_before.split_once(' ').unwrap_or_default();
         let is_kept = is_lasting && signed_by == source;
@@ -228,7 +226,7 @@ impl Planned {
                 subject: SUBJECT,
                 hosts: &all,
                 usage: Use::Broker,
-                lifetime: LIFETIME,
+                lifetime: lifetime.lifetime,
             };
             let signed = sign(&signer, &wanted, now).map_err(|error| {
                 Verdict::new(ClusterReason::CertificateRefused, format!("{error}."))

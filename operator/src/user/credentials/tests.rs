@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::certificates::sign_itself;
+use crate::certificates::{DAY, Lifetimes, sign_itself};
 
 const NOW: i64 = 1_900_000_000;
 
@@ -58,16 +58,37 @@ fn a_certificate_stays_until_it_must_be_renewed() {
     let signer = sign_itself("users", NOW, DAY).unwrap();
     let other = sign_itself("users", NOW, DAY).unwrap();
     let user = |rotate: &str| user(AuthenticationType::MutualTls, rotate);
-    let of = |rotate: &str, signer: &Pair, kept: &Data, now: i64| {
+    let of_days = |lifetime: Lifetime, rotate: &str, signer: &Pair, kept: &Data, now: i64| {
         let way = way(AuthenticationType::MutualTls);
         let folder = Some(Path::new("/u"));
-        credentials(&user(rotate), &way, Some(signer), kept, folder, now).unwrap()
+        let signer = Some((signer, lifetime));
+        credentials(&user(rotate), &way, signer, kept, folder, now).unwrap()
+    };
+    let usual = Lifetimes::default().users;
+    let of = |rotate: &str, signer: &Pair, kept: &Data, now: i64| {
+        of_days(usual, rotate, signer, kept, now)
     };
     let first = of("", &signer, &Data::new(), NOW);
     let is_new = |data: Data| data["user.crt"] != first["user.crt"];
     assert!(!is_new(of("", &signer, &first, NOW + 14 * DAY)));
     assert!(is_new(of("", &signer, &first, NOW + 16 * DAY)));
     assert!(is_new(of("x", &signer, &first, NOW)));
+    let longer = Lifetime::days(60, 10);
+    assert!(!is_new(of_days(
+        longer,
+        "",
+        &signer,
+        &first,
+        NOW + 16 * DAY
+    )));
+    assert!(is_new(of_days(longer, "", &signer, &first, NOW + 21 * DAY)));
+    let shorter = of_days(Lifetime::days(7, 2), "", &signer, &first, NOW);
+    assert!(
+        is_new(shorter.clone()),
+        "one that holds for longer is made anew"
+    );
+    let until = text(&shorter, "user.crt").and_then(|pem| expires(&pem));
+    assert_eq!(until, Some(NOW + 7 * DAY));
     assert!(is_new(of("", &other, &first, NOW)));
     let says = text(&first, "client.properties").unwrap();
     assert!(

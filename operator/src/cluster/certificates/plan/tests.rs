@@ -1,5 +1,5 @@
 use super::*;
-use crate::certificates::sign_itself;
+use crate::certificates::{DAY, sign_itself};
 use crate::cluster::validate::{Observed, validate};
 use crate::crd::KafkaCluster;
 
@@ -24,6 +24,37 @@ fn found(planned: &Planned) -> Found {
         files: planned.files.clone(),
         ..Found::default()
     }
+}
+
+/// Authorities are made anew beside those there are, which stay trusted.
+#[test]
+fn certificates_hold_for_as_long_as_the_spec_says() {
+    let (mut valid, hosts) = (valid(OWN), hosts(&["localhost"]));
+    let first = plan(&valid, &hosts, &Found::default(), NOW).unwrap();
+    valid.lifetimes.brokers = Lifetime::days(10, 3);
+    let second = plan(&valid, &hosts, &found(&first), NOW).unwrap();
+    let until = |planned: &Planned, name: &str| {
+        let told = planned.told.iter().find(|one| one.name == name);
+        told.unwrap().expires_at.clone()
+    };
+    assert_eq!(until(&second, "secure"), written(NOW + 10 * DAY));
+    assert_eq!(until(&second, "ca"), until(&first, "ca"));
+    let again = plan(&valid, &hosts, &found(&second), NOW + 6 * DAY).unwrap();
+    assert_eq!(again.files, second.files);
+    let later = plan(&valid, &hosts, &found(&second), NOW + 8 * DAY).unwrap();
+    assert_eq!(until(&later, "brokers"), written(NOW + 18 * DAY));
+
+    valid.lifetimes.authorities = Lifetime::days(100, 50);
+    let begun = plan(&valid, &hosts, &found(&second), NOW).unwrap();
+    let [old, new] = [&second, &begun].map(|one| one.authority.as_ref().unwrap().trusted());
+    assert!(
+        new.starts_with(&old) && new.len() > old.len(),
+        "both are trusted"
+    );
+    assert_eq!(begun.files["secure.pem"], second.files["secure.pem"]);
+    let next = plan(&valid, &hosts, &found(&begun), NOW + 2 * DAY).unwrap();
+    assert_eq!(until(&next, "ca"), written(NOW + 100 * DAY));
+    assert_ne!(next.files["secure.pem"], second.files["secure.pem"]);
 }
 
 fn hosts(names: &[&str]) -> Vec<String> {

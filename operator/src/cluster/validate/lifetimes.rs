@@ -1,0 +1,84 @@
+//! How long certificates hold by a spec, and whether that goes together.
+
+use super::invalid;
+use crate::certificates::{DAY, Lifetime, Lifetimes};
+use crate::condition::Verdict;
+use crate::crd::lifetimes::{CertificateLifetime, Certificates};
+
+/// What is given, with what is not.
+///
+/// # Errors
+/// The verdict names the field.
+pub(super) fn check(spec: &Certificates) -> Result<Lifetimes, Verdict> {
+    let usual = Lifetimes::default();
+    let all = Lifetimes {
+        authorities: lifetime("authorities", spec.authorities, usual.authorities)?,
+        brokers: lifetime("brokers", spec.brokers, usual.brokers)?,
+        users: lifetime("users", spec.users, usual.users)?,
+    };
+    let renewed = all.authorities.renewed;
+    for (what, one) in [("brokers", all.brokers), ("users", all.users)] {
+        if one.lifetime > renewed {
+            return Err(invalid(format!(
+                "spec.certificates.authorities are renewed {} days before they expire, and those \
+                 of {what} hold for {} days: some would outlive who signed them; have \
+                 authorities.renewalDays be as many at least.",
+                renewed / DAY,
+                one.lifetime / DAY
+            )));
+        }
+    }
+    Ok(all)
+}
+
+fn lifetime(what: &str, given: CertificateLifetime, usual: Lifetime) -> Result<Lifetime, Verdict> {
+    let validity = given.validity_days.map_or(usual.lifetime / DAY, i64::from);
+    let renewal = given
+        .renewal_days
+        .map_or_else(|| (usual.renewed / DAY).min(validity / 2), i64::from);
+    let is_possible = (2..=36_500).contains(&validity) && (1..validity).contains(&renewal);
+    match is_possible {
+        true => Ok(Lifetime::days(validity, renewal)),
+        false => Err(invalid(format!(
+            "spec.certificates.{what} hold for {validity} days and are renewed {renewal} days \
+             before; validityDays is from 2 to 36500, and renewalDays from 1 to less than that."
+        ))),
+    }
+}
+
+#[test]
+fn lifetimes_are_the_usual_ones_but_for_what_is_given() {
+    let told = |yaml: &str| check(&serde_yaml::from_str(yaml).unwrap());
+    let usual = Lifetimes::default();
+    assert_eq!(told("{}"), Ok(usual));
+    let short = told("brokers: { validityDays: 7 }").unwrap();
+    assert_eq!(short.brokers, Lifetime::days(7, 3));
+    let all = told(
+        "{ authorities: { validityDays: 400 }, brokers: { renewalDays: 60 }, users: { \
+         validityDays: 100, renewalDays: 1 } }",
+    );
+    let wanted = Lifetimes {
+        authorities: Lifetime::days(400, 200),
+        brokers: Lifetime::days(90, 60),
+        users: Lifetime::days(100, 1),
+    };
+    assert_eq!(all, Ok(wanted));
+    for (yaml, says) in [
+        (
+            "brokers: { validityDays: 30, renewalDays: 30 }",
+            "spec.certificates.brokers hold for 30 days and are renewed 30 days before",
+        ),
+        ("users: { validityDays: 1 }", "validityDays is from 2"),
+        (
+            "authorities: { validityDays: 100 }",
+            "renewed 50 days before they expire, and those of brokers hold for 90 days",
+        ),
+        (
+            "users: { validityDays: 400 }",
+            "those of users hold for 400 days",
+        ),
+    ] {
+        let verdict = told(yaml).unwrap_err();
+        assert!(verdict.message.contains(says), "{}", verdict.message);
+    }
+}
