@@ -151,6 +151,32 @@ async fn one_that_catches_up_holds_nothing<S: Setting>(world: &S) {
 }
 
 #[test]
+fn a_broker_whose_new_volume_never_comes_can_be_scaled_away() {
+    run(Kubernetes::new(), what_cannot_catch_up_can_go);
+    run(Folder::new(), what_cannot_catch_up_can_go);
+}
+
+async fn what_cannot_catch_up_can_go<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    let spec = format!("{STORED}, controllers: 1");
+    world.apply(&cluster(&spec));
+    until_cluster(world, "BrokersReady").await;
+    brokers.create("unmanaged");
+    brokers.set_replicas("unmanaged", &[1, 2]);
+    let annotated = annotated("2", &spec);
+    world.apply(&annotated);
+    until("it catches up", || phase(world) == "CatchingUp").await;
+    world.apply(&annotated.replace("replicas: 3", "replicas: 2"));
+    until("its replica is elsewhere", || {
+        brokers.replicas("unmanaged") == [1, 0]
+    })
+    .await;
+    let are_left = || brokers.registered().0 == [0, 1];
+    until("it is forgotten", are_left).await;
+    until_cluster(world, "BrokersReady").await;
+}
+
+#[test]
 fn an_object_that_is_made_anew_gives_up_no_volume() {
     run(Kubernetes::new(), what_a_new_object_asks_for_is_done);
     run(Folder::new(), what_a_new_object_asks_for_is_done);
