@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use ottla_protocol::ids::{BrokerEpoch, NodeId};
 
+use crate::image::delta::MetadataDelta;
 use crate::image::record::Record;
 use crate::image::{BrokerRegistration, MetadataImage};
 use crate::metadata::request::FenceBroker;
@@ -221,11 +222,15 @@ impl Liveness {
 
     /// Records that changed the image `before` are committed as entry `index`.
     pub fn committed(&mut self, before: &MetadataImage, records: &[Record], index: u64) {
+        // a leadership may have come and gone within the entry
+        let mut image = before.clone();
+        let mut ignored = MetadataDelta::default();
         for record in records {
             let loser = match record {
                 Record::Broker(record) if record.fenced => Some(NodeId(record.node_id)),
-                _ => record.replaced_leader(before),
+                _ => record.replaced_leader(&image),
             };
+            image.replay(record, &mut ignored);
             self.losses.extend(loser.map(|node| (node, index)));
             self.unaware.extend(loser);
         }

@@ -436,3 +436,37 @@ fn nobody_gets_a_lease_who_has_not_seen_its_losses() {
     assert!(!liveness.has_seen_losses(NodeId(2), Some(42)), "fenced");
     assert!(liveness.has_seen_losses(NodeId(2), Some(43)));
 }
+
+/// There and back in one entry: both have lost a leadership with it.
+#[test]
+fn who_led_within_an_entry_has_to_hear_of_it_too() {
+    let (topic_id, partition) = (TopicId::default(), PartitionIndex(0));
+    let led_by = |leader: i32| {
+        let registration = PartitionRegistration {
+            replicas: vec![NodeId(1), NodeId(2)],
+            isr: vec![NodeId(1), NodeId(2)],
+            leader: Some(NodeId(leader)),
+            ..PartitionRegistration::default()
+        };
+        Record::Partition(PartitionRecord::of(topic_id, partition, &registration))
+    };
+    let mut image = MetadataImage::default();
+    broker(&mut image, 1, 5, false);
+    broker(&mut image, 2, 6, false);
+    let name = "orders".to_owned();
+    let topic_id = topic_id.0;
+    for record in [Record::Topic(TopicRecord { topic_id, name }), led_by(1)] {
+        image.replay(&record, &mut MetadataDelta::default());
+    }
+    let mut liveness = Liveness::new(SETTINGS);
+    liveness.begin(Duration::ZERO, 3, (&image, 40));
+    for node in [1, 2] {
+        assert!(liveness.hears(NodeId(node), Some(40)), "it beats");
+    }
+    liveness.committed(&image, &[led_by(2), led_by(1)], 41);
+    for node in [1, 2] {
+        assert!(liveness.unaware().contains(&NodeId(node)), "{node}");
+        assert!(!liveness.hears(NodeId(node), Some(40)), "{node}");
+        assert!(liveness.hears(NodeId(node), Some(41)), "{node}");
+    }
+}
