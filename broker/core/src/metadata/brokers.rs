@@ -7,7 +7,7 @@
 //! | fenced | heartbeat, ready | unfenced; leaderless partitions that it may lead get it |
 //! | unfenced | lease expired, FenceBroker | fenced; out of every ISR, its leaderships move |
 //! | unfenced | heartbeat, wants to shut down | hands over, then out of shared ISRs |
-//! | any | UnregisterBroker | gone |
+//! | any | UnregisterBroker | gone, and in no ELR: its disk is forgotten |
 //!
 //! A second process with the id of a live broker is refused, but for one that holds the same data
 //! directory: the directory's lock proves that the first one is dead.
@@ -90,9 +90,7 @@ impl Metadata {
             return refuse(refusal);
         }
         let mut records = Vec::from_iter(self.forget_controller(request.node_id));
-        if let Some(previous) = previous {
-            self.replace_incarnation(previous, request, &mut records);
-        }
+        self.replace_incarnation(previous, request, &mut records);
         self.end_drain(request.node_id, &mut records);
         let registration = self.registration(request);
         let broker_epoch = registration.broker_epoch;
@@ -147,15 +145,16 @@ impl Metadata {
     }
 
     /// What the end of the previous incarnation means: it leads and is in sync no more; and where
-    /// its records may be gone, it is not eligible either.
+    /// its records may be gone, it is not eligible either. Nobody knows which disk one had that was
+    /// unregistered.
     fn replace_incarnation(
         &self,
-        previous: &BrokerRegistration,
+        previous: Option<&Arc<BrokerRegistration>>,
         request: &RegisterBroker,
         records: &mut Vec<Record>,
     ) {
         let node = request.node_id;
-        let is_wiped = previous.storage_id != request.storage_id;
+        let is_wiped = previous.is_none_or(|p| p.storage_id != request.storage_id);
         self.change_partitions_of(node, records, |rules, p| {
             let is_lost =
                 is_wiped || (!request.clean_shutdown && rules.durability == Durability::Replicated);
@@ -313,7 +312,11 @@ impl Metadata {
             ));
         }
         let mut records = Vec::new();
-        self.remove_from_isrs(node, &mut records);
+        // it may come back with another disk, and nothing would tell
+        self.change_partitions_of(node, &mut records, |rules, p| {
+            let change = Change::of(&self.image, p, rules);
+            change.leaving(node).lost(node).finish(Election::Online)
+        });
         let node_id = node.0;
         records.push(Record::RemoveBroker(RemoveBrokerRecord { node_id }));
         self.follow_agreed(&mut records);

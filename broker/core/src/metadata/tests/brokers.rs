@@ -224,3 +224,47 @@ fn an_unregistered_broker_is_gone_and_its_epoch_is_not_given_again() {
     cluster.start(2);
     assert!(cluster.broker_epoch(2) > old);
 }
+
+fn unregister(cluster: &mut Cluster, broker_id: i32) {
+    let request = UnregisterBrokerRequest { broker_id };
+    match cluster.ask(Request::UnregisterBroker(request)) {
+        Response::UnregisterBroker(response) => assert_eq!(response.error_code, 0),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Which disk it had is not known any more: whatever comes with its id may be empty.
+#[test]
+fn who_was_unregistered_is_not_eligible() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1, 2]], &[("min.insync.replicas", "3")]);
+    cluster.fence(1);
+    cluster.fence(2);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0 elr 1,2
+    "#]]);
+    unregister(&mut cluster, 1);
+    register(&mut cluster, |r| r.storage_id = Uuid([9; 16]));
+    cluster.heartbeat(1, false);
+    cluster.fence(0);
+    cluster.check(expect![[r#"
+        t-0 leader none epochs 1/4 replicas 0,1,2 isr  elr 0,2 last 0
+    "#]]);
+}
+
+/// Records of older controllers: they kept whom they unregistered eligible.
+#[test]
+fn who_registers_without_a_predecessor_is_not_eligible() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1, 2]], &[("min.insync.replicas", "3")]);
+    cluster.fence(1);
+    let gone = crate::image::record::RemoveBrokerRecord { node_id: 1 };
+    cluster.metadata.replay(&Record::RemoveBroker(gone));
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/1 replicas 0,1,2 isr 0,2 elr 1
+    "#]]);
+    cluster.start(1);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0,2
+    "#]]);
+}
