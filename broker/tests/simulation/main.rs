@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 32] = [
+const KEPT_SEEDS: [(u64, &str); 33] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -186,6 +186,10 @@ const KEPT_SEEDS: [(u64, &str); 32] = [
     (
         36_100_048,
         "a leader that one reassignment had added was dropped by the next, and served reads",
+    ),
+    (
+        42_000_053,
+        "a follower with a full disk was taken back as soon as it was put out, for ever",
     ),
 ];
 

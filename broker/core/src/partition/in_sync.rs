@@ -66,7 +66,8 @@ impl Partition {
     }
 
     /// Asks for a follower to join that has come to the high watermark and to the start of this
-    /// leader's epoch: before that its log may still depart from ours.
+    /// leader's epoch: before that its log may still depart from ours. The high watermark has gone
+    /// on before: it stands where the slowest member stood, which may just have been put out.
     pub(super) fn expand_isr(&mut self, effects: &mut Effects) {
         let high_watermark = self.marks.high_watermark;
         let Role::Leader(leader) = &mut self.role else {
@@ -118,8 +119,8 @@ impl Partition {
                 self.alter_isr(&isr, None, effects);
             }
         }
-        self.expand_isr(effects);
         self.advance_high_watermark(now, effects);
+        self.expand_isr(effects);
         self.settle_deletes(effects);
     }
 
@@ -188,7 +189,7 @@ impl Partition {
             // until then the change may or may not hold
             Ok(_) | Err(_) => return,
         }
-        self.expand_isr(effects);
         self.advance_high_watermark(now, effects);
+        self.expand_isr(effects);
     }
 }

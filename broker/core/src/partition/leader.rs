@@ -143,8 +143,8 @@ impl Partition {
             effects.push(Effect::FollowLeader);
         }
         self.follow_successor(now, assignment.successor);
-        self.expand_isr(effects);
         self.advance_high_watermark(now, effects);
+        self.expand_isr(effects);
         self.settle_deletes(effects);
     }
 

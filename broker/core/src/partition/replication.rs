@@ -75,8 +75,8 @@ impl Partition {
         }
         let start_moved = follower.log_start_offset != Some(fetch.log_start_offset);
         follower.fetched(now, fetch, leader_end_offset);
-        self.expand_isr(effects);
         self.advance_high_watermark(now, effects);
+        self.expand_isr(effects);
         if start_moved {
             self.settle_deletes(effects);
         }

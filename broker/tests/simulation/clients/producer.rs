@@ -340,17 +340,40 @@ impl Producer {
                 ));
                 false
             }
+            // It is in the log, and was deleted before its answer came: whoever began again since
+            // knows of those alone that came after it, as Kafka's brokers.
+            ErrorCode::OutOfOrderSequenceNumber
+                if self
+                    .committed_at(&values[0])
+                    .is_some_and(|(at, deleted)| at < deleted) =>
+            {
+                true
+            }
             // all before the oldest batch is acknowledged, so no sequence can be wrong
             error => {
                 let node = self.connection.node();
                 let what = format!(
-                    "LostProducerState: {slot} {} is refused by {node}: {error:?}",
-                    values[0]
+                    "LostProducerState: {slot} {} is refused by {node}: {error:?}; where it is, \
+                     and up to where all is deleted: {:?}",
+                    values[0],
+                    self.committed_at(&values[0])
                 );
                 self.shared.violate(what);
                 true
             }
         }
+    }
+}
+
+impl Producer {
+    /// Where a value was committed, if it was, and up to where all was deleted since.
+    fn committed_at(&self, value: &str) -> Option<(i64, i64)> {
+        self.shared.with(|world| {
+            let partition = world.checks.of(self.plan.slot);
+            let mut records = partition.records();
+            let (at, ..) = records.find(|(_, committed, _)| *committed == value)?;
+            Some((at, partition.deleted_end))
+        })
     }
 }
 

@@ -91,6 +91,41 @@ fn a_follower_that_is_always_one_fetch_behind_is_in_sync() {
     assert_eq!(lag_checked(&mut partition, 51), Some(vec![0]));
 }
 
+/// The high watermark stands where it stands still, as long as it is in sync: that it has come to
+/// it says nothing of it.
+#[test]
+fn a_follower_that_stands_still_is_not_taken_back_as_soon_as_it_is_put_out() {
+    let mut partition = leader(&[0, 1, 2]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    fetch(&mut partition, 0, 1, 10);
+    fetch(&mut partition, 0, 2, 10);
+    assert_eq!(partition.marks().high_watermark, Offset(10));
+    // its disk is full: it goes on fetching, and keeps nothing
+    produce(&mut partition, Acks::All, 2);
+    step(&mut partition, 0, Input::Flushed(Offset(20)));
+    fetch(&mut partition, 1, 1, 20);
+    for at in 2..36 {
+        fetch(&mut partition, at, 1, 20);
+        fetch(&mut partition, at, 2, 10);
+    }
+    let effects = step(&mut partition, 36, Input::LagChecked);
+    assert_eq!(wanted_isr(&effects), Some(vec![0, 1]));
+    let altered = Input::IsrAltered {
+        asked: PartitionEpoch(10),
+        result: Ok(AlteredIsr {
+            leader_epoch: LeaderEpoch(1),
+            partition_epoch: PartitionEpoch(11),
+            isr: vec![NodeId(0), NodeId(1)],
+        }),
+    };
+    let effects = step(&mut partition, 36, altered);
+    assert_eq!(wanted_isr(&effects), None);
+    assert_eq!(acknowledged(&effects), [(2, Ok(10))]);
+    let effects = fetch(&mut partition, 36, 2, 10);
+    assert_eq!(wanted_isr(&effects), None);
+}
+
 #[test]
 fn a_cut_takes_the_aborted_transactions_along_whose_markers_it_takes() {
     let mut producers = with_two_aborted();
