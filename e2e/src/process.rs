@@ -206,12 +206,18 @@ pub fn spawn(command: Command) -> Result<Child> {
         .with_context(|| format!("starting {program}"))
 }
 
-/// The last lines of a text, enough to see why something failed.
+/// What a text says of a panic, and its last lines: enough to see why something failed.
 #[must_use]
 pub fn tail(text: &str) -> String {
     const LINES_MAX: usize = 40;
+    const OF_PANIC_MAX: usize = 5;
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
+    let last = lines.len().saturating_sub(LINES_MAX);
+    let panic = lines[..last]
+        .iter()
+        .position(|line| line.contains(" panicked at "));
+    let panic = panic.map_or(&[][..], |at| &lines[at..last.min(at + OF_PANIC_MAX)]);
+    [panic, &lines[last..]].concat().join("\n")
 }
 
 /// Whether the status says it was killed by this signal.
