@@ -165,8 +165,8 @@ pub struct Placed {
 ///
 /// Growing adds to what is there. Shrinking drops, the first that there is: inactive brokers,
 /// replicas not in sync, replicas whose rack has another, the most loaded; never the last in sync,
-/// and the preferred leader only where it is away or behind and the other is the last in sync. What
-/// stays keeps its order, so a leader stays where it is unless its own broker is no candidate.
+/// and the preferred leader only where it is away or behind and no other one is. What stays keeps
+/// its order, so a leader that serves stays where it is unless its own broker is no candidate.
 pub fn rearrange(
     candidates: &[Candidate],
     partitions: &[Placed],
@@ -322,14 +322,7 @@ impl<'a> Placer<'a> {
             isr.contains(&node) && in_sync.count() == 1
         };
         let candidate = |node: NodeId| self.candidates.iter().find(|c| c.node == node);
-        let is_gone =
-            |node: NodeId| !isr.contains(&node) || !candidate(node).is_some_and(|c| c.is_active);
-        // The other is the last in sync: without it nobody would have what there is.
-        let places = match replicas[..] {
-            [first, other] if is_gone(first) && isr.contains(&other) => 0..1,
-            _ => 1..replicas.len(),
-        };
-        let worst = places.max_by_key(|place| {
+        let worst = (0..replicas.len()).max_by_key(|place| {
             let node = replicas[*place];
             let candidate = candidate(node);
             let is_active = candidate.is_some_and(|c| c.is_active);
@@ -341,6 +334,8 @@ impl<'a> Placer<'a> {
                 !is_last_in_sync(node),
                 !is_active,
                 !isr.contains(&node),
+                // of those that are as far, the preferred leader stays
+                *place > 0,
                 in_rack,
                 load,
                 *place,

@@ -429,7 +429,8 @@ fn under_way(
     (partitions, bytes)
 }
 
-/// Why nothing of a partition that is being moved is copied, where that is so.
+/// Why a partition that is being moved stays as it is, where that is so: it waits for replicas that
+/// come, or that stay and are to be in sync before others go.
 fn gets_nowhere(
     partition: &ObservedPartition,
     brokers: &BTreeMap<i32, RegisteredBroker>,
@@ -438,11 +439,17 @@ fn gets_nowhere(
         return Some("has no leader to copy from".to_owned());
     }
     let serves = |id: &i32| brokers.get(id).is_some_and(|broker| !broker.is_fenced);
-    let adding = partition.adding.iter().copied();
-    let mut behind = adding.filter(|id| !partition.isr.contains(id)).peekable();
-    let first = *behind.peek()?;
-    let is_stuck = !behind.any(|id| serves(&id));
-    is_stuck.then(|| format!("is to be copied to broker {first}, which does not serve"))
+    let mut behind = partition.adding.clone();
+    behind.retain(|id| !partition.isr.contains(id));
+    let mut what = "copied to";
+    if behind.is_empty() {
+        behind = partition.target();
+        behind.retain(|id| !partition.isr.contains(id));
+        what = "left on";
+    }
+    let first = behind.first()?;
+    let is_stuck = !behind.iter().any(serves);
+    is_stuck.then(|| format!("is to be {what} broker {first}, which does not serve"))
 }
 
 /// How large a partition is: as large as its largest replica.

@@ -170,6 +170,30 @@ fn a_replication_factor_grows_by_adding_and_shrinks_by_dropping() {
     assert_eq!(shrunk, [Some(vec![NodeId(0)])]);
 }
 
+/// As one with an empty volume that is to be copied to: none in sync goes before it.
+#[test]
+fn a_preferred_leader_that_is_behind_or_away_goes_before_one_in_sync() {
+    let shrunk = |all: &[Candidate], replicas: &[i32], isr: &[i32], size: usize| {
+        let plan = rearrange(all, &placed(&[replicas], isr), Some(size), 0).unwrap();
+        let ids = |kept: &Vec<NodeId>| kept.iter().map(|node| node.0).collect::<Vec<_>>();
+        plan[0].as_ref().map(ids)
+    };
+    let mut all = brokers(&["", "", "", ""]);
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[0, 1], 2), Some(vec![0, 1]));
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[1, 0], 1), Some(vec![0]));
+    assert_eq!(
+        shrunk(&all, &[2, 0, 1, 3], &[0, 1, 3], 3),
+        Some(vec![0, 1, 3])
+    );
+    // another one is behind as well
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[1], 2), Some(vec![2, 1]));
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[2, 1], 2), Some(vec![2, 1]));
+    all[2].is_active = false;
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[0, 1, 2], 2), Some(vec![0, 1]));
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[0], 2), Some(vec![0, 1]));
+    assert_eq!(shrunk(&all, &[2, 0, 1], &[2], 2), Some(vec![2, 0]));
+}
+
 #[test]
 fn brokers_that_are_no_candidates_are_left_and_nothing_else_moves() {
     let all = brokers(&["a", "b", "c", "a"]);

@@ -377,6 +377,12 @@ fn a_move_that_gets_nowhere_leaves_its_room_to_others() {
         t: t-0 is to be copied to broker 3, which does not serve
     "#]]
     .assert_eq(&plan_two("0,3+?", "0", 2, "a b c d!", &sizes));
+    // nor where it is to be left on it
+    expect![[r#"
+        u-0: Some([0, 2])
+        t: t-0 is to be left on broker 3, which does not serve
+    "#]]
+    .assert_eq(&plan_two("3?,0,1-", "0", 2, "a b c d!", &sizes));
     expect![[""]].assert_eq(&plan_two("0,1+?", "0", 2, "a b c d!", &sizes));
 }
 
