@@ -64,12 +64,17 @@ pub fn said(object: &KafkaTopic, verdict: &Verdict, now: &str) -> KafkaTopicStat
 /// How it begins what brokers say to what was asked of them.
 const SAYS: &str = "The cluster says: ";
 
-/// Whether brokers did not do what was asked of them for a topic when it was asked last.
+/// What brokers said last of what is wanted of a topic now, where they did not do it.
 #[must_use]
-pub fn was_refused(object: &KafkaTopic) -> bool {
-    let said = object.status.as_ref();
-    let said = said.and_then(|status| spoken(&status.conditions));
-    said.is_some_and(|(_, message)| message.starts_with(SAYS))
+pub fn refused_last(object: &KafkaTopic) -> Option<Verdict> {
+    let status = object.status.as_ref()?;
+    let generation = object.metadata.generation.unwrap_or_default();
+    let (word, message) = spoken(&status.conditions)?;
+    if status.observed_generation != generation || !message.starts_with(SAYS) {
+        return None;
+    }
+    let reason = TopicReason::ALL.iter().find(|one| one.word() == word)?;
+    Some(Verdict::new(*reason, message))
 }
 
 /// Why a broker does not do what was asked of it for a topic.

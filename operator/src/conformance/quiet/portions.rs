@@ -35,6 +35,28 @@ async fn pass_over(brokers: &Brokers, topics: &Topics) -> Result<Pass, Broken> {
     pass(&mut admin, &all, 3, Changing::nobody(), "now").await
 }
 
+/// A pass of an operator that goes on, which tells the objects what became of them.
+async fn go_on(admin: &mut Admin, topics: &mut Topics, now: usize) -> Pass {
+    let all: Vec<&Topic> = topics.iter().collect();
+    let now = format!("2026-01-01T00:{now:02}:00Z");
+    let pass = pass(admin, &all, 3, Changing::nobody(), &now)
+        .await
+        .unwrap();
+    for (key, desired) in topics {
+        if let Some(Outcome::Stands(status)) = pass.outcomes.get(key) {
+            let mut object = (*desired.object).clone();
+            object.status = Some((**status).clone());
+            desired.object = object.into();
+        }
+    }
+    pass
+}
+
+fn created(pass: &Pass) -> usize {
+    let created = pass.done.iter().filter(|(_, done)| done == "created");
+    created.count()
+}
+
 /// How many topics say what.
 fn told(pass: &Pass) -> BTreeMap<String, usize> {
     let mut told = BTreeMap::new();
@@ -119,31 +141,54 @@ fn topics_that_are_refused_keep_none_waiting() {
         let value = Some("60000".to_owned());
         last.spec.config.insert("retention.ms".to_owned(), value);
         topics[1299].1.object = last.into();
-        let mut created = 0;
-        let mut is_set = false;
-        for _ in 0..4 {
-            let pass = pass_over(brokers, &topics).await.unwrap();
-            created += pass
-                .done
-                .iter()
-                .filter(|(_, done)| done == "created")
-                .count();
-            is_set |= pass
-                .done
-                .iter()
-                .any(|(_, done)| done.starts_with("config set"));
-            assert!(is_set, "each kind of change has its turn in each pass");
-            for (key, desired) in &mut topics {
-                if let Some(Outcome::Stands(status)) = pass.outcomes.get(key) {
-                    let mut object = (*desired.object).clone();
-                    object.status = Some((**status).clone());
-                    desired.object = object.into();
-                }
-            }
+        let mut all = 0;
+        for now in 0..4 {
+            let mut admin = Admin::new(vec![brokers.address()]);
+            let pass = go_on(&mut admin, &mut topics, now).await;
+            all += created(&pass);
+            let is_set = |(_, done): &(_, String)| done.starts_with("config set");
+            assert!(
+                now > 0 || pass.done.iter().any(is_set),
+                "each kind of change has its turn in each pass"
+            );
         }
-        assert_eq!(
-            created, 299,
-            "of 1000 that are refused and 299 that are not"
-        );
+        assert_eq!(all, 299, "of 1000 that are refused and 299 that are not");
+    });
+}
+
+/// Those that were not asked for again, because brokers are slow, were refused still; and each of
+/// them has its turn at some time.
+#[test]
+fn many_topics_that_are_refused_keep_none_waiting_for_ever() {
+    run(Kubernetes::new(), async |world: &Kubernetes| {
+        let brokers = world.brokers();
+        brokers.create_slowly(usize::MAX, Duration::from_secs(4));
+        brokers.refuse_topics("t-00");
+        let mut topics = topics(131);
+        let new = topics.pop().unwrap();
+        let mut admin = Admin::new(vec![brokers.address()]);
+        let mut all = 0;
+        for now in 0..10 {
+            all += created(&go_on(&mut admin, &mut topics, now).await);
+        }
+        assert_eq!(all, 30);
+        assert!(admin.portion() < 10, "{}", admin.portion());
+        let refused = |(_, desired): &&Topic| {
+            let said = desired.object.status.as_ref();
+            let said = said.and_then(|status| spoken(&status.conditions));
+            said.is_some_and(|(reason, _)| reason == "Refused")
+        };
+        assert_eq!(topics.iter().filter(refused).count(), 100);
+        topics.push(new);
+        let pass = go_on(&mut admin, &mut topics, 10).await;
+        assert_eq!(created(&pass), 1, "{:?}", pass.done);
+
+        brokers.refuse_topics("t-000");
+        let mut all = 0;
+        for now in 11..60 {
+            all += created(&go_on(&mut admin, &mut topics, now).await);
+        }
+        assert_eq!(all, 90, "ten are refused still");
+        assert_eq!(topics.iter().filter(refused).count(), 10);
     });
 }

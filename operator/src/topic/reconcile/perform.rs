@@ -4,8 +4,8 @@
 //! next one goes on with what is wanted by that time. Where a portion fails, none follows it in
 //! this pass; what became of those before is told as ever, and the others say what they wait for.
 //!
-//! Nothing waits for long: each kind of change begins one portion in each pass, and what brokers
-//! refused in the pass before comes last.
+//! Nothing waits for long: each kind of change begins one portion in each pass. What brokers refused
+//! last comes after all else, in each pass in another order, and says so until they are asked again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use ottla_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
 use super::super::plan::{self, plan};
-use super::super::status::{refused_by_broker, was_refused};
+use super::super::status::{refused_by_broker, refused_last};
 use super::Work;
 use crate::admin::{Admin, Answers, ConfigChanges, Error, NewTopic};
 use crate::condition::{TopicReason, Verdict};
+use crate::fingerprint::fingerprint;
 use crate::observed::ObservedTopic;
 
 /// For so long a pass begins portions.
@@ -34,8 +35,8 @@ pub(super) enum Ended {
     Broken(Error),
 }
 
-/// Whether brokers refused what is wanted of an object before, and its place.
-type Order = (bool, usize);
+/// Where brokers refused what is wanted of an object its turn among those, and its place.
+type Order = (Option<u64>, usize);
 
 /// What is to be changed, in the order in which it is asked for.
 #[derive(Default)]
@@ -47,10 +48,10 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(changes: &[(usize, plan::Change)], was_refused: impl Fn(usize) -> bool) -> Self {
+    fn of(changes: &[(usize, plan::Change)], turn: impl Fn(usize) -> Option<u64>) -> Self {
         let mut parts = Self::default();
         for (place, change) in changes {
-            let order = (was_refused(*place), *place);
+            let order = (turn(*place), *place);
             match change {
                 plan::Change::Delete => drop(parts.deletes.insert(order, ())),
                 plan::Change::Create {
@@ -108,8 +109,14 @@ impl Work<'_> {
         admin: &mut Admin,
         changes: &[(usize, plan::Change)],
     ) -> Ended {
-        let was_refused = |place: usize| was_refused(&self.topics[place].1.object);
-        let mut parts = Parts::of(changes, was_refused);
+        // by place, those behind many that are refused would never be asked for again
+        let turn = |place: usize| {
+            let (key, desired) = self.topics[place];
+            let is_refused = refused_last(&desired.object).is_some();
+            let now = self.now;
+            is_refused.then(|| fingerprint(&format!("{now} {key} {now}")))
+        };
+        let mut parts = Parts::of(changes, turn);
         let due = Instant::now() + PORTIONS_TIME_MAX;
         match self.perform_until(admin, &mut parts, due).await {
             Err(error) => Ended::Broken(error),
@@ -200,7 +207,7 @@ impl Work<'_> {
     }
 
     /// Has topics that are not as they should be yet say what they wait for: where they exist, they
-    /// would be told as ready.
+    /// would be told as ready. What was refused last says so still.
     pub(super) fn tell_waiting(
         &mut self,
         changes: &[(usize, plan::Change)],
@@ -223,7 +230,12 @@ impl Work<'_> {
                 false => (TopicReason::Applying, "change"),
             };
             let refused = self.refused.entry(*place).or_default();
-            if refused.is_empty() {
+            if !refused.is_empty() {
+                continue;
+            }
+            if let Some(before) = refused_last(&self.topics[*place].1.object) {
+                refused.push(before);
+            } else {
                 let message = format!("The {what} waits: {why}.");
                 refused.push(Verdict::new(reason, message));
             }
