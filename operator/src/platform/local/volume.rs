@@ -1,8 +1,11 @@
 //! The folder of a node as the volume that it may give up.
 
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
 
 use super::settings_file::parse_settings;
 use crate::platform::{NotYet, UNREAD, Volume};
@@ -11,6 +14,8 @@ use crate::platform::{NotYet, UNREAD, Volume};
 const IDENTITY_FILE: &str = "meta.properties";
 /// What follows the name of a folder that was given up.
 const GIVEN_UP: &str = ".replaced-";
+/// What is mounted where, as Linux tells it.
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// The volume that stands for a folder's data, by the id that the broker has given them; none where
 /// there are none. What cannot be read, or says nothing, is what somebody may want to be rid of.
@@ -34,24 +39,65 @@ pub fn volume(folder: &Path) -> Result<Option<Volume>, NotYet> {
     }))
 }
 
-/// Why a folder cannot be given up, where it leads to another place or is one: it would come back
-/// here, and what is there would stay.
+/// Why a folder cannot be given up, where it leads to another place or is one, or nobody may
+/// write beside it: it cannot have another name then. To be known before its process ends.
 pub fn stays(folder: &Path) -> Option<NotYet> {
-    let is_link = folder.is_symlink();
+    let parent = folder.parent().unwrap_or(folder);
     let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
-    let is_mounted = || folder.parent().and_then(device) != device(folder);
-    let what = match is_link {
-        true => "a link",
-        false if is_mounted() => "a mount point",
-        false => return None,
+    let is_mounted = || device(parent) != device(folder) || is_mounted(folder);
+    let why = if folder.is_symlink() {
+        "it is a link"
+    } else if is_mounted() {
+        "it is a mount point"
+    } else if let Err(error) = access(parent, Access::WRITE_OK | Access::EXEC_OK) {
+        return Some(stuck(format!(
+            "The folder {} cannot have another name, so it is not given up: {} cannot be written \
+             ({error}). Mend that, or remove the annotation.",
+            folder.display(),
+            parent.display()
+        )));
+    } else {
+        return None;
     };
-    Some(NotYet {
+    // whoever deleted the data by hand would do so where they may be the only ones by then
+    Some(stuck(format!(
+        "The folder {} cannot have another name, so it is not given up: {why}. Stop the operator, \
+         have the data at that place themselves, and start the operator again; or remove the \
+         annotation.",
+        folder.display()
+    )))
+}
+
+fn stuck(message: String) -> NotYet {
+    NotYet {
         is_stuck: true,
-        message: format!(
-            "The folder {} is {what}, so it is not given up: stop the operator, delete what is in \
-             it, and start the operator again; or remove the annotation.",
-            folder.display()
-        ),
+        message,
+    }
+}
+
+/// Whether something is mounted on a folder, be it of the same file system.
+fn is_mounted(folder: &Path) -> bool {
+    let (Ok(folder), Ok(mounts)) = (folder.canonicalize(), std::fs::read(MOUNTS)) else {
+        return false;
+    };
+    is_among(&mounts, &folder)
+}
+
+/// The fifth word of each line is where; what is no plain character in it is written as octal.
+fn is_among(mounts: &[u8], folder: &Path) -> bool {
+    let escaped = folder
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .flat_map(|byte| match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+            plain => vec![*plain],
+        });
+    let escaped: Vec<u8> = escaped.collect();
+    let mut lines = mounts.split(|byte| *byte == b'\n');
+    lines.any(|line| {
+        let mut words = line.split(|byte| *byte == b' ');
+        words.nth(4).is_some_and(|place| place == escaped)
     })
 }
 

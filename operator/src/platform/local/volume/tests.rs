@@ -46,18 +46,45 @@ fn a_folder_that_does_not_say_what_it_is_can_be_given_up_and_is_known_from_the_n
 }
 
 #[test]
-fn a_folder_that_is_elsewhere_stays_and_says_how_it_is_emptied() {
+fn a_folder_that_is_elsewhere_stays_and_nobody_is_told_to_delete_what_is_in_it() {
     let base = tempfile::tempdir().unwrap();
     let (folder, link) = (base.path().join("there"), base.path().join("orders-1"));
     make(&folder, "directory.id=one\n");
     std::os::unix::fs::symlink(&folder, &link).unwrap();
     assert_eq!(stays(&folder), None);
-    let why = stays(&link).unwrap();
+    for (path, what) in [
+        (link.as_path(), "is a link"),
+        (Path::new("/proc"), "is a mount point"),
+    ] {
+        let why = stays(path).unwrap();
+        assert!(
+            why.is_stuck && why.message.contains(what),
+            "{}",
+            why.message
+        );
+        // the operator stops broker 0 last, which alone is in sync then
+        assert!(!why.message.contains("delete"), "{}", why.message);
+    }
+}
+
+#[test]
+fn a_mount_of_the_same_file_system_is_seen() {
+    let mounts = b"29 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+        61 29 8:1 /srv/one /data/orders-1 rw,relatime - ext4 /dev/sda1 rw\n\
+        62 29 8:1 /srv/two /my\\040data/orders\\134-2 rw - ext4 /dev/sda1 rw\n";
+    let is_mounted = |folder: &str| is_among(mounts, Path::new(folder));
+    assert!(is_mounted("/data/orders-1") && is_mounted("/my data/orders\\-2"));
+    assert!(!is_mounted("/data") && !is_mounted("/data/orders-10") && !is_mounted("/srv/one"));
+    assert!(super::is_mounted(Path::new("/proc")));
+}
+
+/// Root may write everywhere but where nobody may.
+#[test]
+fn a_folder_beside_which_nothing_can_be_written_stays() {
+    let why = stays(Path::new("/proc/self/fdinfo")).unwrap();
     assert!(
-        why.is_stuck && why.message.contains("is a link"),
+        why.message.contains("/proc/self cannot be written"),
         "{}",
         why.message
     );
-    let why = stays(Path::new("/proc")).unwrap();
-    assert!(why.message.contains("a mount point"), "{}", why.message);
 }
