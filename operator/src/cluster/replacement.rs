@@ -12,9 +12,11 @@
 //! What is under way stands in the status before it is done ([`ReplacementStatus`]), with the
 //! volume that goes: one that has come in its place is another, and is never taken for it. What was
 //! done stays there for as long as the annotation does, so one that is still there, as out of a
-//! repository, asks for nothing anew; nor does one that an object has from its beginning.
+//! repository, asks for nothing anew; nor does one that comes back before another was done, or that
+//! an object has from its beginning.
 //!
-//! Replicas may move while a node catches up: where it cannot, that is the way out.
+//! No replica begins to move while a volume goes: its broker may serve still, and what it got would
+//! be gone with it. Replicas may move while a node catches up: where it cannot, that is the way out.
 //!
 //! Invariant: no volume goes but the one that the status names, and not while a [`Hindrance`] is
 //! there.
@@ -118,6 +120,19 @@ pub fn remembered(cluster: &KafkaCluster) -> Option<ReplacementStatus> {
         asked: asked.clone(),
         volume: String::new(),
         phase: ReplacementPhase::Replaced,
+        done: String::new(),
+    })
+}
+
+/// What is remembered of a replacement that is asked for no more: what was done before it, if any.
+#[must_use]
+pub fn done_before(status: &ReplacementStatus) -> Option<ReplacementStatus> {
+    Some(ReplacementStatus {
+        id: id_of(&status.done)?,
+        asked: status.done.clone(),
+        volume: String::new(),
+        phase: ReplacementPhase::Replaced,
+        done: String::new(),
     })
 }
 

@@ -46,6 +46,7 @@ use self::access::Users;
 use self::moves::Partition;
 use self::slow::{Trouble, refused};
 use self::versions::versions;
+use self::volumes::Volumes;
 
 /// How many brokers there are.
 const BROKERS: i32 = 3;
@@ -90,8 +91,7 @@ struct Kafka {
     cluster_id: RefCell<String>,
     is_silent: Cell<bool>,
     trouble: Trouble,
-    /// How many volumes each broker has given up.
-    given_up: RefCell<BTreeMap<i32, u32>>,
+    volumes: Volumes,
     /// Brokers that are in no ISR, and follow nobody closely.
     behind: RefCell<BTreeSet<i32>>,
     api: RefCell<Option<ApiServer>>,
@@ -127,7 +127,7 @@ impl Brokers {
                 cluster_id: RefCell::new("the-cluster".to_owned()),
                 is_silent: Cell::new(false),
                 trouble: Trouble::default(),
-                given_up: RefCell::default(),
+                volumes: Volumes::default(),
                 behind: RefCell::default(),
                 api: RefCell::default(),
                 users: RefCell::default(),

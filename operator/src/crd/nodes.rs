@@ -127,9 +127,13 @@ pub struct ReplacementStatus {
     /// the folder.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub volume: String,
-    /// Replacing: that volume is to go, or goes. CatchingUp: there is another one, and it gets what
-    /// the others have. Replaced: it has all of that.
+    /// Replacing: that volume is to go, or goes. CatchingUp: that is done, and another one gets
+    /// what the others have. Replaced: it has all of that.
     pub phase: ReplacementPhase,
+    /// What the annotation had before, where that was done: it asks for nothing if it comes back
+    /// before this is done.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub done: String,
 }
 
 /// What is done for a node that gets an empty volume.

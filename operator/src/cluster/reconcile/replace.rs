@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::desired::observed_brokers;
-use super::super::replacement::{Hindrance, Order, REPLACE, hindrance, lacks, order, remembered};
+use super::super::replacement::{
+    Hindrance, Order, REPLACE, done_before, hindrance, lacks, order, remembered,
+};
 use super::super::rolling_restart::{Health, ObservedBroker, Obstacle};
 use super::super::status::Seen;
 use super::{Reconciler, not_yet_verdict};
@@ -15,7 +17,7 @@ use crate::condition::{ClusterReason, Verdict};
 use crate::crd::KafkaCluster;
 use crate::crd::cluster::{ReplacementPhase, ReplacementStatus};
 use crate::observed::RestartCheck;
-use crate::platform::{BrokerState, Platform, Properties, Volume, is_same_volume};
+use crate::platform::{BrokerState, NotYet, Platform, Properties, Volume, is_same_volume};
 use crate::spoken::{node, node_first};
 use crate::validated::{FIRST_CONTROLLER, ValidatedCluster};
 
@@ -85,10 +87,9 @@ impl<P: Platform> Reconciler<P> {
             Order::Begin(id) => (*id, None),
             Order::GoOn(status, is_wanted) => (status.id, Some((status.clone(), *is_wanted))),
         };
-        let kept = under_way.clone().map(|(status, _)| status);
         let volume = match self.platform.volume(id).await {
             Ok(volume) => volume,
-            Err(why) => return waits(kept, not_yet_verdict(&why)),
+            Err(why) => return unseen(before, &why),
         };
         let sight = Sight {
             valid,
@@ -97,46 +98,52 @@ impl<P: Platform> Reconciler<P> {
             volume,
         };
         match under_way {
-            None => self.begin(id, asked, &sight).await,
+            None => self.begin(id, (asked, before), &sight).await,
             Some((status, is_wanted)) if is_given_up(&status, sight.volume.as_ref()) => {
                 if !is_wanted && sight.volume.as_ref().is_some_and(|one| !one.is_going) {
-                    return Replacement {
-                        done: Some(format!("{} keeps its volume after all", node(id))),
-                        ..Replacement::default()
-                    };
+                    return ended(&status, "keeps its volume after all");
                 }
                 self.give_up(status, &sight, is_current).await
             }
-            Some((_, false)) if sight.volume.is_some() => Replacement {
-                done: Some(format!(
-                    "{} has its new volume, and what it lacks is waited for no longer",
-                    node(id)
-                )),
-                ..Replacement::default()
-            },
+            Some((status, false)) if sight.volume.is_some() => ended(
+                &status,
+                "has given up its volume, and is not waited for any longer",
+            ),
             Some((status, _)) => self.catch_up(status, &sight, is_current).await,
         }
     }
 
-    /// Has the status name the volume that is to go, where it may.
-    async fn begin(&mut self, id: i32, asked: Option<&String>, sight: &Sight<'_>) -> Replacement {
-        match self.hindrance(id, sight).await {
-            Some(hindrance) => hindered(id, None, &hindrance),
-            None => {
-                let volume = sight.volume.as_ref();
-                let status = ReplacementStatus {
-                    asked: asked.cloned().unwrap_or_default(),
-                    id,
-                    volume: volume.map_or(String::new(), |volume| volume.id.clone()),
-                    phase: ReplacementPhase::Replacing,
-                };
-                let message = format!("{} is about to give up its volume.", node_first(id));
-                Replacement {
-                    goes: Some(id),
-                    holds_moves: true,
-                    ..waits(Some(status), replacing(message))
-                }
-            }
+    /// Has the status name the volume that is to go, where it may. Where there is none, as where
+    /// somebody has deleted it, there is nothing to give up.
+    async fn begin(
+        &mut self,
+        id: i32,
+        (asked, before): (Option<&String>, Option<ReplacementStatus>),
+        sight: &Sight<'_>,
+    ) -> Replacement {
+        if let Some(hindrance) = self.hindrance(id, sight).await {
+            return hindered(id, before, &hindrance);
+        }
+        let volume = sight.volume.as_ref();
+        let status = ReplacementStatus {
+            asked: asked.cloned().unwrap_or_default(),
+            id,
+            volume: volume.map_or(String::new(), |volume| volume.id.clone()),
+            phase: match volume {
+                Some(_) => ReplacementPhase::Replacing,
+                None => ReplacementPhase::CatchingUp,
+            },
+            done: before.map_or(String::new(), |before| before.asked),
+        };
+        let what = match volume {
+            Some(_) => "is about to give up its volume",
+            None => "has no volume, and is to get an empty one",
+        };
+        let message = format!("{} {what}.", node_first(id));
+        Replacement {
+            goes: volume.map(|_| id),
+            holds_moves: volume.is_some(),
+            ..waits(Some(status), replacing(message))
         }
     }
 
@@ -149,21 +156,28 @@ impl<P: Platform> Reconciler<P> {
     ) -> Replacement {
         let id = status.id;
         let volume = sight.volume.as_ref();
+        let is_going = volume.is_some_and(|volume| volume.is_going);
         if let Some(hindrance) = self.hindrance(id, sight).await {
-            // Whoever ended its process now would end what its volume holds.
-            let is_going = volume.is_some_and(|volume| volume.is_going);
+            let hindered = hindered(id, Some(status), &hindrance);
+            // Whoever ended its process now would end what its volume holds. What somebody has to
+            // mend may need moves.
             return Replacement {
                 goes: is_going.then_some(id),
-                ..hindered(id, Some(status), &hindrance)
+                holds_moves: hindered.holds_moves
+                    || is_going && matches!(hindrance, Hindrance::Waits(_)),
+                ..hindered
             };
         }
         let settings = sight.desired.get(&id);
         let Some(settings) = settings.filter(|_| is_current()) else {
             let message = format!("{} is about to give up its volume.", node_first(id));
-            return waits(Some(status), replacing(message));
+            return Replacement {
+                goes: is_going.then_some(id),
+                holds_moves: true,
+                ..waits(Some(status), replacing(message))
+            };
         };
         let answer = self.platform.replace(id, volume, settings).await;
-        let is_first = volume.is_some_and(|volume| !volume.is_going);
         let what = sight.nodes.iter().find(|node| node.id == id);
         let what = what.map_or("is not there", |node| node.message.as_str());
         let message = format!(
@@ -174,12 +188,11 @@ impl<P: Platform> Reconciler<P> {
             .as_ref()
             .map_or_else(not_yet_verdict, |()| replacing(message));
         let done = format!("{} gives up its volume and gets an empty one", node(id));
-        let is_going = volume.is_some_and(|volume| volume.is_going);
         Replacement {
             goes: Some(id),
-            // it needs its turn no longer once the volume goes, and has none where that is refused
-            holds_moves: answer.is_ok() && !is_going,
-            done: (is_first && answer.is_ok()).then_some(done),
+            // it may serve until it is gone; where that is refused it has no turn to wait for
+            holds_moves: answer.is_ok() || is_going,
+            done: (!is_going && answer.is_ok()).then_some(done),
             ..waits(Some(status), verdict)
         }
     }
@@ -193,11 +206,13 @@ impl<P: Platform> Reconciler<P> {
     ) -> Replacement {
         let id = status.id;
         status.phase = ReplacementPhase::CatchingUp;
+        let runs = sight.nodes.iter().any(|node| node.id == id && node.runs);
         if sight.volume.is_none()
+            && (!runs || self.hindrance(id, sight).await.is_none())
             && is_current()
             && let Some(settings) = sight.desired.get(&id)
         {
-            // Its process has nothing to start on.
+            // Its process has nothing to start on; one that runs has what its claim stood for.
             if let Err(why) = self.platform.replace(id, None, settings).await {
                 return waits(Some(status), not_yet_verdict(&why));
             }
@@ -211,11 +226,12 @@ impl<P: Platform> Reconciler<P> {
         };
         match lacks {
             Some(lacks) => {
-                let message = format!("{} has an empty volume: {lacks}.", node_first(id));
+                let message = format!("{} is to have an empty volume: {lacks}.", node_first(id));
                 waits(Some(status), replacing(message))
             }
             None => {
                 status.phase = ReplacementPhase::Replaced;
+                status.done.clear();
                 let done = format!("{} has on its new volume what it is to have", node(id));
                 Replacement {
                     status: Some(status),
@@ -276,6 +292,28 @@ fn waits(status: Option<ReplacementStatus>, verdict: Verdict) -> Replacement {
         status,
         verdict: Some(verdict),
         ..Replacement::default()
+    }
+}
+
+/// Nobody asks for it any more.
+fn ended(status: &ReplacementStatus, what: &str) -> Replacement {
+    Replacement {
+        status: done_before(status),
+        done: Some(format!("{} {what}", node(status.id))),
+        ..Replacement::default()
+    }
+}
+
+/// Its volume cannot be looked at: what goes may go still.
+fn unseen(before: Option<ReplacementStatus>, why: &NotYet) -> Replacement {
+    let goes = before
+        .as_ref()
+        .filter(|before| !why.is_stuck && before.phase == ReplacementPhase::Replacing);
+    let goes = goes.map(|before| before.id);
+    Replacement {
+        goes,
+        holds_moves: goes.is_some(),
+        ..waits(before, not_yet_verdict(why))
     }
 }
 

@@ -176,6 +176,7 @@ fn status(asked: &str, phase: ReplacementPhase) -> ReplacementStatus {
         id: 2,
         volume: "one".to_owned(),
         phase,
+        done: String::new(),
     }
 }
 

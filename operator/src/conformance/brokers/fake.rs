@@ -68,7 +68,7 @@ impl Platform for Fake {
     }
 
     async fn volume(&mut self, node: i32) -> Result<Option<Volume>, NotYet> {
-        Ok(Some(self.brokers.volume(node)))
+        Ok(self.brokers.volume(node))
     }
 
     async fn replace(
@@ -77,8 +77,10 @@ impl Platform for Fake {
         volume: Option<&Volume>,
         _: &Properties,
     ) -> Result<(), NotYet> {
-        if volume == Some(&self.brokers.volume(node)) {
-            self.brokers.empty(node);
+        if let Some(volume) = volume
+            && self.brokers.volume(node).as_ref() == Some(volume)
+        {
+            self.brokers.give_up(node);
         }
         Ok(())
     }

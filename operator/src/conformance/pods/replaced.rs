@@ -136,7 +136,7 @@ async fn one_that_catches_up_holds_nothing<S: Setting>(world: &S) {
     world.apply(&annotated("2", STORED));
     until("it catches up", || phase(world) == "CatchingUp").await;
     world.apply(&payments.replace("replicationFactor: 3", "replicationFactor: 2"));
-    until("replicas move", || brokers.replicas("payments").len() == 2).await;
+    until("replicas move", || brokers.replicas("payments") == [0, 1]).await;
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(phase(world), "CatchingUp", "it lacks the other topic still");
 
@@ -174,6 +174,121 @@ async fn what_cannot_catch_up_can_go<S: Setting>(world: &S) {
     let are_left = || brokers.registered().0 == [0, 1];
     until("it is forgotten", are_left).await;
     until_cluster(world, "BrokersReady").await;
+}
+
+#[test]
+fn no_replica_moves_to_a_broker_whose_volume_goes() {
+    run(Kubernetes::new(), nothing_moves_until_the_broker_is_gone);
+    run(Folder::new(), nothing_moves_until_the_broker_is_gone);
+}
+
+/// Its process serves still, on what goes with it.
+async fn nothing_moves_until_the_broker_is_gone<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    let payments = topic("shop", "payments", "");
+    world.apply(&cluster(STORED));
+    world.apply(&payments);
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    until_cluster(world, "BrokersReady").await;
+    brokers.set_replicas("payments", &[2, 0, 1]);
+    brokers.linger(true);
+    world.apply(&annotated("2", STORED));
+    until("its volume goes", || {
+        brokers.volume(2).is_some_and(|volume| volume.is_going)
+    })
+    .await;
+    world.apply(&payments.replace("replicationFactor: 3", "replicationFactor: 1"));
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(brokers.replicas("payments"), [2, 0, 1]);
+    // nor while another one is away, for which it waits
+    brokers.take_down(1);
+    until("it is told what that waits for", || {
+        says(world).contains("broker 1 does not serve")
+    })
+    .await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(brokers.replicas("payments"), [2, 0, 1]);
+    brokers.bring(1, true);
+
+    brokers.linger(false);
+    until("the empty one goes", || brokers.replicas("payments") == [0]).await;
+    brokers.fall_behind(2, false);
+    until("it has all", || phase(world) == "Replaced").await;
+}
+
+#[test]
+fn a_volume_that_was_lost_before_and_never_comes_holds_up_nobody() {
+    run(Kubernetes::new(), one_without_a_volume_catches_up_at_once);
+    run(Folder::new(), one_without_a_volume_catches_up_at_once);
+}
+
+async fn one_without_a_volume_catches_up_at_once<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    let payments = topic("shop", "payments", "");
+    world.apply(&cluster(STORED));
+    world.apply(&payments);
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    until_cluster(world, "BrokersReady").await;
+    brokers.set_replicas("payments", &[2, 0, 1]);
+    brokers.lose_volume(2);
+    world.apply(&annotated("2", STORED));
+    until("it is told that none is there", || {
+        says(world).contains("it has no volume yet")
+    })
+    .await;
+    assert_eq!(phase(world), "CatchingUp");
+    world.apply(&payments.replace("replicationFactor: 3", "replicationFactor: 2"));
+    until("replicas move", || brokers.replicas("payments") == [0, 1]).await;
+}
+
+#[test]
+fn what_was_done_stays_done_whatever_is_asked_in_between() {
+    run(Kubernetes::new(), an_annotation_that_comes_back_is_done);
+    run(Folder::new(), an_annotation_that_comes_back_is_done);
+}
+
+async fn an_annotation_that_comes_back_is_done<S: Setting>(world: &S) {
+    let brokers = world.brokers();
+    world.apply(&cluster(STORED));
+    world.apply(&topic("shop", "payments", ""));
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    until_cluster(world, "BrokersReady").await;
+    world.apply(&annotated("2", STORED));
+    until("it gives up its volume", || brokers.given_up(2) == 1).await;
+    brokers.fall_behind(2, false);
+    until("it has all", || phase(world) == "Replaced").await;
+
+    // One that waits until it is asked for no more.
+    brokers.take_down(0);
+    world.apply(&annotated("1", STORED));
+    until("it waits", || {
+        says(world).contains("broker 0 does not serve")
+    })
+    .await;
+    world.apply(&annotated("2", STORED));
+    until_cluster(world, "BrokerNotReady").await;
+    brokers.bring(0, true);
+    until_cluster(world, "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((brokers.given_up(2), brokers.given_up(1)), (1, 0));
+
+    // One that has begun.
+    world.apply(&annotated("1", STORED));
+    until("it catches up", || phase(world) == "CatchingUp").await;
+    world.apply(&annotated("2", STORED));
+    until("nobody waits for it", || phase(world) == "Replaced").await;
+    brokers.fall_behind(1, false);
+    until_cluster(world, "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((brokers.given_up(2), brokers.given_up(1)), (1, 1));
+
+    // One that was done is another matter.
+    world.apply(&annotated("0", STORED));
+    until("it gives up its volume", || brokers.given_up(0) == 1).await;
+    brokers.fall_behind(0, false);
+    until("it has all", || phase(world) == "Replaced").await;
+    world.apply(&annotated("2", STORED));
+    until("it is asked for anew", || brokers.given_up(2) == 2).await;
 }
 
 #[test]
