@@ -16,7 +16,8 @@
 //! an object has from its beginning.
 //!
 //! No replica begins to move while a volume goes: its broker may serve still, and what it got would
-//! be gone with it. Replicas may move while a node catches up: where it cannot, that is the way out.
+//! be gone with it. Replicas may move while a node catches up: where it cannot, that is the way
+//! out.
 //!
 //! Invariant: no volume goes but the one that the status names, and not while a [`Hindrance`] is
 //! there.

@@ -4,8 +4,9 @@
 //! next one goes on with what is wanted by that time. Where a portion fails, none follows it in
 //! this pass; what became of those before is told as ever, and the others say what they wait for.
 //!
-//! Nothing waits for long: each kind of change begins one portion in each pass. What brokers refused
-//! last comes after all else, in each pass in another order, and says so until they are asked again.
+//! Nothing waits for long: each kind of change begins one portion in each pass. What brokers
+//! refused last comes after all else, in each pass in another order, and says so until they are
+//! asked again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
