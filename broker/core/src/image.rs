@@ -137,7 +137,8 @@ pub struct PartitionRegistration {
     pub replicas: Vec<NodeId>,
     /// In-sync replicas.
     pub isr: Vec<NodeId>,
-    /// Replicas that a reassignment adds.
+    /// Replicas that a reassignment adds. One that is among those that it removes as well was added
+    /// by an earlier one, and stays for a while.
     pub adding_replicas: Vec<NodeId>,
     /// Replicas that a reassignment removes.
     pub removing_replicas: Vec<NodeId>,

@@ -155,8 +155,10 @@ impl<'a> Change<'a> {
         }
         let least = self.rules.min_insync_replicas_after;
         let needed = least.min(target.len()).max(1);
-        let added = &self.new.adding_replicas;
-        let is_in_sync = isr.len() >= needed && added.iter().all(|n| isr.contains(n));
+        let mut added = target
+            .iter()
+            .filter(|n| self.new.adding_replicas.contains(n));
+        let is_in_sync = isr.len() >= needed && added.all(|n| isr.contains(n));
         if is_in_sync && !self.waits_for_removed(&target) {
             self.new.replicas = target;
             self.new.isr = isr;
@@ -167,7 +169,7 @@ impl<'a> Change<'a> {
 
     /// Whether a replica that is removed may still lead, in an epoch of the past: as long as it is
     /// in sync, nothing is committed that it does not know of, and it serves no stale reads. Where
-    /// it leads in this epoch, another one does from now on.
+    /// it leads in this epoch, another one does from now on, as soon as there is one that may.
     fn waits_for_removed(&mut self, target: &[NodeId]) -> bool {
         if planted::is(Planted::LeaderRemoved) {
             return false;
@@ -183,7 +185,7 @@ impl<'a> Change<'a> {
             let fits = |n: &&NodeId| self.new.isr.contains(n) && self.is_active(**n);
             let next = target.iter().find(fits).copied();
             self.new.leader = next.or(self.new.leader);
-            return next.is_some();
+            return true;
         }
         waited_for.any(|n| self.rules.unaware.contains(n))
     }

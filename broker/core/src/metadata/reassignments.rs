@@ -3,7 +3,8 @@
 //!
 //! While a reassignment runs, `replicas` is the target followed by what will be removed. Each ISR
 //! change may complete it ([`Change::finish`]); until then it can be replaced by another target, or
-//! cancelled.
+//! cancelled. A replica that neither the original ones nor the target have, because an earlier
+//! target had it, may have to stay for a while: it is being added and being removed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,13 +138,16 @@ impl Metadata {
         topic: &Topic,
         partition: &PartitionRegistration,
     ) -> Result<Option<PartitionRegistration>, Refusal> {
-        if !partition.is_reassigning() {
+        let original = partition.original_replicas();
+        let target = partition.target_replicas();
+        let is_same = |a: &[NodeId], b: &[NodeId]| a.iter().all(|n| b.contains(n));
+        // one that is only kept for a while is of neither: nothing is left to be cancelled
+        if is_same(&original, &target) && is_same(&target, &original) {
             return Err(Refusal::new(
                 ErrorCode::NoReassignmentInProgress,
                 "No partition reassignment is in progress.",
             ));
         }
-        let original = partition.original_replicas();
         let mut change = Change::of(&self.image, partition, self.rules(topic));
         change.new.isr.retain(|n| original.contains(n));
         if change.new.isr.is_empty() && !partition.isr.is_empty() {
@@ -158,7 +162,7 @@ impl Metadata {
         let kept = only(&partition.isr, |n| !original.contains(n) && stays(n));
         change.new.isr = only(&partition.isr, |n| original.contains(n) || kept.contains(n));
         change.new.replicas = original.into_iter().chain(kept.iter().copied()).collect();
-        change.new.adding_replicas.clear();
+        change.new.adding_replicas.clone_from(&kept);
         change.new.removing_replicas = kept;
         Ok(change.finish(Election::Online))
     }
@@ -199,8 +203,8 @@ impl Metadata {
         let kept = only(&partition.isr, |n| !known.contains(n) && stays(n));
         change.new.isr = only(&partition.isr, |n| known.contains(n) || kept.contains(n));
         change.new.replicas.extend(&kept);
+        change.new.adding_replicas = adding.into_iter().chain(kept.iter().copied()).collect();
         change.new.removing_replicas = removing.into_iter().chain(kept).collect();
-        change.new.adding_replicas = adding;
         change.finish(Election::Online)
     }
 

@@ -171,6 +171,8 @@ fn check(cluster: &Cluster, before: &Seen, keeps_last: bool, seed: u64) -> Seen 
                 "{}",
                 shown()
             );
+            assert!(!p.original_replicas().is_empty(), "{}", shown());
+            assert!(!p.target_replicas().is_empty(), "{}", shown());
             assert!(!p.elr.iter().any(|n| p.isr.contains(n)), "{}", shown());
             assert!(p.leader.is_none_or(|n| p.isr.contains(&n)), "{}", shown());
             let may_follow = |n| p.leader != Some(n) && p.isr.contains(&n) && image.is_unfenced(n);

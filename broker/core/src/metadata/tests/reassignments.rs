@@ -100,29 +100,31 @@ fn who_led_until_just_now_is_removed_once_it_has_heard_of_that_or_is_fenced() {
     }
 }
 
+/// A move of [1, 3] to [2, 4] that is not done, and that 2 leads in already.
+fn led_by_an_added_one() -> Cluster {
+    let mut cluster = Cluster::of(5);
+    cluster.create("t", &[&[1, 3]], &[]);
+    reassign(&mut cluster, "t", 0, Some(&[2, 4]));
+    let joined = item(&cluster, "t", &[1, 3, 2, 4]);
+    assert_eq!(alter(&mut cluster, 1, joined), "NEW_LEADER_ELECTED\n");
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 1/2 replicas 2,4,1,3 isr 1,3,2,4 adding 2,4 removing 1,3
+    "#]]);
+    cluster
+}
+
 /// The leader was added by a reassignment that is not done, and the next one does not want it.
 #[test]
 fn a_leader_that_a_reassignment_added_is_removed_by_the_next_once_it_has_heard_of_that() {
-    let moved = || {
-        let mut cluster = Cluster::of(5);
-        cluster.create("t", &[&[1, 3]], &[]);
-        reassign(&mut cluster, "t", 0, Some(&[2, 4]));
-        let joined = item(&cluster, "t", &[1, 3, 2, 4]);
-        assert_eq!(alter(&mut cluster, 1, joined), "NEW_LEADER_ELECTED\n");
-        cluster.check(expect![[r#"
-            t-0 leader 2 epochs 1/2 replicas 2,4,1,3 isr 1,3,2,4 adding 2,4 removing 1,3
-        "#]]);
-        cluster
-    };
-    let mut cluster = moved();
+    let mut cluster = led_by_an_added_one();
     reassign(&mut cluster, "t", 0, Some(&[0, 3]));
     cluster.check(expect![[r#"
-        t-0 leader 2 epochs 2/3 replicas 0,3,1,2 isr 1,3,2 adding 0 removing 1,2
+        t-0 leader 2 epochs 2/3 replicas 0,3,1,2 isr 1,3,2 adding 0,2 removing 1,2
     "#]]);
     let joined = item(&cluster, "t", &[1, 3, 2, 0]);
     assert_eq!(alter(&mut cluster, 2, joined), "NEW_LEADER_ELECTED\n");
     cluster.check(expect![[r#"
-        t-0 leader 0 epochs 3/4 replicas 0,3,1,2 isr 1,3,2,0 adding 0 removing 1,2
+        t-0 leader 0 epochs 3/4 replicas 0,3,1,2 isr 1,3,2,0 adding 0,2 removing 1,2
     "#]]);
     cluster.hear(1);
     cluster.hear(2);
@@ -130,14 +132,87 @@ fn a_leader_that_a_reassignment_added_is_removed_by_the_next_once_it_has_heard_o
         t-0 leader 0 epochs 4/5 replicas 0,3 isr 3,0
     "#]]);
     // the same where it is cancelled
-    let mut cluster = moved();
+    let mut cluster = led_by_an_added_one();
     reassign(&mut cluster, "t", 0, None);
     cluster.check(expect![[r#"
-        t-0 leader 1 epochs 2/3 replicas 1,3,2 isr 1,3,2 removing 2
+        t-0 leader 1 epochs 2/3 replicas 1,3,2 isr 1,3,2 adding 2 removing 2
     "#]]);
     cluster.hear(2);
     cluster.check(expect![[r#"
         t-0 leader 1 epochs 3/4 replicas 1,3 isr 1,3
+    "#]]);
+}
+
+/// One that is only kept until it has heard is no replica to return to.
+#[test]
+fn what_is_kept_for_a_while_is_not_kept_for_good() {
+    let mut cluster = led_by_an_added_one();
+    assert_eq!(reassign(&mut cluster, "t", 0, None), "ok\n");
+    let nothing = "NO_REASSIGNMENT_IN_PROGRESS: No partition reassignment is in progress.\n";
+    assert_eq!(reassign(&mut cluster, "t", 0, None), nothing);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 2/3 replicas 1,3,2 isr 1,3,2 adding 2 removing 2
+    "#]]);
+    assert_eq!(min_isr(&cluster, "t"), 1);
+    // another target, and that is cancelled as well
+    reassign(&mut cluster, "t", 0, Some(&[4, 3]));
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 2/4 replicas 4,3,1,2 isr 1,3,2 adding 4,2 removing 1,2
+    "#]]);
+    assert_eq!(reassign(&mut cluster, "t", 0, None), "ok\n");
+    cluster.hear(2);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 4/6 replicas 3,1 isr 1,3
+    "#]]);
+    // the one that is kept is wanted after all
+    let mut cluster = led_by_an_added_one();
+    reassign(&mut cluster, "t", 0, None);
+    reassign(&mut cluster, "t", 0, Some(&[2, 3]));
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 3/4 replicas 2,3,1 isr 1,3,2 adding 2 removing 1
+    "#]]);
+    cluster.hear(1);
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 4/5 replicas 2,3 isr 3,2
+    "#]]);
+}
+
+/// The only original that is in sync is on its way out.
+#[test]
+fn a_cancellation_takes_no_partition_offline() {
+    let mut cluster = Cluster::of(5);
+    cluster.create("t", &[&[2, 1]], &[]);
+    cluster.create("u", &[&[2, 0]], &[]);
+    reassign(&mut cluster, "t", 0, Some(&[3, 4]));
+    let joined = item(&cluster, "t", &[2, 1, 3]);
+    alter(&mut cluster, 2, joined);
+    cluster.ask(Request::ElectLeaders(ElectLeadersRequest {
+        topic_partitions: None,
+        ..ElectLeadersRequest::default()
+    }));
+    cluster.hand_over(2);
+    let left = item(&cluster, "t", &[2, 3]);
+    alter(&mut cluster, 3, left);
+    cluster.heartbeat(2, true);
+    cluster.check(expect![[r#"
+        t-0 leader 3 epochs 1/5 replicas 3,4,2,1 isr 2,3 adding 3,4 removing 2,1
+        u-0 leader 2 epochs 0/1 replicas 2,0 isr 2,0 successor 0
+    "#]]);
+    assert_eq!(reassign(&mut cluster, "t", 0, None), "ok\n");
+    cluster.check(expect![[r#"
+        t-0 leader 3 epochs 2/6 replicas 2,1,3 isr 2,3 adding 3 removing 3
+        u-0 leader 2 epochs 0/1 replicas 2,0 isr 2,0 successor 0
+    "#]]);
+    // it goes, another original comes
+    cluster.hand_over(2);
+    cluster.heartbeat(2, true);
+    cluster.fence(2);
+    let back = item(&cluster, "t", &[3, 1]);
+    alter(&mut cluster, 3, back);
+    cluster.hear(3);
+    cluster.check(expect![[r#"
+        t-0 leader 1 epochs 4/9 replicas 2,1 isr 1
+        u-0 leader 0 epochs 1/3 replicas 2,0 isr 0
     "#]]);
 }
 
@@ -213,7 +288,7 @@ fn neither_cancelling_nor_completing_drops_the_last_in_sync_replica() {
     // another target without the only one in sync: it is kept until then
     assert_eq!(reassign(&mut cluster, "t", 0, Some(&[1, 3])), "ok\n");
     cluster.check(expect![[r#"
-        t-0 leader 2 epochs 1/4 replicas 1,3,0,2 isr 2 adding 3 removing 0,2
+        t-0 leader 2 epochs 1/4 replicas 1,3,0,2 isr 2 adding 3,2 removing 0,2
     "#]]);
     let joined = item(&cluster, "t", &[2, 1, 3]);
     alter(&mut cluster, 2, joined);
@@ -334,10 +409,10 @@ fn neither_cancelling_nor_replacing_takes_the_isr_below_its_minimum() {
         text += &cluster.partitions();
     }
     expect![[r#"
-        u-0 leader 0 epochs 0/4 replicas 1,0,2 isr 0,2 removing 2
+        u-0 leader 0 epochs 0/4 replicas 1,0,2 isr 0,2 adding 2 removing 2
         ok
         u-0 leader 0 epochs 1/5 replicas 1,0 isr 0,1
-        u-0 leader 0 epochs 0/4 replicas 0,1,2 isr 0,2 removing 2
+        u-0 leader 0 epochs 0/4 replicas 0,1,2 isr 0,2 adding 2 removing 2
         ok
         u-0 leader 0 epochs 1/5 replicas 0,1 isr 0,1
     "#]]
