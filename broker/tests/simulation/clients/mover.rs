@@ -1,5 +1,6 @@
 //! An administrator who moves replicas and leaderships while everything runs: a partition's
 //! replicas are named, in another order or others than before, and the first of them is elected.
+//! Some change their mind: a move is cancelled, at times twice.
 
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const PACES_MS: [Option<usize>; 4] = [None, Some(150), Some(800), Some(4000)];
 /// In one run of so many, partitions move to other brokers; in the others only leaderships do.
 const OTHER_BROKERS_ONE_IN: usize = 2;
 
+/// In one of those runs of so many, moves are cancelled, one of so many.
+const CANCELS_ONE_IN: usize = 2;
+
 /// Moves leaderships until the run ends.
 pub async fn run(shared: &Shared) {
     let mut random = shared.random(2);
@@ -39,6 +43,8 @@ pub async fn run(shared: &Shared) {
     if slots.is_empty() {
         return shared.leave(NAME);
     }
+    let mut moods = shared.random(22);
+    let cancels = moves_replicas && moods.one_in(CANCELS_ONE_IN);
     let mut slot = slots[0];
     while !shared.with(|world| world.is_ending) {
         // often there and back at once: what is on its way is of two epochs then
@@ -53,6 +59,14 @@ pub async fn run(shared: &Shared) {
         if !is_moved {
             connection.turn();
         }
+        while cancels && moods.one_in(CANCELS_ONE_IN) {
+            let pause = moods.below(200) as u64;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let is_answered = reassign(&mut connection, slot, None).await;
+            shared.trace(format_args!(
+                "{slot} is to stay where it was: {is_answered}"
+            ));
+        }
     }
     shared.leave(NAME);
 }
@@ -64,27 +78,32 @@ fn order(random: &mut Random, factor: usize) -> Vec<i32> {
         .map(|_| left.swap_remove(random.below(left.len())))
         .collect()
 }
-/// Says whether both requests were answered.
-async fn elect(connection: &mut Connection, slot: Slot, order: Vec<i32>) -> bool {
-    let (name, partition) = (slot.topic().name.to_owned(), slot.partition());
-    let reassign = AlterPartitionReassignmentsRequest {
+
+/// Names a partition's replicas, or cancels that; says whether it was answered.
+async fn reassign(connection: &mut Connection, slot: Slot, order: Option<Vec<i32>>) -> bool {
+    let request = AlterPartitionReassignmentsRequest {
         timeout_ms: 1000,
         topics: vec![ReassignableTopic {
-            name: name.clone(),
+            name: slot.topic().name.to_owned(),
             partitions: vec![ReassignablePartition {
-                partition_index: partition,
-                replicas: Some(order),
+                partition_index: slot.partition(),
+                replicas: order,
             }],
         }],
         ..AlterPartitionReassignmentsRequest::default()
     };
+    connection.ask(0, &request).await.is_some()
+}
+
+/// Says whether both requests were answered.
+async fn elect(connection: &mut Connection, slot: Slot, order: Vec<i32>) -> bool {
     let elect = ElectLeadersRequest {
         election_type: 0,
         topic_partitions: Some(vec![TopicPartitions {
-            topic: name,
-            partitions: vec![partition],
+            topic: slot.topic().name.to_owned(),
+            partitions: vec![slot.partition()],
         }]),
         timeout_ms: 1000,
     };
-    connection.ask(0, &reassign).await.is_some() && connection.ask(2, &elect).await.is_some()
+    reassign(connection, slot, Some(order)).await && connection.ask(2, &elect).await.is_some()
 }
