@@ -120,6 +120,18 @@ fn wanted_isr(effects: &[Effect]) -> Option<Vec<i32>> {
     })
 }
 
+/// The controller's word on the first change of the ISR.
+fn altered(isr: &[i32]) -> Input<'static> {
+    Input::IsrAltered {
+        asked: PartitionEpoch(10),
+        result: Ok(AlteredIsr {
+            leader_epoch: LeaderEpoch(1),
+            partition_epoch: PartitionEpoch(11),
+            isr: isr.iter().copied().map(NodeId).collect(),
+        }),
+    }
+}
+
 #[test]
 fn all_means_flushed_on_the_whole_isr() {
     let mut partition = leader(&[0, 1, 2]);
@@ -239,19 +251,8 @@ fn a_follower_that_lags_leaves_once_the_controller_says_so() {
     let effects = step(&mut partition, 31, Input::LagChecked);
     assert_eq!(wanted_isr(&effects), Some(vec![0, 1]));
     assert_eq!(acknowledged(&effects), []);
-    let result = Ok(AlteredIsr {
-        leader_epoch: LeaderEpoch(1),
-        partition_epoch: PartitionEpoch(11),
-        isr: vec![NodeId(0), NodeId(1)],
-    });
-    let altered = Input::IsrAltered {
-        asked: PartitionEpoch(10),
-        result,
-    };
-    assert_eq!(
-        acknowledged(&step(&mut partition, 31, altered)),
-        [(1, Ok(0))]
-    );
+    let effects = step(&mut partition, 31, altered(&[0, 1]));
+    assert_eq!(acknowledged(&effects), [(1, Ok(0))]);
 }
 
 #[test]

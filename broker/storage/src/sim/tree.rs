@@ -144,12 +144,12 @@ impl Names {
                 self.files.retain(|path, _| !path.starts_with(dir));
                 self.dirs.retain(|path| !path.starts_with(dir));
             }
-            // most are of a small file that is written anew
-            Change::Rename(from, to) if self.files.contains_key(from) => {
-                let inode = self.files.remove(from).expect("it was just there");
-                self.files.insert(to.clone(), inode);
-            }
             Change::Rename(from, to) => {
+                // most are of a small file that is written anew
+                if let Some(inode) = self.files.remove(from) {
+                    self.files.insert(to.clone(), inode);
+                    return;
+                }
                 let moved = |path: &Path| match path.strip_prefix(from) {
                     Ok(rest) if rest.as_os_str().is_empty() => to.clone(),
                     Ok(rest) => to.join(rest),

@@ -34,6 +34,22 @@ fn phase<S: Setting>(world: &S) -> Value {
     orders(world)["status"]["replacement"]["phase"].clone()
 }
 
+/// The cluster and a topic that all brokers hold, whose manifest it returns.
+async fn with_payments<S: Setting>(world: &S) -> String {
+    let payments = topic("shop", "payments", "");
+    world.apply(&cluster(STORED));
+    world.apply(&payments);
+    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    until_cluster(world, "BrokersReady").await;
+    payments
+}
+
+/// A broker with an empty volume gets all that it lacks.
+async fn catch_up<S: Setting>(world: &S, broker: i32) {
+    world.brokers().fall_behind(broker, false);
+    until("it has all", || phase(world) == "Replaced").await;
+}
+
 fn says<S: Setting>(world: &S) -> String {
     orders(world)["status"]["conditions"][0]["message"].to_string()
 }
@@ -46,10 +62,7 @@ fn a_broker_that_lost_its_volume_gets_an_empty_one_and_catches_up() {
 
 async fn one_annotation_replaces_a_broker<S: Setting>(world: &S) {
     let brokers = world.brokers();
-    world.apply(&cluster(STORED));
-    world.apply(&topic("shop", "payments", ""));
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    until_cluster(world, "BrokersReady").await;
+    with_payments(world).await;
     brokers.take_down(2);
     until_cluster(world, "BrokerNotReady").await;
 
@@ -74,8 +87,7 @@ async fn one_annotation_replaces_a_broker<S: Setting>(world: &S) {
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(phase(world), "CatchingUp");
 
-    brokers.fall_behind(2, false);
-    until("it has all", || phase(world) == "Replaced").await;
+    catch_up(world, 2).await;
     until_cluster(world, "BrokersReady").await;
     tokio::time::sleep(A_WHILE).await;
     let before = world.writes();
@@ -126,13 +138,9 @@ fn replicas_move_while_a_broker_catches_up() {
 /// A volume that never comes, or a broker that cannot start on it, has replicas moved away.
 async fn one_that_catches_up_holds_nothing<S: Setting>(world: &S) {
     let brokers = world.brokers();
-    let payments = topic("shop", "payments", "");
-    world.apply(&cluster(STORED));
-    world.apply(&payments);
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
+    let payments = with_payments(world).await;
     world.apply(&topic("shop", "refunds", ""));
     until_reason(world, "KafkaTopic", "shop", "refunds", "TopicReady").await;
-    until_cluster(world, "BrokersReady").await;
     world.apply(&annotated("2", STORED));
     until("it catches up", || phase(world) == "CatchingUp").await;
     world.apply(&payments.replace("replicationFactor: 3", "replicationFactor: 2"));
@@ -185,11 +193,7 @@ fn no_replica_moves_to_a_broker_whose_volume_goes() {
 /// Its process serves still, on what goes with it.
 async fn nothing_moves_until_the_broker_is_gone<S: Setting>(world: &S) {
     let brokers = world.brokers();
-    let payments = topic("shop", "payments", "");
-    world.apply(&cluster(STORED));
-    world.apply(&payments);
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    until_cluster(world, "BrokersReady").await;
+    let payments = with_payments(world).await;
     brokers.set_replicas("payments", &[2, 0, 1]);
     brokers.linger(true);
     world.apply(&annotated("2", STORED));
@@ -212,8 +216,7 @@ async fn nothing_moves_until_the_broker_is_gone<S: Setting>(world: &S) {
 
     brokers.linger(false);
     until("the empty one goes", || brokers.replicas("payments") == [0]).await;
-    brokers.fall_behind(2, false);
-    until("it has all", || phase(world) == "Replaced").await;
+    catch_up(world, 2).await;
 }
 
 #[test]
@@ -224,11 +227,7 @@ fn a_volume_that_was_lost_before_and_never_comes_holds_up_nobody() {
 
 async fn one_without_a_volume_catches_up_at_once<S: Setting>(world: &S) {
     let brokers = world.brokers();
-    let payments = topic("shop", "payments", "");
-    world.apply(&cluster(STORED));
-    world.apply(&payments);
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    until_cluster(world, "BrokersReady").await;
+    let payments = with_payments(world).await;
     brokers.set_replicas("payments", &[2, 0, 1]);
     brokers.lose_volume(2);
     world.apply(&annotated("2", STORED));
@@ -249,14 +248,10 @@ fn what_was_done_stays_done_whatever_is_asked_in_between() {
 
 async fn an_annotation_that_comes_back_is_done<S: Setting>(world: &S) {
     let brokers = world.brokers();
-    world.apply(&cluster(STORED));
-    world.apply(&topic("shop", "payments", ""));
-    until_reason(world, "KafkaTopic", "shop", "payments", "TopicReady").await;
-    until_cluster(world, "BrokersReady").await;
+    with_payments(world).await;
     world.apply(&annotated("2", STORED));
     until("it gives up its volume", || brokers.given_up(2) == 1).await;
-    brokers.fall_behind(2, false);
-    until("it has all", || phase(world) == "Replaced").await;
+    catch_up(world, 2).await;
 
     // One that waits until it is asked for no more.
     brokers.take_down(0);
@@ -285,8 +280,7 @@ async fn an_annotation_that_comes_back_is_done<S: Setting>(world: &S) {
     // One that was done is another matter.
     world.apply(&annotated("0", STORED));
     until("it gives up its volume", || brokers.given_up(0) == 1).await;
-    brokers.fall_behind(0, false);
-    until("it has all", || phase(world) == "Replaced").await;
+    catch_up(world, 0).await;
     world.apply(&annotated("2", STORED));
     until("it is asked for anew", || brokers.given_up(2) == 2).await;
 }
@@ -308,8 +302,7 @@ async fn what_a_new_object_asks_for_is_done<S: Setting>(world: &S) {
     until("nothing is remembered", || phase(world) == Value::Null).await;
     world.apply(&annotated("2", STORED));
     until("it is asked for anew", || brokers.given_up(2) == 1).await;
-    brokers.fall_behind(2, false);
-    until("it has all", || phase(world) == "Replaced").await;
+    catch_up(world, 2).await;
 
     // What is refused in between takes nothing from what was done.
     world.apply(&annotated("99", STORED));

@@ -111,15 +111,7 @@ fn a_follower_that_stands_still_is_not_taken_back_as_soon_as_it_is_put_out() {
     }
     let effects = step(&mut partition, 36, Input::LagChecked);
     assert_eq!(wanted_isr(&effects), Some(vec![0, 1]));
-    let altered = Input::IsrAltered {
-        asked: PartitionEpoch(10),
-        result: Ok(AlteredIsr {
-            leader_epoch: LeaderEpoch(1),
-            partition_epoch: PartitionEpoch(11),
-            isr: vec![NodeId(0), NodeId(1)],
-        }),
-    };
-    let effects = step(&mut partition, 36, altered);
+    let effects = step(&mut partition, 36, altered(&[0, 1]));
     assert_eq!(wanted_isr(&effects), None);
     assert_eq!(acknowledged(&effects), [(2, Ok(10))]);
     let effects = fetch(&mut partition, 36, 2, 10);

@@ -36,15 +36,7 @@ fn leaves_only_after_the_lag_limit(mut partition: Partition) {
 #[test]
 fn who_joins_by_the_controllers_answer_is_caught_up_as_of_then() {
     let mut partition = with_joining();
-    let altered = Input::IsrAltered {
-        asked: PartitionEpoch(10),
-        result: Ok(AlteredIsr {
-            leader_epoch: LeaderEpoch(1),
-            partition_epoch: PartitionEpoch(11),
-            isr: vec![NodeId(0), NodeId(1), NodeId(2)],
-        }),
-    };
-    step(&mut partition, 40, altered);
+    step(&mut partition, 40, altered(&[0, 1, 2]));
     leaves_only_after_the_lag_limit(partition);
 }
 

@@ -85,15 +85,7 @@ fn who_came_while_the_isr_changed_is_asked_for_next() {
     let effects = fetch(&mut partition, 0, 1, 0);
     assert_eq!(wanted_isr(&effects), Some(vec![0, 1]));
     assert_eq!(wanted_isr(&fetch(&mut partition, 0, 2, 0)), None);
-    let altered = Input::IsrAltered {
-        asked: PartitionEpoch(10),
-        result: Ok(AlteredIsr {
-            leader_epoch: LeaderEpoch(1),
-            partition_epoch: PartitionEpoch(11),
-            isr: vec![NodeId(0), NodeId(1)],
-        }),
-    };
-    let effects = step(&mut partition, 0, altered);
+    let effects = step(&mut partition, 0, altered(&[0, 1]));
     assert_eq!(wanted_isr(&effects), Some(vec![0, 1, 2]));
 }
 
