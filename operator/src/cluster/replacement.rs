@@ -73,7 +73,18 @@ pub fn order(
             true => Order::GoOn(before.clone(), is_wanted),
             // between two StatefulSets, say
             false if is_of_spec(before.id, valid) => Order::Done(before.clone()),
-            false => Order::Nothing,
+            // it is scaled away, and with that what was asked for it is done
+            false => {
+                let done = match is_wanted {
+                    true => Some(ReplacementStatus {
+                        phase: ReplacementPhase::Replaced,
+                        done: String::new(),
+                        ..before.clone()
+                    }),
+                    false => done_before(before),
+                };
+                order(annotation, done.as_ref(), valid, keeps_data)
+            }
         };
     }
     let Some(asked) = annotation else {
@@ -183,12 +194,16 @@ pub fn hindrance(
         return Some(Hindrance::Refused(lost));
     }
     let counts = |id: i32| id < FIRST_CONTROLLER || voters.contains_key(&id);
-    let mut others = nodes.iter().filter(|one| one.id != id && counts(one.id));
-    if let Some(away) = others.find(|one| !one.ready) {
+    let others = nodes.iter().filter(|one| one.id != id && counts(one.id));
+    if let Some(away) = others.clone().find(|one| !one.ready) {
         return waits(Obstacle::Away {
             broker: away.id,
             message: away.message.clone(),
         });
+    }
+    // one that runs hands its leaderships over, and clients go there at once
+    if let Some(settling) = others.clone().find(|one| one.settles && runs) {
+        return waits(Obstacle::Settles(settling.id));
     }
     let obstacle = quorum_lost(id, quorum).or_else(|| out_of_sync(id, cluster));
     if let Some(obstacle) = obstacle {

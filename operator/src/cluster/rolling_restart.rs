@@ -311,7 +311,6 @@ fn obstacle(
     let others = there
         .iter()
         .filter(|(_, other)| other.id != candidate.id && counts(other.id));
-    let mut settling = others.clone().filter(|(_, other)| other.settles);
     let in_the_way = others.clone().find(|(other, broker)| match presence {
         Presence::Serves => *other != Presence::Serves,
         Presence::Behind => *other == Presence::Down,
@@ -323,10 +322,10 @@ fn obstacle(
             message: other.message.clone(),
         });
     }
-    // One that serves hands its leaderships to others, and its clients go there at once.
-    if presence == Presence::Serves
-        && let Some((_, other)) = settling.find(|(_, other)| other.id < FIRST_CONTROLLER)
-    {
+    // A broker that serves hands its leaderships to others, and its clients go there at once.
+    let leads = presence == Presence::Serves && candidate.id < FIRST_CONTROLLER;
+    let settles = |broker: &ObservedBroker| broker.settles && broker.id < FIRST_CONTROLLER;
+    if leads && let Some((_, other)) = others.clone().find(|(_, other)| settles(other)) {
         return Some(Obstacle::Settles(other.id));
     }
     if presence == Presence::Down {

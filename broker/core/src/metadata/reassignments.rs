@@ -149,17 +149,18 @@ impl Metadata {
             ));
         }
         let mut change = Change::of(&self.image, partition, self.rules(topic));
-        change.new.isr.retain(|n| original.contains(n));
-        if change.new.isr.is_empty() && !partition.isr.is_empty() {
+        let holders = holders(partition);
+        let left = only(holders, |n| original.contains(n));
+        if left.is_empty() && !holders.is_empty() {
             return Err(Refusal::new(
                 ErrorCode::InvalidReplicaAssignment,
                 "Cancelling would leave no replica in sync: only added replicas are.",
             ));
         }
-        let is_enough = change.new.isr.len() >= self.least_in_sync(topic, partition);
+        let is_enough = left.len() >= self.least_in_sync(topic, partition);
         // as in a reassignment to the original ones
         let stays = |n: &NodeId| !is_enough || self.may_lead(partition, *n);
-        let kept = only(&partition.isr, |n| !original.contains(n) && stays(n));
+        let kept = only(holders, |n| !original.contains(n) && stays(n));
         change.new.isr = only(&partition.isr, |n| original.contains(n) || kept.contains(n));
         change.new.replicas = original.into_iter().chain(kept.iter().copied()).collect();
         change.new.adding_replicas.clone_from(&kept);
@@ -174,11 +175,11 @@ impl Metadata {
         leads && self.image.is_unfenced(node) && !planted::is(Planted::LeaderRemoved)
     }
 
-    /// How many replicas have to stay in the ISR by our own act: so many as acknowledgements waited
-    /// for.
+    /// How many of those that hold all have to stay by our own act: so many as acknowledgements
+    /// waited for.
     fn least_in_sync(&self, topic: &Topic, partition: &PartitionRegistration) -> usize {
         let least = self.rules(topic).min_insync_replicas;
-        least.min(partition.isr.len())
+        least.min(holders(partition).len())
     }
 
     fn reassign(
@@ -195,12 +196,13 @@ impl Metadata {
         let mut change = Change::of(&self.image, partition, self.rules(topic));
         change.new.replicas = target.iter().chain(&removing).copied().collect();
         let known = change.new.replicas.clone();
-        let in_sync = only(&partition.isr, |n| known.contains(n));
-        let is_enough = in_sync.len() >= self.least_in_sync(topic, partition);
+        let holders = holders(partition);
+        let left = only(holders, |n| known.contains(n));
+        let is_enough = left.len() >= self.least_in_sync(topic, partition);
         // what is acknowledged may be on those alone that the earlier reassignment added: keep them
         // until others are in sync
         let stays = |n: &NodeId| !is_enough || self.may_lead(partition, *n);
-        let kept = only(&partition.isr, |n| !known.contains(n) && stays(n));
+        let kept = only(holders, |n| !known.contains(n) && stays(n));
         change.new.isr = only(&partition.isr, |n| known.contains(n) || kept.contains(n));
         change.new.replicas.extend(&kept);
         change.new.adding_replicas = adding.into_iter().chain(kept.iter().copied()).collect();
@@ -230,6 +232,14 @@ impl Metadata {
             }
         }
         Ok(())
+    }
+}
+
+/// Who has all that was committed: the ISR, or while nobody is in sync, who is eligible to lead.
+fn holders(partition: &PartitionRegistration) -> &[NodeId] {
+    match partition.isr.is_empty() {
+        true => &partition.elr,
+        false => &partition.isr,
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct FollowerState {
     pub(super) log_start_offset: Option<Offset>,
     /// When it last had everything that there was.
     last_caught_up: Option<Duration>,
+    /// Where it was when it left the ISR last.
+    left_at: Option<Offset>,
     /// When it last fetched, and where the log ended then.
     last_fetch: Option<(Duration, Offset)>,
 }
@@ -34,6 +36,7 @@ impl FollowerState {
             log_end_offset: None,
             log_start_offset: None,
             last_caught_up,
+            left_at: None,
             last_fetch: None,
         }
     }
@@ -66,6 +69,16 @@ impl FollowerState {
     /// It is in sync from now on.
     pub(super) fn joined(&mut self, now: Duration) {
         self.last_caught_up = self.last_caught_up.max(Some(now));
+    }
+
+    /// It is not in sync any more.
+    pub(super) fn left(&mut self) {
+        self.left_at = self.log_end_offset;
+    }
+
+    /// Whether it has got something since it left, or there is nothing to be got.
+    pub(super) fn has_moved_on(&self, leader_end_offset: Offset) -> bool {
+        self.log_end_offset == Some(leader_end_offset) || self.log_end_offset > self.left_at
     }
 
     /// The leader's log is about to grow from here. Who has all of it until now is caught up at

@@ -67,9 +67,11 @@ impl Partition {
 
     /// Asks for a follower to join that has come to the high watermark and to the start of this
     /// leader's epoch: before that its log may still depart from ours. The high watermark has gone
-    /// on before: it stands where the slowest member stood, which may just have been put out.
+    /// on before: it stands where the slowest member stood, which may just have been put out. Below
+    /// `min.insync.replicas` it goes on no more, so whoever was put out has to move on first.
     pub(super) fn expand_isr(&mut self, effects: &mut Effects) {
         let high_watermark = self.marks.high_watermark;
+        let log_end_offset = self.marks.log_end_offset;
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -83,6 +85,7 @@ impl Partition {
         let joining = leader.followers.iter().find(|follower| {
             !leader.in_sync.is_member(follower.node)
                 && follower.is_eligible()
+                && follower.has_moved_on(log_end_offset)
                 && follower
                     .log_end_offset
                     .is_some_and(|end| end >= high_watermark && end >= start)

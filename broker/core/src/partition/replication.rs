@@ -43,8 +43,14 @@ impl Leader {
     pub(super) fn commit_isr(&mut self, now: Duration, members: Vec<NodeId>) {
         let (followers, before) = (&mut self.followers, &self.in_sync);
         for follower in followers {
-            if members.contains(&follower.node) && !before.is_member(follower.node) {
+            let (was, is) = (
+                before.is_member(follower.node),
+                members.contains(&follower.node),
+            );
+            if is && !was {
                 follower.joined(now);
+            } else if was && !is {
+                follower.left();
             }
         }
         self.in_sync = InSync::committed(members);

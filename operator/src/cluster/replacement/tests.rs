@@ -209,8 +209,12 @@ fn what_is_under_way_is_remembered_for_as_long_as_the_spec_has_the_node() {
     valid.replicas = 2;
     let of = |valid: &_| order(Some("2"), Some(&under_way), valid, false);
     assert_eq!(of(&valid), Order::Done(under_way.clone()));
+    // Scaled away it is done, and stays so when it is scaled out again.
     valid.ways = 2;
-    assert_eq!(of(&valid), Order::Nothing);
+    let done = status("2", ReplacementPhase::Replaced);
+    assert_eq!(of(&valid), Order::Done(done.clone()));
+    let order = |asked| order(Some(asked), Some(&under_way), &valid, false);
+    assert_eq!(order("1"), Order::Begin(1));
 }
 
 #[test]

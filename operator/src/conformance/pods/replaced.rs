@@ -182,6 +182,14 @@ async fn what_cannot_catch_up_can_go<S: Setting>(world: &S) {
     let are_left = || brokers.registered().0 == [0, 1];
     until("it is forgotten", are_left).await;
     until_cluster(world, "BrokersReady").await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(reason(Some(&orders(world))), "BrokersReady");
+    // what the annotation asked for is done for the one that comes in its place, too
+    world.apply(&annotated);
+    let nodes = || orders(world)["status"]["brokers"].as_array().map(Vec::len);
+    until("there are three again", || nodes() == Some(3)).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(brokers.given_up(2), 1);
 }
 
 #[test]

@@ -244,6 +244,9 @@ fn who_was_unregistered_is_not_eligible() {
         t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0 elr 1,2
     "#]]);
     unregister(&mut cluster, 1);
+    cluster.check(expect![[r#"
+        t-0 leader 0 epochs 0/3 replicas 0,1,2 isr 0 elr 2
+    "#]]);
     register(&mut cluster, |r| r.storage_id = Uuid([9; 16]));
     cluster.heartbeat(1, false);
     cluster.fence(0);

@@ -143,6 +143,40 @@ fn a_leader_that_a_reassignment_added_is_removed_by_the_next_once_it_has_heard_o
     "#]]);
 }
 
+/// A move of [1] to [2, 0] that is not done: 2 alone has all that was committed, and is away.
+fn held_by_an_added_one() -> Cluster {
+    let mut cluster = Cluster::of(4);
+    cluster.create("t", &[&[1]], &[]);
+    reassign(&mut cluster, "t", 0, Some(&[2, 0]));
+    let joined = item(&cluster, "t", &[1, 2]);
+    assert_eq!(alter(&mut cluster, 1, joined), "ok\n");
+    cluster.fence(1);
+    cluster.fence(2);
+    cluster.check(expect![[r#"
+        t-0 leader none epochs 2/4 replicas 2,0,1 isr  adding 2,0 removing 1 elr 2 last 2
+    "#]]);
+    cluster
+}
+
+/// Nobody is in sync, and who is eligible was added.
+#[test]
+fn what_an_added_replica_alone_holds_is_not_given_up_while_it_is_away() {
+    let mut cluster = held_by_an_added_one();
+    let refused = reassign(&mut cluster, "t", 0, None);
+    assert!(
+        refused.starts_with("INVALID_REPLICA_ASSIGNMENT"),
+        "{refused}"
+    );
+    assert_eq!(reassign(&mut cluster, "t", 0, Some(&[0, 3])), "ok\n");
+    cluster.check(expect![[r#"
+        t-0 leader none epochs 2/5 replicas 0,3,1,2 isr  adding 0,3,2 removing 1,2 elr 2 last 2
+    "#]]);
+    cluster.heartbeat(2, false);
+    cluster.check(expect![[r#"
+        t-0 leader 2 epochs 3/6 replicas 0,3,1,2 isr 2 adding 0,3,2 removing 1,2
+    "#]]);
+}
+
 /// One that is only kept until it has heard is no replica to return to.
 #[test]
 fn what_is_kept_for_a_while_is_not_kept_for_good() {

@@ -118,6 +118,23 @@ fn a_follower_that_stands_still_is_not_taken_back_as_soon_as_it_is_put_out() {
     assert_eq!(wanted_isr(&effects), None);
 }
 
+/// Below `min.insync.replicas` the high watermark does not go on.
+#[test]
+fn a_follower_that_stands_still_waits_until_it_has_moved_on_where_too_few_are_in_sync() {
+    let mut partition = leader(&[0, 1]);
+    produce(&mut partition, Acks::Leader, 1);
+    step(&mut partition, 0, Input::Flushed(Offset(10)));
+    fetch(&mut partition, 0, 1, 10);
+    produce(&mut partition, Acks::Leader, 2);
+    step(&mut partition, 0, Input::Flushed(Offset(20)));
+    let effects = step(&mut partition, 36, Input::LagChecked);
+    assert_eq!(wanted_isr(&effects), Some(vec![0]));
+    assert_eq!(wanted_isr(&step(&mut partition, 36, altered(&[0]))), None);
+    assert_eq!(wanted_isr(&fetch(&mut partition, 36, 1, 10)), None);
+    let effects = fetch(&mut partition, 37, 1, 15);
+    assert_eq!(wanted_isr(&effects), Some(vec![0, 1]));
+}
+
 #[test]
 fn a_cut_takes_the_aborted_transactions_along_whose_markers_it_takes() {
     let mut producers = with_two_aborted();
