@@ -39,7 +39,7 @@ use self::access::{
     a_user_that_is_left_alone_stays_though_it_was_deleted,
     a_user_waits_for_the_certificate_of_its_listener,
     an_invalid_spec_takes_nothing_from_a_user_of_another_namespace,
-    brokers_with_certificates_are_known_by_them,
+    brokers_with_certificates_are_known_by_them, certificates_hold_as_long_as_the_spec_says,
     users_of_a_cluster_that_never_was_valid_wait_for_it_and_can_go,
     what_somebody_takes_from_a_user_is_put_back,
 };
@@ -87,8 +87,7 @@ fn cluster(spec: &str) -> String {
     )
 }
 
-/// A spec that an API server takes, since no rule of the CRD knows the setting, and that the
-/// operator refuses.
+/// A spec that an API server takes, as no rule of the CRD knows the setting, and we refuse.
 fn invalid_cluster() -> String {
     cluster("config: { log.dirs: /elsewhere }")
 }
@@ -209,6 +208,7 @@ in_every_world! {
     users_of_a_cluster_that_never_was_valid_wait_for_it_and_can_go,
     a_user_of_a_cluster_that_waits_for_its_secret_waits_with_it,
     a_user_waits_for_the_certificate_of_its_listener,
+    certificates_hold_as_long_as_the_spec_says,
 }
 
 /// On Kubernetes only: a folder is read before anything begins.

@@ -138,6 +138,33 @@ pub async fn a_certificate_that_changes_is_told_whatever_else_is_wrong<S: Settin
     }
 }
 
+pub async fn certificates_hold_as_long_as_the_spec_says<S: Setting>(world: &S) {
+    let days = |is: i64| format!("{{ validityDays: {is}, renewalDays: 1 }}");
+    let lifetimes = format!(
+        "certificates: {{ authorities: {{ validityDays: 100, renewalDays: 30 }}, brokers: {}, \
+         users: {} }},",
+        days(20),
+        days(10)
+    );
+    let mutual = "listeners: [{ name: mutual, port: 9094, tls: {}, authentication: { type: \
+                  MutualTls } }, ";
+    let listeners = secured("{}").replace("listeners: [", mutual);
+    world.apply(&listeners.replace("spec: {", &format!("spec: {{ {lifetimes}")));
+    until_cluster(world, "BrokersReady").await;
+    world.apply(&user("shop", "", "authentication: { type: MutualTls }"));
+    until_user(world, "UserReady").await;
+    let left = |expires: &Value| {
+        let at: jiff::Timestamp = expires.as_str().unwrap().parse().unwrap();
+        (at.as_second() - now() + DAY / 2) / DAY
+    };
+    let orders = world.get("KafkaCluster", "shop", "orders").unwrap();
+    let told = orders["status"]["certificates"].as_array().unwrap().iter();
+    let told: Vec<i64> = told.map(|one| left(&one["expiresAt"])).collect();
+    assert_eq!(told, [100, 100, 20, 20, 20]);
+    let user = world.get("KafkaUser", "shop", "billing").unwrap();
+    assert_eq!(left(&user["status"]["expiresAt"]), 10);
+}
+
 pub async fn a_cluster_that_was_created_plain_goes_on_so_between_brokers<S: Setting>(world: &S) {
     world.apply(&cluster("listeners: [{ name: plain, port: 9092 }]"));
     until_cluster(world, "BrokersReady").await;

@@ -138,15 +138,18 @@ impl Metadata {
         topic: &Topic,
         partition: &PartitionRegistration,
     ) -> Result<Option<PartitionRegistration>, Refusal> {
-        let original = partition.original_replicas();
-        let target = partition.target_replicas();
-        let is_same = |a: &[NodeId], b: &[NodeId]| a.iter().all(|n| b.contains(n));
-        // one that is only kept for a while is of neither: nothing is left to be cancelled
-        if is_same(&original, &target) && is_same(&target, &original) {
+        if !partition.is_reassigning() {
             return Err(Refusal::new(
                 ErrorCode::NoReassignmentInProgress,
                 "No partition reassignment is in progress.",
             ));
+        }
+        let original = partition.original_replicas();
+        let target = partition.target_replicas();
+        let is_same = |a: &[NodeId], b: &[NodeId]| a.iter().all(|n| b.contains(n));
+        // it is cancelled, and listed until those go that are only kept for a while
+        if is_same(&original, &target) && is_same(&target, &original) {
+            return Ok(None);
         }
         let mut change = Change::of(&self.image, partition, self.rules(topic));
         let holders = holders(partition);
