@@ -27,6 +27,8 @@ pub(super) struct Routes {
     pub(super) version: String,
     looked: Option<Instant>,
     missing: Option<NotYet>,
+    /// Whether the last look failed, so that there may be others.
+    is_unsure: bool,
     names: BTreeMap<String, String>,
 }
 
@@ -37,6 +39,7 @@ impl Pods {
         let needs = self.spec.as_ref().is_some_and(has_routes);
         let is_route = |one: &Listener| one.type_ == ListenerType::TlsRoute;
         if !needs && !self.told_by_services().values().any(is_route) {
+            (self.routes.missing, self.routes.is_unsure) = (None, false);
             return Ok(());
         }
         let is_fresh = |at: &Instant| at.elapsed() < LOOKED_FOR;
@@ -59,11 +62,11 @@ impl Pods {
         let ours = format!("{INSTANCE}={},{MANAGED_BY}={FIELD_MANAGER}", self.cluster);
         let of_cluster = ListParams::default().labels(&ours);
         let known = self.routes.version.clone();
-        let versions = VERSIONS
-            .iter()
-            .filter(|one| known.is_empty() || **one == known);
+        let mut versions = VERSIONS;
+        versions.sort_by_key(|one| *one != known);
+        self.routes.is_unsure = false;
         for version in versions {
-            self.routes.version = (*version).to_owned();
+            self.routes.version = version.to_owned();
             match self.routes_api().list(&of_cluster).await {
                 Ok(listed) => {
                     let is_ours = |one: &&DynamicObject| {
@@ -80,10 +83,13 @@ impl Pods {
                 }
                 Err(error) => {
                     self.routes.version = known;
+                    self.routes.is_unsure = true;
                     return Err(not_taken("list of the", "TLSRoutes", &error));
                 }
             }
         }
+        // whoever took the kind away took them with it
+        self.routes.names.clear();
         Err(NotYet {
             is_stuck: true,
             message: format!(
@@ -105,11 +111,12 @@ impl Pods {
         self.routes.names.insert(key, apply::version(written));
     }
 
-    /// Deletes those that lead to no listener any more; says whether they are gone.
+    /// Deletes those that lead to no listener any more; says whether they are gone. While
+    /// they cannot be looked for nobody knows.
     pub(super) async fn prune_routes(&mut self, wanted: impl Fn(&str) -> bool) -> bool {
         let idle = self.routes.names.keys().filter(|name| !wanted(name));
         let idle: Vec<String> = idle.cloned().collect();
-        let mut are_gone = true;
+        let mut are_gone = !self.routes.is_unsure;
         let all = self.routes_api();
         for name in idle {
             if self.delete(TLS_ROUTE, &name, &all).await {
