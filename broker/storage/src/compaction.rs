@@ -23,10 +23,11 @@ mod transactions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::ids::{Offset, ProducerId};
-use ottla_protocol::log::SealedSegment;
+use ottla_protocol::log::{LeaderEpochs, SealedSegment};
 use ottla_protocol::record;
 use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
+use crate::log::order::Order;
 use crate::log::state::{Doomed, State};
 use crate::log::{LogReader, SharedLog, index};
 use crate::ranked::lock;
@@ -111,6 +112,7 @@ struct Sources {
     truncations: u64,
     segment_bytes: u64,
     index_interval_bytes: u64,
+    leader_epochs: LeaderEpochs,
 }
 
 /// Stops a compaction from within.
@@ -145,7 +147,14 @@ impl Sources {
             truncations: state.truncations,
             segment_bytes: state.settings.segment_bytes,
             index_interval_bytes: state.settings.index_interval_bytes,
+            leader_epochs: state.leader_epochs.clone(),
         }
+    }
+
+    /// What the batches of a segment are held against.
+    fn order(&self, source: &Source) -> Order {
+        let epochs = self.leader_epochs.clone();
+        Order::new(source.id.base_offset, source.end_offset, epochs)
     }
 
     /// Whether these segments are in the log still, as they were.
@@ -311,13 +320,12 @@ impl LogReader {
         let mut end_offset = from;
         for source in dirty {
             let mut full_at = None;
-            let start = index::floor_offset(
+            let floor = index::floor_offset(
                 &self.log,
                 source.id,
                 source.bytes,
                 from.max(source.id.base_offset),
-            )?
-            .position;
+            )?;
             let mut visit = |batch: &[u8], header: &Header| {
                 if header.last_offset() >= from && !aborted.has(header) {
                     full_at = note_batch(keys, batch, header, from);
@@ -326,7 +334,8 @@ impl LogReader {
             };
             rewrite::batches(
                 &self.log,
-                (source.id, start, source.bytes),
+                (source.id, floor.position, source.bytes),
+                sources.order(source).from(floor.base_offset),
                 terms,
                 owner,
                 &mut visit,

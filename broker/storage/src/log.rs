@@ -6,6 +6,7 @@
 //! segments and mark what became durable. No disk is touched under that inner lock.
 
 pub(crate) mod index;
+pub(crate) mod order;
 mod read;
 pub(crate) mod scan;
 pub(crate) mod state;

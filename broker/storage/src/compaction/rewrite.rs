@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ottla_protocol::ids::Offset;
+use ottla_protocol::log::LeaderEpochs;
 use ottla_protocol::record::{self, Record};
 use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, HEADER_BYTES, Header, RecordBatch};
 
@@ -12,6 +14,7 @@ use super::{Compaction, Halt, Owner, Source, Sources};
 use crate::disk::{self, Mode};
 use crate::error::Context;
 use crate::log::index::Index;
+use crate::log::order::{self, BASE_OFFSET_BYTES, Order};
 use crate::log::{SharedLog, scan};
 use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, Segment, SegmentId};
@@ -23,6 +26,7 @@ type Halting<T> = std::result::Result<T, Halt>;
 pub(super) fn batches(
     log: &SharedLog,
     (id, from, until): (SegmentId, u64, u64),
+    mut order: Order,
     terms: &Compaction,
     owner: &mut dyn Owner,
     visit: &mut dyn FnMut(&[u8], &Header) -> Result<bool>,
@@ -38,7 +42,8 @@ pub(super) fn batches(
     while position < until {
         let left = usize::try_from(until - position).unwrap_or(usize::MAX);
         buffer.clear();
-        let read = file.read_at(&mut buffer, position, step.min(left));
+        let wanted = step.min(left);
+        let read = file.read_at(&mut buffer, position, wanted);
         read.context("read", &path())?;
         if !owner.goes_on(buffer.len() as u64) {
             return Err(Halt::Stopped);
@@ -49,21 +54,34 @@ pub(super) fn batches(
         let mut at = 0;
         while at < buffer.len() {
             let rest = &buffer[at..];
+            // with the front of the batch behind it, unless it is the last
+            let is_whole = |header: &Header| {
+                let end = at + header.bytes();
+                let needed = (end + BASE_OFFSET_BYTES).min(left);
+                end <= left && needed <= buffer.len()
+            };
             let header = match Header::read_placed(rest) {
-                Ok(header) if header.bytes() <= rest.len() => header,
+                Ok(header) if is_whole(&header) => header,
                 Ok(header) if at + header.bytes() > left => {
                     return Err(corrupt(at, "a record batch is cut off".into()).into());
                 }
                 // the next read begins with it
-                Ok(header) if at == 0 => {
-                    step = step.max(header.bytes());
+                Ok(header) if at == 0 && buffer.len() == wanted => {
+                    step = step.max(header.bytes() + BASE_OFFSET_BYTES);
                     break;
                 }
                 Err(error) if at == 0 || rest.len() >= HEADER_BYTES || at + rest.len() == left => {
                     return Err(corrupt(at, error.to_string().into()).into());
                 }
+                Ok(_) if at == 0 => {
+                    return Err(corrupt(at, "the segment is cut off".into()).into());
+                }
                 _ => break,
             };
+            let after = order::base_offset(&rest[header.bytes()..]);
+            order
+                .pass(&header, after.filter(|_| at + header.bytes() < left))
+                .map_err(|what| corrupt(at, what.into()))?;
             if !header.crc_holds(rest) {
                 let what = "a record batch's checksum does not match".into();
                 return Err(corrupt(at, what).into());
@@ -269,7 +287,7 @@ fn write_group(
             Ok(true)
         };
         let whole = (source.id, SEGMENT_HEADER_BYTES, source.bytes);
-        batches(log, whole, terms, owner, &mut visit)?;
+        batches(log, whole, sources.order(source), terms, owner, &mut visit)?;
     }
     output.finish(is_last).map_err(settle(log))?;
     let segment = output.segment.clone();
@@ -291,7 +309,9 @@ fn make_durable(log: &SharedLog, output: &Output<'_>, interval: u64) -> Result<(
     let id = output.segment.id();
     let path = segment::path(&log.dir, id, Kind::Data);
     output.file.sync_data().sync_context(&path)?;
-    Index::open(log, id, output.segment.bytes, 0, interval)?;
+    let mut index = Index::open(log, id, output.segment.bytes, 0)?;
+    let order = Order::new(id.base_offset, Offset(i64::MAX), LeaderEpochs::default());
+    index.catch_up(log, id, (output.segment.bytes, order), interval)?;
     let disk = &log.shared.disk;
     disk.sync_dir(&log.dir).sync_context(&log.dir)
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch::Header;
 
+use super::order::Order;
 use super::{SharedLog, scan};
 use crate::disk::Mode;
 use crate::error::Context;
@@ -43,6 +44,8 @@ pub(crate) struct Index {
     base_offset: Offset,
     entries: u64,
     last_position: u64,
+    /// Of the last entry that was found.
+    last_base_offset: Offset,
     max_timestamp: i64,
     /// Entries not written yet.
     fresh: Vec<u8>,
@@ -101,14 +104,8 @@ fn seed(log: &SharedLog, id: SegmentId) -> u32 {
 
 impl Index {
     /// Opens the index of a segment whose data file is complete up to `written`: entries from
-    /// `cut` on are dropped, those that are missing are made from the data.
-    pub(crate) fn open(
-        log: &SharedLog,
-        id: SegmentId,
-        written: u64,
-        cut: u64,
-        interval: u64,
-    ) -> Result<Self> {
+    /// `cut` on are dropped. Those that are missing are made by [`Self::catch_up`].
+    pub(crate) fn open(log: &SharedLog, id: SegmentId, written: u64, cut: u64) -> Result<Self> {
         let shared = &log.shared;
         let path = segment::path(&log.dir, id, Kind::Index);
         let key = (log.number, id, Kind::Index);
@@ -137,22 +134,42 @@ impl Index {
             // entries of batches that were truncated must not come back after a power cut
             file.sync_data().sync_context(&path)?;
         }
-        let mut index = Self {
+        let last_offset = last.map_or(0, |last| i64::from(last.relative_offset));
+        Ok(Self {
             file,
             seed,
             base_offset: id.base_offset,
             entries,
             last_position: last.map_or(SEGMENT_HEADER_BYTES, |last| u64::from(last.position)),
             max_timestamp: last.map_or(-1, |last| last.max_timestamp_before),
+            last_base_offset: id.base_offset.plus(last_offset),
             fresh: Vec::new(),
-        };
-        let from = index.last_position;
-        scan::headers(log, id, from, written, &mut |position, header| {
-            index.add(position, header, interval);
+        })
+    }
+
+    /// Makes the entries up to `written` that are missing from the data.
+    pub(crate) fn catch_up(
+        &mut self,
+        log: &SharedLog,
+        id: SegmentId,
+        (written, order): (u64, Order),
+        interval: u64,
+    ) -> Result<()> {
+        let span = (self.last_position, written);
+        let order = order.from(self.last_base_offset);
+        scan::headers(log, id, span, order, &mut |position, header| {
+            self.add(position, header, interval);
             true
         })?;
-        index.write().context("write", &path)?;
-        Ok(index)
+        let path = segment::path(&log.dir, id, Kind::Index);
+        self.write().context("write", &path)
+    }
+
+    /// Goes on at `position` without entries for what lies before it, which is damaged, and has no
+    /// later timestamp than this: who looks for it walks there, and is told.
+    pub(crate) fn skip_to(&mut self, position: u64, max_timestamp: i64) {
+        self.last_position = position;
+        self.max_timestamp = self.max_timestamp.max(max_timestamp);
     }
 
     /// Notes the next batch.
@@ -189,15 +206,20 @@ impl Index {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) position: u64,
+    /// Of the batch there; of the first one, what the segment's name says.
+    pub(crate) base_offset: Offset,
     /// Their largest timestamp; −1: there are none.
     pub(crate) max_timestamp_before: i64,
 }
 
 impl Floor {
-    pub(crate) const FRONT: Self = Self {
-        position: SEGMENT_HEADER_BYTES,
-        max_timestamp_before: -1,
-    };
+    pub(crate) fn front(id: SegmentId) -> Self {
+        Self {
+            position: SEGMENT_HEADER_BYTES,
+            base_offset: id.base_offset,
+            max_timestamp_before: -1,
+        }
+    }
 }
 
 /// A position at or before the first batch with an offset at or after `offset`.
@@ -236,26 +258,30 @@ fn floor(
             return Ok(floor);
         }
         // lost or damaged: made anew from the data
-        let interval = {
+        let (order, interval) = {
             let state = lock(&log.state);
             let place = state.segment_at(id.base_offset);
             let is_there = state.segments[place].id() == id;
             if !is_there || state.written_bytes(place) < written {
                 // the log was cut since the read was planned: the reader finds that out too
-                return Ok(Floor::FRONT);
+                return Ok(Floor::front(id));
             }
-            state.settings.index_interval_bytes
+            (state.order(place), state.settings.index_interval_bytes)
         };
         let was_open = indexes.remove(&id).is_some();
-        match Index::open(log, id, written, 0, interval) {
+        let made = Index::open(log, id, written, 0).and_then(|mut index| {
+            index.catch_up(log, id, (written, order), interval)?;
+            Ok(index)
+        });
+        match made {
             Ok(index) if was_open => drop(indexes.insert(id, index)),
             Ok(_) => {}
             // all is found without it, though not as fast, until its log is opened anew
-            Err(error) if error.is_no_space() => return Ok(Floor::FRONT),
+            Err(error) if error.is_no_space() => return Ok(Floor::front(id)),
             Err(error) => return Err(error),
         }
     }
-    Ok(Floor::FRONT)
+    Ok(Floor::front(id))
 }
 
 /// `None` where an entry is damaged.
@@ -292,9 +318,10 @@ fn search(
         }
     }
     match found {
-        None => Ok(Some(Floor::FRONT)),
+        None => Ok(Some(Floor::front(id))),
         Some(entry) if is_true(log, id, written, &entry)? => Ok(Some(Floor {
             position: u64::from(entry.position),
+            base_offset: id.base_offset.plus(i64::from(entry.relative_offset)),
             max_timestamp_before: entry.max_timestamp_before,
         })),
         Some(_) => Ok(None),

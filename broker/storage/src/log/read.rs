@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch::{HEADER_BYTES, Header};
 
+use super::order::{self, BASE_OFFSET_BYTES, Order};
 use super::state::State;
 use super::{LogReader, Read, SharedLog, index, scan};
 use crate::error::Context;
@@ -61,6 +62,7 @@ pub struct SegmentRead {
     segment: SegmentId,
     /// The file's length as of the plan.
     written: u64,
+    order: Order,
     from: Offset,
     bytes_max: usize,
     upper_bound: Offset,
@@ -108,6 +110,7 @@ fn plan(
         log: log.clone(),
         segment: state.segments[place].id(),
         written: state.written_bytes(place),
+        order: state.order(place),
         from,
         bytes_max,
         upper_bound,
@@ -117,7 +120,8 @@ fn plan(
 }
 
 impl SegmentRead {
-    /// Reads whole batches and checks their CRCs. Empty when the log was truncated meanwhile.
+    /// Reads whole batches, and checks their CRCs and that they are where they should be. Empty
+    /// when the log was truncated meanwhile.
     pub fn perform(self) -> Result<Bytes> {
         let found = self.read();
         let state = lock(&self.log.state);
@@ -170,15 +174,16 @@ impl SegmentRead {
     /// `None` where the segment has nothing at or after the offset.
     fn read(&self) -> Result<Option<Bytes>> {
         let log = &*self.log;
-        let Some(position) = self.find()? else {
+        let Some((position, mut order)) = self.find()? else {
             return Ok(None);
         };
         let path = segment::path(&log.dir, self.segment, Kind::Data);
         let file = scan::data_file(log, self.segment)?;
         let left = (self.written - position) as usize;
         let mut buffer = Vec::new();
-        let wanted = self.bytes_max.clamp(HEADER_BYTES, left);
-        file.read_at(&mut buffer, position, wanted)
+        let mut wanted = self.bytes_max.clamp(HEADER_BYTES, left);
+        // the front of the batch behind says where the last one has to end
+        file.read_at(&mut buffer, position, wanted + BASE_OFFSET_BYTES)
             .context("read", &path)?;
         let corrupt =
             |at: usize, what: Cow<'static, str>| Error::corrupt(&path, position + at as u64, what);
@@ -187,25 +192,34 @@ impl SegmentRead {
         if first.bytes() > left {
             return Err(corrupt(0, "a record batch is cut off".into()));
         }
-        if first.bytes() > buffer.len() {
-            let (from, more) = (position + buffer.len() as u64, first.bytes() - buffer.len());
-            file.read_at(&mut buffer, from, more)
+        if first.bytes() > wanted {
+            wanted = first.bytes();
+            let needed = (wanted + BASE_OFFSET_BYTES).saturating_sub(buffer.len());
+            let from = position + buffer.len() as u64;
+            file.read_at(&mut buffer, from, needed)
                 .context("read", &path)?;
         }
         let mut end = 0;
         let mut next_offset = self.from;
         while let Ok(header) = Header::read_placed(&buffer[end..])
-            && end + header.bytes() <= buffer.len()
-            && header.next_offset() <= self.upper_bound
+            && end + header.bytes() <= wanted.min(buffer.len())
         {
-            if !header.crc_holds(&buffer[end..]) {
-                if end > 0 {
-                    break; // all before it is whole; who goes on there is told
-                }
-                let what = "a record batch's checksum does not match";
-                return Err(corrupt(end, what.into()));
+            let behind = end + header.bytes();
+            let after = buffer.get(behind..).filter(|_| behind < left);
+            let sound = order
+                .pass(&header, after.and_then(order::base_offset))
+                .and_then(|()| match header.crc_holds(&buffer[end..]) {
+                    true => Ok(()),
+                    false => Err("a record batch's checksum does not match"),
+                });
+            match sound {
+                Err(what) if end == 0 => return Err(corrupt(end, what.into())),
+                // all before it is whole; who goes on there is told
+                Err(_) => break,
+                Ok(()) if header.next_offset() > self.upper_bound => break,
+                Ok(()) => {}
             }
-            end += header.bytes();
+            end = behind;
             next_offset = header.next_offset();
         }
         buffer.truncate(end);
@@ -219,27 +233,30 @@ impl SegmentRead {
         Ok(Some(buffer.into()))
     }
 
-    /// The position of the batch that contains the offset, or the first one after it.
-    fn find(&self) -> Result<Option<u64>> {
+    /// The position of the batch that contains the offset, or the first one after it; and what it
+    /// and those behind it are held against.
+    fn find(&self) -> Result<Option<(u64, Order)>> {
         let log = &*self.log;
         if let Some(position) = lock(&log.hints).find(self)
             && position < self.written
         {
-            return Ok(Some(position));
+            return Ok(Some((position, self.order.clone().from(self.from))));
         }
         if self.written == SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
         let floor = index::floor_offset(log, self.segment, self.written, self.from)?;
+        let order = self.order.clone().from(floor.base_offset);
         let mut found = None;
         scan::headers(
             log,
             self.segment,
-            floor.position,
-            self.written,
+            (floor.position, self.written),
+            order.clone(),
             &mut |position, header| {
                 let is_it = header.last_offset() >= self.from;
-                found = is_it.then_some(position);
+                // it was held against those before it by the scan
+                found = is_it.then(|| (position, order.clone().from(header.base_offset)));
                 !is_it
             },
         )?;

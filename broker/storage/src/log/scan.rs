@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ottla_protocol::record_batch::{self, HEADER_BYTES, Header};
 
 use super::SharedLog;
+use super::order::Order;
 use crate::disk::Mode;
 use crate::error::Context;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentId};
@@ -47,30 +48,80 @@ pub(crate) fn header_at(
     Ok(header.filter(|header| position + header.bytes() as u64 <= until))
 }
 
-/// Gives the headers from `from` (where a batch begins) to `until`, while `more` says so.
+/// Gives the headers from `from` (where a batch begins) to `until`, while `more` says so: each once
+/// it is held against its neighbours.
 pub(crate) fn headers(
     log: &SharedLog,
     id: SegmentId,
-    from: u64,
-    until: u64,
+    (from, until): (u64, u64),
+    mut order: Order,
     more: &mut dyn FnMut(u64, &Header) -> bool,
 ) -> Result<()> {
-    if from >= until {
-        return Ok(());
+    let mut steps = Steps::new(log, id, (from, until))?;
+    let mut last: Option<(u64, Header)> = None;
+    loop {
+        let next = steps.next();
+        if let Some((position, header)) = &last {
+            // what lies before damage is good still
+            let after = match &next {
+                Ok(Some((_, next))) => Some(next.base_offset),
+                Ok(None) | Err(_) => None,
+            };
+            let path = || segment::path(&log.dir, id, Kind::Data);
+            order
+                .pass(header, after)
+                .map_err(|what| Error::corrupt(&path(), *position, what))?;
+            if !more(*position, header) {
+                return Ok(());
+            }
+        }
+        last = next?;
+        if last.is_none() {
+            return Ok(());
+        }
     }
-    let file = data_file(log, id)?;
-    let path = || segment::path(&log.dir, id, Kind::Data);
-    let mut buffer = Vec::with_capacity(STEP_BYTES);
-    let (mut front, mut position) = (from, from);
-    while position < until {
-        let ahead = (position - front) as usize;
-        if buffer.len() < ahead + HEADER_BYTES {
-            buffer.clear();
-            front = position;
-            file.read_at(&mut buffer, front, STEP_BYTES)
+}
+
+/// Header after header, as they are.
+struct Steps<'a> {
+    log: &'a SharedLog,
+    id: SegmentId,
+    file: Option<Arc<dyn File>>,
+    buffer: Vec<u8>,
+    /// Where the buffer begins.
+    front: u64,
+    position: u64,
+    until: u64,
+}
+
+impl<'a> Steps<'a> {
+    fn new(log: &'a SharedLog, id: SegmentId, (from, until): (u64, u64)) -> Result<Self> {
+        let file = (from < until).then(|| data_file(log, id)).transpose()?;
+        Ok(Self {
+            log,
+            id,
+            file,
+            buffer: Vec::with_capacity(STEP_BYTES),
+            front: from,
+            position: from,
+            until,
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<(u64, Header)>> {
+        let (position, until) = (self.position, self.until);
+        let Some(file) = self.file.as_ref().filter(|_| position < until) else {
+            return Ok(None);
+        };
+        let path = || segment::path(&self.log.dir, self.id, Kind::Data);
+        let ahead = (position - self.front) as usize;
+        if self.buffer.len() < ahead + HEADER_BYTES {
+            self.buffer.clear();
+            self.front = position;
+            file.read_at(&mut self.buffer, position, STEP_BYTES)
                 .context("read", &path())?;
         }
-        let bytes = &buffer[(position - front) as usize..];
+        let bytes = &self.buffer[(position - self.front) as usize..];
         let header = Header::read_placed(bytes).and_then(|header| {
             let (needed, found) = (header.bytes(), (until - position) as usize);
             if needed <= found {
@@ -81,10 +132,7 @@ pub(crate) fn headers(
         });
         let header =
             header.map_err(|error| Error::corrupt(&path(), position, error.to_string()))?;
-        if !more(position, &header) {
-            break;
-        }
-        position += header.bytes() as u64;
+        self.position += header.bytes() as u64;
+        Ok(Some((position, header)))
     }
-    Ok(())
 }

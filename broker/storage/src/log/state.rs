@@ -8,6 +8,7 @@ use ottla_protocol::log::LeaderEpochs;
 use ottla_protocol::record_batch;
 
 use super::LogSettings;
+use super::order::Order;
 use super::tail::{Chunk, Tail};
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentId};
 use crate::shared::Freed;
@@ -306,6 +307,20 @@ impl State {
 
     pub(crate) fn size_bytes(&self) -> u64 {
         self.segments.iter().map(Segment::data_bytes).sum()
+    }
+
+    /// What the batches are held against that are in the file of the segment at `place`.
+    pub(crate) fn order(&self, place: usize) -> Order {
+        let base_offset = self.segments[place].base_offset;
+        let end = match self.tail.first_unflushed() {
+            Some(chunk) if chunk.segment < base_offset => base_offset,
+            Some(chunk) if chunk.segment == base_offset => chunk.base_offset,
+            _ => {
+                let next = self.segments.get(place + 1);
+                next.map_or(self.log_end_offset, |next| next.base_offset)
+            }
+        };
+        Order::new(base_offset, end, self.leader_epochs.clone())
     }
 
     /// Up to where the segment at `place` is in its file.

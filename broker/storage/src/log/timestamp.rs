@@ -3,6 +3,7 @@
 use ottla_protocol::ids::Offset;
 use ottla_protocol::record_batch::{self, DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
+use super::order::Order;
 use super::{LogReader, TimestampAndOffset, index, scan};
 use crate::error::Context;
 use crate::ranked::lock;
@@ -40,7 +41,7 @@ impl LogReader {
                 return Ok(None);
             };
             let segment = state.segments[place].id();
-            let written = state.written_bytes(place);
+            let written = (state.written_bytes(place), state.order(place));
             drop(state);
             let found = self.find_in_segment(segment, written, timestamp, start);
             let state = lock(&log.state);
@@ -59,7 +60,11 @@ impl LogReader {
                 return Ok(None);
             };
             drop(state);
-            return self.first_after(next, timestamp);
+            let found = self.first_after(next, timestamp);
+            if lock(&log.state).cuts != cuts {
+                continue;
+            }
+            return found;
         }
     }
 
@@ -85,7 +90,10 @@ impl LogReader {
         let places = state.segment_at(base)..state.segments.len();
         let later: Vec<_> = places
             .filter(|&place| state.segments[place].max_timestamp >= timestamp)
-            .map(|place| (state.segments[place].id(), state.written_bytes(place)))
+            .map(|place| {
+                let written = (state.written_bytes(place), state.order(place));
+                (state.segments[place].id(), written)
+            })
             .collect();
         drop(state);
         for (segment, written) in later {
@@ -103,7 +111,7 @@ impl LogReader {
     fn find_in_segment(
         &self,
         segment: SegmentId,
-        written: u64,
+        (written, order): (u64, Order),
         timestamp: i64,
         start: Offset,
     ) -> Result<Option<TimestampAndOffset>> {
@@ -111,15 +119,21 @@ impl LogReader {
         if written <= segment::SEGMENT_HEADER_BYTES {
             return Ok(None);
         }
-        let from = index::floor_timestamp(log, segment, written, timestamp)?.position;
+        let floor = index::floor_timestamp(log, segment, written, timestamp)?;
         let mut candidate = None;
-        scan::headers(log, segment, from, written, &mut |position, header| {
-            let is_empty = header.records_count == 0;
-            if header.max_timestamp >= timestamp && header.last_offset() >= start && !is_empty {
-                candidate = Some((position, *header));
-            }
-            candidate.is_none()
-        })?;
+        scan::headers(
+            log,
+            segment,
+            (floor.position, written),
+            order.from(floor.base_offset),
+            &mut |position, header| {
+                let is_empty = header.records_count == 0;
+                if header.max_timestamp >= timestamp && header.last_offset() >= start && !is_empty {
+                    candidate = Some((position, *header));
+                }
+                candidate.is_none()
+            },
+        )?;
         let Some((position, header)) = candidate else {
             return Ok(None);
         };

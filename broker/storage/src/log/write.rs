@@ -130,6 +130,7 @@ impl LogReader {
         let place = state.segment_at(offset);
         let segment = state.segments[place].clone();
         let written = state.written_bytes(place);
+        let order = state.order(place);
         let chunks: Vec<_> = state
             .tail
             .unflushed()
@@ -139,7 +140,7 @@ impl LogReader {
         drop(state);
         // the index knows the largest timestamp of all that lies before the few batches to look at
         let floor = match written {
-            SEGMENT_HEADER_BYTES => index::Floor::FRONT,
+            SEGMENT_HEADER_BYTES => index::Floor::front(segment.id()),
             _ => index::floor_offset(log, segment.id(), written, offset)?,
         };
         let mut end_offset = None;
@@ -154,10 +155,16 @@ impl LogReader {
             true
         };
         let mut is_found = false;
-        scan::headers(log, segment.id(), floor.position, written, &mut |at, h| {
-            is_found = !visit(at, h);
-            !is_found
-        })?;
+        scan::headers(
+            log,
+            segment.id(),
+            (floor.position, written),
+            order.from(floor.base_offset),
+            &mut |at, header| {
+                is_found = !visit(at, header);
+                !is_found
+            },
+        )?;
         if !is_found {
             'chunks: for (start, bytes) in &chunks {
                 for (at, header) in record_batch::headers(bytes).map_while(std::result::Result::ok)

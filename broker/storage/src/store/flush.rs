@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_protocol::ids::Offset;
+use ottla_protocol::log::LeaderEpochs;
 use ottla_protocol::record_batch;
 
 use super::directory::Directory;
@@ -14,6 +15,7 @@ use crate::disk::aligned::Out;
 use crate::disk::{DIRECT_ALIGN, Mode};
 use crate::error::Context;
 use crate::log::index::Index;
+use crate::log::order::Order;
 use crate::log::state::Doomed;
 use crate::log::tail::Chunk;
 use crate::log::{OpenBlock, SharedLog};
@@ -199,7 +201,17 @@ fn write_segment(
         // only the newest segment is written to
         indexes.clear();
         let cut = cut.unwrap_or(start).min(start);
-        let opened = Index::open(log, id, start, cut, interval)?;
+        let mut opened = Index::open(log, id, start, cut)?;
+        let order = Order::new(
+            id.base_offset,
+            chunks[0].base_offset,
+            LeaderEpochs::default(),
+        );
+        match opened.catch_up(log, id, (start, order), interval) {
+            // the next who reads it is told, and it is no reason to write no more
+            Err(error) if error.is_damage() => opened.skip_to(start, max_timestamp(log, id)),
+            caught_up => caught_up?,
+        }
         indexes.insert(id, opened);
     }
     let Some(index) = indexes.get_mut(&id) else {
@@ -213,6 +225,13 @@ fn write_segment(
     }
     let path = segment::path(&log.dir, id, Kind::Index);
     index.write().context("write", &path)
+}
+
+fn max_timestamp(log: &SharedLog, id: SegmentId) -> i64 {
+    let state = lock(&log.state);
+    let mut segments = state.segments.iter();
+    let segment = segments.find(|segment| segment.id() == id);
+    segment.map_or(i64::MAX, |segment| segment.max_timestamp)
 }
 
 /// Writes the chunks. Many bytes go past the page cache: copying them into fresh pages of it would

@@ -5,6 +5,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod faults;
+mod headers;
 mod journal;
 mod model;
 mod real;

@@ -1,5 +1,6 @@
 //! One log of a few segments, compacted once.
 
+use bytes::Bytes;
 use ottla_storage::Error;
 
 use super::*;
@@ -73,4 +74,48 @@ fn a_read_that_a_compaction_overtakes_goes_on_in_the_new_file() {
     let found = planned.perform().unwrap().concat();
     let header = record_batch::Header::read(&found).unwrap();
     assert_eq!(header.base_offset, Offset(1));
+}
+
+#[test]
+fn no_offset_that_turned_over_is_compacted() {
+    let all = |log: &LogReader| -> Vec<(i64, Bytes)> {
+        let mut found = Vec::new();
+        let mut next = Offset(0);
+        while next < log.log_end_offset() {
+            let bytes = log.read(next, 1, log.log_end_offset()).unwrap();
+            let bytes = Bytes::from(bytes.perform().unwrap().concat());
+            let header = record_batch::Header::read(&bytes).unwrap();
+            next = header.next_offset();
+            found.push((header.base_offset.0, bytes));
+        }
+        found
+    };
+    let compacted = |flipped: Option<usize>| {
+        let disk = SimDisk::new(1);
+        let (store, mut log) = three_segments(&disk);
+        let paths: Vec<_> = disk.files().into_iter().collect();
+        let path = paths
+            .iter()
+            .find(|path| path.ends_with("00000000000000000001.log"));
+        let path = path.expect("the second segment");
+        if let Some(bit) = flipped {
+            disk.flip_bit(path, 64 + bit / 8, (bit % 8) as u8);
+        }
+        let mut holder = Holder {
+            log: &mut log,
+            steps_left: usize::MAX,
+        };
+        let reader = holder.log.reader();
+        let done = reader.compact(&all_of_it(), &mut holder);
+        store.commit().unwrap();
+        done.map(|_| all(&reader))
+    };
+    let sound = compacted(None).unwrap();
+    assert_eq!(sound.len(), 2, "one of three is gone");
+    for bit in 0..record_batch::UNCOVERED_BYTES * 8 {
+        match compacted(Some(bit)) {
+            Err(error) => assert!(error.is_damage(), "bit {bit}: {error}"),
+            Ok(found) => assert_eq!(found, sound, "bit {bit}"),
+        }
+    }
 }
