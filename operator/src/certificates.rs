@@ -26,6 +26,8 @@ pub type Data = BTreeMap<String, Vec<u8>>;
 
 /// A day, in seconds.
 pub const DAY: i64 = 24 * 60 * 60;
+/// At the latest so long before it expires a certificate of somebody else's is to be renewed.
+const RENEWED_BEFORE: i64 = 14 * DAY;
 /// So much longer than it is to hold a certificate may hold: clocks differ.
 const LONGER: i64 = DAY;
 
@@ -48,10 +50,16 @@ impl Lifetime {
         }
     }
 
+    /// When another is due to take the place of one that expires then.
+    #[must_use]
+    pub fn renewal_due(self, expires: i64) -> i64 {
+        expires - self.renewed
+    }
+
     /// Whether one stays that expires then.
     #[must_use]
     pub fn stays(self, expires: i64, now: i64) -> bool {
-        expires - self.renewed > now && expires <= now + self.lifetime + LONGER
+        self.renewal_due(expires) > now && expires <= now + self.lifetime + LONGER
     }
 }
 
@@ -196,6 +204,18 @@ fn subject(pem: &str) -> Option<String> {
 #[must_use]
 pub fn expires(pem: &str) -> Option<i64> {
     first(pem).map(|certificate| certificate.not_after)
+}
+
+/// When somebody else's certificate is to be renewed: once a fifth of its time is left, and not
+/// more than 14 days. Whoever renews those has done so long before.
+#[must_use]
+pub fn renewal_due(pem: &str) -> Option<i64> {
+    let Certificate {
+        not_before,
+        not_after,
+        ..
+    } = first(pem)?;
+    Some(not_after - ((not_after - not_before) / 5).min(RENEWED_BEFORE))
 }
 
 fn first(pem: &str) -> Option<Certificate> {

@@ -40,6 +40,10 @@ metrics! {
         /// them, in seconds since 1970.
         certificate_expiry: Family<Labels, Gauge> =
             "ottla_operator_certificate_expiry_seconds", "seconds";
+        /// When the first certificate of a KafkaCluster is due to be renewed, in seconds since
+        /// 1970; once that has passed it was not.
+        certificate_renewal: Family<Labels, Gauge> =
+            "ottla_operator_certificate_renewal_seconds", "seconds";
         /// Statuses and finalizers that wait to be written, or for the answer.
         queued_writes: Gauge = "ottla_operator_queued_writes", "writes";
         /// Statuses written.
@@ -73,19 +77,14 @@ impl Metrics {
         gauge.set(partitions_left);
     }
 
-    /// Tells when the first of a cluster's certificates expires.
+    /// Tells when the first of a cluster's certificates expires, and when the first is due to be
+    /// renewed.
     pub fn certified(&self, cluster: &ObjectKey, certificates: &[CertificateStatus]) {
-        let expiries = certificates.iter().filter_map(|one| {
-            let expires: jiff::Timestamp = one.expires_at.parse().ok()?;
-            Some(expires.as_second())
-        });
-        match expiries.min() {
-            Some(first) => {
-                let gauge = self.certificate_expiry.get_or_create(&labels(cluster));
-                gauge.set(first);
-            }
-            None => drop(self.certificate_expiry.remove(&labels(cluster))),
-        }
+        let labels = labels(cluster);
+        let expire = certificates.iter().map(|one| one.expires_at.as_str());
+        tell_first(&self.certificate_expiry, &labels, expire);
+        let due = certificates.iter().map(|one| one.renewal_due.as_str());
+        tell_first(&self.certificate_renewal, &labels, due);
     }
 
     /// Forgets a cluster that is gone.
@@ -96,6 +95,20 @@ impl Metrics {
         self.reconcile_time.remove(&labels);
         self.reconcile_errors.remove(&labels);
         self.certificate_expiry.remove(&labels);
+        self.certificate_renewal.remove(&labels);
+    }
+}
+
+/// Tells the first of these times; nothing where there is none.
+fn tell_first<'a>(
+    family: &Family<Labels, Gauge>,
+    labels: &Labels,
+    times: impl Iterator<Item = &'a str>,
+) {
+    let seconds = times.filter_map(|time| Some(time.parse::<jiff::Timestamp>().ok()?.as_second()));
+    match seconds.min() {
+        Some(first) => drop(family.get_or_create(labels).set(first)),
+        None => drop(family.remove(labels)),
     }
 }
 
@@ -164,6 +177,15 @@ mod tests {
             .metrics
             .stepped(&key("bills"), took, Some(State::Ready));
         telemetry.metrics.rebalancing(&key("orders"), 40);
+        let certificates = serde_json::json!([
+            { "name": "ca", "expiresAt": "2030-01-01T00:00:00Z",
+              "renewalDue": "2029-01-01T00:00:00Z" },
+            { "name": "old", "expiresAt": "2030-01-02T00:00:00Z" },
+            { "name": "brokers", "expiresAt": "2030-01-03T00:00:00Z",
+              "renewalDue": "1970-01-01T00:01:00Z" },
+        ]);
+        let certificates: Vec<CertificateStatus> = serde_json::from_value(certificates).unwrap();
+        telemetry.metrics.certified(&key("orders"), &certificates);
         let page = telemetry.metrics();
         let labels = "{namespace=\"shop\",name=\"orders\"}";
         for line in [
@@ -171,6 +193,8 @@ mod tests {
             format!("ottla_operator_reconcile_errors_total{labels} 1"),
             format!("ottla_operator_rebalance_partitions_left{labels} 40"),
             format!("ottla_operator_reconcile_seconds_count{labels} 2"),
+            format!("ottla_operator_certificate_expiry_seconds{labels} 1893456000"),
+            format!("ottla_operator_certificate_renewal_seconds{labels} 60"),
         ] {
             assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");
         }

@@ -113,6 +113,15 @@ impl Authority {
         all.chain(&self.before).map(String::as_str).collect()
     }
 
+    /// When another is due to sign.
+    #[must_use]
+    pub fn renewal_due(&self, lifetime: Lifetime) -> Option<i64> {
+        match &self.next {
+            Some((_, since)) => Some(since + SPREAD),
+            None => Some(lifetime.renewal_due(expires(&self.signer.certificate)?)),
+        }
+    }
+
     /// The same as time goes by.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use self::plan::{Found, Planned, plan};
 use super::settings::security::{OWN_PRINCIPALS, keystore, made_of, signers, truststore};
 use crate::admin::Identity;
 use crate::certificates::authority;
-use crate::certificates::{DAY, Data, Use, Wanted, sign};
+use crate::certificates::{Data, Lifetime, Use, Wanted, sign};
 use crate::condition::{ClusterReason, Verdict};
 use crate::object::ObjectKey;
 use crate::platform::{BrokerState, NotYet};
@@ -24,11 +24,6 @@ use crate::validated::{CERTIFICATES, ValidatedCluster};
 
 /// How often Secrets are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(3);
-/// How long the operator's own certificate holds, which is made anew with each look that changes
-/// anything, and with each operator.
-const LIFETIME: i64 = 90 * DAY;
-/// How long before it expires another one takes its place.
-const RENEWED: i64 = 30 * DAY;
 
 /// The certificates of one cluster.
 pub struct Certificates {
@@ -103,7 +98,8 @@ impl Certificates {
         }
         let planned = self.plan(valid, states, &hosts, now).await?;
         let before = self.looked.take().and_then(|looked| looked.identity);
-        let identity = valid.mutual_tls.then(|| own(before, &planned, now));
+        let at = (now, valid.lifetimes.brokers);
+        let identity = valid.mutual_tls.then(|| own(before, &planned, at));
         let looked = Looked {
             at: Instant::now(),
             generation: valid.generation,
@@ -194,8 +190,12 @@ impl Looked {
     }
 }
 
-/// Who the operator is for brokers. Its key is nowhere but in its memory.
-fn own(before: Option<Own>, planned: &Planned, now: i64) -> Result<Own, Verdict> {
+/// Who the operator is for brokers. Its key is nowhere but in its memory, so each has its own.
+fn own(
+    before: Option<Own>,
+    planned: &Planned,
+    (now, lifetime): (i64, Lifetime),
+) -> Result<Own, Verdict> {
     let refused = |why: String| Verdict::new(ClusterReason::CertificateRefused, why);
     let Some(authority) = &planned.authority else {
         let why = "Nothing signs the operator's certificate.";
@@ -205,7 +205,7 @@ fn own(before: Option<Own>, planned: &Planned, now: i64) -> Result<Own, Verdict>
     let signer = authority.trusted();
     if let Some(before) = before
         && before.signer == signer
-        && before.until - RENEWED > now
+        && lifetime.stays(before.until, now)
     {
         return Ok(before);
     }
@@ -214,7 +214,7 @@ fn own(before: Option<Own>, planned: &Planned, now: i64) -> Result<Own, Verdict>
         subject,
         hosts: &[],
         usage: Use::Client,
-        lifetime: LIFETIME,
+        lifetime: lifetime.lifetime,
     };
     let shown = sign(&authority.signer, &wanted, now);
     let shown = shown.map_err(|error| refused(format!("{error}.")))?;
@@ -222,7 +222,7 @@ fn own(before: Option<Own>, planned: &Planned, now: i64) -> Result<Own, Verdict>
     Ok(Own {
         identity,
         signer,
-        until: now + LIFETIME,
+        until: now + lifetime.lifetime,
     })
 }
 
@@ -250,3 +250,6 @@ fn verdict(why: &NotYet) -> Verdict {
     };
     Verdict::new(reason, why.message.clone())
 }
+
+#[cfg(test)]
+mod tests;

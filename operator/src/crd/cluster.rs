@@ -411,6 +411,10 @@ pub struct CertificateStatus {
     pub name: String,
     /// When it expires. What the operator made it renews before.
     pub expires_at: String,
+    /// When another is due to take its place. One of your own is to be renewed by then: a fifth of
+    /// its time is left, and not more than 14 days.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub renewal_due: String,
     /// The Secret that it comes from, where that is one of your own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret_name: String,

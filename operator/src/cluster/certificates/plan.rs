@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::settings::security::{is_truststore, keystore, made_of, signers, truststore};
 use crate::certificates::authority::Authority;
-use crate::certificates::{Data, Lifetime, Pair, Use, Wanted, check, expires, sign, written};
+use crate::certificates::{Data, Lifetime, Pair, Use, Wanted};
+use crate::certificates::{check, expires, renewal_due, sign, written};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{CertificateStatus, Listener, ListenerAuthenticationType};
 use crate::fingerprint::fingerprint;
@@ -94,9 +95,12 @@ pub fn plan(
         keep(&mut planned.files, &found.files, listener);
     }
     let authorities = [("ca", &planned.authority), ("users-ca", &planned.users)];
-    let authorities = authorities.map(|(name, one)| (name, one.as_ref().map(certificate)));
-    for (name, certificate) in authorities {
-        planned.tell(name, &certificate.unwrap_or_default(), "");
+    let authorities = authorities.map(|(name, one)| {
+        let due = one.as_ref().and_then(|one| one.renewal_due(lifetime));
+        (name, one.as_ref().map(certificate), due)
+    });
+    for (name, certificate, due) in authorities {
+        planned.tell(name, (&certificate.unwrap_or_default(), due), "");
     }
     let at = (now, valid.lifetimes.brokers);
     if valid.mutual_tls {
@@ -203,7 +207,7 @@ impl Planned {
         keep(&mut self.files, &found.files, listener);
         let Some(authority) = self.authority.clone() else {
             match self.text(&keystore(listener)) {
-                Some(shown) => self.tell(listener, &shown, ""),
+                Some(shown) => self.tell_own(listener, &shown, lifetime),
                 None => drop(self.without.insert(listener.to_owned())),
             }
             return Ok(());
@@ -236,7 +240,7 @@ impl Planned {
         }
         self.put(signers(listener), authority.trusted());
         let shown = self.text(&keystore(listener)).unwrap_or_default();
-        self.tell(listener, &shown, "");
+        self.tell_own(listener, &shown, lifetime);
         Ok(())
     }
 
@@ -280,16 +284,22 @@ impl Planned {
                 .push(Verdict::new(reason, format!("{why}; {then}.")));
         }
         match shown {
-            Some(shown) => self.tell(name, &shown, secret),
+            Some(shown) => self.tell(name, (&shown, renewal_due(&shown)), secret),
             None => drop(self.without.insert(name.clone())),
         }
     }
 
-    fn tell(&mut self, name: &str, certificate: &str, secret: &str) {
+    fn tell_own(&mut self, name: &str, certificate: &str, lifetime: Lifetime) {
+        let due = expires(certificate).map(|until| lifetime.renewal_due(until));
+        self.tell(name, (certificate, due), "");
+    }
+
+    fn tell(&mut self, name: &str, (certificate, due): (&str, Option<i64>), secret: &str) {
         if let Some(until) = expires(certificate) {
             self.told.push(CertificateStatus {
                 name: name.to_owned(),
                 expires_at: written(until),
+                renewal_due: due.map_or(String::new(), written),
                 secret_name: secret.to_owned(),
             });
         }

@@ -1,9 +1,10 @@
 //! How long certificates hold by a spec, and whether that goes together.
 
 use super::invalid;
+use crate::certificates::authority::SPREAD;
 use crate::certificates::{DAY, Lifetime, Lifetimes};
 use crate::condition::Verdict;
-use crate::crd::lifetimes::{CertificateLifetime, Certificates};
+use crate::crd::lifetimes::{CertificateLifetime, Certificates, RENEWAL_RULE};
 
 /// What is given, with what is not.
 ///
@@ -18,11 +19,12 @@ pub(super) fn check(spec: &Certificates) -> Result<Lifetimes, Verdict> {
     };
     let renewed = all.authorities.renewed;
     for (what, one) in [("brokers", all.brokers), ("users", all.users)] {
-        if one.lifetime > renewed {
+        // while the next one is not trusted yet the old one signs
+        if one.lifetime + SPREAD > renewed {
             return Err(invalid(format!(
                 "spec.certificates.authorities are renewed {} days before they expire, and those \
                  of {what} hold for {} days: some would outlive who signed them; have \
-                 authorities.renewalDays be as many at least.",
+                 authorities.renewalDays be more.",
                 renewed / DAY,
                 one.lifetime / DAY
             )));
@@ -36,12 +38,12 @@ fn lifetime(what: &str, given: CertificateLifetime, usual: Lifetime) -> Result<L
     let renewal = given
         .renewal_days
         .map_or_else(|| (usual.renewed / DAY).min(validity / 2), i64::from);
-    let is_possible = (2..=36_500).contains(&validity) && (1..validity).contains(&renewal);
+    let is_possible = (2..=36_500).contains(&validity) && (1..=validity / 2).contains(&renewal);
     match is_possible {
         true => Ok(Lifetime::days(validity, renewal)),
         false => Err(invalid(format!(
             "spec.certificates.{what} hold for {validity} days and are renewed {renewal} days \
-             before; validityDays is from 2 to 36500, and renewalDays from 1 to less than that."
+             before; validityDays is from 2 to 36500, renewalDays from 1, and {RENEWAL_RULE}."
         ))),
     }
 }
@@ -54,19 +56,28 @@ fn lifetimes_are_the_usual_ones_but_for_what_is_given() {
     let short = told("brokers: { validityDays: 7 }").unwrap();
     assert_eq!(short.brokers, Lifetime::days(7, 3));
     let all = told(
-        "{ authorities: { validityDays: 400 }, brokers: { renewalDays: 60 }, users: { \
+        "{ authorities: { validityDays: 400 }, brokers: { renewalDays: 45 }, users: { \
          validityDays: 100, renewalDays: 1 } }",
     );
     let wanted = Lifetimes {
         authorities: Lifetime::days(400, 200),
-        brokers: Lifetime::days(90, 60),
+        brokers: Lifetime::days(90, 45),
         users: Lifetime::days(100, 1),
     };
     assert_eq!(all, Ok(wanted));
     for (yaml, says) in [
         (
-            "brokers: { validityDays: 30, renewalDays: 30 }",
-            "spec.certificates.brokers hold for 30 days and are renewed 30 days before",
+            "brokers: { validityDays: 30, renewalDays: 16 }",
+            "spec.certificates.brokers hold for 30 days and are renewed 16 days before",
+        ),
+        ("users: { renewalDays: 16 }", "must be at most half of"),
+        (
+            "authorities: { validityDays: 200, renewalDays: 199 }",
+            "must be at most half of",
+        ),
+        (
+            "authorities: { validityDays: 200, renewalDays: 90 }",
+            "renewed 90 days before they expire, and those of brokers hold for 90 days",
         ),
         ("users: { validityDays: 1 }", "validityDays is from 2"),
         (

@@ -57,6 +57,44 @@ fn certificates_hold_for_as_long_as_the_spec_says() {
     assert_ne!(next.files["secure.pem"], second.files["secure.pem"]);
 }
 
+/// What was not renewed by then is told as an alert.
+#[test]
+fn each_certificate_says_when_another_is_due() {
+    let (mut valid, hosts) = (valid(OWN), hosts(&["localhost"]));
+    let due = |planned: &Planned, name: &str| {
+        let mut told = planned.told.iter();
+        let one = told.find(|one| one.name == name).unwrap();
+        let told = serde_json::to_value(one).unwrap();
+        told["renewalDue"].as_str().unwrap_or("never").to_owned()
+    };
+    valid.lifetimes.brokers = Lifetime::days(10, 3);
+    let first = plan(&valid, &hosts, &Found::default(), NOW).unwrap();
+    assert_eq!(due(&first, "brokers"), written(NOW + 7 * DAY));
+    assert_eq!(due(&first, "secure"), written(NOW + 7 * DAY));
+    assert_eq!(due(&first, "ca"), written(NOW + 4 * 365 * DAY));
+
+    // another authority signs once it was trusted for a day
+    let later = NOW + 4 * 365 * DAY + 5;
+    let begun = plan(&valid, &hosts, &found(&first), later).unwrap();
+    assert_eq!(due(&begun, "users-ca"), written(later + DAY));
+
+    let given = |days: i64| {
+        let pair = sign_itself("web", NOW, days * DAY).unwrap();
+        let parts = [("tls.crt", pair.certificate), ("tls.key", pair.key)];
+        let parts = parts.map(|(key, text)| (key.to_owned(), text.into_bytes()));
+        BTreeMap::from([("web".to_owned(), Ok(Some(Data::from(parts))))])
+    };
+    for (days, due_on) in [(365, 351 * DAY), (10, 8 * DAY - 60 * 60 / 5)] {
+        let given = given(days);
+        let found = Found {
+            given,
+            ..Found::default()
+        };
+        let taken = plan(&self::valid(GIVEN), &hosts, &found, NOW).unwrap();
+        assert_eq!(due(&taken, "secure"), written(NOW + due_on));
+    }
+}
+
 fn hosts(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
