@@ -4,6 +4,9 @@
 //! waited too long for it (`max.compaction.lag.ms`), or when a tombstone that an earlier
 //! compaction kept may go. The active segment is never compacted, nor is what is not committed,
 //! nor what is younger than `min.compaction.lag.ms`.
+//!
+//! Tombstones and the markers of transactions go only while all replicas are in sync. Else one that
+//! comes back later than `delete.retention.ms` would have what they ended, and never see them.
 
 use ottla_protocol::ids::Offset;
 use ottla_protocol::log::SealedSegment;
@@ -28,6 +31,8 @@ pub struct Due {
     pub is_overdue: bool,
     /// Which share of it is dirty.
     pub dirty_ratio: f64,
+    /// Whether tombstones and markers may go that were kept for long enough.
+    pub forgets: bool,
 }
 
 impl Due {
@@ -39,7 +44,8 @@ impl Due {
 }
 
 /// Judges a log by its sealed segments; everything below `clean_end_offset` is compacted, and
-/// everything below `committed_offset` may be. `None`: not now.
+/// everything below `committed_offset` may be, which each replica has where `are_all_in_sync`.
+/// `None`: not now.
 #[must_use]
 pub fn due(
     now_ms: i64,
@@ -47,6 +53,7 @@ pub fn due(
     sealed: &[SealedSegment],
     clean_end_offset: Offset,
     committed_offset: Offset,
+    are_all_in_sync: bool,
 ) -> Option<Due> {
     let is_clean = |segment: &SealedSegment| segment.end_offset <= clean_end_offset;
     let is_young = |segment: &SealedSegment| {
@@ -74,14 +81,15 @@ pub fn due(
         .filter(|timestamp| *timestamp >= 0)
         .min()
         .is_some_and(|at| now_ms.saturating_sub(at) > policy.max_compaction_lag_ms);
-    let has_tombstones_due = sealed
-        .iter()
-        .any(|segment| segment.delete_horizon_ms.is_some_and(|at| now_ms >= at));
+    let is_horizon_past =
+        |segment: &SealedSegment| segment.delete_horizon_ms.is_some_and(|at| now_ms >= at);
+    let has_tombstones_due = are_all_in_sync && sealed.iter().any(is_horizon_past);
     let is_due = dirty_ratio > policy.min_cleanable_dirty_ratio || is_overdue || has_tombstones_due;
     is_due.then_some(Due {
         until,
         is_overdue,
         dirty_ratio,
+        forgets: are_all_in_sync,
     })
 }
 
@@ -107,7 +115,14 @@ mod tests {
     }
 
     fn until(policy: &Policy, sealed: &[SealedSegment], clean: i64, committed: i64) -> Option<i64> {
-        let found = due(10_000, policy, sealed, Offset(clean), Offset(committed));
+        let found = due(
+            10_000,
+            policy,
+            sealed,
+            Offset(clean),
+            Offset(committed),
+            true,
+        );
         found.map(|due| due.until.0)
     }
 
@@ -178,11 +193,33 @@ mod tests {
     }
 
     #[test]
+    fn while_a_replica_is_not_in_sync_no_tombstone_goes() {
+        let mut sealed = segments();
+        sealed[0].delete_horizon_ms = Some(10_000);
+        let found = |clean, are_all_in_sync| {
+            let committed = Offset(1000);
+            let found = due(
+                10_000,
+                &POLICY,
+                &sealed,
+                Offset(clean),
+                committed,
+                are_all_in_sync,
+            );
+            found.map(|due| (due.until.0, due.forgets))
+        };
+        assert_eq!(found(40, true), Some((40, true)));
+        assert_eq!(found(40, false), None, "nothing else is due");
+        assert_eq!(found(0, false), Some((40, false)));
+    }
+
+    #[test]
     fn the_overdue_and_the_dirtiest_go_first() {
         let due = |is_overdue, dirty_ratio| Due {
             until: Offset(1),
             is_overdue,
             dirty_ratio,
+            forgets: true,
         };
         assert!(due(true, 0.1).is_before(&due(false, 0.9)));
         assert!(due(false, 0.9).is_before(&due(false, 0.8)));

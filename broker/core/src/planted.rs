@@ -92,6 +92,8 @@ bugs! {
         "a broker that starts acts by the metadata of the past"
     HoldsFirst "holds-first"
         "a topic that was made again is taken on before its namesake is let go, and not once more"
+    TombstonesForgotten "tombstones-forgotten"
+        "compaction takes tombstones away that a replica may not have seen"
     UncommittedReads "uncommitted-reads"
         "consumers are given what is not committed yet"
     EarlyReply "early-reply"

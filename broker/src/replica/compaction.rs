@@ -2,6 +2,9 @@
 //!
 //! One log at a time, on a thread that may block. The partition's lock is taken only to put a
 //! segment that is written and synced in the place of the old ones, so appends and reads go on.
+//!
+//! While a replica of a partition is not in sync, none of the others takes tombstones or markers
+//! of transactions away: a leader by its own ISR, all by the metadata they know.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use ottla_core::compaction::{Due, due};
 use ottla_core::partition::Input;
 use ottla_core::partition::producers::Transactions;
+use ottla_core::planted::{self, Planted};
 use ottla_protocol::ids::{Offset, TopicIdPartition};
 use ottla_storage::compaction::{AbortedTransaction, Cleanliness, Owner};
 use ottla_storage::{Compaction, Error, Listener, Log};
@@ -82,7 +86,7 @@ pub(super) fn round(shared: &Arc<Shared>, listener: &dyn Listener, failed: &mut 
         if shared.is_stopping() {
             return;
         }
-        match compact(shared, &replica, due.until, &limits) {
+        match compact(shared, &replica, due, &limits) {
             Ok(()) => {}
             Err(error @ (Error::DiskFull { .. } | Error::Offline { .. })) => {
                 warn!(partition = ?replica, %error, "compaction waits");
@@ -99,7 +103,7 @@ pub(super) fn round(shared: &Arc<Shared>, listener: &dyn Listener, failed: &mut 
 
 /// Whether a log is due.
 fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
-    let (policy, committed) = {
+    let (policy, committed, own_isr) = {
         let state = replica.lock();
         if !state.config.is_compacted || state.log.is_none() {
             return None;
@@ -107,11 +111,22 @@ fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
         let marks = state.partition.marks();
         let stable = state.partition.last_stable_offset();
         let committed = stable.min(marks.flushed_offset);
-        (state.config.compaction, committed)
+        let isr = state.partition.isr().to_vec();
+        (state.config.compaction, committed, isr)
     };
+    // after the marks: who joins later holds all that was committed then
+    let image = shared.controller.image();
+    let are_all_in_sync = image.partition(replica.id).is_some_and(|registration| {
+        let isr = &registration.isr;
+        let is_in_sync =
+            |node| isr.contains(node) && (own_isr.is_empty() || own_isr.contains(node));
+        registration.replicas.iter().all(is_in_sync)
+    });
+    let forgets = are_all_in_sync || planted::is(Planted::TombstonesForgotten);
     let cleanliness = replica.reader.cleanliness();
     let (sealed, clean_end) = (&cleanliness.sealed, cleanliness.clean_end_offset);
-    let due = due(shared.env.age_ms(), &policy, sealed, clean_end, committed)?;
+    let now_ms = shared.env.age_ms();
+    let due = due(now_ms, &policy, sealed, clean_end, committed, forgets)?;
     Some((due, cleanliness))
 }
 
@@ -119,7 +134,7 @@ fn judge(shared: &Shared, replica: &Replica) -> Option<(Due, Cleanliness)> {
 fn compact(
     shared: &Arc<Shared>,
     replica: &Arc<Replica>,
-    until: Offset,
+    Due { until, forgets, .. }: Due,
     limits: &Limits,
 ) -> Result<(), Error> {
     let mut reached = None;
@@ -139,6 +154,7 @@ fn compact(
             until,
             now_ms: shared.env.age_ms(),
             delete_retention_ms,
+            forgets,
             keys_bytes_max: limits.keys_bytes_max,
             buffer_bytes: limits.buffer_bytes,
             producers,

@@ -84,6 +84,14 @@ impl Replicas {
         Changes { is_all, replicas }
     }
 
+    /// One replica, where this broker has it.
+    #[must_use]
+    pub fn inspect(&self, topic: &str, partition: i32) -> Option<Inspected> {
+        let topic = super::TopicKey::Name(topic.into());
+        let replica = self.shared.index.find(&topic, partition)?;
+        Some(Inspected::of(&replica))
+    }
+
     /// Whether this broker has the replica.
     #[must_use]
     pub fn inspect_held(&self, id: TopicIdPartition) -> bool {

@@ -20,7 +20,7 @@ mod retention;
 mod rewrite;
 mod transactions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ottla_protocol::ids::{Offset, ProducerId};
 use ottla_protocol::log::{LeaderEpochs, SealedSegment};
@@ -28,7 +28,7 @@ use ottla_protocol::record;
 use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
 use crate::log::order::Order;
-use crate::log::state::{Doomed, State};
+use crate::log::state::State;
 use crate::log::{LogReader, SharedLog, index};
 use crate::ranked::lock;
 use crate::segment::{self, Segment, SegmentId};
@@ -48,6 +48,8 @@ pub struct Compaction {
     pub now_ms: i64,
     /// `delete.retention.ms`
     pub delete_retention_ms: i64,
+    /// Whether tombstones and markers go that were kept for so long: each replica has them.
+    pub forgets: bool,
     /// Memory for keys.
     pub keys_bytes_max: usize,
     /// What is read or written at a time.
@@ -229,7 +231,7 @@ impl LogReader {
                 ..Compacted::default()
             });
         };
-        sweep(log)?;
+        rewrite::sweep(log)?;
         let sources = Sources::new(&lock(&log.state), terms.until);
         let mut done = Compacted {
             clean_end_offset: sources.clean_end_offset,
@@ -271,6 +273,7 @@ impl LogReader {
             end_offset,
             now_ms: terms.now_ms,
             delete_retention_ms: terms.delete_retention_ms,
+            forgets: terms.forgets,
             producers: &terms.producers,
             aborted: &aborted,
         };
@@ -433,36 +436,6 @@ fn note_batch(keys: &mut Keys, batch: &[u8], header: &Header, from: Offset) -> O
         }
     }
     None
-}
-
-/// Removes the segment files that a crash left: those that are in no state.
-fn sweep(log: &SharedLog) -> Result<()> {
-    let entries = match log.shared.disk.list(&log.dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        listed => crate::error::Context::context(listed, "list", &log.dir)?,
-    };
-    let found = entries
-        .iter()
-        .filter_map(|entry| segment::parse(&entry.name));
-    let mut state = lock(&log.state);
-    let is_orphan = |id: &SegmentId| {
-        let is_live = state.segments.iter().any(|segment| segment.id() == *id);
-        let doomed = Doomed::Segment(*id);
-        !is_live && !state.doomed.iter().any(|(_, known)| *known == doomed)
-    };
-    let orphans: BTreeSet<SegmentId> = found.filter(is_orphan).collect();
-    let (appended, compacted): (Vec<_>, Vec<_>) =
-        orphans.into_iter().partition(|id| id.generation == 0);
-    // appends may need such a name again: the flusher removes the file before it writes that
-    let lsn = state.lsn;
-    let appended = appended.into_iter().map(|id| (lsn, Doomed::Segment(id)));
-    state.doomed.extend(appended);
-    drop(state);
-    // only a compaction makes these, and this is the only one
-    for id in compacted {
-        rewrite::discard(log, id)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

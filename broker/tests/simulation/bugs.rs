@@ -47,6 +47,11 @@ impl Bug {
         around.into_iter().chain(within).collect()
     }
 
+    /// Whether it takes a compacted topic to find it.
+    pub fn is_of_compaction(self) -> bool {
+        self == Self::Planted(Planted::TombstonesForgotten)
+    }
+
     /// Whether it takes transactions to find it.
     pub fn is_of_transactions(self) -> bool {
         use Planted::*;

@@ -119,7 +119,12 @@ fn has_transactions(shared: &Shared) -> bool {
 const COMPACTION_ONE_IN: usize = 3;
 
 fn has_compaction(shared: &Shared) -> bool {
-    shared.random(11).one_in(COMPACTION_ONE_IN)
+    shared.random(11).one_in(COMPACTION_ONE_IN) || is_compaction_sought(shared)
+}
+
+/// Whether a bug is sought that takes a compacted topic.
+fn is_compaction_sought(shared: &Shared) -> bool {
+    shared.with(|world| world.sought.is_some_and(Bug::is_of_compaction))
 }
 
 /// In one run of so many there is a group with the consumer protocol.

@@ -164,6 +164,8 @@ pub fn favourites(bug: Bug) -> Option<Favourites> {
         Planted::UnseenLosses => often(&[Kind::CutOff], 2000),
         Planted::LeaseFromAnswer => often(&[Kind::CutFromBrokers, Kind::SlowLink], 2000),
         Planted::NoBarrier | Planted::LeaderRestored => often(&[Kind::Blink, Kind::Kill], 600),
+        // a broker that is away for longer than tombstones are kept
+        Planted::TombstonesForgotten => often(&[Kind::Kill, Kind::CutFromBrokers], 2000),
         Planted::HoldsFirst => often(&[Kind::CutOff, Kind::CutFromBrokers], 2000),
         Planted::UnsyncedMetadata => often(&[Kind::PowerCutOfAll, Kind::PowerCut], 2000),
         _ => return None,

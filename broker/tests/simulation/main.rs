@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 33] = [
+const KEPT_SEEDS: [(u64, &str); 35] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -194,6 +194,11 @@ const KEPT_SEEDS: [(u64, &str); 33] = [
     (
         45_001_062,
         "a bit that turned over in a batch's base offset, which no checksum covers, was not seen",
+    ),
+    (
+        45_000_612,
+        "a key that was deleted came back with a leader that had been away while the others had \
+         its tombstone",
     ),
 ];
 

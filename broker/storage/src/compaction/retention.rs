@@ -13,7 +13,8 @@ use super::transactions::{Aborted, Standing};
 ///
 /// Of each key the record with the highest offset stays. A tombstone stays for some time after
 /// the first compaction that saw it (which removed all older records of its key, and notes the
-/// end of that time in the batch), so that whoever reads from the start sees it.
+/// end of that time in the batch), so that whoever reads from the start sees it, and longer while
+/// there is a replica that may not have it.
 ///
 /// What was aborted goes at once, and supersedes nothing. The marker of a transaction stays until
 /// nothing of it is left, and then for as long as a tombstone.
@@ -23,6 +24,8 @@ pub(super) struct Retention<'a> {
     pub(super) end_offset: Offset,
     pub(super) now_ms: i64,
     pub(super) delete_retention_ms: i64,
+    /// Whether what was kept for so long goes.
+    pub(super) forgets: bool,
     /// The last offset of each idempotent producer.
     pub(super) producers: &'a BTreeMap<ProducerId, Offset>,
     /// The transactions that were aborted, even those whose markers are at or above `end_offset`.
@@ -72,7 +75,7 @@ impl Retention<'_> {
         }
         let is_over = || {
             let horizon = header.delete_horizon();
-            horizon.is_some_and(|at| self.now_ms >= at)
+            self.forgets && horizon.is_some_and(|at| self.now_ms >= at)
         };
         match standing {
             Standing::Data => {}
@@ -168,6 +171,7 @@ mod tests {
             end_offset: Offset(14),
             now_ms: 1000,
             delete_retention_ms: 50,
+            forgets: true,
             producers: &producers,
             aborted: &Aborted::default(),
         };
@@ -200,6 +204,13 @@ mod tests {
         };
         assert_eq!(judge(&retention, &marked), kept);
         retention.now_ms = 1050;
+        retention.forgets = false;
+        assert_eq!(
+            judge(&retention, &marked),
+            kept,
+            "a replica may not have it"
+        );
+        retention.forgets = true;
         assert_eq!(judge(&retention, &marked), verdict(0, 1, None));
     }
 
@@ -211,6 +222,7 @@ mod tests {
             end_offset: Offset(14),
             now_ms: 0,
             delete_retention_ms: 0,
+            forgets: true,
             producers: &producers,
             aborted: &Aborted::default(),
         };

@@ -1,6 +1,8 @@
-//! The bytes of a compaction: segments read in steps, and a new one written.
+//! The files of a compaction: segments read in steps, a new one written, and what crashes left of
+//! earlier ones removed.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_protocol::ids::Offset;
@@ -15,6 +17,7 @@ use crate::disk::{self, Mode};
 use crate::error::Context;
 use crate::log::index::Index;
 use crate::log::order::{self, BASE_OFFSET_BYTES, Order};
+use crate::log::state::Doomed;
 use crate::log::{SharedLog, scan};
 use crate::ranked::lock;
 use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, Segment, SegmentId};
@@ -333,6 +336,36 @@ pub(super) fn discard(log: &SharedLog, id: SegmentId) -> Result<()> {
         log.shared.files.close((log.number, id, kind));
         let path = segment::path(&log.dir, id, kind);
         disk::remove_file(&*log.shared.disk, &path).context("remove", &path)?;
+    }
+    Ok(())
+}
+
+/// Removes the segment files that a crash left: those that are in no state.
+pub(super) fn sweep(log: &SharedLog) -> Result<()> {
+    let entries = match log.shared.disk.list(&log.dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.context("list", &log.dir)?,
+    };
+    let found = entries
+        .iter()
+        .filter_map(|entry| segment::parse(&entry.name));
+    let mut state = lock(&log.state);
+    let is_orphan = |id: &SegmentId| {
+        let is_live = state.segments.iter().any(|segment| segment.id() == *id);
+        let doomed = Doomed::Segment(*id);
+        !is_live && !state.doomed.iter().any(|(_, known)| *known == doomed)
+    };
+    let orphans: BTreeSet<SegmentId> = found.filter(is_orphan).collect();
+    let (appended, compacted): (Vec<_>, Vec<_>) =
+        orphans.into_iter().partition(|id| id.generation == 0);
+    // appends may need such a name again: the flusher removes the file before it writes that
+    let lsn = state.lsn;
+    let appended = appended.into_iter().map(|id| (lsn, Doomed::Segment(id)));
+    state.doomed.extend(appended);
+    drop(state);
+    // only a compaction makes these, and this is the only one
+    for id in compacted {
+        discard(log, id)?;
     }
     Ok(())
 }

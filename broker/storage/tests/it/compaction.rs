@@ -343,6 +343,7 @@ impl Run {
             until: Offset(self.end),
             now_ms: self.clock,
             delete_retention_ms: DELETE_RETENTION_MS,
+            forgets: true,
             keys_bytes_max: [0, 1 << 16][self.random.below(2)],
             buffer_bytes: [1, 700, 1 << 16][self.random.below(3)],
             producers: self

@@ -10,7 +10,7 @@ use ottla_protocol::messages::topics::{
 use ottla_protocol::record::NewRecord;
 use ottla_protocol::record_batch::Builder;
 
-use super::{PAUSE, has_compaction, keeper, pause_max_ms, produce_request};
+use super::{PAUSE, has_compaction, is_compaction_sought, keeper, pause_max_ms, produce_request};
 use crate::connection::Connection;
 use crate::world::{BUSY, Shared, TOPICS};
 
@@ -60,7 +60,8 @@ fn creation(
 
 fn compacted(shared: &Shared) -> CreateTopicsRequest {
     let mut request = creation(shared, (keeper::TOPIC, 1), 3);
-    let segment = has_segments(shared).then_some(("segment.ms", "300"));
+    let has_segments = has_segments(shared) || is_compaction_sought(shared);
+    let segment = has_segments.then_some(("segment.ms", "300"));
     let configs = [
         ("cleanup.policy", "compact"),
         ("min.cleanable.dirty.ratio", "0.01"),

@@ -1,11 +1,13 @@
 //! A client with a compacted topic: it writes values under a few keys, and reads all of them again
-//! and again. The newest value of each key is there, and every record is where it was.
+//! and again. The newest value of each key is there, and every record is where it was. That holds
+//! of each replica that knows all that was acknowledged to be committed, whether or not it leads.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ottla_broker::replica::Replicas;
 use ottla_protocol::error::ErrorCode;
-use ottla_protocol::ids::{ProducerEpoch, ProducerId, Sequence};
+use ottla_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
 use ottla_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_protocol::messages::produce::ProduceRequest;
 use ottla_protocol::record::{self, NewRecord};
@@ -20,8 +22,13 @@ use crate::world::Shared;
 /// The topic.
 pub const TOPIC: &str = "kept";
 
-/// How many keys there are.
+/// How many keys are written to at a time.
 const KEYS: usize = 6;
+
+/// In one run of so many the keys are others after so many records: what became of the old ones
+/// stays as it is.
+const DRIFTS_ONE_IN: usize = 2;
+const DRIFT_RECORDS: usize = 40;
 
 /// One record in so many takes its key's value away.
 const TOMBSTONES_ONE_IN: usize = 8;
@@ -43,6 +50,7 @@ pub struct Keeper {
     leader: Option<Leader>,
     id: (ProducerId, ProducerEpoch),
     written: usize,
+    drifts: bool,
     /// All that was acknowledged, by its offset.
     all: BTreeMap<i64, Kept>,
 }
@@ -57,6 +65,7 @@ impl Keeper {
             leader: None,
             id: (ProducerId::NONE, ProducerEpoch(-1)),
             written: 0,
+            drifts: shared.random(25).one_in(DRIFTS_ONE_IN) || super::is_compaction_sought(shared),
             all: BTreeMap::new(),
         }
     }
@@ -71,8 +80,10 @@ impl Keeper {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             self.read_all().await;
+            self.check_replicas();
         }
         self.read_all().await;
+        self.check_replicas();
         self.shared.leave(TOPIC);
     }
 
@@ -125,7 +136,11 @@ impl Keeper {
     }
 
     fn record(&mut self, number: usize) -> Kept {
-        let key = format!("key-{}", self.random.below(KEYS));
+        let first = match self.drifts {
+            true => number / DRIFT_RECORDS * KEYS,
+            false => 0,
+        };
+        let key = format!("key-{}", first + self.random.below(KEYS));
         let is_tombstone = self.random.one_in(TOMBSTONES_ONE_IN);
         (key, (!is_tombstone).then(|| number.to_string()))
     }
@@ -197,10 +212,8 @@ impl Keeper {
                 count += 1;
             }
         }
-        let newest: BTreeMap<&String, &Option<String>> =
-            self.all.values().map(|(key, value)| (key, value)).collect();
         let mut there = None;
-        for (key, value) in newest {
+        for (key, value) in self.newest() {
             // what has no value any more may be gone altogether
             let known = found.get(key).unwrap_or(&None);
             let what = || format!("LostKey: {TOPIC} has {known:?} as {key}, newest was {value:?}");
@@ -214,6 +227,57 @@ impl Keeper {
         self.shared
             .trace(format_args!("{TOPIC} has {count} records of {all}"));
         there
+    }
+
+    /// Looks at what brokers hold, each at one moment: compaction takes a value away before its
+    /// tombstone.
+    fn check_replicas(&self) {
+        let newest = self.newest();
+        let nodes = self.shared.with(|world| world.machines.len());
+        for node in 0..nodes {
+            let context = self.shared.with(|world| world.context(node));
+            let found = context.and_then(|context| self.held(&context.replicas));
+            for (key, value) in found.iter().flat_map(|_| &newest) {
+                let known = found.as_ref().and_then(|found| found.get(*key));
+                let known = known.unwrap_or(&None);
+                if known != *value {
+                    self.shared.violate(format!(
+                        "LostKey: broker {node} has {known:?} of {TOPIC} as {key}, newest was \
+                         {value:?}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What a replica has of each key; `None` where it does not know all that was acknowledged to
+    /// be committed, or is damaged.
+    fn held(&self, replicas: &Replicas) -> Option<BTreeMap<String, Option<String>>> {
+        let seen = replicas.inspect(TOPIC, 0)?;
+        let (start, end) = (seen.marks.log_start_offset, seen.marks.high_watermark);
+        let (last, _) = self.all.last_key_value()?;
+        let mut found = BTreeMap::new();
+        let mut next = start.0;
+        while next < end.0 {
+            let before = next;
+            let bytes = replicas.inspect_log(&seen, Offset(next), end);
+            for batch in record_batch::iterate(&bytes).flatten() {
+                for record in record::iterate(batch.body(), batch.header.records_count).flatten() {
+                    let key = value_of(record.key.unwrap_or_default());
+                    found.insert(key, record.value.map(value_of));
+                }
+                next = batch.header.next_offset().0;
+            }
+            if next == before {
+                return None;
+            }
+        }
+        (next > *last).then_some(found)
+    }
+
+    /// Of each key what was acknowledged last.
+    fn newest(&self) -> BTreeMap<&String, &Option<String>> {
+        self.all.values().map(|(key, value)| (key, value)).collect()
     }
 
     /// What there is from an offset on, and where it goes on then.

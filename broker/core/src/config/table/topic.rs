@@ -36,7 +36,7 @@ keys! {
     "delete.retention.ms" Long "86400000" AtLeast(0),
         Topic Dynamic ["log.cleaner.delete.retention.ms"] Applied,
         "How long a compacted topic keeps the tombstone of a deleted key, from the first \
-         compaction on that saw it.";
+         compaction on that saw it; longer while a replica is not in sync, which may not have it.";
     "file.delete.delay.ms" Long "60000" AtLeast(0),
         Topic Dynamic ["log.segment.delete.delay.ms"] LAYOUT,
         "How long a removed segment's file lingers before it is deleted.";

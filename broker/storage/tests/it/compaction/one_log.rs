@@ -28,6 +28,7 @@ fn all_of_it() -> Compaction {
         until: Offset(2),
         now_ms: 0,
         delete_retention_ms: 0,
+        forgets: true,
         keys_bytes_max: 1 << 10,
         buffer_bytes: 1 << 10,
         producers: BTreeMap::new(),

@@ -90,11 +90,12 @@ fn what_was_aborted_goes_and_markers_follow_once_nothing_is_left_to_end() {
         first_offset: Offset(first),
         last_offset: Offset(last),
     };
-    let mut compact = |now_ms: i64, last_of_producer: i64| {
+    let mut compact = |now_ms: i64, last_of_producer: i64, forgets: bool| {
         let terms = Compaction {
             until: Offset(8),
             now_ms,
             delete_retention_ms: 100,
+            forgets,
             keys_bytes_max: 1 << 10,
             buffer_bytes: 1 << 10,
             producers: BTreeMap::from([(ProducerId(1), Offset(last_of_producer))]),
@@ -113,14 +114,16 @@ fn what_was_aborted_goes_and_markers_follow_once_nothing_is_left_to_end() {
     };
     // a producer's last batch stays, so that its next one can be judged
     let kept = |batches: &str, removed: &[i64]| (batches.to_owned(), removed.to_vec());
-    assert_eq!(compact(1000, 6), kept("1! 3! 4 5! 6- 7!", &[]));
+    assert_eq!(compact(1000, 6, true), kept("1! 3! 4 5! 6- 7!", &[]));
     // nothing of the first two transactions is left: from now on their markers' time counts
-    assert_eq!(compact(2000, 6), kept("1! 3! 4 5! 6- 7!", &[]));
-    assert_eq!(compact(2099, 6), kept("1! 3! 4 5! 6- 7!", &[]));
-    assert_eq!(compact(2100, 8), kept("4 5! 7!", &[1, 3]));
-    assert_eq!(compact(3000, 8), kept("4 5! 7!", &[]));
+    assert_eq!(compact(2000, 6, true), kept("1! 3! 4 5! 6- 7!", &[]));
+    assert_eq!(compact(2099, 6, true), kept("1! 3! 4 5! 6- 7!", &[]));
+    // a replica may not have them
+    assert_eq!(compact(2100, 6, false), kept("1! 3! 4 5! 6- 7!", &[]));
+    assert_eq!(compact(2100, 8, true), kept("4 5! 7!", &[1, 3]));
+    assert_eq!(compact(3000, 8, true), kept("4 5! 7!", &[]));
     // the last batch of what is compacted stays without records
-    assert_eq!(compact(3100, 8), kept("4 5! 7-", &[7]));
+    assert_eq!(compact(3100, 8, true), kept("4 5! 7-", &[7]));
 }
 
 /// What is compacted ends inside of a transaction that was aborted: its record takes the place of
@@ -132,6 +135,7 @@ fn what_was_aborted_supersedes_nothing_where_its_marker_is_in_a_later_segment() 
         until: Offset(3),
         now_ms: 1000,
         delete_retention_ms: 100,
+        forgets: true,
         keys_bytes_max: 1 << 10,
         buffer_bytes: 1 << 10,
         producers: BTreeMap::new(),
