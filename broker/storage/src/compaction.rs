@@ -29,9 +29,9 @@ use ottla_protocol::record_batch::{DECOMPRESSED_BYTES_MAX, Header, RecordBatch};
 
 use crate::log::order::Order;
 use crate::log::state::State;
-use crate::log::{LogReader, SharedLog, index};
+use crate::log::{LogReader, index};
 use crate::ranked::lock;
-use crate::segment::{self, Segment, SegmentId};
+use crate::segment::{Segment, SegmentId};
 use crate::wal::Operation;
 use crate::{Error, Log, Result};
 use keys::Keys;
