@@ -16,10 +16,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker::api::Context;
-use ottla_broker::replica::{Inspected, Replicas};
-use ottla_protocol::ids::{NodeId, Offset};
+use ottla_broker::replica::Inspected;
+use ottla_protocol::ids::NodeId;
 use ottla_protocol::record;
-use ottla_protocol::record_batch::{self, RecordBatch};
+use ottla_protocol::record_batch::RecordBatch;
 
 use crate::cluster::MACHINES_MAX;
 use crate::transactions::{Fate, Fates};
@@ -57,14 +57,14 @@ pub struct Partition {
     /// By producer, where its last acknowledged batch is.
     sent: BTreeMap<String, i64>,
     /// Who led in which epoch, and the highest high watermark it had then.
-    leaders: BTreeMap<i32, (usize, i64)>,
+    pub leaders: BTreeMap<i32, (usize, i64)>,
     /// The newest epoch in which something was committed.
     committed_epoch: i32,
     /// How far each replica was compared, in which life.
-    compared: [(u64, i64); MACHINES_MAX],
+    pub compared: [(u64, i64); MACHINES_MAX],
     /// Whether a replica has something below its high watermark that cannot be read: bits of it
     /// have turned over. What comes behind that it may show to clients, and to nobody here.
-    is_blind: [bool; MACHINES_MAX],
+    pub is_blind: [bool; MACHINES_MAX],
     /// What each machine had on disk when last seen.
     pub durable: [i64; MACHINES_MAX],
     /// What each machine had before its replica was emptied, on a disk that rots, until it has that
@@ -72,8 +72,9 @@ pub struct Partition {
     pub emptied: [i64; MACHINES_MAX],
     /// The most that each machine ever had on disk.
     pub most_durable: [i64; MACHINES_MAX],
-    /// What each machine's log held when last seen.
+    /// What each machine's log held when last seen, and where it began.
     pub ends: [i64; MACHINES_MAX],
+    pub starts: [i64; MACHINES_MAX],
     /// Which machines hold a replica, by their last look at the metadata.
     pub is_held: [bool; MACHINES_MAX],
     /// When each machine led last, in which life; of those that lead now, when they did before.
@@ -196,66 +197,6 @@ impl World {
                 self.note(node, slot, None);
                 self.checks.of(slot).is_blind[node] = false;
             }
-        }
-    }
-
-    fn check_replica(&mut self, node: usize, slot: Slot, replicas: &Replicas, seen: &Inspected) {
-        let (life, now_ms) = (self.machines[node].life, self.now_ms);
-        let high_watermark = seen.marks.high_watermark.0;
-        let machine = &self.machines[node];
-        let may_be_damaged = machine.has_rotted || machine.disk.has_failed();
-        let partition = self.checks.of(slot);
-        let mut wrong = None;
-        let mut leads = None;
-        if seen.is_leader {
-            let before = partition.leaders.len();
-            wrong = partition.check_leader(node, seen);
-            if partition.leaders.len() > before {
-                leads = Some(seen.leader_epoch);
-                partition.leads_since_ms = now_ms;
-            }
-        }
-        let (compared_life, mut from) = partition.compared[node];
-        if compared_life != life {
-            from = 0; // a restart may have changed what is on disk: all of it is compared again
-        }
-        from = from.max(seen.marks.log_start_offset.0).min(high_watermark);
-        let mut is_blind = false;
-        while from < high_watermark && wrong.is_none() {
-            let bytes = replicas.inspect_log(seen, Offset(from), Offset(high_watermark));
-            let before = from;
-            for batch in record_batch::iterate(&bytes).flatten() {
-                let next = batch.header.next_offset().0;
-                let base = batch.header.base_offset.0;
-                if base < from && next <= high_watermark {
-                    from = from.max(next); // the log begins within it, or it was compared
-                } else if next <= high_watermark {
-                    wrong = wrong.or(partition.compare(node, &batch));
-                    from = next;
-                }
-            }
-            if from == before {
-                // what is there crosses the high watermark, or is not to be read
-                let first = record_batch::iterate(&bytes).next();
-                is_blind = !matches!(first, Some(Ok(_)));
-                break;
-            }
-        }
-        if is_blind && !may_be_damaged {
-            wrong = wrong.or(Some(format!(
-                "Unreadable: broker {node} has {high_watermark} committed and nothing at {from}"
-            )));
-        }
-        partition.is_blind[node] = is_blind;
-        partition.compared[node] = (life, from);
-        if let Some(epoch) = leads {
-            let marks = &seen.marks;
-            self.trace(format_args!(
-                "broker {node} leads {slot} in epoch {epoch}, {marks:?}"
-            ));
-        }
-        if let Some(wrong) = wrong {
-            self.violate(format!("{wrong} (partition {slot})"));
         }
     }
 
@@ -421,7 +362,8 @@ impl Partition {
         machines.any(|(is_held, durable)| !is_held && durable > 0)
     }
 
-    fn check_leader(&mut self, node: usize, seen: &Inspected) -> Option<String> {
+    /// One leader an epoch, whose high watermark never goes back.
+    pub fn check_leader(&mut self, node: usize, seen: &Inspected) -> Option<String> {
         let epoch = seen.leader_epoch.0;
         let high_watermark = seen.marks.high_watermark.0;
         let known = self.leaders.entry(epoch).or_insert((node, high_watermark));
@@ -446,7 +388,7 @@ impl Partition {
     }
 
     /// Compares a batch below a replica's high watermark with what others have there.
-    fn compare(&mut self, node: usize, batch: &RecordBatch<'_>) -> Option<String> {
+    pub fn compare(&mut self, node: usize, batch: &RecordBatch<'_>) -> Option<String> {
         let header = &batch.header;
         let found = Committed {
             base: header.base_offset.0,

@@ -1,5 +1,6 @@
 //! What must hold of replicas between any two steps, whatever is told to clients.
 //!
+//! - `Unreadable`: what is below a replica's high watermark can be read.
 //! - `UndurableFetch`: no follower has told its leader of more than is on its disk.
 //! - `HighWatermarkBeyondIsr`: each in-sync replica holds what lies below the high watermark, and
 //!   has it on disk (`AckBeforeDurable`). Both of the newest leader: an older one may count on
@@ -41,8 +42,74 @@ impl World {
         partition.durable[node] = durable;
         partition.most_durable[node] = partition.most_durable[node].max(durable);
         partition.ends[node] = seen.marks.log_end_offset.0;
+        partition.starts[node] = seen.marks.log_start_offset.0;
         partition.newest_epoch = partition.newest_epoch.max(seen.leader_epoch.0);
         machine.seen[slot.index()] = Some(seen);
+    }
+
+    /// Whether it leads alone, and what it has below its high watermark is what others have there.
+    pub fn check_replica(
+        &mut self,
+        node: usize,
+        slot: Slot,
+        replicas: &Replicas,
+        seen: &Inspected,
+    ) {
+        let (life, now_ms) = (self.machines[node].life, self.now_ms);
+        let high_watermark = seen.marks.high_watermark.0;
+        let machine = &self.machines[node];
+        let may_be_damaged = machine.has_rotted || machine.disk.has_failed();
+        let partition = self.checks.of(slot);
+        let mut wrong = None;
+        let mut leads = None;
+        if seen.is_leader {
+            let before = partition.leaders.len();
+            wrong = partition.check_leader(node, seen);
+            if partition.leaders.len() > before {
+                leads = Some(seen.leader_epoch);
+                partition.leads_since_ms = now_ms;
+            }
+        }
+        let (compared_life, mut from) = partition.compared[node];
+        if compared_life != life {
+            from = 0; // a restart may have changed what is on disk: all of it is compared again
+        }
+        from = from.max(seen.marks.log_start_offset.0).min(high_watermark);
+        let mut is_blind = false;
+        while from < high_watermark && wrong.is_none() {
+            let bytes = replicas.inspect_log(seen, Offset(from), Offset(high_watermark));
+            let before = from;
+            for batch in record_batch::iterate(&bytes).flatten() {
+                let next = batch.header.next_offset().0;
+                let base = batch.header.base_offset.0;
+                if base < from && next <= high_watermark {
+                    from = from.max(next); // the log begins within it, or it was compared
+                } else if next <= high_watermark {
+                    wrong = wrong.or(partition.compare(node, &batch));
+                    from = next;
+                }
+            }
+            if from == before {
+                is_blind = !is_within_batch(replicas, seen, from, partition.deleted_end);
+                break;
+            }
+        }
+        if is_blind && !may_be_damaged {
+            wrong = wrong.or(Some(format!(
+                "Unreadable: broker {node} has {high_watermark} committed and nothing at {from}"
+            )));
+        }
+        partition.is_blind[node] = is_blind;
+        partition.compared[node] = (life, from);
+        if let Some(epoch) = leads {
+            let marks = &seen.marks;
+            self.trace(format_args!(
+                "broker {node} leads {slot} in epoch {epoch}, {marks:?}"
+            ));
+        }
+        if let Some(wrong) = wrong {
+            self.violate(format!("{wrong} (partition {slot})"));
+        }
     }
 
     /// Goes through what is new in a replica's log.
@@ -149,4 +216,17 @@ impl World {
         }
         wrong.into_iter().for_each(|wrong| self.violate(wrong));
     }
+}
+
+/// Whether the high watermark is within the batch that has `from`. It is only where all before it
+/// was deleted, by offset: the leader's log begins there, and those of others at that batch.
+fn is_within_batch(replicas: &Replicas, seen: &Inspected, from: i64, deleted_end: i64) -> bool {
+    let high_watermark = seen.marks.high_watermark.0;
+    let bytes = replicas.inspect_log(seen, Offset(from), seen.marks.log_end_offset);
+    let first = record_batch::iterate(&bytes).next();
+    let is_within = first.and_then(Result::ok).is_some_and(|batch| {
+        let (base, next) = (batch.header.base_offset.0, batch.header.next_offset().0);
+        base <= from && high_watermark < next
+    });
+    is_within && high_watermark <= deleted_end
 }
