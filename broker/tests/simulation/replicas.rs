@@ -206,7 +206,11 @@ impl World {
         for (follower, end) in &seen.follower_ends {
             let durable = partition.durable[follower.0 as usize];
             let is_replaced = self.machines[follower.0 as usize].is_replaced;
-            if durable < end.0 && is_held[follower.0 as usize] && !is_replaced {
+            // it was empty where the leader's log begins, and has begun anew with the batch that
+            // goes over that place: of what it lacks the leader has nothing either
+            let begins = partition.starts[follower.0 as usize];
+            let is_anew = durable <= begins && end.0 <= seen.marks.log_start_offset.0;
+            if durable < end.0 && is_held[follower.0 as usize] && !is_replaced && !is_anew {
                 wrong.push(format!(
                     "UndurableFetch: broker {follower} told {node}, which leads {}, that \
                      it holds {end}, and has {durable} on disk",
