@@ -120,6 +120,19 @@ impl ObservedPartition {
         !self.adding.is_empty() || !self.removing.is_empty()
     }
 
+    /// The replicas that a reassignment under way, if any, brings. One that is being added and
+    /// removed stays only for a while: it is of a move that was cancelled.
+    pub fn arriving(&self) -> impl Iterator<Item = i32> {
+        let adding = self.adding.iter().copied();
+        adding.filter(|id| !self.removing.contains(id))
+    }
+
+    /// Whether these are all being brought.
+    #[must_use]
+    pub fn are_arriving(&self, mut ids: impl Iterator<Item = i32>) -> bool {
+        ids.all(|id| self.arriving().any(|one| one == id))
+    }
+
     /// The replicas once the reassignment under way, if any, is done.
     #[must_use]
     pub fn target(&self) -> Vec<i32> {

@@ -160,6 +160,17 @@ pub struct Remake {
     pub what: String,
 }
 
+/// What becomes of `allowedFrom` of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllowedFrom {
+    /// It holds.
+    Held,
+    /// Nobody holds it: anybody may connect.
+    Open,
+    /// Whoever is on this machine may connect, and nobody else.
+    ThisMachine,
+}
+
 /// Something that is not there at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotYet {
@@ -269,6 +280,11 @@ pub trait Platform {
         BTreeMap::new()
     }
 
+    /// What becomes of `allowedFrom` of listeners.
+    fn allowed_from(&self) -> AllowedFrom {
+        AllowedFrom::Held
+    }
+
     /// Where clients connect first, by listener.
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String>;
 
@@ -332,14 +348,15 @@ pub trait Platform {
 
     /// Has a node give up this volume, for good and with what is on it, and come back with an empty
     /// one; without a volume, come back with one. Returns at once, and is asked again until
-    /// [`Platform::volume`] is another. Says so where it could not be done.
+    /// [`Platform::volume`] is another. Says whether the volume goes with this call, which is told
+    /// once, or that it could not be done.
     async fn replace(
         &mut self,
         _node: i32,
         _volume: Option<&Volume>,
         _settings: &Properties,
-    ) -> Result<(), NotYet> {
-        Ok(())
+    ) -> Result<bool, NotYet> {
+        Ok(false)
     }
 
     /// Keeps the settings for the broker's next start: it runs with them already.

@@ -12,7 +12,7 @@ use crate::approval::{Change, What};
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{Listener, ListenerType, Reach};
 use crate::fingerprint::fingerprint;
-use crate::platform::{Properties, Remake};
+use crate::platform::{AllowedFrom, Properties, Remake};
 use crate::spoken;
 use crate::validated::ValidatedCluster;
 
@@ -255,6 +255,32 @@ pub fn keep_classes(valid: &mut ValidatedCluster, laid_out: &BTreeMap<String, Li
         valid
             .refused
             .push(Verdict::new(ClusterReason::InvalidSpec, message));
+    }
+}
+
+/// What is said of `allowedFrom` where it does not hold: in a verdict where anybody may connect, in
+/// a note where nobody of those may whom it names.
+#[must_use]
+pub fn unheeded(listeners: &[Listener], is: AllowedFrom) -> (Option<Verdict>, Option<String>) {
+    let mut listeners = listeners.iter();
+    let Some(narrow) = listeners.find(|one| !one.reach.allowed_from.is_empty()) else {
+        return (None, None);
+    };
+    let has = format!("spec.listeners ({}) has allowedFrom", narrow.name);
+    match is {
+        AllowedFrom::Held => (None, None),
+        AllowedFrom::Open => {
+            let message = format!(
+                "{has}, and this operator makes no NetworkPolicy, so anybody may connect: set \
+                 networkPolicy.brokers of its chart, or remove allowedFrom."
+            );
+            let verdict = Verdict::new(ClusterReason::ApplyFailed, message);
+            (Some(verdict), None)
+        }
+        AllowedFrom::ThisMachine => {
+            let note = "in local mode whoever is on this machine may connect, and nobody else";
+            (None, Some(format!("{has}: {note}.")))
+        }
     }
 }
 

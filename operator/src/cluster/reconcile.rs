@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use self::certified::{Reach, listeners};
 use super::certificates::Certificates;
 use super::desired::{checked, desired, differences, existing, keep_what_runs, settings_of_start};
+use super::gate::unheeded;
 use super::rebalance::rebalance;
 use super::scale_down::Departures;
 use super::scale_up::{known, newcomers};
@@ -228,10 +229,13 @@ impl<P: Platform> Reconciler<P> {
         let is_prepared = prepared.is_ok();
         let (Ok(missing) | Err(missing)) = prepared;
         verdicts.extend(missing.iter().map(not_yet_verdict));
+        let (open, note) = unheeded(&valid.listeners, self.platform.allowed_from());
+        verdicts.extend(open);
         let mut seen = Seen {
             verdicts,
             bootstrap: self.platform.bootstrap(&everywhere),
             pending: self.platform.pending(),
+            note,
             leaving: members.leaving,
             voters: members.voting,
             dedicated: members.dedicated,

@@ -25,6 +25,7 @@
 use std::fmt;
 
 use super::rolling_restart::{Health, ObservedBroker, Obstacle, objection, quorum_lost};
+use crate::condition::ClusterReason;
 use crate::crd::KafkaCluster;
 use crate::crd::cluster::{ReplacementPhase, ReplacementStatus};
 use crate::observed::{ObservedCluster, ObservedPartition, RestartCheck, Why};
@@ -260,19 +261,8 @@ fn out_of_sync(id: i32, cluster: &ObservedCluster) -> Option<Obstacle> {
     let mut behind = partitions(id, cluster).filter(|(_, partition)| lacks_others(partition));
     let (partition, first) = behind.next()?;
     let more = behind.count();
-    let missing: Vec<i32> = first.missing().filter(|one| *one != id).collect();
-    Some(match missing.iter().all(|one| first.adding.contains(one)) {
-        true => Obstacle::Moving {
-            partition,
-            to: missing,
-            more,
-        },
-        false => Obstacle::OutOfSync {
-            partition,
-            missing,
-            more,
-        },
-    })
+    let missing = first.missing().filter(|one| *one != id).collect();
+    Some(Obstacle::behind(partition, first, missing, more))
 }
 
 /// The partitions that a node holds, by name.
@@ -325,6 +315,17 @@ pub fn lacks(id: i32, nodes: &[ObservedBroker], health: &Health) -> Option<Strin
     votes
         .filter(|is_close| !**is_close)
         .map(|_| "it votes, and does not follow the active controller closely yet".to_owned())
+}
+
+impl Hindrance {
+    /// What a cluster says that waits for it.
+    #[must_use]
+    pub fn reason(&self) -> ClusterReason {
+        match self {
+            Self::Refused(_) => ClusterReason::ReplacementRefused,
+            Self::Waits(_) => ClusterReason::ReplacingBroker,
+        }
+    }
 }
 
 /// A sentence without its beginning and its full stop.

@@ -382,8 +382,7 @@ fn partition_harmed(
     let harmed = partitions.filter(|(_, _, partition)| is_harmed(partition));
     // A copy on its way ends by itself; what else is amiss is told first.
     let is_copied = |partition: &ObservedPartition| {
-        let mut missing = partition.missing();
-        presence == Presence::Serves && missing.all(|id| partition.adding.contains(&id))
+        presence == Presence::Serves && partition.are_arriving(partition.missing())
     };
     let (copied, amiss): (Vec<_>, Vec<_>) = harmed.partition(|(_, _, p)| is_copied(p));
     let all = if amiss.is_empty() { &copied } else { &amiss };
@@ -391,16 +390,7 @@ fn partition_harmed(
     let partition = format!("{topic}-{index}");
     let more = all.len() - 1;
     Some(match presence {
-        _ if amiss.is_empty() => Obstacle::Moving {
-            partition,
-            to: first.missing().collect(),
-            more,
-        },
-        Presence::Serves => Obstacle::OutOfSync {
-            partition,
-            missing: first.missing().collect(),
-            more,
-        },
+        Presence::Serves => Obstacle::behind(partition, first, first.missing().collect(), more),
         _ => Obstacle::TooFewInSync {
             partition,
             left: first.isr.iter().find(serves).copied(),

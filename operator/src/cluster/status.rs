@@ -32,6 +32,8 @@ pub struct Seen<'a> {
     pub bootstrap: BTreeMap<String, String>,
     /// What was asked for and is not there yet.
     pub pending: Vec<String>,
+    /// What is said beside that all is as it should be, if anything; a sentence.
+    pub note: Option<String>,
     /// Brokers that are to go.
     pub leaving: Vec<i32>,
     /// Who votes; none where that is not known.
@@ -80,6 +82,7 @@ impl<'a> Seen<'a> {
             cluster_id: None,
             bootstrap: BTreeMap::new(),
             pending: Vec::new(),
+            note: None,
             leaving: Vec::new(),
             voters: None,
             dedicated: BTreeSet::new(),
@@ -116,9 +119,12 @@ pub fn status(
         keep_addresses(&mut status, valid, seen);
     }
     let verdict = Verdict::worst(verdicts).unwrap_or_else(|| {
+        let note = seen.note.iter().map(|note| format!(" {note}"));
+        let note: String = note.collect();
+        let all = seen.states.len();
         Verdict::new(
             ClusterReason::BrokersReady,
-            format!("All {} brokers serve.", seen.states.len()),
+            format!("All {all} brokers serve.{note}"),
         )
     });
     let ready = seen.states.values().filter(|state| state.ready).count();

@@ -8,7 +8,7 @@ use crate::crd::cluster as crd;
 use crate::observed::RestartCheck;
 use crate::platform::kubernetes::Pods;
 use crate::platform::{
-    BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Remake, Volume,
+    AllowedFrom, BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Remake, Volume,
 };
 use crate::validated::ValidatedCluster;
 
@@ -71,6 +71,10 @@ impl Platform for Reached {
         everywhere
     }
 
+    fn allowed_from(&self) -> AllowedFrom {
+        self.pods.allowed_from()
+    }
+
     fn hosts(&self) -> Vec<String> {
         let mut hosts = self.pods.hosts();
         hosts.push("127.0.0.1".to_owned());
@@ -129,7 +133,7 @@ impl Platform for Reached {
         node: i32,
         volume: Option<&Volume>,
         settings: &Properties,
-    ) -> Result<(), NotYet> {
+    ) -> Result<bool, NotYet> {
         self.pods.replace(node, volume, settings).await
     }
 

@@ -52,8 +52,8 @@ use self::settling::Settling;
 use self::volumes::Volumes;
 use self::watched::{Seen, Watched};
 use super::{
-    BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties, Remake, Volume,
-    pages,
+    AllowedFrom, BrokerState, ClientEndpoint, Endpoints, Listener, NotYet, Platform, Properties,
+    Remake, Volume, pages,
 };
 use crate::crd;
 use crate::crd::cluster::{ChangePolicy, Storage};
@@ -275,6 +275,13 @@ impl Platform for Pods {
         self.told_by_services()
     }
 
+    fn allowed_from(&self) -> AllowedFrom {
+        match self.options.has_network_policy {
+            true => AllowedFrom::Held,
+            false => AllowedFrom::Open,
+        }
+    }
+
     fn bootstrap(&self, _: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
         let listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
         let addresses = listeners.filter_map(|one| {
@@ -334,7 +341,6 @@ impl Platform for Pods {
         if !is_settled || !is_set_taken {
             return Err(missing);
         }
-        missing.extend(self.unheeded());
         missing.extend(self.tell_racks().await);
         self.grow_volumes().await;
         self.prune_config_maps().await;
@@ -417,7 +423,7 @@ impl Platform for Pods {
         node: i32,
         volume: Option<&Volume>,
         _: &Properties,
-    ) -> Result<(), NotYet> {
+    ) -> Result<bool, NotYet> {
         self.give_up_volume(node, volume).await
     }
 

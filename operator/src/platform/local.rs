@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 
 use self::process::Process;
 use self::volume::{give_up, left_given_up, stays, volume};
-use super::{BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Volume, pages};
+use super::{
+    AllowedFrom, BrokerState, Endpoints, Listener, NotYet, Platform, Properties, Volume, pages,
+};
 use crate::observed::RestartCheck;
 use crate::spoken::node;
 use crate::validated::{CONTROLLERS_MAX, FIRST_CONTROLLER, REPLICAS_MAX, dedicated};
@@ -80,6 +82,10 @@ impl Platform for Processes {
             ports::lay_out(id, listeners, folder, self.certificates.clone())
         };
         nodes.iter().map(|id| (*id, node(*id))).collect()
+    }
+
+    fn allowed_from(&self) -> AllowedFrom {
+        AllowedFrom::ThisMachine
     }
 
     fn bootstrap(&self, everywhere: &BTreeMap<i32, Endpoints>) -> BTreeMap<String, String> {
@@ -158,13 +164,13 @@ impl Platform for Processes {
         node: i32,
         given: Option<&Volume>,
         settings: &Properties,
-    ) -> Result<(), NotYet> {
+    ) -> Result<bool, NotYet> {
         let Some(process) = self.brokers.get_mut(&node) else {
-            return Ok(());
+            return Ok(false);
         };
         // Without data it is started by itself.
         if given.is_none() || volume(process.folder())?.as_ref() != given {
-            return Ok(());
+            return Ok(false);
         }
         if let Some(why) = stays(process.folder()) {
             return Err(why);
@@ -172,7 +178,7 @@ impl Platform for Processes {
         process.request_stop();
         process.advance(Instant::now());
         if process.is_running() {
-            return Ok(());
+            return Ok(false);
         }
         let given_up = give_up(process.folder()).map_err(|error| NotYet {
             is_stuck: false,
@@ -185,7 +191,7 @@ impl Platform for Processes {
         process.advance(Instant::now());
         // it may take long, and is tried again by the operator that comes after this one
         tokio::task::spawn_blocking(move || std::fs::remove_dir_all(given_up));
-        Ok(())
+        Ok(true)
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

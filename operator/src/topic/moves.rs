@@ -285,6 +285,7 @@ pub fn skewed(situation: &Situation<'_>, percent: usize) -> BTreeSet<i32> {
 /// Newcomers that have not got their share yet, by the brokers that serve.
 #[must_use]
 pub fn unfilled(situation: &Situation<'_>) -> BTreeSet<i32> {
+    // also what is only kept for a while, once that is gone
     let getting = |id: &i32| {
         let mut partitions = situation
             .topics
@@ -439,7 +440,7 @@ fn gets_nowhere(
         return Some("has no leader to copy from".to_owned());
     }
     let serves = |id: &i32| brokers.get(id).is_some_and(|broker| !broker.is_fenced);
-    let mut behind = partition.adding.clone();
+    let mut behind: Vec<i32> = partition.arriving().collect();
     behind.retain(|id| !partition.isr.contains(id));
     let mut what = "copied to";
     if behind.is_empty() {

@@ -90,15 +90,7 @@ pub async fn pass(
     changing: Changing<'_>,
     now: &str,
 ) -> Result<Pass, Broken> {
-    let mut work = Work {
-        topics,
-        now,
-        pass: Pass::default(),
-        valid: BTreeMap::new(),
-        refused: BTreeMap::new(),
-        held: BTreeSet::new(),
-        sizes: Sizes::new(),
-    };
+    let mut work = Work::of(topics, now);
     work.pass.changes = Some(Vec::new());
     work.sort_out();
     if work.valid.is_empty() && changing.is_empty() && changing.internal.is_empty() {
@@ -140,7 +132,19 @@ async fn look(
     Ok(cluster.topics)
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn of(topics: &'a [&'a Topic], now: &'a str) -> Self {
+        Self {
+            topics,
+            now,
+            pass: Pass::default(),
+            valid: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            held: BTreeSet::new(),
+            sizes: Sizes::new(),
+        }
+    }
+
     /// Looks, changes what is to be changed, and looks again at what came of it.
     async fn carry_out(
         &mut self,

@@ -64,6 +64,19 @@ pub fn said(object: &KafkaTopic, verdict: &Verdict, now: &str) -> KafkaTopicStat
 /// How it begins what brokers say to what was asked of them.
 const SAYS: &str = "The cluster says: ";
 
+/// What follows that while they cannot be asked again.
+const NOT_ASKED: &str = " They cannot be asked again now: ";
+
+/// What was refused last, where brokers cannot be asked again because of this.
+#[must_use]
+pub fn still_refused(before: &Verdict, why: &str) -> Verdict {
+    let message = format!("{}{NOT_ASKED}{why}.", before.message);
+    Verdict {
+        message,
+        ..before.clone()
+    }
+}
+
 /// What brokers said last of what is wanted of a topic now, where they did not do it.
 #[must_use]
 pub fn refused_last(object: &KafkaTopic) -> Option<Verdict> {
@@ -73,6 +86,7 @@ pub fn refused_last(object: &KafkaTopic) -> Option<Verdict> {
     if status.observed_generation != generation || !message.starts_with(SAYS) {
         return None;
     }
+    let (message, _) = message.split_once(NOT_ASKED).unwrap_or((message, ""));
     let reason = TopicReason::ALL.iter().find(|one| one.word() == word)?;
     Some(Verdict::new(*reason, message))
 }

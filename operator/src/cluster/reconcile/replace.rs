@@ -186,13 +186,13 @@ impl<P: Platform> Reconciler<P> {
         );
         let verdict = answer
             .as_ref()
-            .map_or_else(not_yet_verdict, |()| replacing(message));
+            .map_or_else(not_yet_verdict, |_| replacing(message));
         let done = format!("{} gives up its volume and gets an empty one", node(id));
         Replacement {
             goes: Some(id),
             // it may serve until it is gone; where that is refused it has no turn to wait for
             holds_moves: answer.is_ok() || is_going,
-            done: (!is_going && answer.is_ok()).then_some(done),
+            done: answer.is_ok_and(|goes_now| goes_now).then_some(done),
             ..waits(Some(status), verdict)
         }
     }
@@ -206,24 +206,10 @@ impl<P: Platform> Reconciler<P> {
     ) -> Replacement {
         let id = status.id;
         status.phase = ReplacementPhase::CatchingUp;
-        let runs = sight.nodes.iter().any(|node| node.id == id && node.runs);
-        if sight.volume.is_none()
-            && (!runs || self.hindrance(id, sight).await.is_none())
-            && is_current()
-            && let Some(settings) = sight.desired.get(&id)
-        {
-            // Its process has nothing to start on; one that runs has what its claim stood for.
-            if let Err(why) = self.platform.replace(id, None, settings).await {
-                return waits(Some(status), not_yet_verdict(&why));
-            }
+        if sight.volume.is_none() {
+            return self.wait_for_volume(status, sight, is_current).await;
         }
-        let lacks = match &sight.volume {
-            Some(_) => {
-                let health = self.health().await;
-                lacks(id, &sight.nodes, &health)
-            }
-            None => Some("it has no volume yet".to_owned()),
-        };
+        let lacks = lacks(id, &sight.nodes, &self.health().await);
         match lacks {
             Some(lacks) => {
                 let message = format!("{} is to have an empty volume: {lacks}.", node_first(id));
@@ -240,6 +226,39 @@ impl<P: Platform> Reconciler<P> {
                 }
             }
         }
+    }
+
+    /// Has a node that has no volume get one. Its process has nothing to start on; one that runs
+    /// has what its claim stood for, and is ended where that harms nobody.
+    async fn wait_for_volume(
+        &mut self,
+        status: ReplacementStatus,
+        sight: &Sight<'_>,
+        is_current: &dyn Fn() -> bool,
+    ) -> Replacement {
+        let id = status.id;
+        let runs = sight.nodes.iter().any(|node| node.id == id && node.runs);
+        let hindrance = match runs {
+            true => self.hindrance(id, sight).await,
+            false => None,
+        };
+        if hindrance.is_none()
+            && is_current()
+            && let Some(settings) = sight.desired.get(&id)
+            && let Err(why) = self.platform.replace(id, None, settings).await
+        {
+            return waits(Some(status), not_yet_verdict(&why));
+        }
+        let lacks = "is to have an empty volume: it has no volume yet";
+        let (reason, why) = match hindrance {
+            None => (ClusterReason::ReplacingBroker, String::new()),
+            Some(hindrance) => {
+                let why = format!(", and its process is not ended for one: {hindrance}");
+                (hindrance.reason(), why)
+            }
+        };
+        let message = format!("{} {lacks}{why}.", node_first(id));
+        waits(Some(status), Verdict::new(reason, message))
     }
 
     async fn hindrance(&mut self, id: i32, sight: &Sight<'_>) -> Option<Hindrance> {
@@ -328,14 +347,8 @@ fn hindered(id: i32, status: Option<ReplacementStatus>, hindrance: &Hindrance) -
         "{} does not give up its volume: {hindrance}.",
         node_first(id)
     );
-    match hindrance {
-        Hindrance::Refused(_) => {
-            let verdict = Verdict::new(ClusterReason::ReplacementRefused, message);
-            waits(status, verdict)
-        }
-        Hindrance::Waits(obstacle) => Replacement {
-            holds_moves: matches!(obstacle, Obstacle::Moving { .. }),
-            ..waits(status, replacing(message))
-        },
+    Replacement {
+        holds_moves: matches!(hindrance, Hindrance::Waits(Obstacle::Moving { .. })),
+        ..waits(status, Verdict::new(hindrance.reason(), message))
     }
 }

@@ -13,7 +13,7 @@ use crate::cluster::validate::Observed;
 use crate::condition::spoken;
 use crate::crd::KafkaCluster;
 use crate::platform::paper::lay_out;
-use crate::platform::{BrokerState, Endpoints, Listener};
+use crate::platform::{AllowedFrom, BrokerState, Endpoints, Listener};
 use crate::platform::{NotYet, Platform, Properties, Remake};
 use crate::secrets::Secrets;
 
@@ -31,6 +31,7 @@ struct Paper {
     restarted: Result<(), NotYet>,
     remake: Option<Remake>,
     is_held: bool,
+    allowed_from: AllowedFrom,
     asked: Vec<String>,
 }
 
@@ -64,6 +65,10 @@ impl Platform for Paper {
 
     fn hold(&mut self, is_held: bool) {
         self.is_held = is_held;
+    }
+
+    fn allowed_from(&self) -> AllowedFrom {
+        self.allowed_from
     }
 
     fn pending(&self) -> Vec<String> {
@@ -123,6 +128,7 @@ fn on(states: BTreeMap<i32, BrokerState>) -> Paper {
         restarted: Ok(()),
         remake: None,
         is_held: false,
+        allowed_from: AllowedFrom::Held,
         asked: Vec::new(),
     }
 }
@@ -163,7 +169,11 @@ async fn what_is_not_wanted_any_more_when_its_turn_comes_is_not_done() {
 
 /// A cluster of one broker that serves and runs with what it should.
 async fn serving() -> (KafkaCluster, BTreeMap<i32, BrokerState>) {
-    let mut cluster = cluster("", "replicas: 1");
+    serving_with("").await
+}
+
+async fn serving_with(spec: &str) -> (KafkaCluster, BTreeMap<i32, BrokerState>) {
+    let mut cluster = cluster("", &format!("replicas: 1, {spec}"));
     let before =
         "{ bootstrapServers: internal.svc:9092, listeners: { internal: internal.svc:9092 } }";
     cluster.status = serde_yaml::from_str(before).unwrap();

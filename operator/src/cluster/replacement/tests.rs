@@ -24,6 +24,7 @@ const CASES: &str = "
         => waits: a-0 is not in sync on broker 1, and 1 more partitions
     of others is no matter : ..f. : 0* 1 2- : a:0,1,3/0 b:0,1,2/0,1 => goes
     one is being added    : ..f. : 0* 1 2- : a:0,3+,2/0 => waits: a-0 is being copied to broker 3
+    one is kept a while   : ..f. : 0* 1 2- : a:0,3+-,2/0 => waits: a-0 is not in sync on broker 3
     its only replica      : ...  : 0* 1 2 : a:2/2 => refused: the records of a-0 would be gone
     only it has all       : ..f  : 0* 1 2- : a:0,1,2/2 => refused: the records of a-0 would be gone
     nobody is in sync     : ..f  : 0* 1 2- : a:1,2/2 b:2/2 \

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::observed::{Harmed, Why};
+use crate::observed::{Harmed, ObservedPartition, Why};
 use crate::spoken::node;
 
 /// Why a broker is not restarted now.
@@ -64,6 +64,31 @@ pub enum Obstacle {
         /// How many more there are.
         more: usize,
     },
+}
+
+impl Obstacle {
+    /// That these replicas of a partition are not in sync, or are being copied, and of so many more
+    /// partitions.
+    #[must_use]
+    pub fn behind(
+        partition: String,
+        observed: &ObservedPartition,
+        missing: Vec<i32>,
+        more: usize,
+    ) -> Self {
+        match observed.are_arriving(missing.iter().copied()) {
+            true => Self::Moving {
+                partition,
+                to: missing,
+                more,
+            },
+            false => Self::OutOfSync {
+                partition,
+                missing,
+                more,
+            },
+        }
+    }
 }
 
 /// A sentence without its beginning and its full stop.

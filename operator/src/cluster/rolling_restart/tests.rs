@@ -38,7 +38,7 @@ pub(in crate::cluster) fn brokers(letters: &str) -> Vec<ObservedBroker> {
 /// `name:replicas/isr`, replicas that are being added with a `+`.
 pub(in crate::cluster) fn health(voters: &str, partitions: &str) -> Health {
     let ids = |text: &str| -> Vec<i32> {
-        let ids = text.split(',').map(|id| id.trim_end_matches('+'));
+        let ids = text.split(',').map(|id| id.trim_end_matches(['+', '-']));
         ids.map(|id| id.parse().unwrap()).collect()
     };
     let mut quorum = Err("no active controller".to_owned());
@@ -58,16 +58,16 @@ pub(in crate::cluster) fn health(voters: &str, partitions: &str) -> Health {
     let topics = partitions.split_whitespace().map(|one| {
         let (name, nodes) = one.split_once(':').unwrap();
         let (replicas, isr) = nodes.split_once('/').unwrap();
+        let with = |sign: char| {
+            let marked = replicas.split(',').filter(|id| id.contains(sign));
+            marked.flat_map(ids).collect()
+        };
         let partition = ObservedPartition {
             has_leader: true,
             replicas: ids(replicas),
             isr: ids(isr),
-            adding: replicas
-                .split(',')
-                .filter(|id| id.ends_with('+'))
-                .flat_map(ids)
-                .collect(),
-            ..ObservedPartition::default()
+            adding: with('+'),
+            removing: with('-'),
         };
         let topic = ObservedTopic {
             partitions: vec![partition],

@@ -76,13 +76,9 @@ impl Platform for Fake {
         node: i32,
         volume: Option<&Volume>,
         _: &Properties,
-    ) -> Result<(), NotYet> {
-        if let Some(volume) = volume
-            && self.brokers.volume(node).as_ref() == Some(volume)
-        {
-            self.brokers.give_up(node);
-        }
-        Ok(())
+    ) -> Result<bool, NotYet> {
+        let is_there = volume.is_some() && self.brokers.volume(node).as_ref() == volume;
+        Ok(is_there && self.brokers.give_up(node))
     }
 
     async fn keep(&mut self, broker: i32, settings: &Properties) {

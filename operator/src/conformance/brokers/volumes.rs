@@ -17,6 +17,8 @@ pub(super) struct Volumes {
     lost: RefCell<BTreeSet<i32>>,
     /// Whether brokers that are told to go are there still.
     is_lingering: Cell<bool>,
+    /// Whether their volumes do not show that they are to go, as folders do not.
+    is_untold: Cell<bool>,
 }
 
 impl Brokers {
@@ -41,8 +43,14 @@ impl Brokers {
         let is_there = !volumes.lost.borrow().contains(&broker);
         is_there.then(|| Volume {
             id: format!("volume-{}", self.given_up(broker)),
-            is_going: volumes.going.borrow().contains(&broker),
+            is_going: !volumes.is_untold.get() && volumes.going.borrow().contains(&broker),
         })
+    }
+
+    /// Has brokers that are told to go take their time, and their volumes not show it.
+    pub fn linger_untold(&self) {
+        self.kafka.volumes.is_untold.set(true);
+        self.linger(true);
     }
 
     /// Has brokers that are told to go take their time, or be gone at last.
@@ -61,12 +69,13 @@ impl Brokers {
         self.take_down(broker);
     }
 
-    /// Has a broker give up its volume, which goes with it.
-    pub fn give_up(&self, broker: i32) {
-        match self.kafka.volumes.is_lingering.get() {
-            true => drop(self.kafka.volumes.going.borrow_mut().insert(broker)),
-            false => self.empty(broker),
+    /// Has a broker give up its volume, which goes with it; says whether it was not told before.
+    pub fn give_up(&self, broker: i32) -> bool {
+        if self.kafka.volumes.is_lingering.get() {
+            return self.kafka.volumes.going.borrow_mut().insert(broker);
         }
+        self.empty(broker);
+        true
     }
 
     /// Has a broker start with an empty volume.

@@ -45,11 +45,15 @@ fn lost(objects: &Objects, going: &Place) -> Option<String> {
     away(objects, &("pods".to_owned(), going.1.clone(), pod))
 }
 
-/// At most one broker is away, and so at most one voter: all of them vote here.
+/// At most one node is away, and so at most one voter.
 fn away(objects: &Objects, going: &Place) -> Option<String> {
-    let set = get(objects, "statefulsets", "orders");
-    let replicas = set["spec"]["replicas"].as_i64().unwrap_or_default();
-    let names = (0..replicas).map(|ordinal| format!("orders-{ordinal}"));
+    let names = ["orders", "orders-controllers"]
+        .into_iter()
+        .flat_map(|set| {
+            let replicas = &get(objects, "statefulsets", set)["spec"]["replicas"];
+            let ordinals = 0..replicas.as_i64().unwrap_or_default();
+            ordinals.map(move |ordinal| format!("{set}-{ordinal}"))
+        });
     let mut others = names.filter(|name| *name != going.2);
     let other = others.find(|name| !serves(get(objects, "pods", name)))?;
     Some(format!("{} goes while {other} is away", going.2))

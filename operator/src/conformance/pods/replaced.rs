@@ -1,5 +1,8 @@
 //! A broker whose volume is lost gets an empty one by an annotation.
 
+mod controllers;
+mod told;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

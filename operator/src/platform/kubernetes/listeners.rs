@@ -9,7 +9,7 @@ use ottla_core::config::settings::listener::host_and_port;
 use super::addresses::of_own_node;
 use super::build::services::{self, LISTENER};
 use super::pool::Pool;
-use super::{NotYet, Pods, state};
+use super::{Pods, state};
 use crate::crd::cluster::{Listener, ListenerType};
 use crate::platform;
 
@@ -140,22 +140,6 @@ impl Pods {
             ),
             _ => "Ports of the nodes are being assigned to the brokers.".to_owned(),
         }
-    }
-
-    /// That nothing holds who may connect to a listener, where that is so.
-    pub(super) fn unheeded(&self) -> Option<NotYet> {
-        let mut listeners = self.spec.iter().flat_map(|spec| &spec.listeners);
-        let narrow = listeners.find(|one| !one.reach.allowed_from.is_empty());
-        let narrow = narrow.filter(|_| !self.options.has_network_policy)?;
-        Some(NotYet {
-            is_stuck: true,
-            message: format!(
-                "spec.listeners ({}) has allowedFrom, and this operator makes no NetworkPolicy, so \
-                 anybody may connect: set networkPolicy.brokers of its chart, or remove \
-                 allowedFrom.",
-                narrow.name
-            ),
-        })
     }
 
     /// Where clients of a listener connect first; none where it is not known yet.

@@ -52,19 +52,19 @@ impl Pods {
         }))
     }
 
-    /// Deletes the pod of a node and then its claim, where it is this one.
+    /// Deletes the pod of a node and then its claim, where it is this one; says whether it did.
     pub(super) async fn give_up_volume(
         &mut self,
         node: i32,
         volume: Option<&Volume>,
-    ) -> Result<(), NotYet> {
+    ) -> Result<bool, NotYet> {
         let pod = self.seen.pods.get(&node);
         if pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) {
             self.evict(node, true).await?;
         }
         match volume.filter(|volume| !volume.is_going) {
-            Some(volume) => self.delete_claim(node, volume).await,
-            None => Ok(()),
+            Some(volume) => self.delete_claim(node, volume).await.map(|()| true),
+            None => Ok(false),
         }
     }
 

@@ -16,10 +16,10 @@ const TOLD_EVERY_SECONDS: i64 = 5;
 #[must_use]
 pub fn bytes_left(partition: &ObservedPartition, key: &PartitionKey, sizes: &Sizes) -> u64 {
     let whole = size(sizes, key);
-    let adding = partition.adding.iter();
-    let behind = adding.filter(|id| !partition.isr.contains(id));
+    let behind = partition.arriving();
+    let behind = behind.filter(|id| !partition.isr.contains(id));
     let left = behind.map(|id| {
-        let held = sizes.get(key).and_then(|all| all.get(id));
+        let held = sizes.get(key).and_then(|all| all.get(&id));
         whole.saturating_sub(held.copied().unwrap_or(0))
     });
     left.sum()
@@ -43,12 +43,13 @@ pub fn progress(
         let key = (name.to_owned(), index);
         if partition.is_moving() {
             let bytes = bytes_left(partition, &key, sizes);
-            let whole = size(sizes, &key).saturating_mul(partition.adding.len() as u64);
+            let adding: Vec<i32> = partition.arriving().collect();
+            let whole = size(sizes, &key).saturating_mul(adding.len() as u64);
             left = left.saturating_add(bytes);
             partitions_left += 1;
             moving.push(MovingPartition {
                 partition: index,
-                adding: partition.adding.clone(),
+                adding,
                 removing: partition.removing.clone(),
                 bytes_total: signed(whole),
                 bytes_left: signed(bytes),

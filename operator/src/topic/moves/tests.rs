@@ -294,6 +294,24 @@ fn progress_is_told_now_and_then_with_the_time_that_is_left() {
     assert_eq!(of("0,1 0,1", 1000, Some(&next), "01:40"), None);
 }
 
+/// A replica of a move that was cancelled, kept until another may lead, is no copy on its way.
+#[test]
+fn what_is_only_kept_for_a_while_is_not_being_copied() {
+    use super::progress::progress;
+    let held = BTreeMap::from([(0, 1000), (2, 100)]);
+    let sizes = Sizes::from([(("t".to_owned(), 0), held)]);
+    let told = progress("t", &topic("0,1,2+-?"), Some(2), &sizes, None, "now").unwrap();
+    assert_eq!((told.bytes_left, told.bytes_total), (0, 0));
+    let moving = &told.moving[0];
+    assert_eq!((&moving.adding, &moving.removing), (&vec![], &vec![2]));
+    assert_eq!(moving.bytes_total, 0);
+    // nor is its broker waited for
+    expect![[r#"
+        u-0: Some([0, 2])
+    "#]]
+    .assert_eq(&plan_two("0,1,3+-?", "0", 2, "a b c d!", &Sizes::new()));
+}
+
 #[test]
 fn brokers_that_come_get_their_share_of_what_is_not_moved_already() {
     let of = |partitions: &str, racks: &str| {
@@ -324,6 +342,10 @@ fn brokers_that_come_get_their_share_of_what_is_not_moved_already() {
         unfilled: {2}
     "#]]
     .assert_eq(&of("2+?,1,0- 1,0 0,1", "a b c"));
+    expect![[r#"
+        unfilled: {2}
+    "#]]
+    .assert_eq(&of("0,1,2+-", "a b c"));
     expect![[r#"
         unfilled: {2}
     "#]]

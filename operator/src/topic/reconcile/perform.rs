@@ -15,7 +15,7 @@ use ottla_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
 use super::super::plan::{self, plan};
-use super::super::status::{refused_by_broker, refused_last};
+use super::super::status::{refused_by_broker, refused_last, still_refused};
 use super::Work;
 use crate::admin::{Admin, Answers, ConfigChanges, Error, NewTopic};
 use crate::condition::{TopicReason, Verdict};
@@ -234,12 +234,12 @@ impl Work<'_> {
             if !refused.is_empty() {
                 continue;
             }
-            if let Some(before) = refused_last(&self.topics[*place].1.object) {
-                refused.push(before);
-            } else {
-                let message = format!("The {what} waits: {why}.");
-                refused.push(Verdict::new(reason, message));
-            }
+            let before = refused_last(&self.topics[*place].1.object);
+            refused.push(match (before, ended) {
+                (Some(before), Ended::Broken(_)) => still_refused(&before, &why),
+                (Some(before), _) => before,
+                (None, _) => Verdict::new(reason, format!("The {what} waits: {why}.")),
+            });
         }
     }
 }

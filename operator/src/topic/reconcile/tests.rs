@@ -1,17 +1,22 @@
 //! Objects in, what is done for them out: everything of a pass but the brokers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 
-use super::{Desired, Outcome, Pass, Topic, Topics, Work};
-use crate::condition::spoken;
+use ottla_protocol::error::ErrorCode;
+
+use super::perform::Ended;
+use super::{Desired, Outcome, Topic, Topics, Work};
+use crate::admin::{Error, Refusal};
+use crate::condition::{Verdict, spoken};
 use crate::crd::KafkaTopic;
 use crate::object::ObjectKey;
-use crate::observed::{ObservedPartition, ObservedTopic, Sizes};
+use crate::observed::{ObservedPartition, ObservedTopic};
 use crate::testing::fold;
 use crate::topic::moves::driver::Changing;
+use crate::topic::status::{refused_by_broker, refused_last, said};
 
 /// An object that claims the topic `payments`, deleted where its name begins with a `-`.
 fn object(name: &str, created: u32, more: &str) -> (ObjectKey, Desired) {
@@ -49,15 +54,7 @@ fn payments() -> BTreeMap<String, ObservedTopic> {
 
 fn check(topics: Topics, expected: Expect) {
     let given: Vec<&Topic> = topics.iter().collect();
-    let mut work = Work {
-        sizes: Sizes::new(),
-        topics: &given,
-        now: "now",
-        pass: Pass::default(),
-        valid: BTreeMap::new(),
-        refused: BTreeMap::new(),
-        held: BTreeSet::new(),
-    };
+    let mut work = Work::of(&given, "now");
     work.sort_out();
     let mut shown = String::new();
     let changing = Changing::nobody();
@@ -131,4 +128,40 @@ fn the_older_one_deleted_leaves_its_topic_to_the_younger() {
             event of new: takes over the topic payments from shop/old, which was deleted
         "#]],
     );
+}
+
+/// Why nobody could be asked is told, and what was refused stays known.
+#[test]
+fn what_was_refused_hides_no_pass_that_broke() {
+    let refusal = |message: &str| Refusal {
+        code: ErrorCode::PolicyViolation,
+        message: message.to_owned(),
+    };
+    let (key, mut desired) = object("old", 1, "");
+    let mut refused = KafkaTopic::clone(&desired.object);
+    refused.spec.partitions = Some(2);
+    let verdict = refused_by_broker(&refusal("No."));
+    let mut says = verdict.message.clone();
+    for pass in ["first", "second"] {
+        refused.status = Some(said(&refused, &Verdict::new(verdict.reason, says), pass));
+        desired.object = refused.clone().into();
+        assert_eq!(refused_last(&refused), Some(verdict.clone()), "{pass}");
+        let topics = [(key.clone(), desired.clone())];
+        let given: Vec<&Topic> = topics.iter().collect();
+        let mut work = Work::of(&given, "now");
+        work.sort_out();
+        let changes = work.plan(&payments(), 3, Changing::nobody());
+        assert_eq!(changes.len(), 1);
+        let ended = Ended::Broken(Error::Refused(refusal("broker 1 does not answer")));
+        work.tell_waiting(&changes, &payments(), 3, &ended);
+        let told = work.refused[&0].clone();
+        assert_eq!(told.len(), 1);
+        says = told[0].message.clone();
+        assert!(says.starts_with("The cluster says: No."), "{says}");
+        assert_eq!(
+            says.matches("broker 1 does not answer").count(),
+            1,
+            "{says}"
+        );
+    }
 }

@@ -69,3 +69,33 @@ async fn one_that_is_deleted_says_so_and_keeps_its_addresses() {
     assert_eq!(spoken(&status.conditions).unwrap().0, "Deleting");
     assert_eq!(status.bootstrap_servers, "internal.svc:9092");
 }
+
+#[tokio::test]
+async fn what_becomes_of_who_may_connect_is_said() {
+    let said = async |apps: &str, allowed_from: AllowedFrom| {
+        let internal = "{ name: internal, port: 9092 }";
+        let listeners = format!("listeners: [{internal}, {{ name: apps, port: 9093{apps} }}]");
+        let (cluster, states) = serving_with(&listeners).await;
+        let paper = Paper {
+            allowed_from,
+            ..on(states)
+        };
+        says(&step_on(&cluster, paper).await.0)
+    };
+    let all = "BrokersReady: All 1 brokers serve.";
+    for any in [
+        AllowedFrom::Held,
+        AllowedFrom::Open,
+        AllowedFrom::ThisMachine,
+    ] {
+        assert_eq!(said("", any).await, all);
+    }
+    let narrow = ", allowedFrom: [{ podSelector: {} }]";
+    assert_eq!(said(narrow, AllowedFrom::Held).await, all);
+    let open = said(narrow, AllowedFrom::Open).await;
+    let why = "ApplyFailed: spec.listeners (apps) has allowedFrom, and this operator makes no";
+    assert!(open.starts_with(why), "{open}");
+    let local = said(narrow, AllowedFrom::ThisMachine).await;
+    let why = format!("{all} spec.listeners (apps) has allowedFrom: in local mode whoever is");
+    assert!(local.starts_with(&why), "{local}");
+}
