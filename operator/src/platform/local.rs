@@ -239,3 +239,6 @@ impl Platform for Processes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

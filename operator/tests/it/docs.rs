@@ -415,3 +415,32 @@ fn the_charts_pod_monitor_takes_in_brokers_and_controllers() {
         "{monitor}"
     );
 }
+
+/// An alert that asks for what nobody tells is silent for ever.
+#[test]
+fn the_charts_alerts_and_dashboards_ask_for_what_is_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("it is there");
+    let told = read("docs/metrics.md") + &read("docs/operator-metrics.md");
+    let files = [
+        "alerts.yaml",
+        "dashboard-cluster.json",
+        "dashboard-operator.json",
+    ];
+    let asked: String = files
+        .iter()
+        .map(|file| read(&format!("charts/ottla/files/{file}")))
+        .collect();
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let words = asked.split(|c| !is_name(c));
+    let mut names: Vec<&str> = words.filter(|word| word.starts_with("ottla_")).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let parts = ["_bucket", "_count", "_sum"];
+        let of = parts.iter().find_map(|part| name.strip_suffix(part));
+        let row = |name: &str| told.contains(&format!("`{name}`"));
+        assert!(row(name) || of.is_some_and(row), "{name} is told by nobody");
+    }
+}
