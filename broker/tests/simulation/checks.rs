@@ -47,6 +47,8 @@ pub struct Partition {
     committed: Vec<Committed>,
     /// The records of `committed`: `values[offset]`.
     values: Vec<String>,
+    /// Up to where records may have been deleted when those were first seen.
+    deleted_before: Vec<i64>,
     /// What became of them.
     pub fates: Fates,
     /// What consumers read before any look at a replica showed it to be committed: a replica may
@@ -333,14 +335,14 @@ impl Partition {
 
     /// A record that is there twice, and where. A replica that was made anew, or began again
     /// without a snapshot, behind what was deleted knows nothing of whose records those were, as
-    /// Kafka's (`LogReader::producer_snapshot`): what is sent again is then there again.
+    /// Kafka's (`LogReader::producer_snapshot`): what is sent again then is there again.
     fn twice(&self) -> Option<(&str, [i64; 2])> {
         let records = self.records().map(|(offset, value, _)| (offset, value));
         let sure = records.filter(|(_, value)| !value.starts_with(UNSURE));
         let mut sorted: Vec<(i64, &str)> = sure.collect();
         sorted.sort_unstable_by_key(|(offset, value)| (*value, *offset));
         let mut pairs = sorted.windows(2).filter(|pair| pair[0].1 == pair[1].1);
-        let twice = pairs.find(|pair| pair[0].0 >= self.deleted_end)?;
+        let twice = pairs.find(|pair| pair[0].0 >= self.deleted_before[pair[1].0 as usize])?;
         Some((twice[0].1, [twice[0].0, twice[1].0]))
     }
 
@@ -425,6 +427,7 @@ impl Partition {
                 ));
             }
             self.values.push(value);
+            self.deleted_before.push(self.deleted_end);
         }
         wrong
     }

@@ -154,13 +154,18 @@ impl Told {
 }
 
 impl World {
-    /// A reader of what is committed goes on from one offset to another, and is given a record of
-    /// that one where there is a value.
-    pub fn consumed_committed(&mut self, slot: Slot, from: i64, to: i64, value: Option<&str>) {
+    /// A reader of what is committed goes on from one offset to another by what a broker told it,
+    /// and is given a record of that one where there is a value.
+    pub fn consumed_committed(
+        &mut self,
+        (node, slot): (usize, Slot),
+        (from, to): (i64, i64),
+        value: Option<&str>,
+    ) {
         let is_excused = self.may_be_unseen(slot);
         let partition = self.checks.of(slot);
-        // the end of a transaction may stand behind what nobody here can read
-        let may_be_over = partition.is_blind();
+        // the end of a transaction may stand behind what nobody here can read on that broker
+        let may_be_over = partition.is_blind[node];
         let mut wrong = Vec::new();
         for offset in from..to {
             match partition.fates.of(offset) {

@@ -238,7 +238,7 @@ impl Consumer {
     /// says that they were aborted, and from where on.
     fn take_in_committed(&mut self, data: PartitionData) {
         self.check_stable(&data);
-        let slot = self.slot;
+        let by = (self.connection.node(), self.slot);
         let mut ahead = data.aborted_transactions.unwrap_or_default();
         ahead.sort_by_key(|aborted| aborted.first_offset);
         let mut ahead = ahead.into_iter().peekable();
@@ -258,13 +258,13 @@ impl Consumer {
                 for (offset, value) in values(&batch).filter(|(offset, _)| *offset >= first) {
                     let from = self.next;
                     self.shared
-                        .with(|world| world.consumed_committed(slot, from, offset, Some(&value)));
+                        .with(|world| world.consumed_committed(by, (from, offset), Some(&value)));
                     self.next = offset + 1;
                 }
             }
             let (from, end) = (self.next, header.next_offset().0.max(self.next));
             self.shared
-                .with(|world| world.consumed_committed(slot, from, end, None));
+                .with(|world| world.consumed_committed(by, (from, end), None));
             self.next = end;
         }
     }

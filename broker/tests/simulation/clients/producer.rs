@@ -340,11 +340,11 @@ impl Producer {
                 ));
                 false
             }
-            // It is in the log, and was deleted before its answer came: whoever began again since
-            // knows of those alone that came after it, as Kafka's brokers.
+            // It is in the log, and all of it was deleted before its answer came: whoever began
+            // again since knows of those alone that came after it, as Kafka's brokers.
             ErrorCode::OutOfOrderSequenceNumber
                 if self
-                    .committed_at(&values[0])
+                    .committed_at(&values[count - 1])
                     .is_some_and(|(at, deleted)| at < deleted) =>
             {
                 true
@@ -356,7 +356,7 @@ impl Producer {
                     "LostProducerState: {slot} {} is refused by {node}: {error:?}; where it is, \
                      and up to where all is deleted: {:?}",
                     values[0],
-                    self.committed_at(&values[0])
+                    self.committed_at(&values[count - 1])
                 );
                 self.shared.violate(what);
                 true

@@ -69,6 +69,8 @@ pub struct Transactor {
     group: (Coordinator, Connection),
     leaders: BTreeMap<Slot, (Connection, Option<Leader>)>,
     sequences: BTreeMap<Slot, i32>,
+    /// Where what was acknowledged by these sequences ends.
+    ends: BTreeMap<Slot, i64>,
     /// What is part of the transaction.
     added: BTreeSet<Slot>,
 }
@@ -147,6 +149,7 @@ impl Transactor {
             group: (Coordinator::new(group, GROUP), Connection::new(shared, 1)),
             leaders: BTreeMap::new(),
             sequences: BTreeMap::new(),
+            ends: BTreeMap::new(),
             added: BTreeSet::new(),
         }
     }
@@ -156,6 +159,7 @@ impl Transactor {
         Self {
             producer: self.producer,
             sequences: self.sequences.clone(),
+            ends: self.ends.clone(),
             added: self.added.clone(),
             ..Self::new(&self.shared, &self.id, &self.group.0.key, self.rules)
         }
@@ -174,6 +178,7 @@ impl Transactor {
             .await?;
         self.producer = (answer.producer_id, answer.producer_epoch);
         self.sequences.clear();
+        self.ends.clear();
         self.added.clear();
         let (id, (producer, epoch)) = (&self.id, self.producer);
         self.shared
@@ -218,8 +223,9 @@ impl Transactor {
         Ok(())
     }
 
-    fn acknowledged(&self, slot: Slot, base: i64, values: &[String]) {
+    fn acknowledged(&mut self, slot: Slot, base: i64, values: &[String]) {
         let (first, count) = (&values[0], values.len());
+        self.ends.insert(slot, base + count as i64);
         self.shared
             .trace(format_args!("acknowledged {slot}@{base} {first}+{count}"));
         self.shared
@@ -277,14 +283,16 @@ impl Transactor {
     }
 
     /// All that was sent before is in the log, so no sequence can be wrong. But a replica that
-    /// began behind what was deleted knows nothing of whose records those were, and a transaction
-    /// begins at zero (KIP-890).
+    /// began behind what was deleted knows nothing of whose records those were: where all that was
+    /// acknowledged is among them, it takes the next one for the first, and that begins at zero
+    /// (KIP-890).
     fn told(&self, slot: Slot, error: ErrorCode) -> ErrorCode {
         let (id, (producer, epoch)) = (&self.id, self.producer);
         let what = format!("{id}, producer {producer} in epoch {epoch}, in {slot}: {error:?}");
-        let is_deleted = self
+        let deleted = self
             .shared
-            .with(|world| world.checks.seen(slot).deleted_end > 0);
+            .with(|world| world.checks.seen(slot).deleted_end);
+        let is_deleted = self.ends.get(&slot).is_some_and(|end| *end <= deleted);
         let is_lost = !is_deleted
             && matches!(
                 error,
@@ -405,6 +413,7 @@ impl Transactor {
                 if self.rules == Rules::Second {
                     self.producer = (answer.producer_id, answer.producer_epoch);
                     self.sequences.clear();
+                    self.ends.clear();
                 }
                 Ended::AsAsked
             }
