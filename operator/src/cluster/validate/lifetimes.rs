@@ -93,3 +93,35 @@ fn lifetimes_are_the_usual_ones_but_for_what_is_given() {
         assert!(verdict.message.contains(says), "{}", verdict.message);
     }
 }
+
+/// The API server judges by what holds where nothing is given, too.
+#[test]
+fn the_rules_in_cel_have_the_usual_lifetimes() {
+    let crds = crate::crd::all();
+    let (_, crd) = crds
+        .iter()
+        .find(|(file, _)| file.contains("kafkacluster"))
+        .unwrap();
+    let usual = Lifetimes::default();
+    for (kind, one) in [
+        ("authorities", usual.authorities),
+        ("brokers", usual.brokers),
+        ("users", usual.users),
+    ] {
+        let half = format!(
+            "self.{kind}.renewalDays <= {} : true",
+            one.lifetime / DAY / 2
+        );
+        assert!(crd.contains(&half), "{half}");
+    }
+    for (kind, one) in [("brokers", usual.brokers), ("users", usual.users)] {
+        let holds = format!("self.{kind}.validityDays : {}", one.lifetime / DAY);
+        assert!(crd.contains(&holds), "{holds}");
+    }
+    let renewed = usual.authorities.renewed / DAY;
+    let (twice, most) = (renewed * 2, renewed);
+    let signs = format!(
+        "self.authorities.validityDays < {twice} ? self.authorities.validityDays / 2 : {most}))"
+    );
+    assert!(crd.contains(&signs), "{signs}");
+}
