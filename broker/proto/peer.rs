@@ -306,6 +306,9 @@ pub struct Beat {
     /// The entry of the metadata log up to which this broker acts by what the log says.
     #[prost(uint64, optional, tag = "6")]
     pub applied: ::core::option::Option<u64>,
+    /// Its disk has no room for records: others are to lead.
+    #[prost(bool, tag = "7")]
+    pub disk_full: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Standing {

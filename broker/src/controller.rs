@@ -126,10 +126,18 @@ struct Shared {
     changing_voters: Arc<tokio::sync::Mutex<()>>,
     /// Until when the lease stands, by the node's clock in milliseconds.
     lease_until_ms: AtomicI64,
-    /// Whether the data directory's disk hangs: then this broker beats no more.
-    is_disk_stalled: AtomicBool,
+    data_disk: DataDisk,
     /// The epoch of this incarnation; −1 until registered.
     broker_epoch: AtomicI64,
+}
+
+/// What ails the data directory's disk.
+#[derive(Debug, Default)]
+struct DataDisk {
+    /// It hangs: this broker beats no more.
+    is_stalled: AtomicBool,
+    /// It has no room for records: the beats say so.
+    is_full: AtomicBool,
 }
 
 /// What changes the metadata of this node, for who carries it out before others see it.
@@ -220,7 +228,7 @@ pub async fn start(components: Components) -> io::Result<(Handle, Publisher)> {
         abstention,
         changing_voters: Arc::default(),
         lease_until_ms: AtomicI64::new(i64::MIN),
-        is_disk_stalled: AtomicBool::new(false),
+        data_disk: DataDisk::default(),
         broker_epoch: AtomicI64::new(-1),
     });
     let handle = Handle { shared };

@@ -112,6 +112,8 @@ pub struct Liveness {
     losses: BTreeMap<NodeId, u64>,
     /// Who has not said since to act by metadata that have it.
     unaware: BTreeSet<NodeId>,
+    /// Whose disks have no room for records, by their last beats.
+    full: BTreeSet<NodeId>,
     rebalance_at: Duration,
 }
 
@@ -126,6 +128,7 @@ impl Liveness {
             begun_at: 0,
             losses: BTreeMap::new(),
             unaware: BTreeSet::new(),
+            full: BTreeSet::new(),
             rebalance_at: Duration::ZERO,
         }
     }
@@ -178,6 +181,7 @@ impl Liveness {
         self.term = Some(term);
         self.was_cut_off = false;
         self.leases.clear();
+        self.full.clear();
         self.complete(now, image);
         let nodes: Vec<NodeId> = self.leases.keys().copied().collect();
         self.unaware = nodes.iter().copied().collect();
@@ -218,6 +222,22 @@ impl Liveness {
                 },
             );
         }
+    }
+
+    /// Whether the disk of a broker that beats has no room for records.
+    pub fn disk(&mut self, node: NodeId, broker_epoch: BrokerEpoch, is_full: bool) {
+        let known = self.leases.get(&node);
+        if known.is_some_and(|lease| lease.broker_epoch == broker_epoch) {
+            match is_full {
+                true => self.full.insert(node),
+                false => self.full.remove(&node),
+            };
+        }
+    }
+
+    /// Whose disks have no room for records.
+    pub fn full(&self) -> &BTreeSet<NodeId> {
+        &self.full
     }
 
     /// Records that changed the image `before` are committed as entry `index`.

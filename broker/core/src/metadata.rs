@@ -69,6 +69,8 @@ pub struct Metadata {
     static_configs: Arc<ConfigMap>,
     /// See [`Self::set_unaware`].
     unaware: BTreeSet<NodeId>,
+    /// See [`Self::set_full`].
+    full: BTreeSet<NodeId>,
 }
 
 impl Metadata {
@@ -89,6 +91,11 @@ impl Metadata {
     /// records replace that are replayed from now on are added.
     pub fn set_unaware(&mut self, unaware: BTreeSet<NodeId>) {
         self.unaware = unaware;
+    }
+
+    /// Which brokers have no room for records, by their beats: they lead what nobody else can.
+    pub fn set_full(&mut self, full: BTreeSet<NodeId>) {
+        self.full = full;
     }
 
     /// Makes one committed record part of the image.
@@ -162,6 +169,7 @@ impl Metadata {
             keeps_eligible: self.keeps_eligible(),
             durability: layers.durability(),
             unaware: &self.unaware,
+            full: &self.full,
         }
     }
 

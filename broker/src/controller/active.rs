@@ -291,6 +291,7 @@ impl Active {
         let (mut metadata, _) = self.applied();
         let mut requests = VecDeque::from(self.requests(messages, &metadata));
         metadata.set_unaware(self.liveness.unaware().clone());
+        metadata.set_full(self.liveness.full().clone());
         while !requests.is_empty() {
             if !self.serve_some(&mut metadata, &mut requests).await {
                 // it may be committed yet, and what the beats said is lost: nothing is decided
@@ -426,6 +427,7 @@ impl Active {
         let broker_epoch = BrokerEpoch(beat.broker_epoch);
         let now = self.handle.shared.env.now();
         self.liveness.beat(now, node_id, broker_epoch);
+        self.liveness.disk(node_id, broker_epoch, beat.disk_full);
         let has_heard = self.liveness.hears(node_id, beat.applied);
         Request::BrokerHeartbeat(BrokerHeartbeat {
             node_id,

@@ -44,8 +44,14 @@ impl Handle {
     /// Says whether the disk of the data directory hangs. While it does, this broker keeps no
     /// lease: it could acknowledge nothing that it leads.
     pub fn set_disk_stalled(&self, is_stalled: bool) {
-        let shared = &self.shared;
-        shared.is_disk_stalled.store(is_stalled, Ordering::Release);
+        let disk = &self.shared.data_disk;
+        disk.is_stalled.store(is_stalled, Ordering::Release);
+    }
+
+    /// Says whether that disk has room for records. While it has none, others lead that have.
+    pub fn set_disk_full(&self, is_full: bool) {
+        let disk = &self.shared.data_disk;
+        disk.is_full.store(is_full, Ordering::Release);
     }
 
     /// Whether this broker's lease stands. Without it there may be other leaders by now: a leader

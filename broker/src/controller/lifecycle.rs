@@ -329,6 +329,7 @@ impl Session {
             ready: self.applied_epoch.load(Ordering::Acquire) == broker_epoch,
             want_shut_down: self.want_shut_down.load(Ordering::Acquire),
             applied: Some(self.handle.applied()),
+            disk_full: self.handle.shared.data_disk.is_full.load(Ordering::Acquire),
         }
     }
 
@@ -378,7 +379,8 @@ impl Session {
     /// does not wait for it.
     async fn wait_for_disk(&self) {
         let interval = self.handle.shared.settings.heartbeat_interval;
-        let is_stalled = || self.handle.shared.is_disk_stalled.load(Ordering::Acquire);
+        let disk = &self.handle.shared.data_disk;
+        let is_stalled = || disk.is_stalled.load(Ordering::Acquire);
         while is_stalled() && !self.want_shut_down.load(Ordering::Acquire) {
             tokio::time::sleep(interval).await;
         }

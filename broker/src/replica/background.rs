@@ -102,16 +102,17 @@ async fn compact(shared: Arc<Shared>) {
     }
 }
 
-/// Notices a disk that hangs, which reports nothing.
+/// Notices a disk that hangs, which reports nothing, and one without room.
 async fn watch_disk(shared: Arc<Shared>) {
     let limit = shared.settings.replica_lag_time_max;
     let mut watch = DiskWatch::new(limit);
-    let mut was_stalled = false;
+    let (mut was_stalled, mut was_full) = (false, false);
     while !shared.is_stopping() {
         tokio::time::sleep(limit / DISK_LOOKS_PER_LIMIT).await;
         let (queued, durable) = shared.store.progress();
         let now = shared.env.now();
-        let is_stalled = watch.is_stalled(now, queued, durable, shared.store.is_full());
+        let is_full = shared.store.is_full();
+        let is_stalled = watch.is_stalled(now, queued, durable, is_full);
         match (was_stalled, is_stalled) {
             (false, true) => {
                 error!("the disk has taken nothing for {limit:?}: others lead until it does")
@@ -119,8 +120,12 @@ async fn watch_disk(shared: Arc<Shared>) {
             (true, false) => warn!("the disk takes what it is given again"),
             _ => {}
         }
-        was_stalled = is_stalled;
+        if is_full && !was_full {
+            warn!("the disk has no room for records: brokers lead whose disks have");
+        }
+        (was_stalled, was_full) = (is_stalled, is_full);
         shared.controller.set_disk_stalled(is_stalled);
+        shared.controller.set_disk_full(is_full);
     }
 }
 

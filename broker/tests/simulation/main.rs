@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 35] = [
+const KEPT_SEEDS: [(u64, &str); 36] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -190,6 +190,10 @@ const KEPT_SEEDS: [(u64, &str); 35] = [
     (
         42_000_053,
         "a follower with a full disk was taken back as soon as it was put out, for ever",
+    ),
+    (
+        45_002_237,
+        "a leader whose disk was full kept what it led, and nothing was acknowledged any more",
     ),
     (
         45_001_062,

@@ -188,6 +188,8 @@ impl Metadata {
             standing.is_fenced = false;
         } else if request.has_heard {
             self.go_on_without(node, &mut records);
+        } else if self.full.contains(&node) {
+            self.give_way(node, &mut records);
         } else if broker.in_controlled_shutdown {
             self.hand_on(node, &mut records);
         }
@@ -247,6 +249,14 @@ impl Metadata {
         self.change_partitions_of(node, records, |rules, p| {
             let is_removed = p.removing_replicas.contains(&node);
             is_removed.then(|| Change::of(&self.image, p, rules).finish(Election::Online))?
+        });
+    }
+
+    /// What it leads goes to who has room for records, where somebody has.
+    fn give_way(&self, node: NodeId, records: &mut Vec<Record>) {
+        self.change_partitions_of(node, records, |rules, p| {
+            let leads = p.leader == Some(node);
+            leads.then(|| Change::of(&self.image, p, rules).finish(Election::Online))?
         });
     }
 

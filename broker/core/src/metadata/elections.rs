@@ -7,7 +7,10 @@
 //! [`PartitionRegistration`] are kept in one place.
 //!
 //! Who may lead, the first that there is:
-//! 1. a member of the ISR that is active, in the order of the replicas;
+//! 1. a member of the ISR that is active, in the order of the replicas, those first whose disks
+//!    have room for records. A leader whose disk has none goes for one that has: what it has not
+//!    written yet can never be acknowledged, and no time limit would put it out, as it does
+//!    followers. It goes at once: its last records may be on no disk, so a hand-over would wait;
 //! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader
 //!    advances no high watermark then, so the replica still holds all that is committed (KIP-966).
 //!    At level 0 of `eligible.leader.replicas.version` nobody becomes one: the last member of an
@@ -51,6 +54,8 @@ pub(super) struct Rules<'a> {
     pub durability: Durability,
     /// Brokers that may still lead in epochs of the past.
     pub unaware: &'a BTreeSet<NodeId>,
+    /// Brokers whose disks have no room for records.
+    pub full: &'a BTreeSet<NodeId>,
 }
 
 /// A partition about to change.
@@ -197,6 +202,7 @@ impl<'a> Change<'a> {
         if let Some(node) = preferred
             && election == Election::Preferred
             && in_sync(self, node)
+            && !self.rules.full.contains(&node)
         {
             match self.is_led() {
                 true => self.new.successor = Some(node),
@@ -212,7 +218,9 @@ impl<'a> Change<'a> {
             let mut fit = replicas.iter().copied();
             fit.find(|n| may(*n) && c.is_active(*n))
         };
-        if let Some(node) = first(self, &|n| self.new.isr.contains(&n)) {
+        let in_isr = |n| self.new.isr.contains(&n);
+        let has_room = |n| in_isr(n) && !self.rules.full.contains(&n);
+        if let Some(node) = first(self, &has_room).or_else(|| first(self, &in_isr)) {
             self.new.leader = Some(node);
             return false;
         }
@@ -242,8 +250,18 @@ impl<'a> Change<'a> {
     fn is_led(&self) -> bool {
         self.new.leader.is_some_and(|n| {
             let is_here = self.arriving == Some(n) || self.image.is_unfenced(n);
-            self.new.isr.contains(&n) && is_here && self.leaving != Some(n)
+            let stays = is_here && self.leaving != Some(n) && !self.gives_way(n);
+            self.new.isr.contains(&n) && stays
         })
+    }
+
+    /// Whether it leads, has no room for records, and another could lead that has.
+    fn gives_way(&self, node: NodeId) -> bool {
+        let has_room = |n: &NodeId| !self.rules.full.contains(n);
+        let mut others = self.new.isr.iter();
+        self.old.leader == Some(node)
+            && !has_room(&node)
+            && others.any(|n| has_room(n) && self.is_active(*n))
     }
 
     /// The leader hands over, if its successor may still lead.

@@ -147,6 +147,17 @@ impl Cluster {
         }));
     }
 
+    /// The broker beats, and has room for records or not.
+    pub(crate) fn has_room(&mut self, node: i32, has_room: bool) {
+        let mut full = self.metadata.full.clone();
+        match has_room {
+            true => full.remove(&NodeId(node)),
+            false => full.insert(NodeId(node)),
+        };
+        self.metadata.set_full(full);
+        self.heartbeat(node, false);
+    }
+
     pub(crate) fn fence(&mut self, node: i32) {
         let broker_epoch = self.broker_epoch(node);
         let node_id = NodeId(node);

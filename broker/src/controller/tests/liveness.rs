@@ -155,6 +155,7 @@ impl Voter {
             ready,
             want_shut_down: false,
             applied,
+            disk_full: false,
         };
         let message = Message::Beat { beat, reply };
         self.handle.shared.messages.send(message).await.unwrap();

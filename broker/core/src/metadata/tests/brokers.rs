@@ -2,7 +2,7 @@ use expect_test::expect;
 use ottla_protocol::messages::cluster::UnregisterBrokerRequest;
 
 use super::*;
-use crate::metadata::request::{AllocateProducerIds, ProducerIdBlock};
+use crate::metadata::request::{AllocateProducerIds, ProducerIdBlock, RebalanceLeaders};
 
 fn register(cluster: &mut Cluster, change: impl Fn(&mut RegisterBroker)) -> String {
     let mut registration = cluster.registration(1);
@@ -269,5 +269,45 @@ fn who_registers_without_a_predecessor_is_not_eligible() {
     cluster.start(1);
     cluster.check(expect![[r#"
         t-0 leader 0 epochs 0/2 replicas 0,1,2 isr 0,2
+    "#]]);
+}
+
+/// What it has not written yet is never acknowledged; followers the lag limit would put out.
+#[test]
+fn a_leader_whose_disk_is_full_gives_way_to_who_has_room() {
+    let mut cluster = Cluster::of(3);
+    cluster.create("t", &[&[0, 1, 2], &[1, 0, 2]], &[]);
+    cluster.create("alone", &[&[0]], &[]);
+    cluster.has_room(1, false);
+    cluster.check(expect![[r#"
+        alone-0 leader 0 epochs 0/0 replicas 0 isr 0
+        t-0 leader 0 epochs 0/0 replicas 0,1,2 isr 0,1,2
+        t-1 leader 0 epochs 1/1 replicas 1,0,2 isr 1,0,2
+    "#]]);
+    cluster.has_room(0, false);
+    cluster.check(expect![[r#"
+        alone-0 leader 0 epochs 0/0 replicas 0 isr 0
+        t-0 leader 2 epochs 1/1 replicas 0,1,2 isr 0,1,2
+        t-1 leader 2 epochs 2/2 replicas 1,0,2 isr 1,0,2
+    "#]]);
+    // nobody has room: who leads stays, and whoever is left leads where it dies
+    cluster.has_room(2, false);
+    cluster.fence(2);
+    cluster.check(expect![[r#"
+        alone-0 leader 0 epochs 0/0 replicas 0 isr 0
+        t-0 leader 0 epochs 2/2 replicas 0,1,2 isr 0,1
+        t-1 leader 1 epochs 3/3 replicas 1,0,2 isr 1,0
+    "#]]);
+    // nor does one without room lead because it is the preferred leader
+    cluster.has_room(1, true);
+    cluster.heartbeat(0, false);
+    let rebalance = RebalanceLeaders {
+        imbalance_percent_max: 0,
+    };
+    cluster.ask(Request::RebalanceLeaders(rebalance));
+    cluster.check(expect![[r#"
+        alone-0 leader 0 epochs 0/0 replicas 0 isr 0
+        t-0 leader 1 epochs 3/3 replicas 0,1,2 isr 0,1
+        t-1 leader 1 epochs 3/3 replicas 1,0,2 isr 1,0
     "#]]);
 }
