@@ -17,7 +17,9 @@
 //! written: a bad record that a later one calls durable is damage, any other is a torn tail.
 //!
 //! A file is written before it is used: its blocks are there, so a full disk stops no record until
-//! its end, and no start, which takes the spare and makes the file of before the next one. Where
+//! its end, and no start, which takes the spare and makes the file of before the next one. A start
+//! writes again what the newest file held: all of it is in the spare, and durable, before that gets
+//! its name, for it begins with a cut that takes away what the older file says of the same. Where
 //! there is no room the call fails with [`Error::DiskFull`], nothing has changed, and it may be
 //! made again.
 //! The files of before, with the magic "OTJR", have no seed and no spare.
@@ -60,15 +62,6 @@ pub struct Journal {
     refused: u64,
     /// The first failure of a write or sync; nothing is written after it.
     failed: Option<Error>,
-}
-
-/// What a new file is begun for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// The one before is at its end.
-    File,
-    /// Nobody wrote to the one before in this process.
-    Process,
 }
 
 /// Consecutive entries from `base` on, each with the sequence of its file.
@@ -157,7 +150,7 @@ impl Journal {
 
     /// A file of its own for this life; that of before becomes the spare. What the newest file held
     /// is written again: it may have been read from a page cache that an earlier, failed fsync left
-    /// with bytes that the medium never got.
+    /// with bytes that the medium never got. Whoever dies meanwhile leaves all as it was.
     fn rewrite_newest(&mut self) -> Result<()> {
         let newest = self.entries.list.back().map(|(file, _)| *file);
         let older = self
@@ -173,8 +166,7 @@ impl Journal {
             .map(|(_, entry)| entry)
             .collect();
         let before: Vec<u64> = self.files.iter().copied().collect();
-        self.roll(Start::Process)?;
-        self.append(&again)?;
+        self.begin_process(&again)?;
         for sequence in before {
             let mut holders = self.entries.list.iter().map(|(file, _)| *file);
             if !holders.any(|file| file == sequence) {
@@ -232,7 +224,7 @@ impl Journal {
         let bytes: usize = entries.iter().map(|entry| HEADER_BYTES + entry.len()).sum();
         let is_begun = self.position > HEADER_BYTES as u64;
         if is_begun && self.position + bytes as u64 > FILE_BYTES {
-            self.roll(Start::File)?;
+            self.roll()?;
         }
         let sequence = self.files.back().copied().unwrap_or(0);
         let mut bytes = Vec::with_capacity(bytes);
@@ -307,16 +299,44 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on in a new file. The spare is for the start of a process, which cannot wait.
-    fn roll(&mut self, start: Start) -> Result<()> {
-        self.check()?;
+    /// The file of this process, which begins with these entries: those of the newest file before.
+    fn begin_process(&mut self, entries: &[Bytes]) -> Result<()> {
         let sequence = self.files.back().map_or(0, |last| last + 1);
         let (path, spare) = (path(&self.dir, sequence), self.dir.join(SPARE));
-        if start == Start::Process && self.disk.exists(&spare) {
-            self.disk.rename(&spare, &path).context("rename", &spare)?;
-        } else {
-            self.fill(&path)?;
+        if !self.disk.exists(&spare) {
+            self.fill(&spare)?;
         }
+        let mut bytes = Vec::new();
+        encode(&mut bytes, sequence, CUT, self.next_index(), 0, &[]);
+        for (index, entry) in (self.next_index()..).zip(entries) {
+            encode(&mut bytes, sequence, ENTRY, index, 0, entry);
+        }
+        let end = bytes.len();
+        // a start that came less far may have left records of the same sequence behind
+        bytes.resize(end.max(FILE_BYTES as usize), 0);
+        let file = self.disk.open(&spare, Mode::Create);
+        let written = file.context("open", &spare).and_then(|file| {
+            file.write_at(&bytes, 0).context("write", &spare)?;
+            file.sync_data().sync_context(&spare)?;
+            self.disk.rename(&spare, &path).context("rename", &spare)?;
+            self.disk.sync_dir(&self.dir).sync_context(&self.dir)
+        });
+        written.map_err(|error| self.settle(error))?;
+        let file = self.disk.open(&path, Mode::Create);
+        self.file = Some(file.context("open", &path)?);
+        self.files.push_back(sequence);
+        (self.position, self.refused) = (end as u64, 0);
+        let entries = entries.iter().map(|entry| (sequence, entry.clone()));
+        self.entries.list.extend(entries);
+        Ok(())
+    }
+
+    /// Goes on in a new file. The spare is for the start of a process, which cannot wait.
+    fn roll(&mut self) -> Result<()> {
+        self.check()?;
+        let sequence = self.files.back().map_or(0, |last| last + 1);
+        let path = path(&self.dir, sequence);
+        self.fill(&path)?;
         let file = self
             .disk
             .open(&path, Mode::Create)

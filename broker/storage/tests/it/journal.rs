@@ -195,3 +195,49 @@ fn what_a_full_disk_refused_does_not_come_back() {
     let journal = open(&disk).expect("opens");
     assert!(journal.read(0..9) == [of(0, 10), of(4, 100)]);
 }
+
+#[test]
+fn a_start_that_ends_anywhere_loses_nothing() {
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        for calls in 0..60 {
+            let disk = SimDisk::new(seed);
+            let mut model = Model {
+                first: 0,
+                entries: Vec::new(),
+            };
+            let mut journal = open(&disk).expect("opens");
+            // some in a file of an earlier life, some in the newest
+            for _ in 0..2 {
+                let entries: Vec<_> = (0..5).map(|_| entry(&mut random)).collect();
+                journal.append(&entries).expect("appends");
+                model.entries.extend(entries);
+                drop(journal);
+                disk.kill();
+                journal = open(&disk).expect("opens");
+            }
+            journal.purge_prefix(3).expect("purges");
+            model.entries.drain(..3);
+            model.first = 3;
+            drop(journal);
+            disk.kill();
+            for attempt in 0..3 {
+                disk.fail_after(calls);
+                let started = open(&disk);
+                let is_done = started.is_ok();
+                drop(started);
+                match random.one_in(2) {
+                    true => disk.crash(),
+                    false => disk.kill(),
+                }
+                disk.heal();
+                let found = observe(&open(&disk).expect("opens again"));
+                assert!(
+                    found == model,
+                    "seed {seed}: start {attempt} ended at call {calls}, done: {is_done}"
+                );
+                disk.kill();
+            }
+        }
+    }
+}
