@@ -37,7 +37,7 @@ impl Store {
         shared.measure_space()?;
         let directory = Directory::new(Arc::new(shared));
         let seed = crc32c::crc32c(&identity.directory_id.0);
-        let (writer, last_lsn, is_dirty) = recover(&directory, &wal_dir, seed)?;
+        let (writer, (last_lsn, from), is_dirty) = recover(&directory, &wal_dir, seed)?;
         let wal = Wal {
             writer,
             pending: Vec::new(),
@@ -56,8 +56,12 @@ impl Store {
         });
         if is_dirty {
             match store.checkpoint_with(None) {
-                // it is tried again before the first commit
-                Ok(()) | Err(Error::DiskFull { .. }) => {}
+                Ok(()) => {}
+                // what was recovered counts as durable from here on, and is not in segments yet
+                Err(Error::DiskFull { .. }) => {
+                    wal::write_again(&*store.shared().disk, &wal_dir, seed, from)?;
+                    store.needs_checkpoint.store(false, Ordering::Release);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -83,9 +87,13 @@ fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn crate::disk::Lock>> 
     })
 }
 
-/// Brings the logs into the directory. Returns the WAL's writing end, the last lsn, and whether a
-/// checkpoint must come before anything is written.
-fn recover(directory: &Directory, wal_dir: &Path, seed: u32) -> Result<(Writer, u64, bool)> {
+/// Brings the logs into the directory. Returns the WAL's writing end, the last lsn, where the WAL's
+/// tail begins, and whether a checkpoint must come before anything is written.
+fn recover(
+    directory: &Directory,
+    wal_dir: &Path,
+    seed: u32,
+) -> Result<(Writer, (u64, Position), bool)> {
     let head = load_checkpoint(directory)?;
     let recovered = replay_tail(directory, wal_dir, seed, &head)?;
     let last_lsn = settle(directory, head.last_lsn);
@@ -100,7 +108,7 @@ fn recover(directory: &Directory, wal_dir: &Path, seed: u32) -> Result<(Writer, 
         &recovered.slots,
         recovered.position,
     );
-    Ok((writer, last_lsn, recovered.is_dirty))
+    Ok((writer, (last_lsn, head.position), recovered.is_dirty))
 }
 
 /// Brings in the logs of the checkpoint; a new directory has none.

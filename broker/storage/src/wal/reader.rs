@@ -36,6 +36,33 @@ pub(crate) enum Check {
     Batches,
 }
 
+/// Writes the tail from a generation on once more where it lies, and syncs it. What recovery read
+/// may come from a page cache that an earlier, failed fsync left with bytes that the medium never
+/// got. It needs no room, and changes nothing, however far it comes.
+pub(crate) fn write_again(disk: &dyn Disk, dir: &Path, seed: u32, from: Position) -> Result<()> {
+    for slot in list(disk, dir, seed)? {
+        let is_needed = |first: FrameHeader| first.generation >= from.generation;
+        if !slot.first.is_some_and(is_needed) {
+            continue;
+        }
+        let path = &slot.path;
+        let file = disk.open(path, Mode::Write).context("open", path)?;
+        let mut position = 0;
+        while position < slot.bytes {
+            let mut bytes = Vec::new();
+            file.read_at(&mut bytes, position, CHUNK_BYTES)
+                .context("read", path)?;
+            if bytes.is_empty() {
+                break; // it is shorter now
+            }
+            file.write_at(&bytes, position).context("write", path)?;
+            position += bytes.len() as u64;
+        }
+        file.sync_data().sync_context(path)?;
+    }
+    Ok(())
+}
+
 struct Slot {
     number: u32,
     path: PathBuf,

@@ -138,3 +138,40 @@ fn producer_state_of_another_log_is_not_taken() {
 fn dir(log: &str) -> std::path::PathBuf {
     std::path::Path::new(crate::store::DIR).join(log)
 }
+
+#[test]
+fn what_a_start_on_a_full_disk_calls_durable_survives_a_power_cut() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let Opened { store, .. } = open(&disk).expect("opens");
+        let mut log = create(&store, "a", 0);
+        fill(&mut log, 3);
+        store.commit().expect("commits");
+        fill(&mut log, 3);
+        // written, and not synced: a process that starts next finds it in the page cache
+        disk.fail_after(1);
+        store.commit().expect_err("it is not durable");
+        drop((store, log));
+        disk.heal();
+        disk.kill();
+        disk.set_full(true);
+        let Opened { store, mut logs } = open(&disk).expect("opens on a full disk");
+        let log = &mut logs[0];
+        let durable = log.durable_end_offset();
+        if seed % 2 == 0 {
+            // a truncation, which segments may not be written before
+            let end = log.log_end_offset();
+            log.truncate_to(Offset(end.0 - 3)).expect("truncates");
+        }
+        let _ = store.commit();
+        let _ = store.maintain(&Quiet);
+        let durable = durable.min(log.log_end_offset());
+        drop((store, logs));
+        disk.crash();
+        disk.set_full(false);
+        let Opened { logs, .. } =
+            open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let found = logs[0].log_end_offset();
+        assert!(found >= durable, "seed {seed}: {found} of {durable}");
+    }
+}
