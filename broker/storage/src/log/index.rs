@@ -44,6 +44,8 @@ pub(crate) struct Index {
     base_offset: Offset,
     entries: u64,
     last_position: u64,
+    /// Whether entries behind those are to be cut off before anything is written.
+    is_longer: bool,
     /// Of the last entry that was found.
     last_base_offset: Offset,
     max_timestamp: i64,
@@ -104,7 +106,8 @@ fn seed(log: &SharedLog, id: SegmentId) -> u32 {
 
 impl Index {
     /// Opens the index of a segment whose data file is complete up to `written`: entries from
-    /// `cut` on are dropped. Those that are missing are made by [`Self::catch_up`].
+    /// `cut` on are dropped, those that are missing are made by [`Self::catch_up`]. The file stays
+    /// as it is until [`Self::write`]: what is damaged may still be found by what it has.
     pub(crate) fn open(log: &SharedLog, id: SegmentId, written: u64, cut: u64) -> Result<Self> {
         let shared = &log.shared;
         let path = segment::path(&log.dir, id, Kind::Index);
@@ -114,8 +117,8 @@ impl Index {
             .open(&*shared.disk, key, &path, Mode::Create)
             .context("open", &path)?;
         let seed = seed(log, id);
-        let found = file.len().context("look at", &path)? / ENTRY_BYTES as u64;
-        let mut entries = found;
+        let file_bytes = file.len().context("look at", &path)?;
+        let mut entries = file_bytes / ENTRY_BYTES as u64;
         let mut last = None;
         while entries > 0 {
             last = read_entry(&*file, entries - 1, seed).context("read", &path)?;
@@ -128,18 +131,13 @@ impl Index {
             last = None;
             entries -= 1;
         }
-        file.set_len(entries * ENTRY_BYTES as u64)
-            .context("cut", &path)?;
-        if entries < found {
-            // entries of batches that were truncated must not come back after a power cut
-            file.sync_data().sync_context(&path)?;
-        }
         let last_offset = last.map_or(0, |last| i64::from(last.relative_offset));
         Ok(Self {
             file,
             seed,
             base_offset: id.base_offset,
             entries,
+            is_longer: file_bytes > entries * ENTRY_BYTES as u64,
             last_position: last.map_or(SEGMENT_HEADER_BYTES, |last| u64::from(last.position)),
             max_timestamp: last.map_or(-1, |last| last.max_timestamp_before),
             last_base_offset: id.base_offset.plus(last_offset),
@@ -161,8 +159,7 @@ impl Index {
             self.add(position, header, interval);
             true
         })?;
-        let path = segment::path(&log.dir, id, Kind::Index);
-        self.write().context("write", &path)
+        self.write(log, id)
     }
 
     /// Goes on at `position` without entries for what lies before it, which is damaged, and has no
@@ -191,10 +188,18 @@ impl Index {
     }
 
     /// Writes the entries noted.
-    pub(crate) fn write(&mut self) -> std::io::Result<()> {
+    pub(crate) fn write(&mut self, log: &SharedLog, id: SegmentId) -> Result<()> {
+        let path = || segment::path(&log.dir, id, Kind::Index);
+        if std::mem::take(&mut self.is_longer) {
+            let cut = self.file.set_len(self.entries * ENTRY_BYTES as u64);
+            cut.context("cut", &path())?;
+            // entries of batches that were truncated must not come back after a power cut
+            self.file.sync_data().sync_context(&path())?;
+        }
         if !self.fresh.is_empty() {
             self.file
-                .write_at(&self.fresh, self.entries * ENTRY_BYTES as u64)?;
+                .write_at(&self.fresh, self.entries * ENTRY_BYTES as u64)
+                .context("write", &path())?;
             self.entries += (self.fresh.len() / ENTRY_BYTES) as u64;
             self.fresh.clear();
         }
@@ -254,7 +259,7 @@ fn floor(
 ) -> Result<Floor> {
     let mut indexes = lock(&log.indexes);
     for _ in 0..2 {
-        if let Some(floor) = search(log, id, written, below)? {
+        if let Some(floor) = search(log, id, written, below, Untrue::IsTold)? {
             return Ok(floor);
         }
         // lost or damaged: made anew from the data
@@ -278,18 +283,32 @@ fn floor(
             Ok(_) => {}
             // all is found without it, though not as fast, until its log is opened anew
             Err(error) if error.is_no_space() => return Ok(Floor::front(id)),
+            // the data is damaged, not the index: it shows the way around
+            Err(error) if error.is_damage() => {
+                let found = search(log, id, written, below, Untrue::IsPassed)?;
+                return Ok(found.unwrap_or(Floor::front(id)));
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(Floor::front(id))
 }
 
-/// `None` where an entry is damaged.
+/// What becomes of an entry whose batch is not where it says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Untrue {
+    IsTold,
+    /// The one before it is taken.
+    IsPassed,
+}
+
+/// `None` where an entry is damaged, or is not true and that is to be told.
 fn search(
     log: &SharedLog,
     id: SegmentId,
     written: u64,
     below: &dyn Fn(&Entry) -> bool,
+    untrue: Untrue,
 ) -> Result<Option<Floor>> {
     let shared = &log.shared;
     let path = segment::path(&log.dir, id, Kind::Index);
@@ -317,13 +336,23 @@ fn search(
             high = middle;
         }
     }
-    match found {
-        None => Ok(Some(Floor::front(id))),
-        Some(entry) if is_true(log, id, written, &entry)? => Ok(Some(Floor {
-            position: u64::from(entry.position),
-            base_offset: id.base_offset.plus(i64::from(entry.relative_offset)),
-            max_timestamp_before: entry.max_timestamp_before,
-        })),
-        Some(_) => Ok(None),
+    while let Some(entry) = found {
+        if is_true(log, id, written, &entry)? {
+            return Ok(Some(Floor {
+                position: u64::from(entry.position),
+                base_offset: id.base_offset.plus(i64::from(entry.relative_offset)),
+                max_timestamp_before: entry.max_timestamp_before,
+            }));
+        }
+        if untrue == Untrue::IsTold {
+            return Ok(None);
+        }
+        // `low` is the place behind it
+        low = low.saturating_sub(1);
+        found = match low {
+            0 => None,
+            before => read_entry(&*file, before - 1, seed).context("read", &path)?,
+        };
     }
+    Ok(Some(Floor::front(id)))
 }

@@ -37,12 +37,14 @@ impl Order {
     }
 
     /// Goes over a batch, where it lies as it should before one that begins at `after`; `None`: it
-    /// is the last.
+    /// is the last, or nobody knows. One that begins where the one before it ends is right there,
+    /// whatever the one behind it says: that one may be the damaged one.
     pub(crate) fn pass(
         &mut self,
         header: &Header,
         after: Option<Offset>,
     ) -> Result<(), &'static str> {
+        let after = after.filter(|_| header.base_offset > self.next);
         let end = after.map_or(self.end, |after| after.min(self.end));
         if header.base_offset < self.next || header.next_offset() > end {
             return Err("a record batch's offsets are not between those of its neighbours");

@@ -223,6 +223,10 @@ impl SegmentRead {
             next_offset = header.next_offset();
         }
         buffer.truncate(end);
+        if end == 0 {
+            // no batch ends where the next reader begins
+            return Ok(Some(buffer.into()));
+        }
         let place = Place {
             next_offset,
             segment: self.segment,
@@ -247,20 +251,31 @@ impl SegmentRead {
         }
         let floor = index::floor_offset(log, self.segment, self.written, self.from)?;
         let order = self.order.clone().from(floor.base_offset);
-        let mut found = None;
-        scan::headers(
-            log,
-            self.segment,
-            (floor.position, self.written),
-            order.clone(),
-            &mut |position, header| {
-                let is_it = header.last_offset() >= self.from;
-                // it was held against those before it by the scan
-                found = is_it.then(|| (position, order.clone().from(header.base_offset)));
-                !is_it
-            },
-        )?;
-        Ok(found)
+        let span = (floor.position, self.written);
+        let (mut found, mut damaged) = (None, None);
+        let mut visit = |position: u64, header: &Header, damage: Option<Error>| {
+            if let Some(damage) = damage {
+                damaged.get_or_insert(damage);
+                return Ok(true);
+            }
+            if header.last_offset() < self.from {
+                return Ok(true);
+            }
+            // the offset may be in what is damaged
+            if header.base_offset > self.from
+                && let Some(damage) = damaged.take()
+            {
+                return Err(damage);
+            }
+            // the scan held it against its neighbours
+            found = Some((position, order.clone().from(header.base_offset)));
+            Ok(false)
+        };
+        scan::judged(log, self.segment, span, order.clone(), &mut visit)?;
+        match damaged {
+            Some(damage) if found.is_none() => Err(damage),
+            _ => Ok(found),
+        }
     }
 }
 

@@ -53,9 +53,24 @@ pub(crate) fn header_at(
 pub(crate) fn headers(
     log: &SharedLog,
     id: SegmentId,
+    span: (u64, u64),
+    order: Order,
+    more: &mut dyn FnMut(u64, &Header) -> bool,
+) -> Result<()> {
+    judged(log, id, span, order, &mut |position, header, damage| {
+        damage.map_or(Ok(()), Err)?;
+        Ok(more(position, header))
+    })
+}
+
+/// The same, with the damage of those that are not where they should be: what lies behind them may
+/// be good.
+pub(crate) fn judged(
+    log: &SharedLog,
+    id: SegmentId,
     (from, until): (u64, u64),
     mut order: Order,
-    more: &mut dyn FnMut(u64, &Header) -> bool,
+    more: &mut dyn FnMut(u64, &Header, Option<Error>) -> Result<bool>,
 ) -> Result<()> {
     let mut steps = Steps::new(log, id, (from, until))?;
     let mut last: Option<(u64, Header)> = None;
@@ -68,10 +83,9 @@ pub(crate) fn headers(
                 Ok(None) | Err(_) => None,
             };
             let path = || segment::path(&log.dir, id, Kind::Data);
-            order
-                .pass(header, after)
-                .map_err(|what| Error::corrupt(&path(), *position, what))?;
-            if !more(*position, header) {
+            let damage = order.pass(header, after).err();
+            let damage = damage.map(|what| Error::corrupt(&path(), *position, what));
+            if !more(*position, header, damage)? {
                 return Ok(());
             }
         }

@@ -223,8 +223,7 @@ fn write_segment(
             index.add(chunk.position + position as u64, &header, interval);
         }
     }
-    let path = segment::path(&log.dir, id, Kind::Index);
-    index.write().context("write", &path)
+    index.write(log, id)
 }
 
 fn max_timestamp(log: &SharedLog, id: SegmentId) -> i64 {

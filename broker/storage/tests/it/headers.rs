@@ -120,6 +120,42 @@ fn no_bit_of_a_header_turns_over_unseen() {
 }
 
 #[test]
+fn what_lies_around_a_damaged_header_is_served() {
+    let whole = whole(11);
+    // a length, a format, or the sign of an offset
+    let is_no_header = |bit| bit == 7 || (64..96).contains(&bit) || (128..136).contains(&bit);
+    whole.with_each_bit(|damaged, what| {
+        let bit: Option<usize> = what.split(' ').nth(1).and_then(|bit| bit.parse().ok());
+        if is_no_header(bit.expect("a bit")) {
+            return; // nobody knows where the next one begins, but an index
+        }
+        for (header, bytes, ..) in &whole.batches {
+            if header.base_offset == damaged.base_offset {
+                continue;
+            }
+            for from in [header.base_offset, header.last_offset()] {
+                let read = whole.log.read(from, 1, END).expect("plans");
+                let found = read.perform().map(|found| found.concat());
+                match found {
+                    Ok(found) => assert_eq!(found, *bytes, "{what}: from {from} on"),
+                    Err(error) => panic!("{what}: from {from} on: {error}"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_bound_within_a_batch_is_no_damage() {
+    let whole = whole(12);
+    for upper_bound in [32, 32, 180, 180] {
+        let read = whole.log.read(Offset(31), 1, Offset(upper_bound));
+        let found = read.expect("plans").perform().expect("nothing is damaged");
+        assert_eq!(found.concat().is_empty(), upper_bound == 32);
+    }
+}
+
+#[test]
 fn no_log_is_cut_at_an_offset_that_turned_over() {
     let whole = whole(8);
     whole.with_each_bit(|header, what| {
