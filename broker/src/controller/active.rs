@@ -162,6 +162,7 @@ impl Active {
             }
             if self.ensure_active().await {
                 self.handle.finish_change();
+                self.handle.give_up_without_vote();
                 self.serve(messages).await;
             } else {
                 refuse(messages);

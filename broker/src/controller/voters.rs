@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::Raft;
 use super::formation::{describe, own_end};
+use super::raft::Types;
 use super::{ATTEMPT_TIMEOUT, Handle, RETRY_INTERVAL};
 use crate::peer::wire;
 use crate::peer::wire::describe_response::Progress;
@@ -140,14 +142,8 @@ impl Handle {
         };
         if let Step::HandOver(other) = step {
             info!("node {other} is to be the active controller: this one gives its vote away");
-            let _ = raft.trigger().transfer_leader(other).await;
-            let wait = raft.wait(Some(self.shared.settings.election_timeout));
             let me = self.node_id().0 as u64;
-            let moved = wait.metrics(
-                move |m| m.current_leader.is_some_and(|id| id != me),
-                "another leader",
-            );
-            let _ = moved.await; // else it leads on, and is asked again
+            hand_over(raft, me, other, self.election_timeout()).await;
             return Attempt::NotController;
         }
         let changes = match change {
@@ -210,6 +206,43 @@ impl Handle {
         }
     }
 
+    /// Has a voter lead, where this node does and votes no more: it was elected while a change was
+    /// half done that takes its vote, and finished that. openraft has it lead on, as it is a member
+    /// still, but whoever returns without its disk looks for a leader among the voters.
+    pub(super) fn give_up_without_vote(&self) {
+        let me = self.node_id().0 as u64;
+        let successor = {
+            let metrics = self.shared.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let stored = &metrics.membership_config;
+            let is_committed = stored
+                .log_id()
+                .is_some_and(|at| Some(at) <= metrics.last_applied);
+            let membership = stored.membership();
+            let votes = membership.voter_ids().any(|id| id == me);
+            let has = |id: &u64| metrics.replication.as_ref()?.get(id).copied().flatten();
+            let best = membership.voter_ids().max_by_key(has);
+            best.filter(|_| is_committed && !votes)
+        };
+        let Some(successor) = successor else {
+            return;
+        };
+        let changing = Arc::clone(&self.shared.changing_voters);
+        let Ok(changing) = changing.try_lock_owned() else {
+            return;
+        };
+        info!("node {successor} is to be the active controller: this one votes no more");
+        let (raft, patience) = (self.shared.raft.clone(), self.election_timeout());
+        threads::spawn(async move {
+            hand_over(&raft, me, successor, patience).await;
+            drop(changing);
+        });
+    }
+
+    fn election_timeout(&self) -> Duration {
+        self.shared.settings.election_timeout
+    }
+
     /// The quorum as this node sees it, which leads: by the word of the voters, and of the node
     /// that is to become one.
     async fn sight(&self, change: Change) -> Sight {
@@ -258,6 +291,15 @@ impl Handle {
     fn may_vote(&self) -> bool {
         self.shared.may_vote.load(Ordering::Acquire)
     }
+}
+
+/// Has another node lead; where that does not come about in time, this one leads on.
+async fn hand_over(raft: &Raft, me: u64, other: u64, patience: Duration) {
+    let _ = raft.trigger().transfer_leader(other).await;
+    let is_moved =
+        move |m: &openraft::RaftMetrics<Types>| m.current_leader.is_some_and(|id| id != me);
+    let wait = raft.wait(Some(patience));
+    let _ = wait.metrics(is_moved, "another leader").await;
 }
 
 /// Whether a node that answers takes what the leader sends, which describes itself as `leader` and

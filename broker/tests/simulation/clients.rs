@@ -7,6 +7,7 @@
 //! - `admin`: topics that come, go and come again
 //! - `mover`: leaderships and replicas that move
 //! - `trimmer`: records that are deleted
+//! - `voters`: who votes in the metadata quorum
 //! - `keeper`: a compacted topic
 //! - `transactor`: a producer of transactions, as it is for `writer`, whose transactions span
 //!   partitions and have zombies, and `transformer`, which reads, transforms and writes
@@ -22,6 +23,7 @@ pub mod producer;
 pub mod transactor;
 pub mod transformer;
 pub mod trimmer;
+pub mod voters;
 pub mod writer;
 
 use std::time::Duration;
@@ -141,10 +143,11 @@ pub async fn write(shared: Shared) {
         .map(|plan| Producer::new(&shared, plan).run());
     let all = futures_util::future::join_all(producers);
     let committer = Committer::new(&shared).run();
-    let admins = futures_util::future::join3(
+    let admins = futures_util::future::join4(
         admin::recreate(&shared),
         mover::run(&shared),
         trimmer::run(&shared),
+        voters::run(&shared),
     );
     let members = (0..members::COUNT).map(|number| Member::new(&shared, number).run());
     let assigned = (0..assigned::COUNT).filter(|_| has_assigned(&shared));

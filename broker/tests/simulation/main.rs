@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 36] = [
+const KEPT_SEEDS: [(u64, &str); 37] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -203,6 +203,10 @@ const KEPT_SEEDS: [(u64, &str); 36] = [
         45_000_612,
         "a key that was deleted came back with a leader that had been away while the others had \
          its tombstone",
+    ),
+    (
+        60_000_010,
+        "who had no vote any more led the quorum on, and a voter that came back without its disk          looked for a leader among the voters",
     ),
 ];
 

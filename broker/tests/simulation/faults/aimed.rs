@@ -2,7 +2,7 @@
 //! just come back.
 
 use super::{Faults, Undo};
-use crate::cluster::{host, voters};
+use crate::cluster::{host, machines, voters};
 use crate::hosts::Hosts;
 use crate::links::{Ill, Link};
 use crate::node::LAG_MAX;
@@ -57,7 +57,7 @@ impl World {
             self.context(*node)
                 .is_some_and(|context| context.controller.is_active())
         };
-        voters().find(is_active)
+        (0..machines()).find(is_active)
     }
 
     /// The machines that hold a partition by the newest metadata.
