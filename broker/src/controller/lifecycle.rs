@@ -158,6 +158,9 @@ pub fn features() -> Vec<FeatureRangeRecord> {
     registered().into_iter().map(range).collect()
 }
 
+/// How many beats go out in an interval while a lease is waited for.
+const KEPT_WAITING_BEATS: u32 = 8;
+
 /// The task's state.
 struct Session {
     handle: Handle,
@@ -168,6 +171,9 @@ struct Session {
     beat_now: mpsc::Receiver<()>,
     standing: watch::Sender<Standing>,
     number: u64,
+    /// Whether the last answer gave no lease, though this broker is not fenced: it has not applied
+    /// yet what a new active controller began with.
+    is_kept_waiting: bool,
 }
 
 /// Starts the broker's life; it ends when the task's runtime does.
@@ -186,6 +192,7 @@ pub fn start(handle: Handle, registration: Registration) -> Life {
         beat_now,
         standing: standing_sender,
         number: 0,
+        is_kept_waiting: false,
     };
     threads::spawn(session.run());
     Life {
@@ -339,6 +346,7 @@ impl Session {
             warn!("the active controller does not know this broker; registering again");
             return true;
         }
+        self.is_kept_waiting = answer.lease_ms == 0 && !answer.is_fenced;
         let lease_until_ms = &self.handle.shared.lease_until_ms;
         let until = if answer.is_fenced {
             i64::MIN
@@ -368,6 +376,11 @@ impl Session {
     /// Waits until the next beat is due.
     async fn pause(&mut self) {
         let interval = self.handle.shared.settings.heartbeat_interval;
+        // what is missing is here in a moment, and the last controller's lease may end before
+        let interval = match self.is_kept_waiting {
+            true => interval / KEPT_WAITING_BEATS,
+            false => interval,
+        };
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             Some(()) = self.beat_now.recv() => {} // none comes once the node stops

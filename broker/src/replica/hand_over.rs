@@ -188,7 +188,8 @@ impl Replica {
         let judged = producer_state::data(&sent.header);
         let (refused, producers) = (&self.shared.refused, state.partition.producers());
         if refused.is_out_of_turn(now, &sent.place, &judged, producers) {
-            sent.answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
+            // what was refused here may have gone to whoever leads since: only there they know
+            sent.answer.send(Err(ErrorCode::NotLeaderOrFollower));
             return true;
         }
         // it has come again; where the leader refuses it too, its answer says so
@@ -283,7 +284,11 @@ impl Replica {
         } = sent;
         let (refused, now) = (&self.shared.refused, self.shared.env.now());
         let judged = producer_state::data(&header);
-        if refused.is_out_of_turn(now, &place, &judged, state.partition.producers()) {
+        // whoever does not lead may lack what came before, and says that it does not lead
+        let partition = &state.partition;
+        if partition.is_leader()
+            && refused.is_out_of_turn(now, &place, &judged, partition.producers())
+        {
             return answer.send(Err(ErrorCode::OutOfOrderSequenceNumber));
         }
         let token = state.add_waiter(Waiter::Produce(answer));

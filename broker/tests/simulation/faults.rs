@@ -312,6 +312,12 @@ impl Faults {
 
     fn ail(&mut self, node: usize, what: &'static str, is_so: bool) {
         self.log(format_args!("{what} of {node}: {is_so}"));
+        self.shared.with(|world| {
+            let now = world.now_ms;
+            if is_so {
+                world.machines[node].begin_amiss(now);
+            }
+        });
         match is_so {
             true => self.ailing.insert((node, what)),
             false => self.ailing.remove(&(node, what)),
@@ -440,6 +446,10 @@ impl Faults {
     /// Has something amiss with these links for a while.
     fn spoil(&mut self, node: usize, links: Vec<Link>, ill: Ill, until: u64) {
         self.log(format_args!("{ill:?} {links:?} until {until}"));
+        self.shared.with(|world| {
+            let now = world.now_ms;
+            world.machines[node].begin_amiss(now);
+        });
         if ill == Ill::Dropped {
             let noticed = until + DEAD_CONNECTION_MS;
             self.shared.with(|world| {

@@ -60,7 +60,7 @@ pub struct Machine {
     pub unwell_ms: u64,
     /// Until when something was amiss with it or, where that began with it, with its links.
     pub disturbed_ms: u64,
-    /// Since when there was no moment without.
+    /// Since when there was no moment without, and nothing came to it.
     pub amiss_since_ms: u64,
     /// Whether bits of it have turned over: replicas on it are emptied, and filled again.
     pub has_rotted: bool,
@@ -79,6 +79,12 @@ impl Machine {
             self.amiss_since_ms = now_ms;
         }
         self.disturbed_ms = self.disturbed_ms.max(until_ms);
+    }
+
+    /// Something new is amiss with it: how long that may be felt counts from now.
+    pub fn begin_amiss(&mut self, now_ms: u64) {
+        self.note_amiss(now_ms, now_ms);
+        self.amiss_since_ms = now_ms;
     }
 
     /// Its clock is ahead by so much from now on.
@@ -327,6 +333,16 @@ impl World {
         match &machine.seen[slot.index()] {
             Some(seen) if seen.is_leader => (machine.seen_life, self.looked_ms),
             Some(_) | None => self.checks.seen(slot).led[node],
+        }
+    }
+
+    /// Tells how the replicas of a partition were seen last, for who looks into a violation.
+    pub fn trace_replicas(&mut self, slot: Slot) {
+        for node in 0..brokers() {
+            let machine = &self.machines[node];
+            let (life, seen) = (machine.seen_life, &machine.seen[slot.index()]);
+            let what = format!("{slot} on broker {node} in life {life}: {seen:?}");
+            self.trace(format_args!("{what}"));
         }
     }
 

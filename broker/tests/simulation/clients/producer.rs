@@ -300,6 +300,7 @@ impl Producer {
         {
             let value = &self.pending[0].values[0];
             let what = format!("ErrorInHandOver: {slot} {value} at {node} {what}");
+            self.shared.with(|world| world.trace_replicas(slot));
             self.shared.violate(what);
         }
     }
@@ -352,6 +353,7 @@ impl Producer {
             // all before the oldest batch is acknowledged, so no sequence can be wrong
             error => {
                 let node = self.connection.node();
+                self.shared.with(|world| world.trace_replicas(slot));
                 let what = format!(
                     "LostProducerState: {slot} {} is refused by {node}: {error:?}; where it is, \
                      and up to where all is deleted: {:?}",
