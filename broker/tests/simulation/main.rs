@@ -206,7 +206,8 @@ const KEPT_SEEDS: [(u64, &str); 37] = [
     ),
     (
         60_000_010,
-        "who had no vote any more led the quorum on, and a voter that came back without its disk          looked for a leader among the voters",
+        "who had no vote any more led the quorum on, and a voter that came back without its disk \
+         looked for a leader among the voters",
     ),
 ];
 
