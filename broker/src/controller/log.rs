@@ -130,6 +130,14 @@ impl LogStore {
         }
         // a purge may have been cut short between its file and the journal
         let kept_from = shared.purged.as_ref().map_or(0, |id| id.index + 1);
+        if first > kept_from {
+            let dir = dir.display();
+            return Err(io::Error::other(format!(
+                "the metadata log in {dir} begins at entry {first}, and what goes before it ends \
+                 at {kept_from}: bring back a newer backup of the whole directory, or empty it, and \
+                 this node gets all from the others"
+            )));
+        }
         shared.entries = shared.entries.split_off(&kept_from);
         let files = Files {
             disk,

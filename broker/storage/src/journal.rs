@@ -165,7 +165,8 @@ impl Journal {
             .drain(older..)
             .map(|(_, entry)| entry)
             .collect();
-        let before: Vec<u64> = self.files.iter().copied().collect();
+        // the newest first: each begins with a cut, which counts on what lies before it
+        let before: Vec<u64> = self.files.iter().rev().copied().collect();
         self.begin_process(&again)?;
         for sequence in before {
             let mut holders = self.entries.list.iter().map(|(file, _)| *file);
@@ -306,12 +307,15 @@ impl Journal {
         if !self.disk.exists(&spare) {
             self.fill(&spare)?;
         }
-        let mut bytes = Vec::new();
-        encode(&mut bytes, sequence, CUT, self.next_index(), 0, &[]);
+        let lengths = entries.iter().map(|entry| HEADER_BYTES + entry.len());
+        let end = HEADER_BYTES + lengths.sum::<usize>();
+        let mut bytes = Vec::with_capacity(end);
+        // all of it is durable before it is anything
+        let synced = end as u64;
+        encode(&mut bytes, sequence, CUT, self.next_index(), synced, &[]);
         for (index, entry) in (self.next_index()..).zip(entries) {
-            encode(&mut bytes, sequence, ENTRY, index, 0, entry);
+            encode(&mut bytes, sequence, ENTRY, index, synced, entry);
         }
-        let end = bytes.len();
         // a start that came less far may have left records of the same sequence behind
         bytes.resize(end.max(FILE_BYTES as usize), 0);
         let file = self.disk.open(&spare, Mode::Create);

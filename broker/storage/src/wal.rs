@@ -31,7 +31,7 @@ mod reader;
 mod writer;
 
 pub(crate) use operation::Operation;
-pub(crate) use reader::{Check, Recovered, recover, write_again};
+pub(crate) use reader::{Recovered, recover, write_again};
 pub(crate) use writer::{Record, Writer};
 
 use std::path::{Path, PathBuf};

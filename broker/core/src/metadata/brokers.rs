@@ -188,10 +188,14 @@ impl Metadata {
             standing.is_fenced = false;
         } else if request.has_heard {
             self.go_on_without(node, &mut records);
-        } else if self.full.contains(&node) {
-            self.give_way(node, &mut records);
-        } else if broker.in_controlled_shutdown {
-            self.hand_on(node, &mut records);
+        } else {
+            if self.full.contains(&node) {
+                self.give_way(node, &mut records);
+            }
+            // where nobody has room, it shuts down all the same
+            if records.is_empty() && broker.in_controlled_shutdown {
+                self.hand_on(node, &mut records);
+            }
         }
         Decision {
             records,

@@ -13,7 +13,7 @@ use crate::error::Context;
 use crate::log::{Log, LogReader, SharedLog, State};
 use crate::ranked::{Ranked, lock};
 use crate::shared::Shared;
-use crate::wal::{self, Check, Operation, Position, Writer};
+use crate::wal::{self, Operation, Position, Writer};
 use crate::{Disk, Error, Result, Settings, snapshot_file};
 
 impl Store {
@@ -155,15 +155,12 @@ fn replay_tail(
 ) -> Result<wal::Recovered> {
     let disk = &*directory.shared.disk;
     let mut barriers = BTreeMap::new();
-    let mut left = 0_u64;
     let recovered = wal::recover(
         disk,
         wal_dir,
         seed,
         head.position,
-        Check::Batches,
         &mut |number, lsn, op| {
-            left += 1;
             if op.is_barrier() {
                 barriers.insert(number, lsn);
             }
@@ -181,13 +178,7 @@ fn replay_tail(
         wal_dir,
         seed,
         head.position,
-        Check::Headers,
         &mut |number, lsn, op| {
-            // the second reading hashes no batches, so it might take a torn record for whole
-            let Some(less) = left.checked_sub(1) else {
-                return Ok(());
-            };
-            left = less;
             let barrier = barriers.get(&number).copied().unwrap_or(0);
             replay(directory, head, number, lsn, op, barrier)
         },

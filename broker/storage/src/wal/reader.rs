@@ -29,13 +29,6 @@ pub(crate) struct Recovered {
     pub(crate) is_dirty: bool,
 }
 
-/// Whether record batches are hashed: once is enough where the tail is read twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Check {
-    Headers,
-    Batches,
-}
-
 /// Writes the tail from a generation on once more where it lies, and syncs it. What recovery read
 /// may come from a page cache that an earlier, failed fsync left with bytes that the medium never
 /// got. It needs no room, and changes nothing, however far it comes.
@@ -79,7 +72,6 @@ pub(crate) fn recover(
     dir: &Path,
     seed: u32,
     from: Position,
-    check: Check,
     apply: &mut dyn FnMut(u64, u64, Operation) -> Result<()>,
 ) -> Result<Recovered> {
     let slots = list(disk, dir, seed)?;
@@ -88,20 +80,17 @@ pub(crate) fn recover(
         let Some(slot) = find(&slots, at.generation) else {
             break None;
         };
-        match read_slot(slot, seed, &mut at, check, apply)? {
-            Ended::Bad(what) => {
-                let next = find(&slots, at.generation + 1).and_then(|slot| slot.first);
-                if next.is_none_or(|next| next.sequence != at.sequence) {
-                    break Some((slot, what));
-                }
-                at = Position {
-                    generation: at.generation + 1,
-                    offset: 0,
-                    ..at
-                };
-            }
-            Ended::Torn(what) => break Some((slot, what)),
+        let what = read_slot(slot, seed, &mut at, apply)?;
+        // a start that found a torn frame went on in the next file with another of its number
+        let next = find(&slots, at.generation + 1).and_then(|slot| slot.first);
+        if next.is_none_or(|next| next.sequence != at.sequence) {
+            break Some((slot, what));
         }
+        at = Position {
+            generation: at.generation + 1,
+            offset: 0,
+            ..at
+        };
     };
     refuse_damage(&slots, dir, seed, at, tail)?;
     let newest = slots
@@ -189,20 +178,13 @@ fn find(slots: &[Slot], generation: u64) -> Option<&Slot> {
     })
 }
 
-enum Ended {
-    /// No valid header of the expected frame is here: the end, or damage.
-    Bad(&'static str),
-    /// A record within the frame is bad.
-    Torn(&'static str),
-}
-
+/// Reads a file's frames, and says why it ends where it does.
 fn read_slot(
     slot: &Slot,
     seed: u32,
     at: &mut Position,
-    check: Check,
     apply: &mut dyn FnMut(u64, u64, Operation) -> Result<()>,
-) -> Result<Ended> {
+) -> Result<&'static str> {
     let mut input = Input {
         slot,
         buffer: Vec::new(),
@@ -211,16 +193,16 @@ fn read_slot(
     };
     loop {
         let Some(bytes) = input.take(FRAME_HEADER_BYTES)? else {
-            return Ok(Ended::Bad("a frame of the write-ahead log is cut off"));
+            return Ok("a frame of the write-ahead log is cut off");
         };
         let header = FrameHeader::decode(bytes, seed)
             .filter(|header| header.generation == at.generation && header.sequence == at.sequence);
         let Some(header) = header else {
-            return Ok(Ended::Bad("a frame of the write-ahead log is damaged"));
+            return Ok("a frame of the write-ahead log is damaged");
         };
         for _ in 0..header.records {
-            let Some((number, lsn, operation)) = read_record(&mut input, check)? else {
-                return Ok(Ended::Torn("a record of the write-ahead log is damaged"));
+            let Some((number, lsn, operation)) = read_record(&mut input)? else {
+                return Ok("a record of the write-ahead log is damaged");
             };
             apply(number, lsn, operation)?;
         }
@@ -230,7 +212,7 @@ fn read_slot(
     }
 }
 
-fn read_record(input: &mut Input<'_>, check: Check) -> Result<Option<(u64, u64, Operation)>> {
+fn read_record(input: &mut Input<'_>) -> Result<Option<(u64, u64, Operation)>> {
     let Some(bytes) = input.take(RECORD_HEADER_BYTES)? else {
         return Ok(None);
     };
@@ -242,8 +224,7 @@ fn read_record(input: &mut Input<'_>, check: Check) -> Result<Option<(u64, u64, 
         return Ok(None);
     };
     let crc = u32::from_le_bytes(four(&header, 0));
-    if Operation::crc(&header[4..], kind, payload) != crc
-        || (check == Check::Batches && !Operation::batches_hold(kind, payload))
+    if Operation::crc(&header[4..], kind, payload) != crc || !Operation::batches_hold(kind, payload)
     {
         return Ok(None);
     }

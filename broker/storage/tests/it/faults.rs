@@ -175,3 +175,50 @@ fn what_a_start_on_a_full_disk_calls_durable_survives_a_power_cut() {
         assert!(found >= durable, "seed {seed}: {found} of {durable}");
     }
 }
+
+#[test]
+fn what_follows_a_torn_frame_on_a_full_disk_is_not_lost() {
+    let disk = SimDisk::new(3);
+    let Opened { store, .. } = open(&disk).expect("opens");
+    let mut log = create(&store, "a", 0);
+    log.set_settings(LogSettings::default());
+    // files of the write-ahead log that are free again
+    for fill in 0..4 {
+        append_large(&mut log, fill);
+        store.commit().expect("commits");
+    }
+    store.checkpoint(&Quiet).expect("checkpoints");
+    fill(&mut log, 3);
+    store.commit().expect("commits");
+    let before = log.log_end_offset();
+    append_large(&mut log, 9);
+    store.commit().expect("commits");
+    drop((store, log));
+    disk.kill();
+    // of its last frame the first block alone is there
+    let mut is_torn = false;
+    for path in disk.files() {
+        let mut bytes = disk.content(&path).expect("content");
+        let is_wal = path.extension() == Some("wal".as_ref());
+        let last = bytes.windows(64).position(|bytes| bytes == [9; 64]);
+        if let Some(last) = last.filter(|_| is_wal) {
+            let next_block = (last / 4096 + 1) * 4096;
+            bytes[next_block..].fill(0);
+            disk.set_content(&path, bytes);
+            is_torn = true;
+        }
+    }
+    assert!(is_torn);
+    disk.set_full(true);
+    let Opened { store, mut logs } = open(&disk).expect("opens on a full disk");
+    assert_eq!(logs[0].log_end_offset(), before);
+    let kept = Offset(before.0 - 3);
+    logs[0].truncate_to(kept).expect("truncates");
+    let is_durable = store.commit().is_ok();
+    drop((store, logs));
+    disk.crash();
+    disk.set_full(false);
+    let Opened { logs, .. } = open(&disk).expect("opens again");
+    assert!(is_durable, "there was a file for it");
+    assert_eq!(logs[0].log_end_offset(), kept);
+}

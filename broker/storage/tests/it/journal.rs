@@ -241,3 +241,29 @@ fn a_start_that_ends_anywhere_loses_nothing() {
         }
     }
 }
+
+#[test]
+fn a_start_that_ends_between_two_files_loses_nothing_of_the_older_ones() {
+    for calls in 0..60 {
+        let disk = SimDisk::new(calls);
+        let mut random = Random::new(calls);
+        let mut journal = open(&disk).expect("opens");
+        let large = |count: usize| vec![Bytes::from(vec![7; 100 << 10]); count];
+        // three files: a cut in the last goes back to the first
+        journal.append(&large(2)).expect("appends");
+        journal.append(&large(2)).expect("appends");
+        journal.append(&large(2)).expect("appends");
+        journal.truncate_suffix(2).expect("cuts");
+        let again = vec![entry(&mut random)];
+        journal.append(&again).expect("appends");
+        let model = observe(&journal);
+        drop(journal);
+        disk.kill();
+        disk.fail_after(calls);
+        drop(open(&disk));
+        disk.kill();
+        disk.heal();
+        let found = observe(&open(&disk).expect("opens again"));
+        assert!(found == model, "a start ended at call {calls}");
+    }
+}
