@@ -134,8 +134,8 @@ impl LogStore {
             let dir = dir.display();
             return Err(io::Error::other(format!(
                 "the metadata log in {dir} begins at entry {first}, and what goes before it ends \
-                 at {kept_from}: bring back a newer backup of the whole directory, or empty it, and \
-                 this node gets all from the others"
+                 at {kept_from}: bring back a newer backup of the whole directory, or empty it, \
+                 and this node gets all from the others"
             )));
         }
         shared.entries = shared.entries.split_off(&kept_from);
