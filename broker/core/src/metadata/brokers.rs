@@ -256,11 +256,16 @@ impl Metadata {
         });
     }
 
-    /// What it leads goes to who has room for records, where somebody has.
+    /// What it leads goes to who has room for records, where somebody has: by a hand-over, or where
+    /// one was asked for before, without.
     fn give_way(&self, node: NodeId, records: &mut Vec<Record>) {
         self.change_partitions_of(node, records, |rules, p| {
             let leads = p.leader == Some(node);
-            leads.then(|| Change::of(&self.image, p, rules).finish(Election::Online))?
+            leads.then(|| {
+                let mut change = Change::of(&self.image, p, rules);
+                change.name_who_has_room(node);
+                change.finish(Election::Online)
+            })?
         });
     }
 

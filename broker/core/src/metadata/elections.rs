@@ -10,7 +10,8 @@
 //! 1. a member of the ISR that is active, in the order of the replicas, those first whose disks
 //!    have room for records. A leader whose disk has none goes for one that has: what it has not
 //!    written yet can never be acknowledged, and no time limit would put it out, as it does
-//!    followers. It goes at once: its last records may be on no disk, so a hand-over would wait;
+//!    followers. It is asked to hand over first, which loses nothing; where its last records are on
+//!    no disk that comes to nothing, and by its next beat another leads without;
 //! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader
 //!    advances no high watermark then, so the replica still holds all that is committed (KIP-966).
 //!    At level 0 of `eligible.leader.replicas.version` nobody becomes one: the last member of an
@@ -255,13 +256,23 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// Whether it leads, has no room for records, and another could lead that has.
+    /// Whether it leads, has no room for records, was asked to hand over, and another could lead
+    /// that has room.
     fn gives_way(&self, node: NodeId) -> bool {
         let has_room = |n: &NodeId| !self.rules.full.contains(n);
         let mut others = self.new.isr.iter();
         self.old.leader == Some(node)
+            && self.old.successor.is_some()
             && !has_room(&node)
             && others.any(|n| has_room(n) && self.is_active(*n))
+    }
+
+    /// A leader without room for records is to hand over to who has some.
+    pub(super) fn name_who_has_room(&mut self, node: NodeId) {
+        let has_room = |n: &&NodeId| !self.rules.full.contains(n) && self.is_active(**n);
+        if self.old.leader == Some(node) && self.old.successor.is_none() {
+            self.new.successor = self.new.isr.iter().find(has_room).copied();
+        }
     }
 
     /// The leader hands over, if its successor may still lead.

@@ -278,28 +278,42 @@ fn a_leader_whose_disk_is_full_gives_way_to_who_has_room() {
     let mut cluster = Cluster::of(3);
     cluster.create("t", &[&[0, 1, 2], &[1, 0, 2]], &[]);
     cluster.create("alone", &[&[0]], &[]);
+    // it is to hand over, and goes without where that came to nothing by its next beat
     cluster.has_room(1, false);
     cluster.check(expect![[r#"
         alone-0 leader 0 epochs 0/0 replicas 0 isr 0
         t-0 leader 0 epochs 0/0 replicas 0,1,2 isr 0,1,2
-        t-1 leader 0 epochs 1/1 replicas 1,0,2 isr 1,0,2
+        t-1 leader 1 epochs 0/1 replicas 1,0,2 isr 1,0,2 successor 0
+    "#]]);
+    cluster.heartbeat(1, false);
+    cluster.check(expect![[r#"
+        alone-0 leader 0 epochs 0/0 replicas 0 isr 0
+        t-0 leader 0 epochs 0/0 replicas 0,1,2 isr 0,1,2
+        t-1 leader 0 epochs 1/2 replicas 1,0,2 isr 1,0,2
     "#]]);
     cluster.has_room(0, false);
     cluster.check(expect![[r#"
         alone-0 leader 0 epochs 0/0 replicas 0 isr 0
-        t-0 leader 2 epochs 1/1 replicas 0,1,2 isr 0,1,2
-        t-1 leader 2 epochs 2/2 replicas 1,0,2 isr 1,0,2
+        t-0 leader 0 epochs 0/1 replicas 0,1,2 isr 0,1,2 successor 2
+        t-1 leader 0 epochs 1/3 replicas 1,0,2 isr 1,0,2 successor 2
+    "#]]);
+    cluster.hand_over(0);
+    cluster.check(expect![[r#"
+        alone-0 leader 0 epochs 0/0 replicas 0 isr 0
+        t-0 leader 2 epochs 1/2 replicas 0,1,2 isr 0,1,2
+        t-1 leader 2 epochs 2/4 replicas 1,0,2 isr 1,0,2
     "#]]);
     // nobody has room: who leads stays, and whoever is left leads where it dies
     cluster.has_room(2, false);
     cluster.fence(2);
     cluster.check(expect![[r#"
         alone-0 leader 0 epochs 0/0 replicas 0 isr 0
-        t-0 leader 0 epochs 2/2 replicas 0,1,2 isr 0,1
-        t-1 leader 1 epochs 3/3 replicas 1,0,2 isr 1,0
+        t-0 leader 0 epochs 2/3 replicas 0,1,2 isr 0,1
+        t-1 leader 1 epochs 3/5 replicas 1,0,2 isr 1,0
     "#]]);
     // nor does one without room lead because it is the preferred leader
     cluster.has_room(1, true);
+    cluster.heartbeat(0, false);
     cluster.heartbeat(0, false);
     let rebalance = RebalanceLeaders {
         imbalance_percent_max: 0,
@@ -307,7 +321,7 @@ fn a_leader_whose_disk_is_full_gives_way_to_who_has_room() {
     cluster.ask(Request::RebalanceLeaders(rebalance));
     cluster.check(expect![[r#"
         alone-0 leader 0 epochs 0/0 replicas 0 isr 0
-        t-0 leader 1 epochs 3/3 replicas 0,1,2 isr 0,1
-        t-1 leader 1 epochs 3/3 replicas 1,0,2 isr 1,0
+        t-0 leader 1 epochs 3/5 replicas 0,1,2 isr 0,1
+        t-1 leader 1 epochs 3/5 replicas 1,0,2 isr 1,0
     "#]]);
 }
