@@ -13,6 +13,7 @@ pub use self::security::is_secured;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::quorum::wanted;
+use crate::certificates::Lifetimes;
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ReclaimPolicy, Storage};
 use crate::crd::nodes::ControllersStorage;
@@ -105,6 +106,11 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
     let controllers = controllers(spec, &observed, (&template.pod, &config))?;
+    // certificates are renewed whatever is said of them: without any all would stand still one day
+    let (lifetimes, refused) = match lifetimes::check(&spec.certificates) {
+        Ok(lifetimes) => (lifetimes, Vec::new()),
+        Err(verdict) => (Lifetimes::default(), vec![verdict]),
+    };
     Ok(ValidatedCluster {
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
@@ -120,7 +126,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         rack: spec.rack.clone(),
         listeners: security::listeners(spec),
         awaited: Vec::new(),
-        lifetimes: lifetimes::check(&spec.certificates)?,
+        lifetimes,
         config,
         unmanaged,
         resources: spec.resources.clone().unwrap_or_default(),
@@ -133,7 +139,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
         allow_unavailable: spec.allow_unavailable,
         max_unavailable: max_unavailable(spec.max_unavailable)?,
         rebalance_at_skew_percent: spec.rebalance_at_skew_percent,
-        refused: Vec::new(),
+        refused,
         key,
     })
 }

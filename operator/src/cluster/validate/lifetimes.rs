@@ -24,7 +24,7 @@ pub(super) fn check(spec: &Certificates) -> Result<Lifetimes, Verdict> {
             return Err(invalid(format!(
                 "spec.certificates.authorities are renewed {} days before they expire, and those \
                  of {what} hold for {} days: some would outlive who signed them; have \
-                 authorities.renewalDays be more.",
+                 authorities.renewalDays be more. All hold as by default meanwhile.",
                 renewed / DAY,
                 one.lifetime / DAY
             )));
@@ -43,7 +43,8 @@ fn lifetime(what: &str, given: CertificateLifetime, usual: Lifetime) -> Result<L
         true => Ok(Lifetime::days(validity, renewal)),
         false => Err(invalid(format!(
             "spec.certificates.{what} hold for {validity} days and are renewed {renewal} days \
-             before; validityDays is from 2 to 36500, renewalDays from 1, and {RENEWAL_RULE}."
+             before; validityDays is from 2 to 36500, renewalDays from 1, and {RENEWAL_RULE}. All \
+             hold as by default meanwhile."
         ))),
     }
 }

@@ -140,7 +140,7 @@ impl Writer {
                 && let Some((patching, tries)) = self.queue.next(Instant::now())
             {
                 if patching.is_overtaken {
-                    return self.queue.give_back(patching);
+                    return self.queue.give_back(patching, tries);
                 }
                 let write = write(self.client.clone(), patching, tries + 1);
                 self.writes.push(Box::pin(write));
@@ -182,6 +182,8 @@ type Place = (String, ObjectKey, bool);
 struct Queue {
     waiting: BTreeMap<Place, Waiting>,
     busy: BTreeSet<(String, ObjectKey)>,
+    /// How often what was given back had been tried: what comes in its place goes on from there.
+    given_back: BTreeMap<Place, u32>,
 }
 
 struct Waiting {
@@ -202,9 +204,11 @@ impl Queue {
     /// What is newer than something that was refused waits as long as that: else whoever has news
     /// all the time would be refused all the time.
     fn put(&mut self, patching: Patching) {
-        let waiting = self.waiting.entry(patching.place()).or_insert(Waiting {
+        let place = patching.place();
+        let tries = self.given_back.remove(&place).unwrap_or(0);
+        let waiting = self.waiting.entry(place).or_insert(Waiting {
             patching: patching.clone(),
-            tries: 0,
+            tries,
             due: None,
         });
         waiting.patching = patching;
@@ -223,8 +227,10 @@ impl Queue {
     }
 
     /// Takes back what was not written, for whoever asked to look again.
-    fn give_back(&mut self, patching: Patching) -> Written {
-        let (kind, key, _) = patching.place();
+    fn give_back(&mut self, patching: Patching, tries: u32) -> Written {
+        let place = patching.place();
+        self.given_back.insert(place.clone(), tries);
+        let (kind, key, _) = place;
         self.busy.remove(&(kind.clone(), key.clone()));
         let version = None;
         Written { kind, key, version }

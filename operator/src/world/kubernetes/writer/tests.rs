@@ -110,10 +110,28 @@ fn what_is_gone_is_given_up_and_finalizers_that_met_others_are_given_back() {
         let next = queue.next(later).unwrap();
         queue.take_back(failed(next, code));
         assert_eq!(queue.waiting.is_empty(), is_given_up, "{code}");
-        if let Some((next, _)) = queue.next(later) {
+        if let Some((next, tries)) = queue.next(later) {
             let is_status = matches!(next.write, Write::Status(_));
             assert_ne!(next.is_overtaken, is_status, "{code}");
-            queue.give_back(next);
+            queue.give_back(next, tries);
         }
     }
+}
+
+/// What meets others again and again, however often it is looked at anew, is tried less often.
+#[test]
+fn finalizers_that_always_meet_others_are_written_less_and_less_often() {
+    let begun = Instant::now();
+    let mut queue = Queue::default();
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        queue.put(patching("a", Write::Finalizers(Vec::new(), None)));
+        let next = queue.next(begun).expect("what was looked at anew");
+        queue.take_back(failed(next, 409));
+        let due = queue.first_retry(begun).unwrap();
+        pauses.push((due - begun).as_secs());
+        let (next, tries) = queue.next(due).unwrap();
+        queue.give_back(next, tries);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
 }
