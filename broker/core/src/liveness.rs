@@ -31,6 +31,7 @@ use ottla_protocol::ids::{BrokerEpoch, NodeId};
 use crate::image::delta::MetadataDelta;
 use crate::image::record::Record;
 use crate::image::{BrokerRegistration, MetadataImage};
+use crate::metadata::FullDisks;
 use crate::metadata::request::FenceBroker;
 use crate::planted::{self, Planted};
 
@@ -112,8 +113,9 @@ pub struct Liveness {
     losses: BTreeMap<NodeId, u64>,
     /// Who has not said since to act by metadata that have it.
     unaware: BTreeSet<NodeId>,
-    /// Whose disks have no room for records, by their last beats.
-    full: BTreeSet<NodeId>,
+    /// Whose disks have no room for records, by their last beats; and those of them that were asked
+    /// to hand over and have not yet, with when they were first given no lease for that.
+    full: BTreeMap<NodeId, Option<Duration>>,
     rebalance_at: Duration,
 }
 
@@ -128,7 +130,7 @@ impl Liveness {
             begun_at: 0,
             losses: BTreeMap::new(),
             unaware: BTreeSet::new(),
-            full: BTreeSet::new(),
+            full: BTreeMap::new(),
             rebalance_at: Duration::ZERO,
         }
     }
@@ -224,20 +226,42 @@ impl Liveness {
         }
     }
 
-    /// Whether the disk of a broker that beats has no room for records.
-    pub fn disk(&mut self, node: NodeId, broker_epoch: BrokerEpoch, is_full: bool) {
+    /// A broker that beats says whether its disk has room for records. While it has none and is to
+    /// hand over, it gets no lease: what is stuck on such a disk ends no hand-over, and another may
+    /// lead without one only once none stands.
+    pub fn disk(
+        &mut self,
+        now: Duration,
+        (node, broker_epoch): (NodeId, BrokerEpoch),
+        is_full: bool,
+        image: &MetadataImage,
+    ) {
         let known = self.leases.get(&node);
-        if known.is_some_and(|lease| lease.broker_epoch == broker_epoch) {
-            match is_full {
-                true => self.full.insert(node),
-                false => self.full.remove(&node),
-            };
+        if known.is_none_or(|lease| lease.broker_epoch != broker_epoch) {
+            return;
         }
+        if !is_full {
+            self.full.remove(&node);
+            return;
+        }
+        let hands_over = image.topics.values().any(|topic| {
+            let mut partitions = topic.indexed();
+            partitions.any(|(_, p)| p.leader == Some(node) && p.successor.is_some())
+        });
+        let since = self.full.entry(node).or_default();
+        *since = hands_over.then(|| since.unwrap_or(now));
     }
 
     /// Whose disks have no room for records.
-    pub fn full(&self) -> &BTreeSet<NodeId> {
-        &self.full
+    pub fn full_disks(&self, now: Duration) -> FullDisks {
+        let has_ended = |since: &Option<Duration>| {
+            since.is_some_and(|since| now >= since + self.settings.session_timeout)
+        };
+        let ended = self.full.iter().filter(|(_, since)| has_ended(since));
+        FullDisks {
+            brokers: self.full.keys().copied().collect(),
+            without_lease: ended.map(|(node, _)| *node).collect(),
+        }
     }
 
     /// Records that changed the image `before` are committed as entry `index`.
@@ -283,7 +307,8 @@ impl Liveness {
     /// lets old leases run out before it fences anybody, so they are counted from then.
     pub fn lease(&self, quorum: Quorum, node: NodeId, applied: Option<u64>) -> Duration {
         let leads = self.term.is_some() && quorum.term_led == self.term;
-        if !leads || !self.has_seen_losses(node, applied) {
+        let is_withheld = self.full.get(&node).is_some_and(Option::is_some);
+        if !leads || is_withheld || !self.has_seen_losses(node, applied) {
             return Duration::ZERO;
         }
         self.settings

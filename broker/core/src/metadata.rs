@@ -70,7 +70,17 @@ pub struct Metadata {
     /// See [`Self::set_unaware`].
     unaware: BTreeSet<NodeId>,
     /// See [`Self::set_full`].
-    full: BTreeSet<NodeId>,
+    full: FullDisks,
+}
+
+/// Brokers whose disks have no room for records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FullDisks {
+    /// All of them.
+    pub brokers: BTreeSet<NodeId>,
+    /// Those that were asked to hand over and came to nothing with it, and whose leases have run
+    /// out since: another may lead, and none of them serves what it has seen of the past.
+    pub without_lease: BTreeSet<NodeId>,
 }
 
 impl Metadata {
@@ -94,7 +104,7 @@ impl Metadata {
     }
 
     /// Which brokers have no room for records, by their beats: they lead what nobody else can.
-    pub fn set_full(&mut self, full: BTreeSet<NodeId>) {
+    pub fn set_full(&mut self, full: FullDisks) {
         self.full = full;
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
+use ottla_core::image::MetadataImage;
 use ottla_core::liveness::{self, Liveness, Look, Part};
 use ottla_core::metadata::metered::Mutations;
 use ottla_core::metadata::request::tokens::RemoveExpiredTokens;
@@ -292,7 +293,7 @@ impl Active {
         let (mut metadata, _) = self.applied();
         let mut requests = VecDeque::from(self.requests(messages, &metadata));
         metadata.set_unaware(self.liveness.unaware().clone());
-        metadata.set_full(self.liveness.full().clone());
+        metadata.set_full(self.liveness.full_disks(self.handle.shared.env.now()));
         while !requests.is_empty() {
             if !self.serve_some(&mut metadata, &mut requests).await {
                 // it may be committed yet, and what the beats said is lost: nothing is decided
@@ -388,7 +389,7 @@ impl Active {
                 }
                 Message::Beat { beat, reply } => {
                     self.handle.trust(NodeId(beat.node_id as i32));
-                    let request = self.renew(&beat);
+                    let request = self.renew(&beat, metadata.image());
                     requests.push((request, Waiter::Beat(beat, reply)));
                 }
                 Message::Suspect { node_id } => {
@@ -423,12 +424,13 @@ impl Active {
         requests
     }
 
-    fn renew(&mut self, beat: &wire::Beat) -> Request {
+    fn renew(&mut self, beat: &wire::Beat, image: &MetadataImage) -> Request {
         let node_id = NodeId(beat.node_id as i32);
         let broker_epoch = BrokerEpoch(beat.broker_epoch);
         let now = self.handle.shared.env.now();
         self.liveness.beat(now, node_id, broker_epoch);
-        self.liveness.disk(node_id, broker_epoch, beat.disk_full);
+        let broker = (node_id, broker_epoch);
+        self.liveness.disk(now, broker, beat.disk_full, image);
         let has_heard = self.liveness.hears(node_id, beat.applied);
         Request::BrokerHeartbeat(BrokerHeartbeat {
             node_id,

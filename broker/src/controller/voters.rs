@@ -293,7 +293,8 @@ impl Handle {
     }
 }
 
-/// Has another node lead; where that does not come about in time, this one leads on.
+/// Has another node lead, and waits for that a while. openraft takes no more entries from here on:
+/// where the other one does not come to lead, the voters elect one.
 async fn hand_over(raft: &Raft, me: u64, other: u64, patience: Duration) {
     let _ = raft.trigger().transfer_leader(other).await;
     let is_moved =

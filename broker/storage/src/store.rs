@@ -31,7 +31,7 @@ mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ottla_protocol::ids::{
@@ -128,8 +128,6 @@ pub struct Store {
     wal: Ranked<Wal, WAL>,
     /// Whoever writes segments or a checkpoint holds it, during I/O.
     maintenance: Ranked<(), MAINTENANCE>,
-    /// The last start's tail is replayed, but not yet checkpointed.
-    needs_checkpoint: AtomicBool,
     /// The lsn that the last checkpoint contains.
     checkpointed_lsn: AtomicU64,
     threads: threads::Threads,

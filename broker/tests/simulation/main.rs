@@ -54,7 +54,7 @@ use bugs::Bug;
 use run::Outcome;
 
 /// Seeds that once found a bug; they always run.
-const KEPT_SEEDS: [(u64, &str); 37] = [
+const KEPT_SEEDS: [(u64, &str); 38] = [
     (
         3,
         "after a power cut a controller led on in its term without what the others had committed",
@@ -208,6 +208,11 @@ const KEPT_SEEDS: [(u64, &str); 37] = [
         60_000_010,
         "who had no vote any more led the quorum on, and a voter that came back without its disk \
          looked for a leader among the voters",
+    ),
+    (
+        55_002_107,
+        "a leader with a full disk was replaced while its lease stood, and served reads of the \
+         past",
     ),
 ];
 

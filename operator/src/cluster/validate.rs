@@ -13,7 +13,6 @@ pub use self::security::is_secured;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::quorum::wanted;
-use crate::certificates::Lifetimes;
 use crate::condition::{ClusterReason, Verdict};
 use crate::crd::cluster::{ReclaimPolicy, Storage};
 use crate::crd::nodes::ControllersStorage;
@@ -106,11 +105,7 @@ pub fn validate(cluster: &KafkaCluster, observed: Observed) -> Result<ValidatedC
     let (config, unmanaged) = check_config(&spec.config)?;
     let template = template::check(spec.template.as_ref(), &config)?;
     let controllers = controllers(spec, &observed, (&template.pod, &config))?;
-    // certificates are renewed whatever is said of them: without any all would stand still one day
-    let (lifetimes, refused) = match lifetimes::check(&spec.certificates) {
-        Ok(lifetimes) => (lifetimes, Vec::new()),
-        Err(verdict) => (Lifetimes::default(), vec![verdict]),
-    };
+    let (lifetimes, refused) = lifetimes::check(&spec.certificates);
     Ok(ValidatedCluster {
         uid: cluster.metadata.uid.clone().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),

@@ -5,20 +5,27 @@ use serde::{Deserialize, Serialize};
 
 use super::template::is_default;
 
-/// What a spec has to keep to so that nothing is made anew all the time.
-pub const RENEWAL_RULE: &str = "renewalDays must be at most half of validityDays";
+/// What all have to keep to.
+pub const RENEWAL_RULE: &str = "renewalDays must be less than validityDays";
+
+/// What authorities have to keep to, or the next one would be due as soon as there is one.
+pub const AUTHORITIES_RULE: &str =
+    "authorities.renewalDays must be at most half of their validityDays";
 
 /// How long the operator's certificates hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 #[x_kube(
-    validation = Rule::new("[has(self.authorities) && !has(self.authorities.validityDays) && \
-        has(self.authorities.renewalDays) ? self.authorities.renewalDays <= 912 : true, \
-        has(self.brokers) && !has(self.brokers.validityDays) && has(self.brokers.renewalDays) ? \
-        self.brokers.renewalDays <= 45 : true, has(self.users) && !has(self.users.validityDays) \
-        && has(self.users.renewalDays) ? self.users.renewalDays <= 15 : true].all(fits, fits)")
+    validation = Rule::new("[has(self.brokers) && !has(self.brokers.validityDays) && \
+        has(self.brokers.renewalDays) ? self.brokers.renewalDays < 90 : true, has(self.users) && \
+        !has(self.users.validityDays) && has(self.users.renewalDays) ? self.users.renewalDays < \
+        30 : true].all(fits, fits)")
         .message(RENEWAL_RULE),
+    validation = Rule::new("!has(self.authorities) || !has(self.authorities.renewalDays) || \
+        self.authorities.renewalDays * 2 <= (has(self.authorities.validityDays) ? \
+        self.authorities.validityDays : 1825)")
+        .message(AUTHORITIES_RULE),
     validation = Rule::new("[has(self.brokers) && has(self.brokers.validityDays) ? \
         self.brokers.validityDays : 90, has(self.users) && has(self.users.validityDays) ? \
         self.users.validityDays : 30].all(days, days < (has(self.authorities) && \
@@ -48,7 +55,7 @@ pub struct Certificates {
 #[schemars(inline)]
 #[x_kube(
     validation = Rule::new("!has(self.validityDays) || !has(self.renewalDays) || \
-        self.renewalDays * 2 <= self.validityDays")
+        self.renewalDays < self.validityDays")
         .message(RENEWAL_RULE),
 )]
 pub struct CertificateLifetime {
@@ -56,8 +63,9 @@ pub struct CertificateLifetime {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 36500))]
     pub validity_days: Option<i32>,
-    /// How many days before they expire others take their place; at most half of validityDays.
+    /// How many days before they expire others take their place; of authorities at most half of
+    /// validityDays, and of all at most half where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 18250))]
+    #[schemars(range(min = 1, max = 36499))]
     pub renewal_days: Option<i32>,
 }

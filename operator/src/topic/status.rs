@@ -70,7 +70,8 @@ const NOT_ASKED: &str = " They cannot be asked again now: ";
 /// What was refused last, where brokers cannot be asked again because of this.
 #[must_use]
 pub fn still_refused(before: &Verdict, why: &str) -> Verdict {
-    let message = format!("{}{NOT_ASKED}{why}.", before.message);
+    let said = before.message.trim_end_matches('.');
+    let message = format!("{said}.{NOT_ASKED}{why}.");
     Verdict {
         message,
         ..before.clone()

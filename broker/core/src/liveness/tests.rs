@@ -24,6 +24,8 @@ use crate::image::delta::MetadataDelta;
 use crate::image::record::{BrokerRecord, PartitionRecord, TopicRecord};
 use crate::image::{BrokerRegistration, PartitionRegistration};
 
+mod disks;
+
 const SETTINGS: Settings = Settings {
     session_timeout: Duration::from_millis(1500),
     rebalance_interval: Some(Duration::from_secs(300)),
@@ -469,24 +471,4 @@ fn who_led_within_an_entry_has_to_hear_of_it_too() {
         assert!(!liveness.hears(NodeId(node), Some(40)), "{node}");
         assert!(liveness.hears(NodeId(node), Some(41)), "{node}");
     }
-}
-
-/// What an incarnation of before says of its disk counts no more, nor what was said in an earlier
-/// term: whoever decides hears it anew with the next beats.
-#[test]
-fn whose_disk_is_full_goes_by_the_last_beat_of_the_living() {
-    let mut image = MetadataImage::default();
-    broker(&mut image, 1, 5, false);
-    let mut liveness = Liveness::new(SETTINGS);
-    liveness.begin(Duration::ZERO, 1, (&image, 0));
-    let full = |liveness: &Liveness| liveness.full().contains(&NodeId(1));
-    liveness.disk(NodeId(1), BrokerEpoch(5), true);
-    assert!(full(&liveness));
-    liveness.disk(NodeId(1), BrokerEpoch(4), false);
-    assert!(full(&liveness), "the word of a dead incarnation");
-    liveness.disk(NodeId(1), BrokerEpoch(5), false);
-    assert!(!full(&liveness));
-    liveness.disk(NodeId(1), BrokerEpoch(5), true);
-    liveness.begin(Duration::ZERO, 2, (&image, 0));
-    assert!(!full(&liveness), "another term");
 }

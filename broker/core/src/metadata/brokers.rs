@@ -189,7 +189,7 @@ impl Metadata {
         } else if request.has_heard {
             self.go_on_without(node, &mut records);
         } else {
-            if self.full.contains(&node) {
+            if self.full.brokers.contains(&node) {
                 self.give_way(node, &mut records);
             }
             // where nobody has room, it shuts down all the same
@@ -257,7 +257,7 @@ impl Metadata {
     }
 
     /// What it leads goes to who has room for records, where somebody has: by a hand-over, or where
-    /// one was asked for before, without.
+    /// that came to nothing and its lease has run out, without.
     fn give_way(&self, node: NodeId, records: &mut Vec<Record>) {
         self.change_partitions_of(node, records, |rules, p| {
             let leads = p.leader == Some(node);

@@ -11,7 +11,7 @@
 //!    have room for records. A leader whose disk has none goes for one that has: what it has not
 //!    written yet can never be acknowledged, and no time limit would put it out, as it does
 //!    followers. It is asked to hand over first, which loses nothing; where its last records are on
-//!    no disk that comes to nothing, and by its next beat another leads without;
+//!    no disk that comes to nothing, and once its lease has run out another leads without;
 //! 2. an eligible leader replica (ELR): it left the ISR while the ISR was below min ISR. The leader
 //!    advances no high watermark then, so the replica still holds all that is committed (KIP-966).
 //!    At level 0 of `eligible.leader.replicas.version` nobody becomes one: the last member of an
@@ -27,6 +27,7 @@ use ottla_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch};
 
 use crate::config::Durability;
 use crate::image::{MetadataImage, PartitionRegistration};
+use crate::metadata::FullDisks;
 use crate::planted::{self, Planted};
 
 /// What kind of election is wanted.
@@ -56,7 +57,7 @@ pub(super) struct Rules<'a> {
     /// Brokers that may still lead in epochs of the past.
     pub unaware: &'a BTreeSet<NodeId>,
     /// Brokers whose disks have no room for records.
-    pub full: &'a BTreeSet<NodeId>,
+    pub full: &'a FullDisks,
 }
 
 /// A partition about to change.
@@ -203,7 +204,7 @@ impl<'a> Change<'a> {
         if let Some(node) = preferred
             && election == Election::Preferred
             && in_sync(self, node)
-            && !self.rules.full.contains(&node)
+            && self.has_room(node)
         {
             match self.is_led() {
                 true => self.new.successor = Some(node),
@@ -220,7 +221,7 @@ impl<'a> Change<'a> {
             fit.find(|n| may(*n) && c.is_active(*n))
         };
         let in_isr = |n| self.new.isr.contains(&n);
-        let has_room = |n| in_isr(n) && !self.rules.full.contains(&n);
+        let has_room = |n| in_isr(n) && self.has_room(n);
         if let Some(node) = first(self, &has_room).or_else(|| first(self, &in_isr)) {
             self.new.leader = Some(node);
             return false;
@@ -256,22 +257,29 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// Whether it leads, has no room for records, was asked to hand over, and another could lead
-    /// that has room.
+    fn has_room(&self, node: NodeId) -> bool {
+        !self.rules.full.brokers.contains(&node)
+    }
+
+    /// The first in sync that could lead and has room for records.
+    fn with_room(&self) -> Option<NodeId> {
+        let fits = |n: &NodeId| self.has_room(*n) && self.is_active(*n);
+        self.new.isr.iter().copied().find(fits)
+    }
+
+    /// Whether it leads, has no room for records, came to nothing with its hand-over, and another
+    /// could lead that has room.
     fn gives_way(&self, node: NodeId) -> bool {
-        let has_room = |n: &NodeId| !self.rules.full.contains(n);
-        let mut others = self.new.isr.iter();
         self.old.leader == Some(node)
             && self.old.successor.is_some()
-            && !has_room(&node)
-            && others.any(|n| has_room(n) && self.is_active(*n))
+            && self.rules.full.without_lease.contains(&node)
+            && self.with_room().is_some()
     }
 
     /// A leader without room for records is to hand over to who has some.
     pub(super) fn name_who_has_room(&mut self, node: NodeId) {
-        let has_room = |n: &&NodeId| !self.rules.full.contains(n) && self.is_active(**n);
         if self.old.leader == Some(node) && self.old.successor.is_none() {
-            self.new.successor = self.new.isr.iter().find(has_room).copied();
+            self.new.successor = self.with_room();
         }
     }
 

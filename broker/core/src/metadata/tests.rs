@@ -151,9 +151,18 @@ impl Cluster {
     pub(crate) fn has_room(&mut self, node: i32, has_room: bool) {
         let mut full = self.metadata.full.clone();
         match has_room {
-            true => full.remove(&NodeId(node)),
-            false => full.insert(NodeId(node)),
+            true => full.brokers.remove(&NodeId(node)),
+            false => full.brokers.insert(NodeId(node)),
         };
+        self.metadata.set_full(full);
+        self.heartbeat(node, false);
+    }
+
+    /// The broker beats without room, and the lease has run out that it had when it was to hand
+    /// over.
+    pub(crate) fn has_no_lease(&mut self, node: i32) {
+        let mut full = self.metadata.full.clone();
+        full.without_lease.insert(NodeId(node));
         self.metadata.set_full(full);
         self.heartbeat(node, false);
     }

@@ -99,7 +99,6 @@ impl Store {
         }
         let done = self.write_checkpoint();
         self.settle(done)?;
-        self.needs_checkpoint.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -126,9 +125,7 @@ impl Store {
     /// states); write and sync every log's files; write the checkpoint; free the WAL before.
     fn write_checkpoint(&self) -> Result<()> {
         let shared = &**self.shared();
-        if !self.needs_checkpoint.load(Ordering::Acquire) {
-            self.commit_for_checkpoint()?;
-        }
+        self.commit_for_checkpoint()?;
         let position = lock(&self.wal).writer.position();
         let lsn = shared.durable_lsn.load(Ordering::Acquire);
         log_dir::remove_deleted(&self.directory)?;

@@ -35,10 +35,6 @@ impl Store {
     /// written for the next call; any other error has taken the directory offline. What checkpoints
     /// had to commit since the last call is in the result too.
     pub fn commit(&self) -> Result<Committed> {
-        if self.needs_checkpoint.load(Ordering::Acquire) {
-            // the last start could not finish on a full disk
-            self.checkpoint_with(None)?;
-        }
         if !self.try_commit(false)? {
             // every file of the WAL is in use: a checkpoint frees all but the present one
             self.free_wal()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::commit::{Untold, Wal};
 use super::directory::Directory;
@@ -49,7 +49,6 @@ impl Store {
             directory,
             wal: Ranked::new(wal),
             maintenance: Ranked::new(()),
-            needs_checkpoint: AtomicBool::new(is_dirty),
             checkpointed_lsn: AtomicU64::new(last_lsn),
             threads: threads::Threads::default(),
             _lock: lock,
@@ -60,7 +59,8 @@ impl Store {
                 // what was recovered counts as durable from here on, and is not in segments yet
                 Err(Error::DiskFull { .. }) => {
                     wal::write_again(&*store.shared().disk, &wal_dir, seed, from)?;
-                    store.needs_checkpoint.store(false, Ordering::Release);
+                    // there is one to be written still, also where nothing comes any more
+                    store.checkpointed_lsn.store(0, Ordering::Release);
                 }
                 Err(error) => return Err(error),
             }
@@ -88,7 +88,7 @@ fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn crate::disk::Lock>> 
 }
 
 /// Brings the logs into the directory. Returns the WAL's writing end, the last lsn, where the WAL's
-/// tail begins, and whether a checkpoint must come before anything is written.
+/// tail begins, and whether there is anything to checkpoint.
 fn recover(
     directory: &Directory,
     wal_dir: &Path,

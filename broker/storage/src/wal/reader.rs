@@ -29,9 +29,9 @@ pub(crate) struct Recovered {
     pub(crate) is_dirty: bool,
 }
 
-/// Writes the tail from a generation on once more where it lies, and syncs it. What recovery read
-/// may come from a page cache that an earlier, failed fsync left with bytes that the medium never
-/// got. It needs no room, and changes nothing, however far it comes.
+/// Writes the files from a generation on once more where they lie, and syncs them. What recovery
+/// read may come from a page cache that an earlier, failed fsync left with bytes that the medium
+/// never got. It needs no room, and changes nothing, however far it comes.
 pub(crate) fn write_again(disk: &dyn Disk, dir: &Path, seed: u32, from: Position) -> Result<()> {
     for slot in list(disk, dir, seed)? {
         let is_needed = |first: FrameHeader| first.generation >= from.generation;

@@ -477,13 +477,14 @@ fn the_examples_are_taken() {
 fn certificates_are_renewed_whatever_is_said_of_them() {
     check(
         "q",
-        "certificates: { brokers: { renewalDays: 60 } }",
+        "certificates: { brokers: { renewalDays: 90 } }",
         NEW,
         expect![[r#"
             3 brokers, voters {0, 1, 2}, config {}, unmanaged {}
-            InvalidSpec: spec.certificates.brokers hold for 90 days and are renewed 60 days
-                before; validityDays is from 2 to 36500, renewalDays from 1, and renewalDays
-                must be at most half of validityDays. All hold as by default meanwhile.
+            InvalidSpec: spec.certificates.brokers hold for 90 days and are renewed 90 days
+                before; validityDays is from 2 to 36500, renewalDays from 1, renewalDays
+                must be less than validityDays, and authorities.renewalDays must be at most
+                half of their validityDays. They hold as by default meanwhile.
         "#]],
     );
 }

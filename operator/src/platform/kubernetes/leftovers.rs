@@ -74,7 +74,12 @@ impl Pods {
             let (kind, cluster) = ("KafkaCluster", &self.cluster);
             stranger(found, kind, cluster, cluster).is_none()
         };
-        let seen = self.seen.services.iter().filter(|_| are_gone);
+        let routed = match are_gone {
+            true => Vec::new(),
+            false => self.routed_services(),
+        };
+        let stays = |name: &str| routed.iter().any(|of| services::is_of(of, name));
+        let seen = self.seen.services.iter().filter(|(name, _)| !stays(name));
         let idle = seen.filter(|(name, one)| !wanted.contains(*name) && is_ours(&one.metadata));
         let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
         let seen = self.seen.ingresses.iter();

@@ -227,4 +227,12 @@ impl Pods {
         let listeners = texts.filter_map(|text| serde_json::from_str::<Listener>(text).ok());
         listeners.map(|one| (one.name.clone(), one)).collect()
     }
+
+    /// With what the names of those Services begin that TLSRoutes may lead to.
+    pub(super) fn routed_services(&self) -> Vec<String> {
+        let told = self.told_by_services().into_values();
+        let routed = told.filter(|one| one.type_ == ListenerType::TlsRoute);
+        let prefix = |one: Listener| services::prefix(&self.cluster, &one.name);
+        routed.map(prefix).collect()
+    }
 }

@@ -278,14 +278,15 @@ fn a_leader_whose_disk_is_full_gives_way_to_who_has_room() {
     let mut cluster = Cluster::of(3);
     cluster.create("t", &[&[0, 1, 2], &[1, 0, 2]], &[]);
     cluster.create("alone", &[&[0]], &[]);
-    // it is to hand over, and goes without where that came to nothing by its next beat
+    // it is to hand over, and goes without where that came to nothing, once its lease has run out
     cluster.has_room(1, false);
+    cluster.heartbeat(1, false);
     cluster.check(expect![[r#"
         alone-0 leader 0 epochs 0/0 replicas 0 isr 0
         t-0 leader 0 epochs 0/0 replicas 0,1,2 isr 0,1,2
         t-1 leader 1 epochs 0/1 replicas 1,0,2 isr 1,0,2 successor 0
     "#]]);
-    cluster.heartbeat(1, false);
+    cluster.has_no_lease(1);
     cluster.check(expect![[r#"
         alone-0 leader 0 epochs 0/0 replicas 0 isr 0
         t-0 leader 0 epochs 0/0 replicas 0,1,2 isr 0,1,2
@@ -314,7 +315,7 @@ fn a_leader_whose_disk_is_full_gives_way_to_who_has_room() {
     // nor does one without room lead because it is the preferred leader
     cluster.has_room(1, true);
     cluster.heartbeat(0, false);
-    cluster.heartbeat(0, false);
+    cluster.has_no_lease(0);
     let rebalance = RebalanceLeaders {
         imbalance_percent_max: 0,
     };

@@ -1,5 +1,6 @@
 //! Followers whose logs begin anew.
 
+use super::changes::half_committed;
 use super::*;
 
 /// The leader has deleted what this follower lacks, up to an offset within a batch.
@@ -61,12 +62,7 @@ fn fetch_of_empty(partition: &mut Partition, offset: i64) -> Effects {
 
 #[test]
 fn who_holds_nothing_is_not_in_sync_by_where_its_log_begins() {
-    let mut partition = leader(&[0, 1]);
-    produce(&mut partition, Acks::Leader, 1);
-    step(&mut partition, 0, Input::Flushed(Offset(10)));
-    fetch(&mut partition, 0, 1, 10);
-    produce(&mut partition, Acks::Leader, 2);
-    step(&mut partition, 0, Input::Flushed(Offset(20)));
+    let mut partition = half_committed();
     assert_eq!(partition.marks().high_watermark, Offset(10));
     assert_eq!(wanted_isr(&fetch_of_empty(&mut partition, 10)), None);
     assert_eq!(

@@ -118,15 +118,21 @@ fn a_follower_that_stands_still_is_not_taken_back_as_soon_as_it_is_put_out() {
     assert_eq!(wanted_isr(&effects), None);
 }
 
-/// Below `min.insync.replicas` the high watermark does not go on.
-#[test]
-fn a_follower_that_stands_still_waits_until_it_has_moved_on_where_too_few_are_in_sync() {
+/// Two batches of which the follower has the first.
+pub(super) fn half_committed() -> Partition {
     let mut partition = leader(&[0, 1]);
     produce(&mut partition, Acks::Leader, 1);
     step(&mut partition, 0, Input::Flushed(Offset(10)));
     fetch(&mut partition, 0, 1, 10);
     produce(&mut partition, Acks::Leader, 2);
     step(&mut partition, 0, Input::Flushed(Offset(20)));
+    partition
+}
+
+/// Below `min.insync.replicas` the high watermark does not go on.
+#[test]
+fn a_follower_that_stands_still_waits_until_it_has_moved_on_where_too_few_are_in_sync() {
+    let mut partition = half_committed();
     let effects = step(&mut partition, 36, Input::LagChecked);
     assert_eq!(wanted_isr(&effects), Some(vec![0]));
     assert_eq!(wanted_isr(&step(&mut partition, 36, altered(&[0]))), None);

@@ -38,7 +38,7 @@ pub const LISTENER: &str = "ottla.io/listener";
 #[must_use]
 pub fn bootstrap_of(cluster: &str, listener: &Listener) -> String {
     match listener.type_.has_services() {
-        true => format!("{cluster}-{}-bootstrap", listener.name),
+        true => format!("{}{BOOTSTRAP}", prefix(cluster, &listener.name)),
         false => bootstrap(cluster),
     }
 }
@@ -46,7 +46,23 @@ pub fn bootstrap_of(cluster: &str, listener: &Listener) -> String {
 /// The name of the Service of one broker for a listener that is not Internal.
 #[must_use]
 pub fn of_broker(cluster: &str, listener: &str, broker: i32) -> String {
-    format!("{cluster}-{listener}-{broker}")
+    format!("{}{broker}", prefix(cluster, listener))
+}
+
+/// What the name of a listener's own bootstrap Service ends with.
+const BOOTSTRAP: &str = "bootstrap";
+
+/// What the names of a listener's own Services begin with.
+#[must_use]
+pub fn prefix(cluster: &str, listener: &str) -> String {
+    format!("{cluster}-{listener}-")
+}
+
+/// Whether the name of a Service is one of those that begin so.
+#[must_use]
+pub fn is_of(prefix: &str, name: &str) -> bool {
+    let which = name.strip_prefix(prefix);
+    which.is_some_and(|which| which == BOOTSTRAP || which.parse::<i32>().is_ok())
 }
 
 /// One of the ways into a listener: that of a broker, or the first.
